@@ -1,0 +1,2 @@
+//! Device drivers as async tasks: register-level, testable on the host.
+#![no_std]

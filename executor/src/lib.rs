@@ -1,0 +1,2 @@
+//! Async tasks on a per-CPU work-stealing executor.
+#![no_std]

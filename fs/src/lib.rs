@@ -1,0 +1,2 @@
+//! The virtual file system and the file systems under it.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Rusk.
+fn main() {}
