@@ -1,0 +1,36 @@
+//! `forkbench`: fork of a process with a lot of memory (the parallelism paper's section 4.3).
+//!
+//! Fills the memory, then forks many times; the child exits at once. On Rusk the form of fork can be chosen:
+//! `serial` copies the page tables on one CPU, `parallel` in a transient task per page-table page, `shared`
+//! shares them until someone writes.
+
+use experiments::arguments::{Options, fail};
+use experiments::forks::forks;
+use std::fs;
+use support::report;
+
+const USAGE: &str = "forkbench [--gib N (4) | --mib N] [--times N (500)] [--form serial|parallel|shared]";
+/// Where Rusk lets the form be read and set.
+const FORM: &str = "/proc/sys/kernel/fork_form";
+
+fn main() {
+    let mut options = Options::parse(USAGE);
+    let gib: usize = options.value("--gib", 4);
+    let mib = options.value("--mib", gib * 1024);
+    let times = options.value("--times", 500);
+    let form: String = options.value("--form", String::new());
+    options.finish();
+    if !form.is_empty() {
+        fs::write(FORM, &form).unwrap_or_else(|error| fail(FORM, &error));
+    }
+    // A kernel without the file has one form only.
+    let form = fs::read_to_string(FORM).unwrap_or_else(|_| "only".into());
+    println!("forkbench: {mib} MiB, {times} forks, form: {}", form.trim());
+    match forks(mib << 20, times) {
+        Ok(elapsed) => {
+            report::per_operation("fork_call", elapsed.in_fork, times);
+            report::per_operation("fork_exit_wait", elapsed.total, times);
+        }
+        Err(error) => fail("forkbench", &error),
+    }
+}

@@ -1,0 +1,86 @@
+//! Making processes.
+
+use crate::Measured;
+use std::arch::asm;
+use std::ffi::CStr;
+use std::io;
+use support::clock::now;
+use support::memory::Anonymous;
+use support::process::{Child, fork};
+
+/// Where the time of a series of forks went.
+pub struct ForkTimes {
+    /// Nanoseconds from the first fork to the end of the last wait.
+    pub total: u64,
+    /// Nanoseconds the parent spent inside fork(2) itself.
+    pub in_fork: u64,
+}
+
+/// Fills `bytes` of memory, then forks `times` times; the child exits at once and is waited for.
+pub fn forks(bytes: usize, times: u64) -> io::Result<ForkTimes> {
+    let mut memory = Anonymous::map(bytes)?;
+    memory.touch();
+    forks_as_is(times)
+}
+
+/// Forks `times` times with whatever memory the process has.
+pub fn forks_as_is(times: u64) -> io::Result<ForkTimes> {
+    let mut in_fork = 0;
+    let start = now();
+    for _ in 0..times {
+        let before = now();
+        let child = fork(|| 0)?;
+        in_fork += now() - before;
+        child.wait_success()?;
+    }
+    Ok(ForkTimes { total: now() - start, in_fork })
+}
+
+/// vfork(2), exit in the child, wait: `times` times.
+pub fn vforks(times: u64) -> Measured {
+    let start = now();
+    for _ in 0..times {
+        vfork_and_exit()?.wait_success()?;
+    }
+    Ok(now() - start)
+}
+
+/// A child that shares our memory and exits with its first instruction.
+fn vfork_and_exit() -> io::Result<Child> {
+    let pid: i64;
+    // SAFETY: the child leaves this block only by exiting, and until then touches nothing but registers, so the
+    // memory and the stack it shares with us stay as they are.
+    unsafe {
+        asm!(
+            "syscall",
+            "test eax, eax",
+            "jnz 2f",
+            "xor edi, edi",
+            "mov eax, {exit}",
+            "syscall",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("rax") libc::SYS_vfork => pid,
+            out("rdi") _, out("rcx") _, out("r11") _,
+        );
+    }
+    match i32::try_from(pid) {
+        Ok(pid @ 1..) => Ok(Child { pid }),
+        _ => Err(io::Error::from_raw_os_error(-pid as i32)),
+    }
+}
+
+/// fork(2), exec of the static program at `path`, exit, wait: `times` times.
+pub fn execs(path: &CStr, times: u64) -> Measured {
+    let arguments = [path.as_ptr(), std::ptr::null()];
+    let start = now();
+    for _ in 0..times {
+        let child = fork(|| {
+            // SAFETY: the path and the argument list are NUL-terminated and outlive the call.
+            unsafe { libc::execv(path.as_ptr(), arguments.as_ptr()) };
+            1
+        })?;
+        child.wait_success()?;
+    }
+    Ok(now() - start)
+}

@@ -1,0 +1,58 @@
+//! Anonymous mappings.
+
+use crate::cvt;
+use std::io;
+
+/// Bytes in a page.
+pub const PAGE: usize = 4096;
+
+/// A private anonymous mapping, readable and writable; unmapped when dropped.
+///
+/// Huge pages are refused for it, so that kernels that have them and kernels that have not do the same work.
+pub struct Anonymous {
+    start: *mut u8,
+    length: usize,
+}
+
+impl Anonymous {
+    /// Maps `length` bytes, none of them present yet.
+    pub fn map(length: usize) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the range is the mapping just made. A kernel without huge pages may refuse the advice.
+        unsafe { libc::madvise(start, length, libc::MADV_NOHUGEPAGE) };
+        Ok(Self { start: start.cast(), length })
+    }
+
+    /// Writes one byte into each page, so that all are present and dirty.
+    pub fn touch(&mut self) {
+        for offset in (0..self.length).step_by(PAGE) {
+            // SAFETY: within the mapping.
+            unsafe { self.start.add(offset).write_volatile(1) };
+        }
+    }
+
+    /// The mapping's first byte.
+    pub fn start(&self) -> *mut u8 {
+        self.start
+    }
+
+    /// The mapping as bytes.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping is readable, writable and ours alone; its pages are zero until written.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.length) }
+    }
+}
+
+impl Drop for Anonymous {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrows from the mapping any more.
+        let result = cvt(unsafe { libc::munmap(self.start.cast(), self.length) });
+        result.expect("munmap of a whole mapping");
+    }
+}

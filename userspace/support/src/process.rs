@@ -1,0 +1,106 @@
+//! Child processes by plain fork(2).
+
+use crate::clock::now;
+use crate::cvt;
+use crate::pipe::{pipe, read, write};
+use std::io;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It called exit with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Ended {
+    fn from_wait_status(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Killed(libc::WTERMSIG(status))
+        } else {
+            Self::Exited(libc::WEXITSTATUS(status))
+        }
+    }
+
+    /// Whether it exited with status 0.
+    pub fn success(self) -> bool {
+        self == Self::Exited(0)
+    }
+}
+
+/// Forks; the child runs `child` and exits with its result, without running destructors of the parent's.
+///
+/// Only the calling thread exists in the child. The programs here fork while they have one thread.
+pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Child> {
+    // SAFETY: the child calls only `child` and `_exit`.
+    match cvt(unsafe { libc::fork() })? {
+        0 => {
+            let status = child();
+            // SAFETY: ends this process at once.
+            unsafe { libc::_exit(status) }
+        }
+        pid => Ok(Child { pid }),
+    }
+}
+
+/// A process that [`fork`] made. It stays until waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its process number.
+    pub pid: i32,
+}
+
+impl Child {
+    /// Waits until it has ended.
+    pub fn wait(self) -> io::Result<Ended> {
+        let mut status = 0;
+        loop {
+            // SAFETY: the kernel writes the status.
+            match cvt(unsafe { libc::waitpid(self.pid, &raw mut status, 0) }) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(Ended::from_wait_status(status)),
+            }
+        }
+    }
+
+    /// Waits, and makes anything but exit status 0 an error.
+    pub fn wait_success(self) -> io::Result<()> {
+        match self.wait()? {
+            Ended::Exited(0) => Ok(()),
+            ended => Err(io::Error::other(format!("child ended with {ended:?}"))),
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn kill(self, signal: i32) -> io::Result<()> {
+        // SAFETY: no memory is involved.
+        cvt(unsafe { libc::kill(self.pid, signal) }).map(drop)
+    }
+}
+
+/// Runs `work` in `count` processes that start together; nanoseconds from the common start to the last end.
+pub fn together(count: usize, work: impl Fn()) -> io::Result<u64> {
+    let (ready, start) = (pipe()?, pipe()?);
+    let mut children = Vec::new();
+    for _ in 0..count {
+        children.push(fork(|| {
+            let released = write(&ready.writer, &[1]).and_then(|_| read(&start.reader, &mut [0]));
+            if released.is_err() {
+                return 1;
+            }
+            work();
+            0
+        })?);
+    }
+    for _ in 0..count {
+        read(&ready.reader, &mut [0])?;
+    }
+    let begin = now();
+    write(&start.writer, &vec![1; count])?;
+    for child in children {
+        child.wait_success()?;
+    }
+    Ok(now() - begin)
+}
