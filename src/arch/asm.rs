@@ -1,0 +1,144 @@
+//! Pieces of assembly text that several modules use.
+//!
+//! Assembler macros would be shorter, but each `asm!` may end up in an object of its own, where another module's
+//! macros are unknown; text is always there.
+
+/// `stac` or `clac`, listed so that `uaccess::patch_smap` can make it a no-op where there is no SMAP.
+macro_rules! smap {
+    ($instruction:literal) => {
+        concat!("77: ", $instruction, "\n.pushsection .smap_sites, \"a\"\n.quad 77b\n.popsection")
+    };
+}
+
+/// Lists the code between two labels in the exception table: a fault there continues at the third.
+macro_rules! ex_range {
+    ($start:literal, $end:literal, $target:literal) => {
+        concat!(".pushsection .ex_table, \"a\"\n.quad ", $start, ", ", $end, ", ", $target, "\n.popsection")
+    };
+}
+
+/// Stores the sixteen XMM registers at an address, a multiple of 16.
+macro_rules! save_xmm {
+    ($address:literal) => {
+        concat!(
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\nmovaps [",
+            $address,
+            " + 16 * \\n], xmm\\n\n.endr"
+        )
+    };
+}
+
+/// Loads the sixteen XMM registers from an address, a multiple of 16.
+macro_rules! load_xmm {
+    ($address:literal) => {
+        concat!(
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\nmovaps xmm\\n, [",
+            $address,
+            " + 16 * \\n]\n.endr"
+        )
+    };
+}
+
+/// Pushes the general registers in the order of `entry::TrapFrame`, last field first.
+macro_rules! push_all {
+    () => {
+        ".irp r, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15\npush \\r\n.endr"
+    };
+}
+
+/// Undoes `push_all`.
+macro_rules! pop_all {
+    () => {
+        ".irp r, r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax\npop \\r\n.endr"
+    };
+}
+
+/// Copies 64 bytes at each displacement, each 64 loaded before they are stored, by way of xmm0 to xmm3.
+macro_rules! copy_blocks {
+    ($to:literal, $from:literal, $displacements:literal) => {
+        concat!(
+            ".irp d, ",
+            $displacements,
+            "\nmovups xmm0, [",
+            $from,
+            " + \\d]",
+            "\nmovups xmm1, [",
+            $from,
+            " + \\d + 16]",
+            "\nmovups xmm2, [",
+            $from,
+            " + \\d + 32]",
+            "\nmovups xmm3, [",
+            $from,
+            " + \\d + 48]",
+            "\nmovups [",
+            $to,
+            " + \\d], xmm0",
+            "\nmovups [",
+            $to,
+            " + \\d + 16], xmm1",
+            "\nmovups [",
+            $to,
+            " + \\d + 32], xmm2",
+            "\nmovups [",
+            $to,
+            " + \\d + 48], xmm3",
+            "\n.endr"
+        )
+    };
+}
+
+/// Stores xmm0 at each displacement and the 48 bytes behind it.
+macro_rules! fill_blocks {
+    ($to:literal, $displacements:literal) => {
+        concat!(
+            ".irp d, ",
+            $displacements,
+            "\nmovups [",
+            $to,
+            " + \\d], xmm0",
+            "\nmovups [",
+            $to,
+            " + \\d + 16], xmm0",
+            "\nmovups [",
+            $to,
+            " + \\d + 32], xmm0",
+            "\nmovups [",
+            $to,
+            " + \\d + 48], xmm0",
+            "\n.endr"
+        )
+    };
+}
+
+/// Copies rdx bytes, at most 64, from rsi to rdi, all loads before the first store, and then does `$end`.
+macro_rules! copy_small {
+    ($end:literal) => {
+        concat!(
+            "cmp rdx, 16\njb 21f\ncmp rdx, 32\nja 20f",
+            "\nmovups xmm0, [rsi]\nmovups xmm1, [rsi + rdx - 16]",
+            "\nmovups [rdi], xmm0\nmovups [rdi + rdx - 16], xmm1\n", $end,
+            "\n20:",
+            "\nmovups xmm0, [rsi]\nmovups xmm1, [rsi + 16]",
+            "\nmovups xmm2, [rsi + rdx - 32]\nmovups xmm3, [rsi + rdx - 16]",
+            "\nmovups [rdi], xmm0\nmovups [rdi + 16], xmm1",
+            "\nmovups [rdi + rdx - 32], xmm2\nmovups [rdi + rdx - 16], xmm3\n", $end,
+            "\n21:\ncmp edx, 8\njb 22f",
+            "\nmov rcx, [rsi]\nmov r8, [rsi + rdx - 8]",
+            "\nmov [rdi], rcx\nmov [rdi + rdx - 8], r8\n", $end,
+            "\n22:\ncmp edx, 4\njb 23f",
+            "\nmov ecx, [rsi]\nmov r8d, [rsi + rdx - 4]",
+            "\nmov [rdi], ecx\nmov [rdi + rdx - 4], r8d\n", $end,
+            "\n23:\ntest edx, edx\njz 24f",
+            // One to three bytes: the first, the middle and the last.
+            "\nmov r9, rdx\nshr r9, 1",
+            "\nmovzx ecx, byte ptr [rsi]\nmovzx r10d, byte ptr [rsi + r9]\nmovzx r8d, byte ptr [rsi + rdx - 1]",
+            "\nmov [rdi], cl\nmov [rdi + r9], r10b\nmov [rdi + rdx - 1], r8b",
+            "\n24:\n", $end
+        )
+    };
+}
+
+pub(super) use {
+    copy_blocks, copy_small, ex_range, fill_blocks, load_xmm, pop_all, push_all, save_xmm, smap,
+};

@@ -1,0 +1,204 @@
+//! Who called whom, for a dying kernel.
+//!
+//! Compiled code keeps no frame pointers (they would cost instructions on every call), so the stack is unwound by
+//! the tables that the compiler writes into `.eh_frame`; `gimli` reads them. Every address is checked before it is
+//! read: a broken stack ends the trace and never faults.
+
+use super::entry::TrapFrame;
+use super::layout::Image;
+use super::{smp, stacks, symbols};
+use core::fmt;
+use gimli::{
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, Register, RegisterRule,
+    UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow, X86_64,
+};
+
+unsafe extern "C" {
+    static __eh_frame_start: u8;
+    static __eh_frame_end: u8;
+    static __eh_frame_hdr_start: u8;
+    static __eh_frame_hdr_end: u8;
+}
+
+type Reader = EndianSlice<'static, LittleEndian>;
+
+/// Room for the unwinder's rules: x86-64 has 17 registers that matter, and the compiler nests no remembered states
+/// deeper than this.
+struct Storage;
+
+impl UnwindContextStorage<usize> for Storage {
+    type Rules = [(Register, RegisterRule<usize>); 20];
+    type Stack = [UnwindTableRow<usize, Self>; 4];
+}
+
+/// Frames after which a trace is cut.
+const LIMIT: usize = 64;
+
+/// The registers that survive calls, by their DWARF numbers, and the return address.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers {
+    values: [u64; 17],
+}
+
+impl Registers {
+    /// Those of interrupted code.
+    pub fn of_frame(frame: &TrapFrame) -> Self {
+        let mut registers = Self { values: [0; 17] };
+        for (register, value) in [
+            (X86_64::RBX, frame.rbx),
+            (X86_64::RBP, frame.rbp),
+            (X86_64::RSP, frame.rsp),
+            (X86_64::R12, frame.r12),
+            (X86_64::R13, frame.r13),
+            (X86_64::R14, frame.r14),
+            (X86_64::R15, frame.r15),
+            (X86_64::RA, frame.rip),
+        ] {
+            registers.values[usize::from(register.0)] = value;
+        }
+        registers
+    }
+
+    /// Those of the caller.
+    #[inline(always)]
+    pub fn here() -> Self {
+        let mut registers = Self { values: [0; 17] };
+        let (rbx, rbp, rsp, r12, r13, r14, r15, rip): (u64, u64, u64, u64, u64, u64, u64, u64);
+        // SAFETY: only reads registers.
+        unsafe {
+            core::arch::asm!("mov {}, rbx", "mov {}, rbp", "mov {}, rsp", "lea {}, [rip]",
+                out(reg) rbx, out(reg) rbp, out(reg) rsp, out(reg) rip, options(nomem, nostack));
+            core::arch::asm!("mov {}, r12", "mov {}, r13", "mov {}, r14", "mov {}, r15",
+                out(reg) r12, out(reg) r13, out(reg) r14, out(reg) r15, options(nomem, nostack));
+        }
+        for (register, value) in [
+            (X86_64::RBX, rbx),
+            (X86_64::RBP, rbp),
+            (X86_64::RSP, rsp),
+            (X86_64::R12, r12),
+            (X86_64::R13, r13),
+            (X86_64::R14, r14),
+            (X86_64::R15, r15),
+            (X86_64::RA, rip),
+        ] {
+            registers.values[usize::from(register.0)] = value;
+        }
+        registers
+    }
+
+    fn get(&self, register: Register) -> Option<u64> {
+        self.values.get(usize::from(register.0)).copied()
+    }
+
+    fn rip(&self) -> u64 {
+        self.values[usize::from(X86_64::RA.0)]
+    }
+}
+
+/// A trace that prints itself, one function per line.
+pub struct Backtrace(pub Registers);
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut unwinder = Unwinder::new();
+        let mut registers = self.0;
+        // Interrupted code stands at its address; callers stand behind their call.
+        let mut exact = true;
+        for index in 0..LIMIT {
+            let rip = registers.rip() as usize;
+            if !Image::current().is_text(rip) {
+                if rip != 0 {
+                    writeln!(f, "  {index:2}: {rip:#018x} (not kernel code)")?;
+                }
+                return Ok(());
+            }
+            write!(f, "  {index:2}: {rip:#018x} ")?;
+            match symbols::lookup(rip - usize::from(!exact)) {
+                Some((name, offset)) => {
+                    writeln!(
+                        f,
+                        "{:#} + {:#x}",
+                        rustc_demangle::demangle(name),
+                        offset + usize::from(!exact)
+                    )?;
+                }
+                None => writeln!(f, "?")?,
+            }
+            match unwinder.caller(&registers, rip - usize::from(!exact)) {
+                Some((caller, interrupted)) => (registers, exact) = (caller, interrupted),
+                None => return writeln!(f, "      (no unwind information)"),
+            }
+        }
+        writeln!(f, "      (cut)")
+    }
+}
+
+struct Unwinder {
+    frames: EhFrame<Reader>,
+    index: Option<gimli::ParsedEhFrameHdr<Reader>>,
+    bases: BaseAddresses,
+    context: UnwindContext<usize, Storage>,
+}
+
+/// The bytes between two linker symbols.
+fn section(start: *const u8, end: *const u8) -> Reader {
+    // SAFETY: both are addresses in the image's constants, in this order.
+    EndianSlice::new(
+        unsafe { core::slice::from_raw_parts(start, end as usize - start as usize) },
+        LittleEndian,
+    )
+}
+
+impl Unwinder {
+    fn new() -> Self {
+        let frames = section(&raw const __eh_frame_start, &raw const __eh_frame_end);
+        let header = section(&raw const __eh_frame_hdr_start, &raw const __eh_frame_hdr_end);
+        let bases = BaseAddresses::default()
+            .set_eh_frame(&raw const __eh_frame_start as u64)
+            .set_eh_frame_hdr(&raw const __eh_frame_hdr_start as u64)
+            .set_text(Image::current().text.0 as u64);
+        let index = EhFrameHdr::from(header).parse(&bases, 8).ok();
+        Self { frames: EhFrame::from(frames), index, bases, context: UnwindContext::new_in() }
+    }
+
+    /// The registers of the function that called the one at `address`, and whether it was interrupted there
+    /// instead of calling.
+    fn caller(&mut self, registers: &Registers, address: usize) -> Option<(Registers, bool)> {
+        let table = self.index.as_ref()?.table()?;
+        let entry = table
+            .fde_for_address(&self.frames, &self.bases, address as u64, EhFrame::cie_from_offset)
+            .ok()?;
+        let row = entry
+            .unwind_info_for_address(&self.frames, &self.bases, &mut self.context, address as u64)
+            .ok()?;
+        let CfaRule::RegisterAndOffset { register, offset } = *row.cfa() else { return None };
+        let frame = registers.get(register)?.checked_add_signed(offset)?;
+        let mut caller = *registers;
+        caller.values[usize::from(X86_64::RSP.0)] = frame;
+        for (number, value) in (0..).zip(&mut caller.values) {
+            match row.register(Register(number)) {
+                Some(RegisterRule::Offset(offset)) => *value = read(frame.checked_add_signed(offset)?)?,
+                Some(RegisterRule::ValOffset(offset)) => *value = frame.checked_add_signed(offset)?,
+                Some(RegisterRule::Register(other)) => *value = registers.get(other)?,
+                // The return address ends the trace when it is said to be undefined.
+                Some(RegisterRule::Undefined) if number == X86_64::RA.0 => *value = 0,
+                _ => {}
+            }
+        }
+        Some((caller, entry.is_signal_trampoline()))
+    }
+}
+
+/// Reads a word of a stack or of the kernel's variables; `None` elsewhere.
+fn read(address: u64) -> Option<u64> {
+    let address = usize::try_from(address).ok()?;
+    let (begin, end) = Image::current().data;
+    let in_data = (begin..end - 8).contains(&address);
+    let in_stack = stacks::locate(address)
+        .is_some_and(|stack| !stack.guard && stack.cpu < smp::planned() && address + 8 <= stack.top);
+    if !address.is_multiple_of(8) || !(in_data || in_stack) {
+        return None;
+    }
+    // SAFETY: mapped, as just checked, and aligned.
+    Some(unsafe { (address as *const u64).read_volatile() })
+}

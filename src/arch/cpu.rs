@@ -1,0 +1,178 @@
+//! What this processor can do, and its control registers.
+
+use super::percpu;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use raw_cpuid::{CpuId, ExtendedFeatures, ExtendedProcessorFeatureIdentifiers, FeatureInfo};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+
+/// Most CPUs that are used.
+pub const MAX_CPUS: usize = 64;
+
+/// Number of CPUs that run the kernel.
+static COUNT: AtomicUsize = AtomicUsize::new(1);
+
+/// This CPU's number: 0 is the one that booted, the others follow in the order of the firmware's table.
+///
+/// One load from the per-CPU block. Constant within a poll: a task changes CPUs only between polls.
+#[inline(always)]
+pub fn id() -> usize {
+    percpu::cpu()
+}
+
+/// Number of CPUs that run the kernel; 1 until `smp::start`.
+#[inline]
+pub fn count() -> usize {
+    // Relaxed: a plain number, final once the other CPUs' start-up is over.
+    COUNT.load(Ordering::Relaxed)
+}
+
+/// Records how many CPUs run.
+pub(super) fn set_count(count: usize) {
+    COUNT.store(count, Ordering::Relaxed);
+}
+
+/// Optional parts of the processor that the kernel uses where they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features {
+    /// 1 GiB pages.
+    pub huge_pages: bool,
+    /// Supervisor-mode execution prevention.
+    pub smep: bool,
+    /// Supervisor-mode access prevention.
+    pub smap: bool,
+    /// User-mode instruction prevention (SGDT, SIDT, SLDT, SMSW, STR).
+    pub umip: bool,
+    /// Process-context identifiers.
+    pub pcid: bool,
+    /// The INVPCID instruction.
+    pub invpcid: bool,
+    /// RDFSBASE and its relatives, which user programs may then use too.
+    pub fsgsbase: bool,
+    /// x2APIC mode.
+    pub x2apic: bool,
+    /// The local APIC's timer can be given a TSC value.
+    pub tsc_deadline: bool,
+    /// RDRAND.
+    pub rdrand: bool,
+    /// RDSEED.
+    pub rdseed: bool,
+    /// The TSC runs at one rate in all power states.
+    pub invariant_tsc: bool,
+    /// Running under QEMU's emulator (TCG), where instruction costs differ from hardware's.
+    pub emulated: bool,
+}
+
+/// Set once by the boot CPU before anything reads it; all CPUs of a machine are taken to be alike.
+struct Detected(core::cell::UnsafeCell<Features>);
+
+// SAFETY: written once by the boot CPU while it is alone (`detect`), only read afterwards.
+unsafe impl Sync for Detected {}
+
+static FEATURES: Detected = Detected(core::cell::UnsafeCell::new(Features {
+    huge_pages: false,
+    smep: false,
+    smap: false,
+    umip: false,
+    pcid: false,
+    invpcid: false,
+    fsgsbase: false,
+    x2apic: false,
+    tsc_deadline: false,
+    rdrand: false,
+    rdseed: false,
+    invariant_tsc: false,
+    emulated: false,
+}));
+static DETECTED: AtomicBool = AtomicBool::new(false);
+
+/// The processor's optional parts.
+#[inline(always)]
+pub fn features() -> &'static Features {
+    // SAFETY: no writer after start-up, see `Detected`.
+    unsafe { &*FEATURES.0.get() }
+}
+
+/// Finds out what the processor can do. Once, on the boot CPU, before other CPUs run.
+pub(super) fn detect() {
+    assert!(!DETECTED.swap(true, Ordering::Relaxed), "features are detected once");
+    let cpuid = CpuId::new();
+    let basic = cpuid.get_feature_info();
+    let basic = basic.as_ref();
+    let extended = cpuid.get_extended_feature_info();
+    let extended = extended.as_ref();
+    let processor = cpuid.get_extended_processor_and_feature_identifiers();
+    let found = Features {
+        huge_pages: processor.as_ref().is_some_and(ExtendedProcessorFeatureIdentifiers::has_1gib_pages),
+        smep: extended.is_some_and(ExtendedFeatures::has_smep),
+        smap: extended.is_some_and(ExtendedFeatures::has_smap),
+        umip: extended.is_some_and(ExtendedFeatures::has_umip),
+        pcid: basic.is_some_and(FeatureInfo::has_pcid),
+        invpcid: extended.is_some_and(ExtendedFeatures::has_invpcid),
+        fsgsbase: extended.is_some_and(ExtendedFeatures::has_fsgsbase),
+        x2apic: basic.is_some_and(FeatureInfo::has_x2apic),
+        tsc_deadline: basic.is_some_and(FeatureInfo::has_tsc_deadline),
+        rdrand: basic.is_some_and(FeatureInfo::has_rdrand),
+        rdseed: extended.is_some_and(ExtendedFeatures::has_rdseed),
+        invariant_tsc: cpuid.get_advanced_power_mgmt_info().is_some_and(|a| a.has_invariant_tsc()),
+        emulated: core::arch::x86_64::__cpuid(0x4000_0000).ebx.to_le_bytes() == *b"TCGT",
+    };
+    // SAFETY: the boot CPU is alone and this runs once (asserted above).
+    unsafe { *FEATURES.0.get() = found };
+}
+
+/// Sets this CPU's control registers: protection features on where they are, SSE on, AVX off.
+pub(super) fn init_control_registers() {
+    let features = features();
+    let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
+        | Cr4Flags::PAGE_GLOBAL
+        | Cr4Flags::OSFXSR
+        | Cr4Flags::OSXMMEXCPT_ENABLE;
+    cr4.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, features.smep);
+    cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, features.smap);
+    cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, features.umip);
+    cr4.set(Cr4Flags::PCID, features.pcid);
+    cr4.set(Cr4Flags::FSGSBASE, features.fsgsbase);
+    // ALIGNMENT_MASK lets user programs ask for alignment checks by RFLAGS.AC, as on Linux.
+    let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
+        | Cr0Flags::MONITOR_COPROCESSOR
+        | Cr0Flags::EXTENSION_TYPE
+        | Cr0Flags::NUMERIC_ERROR
+        | Cr0Flags::WRITE_PROTECT
+        | Cr0Flags::ALIGNMENT_MASK
+        | Cr0Flags::PAGING;
+    // SAFETY: long mode with paging stays on; the kernel obeys each protection that this turns on, and PCID 0 is
+    // loaded (CR3's low bits are zero), as turning PCIDs on demands.
+    unsafe {
+        Cr0::write(cr0);
+        Cr4::write(cr4);
+    }
+}
+
+/// Turns on no-execute pages and `syscall` on this CPU; before page tables that use NX are loaded.
+pub(super) fn init_efer() {
+    // SAFETY: long mode stays on; every x86-64 processor has both features.
+    unsafe {
+        Efer::update(|efer| {
+            efer.insert(EferFlags::NO_EXECUTE_ENABLE | EferFlags::SYSTEM_CALL_EXTENSIONS);
+        });
+    }
+}
+
+/// A random number from the processor, where it has a generator that answers.
+pub fn random() -> Option<u64> {
+    if !features().rdrand {
+        return None;
+    }
+    // Intel SDM volume 1, 7.3.17.1: ten attempts, then give up.
+    for _ in 0..10 {
+        let (value, valid): (u64, u8);
+        // SAFETY: RDRAND is there; it writes a register and the carry flag.
+        unsafe {
+            core::arch::asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) valid, options(nomem, nostack));
+        }
+        if valid != 0 {
+            return Some(value);
+        }
+    }
+    None
+}

@@ -1,0 +1,147 @@
+//! Interrupts: the flag that lets them in, and the handlers they run.
+//!
+//! A handler acknowledges its device and wakes a task; it runs with interrupts off on the CPU that the interrupt
+//! came to, allocates nothing and takes no lock that tasks take. Interrupts that arrive in user mode run their
+//! handler on the kernel stack and then end the program's turn (`user::Trap::Interrupt`).
+
+use super::{apic, percpu};
+use core::arch::asm;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// A handler; its argument is the vector.
+pub type Handler = fn(u8);
+
+/// The fixed vectors, above those for devices.
+pub mod vector {
+    /// First vector for devices.
+    pub const DEVICE_FIRST: u8 = 0x30;
+    /// Last vector for devices.
+    pub const DEVICE_LAST: u8 = 0xdf;
+    /// "There is work": ends a halt.
+    pub const WAKE: u8 = 0xe0;
+    /// "Come back from user mode."
+    pub const KICK: u8 = 0xe1;
+    /// "Flush your TLB as the request says."
+    pub const TLB_SHOOTDOWN: u8 = 0xe2;
+    /// The local APIC's timer.
+    pub const TIMER: u8 = 0xef;
+    /// The local APIC saw an error.
+    pub const APIC_ERROR: u8 = 0xfe;
+    /// An interrupt that went away before it was delivered.
+    pub const SPURIOUS: u8 = 0xff;
+}
+
+/// One handler per vector, null where there is none. Release on registering pairs with Acquire in `dispatch`.
+static HANDLERS: [AtomicPtr<()>; 256] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 256];
+/// Interrupts for which there was no handler.
+static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
+
+/// Why no handler could be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The vector has a handler.
+    Taken,
+    /// All device vectors are in use.
+    NoVector,
+    /// No I/O APIC serves this interrupt line.
+    NoSuchLine,
+}
+
+/// Lets interrupts in.
+#[inline(always)]
+pub fn enable() {
+    // SAFETY: handlers are prepared for interrupts anywhere in kernel code. Not `nomem`: memory accesses stay on
+    // their side.
+    unsafe { asm!("sti", options(nostack)) };
+}
+
+/// Keeps interrupts out.
+#[inline(always)]
+pub fn disable() {
+    // SAFETY: only delays interrupts. Not `nomem`, as above.
+    unsafe { asm!("cli", options(nostack)) };
+}
+
+/// Whether interrupts are let in.
+#[inline(always)]
+pub fn are_enabled() -> bool {
+    const INTERRUPT_FLAG: u64 = 1 << 9;
+    let flags: u64;
+    // SAFETY: pushes and pops one word.
+    unsafe { asm!("pushfq", "pop {}", out(reg) flags, options(nomem, preserves_flags)) };
+    flags & INTERRUPT_FLAG != 0
+}
+
+/// Runs `body` with interrupts out and then restores how it was. Keep it short.
+#[inline(always)]
+pub fn without<T>(body: impl FnOnce() -> T) -> T {
+    let enabled = are_enabled();
+    disable();
+    let value = body();
+    if enabled {
+        enable();
+    }
+    value
+}
+
+/// Lets interrupts in and halts until one comes; returns after its handler with interrupts on.
+///
+/// Called with interrupts out, after a last look for work. `sti` takes effect behind the next instruction, so an
+/// interrupt that came since the look ends the halt instead of being handled before it: no wake-up is lost.
+#[inline(always)]
+pub fn enable_and_halt() {
+    // SAFETY: as `enable`; the processor goes on with the next interrupt.
+    unsafe { asm!("sti", "hlt", options(nostack)) };
+}
+
+/// Whether a handler runs on this CPU.
+#[inline]
+pub fn in_handler() -> bool {
+    percpu::in_handler()
+}
+
+/// Sets the handler of a fixed vector.
+///
+/// # Errors
+/// [`Error::Taken`] if there is one.
+pub fn register(vector: u8, handler: Handler) -> Result<(), Error> {
+    HANDLERS[usize::from(vector)]
+        .compare_exchange(core::ptr::null_mut(), handler as *mut (), Ordering::Release, Ordering::Relaxed)
+        .map(drop)
+        .map_err(|_| Error::Taken)
+}
+
+/// Sets the handler of a free device vector (for message-signalled interrupts and I/O APIC lines) and returns it.
+///
+/// # Errors
+/// [`Error::NoVector`] when all are in use.
+pub fn register_any(handler: Handler) -> Result<u8, Error> {
+    (vector::DEVICE_FIRST..=vector::DEVICE_LAST)
+        .find(|&vector| register(vector, handler).is_ok())
+        .ok_or(Error::NoVector)
+}
+
+/// Number of interrupts that had no handler.
+pub fn unexpected() -> u64 {
+    // Relaxed: a statistic.
+    UNEXPECTED.load(Ordering::Relaxed)
+}
+
+/// Runs the handler of `vector` and tells the local APIC. Called by the entry code with interrupts off.
+pub(super) extern "C" fn dispatch(vector: usize) {
+    percpu::set_in_handler(true);
+    // Acquire: pairs with `register`.
+    let handler = HANDLERS[vector].load(Ordering::Acquire);
+    if handler.is_null() {
+        UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+    } else {
+        // SAFETY: only `register` stores here, and only such functions.
+        let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
+        handler(vector as u8);
+    }
+    // A spurious interrupt is not in service, so there is none to end (SDM volume 3, 11.9).
+    if vector != usize::from(vector::SPURIOUS) {
+        apic::end_of_interrupt();
+    }
+    percpu::set_in_handler(false);
+}

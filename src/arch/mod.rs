@@ -1,0 +1,53 @@
+//! The machine: everything that knows it is an x86-64.
+//!
+//! Where to start reading: [`boot`] is how the kernel comes up, [`user`] and `entry` are the way between user mode
+//! and the kernel, [`interrupts`] is how devices are heard.
+//!
+//! ```text
+//!  boot ──▶ descriptors, stacks, percpu ── what each CPU has of its own
+//!    │      acpi, apic, ioapic, clock    ── what the machine has
+//!    ▼      smp ─────────────────────────── the other CPUs
+//!  kernel_main
+//!
+//!  user ◀──▶ entry ◀── interrupts            uaccess: user memory      paging: page tables and TLB
+//!  timer, ipi: what the executor needs       panic ── backtrace ── symbols
+//! ```
+//!
+//! Nothing here needs the executor or the memory allocator; what needs memory gets it while the kernel starts.
+
+// What the rest of the kernel does not use yet it will.
+#![allow(dead_code)]
+
+mod apic;
+mod asm;
+mod backtrace;
+mod descriptors;
+mod entry;
+mod panic;
+mod rtc;
+mod runtime;
+mod stacks;
+mod symbols;
+
+pub mod acpi;
+pub mod boot;
+pub mod clock;
+pub mod console;
+pub mod cpu;
+pub mod interrupts;
+pub mod ioapic;
+pub mod ipi;
+pub mod layout;
+pub mod mem;
+pub mod paging;
+pub mod percpu;
+pub mod power;
+pub mod smp;
+pub mod timer;
+pub mod uaccess;
+pub mod user;
+
+#[allow(unused_imports)]
+pub use cpu::MAX_CPUS;
+#[allow(unused_imports)]
+pub use panic::set_timeout as set_panic_timeout;

@@ -1,0 +1,176 @@
+//! The per-CPU block: what belongs to one CPU, one instruction away.
+//!
+//! While the kernel runs, the GS base points to the CPU's block; fields are read and written by `gs:[offset]`, so
+//! that neither the CPU's number nor a pointer is needed. In user mode the base is the program's, and `swapgs`
+//! exchanges them at the boundary (`super::entry`). A task stays on its CPU for the length of a poll, so what a
+//! function reads here is its own CPU's until it awaits.
+
+use super::cpu::MAX_CPUS;
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::{GsBase, KernelGsBase};
+
+/// One CPU's block. Offsets are used by assembly in `super::entry`; only its own CPU touches it.
+#[repr(C, align(64))]
+pub struct PerCpu {
+    /// The block's own address.
+    pub(super) this: *const PerCpu,
+    /// The CPU's number.
+    pub(super) cpu: usize,
+    /// The stack pointer with which `user::enter` left; traps from user mode continue there.
+    pub(super) kernel_stack: usize,
+    /// The `UserContext` that runs in user mode; a trap saves the registers there.
+    pub(super) user_context: usize,
+    /// The user's stack pointer for the few instructions of system-call entry that have no register for it.
+    pub(super) user_stack: usize,
+    /// Set by each interrupt that arrives in kernel mode; `user::enter` returns at once when it finds it set.
+    pub(super) interrupted: u8,
+    /// Whether an interrupt handler runs.
+    pub(super) in_handler: u8,
+    /// Slots for other rooms, in the order of the accessors below.
+    thread: usize,
+    worker: usize,
+    magazines: usize,
+    account: usize,
+    address_space: usize,
+}
+
+/// The blocks of all CPUs.
+#[repr(transparent)]
+struct Blocks(UnsafeCell<[PerCpu; MAX_CPUS]>);
+
+// SAFETY: each block is touched by its own CPU only, after that CPU's `init`.
+unsafe impl Sync for Blocks {}
+
+static BLOCKS: Blocks = Blocks(UnsafeCell::new(
+    [const {
+        PerCpu {
+            this: core::ptr::null(),
+            cpu: 0,
+            kernel_stack: 0,
+            user_context: 0,
+            user_stack: 0,
+            interrupted: 0,
+            in_handler: 0,
+            thread: 0,
+            worker: 0,
+            magazines: 0,
+            account: 0,
+            address_space: 0,
+        }
+    }; MAX_CPUS],
+));
+
+/// The address of CPU `cpu`'s block.
+pub(super) fn block(cpu: usize) -> *mut PerCpu {
+    assert!(cpu < MAX_CPUS);
+    // SAFETY: in bounds of the static; only an address is computed.
+    unsafe { BLOCKS.0.get().cast::<PerCpu>().add(cpu) }
+}
+
+/// Makes this CPU number `cpu` and points GS to its block.
+pub(super) fn init(cpu: usize) {
+    let block = block(cpu);
+    // SAFETY: this CPU is the only one with this number, and nothing reads the block before GS points to it. The
+    // user's GS base starts as 0.
+    unsafe {
+        (*block).this = block;
+        (*block).cpu = cpu;
+        GsBase::write(VirtAddr::from_ptr(block));
+        KernelGsBase::write(VirtAddr::zero());
+    }
+}
+
+/// This CPU's number.
+#[inline(always)]
+pub(super) fn cpu() -> usize {
+    let value;
+    // SAFETY: GS points to this CPU's block, whose field never changes: hence `pure, nomem`.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) value, const offset_of!(PerCpu, cpu),
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    value
+}
+
+macro_rules! byte {
+    ($(#[$doc:meta])* $get:ident, $set:ident, $field:ident) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub(super) fn $get() -> bool {
+            let value: u8;
+            // SAFETY: GS points to this CPU's block.
+            unsafe {
+                asm!("mov {}, gs:[{}]", out(reg_byte) value, const offset_of!(PerCpu, $field),
+                    options(readonly, nostack, preserves_flags));
+            }
+            value != 0
+        }
+
+        $(#[$doc])*
+        #[inline(always)]
+        pub(super) fn $set(value: bool) {
+            // SAFETY: GS points to this CPU's block.
+            unsafe {
+                asm!("mov gs:[{}], {}", const offset_of!(PerCpu, $field), in(reg_byte) u8::from(value),
+                    options(nostack, preserves_flags));
+            }
+        }
+    };
+}
+
+byte!(
+    /// Whether an interrupt handler runs on this CPU.
+    in_handler,
+    set_in_handler,
+    in_handler
+);
+
+macro_rules! slot {
+    ($(#[$doc:meta])* $get:ident, $set:ident) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $get() -> *const () {
+            let value;
+            // SAFETY: GS points to this CPU's block.
+            unsafe {
+                asm!("mov {}, gs:[{}]", out(reg) value, const offset_of!(PerCpu, $get),
+                    options(readonly, nostack, preserves_flags));
+            }
+            value
+        }
+
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $set(value: *const ()) {
+            // SAFETY: GS points to this CPU's block.
+            unsafe {
+                asm!("mov gs:[{}], {}", const offset_of!(PerCpu, $get), in(reg) value,
+                    options(nostack, preserves_flags));
+            }
+        }
+    };
+}
+
+slot!(
+    /// The user thread whose future is polled on this CPU, or null.
+    thread, set_thread
+);
+slot!(
+    /// This CPU's executor worker, or null before it runs.
+    worker, set_worker
+);
+slot!(
+    /// The kernel heap's magazines of this CPU.
+    magazines, set_magazines
+);
+slot!(
+    /// The account that heap allocations are charged to; null means the kernel's own.
+    account, set_account
+);
+slot!(
+    /// The address space that is loaded on this CPU; null means the kernel's own.
+    address_space, set_address_space
+);

@@ -1,0 +1,431 @@
+//! User memory, as the active address space maps it.
+//!
+//! The kernel reads and writes user addresses directly; the instructions that may do so are listed in an
+//! exception table (a section that the linker gathers). When one of them faults, [`super::entry`] looks it up here
+//! and continues at the fix-up, and the function returns a [`Fault`] with the address. The caller has the page
+//! brought in, which may mean waiting, and calls again. Nothing is ever lost or done twice: `copied` bytes are
+//! exactly what was moved.
+//!
+//! With SMAP the processor refuses such accesses except between `stac` and `clac`, which stand directly around
+//! them.
+
+use super::asm::{copy_blocks, copy_small, ex_range, fill_blocks, smap};
+use super::layout::USER_END;
+use core::arch::{asm, global_asm};
+use core::mem::MaybeUninit;
+
+/// A user address could not be accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Bytes moved before, all of them from the start of the range.
+    pub copied: usize,
+    /// The address that faulted; `USER_END` or above if the range leaves user space.
+    pub address: usize,
+}
+
+/// Why [`strncpy_from_user`] has no string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringError {
+    /// No NUL within the destination's length.
+    TooLong,
+    /// The string's memory could not be read; `copied` is how much of it is known to be readable.
+    Fault(Fault),
+}
+
+impl From<Fault> for StringError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// An entry of the exception table: a fault between `start` and `end` continues at `target`.
+#[repr(C)]
+struct Entry {
+    start: usize,
+    end: usize,
+    target: usize,
+}
+
+unsafe extern "C" {
+    static __ex_table_start: Entry;
+    static __ex_table_end: Entry;
+    static __smap_sites_start: usize;
+    static __smap_sites_end: usize;
+}
+
+/// Where to continue after a fault at `rip`, if that is an instruction that may fault. In rax the routine gets the
+/// address.
+pub(super) fn fixup(rip: usize) -> Option<usize> {
+    let start = &raw const __ex_table_start;
+    let count = (&raw const __ex_table_end as usize - start as usize) / size_of::<Entry>();
+    // SAFETY: the linker gathered `count` entries between the two symbols.
+    let entries = unsafe { core::slice::from_raw_parts(start, count) };
+    entries.iter().find(|entry| (entry.start..entry.end).contains(&rip)).map(|entry| entry.target)
+}
+
+/// Replaces each `stac` and `clac` by a no-op, for a processor without SMAP.
+///
+/// # Safety
+/// Once, while kernel code is mapped writable and only this CPU runs.
+pub(super) unsafe fn patch_smap() {
+    const NOP: [u8; 3] = [0x0f, 0x1f, 0x00];
+    let start = &raw const __smap_sites_start;
+    let count = (&raw const __smap_sites_end as usize - start as usize) / size_of::<usize>();
+    // SAFETY: the linker gathered `count` addresses of three-byte instructions between the two symbols; the caller
+    // says that they may be written.
+    unsafe {
+        for site in core::slice::from_raw_parts(start, count) {
+            (*site as *mut [u8; 3]).write_volatile(NOP);
+        }
+    }
+}
+
+// Each returns 0 or the address that faulted, in rax. System V calling convention.
+global_asm!(
+    ".pushsection .text.mem, \"ax\"",
+    // rdi, rsi, rdx = to, from, length. Ascending, except for overlapping blocks at the end.
+    ".balign 64",
+    "user_copy:",
+    ".cfi_startproc",
+    smap!("stac"),
+    "user_copy_start:",
+    "cmp rdx, 64",
+    "ja 2f",
+    copy_small!("jmp 9f"),
+    "2:",
+    "mov rcx, rdx",
+    "and rcx, -256",
+    "jz 4f",
+    "add rdi, rcx",
+    "add rsi, rcx",
+    "neg rcx",
+    "3:",
+    copy_blocks!("rdi + rcx", "rsi + rcx", "0, 64, 128, 192"),
+    "add rcx, 256",
+    "jnz 3b",
+    "4:",
+    "and edx, 255",
+    "jz 9f",
+    "add rsi, rdx",
+    "add rdi, rdx",
+    "neg rdx",
+    "cmp edx, -64",
+    "jge 6f",
+    "5:",
+    copy_blocks!("rdi + rdx", "rsi + rdx", "0"),
+    "add rdx, 64",
+    "cmp edx, -64",
+    "jl 5b",
+    // At most 64 bytes are left, and 64 or more were copied before.
+    "6:",
+    copy_blocks!("rdi", "rsi", "-64"),
+    "9:",
+    smap!("clac"),
+    "xor eax, eax",
+    "ret",
+    "user_copy_end:",
+    ex_range!("user_copy_start", "user_copy_end", "user_fault"),
+    "user_fault:",
+    smap!("clac"),
+    "ret",
+    ".cfi_endproc",
+    // rdi, rsi = to, length. Ascending.
+    ".balign 64",
+    "user_zero:",
+    ".cfi_startproc",
+    smap!("stac"),
+    "user_zero_start:",
+    "pxor xmm0, xmm0",
+    "mov rcx, rsi",
+    "and rcx, -256",
+    "jz 3f",
+    "add rdi, rcx",
+    "neg rcx",
+    "2:",
+    fill_blocks!("rdi + rcx", "0, 64, 128, 192"),
+    "add rcx, 256",
+    "jnz 2b",
+    "3:",
+    "and esi, 255",
+    "jz 7f",
+    "sub esi, 16",
+    "jb 5f",
+    "4:",
+    "movups [rdi], xmm0",
+    "add rdi, 16",
+    "sub esi, 16",
+    "jae 4b",
+    "5:",
+    "add esi, 16",
+    "jz 7f",
+    "6:",
+    "mov byte ptr [rdi], 0",
+    "inc rdi",
+    "dec esi",
+    "jnz 6b",
+    "7:",
+    smap!("clac"),
+    "xor eax, eax",
+    "ret",
+    "user_zero_end:",
+    ex_range!("user_zero_start", "user_zero_end", "user_fault"),
+    ".cfi_endproc",
+    // rdi, rsi, rdx = to, from, most bytes. rax = 0 or the faulting address; rdx = bytes before the NUL, or the
+    // most if there is none; on a fault, bytes known to be readable and not NUL.
+    ".balign 64",
+    "user_string:",
+    ".cfi_startproc",
+    "mov r8, rdx",
+    "xor edx, edx",
+    "pxor xmm1, xmm1",
+    smap!("stac"),
+    "user_string_start:",
+    // One unaligned block first, if it stays in the page; then aligned blocks, which always do.
+    "cmp r8, 32",
+    "jb 6f",
+    "mov eax, esi",
+    "and eax, 4095",
+    "cmp eax, 4080",
+    "ja 6f",
+    "movups xmm0, [rsi]",
+    "movups [rdi], xmm0",
+    "pcmpeqb xmm0, xmm1",
+    "pmovmskb eax, xmm0",
+    "test eax, eax",
+    "jnz 5f",
+    "mov edx, esi",
+    "and edx, 15",
+    "neg edx",
+    "add edx, 16",
+    "2:",
+    "lea rcx, [rdx + 16]",
+    "cmp rcx, r8",
+    "ja 6f",
+    "movaps xmm0, [rsi + rdx]",
+    "movups [rdi + rdx], xmm0",
+    "pcmpeqb xmm0, xmm1",
+    "pmovmskb eax, xmm0",
+    "test eax, eax",
+    "jnz 5f",
+    "mov rdx, rcx",
+    "jmp 2b",
+    "5:",
+    "bsf eax, eax",
+    "add rdx, rax",
+    "jmp 8f",
+    // Byte by byte: near the end of a page that the first block would leave, and near the end of the destination.
+    "6:",
+    "cmp rdx, r8",
+    "jae 8f",
+    "mov al, [rsi + rdx]",
+    "mov [rdi + rdx], al",
+    "test al, al",
+    "jz 8f",
+    "inc rdx",
+    "lea rax, [rsi + rdx]",
+    "test al, 15",
+    "jnz 6b",
+    "jmp 2b",
+    "8:",
+    smap!("clac"),
+    "xor eax, eax",
+    "ret",
+    "user_string_end:",
+    ex_range!("user_string_start", "user_string_end", "user_fault"),
+    ".cfi_endproc",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn user_copy(to: usize, from: usize, len: usize) -> usize;
+    fn user_zero(to: usize, len: usize) -> usize;
+    fn user_string();
+}
+
+/// Blocks are moved in ascending order, at most this many bytes of them unfinished when one faults.
+const UNFINISHED: usize = 512;
+
+/// Refuses a range that is not wholly in user space.
+#[inline(always)]
+fn check(address: usize, len: usize) -> Result<(), Fault> {
+    if len <= USER_END && address <= USER_END - len {
+        Ok(())
+    } else {
+        Err(Fault { copied: 0, address: address.max(USER_END) })
+    }
+}
+
+/// After a fault at `address`: moves what lies before it, so that `copied` is exact. `redo(from, to)` moves the
+/// bytes with these indices and returns a fault's address or 0.
+#[cold]
+fn finish(start: usize, mut address: usize, redo: impl Fn(usize, usize) -> usize) -> Fault {
+    loop {
+        let copied = address.saturating_sub(start);
+        let fault = redo(copied.saturating_sub(UNFINISHED), copied);
+        // The range before the fault can itself have been unmapped meanwhile.
+        if fault == 0 {
+            return Fault { copied, address };
+        }
+        address = fault;
+    }
+}
+
+/// Copies from user memory at `from`. On a fault the first `copied` bytes of `to` are valid.
+#[inline]
+pub fn copy_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
+    check(from, to.len())?;
+    let base = to.as_mut_ptr() as usize;
+    // SAFETY: writes stay in `to`; reads are in user space and may fault.
+    match unsafe { user_copy(base, from, to.len()) } {
+        0 => Ok(()),
+        // SAFETY: as above.
+        address => Err(finish(from, address, |a, b| unsafe { user_copy(base + a, from + a, b - a) })),
+    }
+}
+
+/// As [`copy_from_user`], for memory that is not initialised yet.
+#[inline]
+pub fn copy_from_user_uninit<'a>(to: &'a mut [MaybeUninit<u8>], from: usize) -> Result<&'a mut [u8], Fault> {
+    check(from, to.len())?;
+    // SAFETY: a slice of bytes for writing only, until all of it has been written.
+    let to: &'a mut [u8] = unsafe { core::slice::from_raw_parts_mut(to.as_mut_ptr().cast(), to.len()) };
+    copy_from_user(to, from)?;
+    Ok(to)
+}
+
+/// Copies to user memory at `to`. On a fault `copied` bytes have arrived.
+#[inline]
+pub fn copy_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
+    check(to, from.len())?;
+    let base = from.as_ptr() as usize;
+    // SAFETY: reads stay in `from`; writes are in user space and may fault.
+    match unsafe { user_copy(to, base, from.len()) } {
+        0 => Ok(()),
+        // SAFETY: as above.
+        address => Err(finish(to, address, |a, b| unsafe { user_copy(to + a, base + a, b - a) })),
+    }
+}
+
+/// Zeroes user memory at `to`. On a fault `copied` bytes are zero.
+pub fn zero_user(to: usize, len: usize) -> Result<(), Fault> {
+    check(to, len)?;
+    // SAFETY: writes are in user space and may fault.
+    match unsafe { user_zero(to, len) } {
+        0 => Ok(()),
+        // SAFETY: as above.
+        address => Err(finish(to, address, |a, b| unsafe { user_zero(to + a, b - a) })),
+    }
+}
+
+/// Copies the NUL-terminated string at `from`, and returns its length without the NUL. Without a NUL in the first
+/// `to.len()` bytes it is too long. `to`'s contents behind the NUL are unspecified.
+pub fn strncpy_from_user(to: &mut [u8], from: usize) -> Result<usize, StringError> {
+    check(from, 0)?;
+    let room = to.len().min(USER_END - from);
+    let (fault, len): (usize, usize);
+    // SAFETY: writes stay within `room` bytes of `to`; reads are in user space and may fault. The routine touches
+    // the registers of the calling convention only.
+    unsafe {
+        asm!("call {}", sym user_string,
+            inout("rdi") to.as_mut_ptr() => _, inout("rsi") from => _, inout("rdx") room => len,
+            out("rax") fault, clobber_abi("sysv64"));
+    }
+    if fault != 0 {
+        Err(Fault { copied: len, address: fault }.into())
+    } else if len < room {
+        Ok(len)
+    } else if room < to.len() {
+        Err(Fault { copied: len, address: USER_END }.into())
+    } else {
+        Err(StringError::TooLong)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// An integer that one instruction reads or writes.
+pub trait Word: Copy + sealed::Sealed {
+    /// Reads the word at a user address that has been checked; `Err` holds the faulting address.
+    #[doc(hidden)]
+    unsafe fn read(address: usize) -> Result<Self, usize>;
+    /// Writes the word at a user address that has been checked.
+    #[doc(hidden)]
+    unsafe fn write(self, address: usize) -> Result<(), usize>;
+}
+
+macro_rules! word {
+    ($type:ty, $size:literal, $class:ident, $modifier:literal) => {
+        impl sealed::Sealed for $type {}
+        impl Word for $type {
+            #[inline(always)]
+            unsafe fn read(address: usize) -> Result<Self, usize> {
+                let (value, fault): ($type, usize);
+                // SAFETY: a load from user space whose fault continues at label 3 with the address in rax.
+                unsafe {
+                    asm!("xor eax, eax", smap!("stac"),
+                        concat!("2: mov {value", $modifier, "}, ", $size, " ptr [{address}]"),
+                        "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
+                        value = out($class) value, address = in(reg) address, out("rax") fault,
+                        options(nostack, readonly));
+                }
+                if fault == 0 { Ok(value) } else { Err(fault) }
+            }
+
+            #[inline(always)]
+            unsafe fn write(self, address: usize) -> Result<(), usize> {
+                let fault: usize;
+                // SAFETY: a store to user space whose fault continues at label 3 with the address in rax.
+                unsafe {
+                    asm!("xor eax, eax", smap!("stac"),
+                        concat!("2: mov ", $size, " ptr [{address}], {value", $modifier, "}"),
+                        "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
+                        value = in($class) self, address = in(reg) address, out("rax") fault,
+                        options(nostack));
+                }
+                if fault == 0 { Ok(()) } else { Err(fault) }
+            }
+        }
+    };
+}
+
+word!(u8, "byte", reg_byte, "");
+word!(u16, "word", reg, ":x");
+word!(u32, "dword", reg, ":e");
+word!(u64, "qword", reg, ":r");
+
+/// Reads a word of user memory.
+#[inline(always)]
+pub fn read_user<T: Word>(address: usize) -> Result<T, Fault> {
+    check(address, size_of::<T>())?;
+    // SAFETY: the range is in user space.
+    unsafe { T::read(address) }.map_err(|address| Fault { copied: 0, address })
+}
+
+/// Writes a word of user memory.
+#[inline(always)]
+pub fn write_user<T: Word>(address: usize, value: T) -> Result<(), Fault> {
+    check(address, size_of::<T>())?;
+    // SAFETY: the range is in user space.
+    unsafe { value.write(address) }.map_err(|address| Fault { copied: 0, address })
+}
+
+/// Replaces the 32-bit word at `address`, a multiple of 4, by `new` if it is `old`; returns what it was. One locked
+/// instruction, so it is atomic for programs on all CPUs.
+pub fn cmpxchg_user_u32(address: usize, old: u32, new: u32) -> Result<u32, Fault> {
+    check(address, 4)?;
+    let (previous, fault): (u32, usize);
+    // SAFETY: a locked access to user space. A fault continues at label 3 with the address in rax, which replaces
+    // the zero only then; the old value is kept in another register.
+    unsafe {
+        asm!("xor {fault:e}, {fault:e}", smap!("stac"),
+            "2: lock cmpxchg dword ptr [{address}], {new:e}",
+            "jmp 4f",
+            "3: mov {fault}, rax",
+            "4:", smap!("clac"), ex_range!("2b", "3b", "3b"),
+            address = in(reg) address, new = in(reg) new, fault = out(reg) fault,
+            inout("eax") old => previous, options(nostack));
+    }
+    if fault == 0 { Ok(previous) } else { Err(Fault { copied: 0, address: fault }) }
+}

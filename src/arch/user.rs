@@ -1,0 +1,588 @@
+//! User mode, seen from the kernel as a function call: [`UserContext::enter`] runs the program until it traps.
+//!
+//! ```text
+//! thread's future                     assembly                          user mode
+//!   context.enter() ──────────────▶ enter_fast / enter_full ──────────▶ program runs
+//!                                                                           │ syscall, fault, interrupt
+//!   match trap { … }  ◀────────── syscall_entry / trap_user ◀───────────────┘
+//! ```
+//!
+//! The context holds the program's registers while the kernel runs. Two kinds of state stay in the processor
+//! instead, because the kernel does not use them and they rarely change hands: the x87 unit with MXCSR, and the
+//! FS and GS bases. They are loaded when a context that is not in the processor enters, and **must** be taken out
+//! with [`UserContext::suspend`] before another thread can run on this CPU or this thread on another: that is,
+//! whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who wants to read or
+//! clone the whole context.
+
+use super::asm::{load_xmm, save_xmm};
+use super::cpu;
+use super::descriptors::{KERNEL_CODE, SYSRET_BASE, USER_CODE, USER_DATA};
+use super::layout::USER_END;
+use super::percpu::PerCpu;
+use core::arch::{asm, global_asm};
+use core::mem::{MaybeUninit, offset_of};
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::{FsBase, KernelGsBase, LStar, Msr, SFMask};
+use x86_64::registers::rflags::RFlags;
+
+/// MXCSR as a program starts: all exceptions masked, round to nearest.
+pub const MXCSR_DEFAULT: u32 = 0x1f80;
+/// The bits of MXCSR that exist on every x86-64 processor; loading others is a #GP.
+const MXCSR_VALID: u32 = 0xffff;
+/// The x87 control word as a program starts: all exceptions masked, 64-bit precision.
+const X87_CONTROL_DEFAULT: u16 = 0x37f;
+
+/// What `enter`'s assembly returns in eax.
+const TRAP_SYSCALL: u32 = 0;
+pub(super) const TRAP_INTERRUPT: u32 = 1;
+pub(super) const TRAP_PAGE_FAULT: u32 = 2;
+pub(super) const TRAP_EXCEPTION: u32 = 3;
+
+/// Why user mode ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// A `syscall` instruction: its number is in [`UserContext::orig_rax`], its arguments in the registers, and its
+    /// result is expected in `rax`.
+    Syscall,
+    /// An interrupt came and has been handled; or one had come in kernel mode since the last `enter`, and user
+    /// mode was not entered at all. Whatever handlers may have asked for is to be looked at before entering again.
+    Interrupt,
+    /// A page fault.
+    PageFault {
+        /// The address that was accessed.
+        address: usize,
+        /// How.
+        access: Access,
+        /// Whether something is mapped there, so that it was the rights that did not suffice.
+        present: bool,
+    },
+    /// Any other exception (Intel SDM volume 3, table 6-1).
+    Exception {
+        /// Its vector, below 32.
+        vector: u8,
+        /// Its error code, or 0.
+        error: u32,
+    },
+}
+
+/// A kind of memory access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// The first 416 bytes of the FXSAVE area (Intel SDM volume 1, table 10-2): the rest is reserved.
+#[repr(C, align(16))]
+#[derive(Clone, Copy)]
+struct FpuState {
+    /// Control words, tags, pointers, MXCSR at 24, then ST0 to ST7.
+    header_and_x87: [u8; 160],
+    xmm: [u128; 16],
+}
+
+/// The registers of one user thread.
+///
+/// Registers without a rule are plain fields. `rip`, `rflags` and the segment bases have setters, because not
+/// every value may be loaded.
+#[repr(C, align(16))]
+#[allow(missing_docs, reason = "the fields are the registers of the same names")]
+pub struct UserContext {
+    fpu: FpuState,
+    pub rax: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub r10: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub rbx: u64,
+    pub rbp: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rsp: u64,
+    /// The system call's number while one is handled, otherwise all ones, as on Linux.
+    pub orig_rax: u64,
+    pub(super) rcx: u64,
+    pub(super) r11: u64,
+    pub(super) rip: u64,
+    pub(super) rflags: u64,
+    fs_base: u64,
+    gs_base: u64,
+    /// `FULL` and `UNLOADED`; 0 means that `sysret` can continue the program with what is in the processor.
+    pub(super) state: u32,
+}
+
+impl UserContext {
+    /// The base from which assembly addresses the fields: general registers get one-byte displacements.
+    const BASE: usize = offset_of!(UserContext, rax);
+    /// Where the XMM registers are from there.
+    pub(super) const XMM: isize = Self::offset(offset_of!(UserContext, fpu) + 160);
+    /// `rcx` and `r11` matter (they are lost by `sysret`), or `rip` was set: leave by `iretq`.
+    pub(super) const FULL: u32 = 1;
+    /// The x87 unit, MXCSR and the segment bases are not in the processor.
+    const UNLOADED: u32 = 2;
+    /// The flags that a signal handler's return may set, as on Linux: CF PF AF ZF SF TF DF OF RF AC.
+    const USER_FLAGS: u64 = 0x0005_0dd5;
+    /// Interrupts on, and the bit that is always one.
+    const FIXED_FLAGS: u64 = 0x202;
+
+    /// From a field's offset to its displacement in assembly.
+    pub(super) const fn offset(field: usize) -> isize {
+        field as isize - Self::BASE as isize
+    }
+
+    /// A program about to start at `rip` with its stack at `rsp` and all else zero.
+    pub fn new(rip: u64, rsp: u64) -> Self {
+        let mut fpu = FpuState { header_and_x87: [0; 160], xmm: [0; 16] };
+        fpu.header_and_x87[..2].copy_from_slice(&X87_CONTROL_DEFAULT.to_le_bytes());
+        fpu.header_and_x87[24..28].copy_from_slice(&MXCSR_DEFAULT.to_le_bytes());
+        Self {
+            fpu,
+            rax: 0,
+            rdi: 0,
+            rsi: 0,
+            rdx: 0,
+            r10: 0,
+            r8: 0,
+            r9: 0,
+            rbx: 0,
+            rbp: 0,
+            r12: 0,
+            r13: 0,
+            r14: 0,
+            r15: 0,
+            rsp,
+            orig_rax: u64::MAX,
+            rcx: 0,
+            r11: 0,
+            rip,
+            rflags: Self::FIXED_FLAGS,
+            fs_base: 0,
+            gs_base: 0,
+            state: Self::FULL | Self::UNLOADED,
+        }
+    }
+
+    /// The next instruction's address.
+    pub fn rip(&self) -> u64 {
+        self.rip
+    }
+
+    /// Continues at `rip`; any value: a bad one is a #GP at the next `enter`.
+    pub fn set_rip(&mut self, rip: u64) {
+        self.make_full();
+        self.rip = rip;
+    }
+
+    /// The flags.
+    pub fn rflags(&self) -> u64 {
+        self.rflags
+    }
+
+    /// Sets those flags that a program may choose.
+    pub fn set_rflags(&mut self, rflags: u64) {
+        self.make_full();
+        self.rflags = rflags & Self::USER_FLAGS | Self::FIXED_FLAGS;
+    }
+
+    /// `rcx`; after a system call, the address behind the `syscall` instruction.
+    pub fn rcx(&self) -> u64 {
+        if self.state & Self::FULL == 0 { self.rip } else { self.rcx }
+    }
+
+    /// Sets `rcx`.
+    pub fn set_rcx(&mut self, rcx: u64) {
+        self.make_full();
+        self.rcx = rcx;
+    }
+
+    /// `r11`; after a system call, the flags.
+    pub fn r11(&self) -> u64 {
+        if self.state & Self::FULL == 0 { self.rflags } else { self.r11 }
+    }
+
+    /// Sets `r11`.
+    pub fn set_r11(&mut self, r11: u64) {
+        self.make_full();
+        self.r11 = r11;
+    }
+
+    /// Gives `rcx` and `r11` the values that `syscall` left in them, now that they are going to matter.
+    fn make_full(&mut self) {
+        if self.state & Self::FULL == 0 {
+            self.rcx = self.rip;
+            self.r11 = self.rflags;
+            self.state |= Self::FULL;
+        }
+    }
+
+    /// The FS base (thread-local storage). With FSGSBASE the program can change it itself: [`Self::sync`] first.
+    pub fn fs_base(&self) -> u64 {
+        self.fs_base
+    }
+
+    /// Sets the FS base; false, and nothing done, if it is not a user address.
+    pub fn set_fs_base(&mut self, base: u64) -> bool {
+        if base >= USER_END as u64 {
+            return false;
+        }
+        self.suspend();
+        self.fs_base = base;
+        true
+    }
+
+    /// The GS base; as for FS.
+    pub fn gs_base(&self) -> u64 {
+        self.gs_base
+    }
+
+    /// Sets the GS base; false, and nothing done, if it is not a user address.
+    pub fn set_gs_base(&mut self, base: u64) -> bool {
+        if base >= USER_END as u64 {
+            return false;
+        }
+        self.suspend();
+        self.gs_base = base;
+        true
+    }
+
+    /// The floating-point state as FXSAVE would write it: what a signal frame holds. Brings it up to date first.
+    pub fn fpu(&mut self) -> [u8; 512] {
+        self.sync();
+        let mut area = [0; 512];
+        area[..160].copy_from_slice(&self.fpu.header_and_x87);
+        for (bytes, value) in area[160..416].as_chunks_mut::<16>().0.iter_mut().zip(self.fpu.xmm) {
+            *bytes = value.to_le_bytes();
+        }
+        area
+    }
+
+    /// Loads a floating-point state from a program's hands; reserved bits are dropped.
+    pub fn set_fpu(&mut self, area: &[u8; 512]) {
+        self.suspend();
+        self.fpu.header_and_x87.copy_from_slice(&area[..160]);
+        let mxcsr = u32::from_le_bytes([area[24], area[25], area[26], area[27]]) & MXCSR_VALID;
+        self.fpu.header_and_x87[24..28].copy_from_slice(&mxcsr.to_le_bytes());
+        for (bytes, value) in area[160..416].as_chunks::<16>().0.iter().zip(&mut self.fpu.xmm) {
+            *value = u128::from_le_bytes(*bytes);
+        }
+    }
+
+    /// Copies what the processor still holds of this thread, if anything, so that the context is complete.
+    pub fn sync(&mut self) {
+        if self.state & Self::UNLOADED != 0 {
+            return;
+        }
+        #[repr(C, align(16))]
+        struct Area([u8; 512]);
+        let mut area = MaybeUninit::<Area>::uninit();
+        // SAFETY: an aligned area of the size that FXSAVE64 writes; the kernel computes nothing with x87, so the
+        // unit holds this thread's state. XMM registers hold the kernel's values here and are not taken.
+        unsafe {
+            asm!("fxsave64 [{}]", in(reg) area.as_mut_ptr(), options(nostack, preserves_flags));
+            self.fpu.header_and_x87.copy_from_slice(&(&(*area.as_ptr()).0)[..160]);
+        }
+        if cpu::features().fsgsbase {
+            // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
+            // paranoid vectors cope.
+            unsafe {
+                asm!("rdfsbase {fs}", "pushfq", "cli", "swapgs", "rdgsbase {gs}", "swapgs", "popfq",
+                    fs = out(reg) self.fs_base, gs = out(reg) self.gs_base);
+            }
+        }
+    }
+
+    /// Takes the thread's state out of the processor, so that another thread may run here and this one elsewhere.
+    /// To be called before a poll of the thread's future returns `Pending`; cheap when there is nothing to do.
+    pub fn suspend(&mut self) {
+        self.sync();
+        self.state |= Self::UNLOADED;
+    }
+
+    /// A copy for a new thread.
+    pub fn duplicate(&mut self) -> Self {
+        self.sync();
+        // SAFETY: plain data; what says that the processor holds the original's state is changed below.
+        let mut copy = unsafe { core::ptr::read(self) };
+        copy.state |= Self::UNLOADED;
+        copy
+    }
+
+    /// Puts the thread's state into the processor.
+    fn load(&mut self) {
+        // SAFETY: the area is aligned; FXRSTOR64 reads 512 bytes, of which the last 96, the registers behind
+        // `fpu`, are reserved and ignored. MXCSR has valid bits only (`set_fpu`). XMM registers are clobbered.
+        unsafe {
+            asm!("fxrstor64 [{}]", in(reg) &raw const self.fpu,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+                options(nostack, preserves_flags, readonly));
+        }
+        if cpu::features().fsgsbase {
+            // SAFETY: as in `sync`; the values are canonical: set by `set_*_base` or read from the processor.
+            unsafe {
+                asm!("wrfsbase {fs}", "pushfq", "cli", "swapgs", "wrgsbase {gs}", "swapgs", "popfq",
+                    fs = in(reg) self.fs_base, gs = in(reg) self.gs_base);
+            }
+        } else {
+            FsBase::write(VirtAddr::new_truncate(self.fs_base));
+            KernelGsBase::write(VirtAddr::new_truncate(self.gs_base));
+        }
+        self.state &= !Self::UNLOADED;
+    }
+
+    /// Runs the thread in user mode until the next trap, in the address space that is active on this CPU.
+    ///
+    /// Called and returns with interrupts on. All that another CPU can want of this thread reaches it through an
+    /// interrupt: one that came in kernel mode since the last call makes this call return at once.
+    #[inline(always)]
+    pub fn enter(&mut self) -> Trap {
+        if self.state != 0 {
+            return self.enter_slow();
+        }
+        let (kind, detail, error);
+        // SAFETY: state 0: the context came from a system call whose return address is in user space and whose
+        // flags are the program's own. The assembly comes back through a trap, with rbx and rbp restored here and
+        // all other registers declared as clobbered; it changes the context through the pointer.
+        unsafe {
+            asm!("push rbx", "push rbp", "call user_enter_fast", "pop rbp", "pop rbx",
+                inout("rdi") (&raw mut self.rax) => _,
+                out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+        }
+        Self::decode(kind, detail, error)
+    }
+
+    /// The ways in that are not the return from a system call on the same CPU.
+    #[cold]
+    #[inline(never)]
+    fn enter_slow(&mut self) -> Trap {
+        if self.state & Self::UNLOADED != 0 {
+            self.load();
+        }
+        // `iretq` and `sysret` to a non-canonical address would fault in kernel mode.
+        if self.rip >= USER_END as u64 {
+            const GENERAL_PROTECTION: u8 = 13;
+            return Trap::Exception { vector: GENERAL_PROTECTION, error: 0 };
+        }
+        let (kind, detail, error);
+        // SAFETY: as in `enter`; the return address is in user space and the flags are those a program may have.
+        unsafe {
+            asm!("push rbx", "push rbp", "call user_enter_full", "pop rbp", "pop rbx",
+                inout("rdi") (&raw mut self.rax) => _,
+                out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+        }
+        Self::decode(kind, detail, error)
+    }
+
+    #[inline(always)]
+    fn decode(kind: u32, detail: usize, error: u32) -> Trap {
+        const PRESENT: u32 = 1;
+        const WRITE: u32 = 2;
+        const FETCH: u32 = 16;
+        match kind {
+            TRAP_SYSCALL => Trap::Syscall,
+            TRAP_INTERRUPT => Trap::Interrupt,
+            TRAP_PAGE_FAULT => Trap::PageFault {
+                address: detail,
+                access: if error & WRITE != 0 {
+                    Access::Write
+                } else if error & FETCH != 0 {
+                    Access::Execute
+                } else {
+                    Access::Read
+                },
+                present: error & PRESENT != 0,
+            },
+            _ => Trap::Exception { vector: detail as u8, error },
+        }
+    }
+}
+
+impl core::fmt::Debug for UserContext {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("UserContext")
+            .field("rip", &format_args!("{:#x}", self.rip))
+            .field("rsp", &format_args!("{:#x}", self.rsp))
+            .field("rax", &format_args!("{:#x}", self.rax))
+            .field("orig_rax", &self.orig_rax)
+            .finish_non_exhaustive()
+    }
+}
+
+global_asm!(
+    ".pushsection .text.entry, \"ax\"",
+    // rdi = the context's base. Returns kind, detail and error in eax, rdx and ecx, by way of a trap.
+    ".balign 64",
+    "user_enter_fast:",
+    "cli",
+    "cmp byte ptr gs:[{interrupted}], 0",
+    "jne user_enter_back",
+    "mov gs:[{kernel_stack}], rsp",
+    "mov gs:[{user_context}], rdi",
+    load_xmm!("rdi + {xmm}"),
+    "mov rax, [rdi + {rax}]",
+    "mov rsi, [rdi + {rsi}]",
+    "mov rdx, [rdi + {rdx}]",
+    "mov r10, [rdi + {r10}]",
+    "mov r8, [rdi + {r8}]",
+    "mov r9, [rdi + {r9}]",
+    "mov rbx, [rdi + {rbx}]",
+    "mov rbp, [rdi + {rbp}]",
+    "mov r12, [rdi + {r12}]",
+    "mov r13, [rdi + {r13}]",
+    "mov r14, [rdi + {r14}]",
+    "mov r15, [rdi + {r15}]",
+    "mov rcx, [rdi + {rip}]",
+    "mov r11, [rdi + {rflags}]",
+    "mov rsp, [rdi + {rsp}]",
+    "mov rdi, [rdi + {rdi}]",
+    "swapgs",
+    "sysretq",
+
+    // An interrupt came in kernel mode: let the caller look at what it brought.
+    "user_enter_back:",
+    "mov byte ptr gs:[{interrupted}], 0",
+    "mov eax, {trap_interrupt}",
+    "sti",
+    "ret",
+
+    ".balign 64",
+    "user_enter_full:",
+    "cli",
+    "cmp byte ptr gs:[{interrupted}], 0",
+    "jne user_enter_back",
+    "mov gs:[{kernel_stack}], rsp",
+    "mov gs:[{user_context}], rdi",
+    "push {user_ss}",
+    "push [rdi + {rsp}]",
+    "push [rdi + {rflags}]",
+    "push {user_cs}",
+    "push [rdi + {rip}]",
+    load_xmm!("rdi + {xmm}"),
+    "test dword ptr [rdi + {state}], {full}",
+    "mov rax, [rdi + {rax}]",
+    "mov rsi, [rdi + {rsi}]",
+    "mov rdx, [rdi + {rdx}]",
+    "mov r10, [rdi + {r10}]",
+    "mov r8, [rdi + {r8}]",
+    "mov r9, [rdi + {r9}]",
+    "mov rbx, [rdi + {rbx}]",
+    "mov rbp, [rdi + {rbp}]",
+    "mov r12, [rdi + {r12}]",
+    "mov r13, [rdi + {r13}]",
+    "mov r14, [rdi + {r14}]",
+    "mov r15, [rdi + {r15}]",
+    // After a system call rcx and r11 are what it left in them, and the fields are older.
+    "mov rcx, [rdi + {rip}]",
+    "mov r11, [rdi + {rflags}]",
+    "jz 2f",
+    "mov rcx, [rdi + {rcx}]",
+    "mov r11, [rdi + {r11}]",
+    "2:",
+    "mov rdi, [rdi + {rdi}]",
+    "swapgs",
+    "iretq",
+
+    // The processor comes here on `syscall`: rcx = rip, r11 = rflags, flags masked by IA32_FMASK, user's stack.
+    ".balign 64",
+    "user_syscall:",
+    "swapgs",
+    "mov gs:[{user_stack}], rsp",
+    "mov rsp, gs:[{user_context}]",
+    "mov [rsp + {orig_rax}], rax",
+    "mov [rsp + {rdi}], rdi",
+    "mov [rsp + {rsi}], rsi",
+    "mov [rsp + {rdx}], rdx",
+    "mov [rsp + {r10}], r10",
+    "mov [rsp + {r8}], r8",
+    "mov [rsp + {r9}], r9",
+    "mov [rsp + {rbx}], rbx",
+    "mov [rsp + {rbp}], rbp",
+    "mov [rsp + {r12}], r12",
+    "mov [rsp + {r13}], r13",
+    "mov [rsp + {r14}], r14",
+    "mov [rsp + {r15}], r15",
+    "mov [rsp + {rip}], rcx",
+    "mov [rsp + {rflags}], r11",
+    "mov rcx, gs:[{user_stack}]",
+    "mov [rsp + {rsp}], rcx",
+    "mov dword ptr [rsp + {state}], 0",
+    save_xmm!("rsp + {xmm}"),
+    "mov rsp, gs:[{kernel_stack}]",
+    "xor eax, eax",
+    "sti",
+    "ret",
+    ".popsection",
+    interrupted = const offset_of!(PerCpu, interrupted),
+    kernel_stack = const offset_of!(PerCpu, kernel_stack),
+    user_context = const offset_of!(PerCpu, user_context),
+    user_stack = const offset_of!(PerCpu, user_stack),
+    user_cs = const USER_CODE,
+    user_ss = const USER_DATA,
+    rax = const UserContext::offset(offset_of!(UserContext, rax)),
+    rbx = const UserContext::offset(offset_of!(UserContext, rbx)),
+    rcx = const UserContext::offset(offset_of!(UserContext, rcx)),
+    rdx = const UserContext::offset(offset_of!(UserContext, rdx)),
+    rsi = const UserContext::offset(offset_of!(UserContext, rsi)),
+    rdi = const UserContext::offset(offset_of!(UserContext, rdi)),
+    rbp = const UserContext::offset(offset_of!(UserContext, rbp)),
+    r8 = const UserContext::offset(offset_of!(UserContext, r8)),
+    r9 = const UserContext::offset(offset_of!(UserContext, r9)),
+    r10 = const UserContext::offset(offset_of!(UserContext, r10)),
+    r11 = const UserContext::offset(offset_of!(UserContext, r11)),
+    r12 = const UserContext::offset(offset_of!(UserContext, r12)),
+    r13 = const UserContext::offset(offset_of!(UserContext, r13)),
+    r14 = const UserContext::offset(offset_of!(UserContext, r14)),
+    r15 = const UserContext::offset(offset_of!(UserContext, r15)),
+    rip = const UserContext::offset(offset_of!(UserContext, rip)),
+    rsp = const UserContext::offset(offset_of!(UserContext, rsp)),
+    rflags = const UserContext::offset(offset_of!(UserContext, rflags)),
+    orig_rax = const UserContext::offset(offset_of!(UserContext, orig_rax)),
+    state = const UserContext::offset(offset_of!(UserContext, state)),
+    xmm = const UserContext::XMM,
+    full = const UserContext::FULL,
+    trap_interrupt = const TRAP_INTERRUPT,
+);
+
+unsafe extern "C" {
+    fn user_syscall();
+}
+
+/// Points this CPU's `syscall` instruction to the kernel.
+pub(super) fn init_syscalls() {
+    const IA32_STAR: u32 = 0xc000_0081;
+    const IA32_SYSENTER_CS: u32 = 0x174;
+    let star = u64::from(SYSRET_BASE) << 48 | u64::from(KERNEL_CODE) << 32;
+    // SAFETY: the selectors are those of `descriptors`, the entry is assembly made for it, and with SYSENTER_CS 0
+    // `sysenter` is a #GP.
+    unsafe {
+        Msr::new(IA32_STAR).write(star);
+        LStar::write(VirtAddr::from_ptr(user_syscall as *const ()));
+        Msr::new(IA32_SYSENTER_CS).write(0);
+    }
+    // Interrupts off until the stack is the kernel's; no single-step; direction and alignment check as compiled
+    // code and SMAP want them.
+    SFMask::write(
+        RFlags::INTERRUPT_FLAG
+            | RFlags::TRAP_FLAG
+            | RFlags::DIRECTION_FLAG
+            | RFlags::ALIGNMENT_CHECK
+            | RFlags::NESTED_TASK
+            | RFlags::IOPL_LOW
+            | RFlags::IOPL_HIGH,
+    );
+}
