@@ -12,6 +12,7 @@ use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, Register, RegisterRule,
     UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow, X86_64,
 };
+use rustc_demangle::demangle;
 
 unsafe extern "C" {
     static __eh_frame_start: u8;
@@ -33,6 +34,8 @@ impl UnwindContextStorage<usize> for Storage {
 
 /// Frames after which a trace is cut.
 const LIMIT: usize = 64;
+/// Equal frames in a row (recursion) that are passed over; the largest stack has no room for more.
+const MOST_REPEATED: usize = 8192;
 
 /// The registers that survive calls, by their DWARF numbers, and the return address.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +93,15 @@ impl Registers {
         self.values.get(usize::from(register.0)).copied()
     }
 
+    /// Those behind a call whose callee has not touched anything.
+    fn after_call(&self) -> Option<Self> {
+        let stack = self.get(X86_64::RSP)?;
+        let mut caller = *self;
+        caller.values[usize::from(X86_64::RA.0)] = read(stack)?;
+        caller.values[usize::from(X86_64::RSP.0)] = stack + 8;
+        Some(caller)
+    }
+
     fn rip(&self) -> u64 {
         self.values[usize::from(X86_64::RA.0)]
     }
@@ -104,32 +116,40 @@ impl fmt::Display for Backtrace {
         let mut registers = self.0;
         // Interrupted code stands at its address; callers stand behind their call.
         let mut exact = true;
+        let mut repeated = 0;
         for index in 0..LIMIT {
             let rip = registers.rip() as usize;
-            if !Image::current().is_text(rip) {
-                if rip != 0 {
-                    writeln!(f, "  {index:2}: {rip:#018x} (not kernel code)")?;
-                }
-                return Ok(());
+            let known = Image::current().is_text(rip);
+            if rip == 0 {
+                break;
             }
+            let inside = rip - usize::from(!exact);
             write!(f, "  {index:2}: {rip:#018x} ")?;
-            match symbols::lookup(rip - usize::from(!exact)) {
-                Some((name, offset)) => {
-                    writeln!(
-                        f,
-                        "{:#} + {:#x}",
-                        rustc_demangle::demangle(name),
-                        offset + usize::from(!exact)
-                    )?;
-                }
-                None => writeln!(f, "?")?,
+            match symbols::lookup(inside) {
+                Some((name, offset)) => writeln!(f, "{:#} + {:#x}", demangle(name), offset + rip - inside)?,
+                None if known => writeln!(f, "?")?,
+                None => writeln!(f, "(not kernel code)")?,
             }
-            match unwinder.caller(&registers, rip - usize::from(!exact)) {
-                Some((caller, interrupted)) => (registers, exact) = (caller, interrupted),
-                None => return writeln!(f, "      (no unwind information)"),
+            let caller = match unwinder.caller(&registers, inside) {
+                // Whoever jumped to a bad address most likely called it, and its return address is on the stack.
+                None if index == 0 && exact && !known => registers.after_call().map(|caller| (caller, false)),
+                caller => caller,
+            };
+            let Some((mut caller, mut interrupted)) = caller else {
+                return if known { writeln!(f, "      (no unwind information)") } else { Ok(()) };
+            };
+            while caller.rip() == registers.rip() && repeated < MOST_REPEATED {
+                repeated += 1;
+                let Some(next) = unwinder.caller(&caller, caller.rip() as usize - 1) else { break };
+                (caller, interrupted) = next;
             }
+            if repeated > 0 {
+                writeln!(f, "      ... {repeated} times more")?;
+                repeated = 0;
+            }
+            (registers, exact) = (caller, interrupted);
         }
-        writeln!(f, "      (cut)")
+        Ok(())
     }
 }
 

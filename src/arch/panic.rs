@@ -99,7 +99,6 @@ fn end() -> ! {
     power::exit_qemu(FAILURE);
     let seconds = TIMEOUT.load(Ordering::Relaxed);
     if seconds == 0 {
-        print_unlocked(format_args!("stopped\n"));
         power::halt();
     }
     let until = clock::now_ns() + seconds.max(0).unsigned_abs().saturating_mul(1_000_000_000);

@@ -115,7 +115,7 @@ pub struct UserContext {
     pub(super) rflags: u64,
     fs_base: u64,
     gs_base: u64,
-    /// `FULL` and `UNLOADED`; 0 means that `sysret` can continue the program with what is in the processor.
+    /// `FULL`, `UNLOADED` and `UNCHECKED`; 0 means that `sysret` can continue the program with what is in the processor.
     pub(super) state: u32,
 }
 
@@ -128,6 +128,8 @@ impl UserContext {
     pub(super) const FULL: u32 = 1;
     /// The x87 unit, MXCSR and the segment bases are not in the processor.
     const UNLOADED: u32 = 2;
+    /// `rip` was set by the kernel and may be any number.
+    const UNCHECKED: u32 = 4;
     /// The flags that a signal handler's return may set, as on Linux: CF PF AF ZF SF TF DF OF RF AC.
     const USER_FLAGS: u64 = 0x0005_0dd5;
     /// Interrupts on, and the bit that is always one.
@@ -166,7 +168,7 @@ impl UserContext {
             rflags: Self::FIXED_FLAGS,
             fs_base: 0,
             gs_base: 0,
-            state: Self::FULL | Self::UNLOADED,
+            state: Self::FULL | Self::UNLOADED | Self::UNCHECKED,
         }
     }
 
@@ -178,6 +180,7 @@ impl UserContext {
     /// Continues at `rip`; any value: a bad one is a #GP at the next `enter`.
     pub fn set_rip(&mut self, rip: u64) {
         self.make_full();
+        self.state |= Self::UNCHECKED;
         self.rip = rip;
     }
 
@@ -347,45 +350,49 @@ impl UserContext {
     /// interrupt: one that came in kernel mode since the last call makes this call return at once.
     #[inline(always)]
     pub fn enter(&mut self) -> Trap {
-        if self.state != 0 {
-            return self.enter_slow();
-        }
         let (kind, detail, error);
-        // SAFETY: state 0: the context came from a system call whose return address is in user space and whose
-        // flags are the program's own. The assembly comes back through a trap, with rbx and rbp restored here and
-        // all other registers declared as clobbered; it changes the context through the pointer.
-        unsafe {
-            asm!("push rbx", "push rbp", "call user_enter_fast", "pop rbp", "pop rbx",
-                inout("rdi") (&raw mut self.rax) => _,
-                out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+        if self.state == 0 {
+            // SAFETY: state 0: the context came from a system call whose return address is in user space and whose
+            // flags are the program's own. The assembly comes back through a trap, with rbx and rbp restored here
+            // and all other registers declared as clobbered; it changes the context through the pointer.
+            unsafe {
+                asm!("push rbx", "push rbp", "call user_enter_fast", "pop rbp", "pop rbx",
+                    inout("rdi") (&raw mut self.rax) => _,
+                    out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+                    out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                    out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+            }
+        } else {
+            less_likely();
+            if self.state != Self::FULL && !self.prepare() {
+                const GENERAL_PROTECTION: u8 = 13;
+                return Trap::Exception { vector: GENERAL_PROTECTION, error: 0 };
+            }
+            // SAFETY: as above; the return address is in user space because a trap left it there or `prepare`
+            // found it so, and the flags are those that a program may have.
+            unsafe {
+                asm!("push rbx", "push rbp", "call user_enter_full", "pop rbp", "pop rbx",
+                    inout("rdi") (&raw mut self.rax) => _,
+                    out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+                    out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                    out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+            }
         }
         Self::decode(kind, detail, error)
     }
 
-    /// The ways in that are not the return from a system call on the same CPU.
-    #[cold]
+    /// Makes a context ready that was not just left by a trap here. False if `rip` was set to what is no user
+    /// address: `iretq` to a non-canonical one would fault in kernel mode.
     #[inline(never)]
-    fn enter_slow(&mut self) -> Trap {
+    fn prepare(&mut self) -> bool {
         if self.state & Self::UNLOADED != 0 {
             self.load();
         }
-        // `iretq` and `sysret` to a non-canonical address would fault in kernel mode.
         if self.rip >= USER_END as u64 {
-            const GENERAL_PROTECTION: u8 = 13;
-            return Trap::Exception { vector: GENERAL_PROTECTION, error: 0 };
+            return false;
         }
-        let (kind, detail, error);
-        // SAFETY: as in `enter`; the return address is in user space and the flags are those a program may have.
-        unsafe {
-            asm!("push rbx", "push rbp", "call user_enter_full", "pop rbp", "pop rbx",
-                inout("rdi") (&raw mut self.rax) => _,
-                out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
-        }
-        Self::decode(kind, detail, error)
+        self.state &= !Self::UNCHECKED;
+        true
     }
 
     #[inline(always)]
@@ -411,6 +418,11 @@ impl UserContext {
         }
     }
 }
+
+/// Tells the compiler to favour the other branch.
+#[cold]
+#[inline]
+fn less_likely() {}
 
 impl core::fmt::Debug for UserContext {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
