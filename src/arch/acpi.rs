@@ -295,17 +295,6 @@ impl ReferenceClock {
         }
     }
 
-    /// Waits for the next tick and returns it.
-    pub(super) fn next_tick(&self) -> u64 {
-        let start = self.read();
-        loop {
-            let now = self.read();
-            if now != start {
-                return now;
-            }
-        }
-    }
-
     /// Ticks between two readings, which must be less than one turn of the counter apart.
     pub(super) fn difference(&self, from: u64, to: u64) -> u64 {
         to.wrapping_sub(from) & self.mask

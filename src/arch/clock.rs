@@ -79,32 +79,44 @@ pub fn wall_ns() -> u64 {
     parameters().boot_time + now_ns()
 }
 
+/// Reads a counter and the TSC at one moment, as nearly as that goes: on an emulated CPU the host may take the
+/// processor away between two readings, so the tightest of a few is taken.
+fn tightest(read: impl Fn() -> u64) -> (u64, u64) {
+    const TRIES: usize = 16;
+    let once = || {
+        let before = cycles();
+        let value = read();
+        let width = cycles() - before;
+        (width, value, before + width / 2)
+    };
+    let (_, value, tsc) =
+        core::iter::repeat_with(once).take(TRIES).min_by_key(|try_| try_.0).unwrap_or_default();
+    (value, tsc)
+}
+
 /// Measures the TSC and the local APIC's timer against a clock whose rate is known. Once, on the boot CPU.
 pub(super) fn init() {
     const WINDOW_NS: u64 = 5_000_000;
     apic::init_timer(apic::TimerMode::OneShot);
     apic::mask_timer();
-    let reference = acpi::reference_clock();
-    // A tick's edge first, so that the window is whole ticks.
-    let start = reference.next_tick();
+    let clock = acpi::reference_clock();
+    let timer = || u64::from(u32::MAX - apic::ticks_left());
     apic::set_ticks(u32::MAX);
-    let tsc_start = cycles();
-    let (mut elapsed, mut now) = (0, start);
-    while elapsed * 1_000_000_000 < WINDOW_NS * reference.frequency {
-        let next = reference.read();
-        elapsed += reference.difference(now, next);
-        now = next;
+    let (timer_start, timer_tsc_start) = tightest(timer);
+    let (start, tsc_start) = tightest(|| clock.read());
+    while clock.difference(start, clock.read()) * 1_000_000_000 < WINDOW_NS * clock.frequency {
+        core::hint::spin_loop();
     }
-    let tsc = cycles() - tsc_start;
-    let ticks = u64::from(u32::MAX - apic::ticks_left());
+    let (end, tsc_end) = tightest(|| clock.read());
+    let (timer_end, timer_tsc_end) = tightest(timer);
     apic::set_ticks(0);
-    let per_second = |count: u64| count * reference.frequency / elapsed;
-    let frequency = per_second(tsc).max(1);
+    let frequency = ((tsc_end - tsc_start) * clock.frequency / clock.difference(start, end)).max(1);
+    let timer_frequency = (timer_end - timer_start) * frequency / (timer_tsc_end - timer_tsc_start).max(1);
     let parameters = Parameters {
         base: tsc_start,
         multiplier: ((1_000_000_000_u128 << 32) / u128::from(frequency)) as u64,
         frequency,
-        timer_ticks: ((u128::from(per_second(ticks)) << 32) / 1_000_000_000) as u64,
+        timer_ticks: ((u128::from(timer_frequency) << 32) / 1_000_000_000) as u64,
         cycles_per_ns: ((u128::from(frequency) << 20) / 1_000_000_000) as u64,
         boot_time: 0,
     };
@@ -117,7 +129,7 @@ pub(super) fn init() {
         "clock: TSC {} kHz{}, APIC timer {} kHz, by {}",
         frequency / 1000,
         if cpu::features().invariant_tsc { "" } else { " (not marked invariant)" },
-        per_second(ticks) / 1000,
-        reference.name
+        timer_frequency / 1000,
+        clock.name
     );
 }

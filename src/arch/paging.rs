@@ -4,6 +4,7 @@
 //! `arch::boot::tables`, user address spaces in `crate::memory`.
 
 use super::cpu;
+use super::layout::{DEVICES, DEVICES_SIZE};
 pub use super::layout::{PAGE, phys_to_virt};
 use bitflags::bitflags;
 use core::arch::asm;
@@ -169,6 +170,37 @@ pub unsafe fn map(
     let page = unsafe { PageTable::at(table) };
     page.set(index(address, level), Entry::new(physical, flags | large));
     true
+}
+
+/// The next free address of the device window; the lock also guards the tables below it.
+static DEVICE_WINDOW: spin::Mutex<usize> = spin::Mutex::new(DEVICES);
+
+/// Maps device registers, uncached, and returns their virtual address. Mappings last for ever.
+///
+/// Registers below 4 GiB are in the direct map already. `frame` supplies frames for tables; `None` is returned when
+/// it has none or the window is full.
+pub fn map_device(physical: u64, len: usize, mut frame: impl FnMut() -> Option<u64>) -> Option<usize> {
+    const DIRECT_LIMIT: u64 = 4 << 30;
+    if physical.checked_add(len as u64)? <= DIRECT_LIMIT {
+        return Some(phys_to_virt(physical));
+    }
+    let offset = physical as usize & (PAGE - 1);
+    let pages = (offset + len).div_ceil(PAGE);
+    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE | Flags::GLOBAL | Flags::UNCACHED;
+    let mut next = DEVICE_WINDOW.lock();
+    let start = *next;
+    if pages > (DEVICES + DEVICES_SIZE - start) / PAGE {
+        return None;
+    }
+    for page in 0..pages {
+        let from = physical - offset as u64 + (page * PAGE) as u64;
+        // SAFETY: the window is this function's alone, behind its lock, and nothing was mapped at the address.
+        if !unsafe { map(kernel_root(), start + page * PAGE, from, 0, flags, &mut frame) } {
+            return None;
+        }
+    }
+    *next = start + pages * PAGE;
+    Some(start + offset)
 }
 
 /// Physical address of the kernel's own top-level table: its upper half is part of every address space, its
