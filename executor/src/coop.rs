@@ -1,0 +1,48 @@
+//! Cooperation: giving the CPU away, and not keeping it by accident.
+
+use crate::platform::hooks;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+/// Let the others run: the task goes on after those that are queued now.
+#[must_use = "a future does nothing unless awaited"]
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// For leaf futures that are ready: may this poll go on? `Pending` when the poll has used up its
+/// budget or somebody wants the CPU; the task is then woken already.
+///
+/// A task that always finds its channel full of messages would otherwise never end its poll. The
+/// waits of [`sync`](crate::sync) call it where a loop could live on it; a leaf future from elsewhere
+/// should too.
+#[inline(always)]
+pub fn consume_budget(cx: &mut Context<'_>) -> Poll<()> {
+    match hooks::worker() {
+        Some(worker) if !worker.spend_budget() => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        _ => Poll::Ready(()),
+    }
+}

@@ -1,0 +1,221 @@
+//! One piece of work cut into many, over as many CPUs as have nothing else to do.
+//!
+//! The caller works itself, from the start. While CPUs are idle it spawns helpers; every helper
+//! claims a share of what is left, smaller and smaller, so all finish at about the same time. With
+//! no CPU idle nothing is spawned or allocated, and a thousand pieces cost what a loop costs.
+
+use crate::shared;
+use crate::sync::WakeCell;
+use crate::task::try_spawn;
+use crate::worker::should_yield;
+use alloc::sync::Arc;
+use core::future::Future;
+use core::ops::Range;
+use core::pin::Pin;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::task::{Context, Poll};
+
+/// Call `work(0)` to `work(n - 1)`, each once, on this CPU and on idle ones; ready when all are done.
+///
+/// The order is not defined. `work` owns what it uses. If the future is dropped before it is ready,
+/// no more pieces begin; pieces that are running elsewhere run to their end, and `work` is dropped
+/// after them. A piece should take a microsecond or more and at most some tens: between pieces the
+/// CPU is given to whoever [needs it](crate::should_yield).
+pub fn fan_out<F>(n: usize, work: F) -> FanOut<F>
+where
+    F: Fn(usize) + Send + Sync + 'static,
+{
+    FanOut { pieces: 0..n, state: State::Alone(work), total: n }
+}
+
+/// The future of [`fan_out`].
+#[must_use = "a future does nothing unless awaited"]
+pub struct FanOut<F: Fn(usize) + Send + Sync + 'static> {
+    /// What this future itself still has to do; all there is while it is alone.
+    pieces: Range<usize>,
+    state: State<F>,
+    total: usize,
+}
+
+enum State<F> {
+    Alone(F),
+    Shared(Arc<Job<F>>),
+    Done,
+}
+
+struct Job<F> {
+    work: F,
+    /// The first piece that nobody has claimed.
+    next: AtomicUsize,
+    end: usize,
+    /// Pieces done, of those that were claimed here.
+    done: AtomicUsize,
+    helpers: AtomicUsize,
+    cancelled: AtomicBool,
+    caller: WakeCell,
+}
+
+impl<F: Fn(usize) + Send + Sync + 'static> Job<F> {
+    /// A share of what is left; empty when nothing is.
+    fn claim(&self) -> Range<usize> {
+        let mut next = self.next.load(Relaxed);
+        loop {
+            let left = self.end.saturating_sub(next);
+            if left == 0 {
+                return 0..0;
+            }
+            let share = (left / (2 * (self.helpers.load(Relaxed) + 1))).max(1);
+            match self.next.compare_exchange_weak(next, next + share, Relaxed, Relaxed) {
+                Ok(_) => return next..next + share,
+                Err(now) => next = now,
+            }
+        }
+    }
+
+    /// Spawn helpers for CPUs that have nothing to do.
+    fn recruit(self: &Arc<Self>) {
+        let left = self.end.saturating_sub(self.next.load(Relaxed));
+        let wanted = shared::idle_cpus().min(left);
+        for _ in 0..wanted {
+            if self.helpers.fetch_add(1, Relaxed) + 1 >= shared::cpus() {
+                self.helpers.fetch_sub(1, Relaxed);
+                return;
+            }
+            let helper = Helper { job: self.clone(), pieces: 0..0, claimed: 0 };
+            match try_spawn(helper) {
+                Ok(handle) => handle.detach(),
+                // Without memory we do it ourselves.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Count pieces as done. Release: the caller that sees the count sees what they did.
+    fn count(&self, pieces: usize, total: usize) {
+        if pieces > 0 && self.done.fetch_add(pieces, AcqRel) + pieces == total {
+            self.caller.wake();
+        }
+    }
+}
+
+struct Helper<F: Fn(usize) + Send + Sync + 'static> {
+    job: Arc<Job<F>>,
+    pieces: Range<usize>,
+    claimed: usize,
+}
+
+impl<F: Fn(usize) + Send + Sync + 'static> Future for Helper<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            while let Some(piece) = this.pieces.next() {
+                if this.job.cancelled.load(Relaxed) {
+                    return Poll::Ready(());
+                }
+                (this.job.work)(piece);
+                if should_yield() && !this.pieces.is_empty() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            this.job.count(core::mem::take(&mut this.claimed), this.job.end);
+            this.pieces = this.job.claim();
+            this.claimed = this.pieces.len();
+            if this.pieces.is_empty() {
+                return Poll::Ready(());
+            }
+            this.job.recruit();
+        }
+    }
+}
+
+impl<F: Fn(usize) + Send + Sync + 'static> Unpin for FanOut<F> {}
+
+impl<F: Fn(usize) + Send + Sync + 'static> FanOut<F> {
+    /// Others are idle: put the work where they can reach it.
+    fn share(&mut self) {
+        let State::Alone(work) = core::mem::replace(&mut self.state, State::Done) else { return };
+        let first = self.pieces.start;
+        let job = Arc::new(Job {
+            work,
+            next: AtomicUsize::new(first),
+            end: self.total,
+            // Those that we did alone are done.
+            done: AtomicUsize::new(first),
+            helpers: AtomicUsize::new(0),
+            cancelled: AtomicBool::new(false),
+            caller: WakeCell::new(),
+        });
+        job.recruit();
+        self.pieces = 0..0;
+        self.state = State::Shared(job);
+    }
+}
+
+impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        while let State::Alone(work) = &this.state {
+            if this.pieces.is_empty() {
+                this.state = State::Done;
+                break;
+            }
+            if this.pieces.len() > 1 && shared::idle_cpus() > 0 {
+                this.share();
+                break;
+            }
+            let piece = this.pieces.start;
+            this.pieces.start += 1;
+            work(piece);
+            if should_yield() && !this.pieces.is_empty() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        let State::Shared(job) = &this.state else { return Poll::Ready(()) };
+        loop {
+            let share = this.pieces.len();
+            let mut did = 0;
+            let mut make_way = false;
+            for piece in this.pieces.by_ref() {
+                (job.work)(piece);
+                did += 1;
+                if should_yield() && did < share {
+                    make_way = true;
+                    break;
+                }
+            }
+            job.count(did, job.end);
+            if make_way {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            this.pieces = job.claim();
+            if this.pieces.is_empty() {
+                break;
+            }
+            job.recruit();
+        }
+        job.caller.register(cx.waker());
+        // Acquire: pairs with the release in `count`.
+        if job.done.load(Acquire) < job.end {
+            return Poll::Pending;
+        }
+        this.state = State::Done;
+        Poll::Ready(())
+    }
+}
+
+impl<F: Fn(usize) + Send + Sync + 'static> Drop for FanOut<F> {
+    fn drop(&mut self) {
+        if let State::Shared(job) = &self.state {
+            job.cancelled.store(true, Relaxed);
+            job.next.store(job.end, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The queues that runnable tasks wait in.
+//!
+//! | queue      | pushed by                          | popped by                      | cost                    |
+//! |------------|------------------------------------|--------------------------------|-------------------------|
+//! | [`Ring`]   | its CPU, task context              | its CPU; thieves take half     | push 0, pop 1 RMW       |
+//! | [`Inbox`]  | anybody, interrupt handlers too    | its CPU or a thief, all at once| push 1, take-all 1 RMW  |
+//! | [`Fifo`]   | its CPU, task context              | its CPU                        | none                    |
+//! | [`Injector`]| task context                      | task context                   | a spin lock             |
+//!
+//! All but the ring are intrusive, through the header's `link`: they need no memory and cannot be full.
+
+mod fifo;
+mod inbox;
+mod injector;
+mod ring;
+
+pub(crate) use fifo::Fifo;
+pub(crate) use inbox::Inbox;
+pub(crate) use injector::Injector;
+pub(crate) use ring::{CAPACITY as RING_CAPACITY, Ring};

@@ -1,0 +1,396 @@
+//! Read-copy-update, for free: a poll boundary is a quiescent state.
+//!
+//! Readers announce nothing. They hold a [`ReadGuard`], which is `!Send` and so cannot live across
+//! `.await`; hence at every poll boundary of a CPU no reader there holds anything. What was taken out
+//! of a shared structure is freed when every CPU has passed a boundary since.
+//!
+//! ```text
+//!   updater: unpublish, grace += 1 ──► 7            frees what it unpublished
+//!                                       ┆                  ▲
+//!   CPU 0:  ──poll──┃──poll─────────────┃──poll── seen = 7 │
+//!   CPU 1:  ──poll────────┃──user mode──┃──────── seen = 7 ┤  all seen ≥ 7, or asleep
+//!   CPU 2:  ──asleep───────────────────────────── asleep   ┘
+//! ```
+//!
+//! A boundary copies the domain's grace number into the CPU's `seen`: a load-acquire, so that the
+//! CPU's later reads see what was unpublished before that number, and a store-release, so that its
+//! earlier reads are over. No fences, no read-modify-writes. A CPU that sleeps counts as having
+//! passed (both sides fence around that look); one that stays in user mode for long is called back.
+
+use crate::platform::hooks;
+use crate::shared::{self, Shared};
+use crate::sync::{SpinMutex, oneshot};
+use crate::worker::Worker;
+use alloc::boxed::Box;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
+
+/// A sleeping CPU looks again after this long whether its frees may happen.
+const RETRY_NS: u64 = 1_000_000;
+/// A CPU that passes no boundary for this long is interrupted.
+const PATIENCE_NS: u64 = 5_000_000;
+
+/// Shared by the CPUs of an executor.
+pub(crate) struct Domain {
+    /// The number of the newest grace period.
+    grace: AtomicU64,
+    /// What was deferred by callers that run on no worker.
+    orphans: SpinMutex<List>,
+    has_orphans: AtomicBool,
+}
+
+impl Domain {
+    pub(crate) fn new() -> Domain {
+        Domain {
+            grace: AtomicU64::new(0),
+            orphans: SpinMutex::new(List::EMPTY),
+            has_orphans: AtomicBool::new(false),
+        }
+    }
+}
+
+/// A CPU's part.
+pub(crate) struct Local {
+    /// The newest grace number at this CPU's last boundary.
+    seen: AtomicU64,
+    /// Has this CPU ever run? One that has not holds nothing.
+    running: AtomicBool,
+    /// Deferred, waiting for the next grace period. This and all below: owner only.
+    next: Cell<List>,
+    /// Waiting for the grace period `target`, which began at `began` (nanoseconds).
+    waiting: Cell<List>,
+    target: Cell<u64>,
+    began: Cell<u64>,
+    /// Read guards alive on this CPU; counted in debug builds.
+    guards: Cell<u32>,
+}
+
+impl Local {
+    pub(crate) fn new() -> Local {
+        Local {
+            seen: AtomicU64::new(0),
+            running: AtomicBool::new(false),
+            next: Cell::new(List::EMPTY),
+            waiting: Cell::new(List::EMPTY),
+            target: Cell::new(0),
+            began: Cell::new(0),
+            guards: Cell::new(0),
+        }
+    }
+
+    /// This CPU's worker begins to run.
+    pub(crate) fn start(&self) {
+        self.running.store(true, SeqCst);
+        // Pairs with the fence in `reclaim`: an updater that did not see us running unpublished
+        // before anything we read.
+        fence(SeqCst);
+    }
+
+    /// A boundary. See the module's documentation for the orderings.
+    #[inline(always)]
+    pub(crate) fn pass(&self, domain: &Domain) {
+        self.seen.store(domain.grace.load(Acquire), Release);
+    }
+
+    /// When a CPU that goes to sleep must look at its deferred frees again.
+    pub(crate) fn next_try(&self) -> Option<u64> {
+        let idle = self.waiting.get().is_empty() && self.next.get().is_empty();
+        (!idle).then(|| hooks::now() + RETRY_NS)
+    }
+
+    /// Free what has become free, and begin a grace period for what has come since. By the owner, at
+    /// a boundary.
+    pub(crate) fn reclaim(&self, worker: &Worker) {
+        let shared = worker.shared();
+        let domain = &shared.rcu;
+        if domain.has_orphans.load(Relaxed) {
+            let mut orphans = domain.orphans.lock();
+            domain.has_orphans.store(false, Relaxed);
+            let list = core::mem::replace(&mut *orphans, List::EMPTY);
+            drop(orphans);
+            self.next.set(self.next.get().with(list));
+        }
+        if self.waiting.get().is_empty() {
+            if self.next.get().is_empty() {
+                return;
+            }
+            self.waiting.set(self.next.replace(List::EMPTY));
+            // Release (in AcqRel): what was unpublished before is seen with the new number.
+            self.target.set(domain.grace.fetch_add(1, AcqRel) + 1);
+            self.began.set(hooks::now());
+        }
+        // Unpublished before the look at who sleeps; pairs with the fences around sleep.
+        fence(SeqCst);
+        self.pass(domain);
+        if self.all_passed(shared, worker) {
+            self.waiting.replace(List::EMPTY).run();
+        }
+    }
+
+    fn all_passed(&self, shared: &Shared, worker: &Worker) -> bool {
+        let target = self.target.get();
+        let late = hooks::now().saturating_sub(self.began.get()) > PATIENCE_NS;
+        let mut all = true;
+        for other in shared.workers() {
+            let rcu = &other.rcu;
+            // Acquire: pairs with the release in `pass`; that CPU's reads are over.
+            let passed = rcu.seen.load(Acquire) >= target
+                || !rcu.running.load(SeqCst)
+                || shared.idle.is_parked(other.cpu());
+            if !passed {
+                all = false;
+                if late && !ptr::eq(other, worker) && other.call_attention() {
+                    other.unpark();
+                }
+            }
+        }
+        if late {
+            self.began.set(hooks::now());
+        }
+        all
+    }
+}
+
+/// Something to be freed: intrusive, so that deferring never needs memory.
+#[repr(C)]
+struct Head {
+    next: Cell<*const Head>,
+    /// Frees the whole object, whose first field this is.
+    free: unsafe fn(NonNull<Head>),
+}
+
+/// A chain of things to be freed.
+#[derive(Clone, Copy)]
+struct List {
+    first: *const Head,
+}
+
+// SAFETY: what is deferred is Send.
+unsafe impl Send for List {}
+
+impl List {
+    const EMPTY: List = List { first: ptr::null() };
+
+    fn is_empty(self) -> bool {
+        self.first.is_null()
+    }
+
+    fn push(&mut self, head: NonNull<Head>) {
+        // SAFETY: the head is alive until `run`.
+        unsafe { head.as_ref() }.next.set(self.first);
+        self.first = head.as_ptr();
+    }
+
+    fn with(mut self, other: List) -> List {
+        let mut head = other.first;
+        while let Some(item) = NonNull::new(head.cast_mut()) {
+            // SAFETY: alive until `run`.
+            head = unsafe { item.as_ref() }.next.get();
+            self.push(item);
+        }
+        self
+    }
+
+    fn run(self) {
+        let mut head = self.first;
+        while let Some(item) = NonNull::new(head.cast_mut()) {
+            // SAFETY: alive until its `free` is called, once, here.
+            unsafe {
+                head = item.as_ref().next.get();
+                (item.as_ref().free)(item);
+            }
+        }
+    }
+}
+
+fn defer_head(head: NonNull<Head>) {
+    debug_assert!(!hooks::in_interrupt(), "an interrupt handler must not free");
+    match hooks::worker() {
+        Some(worker) => {
+            let mut list = worker.rcu.next.get();
+            list.push(head);
+            worker.rcu.next.set(list);
+        }
+        None => {
+            let domain = &shared::default_executor().rcu;
+            domain.orphans.lock().push(head);
+            domain.has_orphans.store(true, Relaxed);
+        }
+    }
+}
+
+/// Proof that this CPU will not pass a boundary: what RCU protects stays while it lives.
+///
+/// `!Send`, so a task cannot hold it across `.await`. Costs nothing.
+#[must_use = "the protection ends when the guard is dropped"]
+pub struct ReadGuard {
+    _not_send: PhantomData<*const ()>,
+}
+
+/// Begin to read. Task context only.
+#[inline(always)]
+pub fn read() -> ReadGuard {
+    #[cfg(debug_assertions)]
+    if let Some(worker) = hooks::worker() {
+        assert!(!hooks::in_interrupt(), "an interrupt handler must not read under RCU");
+        worker.rcu.guards.set(worker.rcu.guards.get() + 1);
+    }
+    ReadGuard { _not_send: PhantomData }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for ReadGuard {
+    fn drop(&mut self) {
+        if let Some(worker) = hooks::worker() {
+            worker.rcu.guards.set(worker.rcu.guards.get() - 1);
+        }
+    }
+}
+
+/// A boundary inside a poll while a guard lives would be a use after free.
+#[inline(always)]
+pub(crate) fn assert_no_guard() {
+    #[cfg(debug_assertions)]
+    if let Some(worker) = hooks::worker() {
+        assert_eq!(worker.rcu.guards.get(), 0, "a quiescent state inside an RCU read section");
+    }
+}
+
+#[repr(C)]
+struct Deferred<F> {
+    head: Head,
+    run: F,
+}
+
+/// Call `run` after all readers that are reading now are done. One allocation.
+///
+/// It is called by this CPU's worker, in task context and outside of polls.
+pub fn defer<F: FnOnce() + Send + 'static>(run: F) {
+    unsafe fn call<F: FnOnce()>(head: NonNull<Head>) {
+        // SAFETY: the head is the first field of a box leaked below.
+        let deferred = unsafe { Box::from_raw(head.cast::<Deferred<F>>().as_ptr()) };
+        (deferred.run)();
+    }
+    let head = Head { next: Cell::new(ptr::null()), free: call::<F> };
+    let deferred = Box::into_raw(Box::new(Deferred { head, run }));
+    // SAFETY: a box is not null.
+    defer_head(unsafe { NonNull::new_unchecked(deferred.cast()) });
+}
+
+/// Drop `value` after all readers that are reading now are done. One allocation.
+pub fn defer_drop<T: Send + 'static>(value: T) {
+    defer(move || drop(value));
+}
+
+/// Wait until all readers that are reading now are done.
+pub async fn synchronize() {
+    let (done, wait) = oneshot::channel();
+    defer(move || {
+        let _ = done.send(());
+    });
+    // Only fails if the executor is torn down before, and then nobody reads.
+    let _ = wait.await;
+}
+
+#[repr(C)]
+struct Boxed<T> {
+    head: Head,
+    value: T,
+}
+
+impl<T: Send + 'static> Boxed<T> {
+    fn leak(value: T) -> *mut Boxed<T> {
+        let head = Head { next: Cell::new(ptr::null()), free: Self::free };
+        Box::into_raw(Box::new(Boxed { head, value }))
+    }
+
+    unsafe fn free(head: NonNull<Head>) {
+        // SAFETY: the head is the first field of a box leaked by `leak`.
+        drop(unsafe { Box::from_raw(head.cast::<Self>().as_ptr()) });
+    }
+
+    fn defer(pointer: *mut Boxed<T>) {
+        if let Some(head) = NonNull::new(pointer.cast()) {
+            defer_head(head);
+        }
+    }
+}
+
+/// A pointer that readers follow without a lock, to a value that writers replace whole. May be empty.
+///
+/// Writers that base the new value on the old keep a lock of their own.
+pub struct RcuOption<T: Send + 'static> {
+    pointer: AtomicPtr<Boxed<T>>,
+    _owns: PhantomData<T>,
+}
+
+// SAFETY: readers on all CPUs share `&T`; the last one to go may drop it anywhere.
+unsafe impl<T: Send + Sync + 'static> Send for RcuOption<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync + 'static> Sync for RcuOption<T> {}
+
+impl<T: Send + 'static> RcuOption<T> {
+    /// Empty.
+    #[must_use]
+    pub const fn empty() -> Self {
+        RcuOption { pointer: AtomicPtr::new(ptr::null_mut()), _owns: PhantomData }
+    }
+
+    /// Holding `value`. One allocation.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        RcuOption { pointer: AtomicPtr::new(Boxed::leak(value)), _owns: PhantomData }
+    }
+
+    /// The value now.
+    #[inline(always)]
+    pub fn load<'a>(&'a self, _guard: &'a ReadGuard) -> Option<&'a T> {
+        // Acquire: pairs with the release in `store`; the value is whole.
+        // SAFETY: null or a box that is freed only after the guard is gone.
+        unsafe { self.pointer.load(Acquire).as_ref() }.map(|boxed| &boxed.value)
+    }
+
+    /// Put another value (or none) in place; the old one is dropped when no reader can have it.
+    pub fn store(&self, value: Option<T>) {
+        let new = value.map_or(ptr::null_mut(), Boxed::leak);
+        Boxed::defer(self.pointer.swap(new, AcqRel));
+    }
+}
+
+impl<T: Send + 'static> Drop for RcuOption<T> {
+    fn drop(&mut self) {
+        // Readers borrow the cell, so there are none.
+        if let Some(head) = NonNull::new(self.pointer.get_mut().cast::<Head>()) {
+            // SAFETY: leaked by `leak` and not freed since.
+            unsafe { Boxed::<T>::free(head) };
+        }
+    }
+}
+
+/// As [`RcuOption`], never empty.
+pub struct Rcu<T: Send + 'static>(RcuOption<T>);
+
+impl<T: Send + 'static> Rcu<T> {
+    /// Holding `value`. One allocation.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Rcu(RcuOption::new(value))
+    }
+
+    /// The value now.
+    #[inline(always)]
+    pub fn load<'a>(&'a self, guard: &'a ReadGuard) -> &'a T {
+        match self.0.load(guard) {
+            Some(value) => value,
+            None => unreachable!("an Rcu is never empty"),
+        }
+    }
+
+    /// Put another value in place; the old one is dropped when no reader can have it.
+    pub fn replace(&self, value: T) {
+        self.0.store(Some(value));
+    }
+}

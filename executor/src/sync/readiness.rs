@@ -1,0 +1,340 @@
+//! Which operations on a file would not wait: what poll(2), select(2) and epoll(7) ask about.
+
+use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters, WakeBatch};
+use crate::coop::consume_budget;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::cell::Cell;
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use core::sync::atomic::fence;
+use core::task::{Context, Poll, Waker};
+
+bitflags::bitflags! {
+    /// Events of a file, with the bits of Linux's `<asm-generic/poll.h>`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Events: u32 {
+        /// POLLIN: there is something to read.
+        const IN = 0x0001;
+        /// POLLPRI: there is something urgent.
+        const PRI = 0x0002;
+        /// POLLOUT: writing would not wait.
+        const OUT = 0x0004;
+        /// POLLERR: an error is pending. Always reported.
+        const ERR = 0x0008;
+        /// POLLHUP: the other side is gone. Always reported.
+        const HUP = 0x0010;
+        /// POLLNVAL: no such descriptor. Always reported.
+        const NVAL = 0x0020;
+        /// POLLRDNORM: as `IN`.
+        const RDNORM = 0x0040;
+        /// POLLRDBAND: priority data to read.
+        const RDBAND = 0x0080;
+        /// POLLWRNORM: as `OUT`.
+        const WRNORM = 0x0100;
+        /// POLLWRBAND: priority data may be written.
+        const WRBAND = 0x0200;
+        /// POLLMSG.
+        const MSG = 0x0400;
+        /// POLLRDHUP: the other side will write no more.
+        const RDHUP = 0x2000;
+    }
+}
+
+impl Events {
+    /// What is reported whether asked for or not.
+    pub const ALWAYS: Events = Events::ERR.union(Events::HUP).union(Events::NVAL);
+}
+
+/// The events of one file, and who waits for them.
+///
+/// Its owner keeps the level with [`set`](Self::set) and [`clear`](Self::clear), next to the state that
+/// the level describes and under the same lock. Then the loop of every blocking call is: try; if
+/// that would block, [`wait`](Self::wait); try again.
+///
+/// Task context only. 16 bytes.
+pub struct Readiness {
+    events: AtomicU32,
+    waiters: Waiters,
+}
+
+#[cfg(not(loom))]
+impl Default for Readiness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Readiness {
+    /// No events.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new() -> Readiness {
+        Readiness { events: AtomicU32::new(0), waiters: Waiters::new() }
+    }
+
+    /// With these events.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn with(events: Events) -> Readiness {
+        Readiness { events: AtomicU32::new(events.bits()), waiters: Waiters::new() }
+    }
+
+    /// The events now.
+    #[inline(always)]
+    pub fn events(&self) -> Events {
+        // Acquire: pairs with `set`; what led to the event is seen.
+        Events::from_bits_retain(self.events.load(Acquire))
+    }
+
+    /// Add events, and wake who waits for them. Waiters are woken even if the events were there
+    /// already, as edge-triggered watchers must be: call it once per arrival.
+    #[inline]
+    pub fn set(&self, events: Events) {
+        if self.events.load(Relaxed) & events.bits() != events.bits() {
+            // SeqCst: set before the waiters are looked at.
+            self.events.fetch_or(events.bits(), SeqCst);
+        } else {
+            // The same for what the caller has done.
+            fence(SeqCst);
+        }
+        if !self.waiters.is_empty() {
+            self.wake(events);
+        }
+    }
+
+    /// Take events away.
+    #[inline]
+    pub fn clear(&self, events: Events) {
+        if self.events.load(Relaxed) & events.bits() != 0 {
+            self.events.fetch_and(!events.bits(), SeqCst);
+        }
+    }
+
+    /// Set or clear in one step: afterwards exactly `events` of `mask` are there. Wakes for what is new.
+    #[inline]
+    pub fn update(&self, mask: Events, events: Events) {
+        self.clear(mask - events);
+        let new = (events & mask) - self.events();
+        if !new.is_empty() {
+            self.set(new);
+        }
+    }
+
+    /// Wake who waits for these events, without changing them.
+    #[inline]
+    pub fn notify(&self, events: Events) {
+        // What the caller changed comes before the look at the waiters.
+        fence(SeqCst);
+        if !self.waiters.is_empty() {
+            self.wake(events);
+        }
+    }
+
+    /// Wait until one of `events` (or an error or hang-up) is there; those that are.
+    #[inline]
+    pub fn wait(&self, events: Events) -> Wait<'_> {
+        Wait { readiness: self, node: Node::new((events | Events::ALWAYS).bits()) }
+    }
+
+    #[cold]
+    fn wake(&self, events: Events) {
+        // Nodes of `Wait` leave the list when woken, those of watchers stay. So the list is walked
+        // from where the last batch ended; as nodes may go meanwhile, from the start, with those
+        // that have nobody to wake skipped.
+        loop {
+            let mut batch = WakeBatch::new();
+            let list = self.waiters.lock();
+            let mut node = list.first();
+            while !node.is_null() && !batch.is_full() {
+                // SAFETY: nodes of the list, alive under its lock.
+                unsafe {
+                    let next = list.next(node);
+                    let tag = (*node).tag.get();
+                    if tag & events.bits() != 0 {
+                        if tag & WATCHER == 0 {
+                            batch.push(list.remove(node, WOKEN));
+                        } else {
+                            let wakee = list.take_wakee(node);
+                            if !wakee.is_nobody() {
+                                batch.push(wakee);
+                            }
+                            let watch = node.cast::<Watch>();
+                            (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
+                        }
+                    }
+                    node = next;
+                }
+            }
+            let done = !batch.is_full();
+            drop(list);
+            batch.wake();
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+/// The future of [`Readiness::wait`].
+#[must_use = "a future does nothing unless awaited"]
+pub struct Wait<'a> {
+    readiness: &'a Readiness,
+    node: Node,
+}
+
+impl Wait<'_> {
+    #[inline(always)]
+    fn check(&self) -> Poll<Events> {
+        let events = self.readiness.events() & Events::from_bits_retain(self.node.tag.get());
+        if events.is_empty() { Poll::Pending } else { Poll::Ready(events) }
+    }
+
+    fn leave(&self) {
+        if self.node.state() == QUEUED {
+            let list = self.readiness.waiters.lock();
+            if self.node.state() == QUEUED {
+                // SAFETY: queued, and only taken out under this lock.
+                drop(unsafe { list.remove(&raw const self.node, IDLE) });
+            }
+        }
+    }
+}
+
+impl Future for Wait<'_> {
+    type Output = Events;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Events> {
+        if let Poll::Ready(events) = self.check() {
+            if consume_budget(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.leave();
+            return Poll::Ready(events);
+        }
+        {
+            let list = self.readiness.waiters.lock();
+            if self.node.state() == QUEUED {
+                // SAFETY: queued, and only taken out under this lock.
+                unsafe { list.refresh(&raw const self.node, cx.waker()) };
+            } else {
+                // SAFETY: in no list; pinned, and `drop` takes it out.
+                unsafe { list.push(&raw const self.node, cx.waker()) };
+            }
+        }
+        // Queued before the events are looked at; pairs with the order in `set`.
+        fence(SeqCst);
+        let events = self.check();
+        if events.is_ready() {
+            self.leave();
+        }
+        events
+    }
+}
+
+impl Drop for Wait<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Something with a [`Readiness`]: an open file, a socket.
+pub trait Source: Send + Sync {
+    /// Its readiness. Always the same one.
+    fn readiness(&self) -> &Readiness;
+}
+
+impl Source for Readiness {
+    fn readiness(&self) -> &Readiness {
+        self
+    }
+}
+
+/// Marks a watcher's node. No event has this bit.
+const WATCHER: u32 = 1 << 31;
+
+/// A watcher's node. First in it, so that a pointer to one is a pointer to the other.
+#[repr(C)]
+struct Watch {
+    node: Node,
+    /// Events since they were last taken. Under the list's lock.
+    fired: Cell<u32>,
+}
+
+/// A long-lived registration at a [`Readiness`]: what poll(2) needs for each of many files, and
+/// epoll(7) for each member.
+///
+/// It wakes its waker at most once per [`arm`](Self::arm), collects events from its creation on, and
+/// keeps its source alive.
+pub struct Watcher<S: Source + ?Sized> {
+    watch: Pin<Box<Watch>>,
+    readiness: *const Readiness,
+    _source: Arc<S>,
+}
+
+// SAFETY: the node is only touched under the list's lock; the readiness is Sync and kept alive.
+unsafe impl<S: Source + ?Sized> Send for Watcher<S> {}
+// SAFETY: as above.
+unsafe impl<S: Source + ?Sized> Sync for Watcher<S> {}
+
+impl<S: Source + ?Sized> Watcher<S> {
+    /// Watch `source` for `events`, and for errors and hang-ups. One allocation.
+    ///
+    /// Look at [`ready`](Self::ready) after this: what was there before wakes nobody.
+    #[must_use]
+    pub fn new(source: Arc<S>, events: Events, waker: &Waker) -> Watcher<S> {
+        let tag = (events | Events::ALWAYS).bits() | WATCHER;
+        let watch = Box::pin(Watch { node: Node::new(tag), fired: Cell::new(0) });
+        let readiness: *const Readiness = source.readiness();
+        // SAFETY: kept alive by `_source`; the node is boxed, and `drop` takes it out.
+        unsafe { (*readiness).waiters.lock().push((&raw const *watch).cast(), waker) };
+        // Queued before the caller looks at the events; pairs with the order in `Readiness::set`.
+        fence(SeqCst);
+        Watcher { watch, readiness, _source: source }
+    }
+
+    fn readiness(&self) -> &Readiness {
+        // SAFETY: kept alive by `_source`.
+        unsafe { &*self.readiness }
+    }
+
+    /// The events watched that are there now.
+    #[must_use]
+    pub fn ready(&self) -> Events {
+        self.readiness().events() & Events::from_bits_truncate(self.watch.node.tag.get())
+    }
+
+    /// The events watched that happened since the last call (edge-triggered).
+    pub fn take_fired(&self) -> Events {
+        let _list = self.readiness().waiters.lock();
+        Events::from_bits_truncate(self.watch.fired.replace(0))
+    }
+
+    /// Wake `waker` at the next event. Look at [`ready`](Self::ready) after this.
+    pub fn arm(&self, waker: &Waker) {
+        let list = self.readiness().waiters.lock();
+        // SAFETY: queued from `new` to `drop`.
+        unsafe { list.refresh((&raw const *self.watch).cast(), waker) };
+        drop(list);
+        // As in `new`.
+        fence(SeqCst);
+    }
+
+    /// Watch for other events from now on.
+    pub fn set_events(&self, events: Events) {
+        let _list = self.readiness().waiters.lock();
+        self.watch.node.tag.set((events | Events::ALWAYS).bits() | WATCHER);
+    }
+}
+
+impl<S: Source + ?Sized> Drop for Watcher<S> {
+    fn drop(&mut self) {
+        let list = self.readiness().waiters.lock();
+        // SAFETY: queued since `new`.
+        drop(unsafe { list.remove((&raw const *self.watch).cast(), IDLE) });
+    }
+}

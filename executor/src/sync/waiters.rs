@@ -1,0 +1,273 @@
+//! The list of waiters under everything else here: intrusive, one word, with its lock in the word.
+//!
+//! ```text
+//!   word: ┌── pointer to the first node ──┬─ lock bit ─┐     null: nobody waits, nobody holds the lock
+//!         └───────────────┬───────────────┴────────────┘
+//!                         ▼
+//!              first ◄──► second ◄──► … ◄──► last       first.previous = last, last.next = null
+//! ```
+//!
+//! A node lies inside a pinned future. While it is queued its fields belong to the list's lock. A
+//! waker takes it out, takes its wakee, and stores the node's last state; after that store it never
+//! touches the node again, so a future that sees that state may go without the lock.
+//!
+//! Lost wakes: a waiter queues itself, then (after a full fence) looks at its condition again; a
+//! waker changes the condition, then (after a full fence) looks at the list.
+
+use crate::platform::hooks;
+use crate::primitive::{AtomicPtr, AtomicU8};
+use crate::task::Wakee;
+use core::cell::{Cell, UnsafeCell};
+use core::marker::PhantomPinned;
+use core::ptr;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::task::Waker;
+
+/// Not in a list, nothing happened.
+pub(crate) const IDLE: u8 = 0;
+/// In a list.
+pub(crate) const QUEUED: u8 = 1;
+/// Taken out by a waker.
+pub(crate) const WOKEN: u8 = 2;
+
+/// A waiter.
+pub(crate) struct Node {
+    next: Cell<*const Node>,
+    previous: Cell<*const Node>,
+    wakee: UnsafeCell<Wakee>,
+    /// What it waits for: events, a number of permits; up to the user of the list.
+    pub(crate) tag: Cell<u32>,
+    state: AtomicU8,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: queued nodes are touched under the list's lock; others only by their future.
+unsafe impl Send for Node {}
+// SAFETY: as above.
+unsafe impl Sync for Node {}
+
+impl Node {
+    pub(crate) fn new(tag: u32) -> Node {
+        Node {
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
+            wakee: UnsafeCell::new(Wakee::NOBODY),
+            tag: Cell::new(tag),
+            state: AtomicU8::new(IDLE),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Acquire: pairs with the release when a waker takes the node out.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> u8 {
+        self.state.load(Acquire)
+    }
+
+    /// A woken node can be queued again. Only for the node's future.
+    #[inline(always)]
+    pub(crate) fn reset(&self) {
+        self.state.store(IDLE, Relaxed);
+    }
+}
+
+/// The list.
+pub(crate) struct Waiters {
+    head: AtomicPtr<Node>,
+}
+
+impl Waiters {
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Waiters {
+        Waiters { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new() -> Waiters {
+        Waiters { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Does nobody wait? One load; false as well while somebody is about to.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.load(Relaxed).is_null()
+    }
+
+    #[inline(always)]
+    fn is_locked(head: *mut Node) -> bool {
+        head.addr() & 1 != 0
+    }
+
+    /// Take the lock. Task context only.
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        #[cfg(debug_assertions)]
+        assert!(!hooks::in_interrupt(), "an interrupt handler must not touch a wait queue");
+        let mut head = self.head.load(Relaxed);
+        loop {
+            if Self::is_locked(head) {
+                hooks::relax();
+                head = self.head.load(Relaxed);
+                continue;
+            }
+            let locked = head.map_addr(|address| address | 1);
+            // Acquire: pairs with the release in `Locked::drop`.
+            match self.head.compare_exchange_weak(head, locked, Acquire, Relaxed) {
+                Ok(_) => return Locked { list: self, first: Cell::new(head) },
+                Err(now) => head = now,
+            }
+        }
+    }
+}
+
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        debug_assert!(self.is_empty(), "dropped with waiters");
+    }
+}
+
+/// The list, locked.
+pub(crate) struct Locked<'a> {
+    list: &'a Waiters,
+    first: Cell<*mut Node>,
+}
+
+impl Drop for Locked<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Release: pairs with the acquire in `lock`.
+        self.list.head.store(self.first.get(), Release);
+    }
+}
+
+impl Locked<'_> {
+    /// Append a node.
+    ///
+    /// # Safety
+    /// The node is in no list, and stays where it is until it was taken out.
+    pub(crate) unsafe fn push(&self, node: *const Node, waker: &Waker) {
+        let first = self.first.get();
+        // SAFETY: the caller's promise for the node; queued nodes are alive and ours by the lock.
+        unsafe {
+            *(*node).wakee.get() = Wakee::new(waker);
+            (*node).next.set(ptr::null());
+            if first.is_null() {
+                (*node).previous.set(node);
+                self.first.set(node.cast_mut());
+            } else {
+                let last = (*first).previous.replace(node);
+                (*last).next.set(node);
+                (*node).previous.set(last);
+            }
+            (*node).state.store(QUEUED, Relaxed);
+        }
+    }
+
+    /// The first node.
+    pub(crate) fn first(&self) -> *const Node {
+        self.first.get()
+    }
+
+    /// The node after this one.
+    ///
+    /// # Safety
+    /// The node is in this list.
+    pub(crate) unsafe fn next(&self, node: *const Node) -> *const Node {
+        // SAFETY: queued nodes are alive.
+        unsafe { (*node).next.get() }
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        let mut count = 0;
+        let mut node = self.first();
+        while !node.is_null() {
+            count += 1;
+            // SAFETY: from the list.
+            node = unsafe { self.next(node) };
+        }
+        count
+    }
+
+    /// Set whom a queued node wakes.
+    ///
+    /// # Safety
+    /// The node is in this list.
+    pub(crate) unsafe fn refresh(&self, node: *const Node, waker: &Waker) {
+        // SAFETY: under the lock the wakee is ours.
+        let wakee = unsafe { &mut *(*node).wakee.get() };
+        if !wakee.is(waker) {
+            *wakee = Wakee::new(waker);
+        }
+    }
+
+    /// Take a node's wakee, and leave the node in the list.
+    ///
+    /// # Safety
+    /// The node is in this list.
+    pub(crate) unsafe fn take_wakee(&self, node: *const Node) -> Wakee {
+        // SAFETY: under the lock the wakee is ours.
+        unsafe { core::mem::replace(&mut *(*node).wakee.get(), Wakee::NOBODY) }
+    }
+
+    /// Take a node out, into `state`; whom to wake once the lock is released. After this the node
+    /// may vanish.
+    ///
+    /// # Safety
+    /// The node is in this list.
+    pub(crate) unsafe fn remove(&self, node: *const Node, state: u8) -> Wakee {
+        // SAFETY: queued nodes are alive and ours by the lock.
+        unsafe {
+            let (next, previous) = ((*node).next.get(), (*node).previous.get());
+            let first = self.first.get().cast_const();
+            if ptr::eq(node, first) {
+                self.first.set(next.cast_mut());
+                if !next.is_null() {
+                    (*next).previous.set(previous);
+                }
+            } else {
+                (*previous).next.set(next);
+                let after = if next.is_null() { first } else { next };
+                (*after).previous.set(previous);
+            }
+            let wakee = self.take_wakee(node);
+            // Release: pairs with the acquire in `Node::state`.
+            (*node).state.store(state, Release);
+            wakee
+        }
+    }
+}
+
+/// Whom to wake after the lock is released, a few at a time.
+pub(crate) struct WakeBatch {
+    wakees: [Wakee; WakeBatch::SIZE],
+    len: usize,
+}
+
+impl WakeBatch {
+    const SIZE: usize = 16;
+
+    #[inline]
+    pub(crate) fn new() -> WakeBatch {
+        WakeBatch { wakees: [const { Wakee::NOBODY }; WakeBatch::SIZE], len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == Self::SIZE
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, wakee: Wakee) {
+        self.wakees[self.len] = wakee;
+        self.len += 1;
+    }
+
+    /// Not under any lock.
+    #[inline]
+    pub(crate) fn wake(self) {
+        for wakee in self.wakees.into_iter().take(self.len) {
+            wakee.wake();
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The end of a task: who gets the output, and who frees the cell.
+//!
+//! The header's `join` word is the meeting point of the task's end and its handle:
+//!
+//! ```text
+//!   DETACHED ◄── handle dropped ── HANDLE ── handle polled ──► a Wakee
+//!      │                             │                           │
+//!      │ end: frees the cell         │ end                       │ end: wakes it
+//!      ▼                             ▼                           ▼
+//!    (gone)                COMPLETE or CANCELLED; the handle takes the output and frees the cell
+//! ```
+
+use super::{TaskRef, Wakee};
+use crate::task::slab;
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::pin::Pin;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::task::{Context, Poll};
+
+// Small addresses that no task and no box has.
+const DETACHED: *mut () = ptr::null_mut();
+const HANDLE: *mut () = ptr::without_provenance_mut(8);
+const COMPLETE: *mut () = ptr::without_provenance_mut(16);
+const CANCELLED: *mut () = ptr::without_provenance_mut(24);
+
+/// How a task ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Complete,
+    Cancelled,
+}
+
+/// A task has ended (its state word already says so): hand the output over, or free the cell.
+///
+/// # Safety
+/// The caller was the task's poller and forgets it now. The body holds an output if `Complete`,
+/// nothing if `Cancelled`.
+#[inline(always)]
+pub(crate) unsafe fn settle(task: TaskRef, outcome: Outcome) {
+    let join = &task.header().join;
+    // Acquire: pairs with the swap in the handle's drop, after which it no longer touches the cell.
+    let mut found = join.load(Acquire);
+    if found != DETACHED {
+        let end = if outcome == Outcome::Complete { COMPLETE } else { CANCELLED };
+        // Release: the handle's taker sees the output. Acquire: as above.
+        found = join.swap(end, AcqRel);
+        if found == HANDLE {
+            return;
+        }
+    }
+    if found == DETACHED {
+        // SAFETY: nobody else refers to the cell; the body is as the caller promised.
+        unsafe { free(task, outcome) };
+    } else {
+        // SAFETY: not one of the constants, so the handle left a wakee there.
+        unsafe { Wakee::from_raw(found) }.wake();
+    }
+}
+
+/// # Safety
+/// The task has ended, the caller is the last to refer to the cell.
+#[inline(always)]
+unsafe fn free(task: TaskRef, outcome: Outcome) {
+    if outcome == Outcome::Complete {
+        // SAFETY: the vtable is valid and the body holds an output.
+        unsafe {
+            if let Some(drop_output) = (*task.header().vtable.get()).drop_output {
+                drop_output(task.0);
+            }
+        }
+    }
+    // SAFETY: the cell is empty and the caller's.
+    unsafe { slab::free(task) };
+}
+
+/// The task ended before its future did: somebody called [`JoinHandle::cancel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task was cancelled")
+    }
+}
+
+impl core::error::Error for Cancelled {}
+
+/// Owns the right to a task's output. Awaiting it gives the output; dropping it lets the task go
+/// on by itself.
+#[must_use = "dropping a handle detaches the task; write `drop(handle)` or `.detach()` to say so"]
+pub struct JoinHandle<T> {
+    /// `None` once the output was taken.
+    task: Option<TaskRef>,
+    _output: PhantomData<T>,
+}
+
+// SAFETY: the handle moves a T from the task's CPU to its own, so T must be Send.
+unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: `&JoinHandle` gives no access to the T.
+unsafe impl<T: Send> Sync for JoinHandle<T> {}
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    /// The handle of a task that is about to be queued.
+    #[inline(always)]
+    pub(super) fn new(task: TaskRef) -> JoinHandle<T> {
+        task.header().join.store(HANDLE, Relaxed);
+        JoinHandle { task: Some(task), _output: PhantomData }
+    }
+
+    /// Ask for the task's future to be dropped at its next poll boundary: at once if it is not being
+    /// polled, at the end of that poll if it is. A task that ends first ends normally.
+    ///
+    /// Await the handle to know when it is done.
+    pub fn cancel(&self) {
+        if let Some(task) = self.task
+            && task.header().state.cancel()
+        {
+            crate::shared::enqueue(task);
+        }
+    }
+
+    /// Has the task ended (or was the output already taken)?
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.task.is_none_or(|task| task.header().state.is_done())
+    }
+
+    /// Let the task go on by itself.
+    #[inline]
+    pub fn detach(self) {}
+
+    /// The task. After its output was taken, this is the null task's last cell: a legal reference
+    /// to whatever the cell holds now.
+    ///
+    /// # Panics
+    /// If the output was already taken.
+    #[must_use]
+    pub fn task(&self) -> TaskRef {
+        self.task.expect("the task's output was already taken")
+    }
+
+    /// Take the output of an ended task.
+    ///
+    /// # Safety
+    /// The `join` word held COMPLETE (`Outcome::Complete`) or CANCELLED, read with acquire.
+    unsafe fn take(&mut self, task: TaskRef, outcome: Outcome) -> Result<T, Cancelled> {
+        self.task = None;
+        if outcome == Outcome::Cancelled {
+            // SAFETY: the task has ended and forgotten the cell.
+            unsafe { slab::free(task) };
+            return Err(Cancelled);
+        }
+        let mut output = MaybeUninit::<T>::uninit();
+        // SAFETY: the body holds a T (the handle was made for this task's output type); it is moved
+        // out, then the cell is empty and ours alone.
+        unsafe {
+            let place = NonNull::new_unchecked(output.as_mut_ptr()).cast();
+            ((*task.header().vtable.get()).take_output)(task.0, place);
+            slab::free(task);
+            Ok(output.assume_init())
+        }
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, Cancelled>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let task = self.task.expect("polled again after the output was taken");
+        let join = &task.header().join;
+        // Acquire: pairs with the release in `settle`, so the output is there.
+        let mut found = join.load(Acquire);
+        let mut me = None;
+        loop {
+            let outcome = match found {
+                COMPLETE => Outcome::Complete,
+                CANCELLED => Outcome::Cancelled,
+                _ => {
+                    let wakee = me.take().unwrap_or_else(|| Wakee::new(cx.waker()));
+                    let raw = wakee.into_raw();
+                    // Release: the task's end sees the wakee. Acquire: as above, when it fails.
+                    match join.compare_exchange(found, raw, AcqRel, Acquire) {
+                        Ok(old) => {
+                            if old != HANDLE {
+                                // SAFETY: an earlier poll's wakee, and the word no longer holds it.
+                                drop(unsafe { Wakee::from_raw(old) });
+                            }
+                            return Poll::Pending;
+                        }
+                        Err(now) => {
+                            // SAFETY: the word was not stored.
+                            me = Some(unsafe { Wakee::from_raw(raw) });
+                            found = now;
+                            continue;
+                        }
+                    }
+                }
+            };
+            // SAFETY: `found` says so, and was read with acquire.
+            return Poll::Ready(unsafe { self.take(task, outcome) });
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(task) = self.task else { return };
+        // Release: the task's end may free the cell after all we did with it. Acquire: see the output.
+        match task.header().join.swap(DETACHED, AcqRel) {
+            HANDLE => {}
+            // SAFETY: the task has ended and left the cell to us.
+            COMPLETE => unsafe { free(task, Outcome::Complete) },
+            // SAFETY: as above.
+            CANCELLED => unsafe { free(task, Outcome::Cancelled) },
+            // SAFETY: an earlier poll's wakee.
+            wakee => drop(unsafe { Wakee::from_raw(wakee) }),
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("task", &self.task).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! Tasks: the cell a future lives in, and the handles that refer to it.
+//!
+//! ```text
+//!   slab cell (64 B … 4 KiB, never given back, so a pointer to it is valid for ever)
+//!   ┌───────────────────────── Header, 40 bytes ─────────────────────────┬──────────────────┐
+//!   │ state: wakes │ link: queue │ vtable │ join: who awaits │ lane,cpu,id │ future or output │
+//!   └────────────────────────────────────────────────────────────────────┴──────────────────┘
+//!        ▲                                      ▲
+//!        │ TaskRef, Waker: one pointer, Copy    │ JoinHandle: keeps the cell until it is dropped
+//! ```
+//!
+//! A task has no reference count. Its cell belongs to the task until it ends and to the
+//! [`JoinHandle`] while there is one; whichever goes last frees it (`join.rs`). Everybody else may
+//! hold the pointer as long as they like: the memory stays a task header, so the worst that a
+//! forgotten waker can do is to wake the cell's next tenant once more than needed.
+
+mod builder;
+mod cell;
+mod join;
+pub(crate) mod slab;
+pub(crate) mod state;
+mod waker;
+
+pub use builder::{Builder, Lane, SpawnError, spawn, spawn_on, try_spawn};
+pub use join::{Cancelled, JoinHandle};
+pub(crate) use join::{Outcome, settle};
+pub(crate) use waker::Wakee;
+
+use crate::platform::hooks;
+use crate::shared::{ExecutorId, executor};
+use cell::VTable;
+use core::cell::Cell;
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicPtr, AtomicU32};
+use core::task::{Context, Waker};
+use state::State;
+
+/// The fixed part of a task's cell.
+///
+/// `state`, `join`, `link` and `id` are atomics. The rest is written by the spawner before the task
+/// is published, and (`cpu`) by whoever polls it; it is read by its poller and by the waker that won
+/// the right to enqueue it. The state word orders all of these.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    /// The next in whatever intrusive list this cell is in: inbox, injector, lane or free list.
+    pub(crate) link: AtomicPtr<Header>,
+    vtable: Cell<*const VTable>,
+    join: AtomicPtr<()>,
+    kind: Cell<Kind>,
+    /// The CPU that polled it last, or to which it is pinned.
+    pub(crate) cpu: Cell<u8>,
+    executor: Cell<ExecutorId>,
+    id: AtomicU32,
+}
+
+/// Lane, pinning and size class in one byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind(u8);
+
+impl Kind {
+    const PINNED: u8 = 0b100;
+
+    #[inline(always)]
+    fn new(lane: Lane, pinned: bool, class: usize) -> Kind {
+        Kind((class as u8) << 3 | if pinned { Self::PINNED } else { 0 } | lane as u8)
+    }
+
+    /// Neither pinned nor in a special lane: the case that must be fast.
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & 0b111 == Lane::Normal as u8
+    }
+
+    #[inline]
+    pub(crate) fn lane(self) -> Lane {
+        match self.0 & 0b11 {
+            0 => Lane::Normal,
+            1 => Lane::Driver,
+            _ => Lane::Background,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_pinned(self) -> bool {
+        self.0 & Self::PINNED != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn class(self) -> usize {
+        usize::from(self.0 >> 3)
+    }
+}
+
+/// A reference to a task, live or ended: one pointer, `Copy`, valid for ever.
+///
+/// After the task's end it may refer to the task that got the cell next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskRef(NonNull<Header>);
+
+// SAFETY: a header is only touched as its documentation says, from any CPU.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// The task that this CPU is polling; `None` outside of polls.
+    #[inline]
+    #[must_use]
+    pub fn current() -> Option<TaskRef> {
+        hooks::worker()?.current()
+    }
+
+    /// Wake the task: it will be polled again. Callable from everywhere, interrupt handlers
+    /// included; takes no lock and allocates nothing.
+    ///
+    /// What the caller wrote before is seen by that poll.
+    #[inline]
+    pub fn wake(self) {
+        match hooks::worker() {
+            Some(worker) => worker.wake(self),
+            None => self.wake_from_outside(),
+        }
+    }
+
+    /// A wake by a thread that is no worker (or before the first worker runs).
+    #[cold]
+    fn wake_from_outside(self) {
+        if self.header().state.wake() {
+            self.executor().push_from_outside(self);
+        }
+    }
+
+    /// A standard waker for the task. Costs nothing to make, clone or drop.
+    #[must_use]
+    pub fn waker(self) -> Waker {
+        waker::waker(self)
+    }
+
+    /// A number that tells tasks apart, in traces for instance. It wraps after 2³² spawns.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        u64::from(self.header().id.load(Relaxed))
+    }
+
+    /// The task behind a waker of this crate; `None` for a foreign waker.
+    #[inline]
+    #[must_use]
+    pub fn from_waker(waker: &Waker) -> Option<TaskRef> {
+        waker::task(waker)
+    }
+
+    #[inline(always)]
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: cells are never given back to the allocator and never hold anything else.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The pointer as lists and packed words store it.
+    #[inline(always)]
+    pub(crate) fn as_ptr(self) -> *mut Header {
+        self.0.as_ptr()
+    }
+
+    /// The task at a pointer from [`as_ptr`](Self::as_ptr), if not null.
+    ///
+    /// # Safety
+    /// `pointer` is null or came from `as_ptr`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_ptr(pointer: *mut Header) -> Option<TaskRef> {
+        NonNull::new(pointer).map(TaskRef)
+    }
+
+    /// The executor that the task lives in. Only for who may touch the header (see [`Header`]).
+    pub(crate) fn executor(&self) -> &'static crate::shared::Shared {
+        executor(self.header().executor.get())
+    }
+
+    /// Lane and pinning. Only for who may touch the header.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> Kind {
+        self.header().kind.get()
+    }
+
+    /// Poll the future. `true`: it ended, and its output lies in the cell.
+    ///
+    /// # Safety
+    /// The caller owns the task as its poller, and the task has not ended.
+    #[inline(always)]
+    pub(crate) unsafe fn poll(&self, cx: &mut Context<'_>) -> bool {
+        // SAFETY: the vtable was set at spawn; the rest is the caller's promise.
+        unsafe { ((*self.header().vtable.get()).poll)(self.0, cx) }
+    }
+
+    /// Drop the future of a cancelled task.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll); the future is gone afterwards.
+    pub(crate) unsafe fn drop_future(&self) {
+        // SAFETY: as in `poll`.
+        unsafe { ((*self.header().vtable.get()).drop_future)(self.0) }
+    }
+
+    /// The task's name: what `Builder::name` gave it, or else its future's type.
+    ///
+    /// # Safety
+    /// The caller owns the task as its poller.
+    pub(crate) unsafe fn name(&self) -> &'static str {
+        // SAFETY: as in `poll`.
+        unsafe { ((*self.header().vtable.get()).name)(self.0) }
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskRef({})", self.id())
+    }
+}

@@ -1,0 +1,228 @@
+//! The heart of a worker: choose a task, poll it, and see to what comes of it.
+
+use super::{BUDGET, LIFO_STREAK, MAINTENANCE, Worker};
+use crate::platform::hooks;
+use crate::task::state::Seen;
+use crate::task::{Lane, Outcome, TaskRef, settle};
+use crate::trace::Event;
+use core::mem::ManuallyDrop;
+use core::ptr;
+#[cfg(any(test, feature = "std"))]
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::task::Context;
+
+impl Worker {
+    /// Run this CPU's part of the executor, for ever. [`Platform::worker`](crate::Platform::worker)
+    /// must answer this worker on this CPU from now on.
+    pub fn run(&'static self) -> ! {
+        self.rcu.start();
+        loop {
+            self.turn();
+        }
+    }
+
+    /// Run until `stop` is set (and this worker was woken to see it).
+    #[cfg(any(test, feature = "std"))]
+    pub(crate) fn run_until(&'static self, stop: &AtomicBool) {
+        self.rcu.start();
+        while !stop.load(SeqCst) {
+            self.turn();
+        }
+    }
+
+    /// Poll one task, or sleep until there may be one.
+    #[inline]
+    pub(crate) fn turn(&self) {
+        match self.next() {
+            Some(task) => self.poll(task),
+            None => self.without_work(),
+        }
+    }
+
+    /// What to poll now, of what is queued here.
+    ///
+    /// The order: drivers; what the last poll woke (at most three times in a row); the ring, with
+    /// pinned tasks in alternation.
+    #[inline(always)]
+    fn next(&self) -> Option<TaskRef> {
+        self.pass_boundary();
+        if self.door.attention.load(Relaxed) != 0 {
+            self.attend();
+        }
+        let polls = self.own.polls.get().wrapping_add(1);
+        self.own.polls.set(polls);
+        if polls.is_multiple_of(MAINTENANCE)
+            && let Some(task) = self.maintain()
+        {
+            return Some(task);
+        }
+        if !self.own.drivers.is_empty() {
+            return self.own.drivers.pop();
+        }
+        let next = self.own.lifo.get();
+        if !next.is_null() {
+            let streak = self.own.streak.get();
+            if streak < LIFO_STREAK || self.ring.is_empty() {
+                self.own.streak.set(streak + u8::from(streak < LIFO_STREAK));
+                self.own.lifo.set(ptr::null_mut());
+                // SAFETY: the slot holds a task's pointer.
+                return unsafe { TaskRef::from_ptr(next) };
+            }
+            // Enough of this pair: let the others have a turn.
+            self.demote_lifo();
+        }
+        self.own.streak.set(0);
+        if polls & 1 == 0
+            && let Some(task) = self.own.pinned.pop()
+        {
+            return Some(task);
+        }
+        match self.ring.pop() {
+            Some(next) => {
+                if !self.ring.is_empty() && self.shared().idle.may_help() {
+                    self.shared().call_helper(self.cpu);
+                }
+                // SAFETY: the ring holds tasks' pointers.
+                unsafe { TaskRef::from_ptr(next) }
+            }
+            None => self.own.pinned.pop(),
+        }
+    }
+
+    /// A poll boundary: nothing that RCU protects is in use on this CPU.
+    #[inline(always)]
+    pub(crate) fn pass_boundary(&self) {
+        self.rcu.pass(&self.shared().rcu);
+    }
+
+    /// Something rang the bell: timers, or tasks at the door.
+    #[cold]
+    pub(crate) fn attend(&self) {
+        // A swap, so that the looks below come after it: whoever rings later is heard later.
+        self.door.attention.swap(0, SeqCst);
+        if self.door.timer_fired.swap(false, Relaxed) {
+            self.run_timers();
+        }
+        self.take_in();
+    }
+
+    /// Bring in what others left at the door.
+    pub(super) fn take_in(&self) {
+        for task in self.door.pinned_inbox.take() {
+            self.sort_in(task);
+        }
+        for task in self.door.inbox.take() {
+            self.sort_in(task);
+        }
+    }
+
+    /// Queue a task by its lane, behind what is there.
+    pub(super) fn sort_in(&self, task: TaskRef) {
+        let kind = task.kind();
+        match (kind.lane(), kind.is_pinned()) {
+            (Lane::Driver, _) => self.own.drivers.push(task),
+            (Lane::Normal, false) => self.push_ring(task),
+            (Lane::Normal, true) => self.own.pinned.push(task),
+            (Lane::Background, false) => self.shared().push_background(task, self.cpu),
+            (Lane::Background, true) => self.own.background.push(task),
+        }
+    }
+
+    /// Every few dozen polls: look at what has no bell.
+    #[cold]
+    fn maintain(&self) -> Option<TaskRef> {
+        hooks::tick();
+        self.rcu.reclaim(self);
+        let shared = self.shared();
+        // A turn for a pinned task, however busy the LIFO slot is.
+        self.own.pinned.pop().or_else(|| shared.injector.pop(0, |_| {}))
+    }
+
+    /// Poll a task that this CPU has taken from a queue.
+    #[inline(always)]
+    pub(super) fn poll(&self, task: TaskRef) {
+        let header = task.header();
+        let seen = header.state.begin();
+        if seen.cancelled() {
+            return self.reap(task);
+        }
+        header.cpu.set(self.cpu as u8);
+        self.own.current.set(task.as_ptr());
+        self.own.budget.set(BUDGET);
+        let waker = ManuallyDrop::new(task.waker());
+        let mut cx = Context::from_waker(&waker);
+        let measured = self.door.instruments.load(Relaxed) != 0;
+        if measured {
+            self.poll_begins(task);
+        }
+        // SAFETY: the queue gave us the task, and with it the poller's role; it has not ended, for
+        // an ended task is never queued.
+        let ended = unsafe { task.poll(&mut cx) };
+        if measured {
+            self.poll_ends(task, ended);
+        }
+        // An interrupt handler that wakes the task from here on goes by the state word.
+        self.own.current.set(ptr::null_mut());
+        self.counters.polls.increment();
+        if ended {
+            self.own.self_woken.store(false, Relaxed);
+            header.state.finish();
+            // SAFETY: we polled it to its end just now.
+            unsafe { settle(task, Outcome::Complete) };
+        } else {
+            self.after_pending(task, seen);
+        }
+    }
+
+    /// The poll was pending: requeue if the task was woken meanwhile.
+    #[inline(always)]
+    fn after_pending(&self, task: TaskRef, seen: Seen) {
+        if self.own.self_woken.load(Relaxed) {
+            self.own.self_woken.store(false, Relaxed);
+            // The wakes that this poll answered stay in the counter and keep it queued.
+            self.requeue(task);
+        } else if task.header().state.end(seen) {
+            self.requeue(task);
+        }
+    }
+
+    /// A task that wants to go on: behind the others, if there are any.
+    #[inline(always)]
+    fn requeue(&self, task: TaskRef) {
+        if self.is_bare() && task.kind().is_plain() {
+            // Alone: no trip through the ring.
+            self.own.streak.set(0);
+            self.own.lifo.set(task.as_ptr());
+        } else if task.kind().is_plain() {
+            self.push_ring(task);
+        } else {
+            self.requeue_special(task);
+        }
+    }
+
+    #[cold]
+    fn requeue_special(&self, task: TaskRef) {
+        let kind = task.kind();
+        match kind.lane() {
+            // Its turn is over; for this round it stands in line with everybody.
+            Lane::Driver if kind.is_pinned() => self.own.pinned.push(task),
+            Lane::Driver => self.push_ring(task),
+            _ => self.sort_in(task),
+        }
+    }
+
+    /// Drop a cancelled task's future.
+    #[cold]
+    fn reap(&self, task: TaskRef) {
+        self.own.current.set(task.as_ptr());
+        // SAFETY: we are its poller, and it has not ended.
+        unsafe { task.drop_future() };
+        self.own.current.set(ptr::null_mut());
+        self.own.self_woken.store(false, Relaxed);
+        task.header().state.finish();
+        self.trace(Event::Cancel, task);
+        // SAFETY: the future is gone and the state says so.
+        unsafe { settle(task, Outcome::Cancelled) };
+    }
+}

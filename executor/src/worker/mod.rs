@@ -1,0 +1,215 @@
+//! A worker: one CPU's part of the executor.
+//!
+//! * `dispatch.rs`: what to poll next, and a poll's beginning and end;
+//! * `wake.rs`: where woken and spawned tasks are queued;
+//! * `search.rs`: stealing, and going to sleep;
+//! * `slice.rs`: timers, time slices, and the attention byte.
+
+mod dispatch;
+mod search;
+mod slice;
+mod wake;
+
+pub use slice::{attention, quiescent, segment_begin, segment_end, should_yield};
+
+use crate::platform::hooks;
+use crate::primitive::CacheLine;
+use crate::queue::{Fifo, Inbox, Ring};
+use crate::rcu;
+use crate::shared::Shared;
+use crate::stats::Counters;
+use crate::sync::SpinMutex;
+use crate::task::slab::Cells;
+use crate::task::{Header, TaskRef};
+use crate::time::Wheel;
+use crate::trace::TraceRing;
+use core::cell::Cell;
+use core::ptr;
+use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64};
+
+/// One CPU's part of the executor. Made by [`init`](crate::init), run by [`Worker::run`].
+#[repr(C)]
+pub struct Worker {
+    /// Touched only by this CPU, in task context (and `self_woken` in its interrupt handlers).
+    own: CacheLine<Own>,
+    /// Written by other CPUs and by interrupt handlers.
+    door: CacheLine<Door>,
+    ring: Ring<Header>,
+    pub(crate) wheel: CacheLine<SpinMutex<Wheel>>,
+    pub(crate) counters: CacheLine<Counters>,
+    pub(crate) trace: TraceRing,
+    pub(crate) rcu: rcu::Local,
+    shared: AtomicPtr<Shared>,
+    cpu: usize,
+    /// The CPU as the platform's hooks name it: the CPU number, on the host with the executor's
+    /// number above it.
+    name: usize,
+}
+
+// SAFETY: `own` is touched only by the CPU whose worker this is; the rest is atomics and locks.
+unsafe impl Sync for Worker {}
+// SAFETY: as above.
+unsafe impl Send for Worker {}
+
+struct Own {
+    /// The task being polled.
+    current: Cell<*mut Header>,
+    /// The running task woke itself. An atomic, because an interrupt handler may say so too.
+    self_woken: AtomicBool,
+    /// What the running task woke last: it runs next, on a warm cache.
+    lifo: Cell<*mut Header>,
+    /// How often in a row the LIFO slot went first.
+    streak: Cell<u8>,
+    /// How many more times leaf futures may be ready in this poll.
+    budget: Cell<u32>,
+    polls: Cell<u32>,
+    drivers: Fifo,
+    /// Pinned tasks of the normal lane, which must not get into the ring.
+    pinned: Fifo,
+    /// Pinned tasks of the background lane.
+    background: Fifo,
+    cells: Cells,
+    rng: Cell<u32>,
+    /// When the running user thread's turn is over; `u64::MAX`: never.
+    slice_end: Cell<u64>,
+    /// Cycles to take off the running poll's length, and when the current exclusion began.
+    excluded: Cell<u64>,
+    excluded_since: Cell<u64>,
+    poll_began: Cell<u64>,
+    /// Taken when the poll begins: a future that ends takes its name with it.
+    poll_name: Cell<&'static str>,
+}
+
+struct Door {
+    /// Non-zero: something happened that the running poll should make way for.
+    attention: AtomicU8,
+    /// What is measured: bit 0 poll lengths, bit 1 the trace.
+    instruments: AtomicU8,
+    timer_fired: AtomicBool,
+    /// The waker made this CPU a searcher before it woke it.
+    search_expected: AtomicBool,
+    /// What the hardware timer is set to; `u64::MAX`: nothing.
+    armed: AtomicU64,
+    inbox: Inbox<TaskRef>,
+    /// Like the inbox, for what nobody may steal.
+    pinned_inbox: Inbox<TaskRef>,
+}
+
+/// Leaf futures that may be ready in one poll before it has to yield.
+const BUDGET: u32 = 256;
+/// How often in a row the LIFO slot may go first.
+const LIFO_STREAK: u8 = 3;
+/// Every so many polls the worker looks at what has no bell: injector, pinned tasks, clock, RCU.
+const MAINTENANCE: u32 = 64;
+
+impl Worker {
+    pub(crate) fn new(executor: usize, cpu: usize) -> Worker {
+        Worker {
+            own: CacheLine(Own {
+                current: Cell::new(ptr::null_mut()),
+                self_woken: AtomicBool::new(false),
+                lifo: Cell::new(ptr::null_mut()),
+                streak: Cell::new(0),
+                budget: Cell::new(BUDGET),
+                polls: Cell::new(0),
+                drivers: Fifo::new(),
+                pinned: Fifo::new(),
+                background: Fifo::new(),
+                cells: Cells::new(),
+                rng: Cell::new(0x9e37_79b9 ^ (cpu as u32 + 1).wrapping_mul(0x85eb_ca6b)),
+                slice_end: Cell::new(u64::MAX),
+                excluded: Cell::new(0),
+                excluded_since: Cell::new(0),
+                poll_began: Cell::new(0),
+                poll_name: Cell::new(""),
+            }),
+            door: CacheLine(Door {
+                attention: AtomicU8::new(0),
+                instruments: AtomicU8::new(0),
+                timer_fired: AtomicBool::new(false),
+                search_expected: AtomicBool::new(false),
+                armed: AtomicU64::new(u64::MAX),
+                inbox: Inbox::new(),
+                pinned_inbox: Inbox::new(),
+            }),
+            ring: Ring::new(),
+            wheel: CacheLine(SpinMutex::new(Wheel::new())),
+            counters: CacheLine(Counters::new()),
+            trace: TraceRing::new(),
+            rcu: rcu::Local::new(),
+            shared: AtomicPtr::new(ptr::null_mut()),
+            cpu,
+            name: executor * crate::shared::MAX_CPUS + cpu,
+        }
+    }
+
+    /// Tie the worker to its executor, once, before anything else.
+    pub(crate) fn attach(&self, shared: *mut Shared) {
+        self.shared.store(shared, Release);
+    }
+
+    /// The CPU that this worker is for.
+    #[inline(always)]
+    #[must_use]
+    pub fn cpu(&self) -> usize {
+        self.cpu
+    }
+
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &'static Shared {
+        // Relaxed: whoever got to a worker got to it through the executor, which was published.
+        // SAFETY: set by `attach` before the worker is reachable; executors are leaked.
+        unsafe { &*self.shared.load(Relaxed) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.own.cells
+    }
+
+    /// The task being polled here.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<TaskRef> {
+        // SAFETY: null or a task's pointer.
+        unsafe { TaskRef::from_ptr(self.own.current.get()) }
+    }
+
+    /// The CPU as the platform's hooks name it.
+    #[cfg(any(test, feature = "std"))]
+    pub(crate) fn name(&self) -> usize {
+        self.name
+    }
+
+    /// Is this the worker of the calling CPU?
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        hooks::worker().is_some_and(|here| ptr::eq(here, self))
+    }
+
+    /// A task number no other CPU gives.
+    #[inline(always)]
+    pub(crate) fn next_id(&self) -> u32 {
+        let cpus = crate::shared::MAX_CPUS as u32;
+        self.counters.spawns.increment() as u32 * cpus + self.cpu as u32
+    }
+
+    /// Nothing is queued that this CPU would run next by itself.
+    #[inline]
+    fn is_bare(&self) -> bool {
+        self.own.lifo.get().is_null()
+            && self.ring.is_empty()
+            && self.own.drivers.is_empty()
+            && self.own.pinned.is_empty()
+    }
+
+    /// A small pseudo-random number, for the order in which victims are visited.
+    fn random(&self) -> u32 {
+        let mut x = self.own.rng.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.own.rng.set(x);
+        x
+    }
+}

@@ -1,0 +1,198 @@
+//! Time on a worker: timers, time slices, attention, and the length of polls.
+//!
+//! A poll is never preempted; it makes way when it is asked to. The question is one byte per CPU,
+//! the *attention* byte: interrupt handlers and other CPUs set it, long-running code reads it.
+
+use super::Worker;
+use crate::platform::hooks;
+use crate::stats::{MEASURE_POLLS, TRACE};
+use crate::task::TaskRef;
+use crate::trace::Event;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// A task in the LIFO slot waits at most this long for a user thread, if another CPU is idle.
+const LIFO_PATIENCE_NS: u64 = 50_000;
+
+impl Worker {
+    /// The timer that [`Platform::arm_timer`](crate::Platform::arm_timer) set went off on this CPU.
+    /// Callable from its interrupt handler.
+    pub fn on_timer_interrupt(&self) {
+        self.door.armed.store(u64::MAX, Relaxed);
+        self.door.timer_fired.store(true, Relaxed);
+        self.door.attention.store(1, Relaxed);
+        self.trace_about(Event::TimerInterrupt, self.cpu as u64);
+    }
+
+    /// Another CPU wants this one to look up: the handler of the interrupt that
+    /// [`Platform::unpark`](crate::Platform::unpark) sends.
+    ///
+    /// The sender has set the attention byte where it matters; a wake from sleep needs nothing.
+    pub fn on_wake_interrupt(&self) {
+        self.trace_about(Event::WakeInterrupt, self.cpu as u64);
+    }
+
+    /// Where this CPU's attention byte is, for code that tests it with interrupts off right before
+    /// it enters user mode (an interrupt between the test and the entry would be lost otherwise).
+    #[must_use]
+    pub fn attention_byte(&self) -> &AtomicU8 {
+        &self.door.attention
+    }
+
+    /// The running task's turn ends in `ns` nanoseconds: the timer then sets the attention byte.
+    ///
+    /// The hardware timer is set only if it is not set to something earlier already.
+    pub fn begin_slice(&self, ns: u64) {
+        let end = hooks::now().saturating_add(ns);
+        self.own.slice_end.set(end);
+        self.arm_before(end);
+    }
+
+    /// Make sure that the hardware timer fires at `deadline` or earlier.
+    pub(crate) fn arm_before(&self, deadline: u64) {
+        if deadline < self.door.armed.load(Relaxed) {
+            // Our handler may run between the two; then the timer fires once for nothing.
+            self.door.armed.store(deadline, Relaxed);
+            hooks::arm_timer(Some(deadline));
+        }
+    }
+
+    /// Set the hardware timer to exactly what is due next, or to nothing.
+    pub(super) fn arm_for_sleep(&self) {
+        self.own.slice_end.set(u64::MAX);
+        let mut next = self.wheel.lock().next_deadline();
+        if let Some(retry) = self.rcu.next_try() {
+            next = next.min(retry);
+        }
+        if next != self.door.armed.load(Relaxed) {
+            self.door.armed.store(next, Relaxed);
+            hooks::arm_timer((next != u64::MAX).then_some(next));
+        }
+    }
+
+    /// Wake whoever's time has come, and set the hardware timer for the next.
+    pub(super) fn run_timers(&self) {
+        let now = hooks::now();
+        crate::time::expire(&self.wheel, now);
+        let mut next = self.wheel.lock().next_deadline();
+        let slice_end = self.own.slice_end.get();
+        if slice_end > now {
+            next = next.min(slice_end);
+        } else {
+            self.own.slice_end.set(u64::MAX);
+        }
+        if next != u64::MAX {
+            self.arm_before(next);
+        }
+        self.rcu.reclaim(self);
+    }
+
+    /// A user thread is about to run for long: what waits in the LIFO slot must not wait for it.
+    #[cold]
+    fn long_poll_ahead(&self) {
+        if self.shared().idle.count() > 0 {
+            self.arm_before(hooks::now() + LIFO_PATIENCE_NS);
+        }
+    }
+
+    /// Measuring is on: a poll begins.
+    #[cold]
+    pub(super) fn poll_begins(&self, task: TaskRef) {
+        let instruments = self.door.instruments.load(Relaxed);
+        if instruments & TRACE != 0 {
+            self.trace(Event::PollBegin, task);
+        }
+        // SAFETY: we are its poller, and its future is about to be polled.
+        self.own.poll_name.set(unsafe { task.name() });
+        self.own.excluded.set(0);
+        self.own.poll_began.set(hooks::cycles());
+    }
+
+    /// Measuring is on: a poll ended.
+    #[cold]
+    pub(super) fn poll_ends(&self, task: TaskRef, ended: bool) {
+        let instruments = self.door.instruments.load(Relaxed);
+        if instruments & MEASURE_POLLS != 0 {
+            let whole = hooks::cycles().wrapping_sub(self.own.poll_began.get());
+            let length = whole.saturating_sub(self.own.excluded.get());
+            self.counters.record_poll(length, self.own.poll_name.get());
+        }
+        if instruments & TRACE != 0 {
+            self.trace(if ended { Event::End } else { Event::PollEnd }, task);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn instruments(&self) -> u8 {
+        self.door.instruments.load(Relaxed)
+    }
+
+    pub(crate) fn set_instruments(&self, on: bool, bits: u8) {
+        if on {
+            self.door.instruments.fetch_or(bits, Relaxed);
+        } else {
+            self.door.instruments.fetch_and(!bits, Relaxed);
+        }
+    }
+
+    /// Use up one unit of the poll's budget. `false`: none is left.
+    #[inline(always)]
+    pub(crate) fn spend_budget(&self) -> bool {
+        let left = self.own.budget.get();
+        if left == 0 || self.door.attention.load(Relaxed) != 0 {
+            return false;
+        }
+        self.own.budget.set(left - 1);
+        true
+    }
+}
+
+/// Should the running poll make way? True when driver-lane work waits, a timer is due, the time
+/// slice is over, or another CPU left something here. One byte load.
+#[inline(always)]
+#[must_use]
+pub fn should_yield() -> bool {
+    attention() != 0
+}
+
+/// This CPU's attention byte: non-zero when the running poll should make way.
+#[inline(always)]
+#[must_use]
+pub fn attention() -> u8 {
+    crate::platform::hooks::worker().map_or(0, |worker| worker.door.attention.load(Relaxed))
+}
+
+/// A boundary inside a poll: the caller holds nothing that [`rcu`](crate::rcu) protects, and may
+/// now run for long without holding up memory that waits to be freed. The thread loop calls it
+/// right before it enters user mode. Two instructions, plus two when others wait to run here.
+#[inline(always)]
+pub fn quiescent() {
+    if let Some(worker) = crate::platform::hooks::worker() {
+        crate::rcu::assert_no_guard();
+        worker.pass_boundary();
+        if !worker.own.lifo.get().is_null() {
+            worker.long_poll_ahead();
+        }
+    }
+}
+
+/// From here to [`segment_end`] the running poll's time is not its own (user mode, for instance).
+#[inline(always)]
+pub fn segment_begin() {
+    if let Some(worker) = crate::platform::hooks::worker()
+        && worker.instruments() & MEASURE_POLLS != 0
+    {
+        worker.own.excluded_since.set(hooks::cycles());
+    }
+}
+
+/// The end of what [`segment_begin`] began.
+#[inline(always)]
+pub fn segment_end() {
+    if let Some(worker) = crate::platform::hooks::worker()
+        && worker.instruments() & MEASURE_POLLS != 0
+    {
+        let length = hooks::cycles().wrapping_sub(worker.own.excluded_since.get());
+        worker.own.excluded.set(worker.own.excluded.get().wrapping_add(length));
+    }
+}

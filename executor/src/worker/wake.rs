@@ -1,0 +1,168 @@
+//! Where a woken or spawned task is queued.
+//!
+//! | who wakes                    | normal task                         | driver task         | pinned elsewhere       |
+//! |------------------------------|-------------------------------------|---------------------|------------------------|
+//! | the running task, itself     | flag: requeued after the poll       | the same            | -                      |
+//! | task code on this CPU        | LIFO slot: runs next, warm cache    | driver list         | that CPU's pinned inbox|
+//! | an interrupt handler, busy   | a sleeping CPU's inbox, else ours   | our inbox, attention| that CPU's pinned inbox|
+//! | a thread that is no worker   | a sleeping CPU's inbox, else its last CPU's | the same    | that CPU's pinned inbox|
+
+use super::Worker;
+use crate::platform::hooks;
+use crate::queue::Inbox;
+use crate::task::{Lane, TaskRef};
+use crate::trace::Event;
+use core::ptr;
+use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+
+impl Worker {
+    /// A wake by this CPU: by the task it polls, or by one of its interrupt handlers.
+    #[inline(always)]
+    pub(crate) fn wake(&self, task: TaskRef) {
+        if self.own.current.get() == task.as_ptr() {
+            self.own.self_woken.store(true, Relaxed);
+            return;
+        }
+        if task.header().state.wake() {
+            self.enqueue(task);
+        }
+    }
+
+    /// Queue a task that the caller has the right to queue.
+    #[inline]
+    pub(crate) fn enqueue(&self, task: TaskRef) {
+        self.counters.wakes.increment();
+        self.trace(Event::Wake, task);
+        #[cfg(any(test, feature = "std"))]
+        if !ptr::eq(task.executor(), self.shared()) {
+            return task.executor().push_from_outside(task);
+        }
+        if hooks::in_interrupt() {
+            return self.enqueue_from_interrupt(task);
+        }
+        if task.kind().is_plain() {
+            let next = self.own.lifo.replace(task.as_ptr());
+            // SAFETY: the slot holds a task's pointer, or null.
+            if let Some(previous) = unsafe { TaskRef::from_ptr(next) } {
+                self.push_ring(previous);
+            }
+        } else {
+            self.enqueue_special(task);
+        }
+    }
+
+    /// Pinned, driver and background tasks, from task code.
+    #[cold]
+    fn enqueue_special(&self, task: TaskRef) {
+        if self.is_elsewhere(task) {
+            self.shared().push_to(usize::from(task.header().cpu.get()), task);
+        } else {
+            self.sort_in(task);
+            if task.kind().lane() == Lane::Driver {
+                // The waker is a task, which makes way when it asks `should_yield`.
+                self.door.attention.store(1, Relaxed);
+            }
+        }
+    }
+
+    /// In an interrupt handler: nothing but inboxes.
+    #[cold]
+    fn enqueue_from_interrupt(&self, task: TaskRef) {
+        let shared = self.shared();
+        let cpu = if self.is_elsewhere(task) {
+            usize::from(task.header().cpu.get())
+        } else if task.kind().is_plain() && !shared.idle.is_parked(self.cpu) {
+            // This CPU is in the middle of something: leave it alone if another has nothing to do.
+            shared.idle.any_parked(self.cpu).unwrap_or(self.cpu)
+        } else {
+            self.cpu
+        };
+        if cpu == self.cpu {
+            // Running, it sees the byte; halted, it looks at its inbox when the handler returns.
+            self.deliver(task);
+            self.call_attention();
+        } else {
+            shared.push_to(cpu, task);
+        }
+    }
+
+    /// Pinned to another CPU?
+    fn is_elsewhere(&self, task: TaskRef) -> bool {
+        task.kind().is_pinned() && usize::from(task.header().cpu.get()) != self.cpu
+    }
+
+    /// A new task: behind what is here, for others to steal.
+    #[inline(always)]
+    pub(crate) fn push_spawned(&self, task: TaskRef) {
+        self.trace(Event::Spawn, task);
+        if task.kind().is_plain() {
+            self.push_ring(task);
+        } else {
+            self.enqueue_special(task);
+        }
+    }
+
+    /// Append to the ring, and ask for help if others are idle.
+    #[inline(always)]
+    pub(super) fn push_ring(&self, task: TaskRef) {
+        if self.ring.push(task.as_ptr()).is_err() {
+            return self.overflow(task);
+        }
+        // Plain loads: this CPU is awake and will run the task itself if nobody hears.
+        if self.shared().idle.may_help() {
+            self.shared().call_helper(self.cpu);
+        }
+    }
+
+    /// The ring is full: half of it and the task go where all can take them.
+    #[cold]
+    fn overflow(&self, task: TaskRef) {
+        let mut half = [ptr::null_mut(); crate::queue::RING_CAPACITY / 2];
+        let count = self.ring.steal(&mut half);
+        // SAFETY: the ring holds tasks' pointers.
+        let half = half[..count].iter().filter_map(|&next| unsafe { TaskRef::from_ptr(next) });
+        self.shared().inject(half.chain([task]));
+    }
+
+    /// Move the LIFO slot's task into the ring, where it can be stolen.
+    pub(super) fn demote_lifo(&self) {
+        // SAFETY: the slot holds a task's pointer, or null.
+        if let Some(task) = unsafe { TaskRef::from_ptr(self.own.lifo.replace(ptr::null_mut())) } {
+            self.push_ring(task);
+        }
+    }
+
+    /// Leave a task at this worker's door. A full barrier.
+    pub(crate) fn deliver(&self, task: TaskRef) {
+        if task.kind().is_pinned() {
+            self.door.pinned_inbox.push(task);
+        } else {
+            self.door.inbox.push(task);
+        }
+    }
+
+    /// Ring this worker's bell. `true` if it did not ring already.
+    pub(crate) fn call_attention(&self) -> bool {
+        // Release: with the byte, what was delivered before is seen.
+        self.door.attention.swap(1, Release) == 0
+    }
+
+    /// Interrupt this worker's CPU.
+    pub(crate) fn unpark(&self) {
+        if let Some(here) = hooks::worker() {
+            here.counters.unparks.increment();
+        }
+        self.trace_about(Event::Unpark, self.cpu as u64);
+        hooks::unpark(self.name);
+    }
+
+    /// The caller made this CPU a searcher; say so before waking it.
+    pub(crate) fn expect_search(&self) {
+        self.door.search_expected.store(true, SeqCst);
+    }
+
+    /// The inbox that thieves may empty.
+    pub(super) fn inbox(&self) -> &Inbox<TaskRef> {
+        &self.door.inbox
+    }
+}
