@@ -133,7 +133,10 @@ pub(super) extern "C" fn dispatch(vector: usize) {
     // Acquire: pairs with `register`.
     let handler = HANDLERS[vector].load(Ordering::Acquire);
     if handler.is_null() {
-        UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+        // Waking and kicking need no handler: that the interrupt came is all.
+        if !matches!(vector as u8, vector::WAKE | vector::KICK) {
+            UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+        }
     } else {
         // SAFETY: only `register` stores here, and only such functions.
         let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };

@@ -83,6 +83,7 @@ unsafe extern "sysv64" fn start(start_info: u32) -> ! {
 pub(super) fn init_cpu(cpu: usize) {
     percpu::init(cpu);
     descriptors::load(cpu);
+    cpu::init_efer();
     cpu::init_control_registers();
     user::init_syscalls();
 }
