@@ -1,0 +1,94 @@
+//! Received bytes on their way from the interrupt handler to the task: a lock-free ring of one producer and one
+//! consumer. The producer is whoever holds the section.
+
+use core::array::from_fn;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicUsize};
+
+use uart_16550::spec::registers::LSR;
+
+/// At 115200 bit/s the task may be 90 ms late before bytes are lost.
+const CAPACITY: usize = 1024;
+
+/// A byte with the line status that came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub byte: u8,
+    pub status: LSR,
+}
+
+pub struct RxRing {
+    /// Relaxed: published by `head`, taken back by `tail`.
+    slots: [AtomicU16; CAPACITY],
+    /// Bytes ever pushed; wraps. Release by the producer, Acquire by the consumer.
+    head: AtomicUsize,
+    /// Bytes ever taken; wraps. Release by the consumer, Acquire by the producer.
+    tail: AtomicUsize,
+    /// Relaxed: a count for people.
+    dropped: AtomicU32,
+}
+
+impl RxRing {
+    pub fn new() -> Self {
+        Self {
+            slots: from_fn(|_| AtomicU16::new(0)),
+            head: AtomicUsize::new(0),
+            tail: AtomicUsize::new(0),
+            dropped: AtomicU32::new(0),
+        }
+    }
+
+    /// Adds a byte, or counts it as dropped when the ring is full.
+    pub fn push(&self, received: Received) {
+        let head = self.head.load(Relaxed);
+        if head.wrapping_sub(self.tail.load(Acquire)) == CAPACITY {
+            self.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        let slot = u16::from_be_bytes([received.status.bits(), received.byte]);
+        self.slots[head % CAPACITY].store(slot, Relaxed);
+        self.head.store(head.wrapping_add(1), Release);
+    }
+
+    /// The `index`th oldest byte; None when there are not so many.
+    pub fn peek(&self, index: usize) -> Option<Received> {
+        let tail = self.tail.load(Relaxed);
+        if index >= self.head.load(Acquire).wrapping_sub(tail) {
+            return None;
+        }
+        let [status, byte] = self.slots[tail.wrapping_add(index) % CAPACITY].load(Relaxed).to_be_bytes();
+        Some(Received { byte, status: LSR::from_bits_retain(status) })
+    }
+
+    /// Forgets the `count` oldest bytes, all of which were peeked at.
+    pub fn consume(&self, count: usize) {
+        self.tail.store(self.tail.load(Relaxed).wrapping_add(count), Release);
+    }
+
+    /// Bytes that found no room.
+    pub fn dropped(&self) -> u32 {
+        self.dropped.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_and_counts_what_it_drops() {
+        let ring = RxRing::new();
+        let received = |number: usize| Received { byte: number as u8, status: LSR::PARITY_ERROR };
+        for number in 0..CAPACITY + 3 {
+            ring.push(received(number));
+        }
+        assert_eq!(ring.dropped(), 3);
+        assert_eq!(ring.peek(0), Some(received(0)));
+        assert_eq!(ring.peek(CAPACITY - 1), Some(received(CAPACITY - 1)));
+        assert_eq!(ring.peek(CAPACITY), None);
+        ring.consume(2);
+        ring.push(received(7));
+        assert_eq!(ring.peek(0), Some(received(2)));
+        assert_eq!(ring.peek(CAPACITY - 2), Some(received(7)));
+    }
+}
