@@ -25,6 +25,7 @@ mod rx_ring;
 mod section;
 mod task;
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use core::task::Poll;
@@ -45,6 +46,16 @@ pub trait PortIo: Send + Sync {
 
     /// Writes the register at `offset` (0 to 7).
     fn write(&self, offset: u8, value: u8);
+}
+
+impl<P: PortIo + ?Sized> PortIo for Arc<P> {
+    fn read(&self, offset: u8) -> u8 {
+        (**self).read(offset)
+    }
+
+    fn write(&self, offset: u8, value: u8) {
+        (**self).write(offset, value);
+    }
 }
 
 /// Bytes that the chip's FIFOs hold in each direction.

@@ -7,6 +7,8 @@
 mod host;
 mod model;
 mod random;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

@@ -1,35 +1,12 @@
 //! Our side of the comparison: a pseudo-terminal of the crate.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use drivers::tty::{
-    Caller, JobControl, Master, OpenAs, OpenTty, Payload, Pid, PtyTable, Signal, Termios, Tty,
-};
+use drivers::tty::{Master, OpenAs, OpenTty, Payload, PtyTable, Termios};
 use syscalls::Errno;
 
-/// A keeper of processes that has none.
-struct Nobody;
-
-impl JobControl for Nobody {
-    fn signal_group(&self, _: Pid, _: Signal) {}
-    fn signal_leader(&self, _: Pid, _: Signal) {}
-    fn ignores(&self, _: Pid, _: Signal) -> bool {
-        false
-    }
-    fn is_orphaned(&self, _: Pid) -> bool {
-        false
-    }
-    fn session_of(&self, _: Pid) -> Option<Pid> {
-        None
-    }
-    fn set_terminal(&self, _: Pid, _: Option<Arc<Tty>>) {}
-    fn leave_terminal(&self, _: Pid) {}
-}
-
-/// A process without a controlling terminal.
-const CALLER: Caller = Caller { process: 2, group: 2, session: 1, has_terminal: false, is_admin: false };
+use crate::support::{Jobs, STRANGER};
 
 pub struct Model {
     master: Master,
@@ -43,9 +20,9 @@ fn number(error: Errno) -> i32 {
 
 impl Model {
     pub fn new() -> Self {
-        let master = PtyTable::new(&Nobody).open_master().expect("a pair");
+        let master = PtyTable::new(Jobs::new()).open_master().expect("a pair");
         let mut payload: Payload = [0; _];
-        master.control(&CALLER, libc::TIOCSPTLCK as u32, 0, &mut payload).expect("unlocked");
+        master.control(&STRANGER, libc::TIOCSPTLCK as u32, 0, &mut payload).expect("unlocked");
         let slave = master.open_slave(OpenAs::default()).expect("open");
         Self { master, slave, termios: Termios::PTY }
     }
@@ -68,7 +45,7 @@ impl Model {
     pub fn set_packet_mode(&self, mode: i32) {
         let mut payload: Payload = [0; _];
         payload[..4].copy_from_slice(&mode.to_ne_bytes());
-        self.master.control(&CALLER, libc::TIOCPKT as u32, 0, &mut payload).expect("TIOCPKT");
+        self.master.control(&STRANGER, libc::TIOCPKT as u32, 0, &mut payload).expect("TIOCPKT");
     }
 
     pub fn queued_output(&self) -> usize {
@@ -77,13 +54,13 @@ impl Model {
 
     pub fn read(&self, wanted: usize) -> Result<Vec<u8>, i32> {
         let mut bytes = vec![0; wanted];
-        let count = self.slave.try_read(&CALLER, &mut bytes).map_err(number)?;
+        let count = self.slave.try_read(&STRANGER, &mut bytes).map_err(number)?;
         bytes.truncate(count);
         Ok(bytes)
     }
 
     pub fn write(&self, bytes: &[u8]) -> Result<usize, i32> {
-        self.slave.try_write(&CALLER, bytes).map_err(number)
+        self.slave.try_write(&STRANGER, bytes).map_err(number)
     }
 
     pub fn readable(&self) -> usize {
@@ -110,7 +87,7 @@ impl Model {
 
     /// An ioctl on the slave, which has to be done at once.
     pub fn control(&self, request: u32, argument: usize, payload: &mut Payload) -> Result<(), i32> {
-        let future = pin!(self.slave.control(&CALLER, request, argument, payload));
+        let future = pin!(self.slave.control(&STRANGER, request, argument, payload));
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result.map_err(number),
             Poll::Pending => panic!("ioctl {request:#x} waits"),
@@ -119,7 +96,7 @@ impl Model {
 
     fn master_int(&self, request: u32) -> usize {
         let mut payload = [0; _];
-        self.master.control(&CALLER, request, 0, &mut payload).expect("an ioctl of the master");
+        self.master.control(&STRANGER, request, 0, &mut payload).expect("an ioctl of the master");
         int(&payload)
     }
 }

@@ -1,0 +1,347 @@
+//! The UART's driver against a model of the chip, on the executor's host platform: interrupts come in the middle of
+//! everything, on several threads, and sometimes not at all.
+
+mod chip;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chip::Chip;
+use drivers::tty::{
+    ControlFlags, InputFlags, LocalFlags, OpenAs, OpenTty, OutputFlags, Special, Termios, Tty, TtyConfig,
+};
+use drivers::uart::{PortIo, Uart};
+use executor::{Builder, Lane, host, spawn, yield_now};
+use support::{Jobs, STRANGER};
+use uart_16550::spec::registers::{LCR, LSR, MCR, MSR};
+
+/// A chip with its driver, a terminal on it, and a wire that runs until this is dropped.
+struct Bench {
+    chip: Arc<Chip>,
+    uart: Arc<Uart<Arc<Chip>>>,
+    tty: Arc<Tty>,
+    file: OpenTty,
+    wire: Arc<Wire>,
+}
+
+/// What the wire does beside moving bytes.
+#[derive(Default)]
+struct Wire {
+    is_cut: AtomicBool,
+    /// One in so many interrupts is not delivered; 0: all are.
+    loses: AtomicUsize,
+    interrupts: AtomicUsize,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.wire.is_cut.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Settings under which bytes pass unchanged.
+fn transparent() -> Termios {
+    let mut termios = Termios::SERIAL_CONSOLE;
+    termios.input = InputFlags::empty();
+    termios.output = OutputFlags::empty();
+    termios.local = LocalFlags::empty();
+    termios
+}
+
+impl Bench {
+    /// Everything but the running wire and task.
+    fn assemble(termios: Termios) -> Self {
+        let chip = Arc::new(Chip::default());
+        chip.set_modem_status(MSR::CTS | MSR::DSR | MSR::CD);
+        let uart = Arc::new(Uart::new(chip.clone()).expect("the model answers"));
+        let line = uart.clone();
+        let tty = Tty::new(TtyConfig { device: (4, 64), termios, line: Some(line) }, Jobs::new());
+        let file = tty.open(OpenAs::default()).expect("open");
+        Self { chip, uart, tty, file, wire: Arc::default() }
+    }
+
+    fn start(termios: Termios) -> Self {
+        let bench = Self::assemble(termios);
+        let (uart, tty) = (bench.uart.clone(), bench.tty.clone());
+        Builder::new().name("uart").lane(Lane::Driver).spawn(async move { uart.run(&tty).await }).detach();
+        let (chip, uart, wire) = (bench.chip.clone(), bench.uart.clone(), bench.wire.clone());
+        spawn(async move {
+            while !wire.is_cut.load(Ordering::Relaxed) {
+                chip.tick();
+                if chip.take_edge() {
+                    let number = wire.interrupts.fetch_add(1, Ordering::Relaxed);
+                    let loses = wire.loses.load(Ordering::Relaxed);
+                    if loses == 0 || number % loses != 0 {
+                        host::as_interrupt(|| uart.on_interrupt());
+                    }
+                }
+                yield_now().await;
+            }
+        })
+        .detach();
+        bench
+    }
+
+    async fn write(&self, bytes: &[u8]) {
+        let mut writing = self.file.begin_write(&STRANGER).await.expect("a turn");
+        writing.put(bytes).await.expect("written");
+    }
+
+    async fn read(&self, wanted: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < wanted {
+            let left = wanted - bytes.len();
+            let count = self
+                .file
+                .read(&STRANGER, left, &mut |run| {
+                    bytes.extend_from_slice(run);
+                    run.len()
+                })
+                .await
+                .expect("read");
+            assert!(count > 0, "end of file after {} of {wanted} bytes", bytes.len());
+        }
+        bytes
+    }
+
+    /// Waits until `condition` holds, and fails when it does not within some seconds.
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let started = std::time::Instant::now();
+        while !condition(self) {
+            assert!(started.elapsed() < Duration::from_secs(20), "still not: {what}");
+            yield_now().await;
+        }
+    }
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 31 + index / 251) as u8).collect()
+}
+
+#[test]
+fn output_goes_out_whole_in_full_bursts_and_stalls_nobody() {
+    host::block_on(2, async {
+        let bench = Bench::start(transparent());
+        let bytes = pattern(1 << 20);
+        let turns = Arc::new(AtomicUsize::new(0));
+        let (others, wire) = (turns.clone(), bench.wire.clone());
+        spawn(async move {
+            while !wire.is_cut.load(Ordering::Relaxed) {
+                others.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        })
+        .detach();
+        bench.write(&bytes).await;
+        bench.file.drain().await.expect("drained");
+        let state = bench.chip.state();
+        assert_eq!(state.lost, 0, "bytes were written into a full FIFO");
+        assert!(state.sent == bytes, "the wire carried something else");
+        let full = state.bursts.iter().filter(|&&burst| burst == 16).count();
+        assert!(full * 16 > bytes.len() * 9 / 10, "only {full} full bursts of {}", state.bursts.len());
+        assert!(turns.load(Ordering::Relaxed) > bytes.len() / 32, "another task hardly ran");
+    });
+}
+
+#[test]
+fn input_arrives_whole_and_in_order() {
+    host::block_on(2, async {
+        let bench = Bench::start(transparent());
+        let bytes = pattern(50_000);
+        let (chip, wire, sent) = (bench.chip.clone(), bench.wire.clone(), bytes.clone());
+        spawn(async move {
+            for (index, &byte) in sent.iter().enumerate() {
+                // A sender that respects the FIFO, in runs of every length.
+                while chip.receive_room() == 0 || (index % 97 == 0 && chip.receive_room() < 16) {
+                    if wire.is_cut.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    yield_now().await;
+                }
+                chip.arrive(byte, LSR::empty());
+            }
+        })
+        .detach();
+        assert!(bench.read(bytes.len()).await == bytes);
+        assert_eq!(bench.uart.errors(), Default::default());
+    });
+}
+
+#[test]
+fn lost_interrupts_only_cost_time() {
+    host::block_on(2, async {
+        let bench = Bench::start(transparent());
+        bench.wire.loses.store(5, Ordering::Relaxed);
+        let bytes = pattern(4000);
+        bench.write(&bytes).await;
+        bench.file.drain().await.expect("drained");
+        assert!(bench.chip.state().sent == bytes);
+        assert!(bench.wire.interrupts.load(Ordering::Relaxed) > 20, "too few interrupts to lose some");
+    });
+}
+
+#[test]
+fn an_interrupt_for_nothing_is_not_ours() {
+    let bench = Bench::assemble(transparent());
+    // The transmitter was empty when its interrupt was switched on: the first one is real.
+    assert!(bench.uart.on_interrupt());
+    assert!(!bench.uart.on_interrupt());
+    assert!(!bench.chip.asks());
+    bench.chip.arrive(b'x', LSR::FRAMING_ERROR);
+    assert!(bench.uart.on_interrupt());
+    assert!(!bench.chip.asks());
+}
+
+#[test]
+fn damage_is_told_in_its_place() {
+    host::block_on(1, async {
+        let mut termios = transparent();
+        termios.input = InputFlags::PARMRK | InputFlags::INPCK;
+        termios.characters[Special::Minimum as usize] = 13;
+        let bench = Bench::start(termios);
+        bench.chip.arrive(b'a', LSR::empty());
+        bench.chip.arrive(b'b', LSR::PARITY_ERROR);
+        bench.chip.arrive(0xff, LSR::empty());
+        bench.chip.arrive(0, LSR::BREAK_INTERRUPT | LSR::FRAMING_ERROR);
+        bench.chip.arrive(b'c', LSR::FRAMING_ERROR);
+        bench.chip.arrive(b'd', LSR::empty());
+        assert_eq!(bench.read(13).await, b"a\xff\0b\xff\xff\xff\0\0\xff\0cd");
+    });
+}
+
+#[test]
+fn overruns_are_counted_and_the_rest_is_kept() {
+    host::block_on(1, async {
+        let bench = Bench::start(transparent());
+        for byte in 0..20 {
+            bench.chip.arrive(byte, LSR::empty());
+        }
+        assert_eq!(bench.read(16).await, (0..16).collect::<Vec<u8>>());
+        assert_eq!(bench.uart.errors().overruns, 1);
+        assert_eq!(bench.uart.errors().dropped, 0);
+    });
+}
+
+#[test]
+fn a_reader_that_sleeps_costs_bytes_but_not_the_line() {
+    host::block_on(1, async {
+        let bench = Bench::start(transparent());
+        for byte in pattern(20_000) {
+            bench.until("room in the FIFO", |bench| bench.chip.receive_room() > 0).await;
+            bench.chip.arrive(byte, LSR::empty());
+        }
+        // 4095 in the input queue, 8192 before it, 1024 in the driver.
+        let kept = 4095 + 8192 + 1024;
+        let dropped = 20_000 - kept as u32;
+        bench.until("the rest dropped", |bench| bench.uart.errors().dropped == dropped).await;
+        assert!(bench.read(kept).await == pattern(20_000)[..kept]);
+        bench.chip.arrive(b'!', LSR::empty());
+        assert_eq!(bench.read(1).await, b"!");
+    });
+}
+
+#[test]
+fn clear_to_send_is_respected() {
+    host::block_on(1, async {
+        let mut termios = transparent();
+        termios.control |= ControlFlags::CRTSCTS;
+        let bench = Bench::start(termios);
+        bench.chip.set_modem_status(MSR::DSR | MSR::CD);
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        bench.write(b"held back").await;
+        for _ in 0..200 {
+            yield_now().await;
+        }
+        assert_eq!(bench.chip.state().sent, b"");
+        bench.chip.set_modem_status(MSR::CTS | MSR::DSR | MSR::CD);
+        bench.file.drain().await.expect("drained");
+        assert_eq!(bench.chip.state().sent, b"held back");
+    });
+}
+
+#[test]
+fn a_lost_carrier_hangs_up_unless_there_is_none() {
+    for is_local in [false, true] {
+        host::block_on(1, async move {
+            let mut termios = transparent();
+            termios.control.set(ControlFlags::CLOCAL, is_local);
+            let bench = Bench::start(termios);
+            yield_now().await;
+            bench.chip.set_modem_status(MSR::CTS);
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            assert_eq!(bench.file.is_hung_up(), !is_local);
+        });
+    }
+}
+
+#[test]
+fn settings_reach_the_chip() {
+    host::block_on(1, async {
+        let bench = Bench::start(transparent());
+        assert_eq!(bench.chip.divisor(), 1);
+        let mut termios = transparent();
+        termios.output_speed = 9600;
+        termios.control.remove(ControlFlags::CSIZE);
+        termios.control |= ControlFlags::from_bits_retain(0o40) | ControlFlags::PARENB | ControlFlags::CSTOPB;
+        bench.tty.set_termios(termios);
+        bench.until("9600 bit/s", |bench| bench.chip.divisor() == 12).await;
+        assert_eq!(bench.chip.line_control(), LCR::from_bits_retain(0b1_1110));
+        termios.output_speed = 0;
+        bench.tty.set_termios(termios);
+        bench.until("modem lines dropped", |bench| !bench.chip.modem_control().contains(MCR::DTR)).await;
+    });
+}
+
+/// A chip whose time goes by as it is looked at.
+struct Watched(Arc<Chip>, AtomicUsize);
+
+impl PortIo for Watched {
+    fn read(&self, offset: u8) -> u8 {
+        if self.1.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
+            self.0.tick();
+        }
+        self.0.read(offset)
+    }
+
+    fn write(&self, offset: u8, value: u8) {
+        self.0.write(offset, value);
+    }
+}
+
+#[test]
+fn polled_output_needs_nobody() {
+    let chip = Arc::new(Chip::default());
+    let uart = Uart::new(Watched(chip.clone(), AtomicUsize::new(0))).expect("the model answers");
+    uart.write_polled(b"a message, longer than the FIFO\nand its end\n");
+    for _ in 0..20 {
+        chip.tick();
+    }
+    assert_eq!(chip.state().sent, b"a message, longer than the FIFO\r\nand its end\r\n");
+    assert_eq!(chip.state().lost, 0);
+}
+
+#[test]
+fn polled_output_gives_a_dead_chip_up() {
+    let bench = Bench::assemble(transparent());
+    bench.uart.write_polled(&[b'x'; 100]);
+    assert_eq!(bench.chip.state().lost, 0);
+}
+
+#[test]
+fn an_empty_socket_is_no_uart() {
+    struct Nothing;
+    impl PortIo for Nothing {
+        fn read(&self, _: u8) -> u8 {
+            0xff
+        }
+        fn write(&self, _: u8, _: u8) {}
+    }
+    assert!(Uart::new(Nothing).is_err());
+}
