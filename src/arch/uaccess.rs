@@ -85,6 +85,7 @@ global_asm!(
     ".pushsection .text.mem, \"ax\"",
     // rdi, rsi, rdx = to, from, length. Ascending, except for overlapping blocks at the end.
     ".balign 64",
+    ".global user_copy",
     "user_copy:",
     ".cfi_startproc",
     smap!("stac"),
@@ -131,6 +132,7 @@ global_asm!(
     ".cfi_endproc",
     // rdi, rsi = to, length. Ascending.
     ".balign 64",
+    ".global user_zero",
     "user_zero:",
     ".cfi_startproc",
     smap!("stac"),
@@ -173,6 +175,7 @@ global_asm!(
     // rdi, rsi, rdx = to, from, most bytes. rax = 0 or the faulting address; rdx = bytes before the NUL, or the
     // most if there is none; on a fault, bytes known to be readable and not NUL.
     ".balign 64",
+    ".global user_string",
     "user_string:",
     ".cfi_startproc",
     "mov r8, rdx",

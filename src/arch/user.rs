@@ -439,6 +439,7 @@ global_asm!(
     ".pushsection .text.entry, \"ax\"",
     // rdi = the context's base. Returns kind, detail and error in eax, rdx and ecx, by way of a trap.
     ".balign 64",
+    ".global user_enter_fast",
     "user_enter_fast:",
     "cli",
     "cmp byte ptr gs:[{interrupted}], 0",
@@ -473,6 +474,7 @@ global_asm!(
     "ret",
 
     ".balign 64",
+    ".global user_enter_full",
     "user_enter_full:",
     "cli",
     "cmp byte ptr gs:[{interrupted}], 0",
@@ -511,6 +513,7 @@ global_asm!(
 
     // The processor comes here on `syscall`: rcx = rip, r11 = rflags, flags masked by IA32_FMASK, user's stack.
     ".balign 64",
+    ".global user_syscall",
     "user_syscall:",
     "swapgs",
     "mov gs:[{user_stack}], rsp",
