@@ -1,2 +1,82 @@
-//! The virtual file system and the file systems under it.
-#![no_std]
+//! The virtual file system of Rusk and the file systems that live in memory.
+//!
+//! ```text
+//!   system calls
+//!        │  View { root, start, credentials }            who walks, from where
+//!        ▼
+//!   lookup, open, make, link, unlink, rename ...         view.rs open.rs change.rs rename.rs
+//!        │  walk: RCU, no lock, no store                 walk.rs
+//!        ▼
+//!   directory cache ── mounts                            dcache/ mount.rs path.rs
+//!        │  what the cache does not know                 fill.rs
+//!        ▼
+//!   trait Inode, trait FileSystem                        inode.rs
+//!        │
+//!        └── memfs, procfs, devfs; a disk later          each returns Op: Ready, or Waiting
+//! ```
+//!
+//! Start with [`Inode`], what a file system is; then `walk.rs`, how a path becomes a file; then
+//! [`dcache`], why that takes no lock. [`pipe`] and [`cpio`] stand by themselves.
+//!
+//! Everything is asynchronous from the start: each operation returns an [`Op`], which a file system in
+//! memory answers on the spot. Errors are Linux's ([`syscalls::Errno`]), and so is the order in which
+//! they are found where programs can tell.
+//!
+//! The program that links this crate provides pages and the time: [`page_provider!`], [`clock!`]. With the
+//! feature `std` the crate brings its own from the host.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+
+extern crate alloc;
+
+mod attributes;
+mod change;
+pub mod cpio;
+mod credentials;
+pub mod dcache;
+pub mod devfs;
+pub mod file;
+mod fill;
+#[cfg(any(test, feature = "std"))]
+pub mod host;
+mod inode;
+mod lock;
+pub mod memfs;
+mod mount;
+mod op;
+mod open;
+mod page;
+mod path;
+mod permission;
+pub mod pipe;
+pub mod procfs;
+mod read_dir;
+mod rename;
+mod superblock;
+mod time;
+mod transfer;
+mod view;
+mod walk;
+mod xattr;
+
+pub use attributes::{Access, Attributes, Birth, Device, FileType, Metadata, SetAttributes};
+pub use credentials::{Capabilities, Credentials};
+pub use dcache::name::NAME_MAX;
+pub use dcache::{Dentry, DentryRef};
+pub use inode::{
+    Caching, DirEntry, Emit, FallocateFlags, FileSystem, Inode, Kind, NewInode, Position, Renaming, Result,
+    Seek, Written, XattrMode,
+};
+pub use lock::{SleepGuard, SleepLock};
+pub use mount::{Mount, MountFlags, MountRef, Namespace, UnmountFlags};
+pub use op::Op;
+pub use open::{OpenFlags, Opened};
+pub use page::{PAGE_SHIFT, PAGE_SIZE, Page, PageProvider};
+pub use path::Path;
+pub use permission::{SetTime, check, check_at, is_owner, set_mode, set_owner, set_times};
+pub use read_dir::read_dir;
+pub use rename::RenameFlags;
+pub use superblock::{StatFs, Superblock, anonymous_device};
+pub use time::{AtomicTimestamp, Clock, SECONDS_MAX, SECONDS_MIN, Timestamp};
+pub use transfer::{Sink, Source};
+pub use walk::{LINKS_MAX, LookupFlags, PATH_MAX, View};
+pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

@@ -1,0 +1,220 @@
+//! Changing directories: making and removing names.
+//!
+//! Each change is one step for everybody else: the directory's lock is held from the checks over the file
+//! system's operation to the update of the directory cache. A file system in memory does all that in one poll. Where it has
+//! to wait, the rest of the change runs in a task of its own, so that a caller who is killed leaves no directory
+//! changed on disk and unchanged in the cache.
+
+use crate::{
+    Credentials, FileType, Inode, Kind, NewInode, Op, Path, Result, View,
+    attributes::{Access, Attributes},
+    credentials::Capabilities,
+    dcache::{DentryRef, directory::LockedDirectory, name::Name},
+    fill::fill_locked,
+    permission,
+    view::HeldPlace,
+};
+use alloc::sync::Arc;
+use syscalls::Errno;
+
+/// Locks a directory.
+#[inline]
+pub(crate) async fn lock(directory: &DentryRef) -> LockedDirectory {
+    match LockedDirectory::try_lock(directory) {
+        Some(locked) => locked,
+        None => LockedDirectory::lock(directory.clone()).await,
+    }
+}
+
+/// Brings a change to its end: the file system's part, then `update` of the cache, with `locks` held throughout.
+/// Runs in a task of its own if the file system has to wait.
+pub(crate) async fn commit<G, T, R>(
+    op: Op<'static, Result<T>>,
+    locks: G,
+    update: impl FnOnce(&G, Result<T>) -> Result<R> + Send + 'static,
+) -> Result<R>
+where
+    G: Send + 'static,
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    match op {
+        Op::Ready(result) => update(&locks, result),
+        Op::Waiting(future) => {
+            let rest = executor::try_spawn(async move {
+                let result = future.await;
+                update(&locks, result)
+            });
+            match rest {
+                Ok(task) => task.await.unwrap_or(Err(Errno::EIO)),
+                Err(_) => Err(Errno::ENOMEM),
+            }
+        }
+    }
+}
+
+/// Owner, group and permissions of a file made in a directory: a set-group-id directory passes on its group, and
+/// to directories the bit (inode(7)).
+pub(crate) fn inherit<'a>(
+    directory: &Attributes,
+    credentials: &Credentials,
+    kind: Kind<'a>,
+    permissions: u32,
+) -> NewInode<'a> {
+    let mut new = NewInode { kind, permissions, uid: credentials.uid, gid: credentials.gid };
+    if directory.permissions() & 0o2000 != 0 {
+        new.gid = directory.gid();
+        if matches!(kind, Kind::Directory) {
+            new.permissions |= 0o2000;
+        } else if new.permissions & 0o2010 == 0o2010
+            && !credentials.in_group(new.gid)
+            && !credentials.has(Capabilities::FSETID)
+        {
+            new.permissions &= !0o2000;
+        }
+    }
+    new
+}
+
+/// The rights to remove (or rename) `victim` from `directory`; `as_directory` says what the caller takes it for.
+pub(crate) fn check_removal(
+    directory: &Arc<dyn Inode>,
+    victim: &DentryRef,
+    credentials: &Credentials,
+    as_directory: bool,
+) -> Result<()> {
+    permission::check(&**directory, credentials, Access::WRITE | Access::EXECUTE)?;
+    permission::check_sticky(directory.attributes(), victim.inode().attributes(), credentials)?;
+    match (as_directory, victim.kind() == FileType::Directory) {
+        (true, false) => Err(Errno::ENOTDIR),
+        (false, true) => Err(Errno::EISDIR),
+        _ => Ok(()),
+    }
+}
+
+impl View<'_> {
+    /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken.
+    async fn vacant(&self, place: &HeldPlace, is_directory: bool) -> Result<LockedDirectory> {
+        let locked = lock(place.directory.dentry()).await;
+        locked.check_alive()?;
+        let name = Name::new(&place.name);
+        let known = locked.find(name);
+        if matches!(known, Some(Some(_))) {
+            return Err(Errno::EEXIST);
+        }
+        let allowed = if place.slashes && !is_directory {
+            Err(Errno::ENOENT)
+        } else {
+            place.directory.mount().check_writable().and_then(|()| {
+                permission::check(&**locked.inode(), self.credentials, Access::WRITE | Access::EXECUTE)
+            })
+        };
+        if let Err(error) = allowed {
+            let exists = known.is_none() && fill_locked(&locked, &place.name).await?.is_some();
+            return Err(if exists { Errno::EEXIST } else { error });
+        }
+        Ok(locked)
+    }
+
+    /// Makes a directory, symbolic link, node or file with `permissions` (umask taken off already); mkdir(2),
+    /// symlink(2), mknod(2). Returns it.
+    pub async fn make(self, path: &[u8], kind: Kind<'_>, permissions: u32) -> Result<Path> {
+        if let Kind::Symlink(target) = kind {
+            if target.is_empty() {
+                return Err(Errno::ENOENT);
+            }
+            if target.len() >= crate::PATH_MAX {
+                return Err(Errno::ENAMETOOLONG);
+            }
+        }
+        if let Kind::Character(device) | Kind::Block(device) = kind
+            && !self.credentials.has(Capabilities::MKNOD)
+            // The one device node that everyone may make is an overlay's whiteout.
+            && !(matches!(kind, Kind::Character(_)) && device.0 == 0)
+        {
+            return Err(Errno::EPERM);
+        }
+        let place = self.place(path, |_| Errno::EEXIST).await?;
+        let locked = self.vacant(&place, matches!(kind, Kind::Directory)).await?;
+        let parent = locked.inode().clone();
+        let op =
+            parent.create(&place.name, inherit(parent.attributes(), self.credentials, kind, permissions));
+        let name = place.name;
+        let dentry =
+            commit(op, locked, move |locked, made| made.map(|inode| locked.insert(Name::new(&name), inode)))
+                .await?;
+        Ok(place.directory.with(dentry))
+    }
+
+    /// Gives the file at `from` another name (link(2)). `from_unnamed` says that `from` was opened by the caller without a
+    /// name (`O_TMPFILE` without `O_EXCL`), the only file without links that may get one.
+    pub async fn link(self, from: &Path, path: &[u8], from_unnamed: bool) -> Result<()> {
+        let place = self.place(path, |_| Errno::EEXIST).await?;
+        let locked = self.vacant(&place, false).await?;
+        if !from.mount().same(place.directory.mount()) {
+            return Err(Errno::EXDEV);
+        }
+        if from.dentry().kind() == FileType::Directory {
+            return Err(Errno::EPERM);
+        }
+        let parent = locked.inode().clone();
+        let op = parent.link(&place.name, from.inode(), from_unnamed);
+        let (name, inode) = (place.name, from.inode().clone());
+        commit(op, locked, move |locked, made| made.map(|()| drop(locked.insert(Name::new(&name), inode))))
+            .await
+    }
+
+    /// The directory of an existing name, locked, and the file.
+    async fn occupied(&self, place: &HeldPlace) -> Result<(LockedDirectory, DentryRef)> {
+        place.directory.mount().check_writable()?;
+        let locked = lock(place.directory.dentry()).await;
+        let found = match locked.find(Name::new(&place.name)) {
+            Some(found) => found,
+            None => fill_locked(&locked, &place.name).await?,
+        };
+        Ok((locked, found.ok_or(Errno::ENOENT)?))
+    }
+
+    /// Removes a name of a file that is no directory (unlink(2)). The file ends with its last name and last user.
+    pub async fn unlink(self, path: &[u8]) -> Result<()> {
+        let place = self.place(path, |_| Errno::EISDIR).await?;
+        let (locked, victim) = self.occupied(&place).await?;
+        if place.slashes {
+            return Err(if victim.kind() == FileType::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
+        }
+        let parent = locked.inode().clone();
+        check_removal(&parent, &victim, self.credentials, false)?;
+        if victim.is_mountpoint() {
+            return Err(Errno::EBUSY);
+        }
+        let op = parent.unlink(&place.name, victim.inode());
+        commit(op, locked, move |locked, done| done.map(|()| locked.remove(&victim))).await
+    }
+
+    /// Removes an empty directory (rmdir(2)).
+    pub async fn rmdir(self, path: &[u8]) -> Result<()> {
+        let place = self
+            .place(path, |name| match name {
+                b"." => Errno::EINVAL,
+                b".." => Errno::ENOTEMPTY,
+                _ => Errno::EBUSY,
+            })
+            .await?;
+        let (locked, victim) = self.occupied(&place).await?;
+        let parent = locked.inode().clone();
+        check_removal(&parent, &victim, self.credentials, true)?;
+        if victim.is_mountpoint() {
+            return Err(Errno::EBUSY);
+        }
+        // A directory is locked after the one above it, here as everywhere.
+        let inner = lock(&victim).await;
+        let op = parent.rmdir(&place.name, victim.inode());
+        commit(op, (locked, inner), move |(locked, inner), done| {
+            done.map(|()| {
+                inner.set_removed();
+                locked.remove(&victim);
+            })
+        })
+        .await
+    }
+}

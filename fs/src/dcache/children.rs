@@ -1,0 +1,221 @@
+//! The table of a directory's cached entries: a trie over the bits of the name's hash.
+//!
+//! ```text
+//!   root ──> node of 16 slots, by the lowest 4 bits of the hash
+//!              ├─ entry → entry        (a chain of at most a few)
+//!              ├─ node, by the next 4 bits ...
+//!              └─ empty
+//! ```
+//!
+//! A trie, not a hash table, because it never has to be rebuilt: an insertion into a directory of a
+//! million entries costs what it costs in a small one, and readers never see a table being moved. A
+//! directory with a handful of entries has no node at all, just a chain.
+//!
+//! Readers hold an RCU guard. Writers hold the directory's lock, store each pointer with Release, and free nodes
+//! and entries after a grace period. Splitting a chain relinks its entries while readers may be on it:
+//! such a reader may miss an entry, never find a wrong one, and always reaches an end, because an
+//! entry is only ever put in front of entries that were moved before it.
+
+use super::{dentry::retire_box, entry::Entry, name::Name};
+use alloc::boxed::Box;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{
+    AtomicPtr, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use executor::rcu;
+
+/// Bits of the hash that choose a slot of a node.
+const BITS: u32 = 4;
+const FANOUT: usize = 1 << BITS;
+/// Nodes on the longest path; deeper than that, equal hashes share a chain.
+const MAX_DEPTH: usize = (u64::BITS / BITS) as usize;
+/// The longest chain that is not split.
+const CHAIN: usize = 4;
+
+/// Null, a chain of entries, or a node marked by its lowest bit.
+type Slot = AtomicPtr<Entry>;
+
+struct Node {
+    slots: [Slot; FANOUT],
+    /// Slots in use; written under the directory's lock.
+    used: AtomicUsize,
+}
+
+/// The cached entries of one directory.
+pub(crate) struct Children {
+    root: Slot,
+}
+
+fn as_node(pointer: *mut Entry) -> Option<*mut Node> {
+    (pointer.addr() & 1 != 0).then(|| pointer.map_addr(|address| address & !1).cast())
+}
+
+fn from_node(node: *mut Node) -> *mut Entry {
+    node.cast::<Entry>().map_addr(|address| address | 1)
+}
+
+fn slot_of(hash: u64, depth: usize) -> usize {
+    (hash >> (depth as u32 * BITS)) as usize % FANOUT
+}
+
+impl Children {
+    pub const fn new() -> Self {
+        Children { root: AtomicPtr::new(null_mut()) }
+    }
+
+    /// Finds a name. `None` proves nothing, see above; under the directory's lock it is exact.
+    #[inline]
+    pub fn find<'g>(&self, name: Name<'_>, _guard: &'g rcu::ReadGuard) -> Option<&'g Entry> {
+        let mut bits = name.hash;
+        // Acquire, here and below, pairs with the Release stores of writers: the thing pointed to is seen whole.
+        let mut pointer = self.root.load(Acquire);
+        while let Some(node) = as_node(pointer) {
+            // SAFETY: nodes are freed a grace period after they were unlinked.
+            pointer = unsafe { &(*node).slots[bits as usize % FANOUT] }.load(Acquire);
+            bits >>= BITS;
+        }
+        // SAFETY: as for nodes; the entry is valid for as long as the guard.
+        while let Some(entry) = unsafe { pointer.as_ref() } {
+            if entry.is(name) {
+                return Some(entry);
+            }
+            pointer = entry.next.load(Acquire);
+        }
+        None
+    }
+
+    /// The slot that holds (or would hold) `hash`, with the nodes on the way there.
+    fn descend(&self, hash: u64) -> (&Slot, usize, [*mut Node; MAX_DEPTH]) {
+        let mut path = [null_mut(); MAX_DEPTH];
+        let mut depth = 0;
+        let mut slot = &self.root;
+        while let Some(node) = as_node(slot.load(Relaxed)) {
+            path[depth] = node;
+            // SAFETY: under the directory's lock no node is freed.
+            slot = unsafe { &(*node).slots[slot_of(hash, depth)] };
+            depth += 1;
+        }
+        (slot, depth, path)
+    }
+
+    /// Puts an entry into the table. Under the directory's lock; the name is not in it.
+    pub fn insert(&self, entry: NonNull<Entry>) {
+        // SAFETY: the entry is the caller's until it is stored below.
+        let new = unsafe { entry.as_ref() };
+        loop {
+            let (slot, depth, path) = self.descend(new.hash);
+            let head = slot.load(Relaxed);
+            if chain(head).count() >= CHAIN && depth < MAX_DEPTH {
+                split(slot, depth);
+                continue;
+            }
+            new.next.store(head, Relaxed);
+            new.hashed.store(true, Relaxed);
+            slot.store(entry.as_ptr(), Release);
+            if head.is_null() && depth > 0 {
+                // SAFETY: under the directory's lock no node is freed.
+                unsafe { &(*path[depth - 1]).used }.fetch_add(1, Relaxed);
+            }
+            return;
+        }
+    }
+
+    /// The link that points to `entry`, starting at `slot`.
+    fn link_to<'a>(slot: &'a Slot, entry: &Entry) -> &'a Slot {
+        let mut link = slot;
+        loop {
+            let pointer = link.load(Relaxed);
+            if core::ptr::eq(pointer, entry) {
+                return link;
+            }
+            // SAFETY: under the directory's lock; `entry` is in this chain, so it is met before its end.
+            link = unsafe { &(*pointer).next };
+        }
+    }
+
+    /// Takes an entry out. Under the directory's lock; the entry is in the table. Readers that are on it still
+    /// find the rest of its chain.
+    pub fn remove(&self, entry: &Entry) {
+        let (mut slot, mut depth, path) = self.descend(entry.hash);
+        Self::link_to(slot, entry).store(entry.next.load(Relaxed), Release);
+        entry.hashed.store(false, Relaxed);
+        // Free the nodes that became empty, from the bottom.
+        while depth > 0 && slot.load(Relaxed).is_null() {
+            let node = path[depth - 1];
+            // SAFETY: under the directory's lock no node is freed but below.
+            if unsafe { &(*node).used }.fetch_sub(1, Relaxed) > 1 {
+                break;
+            }
+            depth -= 1;
+            slot = if depth == 0 {
+                &self.root
+            } else {
+                // SAFETY: as above.
+                unsafe { &(*path[depth - 1]).slots[slot_of(entry.hash, depth - 1)] }
+            };
+            slot.store(null_mut(), Release);
+            // SAFETY: made by `Box::into_raw` in `split`, no longer reachable, and unlinked once.
+            retire_box(unsafe { Box::from_raw(node) });
+        }
+    }
+
+    /// Puts `new` in the place of `old`, which has the same name, in one step for readers. Under the
+    /// directory's lock.
+    pub fn replace(&self, old: &Entry, new: NonNull<Entry>) {
+        let (slot, ..) = self.descend(old.hash);
+        // SAFETY: `new` is the caller's until it is stored.
+        let entry = unsafe { new.as_ref() };
+        entry.next.store(old.next.load(Relaxed), Relaxed);
+        entry.hashed.store(true, Relaxed);
+        Self::link_to(slot, old).store(new.as_ptr(), Release);
+        old.hashed.store(false, Relaxed);
+    }
+
+    /// Any entry. Exact under the directory's lock.
+    pub fn first<'g>(&self, _guard: &'g rcu::ReadGuard) -> Option<&'g Entry> {
+        let mut pointer = self.root.load(Acquire);
+        while let Some(node) = as_node(pointer) {
+            // SAFETY: nodes are freed a grace period after they were unlinked.
+            let slots = unsafe { &(*node).slots };
+            pointer = slots.iter().map(|slot| slot.load(Acquire)).find(|slot| !slot.is_null())?;
+        }
+        // SAFETY: so are entries.
+        unsafe { pointer.as_ref() }
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        // Each entry is a user of the directory, so an ended directory has none, and an empty trie no nodes.
+        debug_assert!(self.root.get_mut().is_null());
+    }
+}
+
+/// The entries of a chain. Under the directory's lock.
+fn chain(head: *mut Entry) -> impl Iterator<Item = NonNull<Entry>> {
+    core::iter::successors(NonNull::new(head), |entry| {
+        // SAFETY: under the directory's lock entries in the table stay.
+        NonNull::new(unsafe { entry.as_ref() }.next.load(Relaxed))
+    })
+}
+
+/// Replaces the chain in `slot`, at `depth`, by a node with its entries one level down.
+fn split(slot: &Slot, depth: usize) {
+    let node =
+        Box::new(Node { slots: [const { AtomicPtr::new(null_mut()) }; FANOUT], used: AtomicUsize::new(0) });
+    let mut pointer = slot.load(Relaxed);
+    // SAFETY: under the directory's lock entries in the table stay.
+    while let Some(entry) = unsafe { pointer.as_ref() } {
+        let next = entry.next.load(Relaxed);
+        let target = &node.slots[slot_of(entry.hash, depth)];
+        let head = target.load(Relaxed);
+        if head.is_null() {
+            node.used.fetch_add(1, Relaxed);
+        }
+        entry.next.store(head, Release);
+        target.store(pointer, Relaxed);
+        pointer = next;
+    }
+    slot.store(from_node(Box::into_raw(node)), Release);
+}

@@ -1,0 +1,295 @@
+//! Dentries: files that were reached by a name, and the counted handles to them.
+
+use super::{directory::Directory, entry::Entry};
+use crate::{Caching, FileType, Inode};
+use alloc::{boxed::Box, sync::Arc};
+use core::ops::Deref;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use executor::rcu;
+
+/// In `Dentry::state`: no longer in its directory's table; the last user ends it.
+const UNHASHED: u32 = 1 << 30;
+/// In `Dentry::state`: ended; its memory waits for a grace period.
+const DEAD: u32 = 1 << 31;
+
+/// A file in the directory cache.
+///
+/// ```text
+///            insert                     unlink, rename over it
+///   (made) ────────> hashed ──────────────────────────────────> unhashed
+///                      │ evict, when it has no users               │ last user gone
+///                      └────────────────> dead <────────────────────┘   (freed after a grace period)
+/// ```
+///
+/// Users are open files, working directories, mounts (all through [`DentryRef`]) and the
+/// entries cached in a directory. The count and the two flags share one word, so that taking a handle to
+/// a dentry found without a lock, and ending it, exclude each other by one atomic operation each.
+pub struct Dentry {
+    /// Users in the low bits, `UNHASHED` and `DEAD` on top.
+    state: AtomicU32,
+    /// Mounts on this dentry, in all namespaces; changed under the mount lock.
+    pub(crate) mounts: AtomicU32,
+    /// Used since the evictor last looked.
+    pub(crate) referenced: AtomicBool,
+    /// Whether the inode must be asked at each use.
+    pub(crate) revalidate: bool,
+    pub(crate) kind: FileType,
+    /// The current name; null for a root or a nameless file. Swapped by rename with both directories locked.
+    entry: AtomicPtr<Entry>,
+    inode: Arc<dyn Inode>,
+    directory: Option<Box<Directory>>,
+}
+
+impl Dentry {
+    fn new(inode: Arc<dyn Inode>) -> Box<Dentry> {
+        let kind = inode.attributes().kind;
+        let caching = inode.caching();
+        Box::new(Dentry {
+            state: AtomicU32::new(1),
+            mounts: AtomicU32::new(0),
+            referenced: AtomicBool::new(false),
+            revalidate: caching == Caching::Revalidate,
+            kind,
+            entry: AtomicPtr::new(null_mut()),
+            directory: (kind == FileType::Directory).then(|| Box::new(Directory::new(caching))),
+            inode,
+        })
+    }
+
+    /// The file.
+    #[inline]
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        &self.inode
+    }
+
+    /// The directory part: children and lock.
+    #[inline]
+    pub(crate) fn directory(&self) -> Option<&Directory> {
+        self.directory.as_deref()
+    }
+
+    /// The directory part of a dentry known to be a directory.
+    #[inline]
+    pub(crate) fn as_directory(&self) -> &Directory {
+        self.directory.as_deref().expect("a directory")
+    }
+
+    /// The type of the file.
+    #[inline]
+    pub fn kind(&self) -> FileType {
+        self.kind
+    }
+
+    /// Whether something is mounted here in some namespace.
+    #[inline]
+    pub fn is_mountpoint(&self) -> bool {
+        self.mounts.load(Relaxed) != 0
+    }
+
+    /// Whether it had a name, and the name has been removed.
+    #[inline]
+    pub fn is_unlinked(&self) -> bool {
+        self.state.load(Acquire) & UNHASHED != 0 && !self.entry.load(Relaxed).is_null()
+    }
+
+    /// The name, for as long as the RCU guard is held.
+    #[inline]
+    pub(crate) fn entry<'g>(&'g self, _guard: &'g rcu::ReadGuard) -> Option<&'g Entry> {
+        // SAFETY: a replaced entry is freed a grace period after it was swapped out, and the
+        // guard is older than that. Acquire pairs with the Release of `set_entry`.
+        unsafe { self.entry.load(Acquire).as_ref() }
+    }
+
+    /// The directory it is in, for as long as the RCU guard is held.
+    #[inline]
+    pub(crate) fn parent<'g>(&'g self, guard: &'g rcu::ReadGuard) -> Option<&'g Dentry> {
+        // SAFETY: the entry's directory outlives the entry by a grace period.
+        self.entry(guard).map(|entry| unsafe { entry.parent.as_ref() })
+    }
+
+    /// Gives the dentry its (new) entry and returns the old one. The caller holds the locks of the directories
+    /// concerned.
+    pub(crate) fn set_entry(&self, entry: NonNull<Entry>) -> *mut Entry {
+        // Release pairs with the Acquire in `entry`.
+        self.entry.swap(entry.as_ptr(), AcqRel)
+    }
+
+    /// One more user; there is one already.
+    #[inline]
+    pub(crate) fn add_ref(&self) {
+        self.state.fetch_add(1, Relaxed);
+    }
+
+    /// A handle to a dentry found under an RCU guard, unless it has ended meanwhile.
+    #[inline]
+    pub(crate) fn try_ref(&self) -> Option<DentryRef> {
+        // Acquire pairs with the AcqRel that sets DEAD: whoever sees it unset uses the dentry before its end.
+        if self.state.fetch_add(1, Acquire) & DEAD != 0 {
+            self.state.fetch_sub(1, Relaxed);
+            return None;
+        }
+        if !self.referenced.load(Relaxed) {
+            self.referenced.store(true, Relaxed);
+        }
+        Some(DentryRef(NonNull::from(self)))
+    }
+
+    /// Marks that the name is gone: the last user ends the dentry. The caller is a user.
+    pub(crate) fn set_unhashed(&self) {
+        self.state.fetch_or(UNHASHED, Release);
+    }
+
+    /// Ends a hashed dentry that nobody uses; false when somebody does. After success the caller takes it out of the
+    /// table and calls [`retire`](Self::retire).
+    pub(crate) fn try_evict(&self) -> bool {
+        // The failure of a concurrent `try_ref` and this success exclude each other on the one word.
+        self.state.compare_exchange(0, UNHASHED | DEAD, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Frees an ended dentry and its entry after a grace period, and returns its directory, of which the entry
+    /// was a user; the caller must release that use.
+    pub(crate) fn retire(this: NonNull<Dentry>) -> Option<NonNull<Dentry>> {
+        // SAFETY: ended, so only readers under RCU guards still look at it, and they only read; the box
+        // is freed after them.
+        let dentry = unsafe { this.as_ref() };
+        let entry = NonNull::new(dentry.entry.load(Acquire));
+        // SAFETY: made by `Box::leak` in `DentryRef::new`; DEAD was set once, so this runs once.
+        retire_box(unsafe { Box::from_raw(this.as_ptr()) });
+        entry.map(|entry| {
+            // SAFETY: the entry is no longer in a table and its dentry has ended, so this is its one owner.
+            let entry = unsafe { Box::from_raw(entry.as_ptr()) };
+            let parent = entry.parent;
+            retire_box(entry);
+            parent
+        })
+    }
+
+    /// One user less. The last user of an unhashed dentry ends it, which may end its directory in turn.
+    fn release(mut this: NonNull<Dentry>) {
+        loop {
+            // SAFETY: the caller's use keeps it alive up to the subtraction; afterwards it is touched only when
+            // this was the last use, and then only by whoever sets DEAD.
+            let dentry = unsafe { this.as_ref() };
+            let state = &dentry.state;
+            // The guard keeps the memory valid between the subtraction and the exchange, should another
+            // CPU revive and end the dentry in between.
+            let _guard = rcu::read();
+            // Release: what this user did happens before the end, which acquires.
+            if state.fetch_sub(1, Release) != UNHASHED | 1 {
+                return;
+            }
+            if state.compare_exchange(UNHASHED, UNHASHED | DEAD, AcqRel, Relaxed).is_err() {
+                return;
+            }
+            match Dentry::retire(this) {
+                Some(parent) => this = parent,
+                None => return,
+            }
+        }
+    }
+
+    /// Gives up the use that an entry had of its directory.
+    pub(crate) fn release_parent(parent: NonNull<Dentry>) {
+        Dentry::release(parent);
+    }
+}
+
+/// Frees `value` after a grace period.
+pub(crate) fn retire_box<T: Send + 'static>(value: Box<T>) {
+    rcu::defer(move || drop(value));
+}
+
+// SAFETY: fields are atomics or never change; the raw pointer to the entry is managed as described above.
+unsafe impl Send for Dentry {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Dentry {}
+
+/// A counted handle to a [`Dentry`]. While it lives the dentry does, in the cache or unlinked.
+pub struct DentryRef(NonNull<Dentry>);
+
+// SAFETY: the handle is a count on a shared object.
+unsafe impl Send for DentryRef {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for DentryRef {}
+
+impl DentryRef {
+    /// A dentry in no table, with one user.
+    fn leak(dentry: Box<Dentry>) -> Self {
+        DentryRef(NonNull::from(Box::leak(dentry)))
+    }
+
+    /// A dentry to be hashed as an entry of some directory.
+    pub(crate) fn new(inode: Arc<dyn Inode>) -> Self {
+        Self::leak(Dentry::new(inode))
+    }
+
+    /// The root of a file system, or a file without a name: never in a table, so its last user ends it.
+    pub(crate) fn new_root(inode: Arc<dyn Inode>) -> Self {
+        let dentry = Dentry::new(inode);
+        dentry.set_unhashed();
+        Self::leak(dentry)
+    }
+
+    /// Whether both are the same dentry.
+    #[inline]
+    pub fn same(&self, other: &Dentry) -> bool {
+        core::ptr::eq(self.0.as_ptr(), other)
+    }
+
+    /// The handle to the directory it is in; the dentry itself when it is a root.
+    pub fn parent(&self) -> DentryRef {
+        let guard = rcu::read();
+        loop {
+            match Dentry::parent(self, &guard) {
+                None => return self.clone(),
+                // A directory that ended has been replaced as the parent by a rename: look again.
+                Some(parent) => {
+                    if let Some(parent) = parent.try_ref() {
+                        return parent;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn as_non_null(&self) -> NonNull<Dentry> {
+        self.0
+    }
+}
+
+impl Deref for DentryRef {
+    type Target = Dentry;
+
+    #[inline]
+    fn deref(&self) -> &Dentry {
+        // SAFETY: counted.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for DentryRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.add_ref();
+        DentryRef(self.0)
+    }
+}
+
+impl Drop for DentryRef {
+    #[inline]
+    fn drop(&mut self) {
+        Dentry::release(self.0);
+    }
+}
+
+impl core::fmt::Debug for DentryRef {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let guard = rcu::read();
+        let name = self.entry(&guard).map(|entry| alloc::string::String::from_utf8_lossy(&entry.name));
+        formatter.debug_tuple("Dentry").field(&name.as_deref().unwrap_or("/")).finish()
+    }
+}

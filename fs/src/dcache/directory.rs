@@ -1,0 +1,320 @@
+//! A directory in the cache: its children, and its lock, under which they change.
+
+use super::{
+    children::Children,
+    dentry::{Dentry, DentryRef, retire_box},
+    entry::Entry,
+    lru,
+    name::Name,
+};
+use crate::{Caching, Inode, lock::SleepLock};
+use alloc::{boxed::Box, sync::Arc};
+use core::ops::Deref;
+use core::ptr::{NonNull, null};
+use core::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
+use executor::rcu;
+use syscalls::Errno;
+
+/// What makes a dentry a directory.
+pub(crate) struct Directory {
+    children: Children,
+    /// Odd while a rename touches this directory; see [`Directory::find`].
+    moves: AtomicU32,
+    /// Removed: nothing can be made in it any more. Written under the lock.
+    removed: AtomicBool,
+    remember_absence: bool,
+    /// Held across each change of the directory, in the file system and in the cache.
+    pub lock: SleepLock,
+}
+
+/// What the cache knows about a name.
+pub(crate) enum Cached<'g> {
+    /// It leads to this file.
+    Positive(&'g Dentry),
+    /// It does not exist.
+    Negative,
+    /// Nothing (or a rename is going on): ask under the directory's lock.
+    Unknown,
+}
+
+impl Directory {
+    pub fn new(caching: Caching) -> Self {
+        Directory {
+            children: Children::new(),
+            moves: AtomicU32::new(0),
+            removed: AtomicBool::new(false),
+            remember_absence: caching == Caching::Stable,
+            lock: SleepLock::new(),
+        }
+    }
+
+    /// Looks a name up without a lock. The answer held at some moment during the call, and at that moment no
+    /// rename was half done in this directory.
+    #[inline]
+    pub fn find<'g>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
+        // Pairs with `begin_move` and `end_move`: an even, unchanged count around the search means that
+        // no rename stored into the table meanwhile.
+        let before = self.moves.load(Acquire);
+        let entry = self.children.find(name, guard);
+        fence(Acquire);
+        if before & 1 != 0 || self.moves.load(Relaxed) != before {
+            return Cached::Unknown;
+        }
+        match entry {
+            None => Cached::Unknown,
+            Some(entry) => match entry.positive() {
+                None => Cached::Negative,
+                Some(dentry) if dentry.revalidate && !dentry.inode().still_valid() => Cached::Unknown,
+                Some(dentry) => Cached::Positive(dentry),
+            },
+        }
+    }
+
+    fn begin_move(&self) {
+        self.moves.store(self.moves.load(Relaxed) | 1, Relaxed);
+        fence(Release);
+    }
+
+    fn end_move(&self) {
+        self.moves.store(self.moves.load(Relaxed).wrapping_add(1), Release);
+    }
+}
+
+/// Takes an entry out of its directory's table and off the eviction list. Under the directory's lock.
+pub(crate) fn remove_entry(parent: &Dentry, entry: &Entry) {
+    parent.as_directory().children.remove(entry);
+    lru::remove(entry);
+}
+
+/// Frees a removed negative entry after a grace period; returns its directory, whose use the caller must release.
+pub(crate) fn retire_negative(entry: &Entry) -> NonNull<Dentry> {
+    let parent = entry.parent;
+    // SAFETY: made by `Box::leak`, removed from the table once under the directory's lock, and owned by no dentry.
+    retire_box(unsafe { Box::from_raw(core::ptr::from_ref(entry).cast_mut()) });
+    parent
+}
+
+/// Frees an entry that a dentry had before it was renamed, and its use of the directory.
+fn retire_renamed(entry: *mut Entry) {
+    // SAFETY: swapped out of its dentry and removed from its table by the caller, so it has one owner.
+    let entry = unsafe { Box::from_raw(entry) };
+    let parent = entry.parent;
+    retire_box(entry);
+    Dentry::release_parent(parent);
+}
+
+/// A directory whose lock is held. All changes of the cached tree go through this.
+pub(crate) struct LockedDirectory {
+    dentry: DentryRef,
+}
+
+impl Deref for LockedDirectory {
+    type Target = DentryRef;
+
+    fn deref(&self) -> &DentryRef {
+        &self.dentry
+    }
+}
+
+impl Drop for LockedDirectory {
+    #[inline]
+    fn drop(&mut self) {
+        self.dentry.as_directory().lock.unlock();
+        lru::trim();
+    }
+}
+
+impl LockedDirectory {
+    /// Locks a directory if it is free.
+    #[inline]
+    pub fn try_lock(dentry: &DentryRef) -> Option<Self> {
+        dentry.as_directory().lock.try_lock_raw().then(|| LockedDirectory { dentry: dentry.clone() })
+    }
+
+    /// Waits for the lock of a directory.
+    pub async fn lock(dentry: DentryRef) -> Self {
+        dentry.as_directory().lock.lock_raw().await;
+        LockedDirectory { dentry }
+    }
+
+    /// `ENOENT` once the directory has been removed: nothing can be made in it any more.
+    pub fn check_alive(&self) -> Result<(), Errno> {
+        if self.dentry.as_directory().removed.load(Relaxed) { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
+    /// Looks a name up; exact, because the directory is locked.
+    pub fn find(&self, name: Name<'_>) -> Option<Option<DentryRef>> {
+        let guard = rcu::read();
+        let entry = self.dentry.as_directory().children.find(name, &guard)?;
+        match entry.positive() {
+            None => Some(None),
+            Some(dentry) if dentry.revalidate && !dentry.inode().still_valid() => {
+                self.forget(dentry);
+                None
+            }
+            // A dentry found under its directory's lock has not ended: eviction takes the lock too.
+            Some(dentry) => dentry.try_ref().map(Some),
+        }
+    }
+
+    /// Unhashes a child whose file has vanished beneath the cache. Its users keep it.
+    fn forget(&self, dentry: &Dentry) {
+        if let Some(held) = dentry.try_ref() {
+            self.remove(&held);
+        }
+    }
+
+    /// Enters a file under a name, in the place of a negative entry if there is one.
+    pub fn insert(&self, name: Name<'_>, inode: Arc<dyn Inode>) -> DentryRef {
+        let dentry = DentryRef::new(inode);
+        let entry = Entry::new(&self.dentry, name, dentry.as_non_null().as_ptr());
+        dentry.set_entry(entry);
+        self.put(name, entry);
+        dentry
+    }
+
+    /// Remembers that a name does not exist.
+    pub fn insert_negative(&self, name: Name<'_>) {
+        if self.dentry.as_directory().remember_absence {
+            self.put(name, Entry::new(&self.dentry, name, null()));
+        }
+    }
+
+    /// Hashes `new`, replacing the entry of the same name, which is negative or has been unhashed from its dentry.
+    fn put(&self, name: Name<'_>, new: NonNull<Entry>) {
+        let guard = rcu::read();
+        let children = &self.dentry.as_directory().children;
+        match children.find(name, &guard) {
+            None => children.insert(new),
+            Some(old) => {
+                children.replace(old, new);
+                lru::remove(old);
+                match old.positive() {
+                    // A replaced file's entry stays with its dentry until that ends.
+                    Some(replaced) => replaced.set_unhashed(),
+                    None => Dentry::release_parent(retire_negative(old)),
+                }
+            }
+        }
+        lru::add(new);
+    }
+
+    /// Removes a child's name; the child stays with its users.
+    pub fn remove(&self, child: &DentryRef) {
+        let guard = rcu::read();
+        if let Some(entry) = child.entry(&guard)
+            && entry.hashed.load(Relaxed)
+        {
+            remove_entry(&self.dentry, entry);
+            child.set_unhashed();
+        }
+    }
+
+    /// Marks this directory, which its file system has removed, and drops what is cached in it. Afterwards
+    /// nothing can be made in it.
+    pub fn set_removed(&self) {
+        let directory = self.dentry.as_directory();
+        directory.removed.store(true, Relaxed);
+        let guard = rcu::read();
+        while let Some(entry) = directory.children.first(&guard) {
+            remove_entry(&self.dentry, entry);
+            match entry.positive() {
+                // Only a file system that lost track of its entries gets here; the users keep the file.
+                Some(child) => unhash_unused(child),
+                None => Dentry::release_parent(retire_negative(entry)),
+            }
+        }
+    }
+}
+
+/// Unhashes a dentry that has been taken out of the table, ending it if nobody uses it.
+fn unhash_unused(dentry: &Dentry) {
+    if let Some(held) = dentry.try_ref() {
+        held.set_unhashed();
+    }
+}
+
+/// Renames `child` in the cache, from its directory `from` to `name` in `to` (the same directory or another);
+/// whatever has that name is unhashed. Both directories are locked, as is `to`'s victim if it is a directory.
+pub(crate) fn rename(from: &LockedDirectory, child: &DentryRef, to: &LockedDirectory, name: Name<'_>) {
+    let (source, target) = (from.as_directory(), to.as_directory());
+    source.begin_move();
+    target.begin_move();
+    let new = Entry::new(to, name, child.as_non_null().as_ptr());
+    to.put(name, new);
+    let old = child.set_entry(new);
+    // SAFETY: the old entry is in `from`'s table, which is locked.
+    remove_entry(from, unsafe { &*old });
+    target.end_move();
+    if !core::ptr::eq(source, target) {
+        source.end_move();
+    }
+    retire_renamed(old);
+}
+
+/// Exchanges the names of two files. Both directories are locked.
+pub(crate) fn exchange(from: &LockedDirectory, a: &DentryRef, to: &LockedDirectory, b: &DentryRef) {
+    let guard = rcu::read();
+    let (source, target) = (from.as_directory(), to.as_directory());
+    let (Some(name_a), Some(name_b)) = (a.entry(&guard), b.entry(&guard)) else { return };
+    source.begin_move();
+    target.begin_move();
+    for (directory, old, dentry) in [(from, name_a, b), (to, name_b, a)] {
+        let name = Name { bytes: &old.name, hash: old.hash };
+        let new = Entry::new(directory, name, dentry.as_non_null().as_ptr());
+        directory.as_directory().children.replace(old, new);
+        lru::remove(old);
+        lru::add(new);
+        dentry.set_entry(new);
+    }
+    target.end_move();
+    if !core::ptr::eq(source, target) {
+        source.end_move();
+    }
+    retire_renamed(core::ptr::from_ref(name_a).cast_mut());
+    retire_renamed(core::ptr::from_ref(name_b).cast_mut());
+}
+
+impl DentryRef {
+    /// Drops everything cached below this directory, whose file system is going out of use: nobody can
+    /// walk into it any more.
+    pub(crate) fn prune(&self) {
+        let mut here = self.clone();
+        loop {
+            let directory = here.as_directory();
+            while !directory.lock.try_lock_raw() {
+                // Only an evictor can hold it, and not for long.
+                core::hint::spin_loop();
+            }
+            let guard = rcu::read();
+            let child = directory.children.first(&guard).and_then(|entry| match entry.positive() {
+                Some(child)
+                    if child.directory().is_some_and(|inner| inner.children.first(&guard).is_some()) =>
+                {
+                    child.try_ref()
+                }
+                positive => {
+                    remove_entry(&here, entry);
+                    match positive {
+                        Some(child) => unhash_unused(child),
+                        None => Dentry::release_parent(retire_negative(entry)),
+                    }
+                    None
+                }
+            });
+            let done = child.is_none() && directory.children.first(&guard).is_none();
+            drop(guard);
+            directory.lock.unlock();
+            here = match child {
+                Some(child) => child,
+                None if !done => continue,
+                None if here.same(self) => return,
+                None => here.parent(),
+            };
+        }
+    }
+}

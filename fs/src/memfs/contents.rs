@@ -1,0 +1,326 @@
+//! A regular file's contents: pages, holes, and the operations on them.
+
+use super::{
+    Anchor,
+    tree::{Removed, Tree, index_of},
+};
+use crate::{
+    Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, Position, Result, Seek, Sink, SleepLock,
+    Source, Written, file::SIZE_MAX,
+};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+use executor::rcu;
+use syscalls::Errno;
+
+/// Pages that are allocated or freed before other tasks get a turn.
+const TURN: usize = 256;
+/// Units of `st_blocks` in a page.
+const BLOCKS: u64 = PAGE_SIZE as u64 / 512;
+
+/// The pages of a regular file.
+///
+/// Reading takes no lock. Everything that changes the size or the set of pages takes `lock`, in which no operation
+/// waits except to let others run during a long one; bytes within a page may change under a reader, as on
+/// any file system.
+pub(super) struct Contents {
+    tree: Tree,
+    lock: SleepLock,
+}
+
+/// A file's parts, as its operations need them.
+#[derive(Clone, Copy)]
+pub(super) struct File<'a> {
+    pub contents: &'a Contents,
+    pub attributes: &'a Attributes,
+    pub anchor: &'a Arc<Anchor>,
+}
+
+fn within(offset: u64) -> usize {
+    offset as usize % PAGE_SIZE
+}
+
+impl Contents {
+    pub const fn new() -> Self {
+        Contents { tree: Tree::new(), lock: SleepLock::new() }
+    }
+
+    /// Takes all pages out, when the inode ends and nobody else can reach them.
+    pub fn take(&self) -> Removed {
+        self.tree.remove(0, u64::MAX)
+    }
+}
+
+impl<'a> File<'a> {
+    #[inline]
+    pub fn read(self, offset: u64, sink: &mut dyn Sink) -> usize {
+        let size = self.attributes.size();
+        if offset >= size {
+            return 0;
+        }
+        let want = (sink.remaining() as u64).min(size - offset) as usize;
+        let guard = rcu::read();
+        let mut done = 0;
+        while done < want {
+            let at = offset + done as u64;
+            let start = within(at);
+            let part = (PAGE_SIZE - start).min(want - done);
+            let moved = match self.contents.tree.get(index_of(at), &guard) {
+                Some(page) => page.with(|page| sink.put(&page.bytes()[start..start + part])),
+                None => sink.put_zeros(part),
+            };
+            done += moved;
+            if moved < part {
+                break;
+            }
+        }
+        self.attributes.note_access();
+        done
+    }
+
+    #[inline]
+    pub fn write(self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+        match self.contents.lock.try_lock() {
+            Some(_held) => Op::Ready(self.write_locked(position, source)),
+            None => Op::waiting(async move {
+                let _held = self.contents.lock.lock().await;
+                self.write_locked(position, source)
+            }),
+        }
+    }
+
+    fn write_locked(self, position: Position, source: &mut dyn Source) -> Result<Written> {
+        let size = self.attributes.size();
+        let at = match position {
+            Position::At(offset) => offset,
+            Position::End => size,
+        };
+        if at >= SIZE_MAX {
+            return if source.remaining() == 0 { Ok(Written { at, count: 0 }) } else { Err(Errno::EFBIG) };
+        }
+        let want = (source.remaining() as u64).min(SIZE_MAX - at) as usize;
+        let guard = rcu::read();
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < want {
+            let here = at + done as u64;
+            let start = within(here);
+            let part = (PAGE_SIZE - start).min(want - done);
+            let moved = match self.contents.tree.get(index_of(here), &guard) {
+                Some(page) => page.with(|page| page.fill(start, part, source)),
+                None => match self.new_page() {
+                    Ok(page) => {
+                        let moved = page.fill(start, part, source);
+                        if moved == 0 {
+                            self.uncharge(1);
+                        } else {
+                            self.contents.tree.insert(index_of(here), page);
+                        }
+                        moved
+                    }
+                    Err(error) => {
+                        result = Err(error);
+                        0
+                    }
+                },
+            };
+            done += moved;
+            if moved < part {
+                break;
+            }
+        }
+        if done > 0 {
+            if at + done as u64 > size {
+                self.attributes.set_size(at + done as u64);
+            }
+            self.attributes.note_modification();
+        } else {
+            result?;
+        }
+        Ok(Written { at, count: done })
+    }
+
+    /// A page charged to the file system, to be put into the tree.
+    fn new_page(self) -> Result<Page> {
+        if !self.anchor.0.pages.charge(1) {
+            return Err(Errno::ENOSPC);
+        }
+        match Page::zeroed() {
+            Some(page) => {
+                self.attributes.blocks.fetch_add(BLOCKS, Relaxed);
+                Ok(page)
+            }
+            None => {
+                self.anchor.0.pages.uncharge(1);
+                Err(Errno::ENOMEM)
+            }
+        }
+    }
+
+    fn uncharge(self, pages: u64) {
+        self.attributes.blocks.fetch_sub(pages * BLOCKS, Relaxed);
+        self.anchor.0.pages.uncharge(pages as i64);
+    }
+
+    pub fn truncate(self, size: u64) -> Op<'a, Result<()>> {
+        match self.contents.lock.try_lock() {
+            Some(_held) => Op::Ready(self.truncate_locked(size)),
+            None => Op::waiting(async move {
+                let _held = self.contents.lock.lock().await;
+                self.truncate_locked(size)
+            }),
+        }
+    }
+
+    fn truncate_locked(self, size: u64) -> Result<()> {
+        let old = self.attributes.size();
+        self.attributes.set_size(size);
+        if size < old {
+            self.zero_tail(size);
+            self.remove(index_of(size + PAGE_SIZE as u64 - 1), u64::MAX);
+        }
+        self.attributes.note_modification();
+        Ok(())
+    }
+
+    /// Zeroes what follows `size` in its page, so that it reads as zeros if the file grows again.
+    fn zero_tail(self, size: u64) {
+        if within(size) != 0 {
+            self.zero(size, PAGE_SIZE - within(size));
+        }
+    }
+
+    /// Zeroes a part of a page, if there is a page.
+    fn zero(self, offset: u64, len: usize) {
+        let guard = rcu::read();
+        if let Some(page) = self.contents.tree.get(index_of(offset), &guard) {
+            page.with(|page| page.zero(within(offset), len));
+        }
+    }
+
+    /// Frees pages.
+    fn remove(self, first: u64, end: u64) {
+        let removed = self.contents.tree.remove(first, end);
+        if removed.pages > 0 {
+            self.uncharge(removed.pages);
+            rcu::defer(move || free(removed));
+        }
+    }
+
+    pub async fn fallocate(self, flags: FallocateFlags, offset: u64, len: u64) -> Result<()> {
+        if flags.intersects(FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let _held = self.contents.lock.lock().await;
+        let end = offset + len;
+        if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
+            self.punch(offset, end);
+        }
+        if !flags.contains(FallocateFlags::PUNCH_HOLE) {
+            self.allocate(index_of(offset), index_of(end + PAGE_SIZE as u64 - 1)).await?;
+            if !flags.contains(FallocateFlags::KEEP_SIZE) && end > self.attributes.size() {
+                self.attributes.set_size(end);
+            }
+        }
+        self.attributes.note_modification();
+        Ok(())
+    }
+
+    /// Makes a range read as zeros: whole pages are freed, parts of pages zeroed.
+    fn punch(self, offset: u64, end: u64) {
+        let first = index_of(offset + PAGE_SIZE as u64 - 1);
+        let last = index_of(end);
+        if within(offset) != 0 {
+            let stop = end.min(first << PAGE_SHIFT);
+            self.zero(offset, (stop - offset) as usize);
+        }
+        if within(end) != 0 && last >= first {
+            self.zero(last << PAGE_SHIFT, within(end));
+        }
+        if first < last {
+            self.remove(first, last);
+        }
+    }
+
+    /// Fills the holes of a range with pages of zeros, or, when that is impossible, leaves them as they were.
+    async fn allocate(self, first: u64, end: u64) -> Result<()> {
+        let mut index = first;
+        let mut turn = 0;
+        let mut added = alloc::vec::Vec::new();
+        loop {
+            let hole = self.contents.tree.next(index, end, false, &rcu::read());
+            let Some(hole) = hole else { return Ok(()) };
+            match self.new_page() {
+                Ok(page) => self.contents.tree.insert(hole, page),
+                Err(error) => {
+                    for (from, to) in added {
+                        self.remove(from, to);
+                    }
+                    return Err(error);
+                }
+            }
+            match added.last_mut() {
+                Some((_, to)) if *to == hole => *to += 1,
+                _ => added.push((hole, hole + 1)),
+            }
+            index = hole + 1;
+            turn += 1;
+            if turn % TURN == 0 {
+                executor::yield_now().await;
+            }
+        }
+    }
+
+    pub fn page(self, index: u64) -> Op<'a, Result<Page>> {
+        let known = move |file: File<'_>| {
+            if index >= index_of(file.attributes.size() + PAGE_SIZE as u64 - 1) {
+                return Some(Err(Errno::EFAULT));
+            }
+            file.contents.tree.get(index, &rcu::read()).map(|page| Ok(page.to_page()))
+        };
+        // Under the lock. A hole gets a page also for reading, so that all mappings of it agree.
+        let fill = move |file: File<'_>| {
+            known(file).unwrap_or_else(|| {
+                let page = file.new_page()?;
+                file.contents.tree.insert(index, page.clone());
+                Ok(page)
+            })
+        };
+        if let Some(answer) = known(self) {
+            return Op::Ready(answer);
+        }
+        match self.contents.lock.try_lock() {
+            Some(_held) => Op::Ready(fill(self)),
+            None => Op::waiting(async move {
+                let _held = self.contents.lock.lock().await;
+                fill(self)
+            }),
+        }
+    }
+
+    pub fn seek(self, offset: u64, what: Seek) -> Result<u64> {
+        let size = self.attributes.size();
+        if offset >= size {
+            return Err(Errno::ENXIO);
+        }
+        let end = index_of(size + PAGE_SIZE as u64 - 1);
+        let found = self.contents.tree.next(index_of(offset), end, what == Seek::Data, &rcu::read());
+        match (found, what) {
+            (Some(index), _) => Ok((index << PAGE_SHIFT).clamp(offset, size)),
+            (None, Seek::Hole) => Ok(size),
+            (None, Seek::Data) => Err(Errno::ENXIO),
+        }
+    }
+}
+
+/// Frees pages, in a background task with pauses when there are many.
+pub(super) fn free(mut removed: Removed) {
+    if removed.pages > TURN as u64 {
+        // Without memory for a task the closure, and with it the pages, is freed at once.
+        drop(executor::try_spawn(async move {
+            while removed.free_some(TURN) {
+                executor::yield_now().await;
+            }
+        }));
+    }
+}

@@ -1,0 +1,62 @@
+//! The result of an operation that usually has its answer already.
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+/// What a file-system operation returns: the answer, or a future that brings it.
+///
+/// A file system in memory answers at once and pays for nothing else; a disk waits. `.await` on a
+/// [`Op::Ready`] neither allocates nor suspends. Callers that can use an immediate answer without being
+/// a future themselves match on it.
+#[must_use = "an operation that waits does nothing unless awaited"]
+pub enum Op<'a, T> {
+    /// The answer.
+    Ready(T),
+    /// The answer comes later. Dropping the future gives up waiting; see each operation for what
+    /// then becomes of its effects.
+    Waiting(Pin<Box<dyn Future<Output = T> + Send + 'a>>),
+}
+
+impl<'a, T> Op<'a, T> {
+    /// Wraps a future that has to wait.
+    pub fn waiting(future: impl Future<Output = T> + Send + 'a) -> Self {
+        Op::Waiting(Box::pin(future))
+    }
+
+    /// The answer when it is there, else the operation back.
+    #[inline]
+    pub fn ready(self) -> Result<T, Self> {
+        match self {
+            Op::Ready(value) => Ok(value),
+            waiting => Err(waiting),
+        }
+    }
+}
+
+impl<'a, T: Unpin + 'a> Future for Op<'a, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match &mut *self {
+            Op::Waiting(future) => future.as_mut().poll(context),
+            Op::Ready(_) => {
+                // What is left behind never answers (polling after the answer is a caller's bug); a box of a type
+                // without size allocates nothing.
+                match core::mem::replace(&mut *self, Op::Waiting(Box::pin(core::future::pending()))) {
+                    Op::Ready(value) => Poll::Ready(value),
+                    Op::Waiting(_) => unreachable!(),
+                }
+            }
+        }
+    }
+}
+
+impl<T> From<T> for Op<'_, T> {
+    #[inline]
+    fn from(value: T) -> Self {
+        Op::Ready(value)
+    }
+}

@@ -1,0 +1,218 @@
+//! Opening files.
+
+use crate::{
+    FileType, Inode, Kind, LookupFlags, Path, Result, View,
+    attributes::Access,
+    change::{commit, inherit, lock},
+    dcache::{DentryRef, name::Name},
+    file,
+    fill::fill_locked,
+    mount::MountFlags,
+    permission,
+    view::{HeldPlace, Target},
+    walk::Last,
+};
+use alloc::sync::Arc;
+use bitflags::bitflags;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+bitflags! {
+    /// The flags of open(2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct OpenFlags: u32 {
+        /// Open for writing only.
+        const WRITE_ONLY = linux::O_WRONLY;
+        /// Open for reading and writing.
+        const READ_WRITE = linux::O_RDWR;
+        /// Make the file if it does not exist.
+        const CREATE = linux::O_CREAT;
+        /// With `CREATE`: `EEXIST` if it exists.
+        const EXCLUSIVE = linux::O_EXCL;
+        /// Cut a regular file to no bytes.
+        const TRUNCATE = linux::O_TRUNC;
+        /// `ENOTDIR` unless it is a directory.
+        const DIRECTORY = linux::O_DIRECTORY;
+        /// `ELOOP` when the last component is a symbolic link.
+        const NO_FOLLOW = linux::O_NOFOLLOW;
+        /// Writes go to the end.
+        const APPEND = linux::O_APPEND;
+        /// Do not note accesses; for owners only.
+        const NO_ATIME = linux::O_NOATIME;
+        /// Only a handle on the place; no permission on the file is needed.
+        const PATH = linux::O_PATH;
+        /// A file without a name, in the directory at the path (`O_TMPFILE` without `O_DIRECTORY`).
+        const UNNAMED = linux::__O_TMPFILE;
+        /// The other flags pass through unread.
+        const _ = !0;
+    }
+}
+
+impl OpenFlags {
+    /// The accesses that opening asks for.
+    pub fn access(self) -> Access {
+        let access = match self.bits() & linux::O_ACCMODE {
+            linux::O_RDONLY => Access::READ,
+            linux::O_WRONLY => Access::WRITE,
+            // 3 asks for both permissions while allowing no transfer (open(2)).
+            _ => Access::READ.union(Access::WRITE),
+        };
+        if self.contains(OpenFlags::TRUNCATE) { access.union(Access::WRITE) } else { access }
+    }
+
+    /// Whether bytes can be written through the open file.
+    pub fn writes(self) -> bool {
+        !self.contains(OpenFlags::PATH) && self.bits() & linux::O_ACCMODE != linux::O_RDONLY
+    }
+
+    fn lookup(self) -> LookupFlags {
+        let mut flags = LookupFlags::empty();
+        flags.set(LookupFlags::DIRECTORY, self.contains(OpenFlags::DIRECTORY));
+        let exclusive = self.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
+        flags.set(LookupFlags::FOLLOW, !self.contains(OpenFlags::NO_FOLLOW) && !exclusive);
+        flags
+    }
+}
+
+/// A file that was opened.
+pub struct Opened {
+    /// Where it is.
+    pub path: Path,
+    /// What to read and write in the place of the path's inode, where that makes its contents for each opener; see
+    /// [`Inode::open`](crate::Inode::open).
+    pub stream: Option<Arc<dyn Inode>>,
+    /// Whether it was made by this call.
+    pub created: bool,
+}
+
+impl View<'_> {
+    /// Opens the file at `path`, making it with `permissions` (umask taken off already) where the flags say so.
+    /// `resolve` may add flags of openat2(2).
+    ///
+    /// This is the file system's part of open(2): the path, the rights, creation and truncation. What the open
+    /// file does with devices, fifos and sockets is the caller's, as is counting writers
+    /// ([`Attributes::begin_write`](crate::Attributes::begin_write)).
+    pub async fn open(
+        self,
+        path: &[u8],
+        flags: OpenFlags,
+        permissions: u32,
+        resolve: LookupFlags,
+    ) -> Result<Opened> {
+        let lookup = flags.lookup() | resolve;
+        if flags.contains(OpenFlags::PATH) {
+            let path = self.lookup(path, lookup).await?;
+            return Ok(Opened { path, stream: None, created: false });
+        }
+        if flags.contains(OpenFlags::UNNAMED) {
+            let directory = self.lookup(path, lookup | LookupFlags::DIRECTORY).await?;
+            return self.open_unnamed(&directory, flags, permissions).await;
+        }
+        if !flags.contains(OpenFlags::CREATE) {
+            let path = self.lookup(path, lookup).await?;
+            let stream = self.open_existing(&path, flags).await?;
+            return Ok(Opened { path, stream, created: false });
+        }
+        loop {
+            match self.target(path, lookup, Last::FileOrPlace).await? {
+                Target::File(path) => {
+                    if flags.contains(OpenFlags::EXCLUSIVE) {
+                        return Err(Errno::EEXIST);
+                    }
+                    if path.dentry().kind() == FileType::Directory {
+                        return Err(Errno::EISDIR);
+                    }
+                    let stream = self.open_existing(&path, flags).await?;
+                    return Ok(Opened { path, stream, created: false });
+                }
+                Target::Place(place) => {
+                    if place.slashes {
+                        return Err(Errno::EISDIR);
+                    }
+                    if let Some(dentry) = self.create_at(&place, permissions).await? {
+                        let path = place.directory.with(dentry);
+                        return Ok(Opened { path, stream: None, created: true });
+                    }
+                    // Somebody has made it meanwhile, or the cache did not know it: now it does.
+                }
+            }
+        }
+    }
+
+    /// The rights that opening an existing file needs, and truncation.
+    async fn open_existing(&self, path: &Path, flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
+        let access = flags.access();
+        match path.dentry().kind() {
+            FileType::Symlink => return Err(Errno::ELOOP),
+            FileType::Directory if access.contains(Access::WRITE) => return Err(Errno::EISDIR),
+            FileType::Character | FileType::Block if path.mount().flags().contains(MountFlags::NO_DEV) => {
+                return Err(Errno::EACCES);
+            }
+            _ => (),
+        }
+        permission::check_at(path, self.credentials, access)?;
+        if flags.contains(OpenFlags::NO_ATIME)
+            && !permission::is_owner(path.inode().attributes(), self.credentials)
+        {
+            return Err(Errno::EPERM);
+        }
+        if flags.contains(OpenFlags::TRUNCATE) && path.dentry().kind() == FileType::Regular {
+            let attributes = path.inode().attributes();
+            attributes.begin_write()?;
+            let result = file::truncate(&**path.inode(), self.credentials, 0).await;
+            attributes.end_write();
+            result?;
+        }
+        path.inode().open()
+    }
+
+    /// Makes a regular file at a place; `None` when the name turns out to exist. Then it is in the cache.
+    async fn create_at(&self, place: &HeldPlace, permissions: u32) -> Result<Option<DentryRef>> {
+        let locked = lock(place.directory.dentry()).await;
+        locked.check_alive()?;
+        let name = Name::new(&place.name);
+        let known = locked.find(name);
+        if matches!(known, Some(Some(_))) {
+            return Ok(None);
+        }
+        let parent = locked.inode().clone();
+        let allowed =
+            place.directory.mount().check_writable().and_then(|()| {
+                permission::check(&*parent, self.credentials, Access::WRITE | Access::EXECUTE)
+            });
+        if let Err(error) = allowed {
+            // Whoever may not make the file may still open it, if it exists.
+            return if known.is_none() && fill_locked(&locked, &place.name).await?.is_some() {
+                Ok(None)
+            } else {
+                Err(error)
+            };
+        }
+        let new = inherit(parent.attributes(), self.credentials, Kind::Regular, permissions);
+        let op = parent.create(&place.name, new);
+        let kept = place.name.clone();
+        let made =
+            commit(op, locked, move |locked, made| made.map(|inode| locked.insert(Name::new(&kept), inode)));
+        match made.await {
+            Ok(dentry) => Ok(Some(dentry)),
+            Err(Errno::EEXIST) if known.is_none() => {
+                let locked = lock(place.directory.dentry()).await;
+                fill_locked(&locked, &place.name).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_unnamed(&self, directory: &Path, flags: OpenFlags, permissions: u32) -> Result<Opened> {
+        if !flags.writes() {
+            return Err(Errno::EINVAL);
+        }
+        directory.mount().check_writable()?;
+        let parent = directory.inode();
+        permission::check(&**parent, self.credentials, Access::WRITE | Access::EXECUTE)?;
+        let new = inherit(parent.attributes(), self.credentials, Kind::Regular, permissions);
+        let inode = parent.create_unnamed(new).await?;
+        Ok(Opened { path: directory.with(DentryRef::new_root(inode)), stream: None, created: true })
+    }
+}

@@ -1,0 +1,163 @@
+//! Pages: 4 KiB of memory with a count of owners.
+//!
+//! File contents, pipe buffers and user mappings of files all share the same pages, so a page is a
+//! counted handle, not a box. The kernel lends its frames through [`PageProvider`]; on a host the
+//! feature `std` takes them from the heap.
+
+use core::ptr::NonNull;
+
+/// Bytes in a page.
+pub const PAGE_SIZE: usize = 4096;
+/// log2 of [`PAGE_SIZE`].
+pub const PAGE_SHIFT: u32 = 12;
+
+/// Where pages come from. Implemented once per program and named with [`page_provider!`](crate::page_provider).
+///
+/// # Safety
+/// `alloc_zeroed` returns a page-aligned, zeroed page that nobody else uses and that stays valid
+/// until as many `release`s as one plus the number of `add_ref`s.
+pub unsafe trait PageProvider {
+    /// A zeroed page with one owner, or `None` when memory is exhausted.
+    fn alloc_zeroed() -> Option<NonNull<u8>>;
+    /// One more owner.
+    ///
+    /// # Safety
+    /// `page` came from `alloc_zeroed` and has an owner.
+    unsafe fn add_ref(page: NonNull<u8>);
+    /// One owner less; the last one frees the page.
+    ///
+    /// # Safety
+    /// `page` came from `alloc_zeroed`, and the caller gives up one ownership of it.
+    unsafe fn release(page: NonNull<u8>);
+}
+
+unsafe extern "Rust" {
+    safe fn __rusk_fs_page_alloc_zeroed() -> Option<NonNull<u8>>;
+    fn __rusk_fs_page_add_ref(page: NonNull<u8>);
+    fn __rusk_fs_page_release(page: NonNull<u8>);
+}
+
+/// Makes a type that implements [`PageProvider`] the provider of this program.
+#[macro_export]
+macro_rules! page_provider {
+    ($provider:ty) => {
+        #[unsafe(no_mangle)]
+        fn __rusk_fs_page_alloc_zeroed() -> ::core::option::Option<::core::ptr::NonNull<u8>> {
+            <$provider as $crate::PageProvider>::alloc_zeroed()
+        }
+        #[unsafe(no_mangle)]
+        unsafe fn __rusk_fs_page_add_ref(page: ::core::ptr::NonNull<u8>) {
+            // SAFETY: the caller's promise is the trait's.
+            unsafe { <$provider as $crate::PageProvider>::add_ref(page) }
+        }
+        #[unsafe(no_mangle)]
+        unsafe fn __rusk_fs_page_release(page: ::core::ptr::NonNull<u8>) {
+            // SAFETY: the caller's promise is the trait's.
+            unsafe { <$provider as $crate::PageProvider>::release(page) }
+        }
+    };
+}
+
+/// One ownership of a page. Cloning shares the same bytes; dropping the last owner frees them.
+///
+/// The bytes may be changed at any time by other owners (a user program that has the page mapped),
+/// so they are copied in and out and never borrowed as a slice that outlives a copy.
+#[derive(Debug)]
+pub struct Page(NonNull<u8>);
+
+// SAFETY: the handle is a count on memory that any CPU may touch; the provider's counts are atomic.
+unsafe impl Send for Page {}
+// SAFETY: see `Send`; shared access only copies bytes or adds owners.
+unsafe impl Sync for Page {}
+
+impl Page {
+    /// A new zeroed page, or `None` when memory is exhausted.
+    #[inline]
+    pub fn zeroed() -> Option<Self> {
+        __rusk_fs_page_alloc_zeroed().map(Page)
+    }
+
+    /// The page's first byte: in the kernel an address in the direct map.
+    #[inline]
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.0
+    }
+
+    /// Gives up the handle without giving up the ownership; [`Page::from_raw`] takes it back.
+    #[inline]
+    pub fn into_raw(self) -> NonNull<u8> {
+        let raw = self.0;
+        core::mem::forget(self);
+        raw
+    }
+
+    /// Takes over an ownership that [`Page::into_raw`] gave up.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw`, and nobody else takes that ownership.
+    #[inline]
+    pub unsafe fn from_raw(raw: NonNull<u8>) -> Self {
+        Page(raw)
+    }
+
+    /// The page's bytes from `offset` on, for one copy out.
+    ///
+    /// The copy may tear against a concurrent writer, exactly as two processors' accesses to
+    /// shared memory do; no caller interprets the bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8; PAGE_SIZE] {
+        // SAFETY: this handle owns the page, so the memory is valid and 4 KiB long.
+        unsafe { self.0.cast().as_ref() }
+    }
+
+    /// Copies `data` into the page at `offset`.
+    ///
+    /// # Panics
+    /// When `offset + data.len()` exceeds the page.
+    #[inline]
+    pub fn write(&self, offset: usize, data: &[u8]) {
+        assert!(offset + data.len() <= PAGE_SIZE);
+        // SAFETY: in bounds by the check above; the page is owned, and `data` is not part of it
+        // because nobody holds a mutable borrow of page memory.
+        unsafe { self.0.add(offset).copy_from_nonoverlapping(NonNull::from(data).cast(), data.len()) }
+    }
+
+    /// Lets `source` fill `len` bytes at `offset`; returns how many it gave.
+    ///
+    /// # Panics
+    /// When `offset + len` exceeds the page.
+    #[inline]
+    pub fn fill(&self, offset: usize, len: usize, source: &mut dyn crate::Source) -> usize {
+        assert!(offset + len <= PAGE_SIZE);
+        // SAFETY: in bounds and owned. The slice exists only for the source's one copy; owners
+        // that copy at the same time see torn bytes, as with any shared memory (see `bytes`).
+        source.take(unsafe { core::slice::from_raw_parts_mut(self.0.add(offset).as_ptr(), len) })
+    }
+
+    /// Sets `len` bytes from `offset` on to zero.
+    ///
+    /// # Panics
+    /// When `offset + len` exceeds the page.
+    pub fn zero(&self, offset: usize, len: usize) {
+        assert!(offset + len <= PAGE_SIZE);
+        // SAFETY: in bounds by the check above, and the page is owned.
+        unsafe { self.0.add(offset).write_bytes(0, len) }
+    }
+}
+
+impl Clone for Page {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: this handle is an owner.
+        unsafe { __rusk_fs_page_add_ref(self.0) }
+        Page(self.0)
+    }
+}
+
+impl Drop for Page {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the handle's one ownership ends here.
+        unsafe { __rusk_fs_page_release(self.0) }
+    }
+}

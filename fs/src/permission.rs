@@ -1,0 +1,193 @@
+//! Who may do what (path_resolution(7), inode(7), capabilities(7)).
+
+use crate::{
+    Credentials, FileType, Inode, Result, SetAttributes, Timestamp,
+    attributes::{Access, Attributes},
+    credentials::Capabilities,
+    mount::MountFlags,
+    path::Path,
+};
+use syscalls::Errno;
+
+/// Checks an access against the permission bits, for the class (owner, group, others) that the caller is in, and
+/// against the capabilities that override them. `EACCES`.
+pub fn check(inode: &dyn Inode, credentials: &Credentials, access: Access) -> Result<()> {
+    let attributes = inode.attributes();
+    if !granted(attributes, credentials).contains(access) {
+        let overridden = if attributes.kind == FileType::Directory {
+            credentials.has(Capabilities::DAC_OVERRIDE)
+                || !access.contains(Access::WRITE) && credentials.has(Capabilities::DAC_READ_SEARCH)
+        } else {
+            // Execution needs at least one execute bit, whoever asks.
+            let executable = attributes.permissions() & 0o111 != 0;
+            credentials.has(Capabilities::DAC_OVERRIDE) && (!access.contains(Access::EXECUTE) || executable)
+                || access == Access::READ && credentials.has(Capabilities::DAC_READ_SEARCH)
+        };
+        if !overridden {
+            return Err(Errno::EACCES);
+        }
+    }
+    inode.permit(access)
+}
+
+/// What the permission bits grant the caller.
+fn granted(attributes: &Attributes, credentials: &Credentials) -> Access {
+    let bits = attributes.permissions();
+    let class = if attributes.uid() == credentials.uid {
+        bits >> 6
+    } else if credentials.in_group(attributes.gid()) {
+        bits >> 3
+    } else {
+        bits
+    };
+    Access::from_bits_truncate(class)
+}
+
+/// Checks an access to a file where it was found: the mount's limits count too. For access(2) (with the
+/// real ids in `credentials`) and for opening.
+pub fn check_at(path: &Path, credentials: &Credentials, access: Access) -> Result<()> {
+    let inode = &**path.inode();
+    let attributes = inode.attributes();
+    if access.contains(Access::WRITE) && !attributes.kind.is_special() {
+        path.mount().check_writable()?;
+    }
+    if access.contains(Access::EXECUTE)
+        && attributes.kind == FileType::Regular
+        && path.mount().flags().contains(MountFlags::NO_EXEC)
+    {
+        return Err(Errno::EACCES);
+    }
+    check(inode, credentials, access)
+}
+
+/// Whether the caller acts as the file's owner.
+pub fn is_owner(attributes: &Attributes, credentials: &Credentials) -> bool {
+    attributes.uid() == credentials.uid || credentials.has(Capabilities::FOWNER)
+}
+
+/// In a sticky directory only the owner of the entry or of the directory may remove or rename an entry. `EPERM`.
+pub(crate) fn check_sticky(
+    directory: &Attributes,
+    victim: &Attributes,
+    credentials: &Credentials,
+) -> Result<()> {
+    if directory.permissions() & 0o1000 != 0
+        && victim.uid() != credentials.uid
+        && directory.uid() != credentials.uid
+        && !credentials.has(Capabilities::FOWNER)
+    {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
+/// Changes permission bits (chmod(2)).
+pub async fn set_mode(path: &Path, credentials: &Credentials, permissions: u32) -> Result<()> {
+    path.mount().check_writable()?;
+    let attributes = path.inode().attributes();
+    if path.dentry().kind() == FileType::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !is_owner(attributes, credentials) {
+        return Err(Errno::EPERM);
+    }
+    let mut permissions = permissions & 0o7777;
+    if !credentials.in_group(attributes.gid()) && !credentials.has(Capabilities::FSETID) {
+        permissions &= !0o2000;
+    }
+    let change = SetAttributes { permissions: Some(permissions), ..Default::default() };
+    path.inode().set_attributes(change).await
+}
+
+/// Changes owner and group; `None` leaves one alone (chown(2)).
+pub async fn set_owner(
+    path: &Path,
+    credentials: &Credentials,
+    uid: Option<u32>,
+    gid: Option<u32>,
+) -> Result<()> {
+    path.mount().check_writable()?;
+    let attributes = path.inode().attributes();
+    let privileged = credentials.has(Capabilities::CHOWN);
+    let owner = attributes.uid() == credentials.uid;
+    if let Some(uid) = uid
+        && !(privileged || owner && uid == attributes.uid())
+    {
+        return Err(Errno::EPERM);
+    }
+    if let Some(gid) = gid
+        && !(privileged || owner && (gid == attributes.gid() || credentials.in_group(gid)))
+    {
+        return Err(Errno::EPERM);
+    }
+    // A changed owner must not inherit the power of a set-id program; Linux clears the bits for everyone,
+    // the group bit only where the group may execute (else it meant mandatory locking).
+    let permissions = attributes.permissions();
+    let change = SetAttributes {
+        uid,
+        gid,
+        permissions: (attributes.kind != FileType::Directory).then(|| {
+            let strip_group = permissions & 0o010 != 0
+                || !credentials.in_group(attributes.gid()) && !credentials.has(Capabilities::FSETID);
+            permissions & !0o4000 & if strip_group { !0o2000 } else { !0 }
+        }),
+        ..Default::default()
+    };
+    path.inode().set_attributes(change).await
+}
+
+/// A time to set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SetTime {
+    /// Leave it (`UTIME_OMIT`).
+    Keep,
+    /// The time of the change (`UTIME_NOW`).
+    Now,
+    /// This time.
+    To(Timestamp),
+}
+
+/// Sets access and modification times (utimensat(2)).
+pub async fn set_times(
+    path: &Path,
+    credentials: &Credentials,
+    accessed: SetTime,
+    modified: SetTime,
+) -> Result<()> {
+    if accessed == SetTime::Keep && modified == SetTime::Keep {
+        return Ok(());
+    }
+    path.mount().check_writable()?;
+    let inode = path.inode();
+    if !is_owner(inode.attributes(), credentials) {
+        // Setting both to now is allowed to whoever may write.
+        if accessed == SetTime::Now && modified == SetTime::Now {
+            check(&**inode, credentials, Access::WRITE)?;
+        } else {
+            return Err(Errno::EPERM);
+        }
+    }
+    let now = Timestamp::now();
+    let time = |set| match set {
+        SetTime::Keep => None,
+        SetTime::Now => Some(now),
+        SetTime::To(time) => Some(time),
+    };
+    let change = SetAttributes { accessed: time(accessed), modified: time(modified), ..Default::default() };
+    inode.set_attributes(change).await
+}
+
+/// Set-id bits that a write or truncation by the caller takes away: `None` when there is nothing to do.
+pub(crate) fn lost_privileges(attributes: &Attributes, credentials: &Credentials) -> Option<u32> {
+    let permissions = attributes.permissions();
+    if permissions & 0o6000 == 0
+        || attributes.kind != FileType::Regular
+        || credentials.has(Capabilities::FSETID)
+    {
+        return None;
+    }
+    let strip_group =
+        permissions & 0o2000 != 0 && (permissions & 0o010 != 0 || !credentials.in_group(attributes.gid()));
+    let left = permissions & !0o4000 & if strip_group { !0o2000 } else { !0 };
+    (left != permissions).then_some(left)
+}

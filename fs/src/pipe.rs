@@ -1,0 +1,431 @@
+//! Pipes: bytes between writers and readers (pipe(7)).
+//!
+//! ```text
+//!   write ──> [ page | page | page | page ] ──> read       `head` and `tail` count bytes for ever;
+//!                 head ^        ^ tail                     head - tail of them are inside
+//! ```
+//!
+//! Readers have a lock and writers have a lock; the two sides share only the positions, so a reader and a writer on two
+//! CPUs copy at the same time. Every operation answers at once, with `EAGAIN` where it would have to wait; whoever wants
+//! to wait does so on [`Pipe::reader`] or [`Pipe::writer`] and tries again.
+
+use crate::{PAGE_SHIFT, PAGE_SIZE, Page, Result, Sink, Source};
+use alloc::{boxed::Box, sync::Arc};
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    fence,
+};
+use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use syscalls::Errno;
+
+/// Writes of up to this many bytes are not mixed with others' (`PIPE_BUF`), unless the source stops in the middle.
+pub const ATOMIC: usize = PAGE_SIZE;
+/// Bytes that fit in a new pipe.
+pub const CAPACITY: usize = 16 * PAGE_SIZE;
+/// The largest capacity that anyone may set (`/proc/sys/fs/pipe-max-size`).
+pub const CAPACITY_MAX: usize = 1 << 20;
+
+const READABLE: Events = Events::IN.union(Events::RDNORM);
+const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
+
+/// The pages between the positions; a page is there from the first byte written to it to the last byte read.
+struct Ring {
+    /// At least one slot more than the capacity has pages, so that the newest bytes never share a
+    /// page with the oldest; a power of two.
+    slots: Box<[AtomicPtr<u8>]>,
+    capacity: usize,
+}
+
+impl Ring {
+    fn new(pages: usize) -> Arc<Self> {
+        let slots = (0..(pages + 1).next_power_of_two()).map(|_| AtomicPtr::new(null_mut())).collect();
+        Arc::new(Ring { slots, capacity: pages * PAGE_SIZE })
+    }
+
+    #[inline]
+    fn slot(&self, position: usize) -> &AtomicPtr<u8> {
+        &self.slots[(position >> PAGE_SHIFT) & (self.slots.len() - 1)]
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            free_page(*slot.get_mut());
+        }
+    }
+}
+
+/// Frees a page that came out of a slot; null is none.
+fn free_page(raw: *mut u8) {
+    if let Some(raw) = NonNull::new(raw) {
+        // SAFETY: slots own what they point to, and the caller took this pointer out of one.
+        drop(unsafe { Page::from_raw(raw) });
+    }
+}
+
+#[inline]
+fn offset_of(position: usize) -> usize {
+    position % PAGE_SIZE
+}
+
+/// A pipe, named or not. Its two ends are opened and closed by [`ReadEnd`] and [`WriteEnd`].
+pub struct Pipe {
+    /// Bytes ever written; stored under the writers' lock.
+    head: AtomicUsize,
+    /// Bytes ever read; stored under the readers' lock.
+    tail: AtomicUsize,
+    read_side: SpinMutex<Arc<Ring>>,
+    write_side: SpinMutex<Arc<Ring>>,
+    /// An empty page, the last one that was read: a pipe in steady use neither allocates nor frees.
+    spare: AtomicPtr<u8>,
+    readable: Readiness,
+    writable: Readiness,
+    readers: AtomicU32,
+    writers: AtomicU32,
+    /// How often each end was opened, for those who wait for the other end of a named pipe.
+    read_opens: AtomicU32,
+    write_opens: AtomicU32,
+    opened: WaitQueue,
+}
+
+/// An open reading end.
+pub struct ReadEnd(Arc<Pipe>);
+/// An open writing end.
+pub struct WriteEnd(Arc<Pipe>);
+
+/// A new pipe with both ends open (pipe(2)).
+pub fn pipe() -> (ReadEnd, WriteEnd) {
+    let pipe = Pipe::new();
+    (pipe.open_read(), pipe.open_write())
+}
+
+impl Pipe {
+    /// A pipe with no end open: what the openers of a fifo share.
+    pub fn new() -> Arc<Self> {
+        let ring = Ring::new(CAPACITY / PAGE_SIZE);
+        Arc::new(Pipe {
+            head: AtomicUsize::new(0),
+            tail: AtomicUsize::new(0),
+            read_side: SpinMutex::new(ring.clone()),
+            write_side: SpinMutex::new(ring),
+            spare: AtomicPtr::new(null_mut()),
+            readable: Readiness::new(),
+            writable: Readiness::with(WRITABLE),
+            readers: AtomicU32::new(0),
+            writers: AtomicU32::new(0),
+            read_opens: AtomicU32::new(0),
+            write_opens: AtomicU32::new(0),
+            opened: WaitQueue::new(),
+        })
+    }
+
+    /// Opens the reading end once more.
+    pub fn open_read(self: &Arc<Self>) -> ReadEnd {
+        if self.readers.fetch_add(1, AcqRel) == 0 {
+            self.writable.clear(Events::ERR);
+        }
+        self.read_opens.fetch_add(1, SeqCst);
+        self.opened.wake_all();
+        ReadEnd(self.clone())
+    }
+
+    /// Opens the writing end once more.
+    pub fn open_write(self: &Arc<Self>) -> WriteEnd {
+        if self.writers.fetch_add(1, AcqRel) == 0 {
+            self.readable.clear(Events::HUP);
+        }
+        self.write_opens.fetch_add(1, SeqCst);
+        self.opened.wake_all();
+        WriteEnd(self.clone())
+    }
+
+    /// Waits until the reading end is open, or has been opened since the call (fifo(7)).
+    pub async fn wait_for_reader(&self) {
+        Self::wait_for(&self.opened, &self.readers, &self.read_opens).await;
+    }
+
+    /// Waits until the writing end is open, or has been opened since the call (fifo(7)).
+    pub async fn wait_for_writer(&self) {
+        Self::wait_for(&self.opened, &self.writers, &self.write_opens).await;
+    }
+
+    async fn wait_for(opened: &WaitQueue, users: &AtomicU32, opens: &AtomicU32) {
+        let before = opens.load(Relaxed);
+        opened.wait_until(|| (users.load(Acquire) > 0 || opens.load(Acquire) != before).then_some(())).await;
+    }
+
+    /// The events of the reading end: `IN`, and `HUP` when the last writer is gone.
+    #[inline]
+    pub fn reader(&self) -> &Readiness {
+        &self.readable
+    }
+
+    /// The events of the writing end: `OUT` (a write of [`ATOMIC`] bytes would not wait), and `ERR` when the last
+    /// reader is gone.
+    #[inline]
+    pub fn writer(&self) -> &Readiness {
+        &self.writable
+    }
+
+    /// Open reading ends.
+    pub fn readers(&self) -> u32 {
+        self.readers.load(Acquire)
+    }
+
+    /// Open writing ends.
+    pub fn writers(&self) -> u32 {
+        self.writers.load(Acquire)
+    }
+
+    /// Bytes inside (`FIONREAD`).
+    pub fn len(&self) -> usize {
+        let tail = self.tail.load(Acquire);
+        self.head.load(Acquire).wrapping_sub(tail)
+    }
+
+    /// Whether nothing is inside.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that fit (`F_GETPIPE_SZ`).
+    pub fn capacity(&self) -> usize {
+        self.write_side.lock().capacity
+    }
+
+    /// Sets how many bytes fit (`F_SETPIPE_SZ`): rounded up to a power of two pages; returns what it became. `EBUSY`
+    /// when more are inside. The caller checks the limit for users without privilege, [`CAPACITY_MAX`].
+    pub fn set_capacity(&self, bytes: usize) -> Result<usize> {
+        if bytes > 1 << 31 {
+            return Err(Errno::EINVAL);
+        }
+        let pages = bytes.div_ceil(PAGE_SIZE).max(1).next_power_of_two();
+        let ring = Ring::new(pages);
+        let capacity = ring.capacity;
+        // Locked in this order nowhere else, and singly everywhere else.
+        let mut write_side = self.write_side.lock();
+        let mut read_side = self.read_side.lock();
+        let (head, tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
+        if head.wrapping_sub(tail) > capacity {
+            return Err(Errno::EBUSY);
+        }
+        // Every page with bytes between the positions, and the one that the next byte would continue.
+        let mut position = tail - offset_of(tail);
+        while position.wrapping_sub(head) > usize::MAX / 2 {
+            let page = write_side.slot(position).swap(null_mut(), Relaxed);
+            ring.slot(position).store(page, Relaxed);
+            position = position.wrapping_add(PAGE_SIZE);
+        }
+        *read_side = ring.clone();
+        *write_side = ring;
+        drop(read_side);
+        self.update_writable(&write_side, head);
+        Ok(capacity)
+    }
+
+    /// Reads. `EAGAIN` when nothing is inside but there are writers; zero at the end.
+    #[inline]
+    pub fn try_read(&self, sink: &mut dyn Sink) -> Result<usize> {
+        let want = sink.remaining();
+        if want == 0 {
+            return Ok(0);
+        }
+        let ring = self.read_side.lock();
+        let tail = self.tail.load(Relaxed);
+        // Acquire pairs with the Release in `try_write`: the bytes and their pages are there.
+        let mut head = self.head.load(Acquire);
+        if head == tail {
+            if self.writers.load(Acquire) > 0 {
+                return Err(Errno::EAGAIN);
+            }
+            // The last writer may have written before it closed.
+            head = self.head.load(Acquire);
+            if head == tail {
+                return Ok(0);
+            }
+        }
+        let end = tail.wrapping_add(want.min(head.wrapping_sub(tail)));
+        let mut position = tail;
+        while position != end {
+            let start = offset_of(position);
+            let part = (PAGE_SIZE - start).min(end.wrapping_sub(position));
+            let slot = ring.slot(position);
+            let moved = Self::with_page(slot, |page| sink.put(&page.bytes()[start..start + part]));
+            position = position.wrapping_add(moved);
+            if moved > 0 && offset_of(position) == 0 {
+                self.recycle(slot.swap(null_mut(), Relaxed));
+            }
+            if moved < part {
+                break;
+            }
+        }
+        // Release pairs with the Acquire in `try_write`: the slots are empty before they are reused.
+        self.tail.store(position, Release);
+        // Either the writer sees the new tail when it decides that the pipe is full, or we see that it did.
+        fence(SeqCst);
+        if position == head {
+            self.readable.clear(READABLE);
+            fence(SeqCst);
+            if self.head.load(Relaxed) != position {
+                self.readable.set(READABLE);
+            }
+        }
+        if !self.writable.events().contains(WRITABLE) {
+            self.offer_space(&ring, position);
+        }
+        Ok(position.wrapping_sub(tail))
+    }
+
+    #[cold]
+    fn offer_space(&self, ring: &Ring, tail: usize) {
+        let used = self.head.load(Relaxed).wrapping_sub(tail);
+        if ring.capacity.saturating_sub(used) >= ATOMIC {
+            self.writable.set(WRITABLE);
+        }
+    }
+
+    /// Writes. `EAGAIN` when it would have to wait: a write of up to [`ATOMIC`] bytes until there is room for all of it, a
+    /// longer one until there is room for any. `EPIPE` without readers (the caller sends SIGPIPE).
+    #[inline]
+    pub fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
+        let want = source.remaining();
+        if want == 0 {
+            return Ok(0);
+        }
+        if self.readers.load(Acquire) == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let ring = self.write_side.lock();
+        let head = self.head.load(Relaxed);
+        // Acquire pairs with the Release in `try_read`.
+        let free = ring.capacity - head.wrapping_sub(self.tail.load(Acquire));
+        if free < want && (want <= ATOMIC || free == 0) {
+            return Err(Errno::EAGAIN);
+        }
+        let end = head.wrapping_add(want.min(free));
+        let mut position = head;
+        let mut result = Ok(());
+        while position != end {
+            let slot = ring.slot(position);
+            if slot.load(Relaxed).is_null() {
+                match self.page() {
+                    Some(page) => slot.store(page.into_raw().as_ptr(), Relaxed),
+                    None => {
+                        result = Err(Errno::ENOMEM);
+                        break;
+                    }
+                }
+            }
+            let start = offset_of(position);
+            let part = (PAGE_SIZE - start).min(end.wrapping_sub(position));
+            let moved = Self::with_page(slot, |page| page.fill(start, part, source));
+            position = position.wrapping_add(moved);
+            if moved < part {
+                break;
+            }
+        }
+        let count = position.wrapping_sub(head);
+        if count == 0 {
+            return result.map(|()| 0);
+        }
+        // Release pairs with the Acquire in `try_read`.
+        self.head.store(position, Release);
+        // Either the reader sees the new head when it decides that the pipe is empty, or we see that it did.
+        fence(SeqCst);
+        self.readable.set(READABLE);
+        self.update_writable(&ring, position);
+        Ok(count)
+    }
+
+    /// Under the writers' lock: withdraws the offer to write when there is too little room.
+    #[inline]
+    fn update_writable(&self, ring: &Ring, head: usize) {
+        let room = |tail: usize| ring.capacity.saturating_sub(head.wrapping_sub(tail)) >= ATOMIC;
+        if room(self.tail.load(Relaxed)) {
+            if !self.writable.events().contains(WRITABLE) {
+                self.writable.set(WRITABLE);
+            }
+            return;
+        }
+        self.writable.clear(WRITABLE);
+        fence(SeqCst);
+        if room(self.tail.load(Relaxed)) {
+            self.writable.set(WRITABLE);
+        }
+    }
+
+    /// Uses the page in a slot, which is there.
+    #[inline]
+    fn with_page<R>(slot: &AtomicPtr<u8>, use_page: impl FnOnce(&Page) -> R) -> R {
+        let raw = NonNull::new(slot.load(Relaxed)).expect("bytes without a page");
+        // SAFETY: the slot owns the page and keeps it while the caller, who has this side's lock and is
+        // between the positions that belong to it, uses it; the borrowed handle gives nothing up.
+        let page = ManuallyDrop::new(unsafe { Page::from_raw(raw) });
+        use_page(&page)
+    }
+
+    fn page(&self) -> Option<Page> {
+        match NonNull::new(self.spare.swap(null_mut(), Acquire)) {
+            // SAFETY: `spare` owned it.
+            Some(raw) => Some(unsafe { Page::from_raw(raw) }),
+            None => Page::zeroed(),
+        }
+    }
+
+    fn recycle(&self, raw: *mut u8) {
+        // Release pairs with the Acquire in `page`: what was read from it was read before it is reused.
+        if self.spare.compare_exchange(null_mut(), raw, Release, Relaxed).is_err() {
+            free_page(raw);
+        }
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        free_page(*self.spare.get_mut());
+    }
+}
+
+impl Deref for ReadEnd {
+    type Target = Arc<Pipe>;
+
+    fn deref(&self) -> &Arc<Pipe> {
+        &self.0
+    }
+}
+
+impl Deref for WriteEnd {
+    type Target = Arc<Pipe>;
+
+    fn deref(&self) -> &Arc<Pipe> {
+        &self.0
+    }
+}
+
+impl Drop for ReadEnd {
+    fn drop(&mut self) {
+        if self.0.readers.fetch_sub(1, AcqRel) == 1 {
+            self.0.writable.set(Events::ERR);
+            // An opener may have come between the two steps.
+            if self.0.readers() > 0 {
+                self.0.writable.clear(Events::ERR);
+            }
+        }
+    }
+}
+
+impl Drop for WriteEnd {
+    fn drop(&mut self) {
+        if self.0.writers.fetch_sub(1, AcqRel) == 1 {
+            self.0.readable.set(Events::HUP);
+            if self.0.writers() > 0 {
+                self.0.readable.clear(Events::HUP);
+            }
+        }
+    }
+}

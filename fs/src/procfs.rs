@@ -1,0 +1,393 @@
+//! `/proc` and its like: files whose text is made when they are read.
+//!
+//! The kernel describes the tree by three small traits, [`Directory`], [`Text`] and [`Link`]; this module
+//! makes inodes of them. Directories may be dynamic (one per process): the name cache asks [`Directory::alive`] each time
+//! it uses what it remembers, and remembers no absences.
+
+use crate::{
+    Attributes, Birth, Caching, Device, DirEntry, Emit, FileSystem, FileType, Inode, Op, Path, Position,
+    Result, SetAttributes, Sink, Source, StatFs, Written, anonymous_device, dcache::name,
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::any::Any;
+use executor::sync::SpinMutex;
+use syscalls::Errno;
+
+/// What statfs(2) calls procfs.
+pub const PROC_MAGIC: u64 = 0x9fa0;
+/// What statfs(2) calls sysfs.
+pub const SYSFS_MAGIC: u64 = 0x6265_6572;
+
+/// A file's text.
+pub trait Text: Send + Sync + 'static {
+    /// Appends the text as it is now. An error ends the read: `ESRCH` for a process that is gone.
+    fn generate(&self, text: &mut Vec<u8>) -> Result<()>;
+
+    /// Takes what a program wrote, in one piece.
+    fn write(&self, _data: &[u8]) -> Result<()> {
+        Err(Errno::EACCES)
+    }
+
+    /// Permission bits.
+    fn permissions(&self) -> u32 {
+        0o444
+    }
+}
+
+/// Makes a [`Text`] of a function.
+impl<F: Fn(&mut Vec<u8>) -> Result<()> + Send + Sync + 'static> Text for F {
+    fn generate(&self, text: &mut Vec<u8>) -> Result<()> {
+        self(text)
+    }
+}
+
+/// A symbolic link whose target is made when it is read.
+pub trait Link: Send + Sync + 'static {
+    /// The target's text, for readlink(2).
+    fn text(&self) -> Result<Vec<u8>>;
+
+    /// Where following the link leads, when that is an open object and not the path of that text.
+    fn target(&self) -> Option<Result<Path>> {
+        None
+    }
+
+    /// Whether [`target`](Self::target) is to be used.
+    fn is_magic(&self) -> bool {
+        false
+    }
+}
+
+/// What a name in a directory leads to.
+#[derive(Clone)]
+pub enum Node {
+    /// A directory.
+    Directory(Arc<dyn Directory>),
+    /// A file.
+    Text(Arc<dyn Text>),
+    /// A symbolic link.
+    Link(Arc<dyn Link>),
+}
+
+impl Node {
+    fn kind(&self) -> FileType {
+        match self {
+            Node::Directory(_) => FileType::Directory,
+            Node::Text(_) => FileType::Regular,
+            Node::Link(_) => FileType::Symlink,
+        }
+    }
+}
+
+/// A directory.
+pub trait Directory: Send + Sync + 'static {
+    /// What `name` leads to.
+    fn lookup(&self, name: &[u8]) -> Option<Node>;
+
+    /// Lists names with their types, in the same order each time as far as they stay; ends when `emit` returns false. `from`
+    /// is the place of the first wanted: each name is given with its place, which is at least 2 and ascends.
+    fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool);
+
+    /// Whether it still exists (a process's directory: whether the process does).
+    fn alive(&self) -> bool {
+        true
+    }
+
+    /// Owning user and group.
+    fn owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    /// Permission bits.
+    fn permissions(&self) -> u32 {
+        0o555
+    }
+}
+
+/// A directory with fixed entries, to which others can be added at the end.
+pub struct Fixed {
+    entries: Box<[(&'static str, Node)]>,
+    /// Asked after the fixed entries.
+    more: Option<Arc<dyn Directory>>,
+}
+
+impl Fixed {
+    /// A directory of these entries, followed by those of `more`.
+    pub fn new(
+        entries: impl IntoIterator<Item = (&'static str, Node)>,
+        more: Option<Arc<dyn Directory>>,
+    ) -> Arc<Self> {
+        Arc::new(Fixed { entries: entries.into_iter().collect(), more })
+    }
+}
+
+impl Directory for Fixed {
+    fn lookup(&self, name: &[u8]) -> Option<Node> {
+        let fixed = self.entries.iter().find(|(known, _)| known.as_bytes() == name);
+        fixed.map(|(_, node)| node.clone()).or_else(|| self.more.as_ref()?.lookup(name))
+    }
+
+    fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
+        let behind = self.entries.len() as u64 + 2;
+        for place in from..behind {
+            let (name, node) = &self.entries[place as usize - 2];
+            if !emit(place, name.as_bytes(), node.kind()) {
+                return;
+            }
+        }
+        if let Some(more) = &self.more {
+            let shift = behind - 2;
+            more.list(from.max(behind) - shift, &mut |place, name, kind| emit(place + shift, name, kind));
+        }
+    }
+}
+
+/// A file system made of a [`Directory`].
+pub struct ProcFs {
+    name: &'static str,
+    magic: u64,
+    device: Device,
+    root: Arc<dyn Inode>,
+}
+
+impl ProcFs {
+    /// The file system whose root is `root`; `name` is its type ("proc", "sysfs") and `magic` what statfs(2) shows.
+    pub fn new(name: &'static str, magic: u64, root: Arc<dyn Directory>) -> Arc<Self> {
+        let device = anonymous_device();
+        let root = ProcInode::new(device, 1, Node::Directory(root), (0, 0), true);
+        Arc::new(ProcFs { name, magic, device, root })
+    }
+}
+
+impl FileSystem for ProcFs {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn root(&self) -> Arc<dyn Inode> {
+        self.root.clone()
+    }
+
+    fn statfs(&self) -> Op<'_, Result<StatFs>> {
+        Op::Ready(Ok(StatFs {
+            magic: self.magic,
+            block_size: crate::PAGE_SIZE as u64,
+            id: self.device.0,
+            name_max: crate::NAME_MAX as u64,
+            ..StatFs::default()
+        }))
+    }
+}
+
+struct ProcInode {
+    attributes: Attributes,
+    node: Node,
+    is_root: bool,
+}
+
+impl ProcInode {
+    fn new(device: Device, ino: u64, node: Node, owner: (u32, u32), is_root: bool) -> Arc<Self> {
+        let permissions = match &node {
+            Node::Directory(directory) => directory.permissions(),
+            Node::Text(text) => text.permissions(),
+            Node::Link(_) => 0o777,
+        };
+        let attributes = Attributes::new(Birth {
+            dev: device,
+            ino,
+            kind: node.kind(),
+            permissions,
+            uid: owner.0,
+            gid: owner.1,
+            rdev: Device(0),
+        });
+        Arc::new(ProcInode { attributes, node, is_root })
+    }
+
+    fn directory(&self) -> Result<&Arc<dyn Directory>> {
+        match &self.node {
+            Node::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// The number of an entry: a hash of the path, so that it is the same each time.
+    fn number(&self, name: &[u8]) -> u64 {
+        (name::hash(name) ^ self.attributes.ino.rotate_left(17)) >> 16 | 1 << 40
+    }
+
+    fn child(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let directory = self.directory()?;
+        let node = directory.lookup(name).ok_or(Errno::ENOENT)?;
+        let owner = match &node {
+            Node::Directory(inner) => inner.owner(),
+            _ => directory.owner(),
+        };
+        Ok(ProcInode::new(self.attributes.dev, self.number(name), node, owner, false))
+    }
+}
+
+impl Inode for ProcInode {
+    fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn set_attributes(&self, _change: SetAttributes) -> Op<'_, Result<()>> {
+        Op::Ready(Err(Errno::EPERM))
+    }
+
+    fn open(&self) -> Result<Option<Arc<dyn Inode>>> {
+        let Node::Text(text) = &self.node else { return Ok(None) };
+        let a = &self.attributes;
+        let birth = Birth {
+            dev: a.dev,
+            ino: a.ino,
+            kind: a.kind,
+            permissions: a.permissions(),
+            uid: a.uid(),
+            gid: a.gid(),
+            rdev: a.rdev,
+        };
+        Ok(Some(Arc::new(OpenText {
+            attributes: Attributes::new(birth),
+            source: text.clone(),
+            text: SpinMutex::new(None),
+        })))
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
+        Op::Ready(match &self.node {
+            Node::Text(text) => {
+                let mut bytes = Vec::new();
+                text.generate(&mut bytes).map(|()| put(&bytes, offset, sink))
+            }
+            Node::Directory(_) => Err(Errno::EISDIR),
+            Node::Link(_) => Err(Errno::EINVAL),
+        })
+    }
+
+    fn write_at<'a>(&'a self, _position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+        Op::Ready(match &self.node {
+            Node::Text(text) => write(&**text, source),
+            Node::Directory(_) => Err(Errno::EISDIR),
+            Node::Link(_) => Err(Errno::EINVAL),
+        })
+    }
+
+    /// Truncating is what shells do before writing; there is nothing to cut off.
+    fn truncate(&self, _size: u64) -> Op<'_, Result<()>> {
+        Op::Ready(Ok(()))
+    }
+
+    fn read_link(&self) -> Op<'_, Result<Vec<u8>>> {
+        Op::Ready(match &self.node {
+            Node::Link(link) => link.text(),
+            _ => Err(Errno::EINVAL),
+        })
+    }
+
+    fn is_magic_link(&self) -> bool {
+        matches!(&self.node, Node::Link(link) if link.is_magic())
+    }
+
+    fn magic_link(&self) -> Result<Path> {
+        match &self.node {
+            Node::Link(link) => link.target().unwrap_or(Err(Errno::EINVAL)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn lookup<'a>(&'a self, name: &'a [u8]) -> Op<'a, Result<Arc<dyn Inode>>> {
+        Op::Ready(self.child(name))
+    }
+
+    fn read_dir<'a>(&'a self, cookie: u64, emit: &'a mut Emit<'_>) -> Op<'a, Result<()>> {
+        Op::Ready(self.directory().map(|directory| {
+            directory.list(cookie, &mut |place, name, kind| {
+                emit(DirEntry { name, ino: self.number(name), kind, next: place + 1 })
+            });
+        }))
+    }
+
+    fn caching(&self) -> Caching {
+        // The root itself stays; what is in it may go.
+        Caching::Revalidate
+    }
+
+    fn still_valid(&self) -> bool {
+        match &self.node {
+            Node::Directory(directory) => self.is_root || directory.alive(),
+            // A file or link is only reached through its directory, which was asked.
+            _ => true,
+        }
+    }
+}
+
+fn put(text: &[u8], offset: u64, sink: &mut dyn Sink) -> usize {
+    let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..)).unwrap_or_default();
+    let part = rest.len().min(sink.remaining());
+    sink.put(&rest[..part])
+}
+
+/// The longest text that may be written at once.
+const WRITE_MAX: usize = crate::PAGE_SIZE;
+
+fn write(text: &dyn Text, source: &mut dyn Source) -> Result<Written> {
+    if source.remaining() > WRITE_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let mut data = alloc::vec![0; source.remaining()];
+    let count = source.take(&mut data);
+    if count > 0 || data.is_empty() {
+        text.write(&data[..count])?;
+    }
+    Ok(Written { at: 0, count })
+}
+
+/// A file that was opened: its text is made at the first read, and again when the start is read again, so that a
+/// program that reads it in pieces sees one text.
+struct OpenText {
+    attributes: Attributes,
+    source: Arc<dyn Text>,
+    text: SpinMutex<Option<Arc<[u8]>>>,
+}
+
+impl Inode for OpenText {
+    fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
+        let kept = if offset == 0 { None } else { self.text.lock().clone() };
+        let text = match kept {
+            Some(text) => text,
+            None => {
+                // Made outside the lock: it may be long and may take locks of its own.
+                let mut text = Vec::new();
+                if let Err(error) = self.source.generate(&mut text) {
+                    return Op::Ready(Err(error));
+                }
+                let text: Arc<[u8]> = text.into();
+                let old = self.text.lock().replace(text.clone());
+                drop(old);
+                text
+            }
+        };
+        Op::Ready(Ok(put(&text, offset, sink)))
+    }
+
+    fn write_at<'a>(&'a self, _position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+        Op::Ready(write(&*self.source, source))
+    }
+
+    fn truncate(&self, _size: u64) -> Op<'_, Result<()>> {
+        Op::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,67 @@
+//! A mounted file system: its root in the name cache, and what holds for all of its files.
+
+use crate::{FileSystem, dcache::DentryRef, lock::SleepLock};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Sizes and limits of a file system, for statfs(2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatFs {
+    /// The number that names the type (statfs(2) lists them).
+    pub magic: u64,
+    /// Bytes in a block.
+    pub block_size: u64,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Free blocks.
+    pub free_blocks: u64,
+    /// Free blocks for users without privilege.
+    pub available_blocks: u64,
+    /// Inodes in all; zero where there is no limit.
+    pub files: u64,
+    /// Free inodes.
+    pub free_files: u64,
+    /// An identity.
+    pub id: u64,
+    /// Bytes in the longest name.
+    pub name_max: u64,
+}
+
+/// A file system in use. All mounts of it share its part of the name cache.
+pub struct Superblock {
+    file_system: Arc<dyn FileSystem>,
+    root: DentryRef,
+    /// Held by a rename between directories, so that the shape of the tree does not change while it
+    /// looks for loops and orders its locks.
+    pub(crate) tree: SleepLock,
+}
+
+impl Superblock {
+    /// Puts the file system into use.
+    pub fn new(file_system: Arc<dyn FileSystem>) -> Arc<Self> {
+        let root = DentryRef::new_root(file_system.root());
+        Arc::new(Superblock { file_system, root, tree: SleepLock::new() })
+    }
+
+    /// The file system.
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.file_system
+    }
+
+    /// The root directory in the name cache.
+    pub fn root(&self) -> &DentryRef {
+        &self.root
+    }
+}
+
+impl Drop for Superblock {
+    fn drop(&mut self) {
+        self.root.prune();
+    }
+}
+
+/// A fresh number for a file system without a device: major 0, as on Linux.
+pub fn anonymous_device() -> crate::Device {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    crate::Device::new(0, NEXT.fetch_add(1, Relaxed))
+}

@@ -1,0 +1,240 @@
+//! Finding files by path.
+
+use crate::{
+    Inode, LookupFlags, Metadata, Op, Path, Result, View,
+    dcache::{DentryRef, name::OwnedName},
+    fill::{fill, try_fill},
+    walk::{Detour, LINKS_MAX, Last, Place, Stop},
+};
+use alloc::{sync::Arc, vec::Vec};
+use executor::rcu;
+use syscalls::Errno;
+
+/// How one walk ended.
+pub(crate) enum Attempt<T> {
+    Done(Result<T>),
+    /// Ask the file system for this name, then walk again.
+    Fill(DentryRef, OwnedName),
+    /// Fetch the target of this link, which is in the directory, and go on there with what follows.
+    Follow(Path, Arc<dyn Inode>, Vec<u8>),
+    /// What was found vanished meanwhile: walk again.
+    Again,
+}
+
+/// The place for a name, held outside an RCU guard.
+pub(crate) struct HeldPlace {
+    pub directory: Path,
+    pub name: OwnedName,
+    pub slashes: bool,
+}
+
+/// What a walk found: a file, or the place for one.
+pub(crate) enum Target {
+    File(Path),
+    Place(HeldPlace),
+}
+
+/// Turns the end of a walk into something that outlives the guard.
+pub(crate) trait Finish<T>: Fn(&Stop<'_>, &rcu::ReadGuard) -> Attempt<T> + Copy + Send {}
+impl<T, F: Fn(&Stop<'_>, &rcu::ReadGuard) -> Attempt<T> + Copy + Send> Finish<T> for F {}
+
+fn to_path(stop: &Stop<'_>, guard: &rcu::ReadGuard) -> Attempt<Path> {
+    match stop {
+        Stop::At(cursor) => cursor.to_path(guard).map_or(Attempt::Again, |path| Attempt::Done(Ok(path))),
+        _ => unreachable!("a walk to a file ends at a file"),
+    }
+}
+
+fn to_target(stop: &Stop<'_>, guard: &rcu::ReadGuard) -> Attempt<Target> {
+    let target = match *stop {
+        Stop::At(cursor) => cursor.to_path(guard).map(Target::File),
+        Stop::Place(Place { directory, name, slashes }) => directory.to_path(guard).map(|directory| {
+            Target::Place(HeldPlace { directory, name: OwnedName::from_slice(name), slashes })
+        }),
+        _ => unreachable!("settled before"),
+    };
+    target.map_or(Attempt::Again, |target| Attempt::Done(Ok(target)))
+}
+
+impl<'v> View<'v> {
+    /// The view in which `..` and absolute links respect the flags that confine a walk to its start.
+    #[inline]
+    fn confined(self, flags: LookupFlags) -> Self {
+        if flags.intersects(LookupFlags::BENEATH.union(LookupFlags::IN_ROOT)) {
+            View { root: self.start, ..self }
+        } else {
+            self
+        }
+    }
+
+    /// Walks once; `finish` takes the end to where it can be kept.
+    #[inline]
+    fn attempt<T>(&self, path: &[u8], flags: LookupFlags, last: Last, finish: impl Finish<T>) -> Attempt<T> {
+        let guard = rcu::read();
+        match self.walk(path, flags, last, &guard) {
+            Err(error) => Attempt::Done(Err(error)),
+            Ok(stop @ (Stop::At(_) | Stop::Place(_))) => finish(&stop, &guard),
+            Ok(Stop::Unknown(at, name)) => match at.dentry.try_ref() {
+                Some(directory) => Attempt::Fill(directory, OwnedName::from_slice(name)),
+                None => Attempt::Again,
+            },
+            Ok(Stop::Detour(Detour { directory, link, pending })) => {
+                let rest = pending.iter().rev().flat_map(|part| part.iter().copied()).collect();
+                match directory.to_path(&guard) {
+                    Some(directory) => Attempt::Follow(directory, link.inode().clone(), rest),
+                    None => Attempt::Again,
+                }
+            }
+        }
+    }
+
+    /// Walks until the end is reached, if that needs no waiting; else `None`.
+    #[inline]
+    fn resolve_now<T>(
+        &self,
+        path: &[u8],
+        flags: LookupFlags,
+        last: Last,
+        finish: impl Finish<T>,
+    ) -> Option<Result<T>> {
+        // What was filled last is held, so that it is still cached at the next attempt.
+        let mut _filled = None;
+        loop {
+            match self.attempt(path, flags, last, finish) {
+                Attempt::Done(result) => return Some(result),
+                Attempt::Fill(directory, name) => match try_fill(&directory, &name)? {
+                    Ok(found) => _filled = found,
+                    Err(error) => return Some(Err(error)),
+                },
+                Attempt::Follow(..) => return None,
+                Attempt::Again => (),
+            }
+        }
+    }
+
+    /// Walks until the end is reached, waiting where necessary.
+    async fn resolve<T>(
+        self,
+        path: &[u8],
+        mut flags: LookupFlags,
+        last: Last,
+        finish: impl Finish<T>,
+    ) -> Result<T> {
+        let mut _filled = None;
+        let mut detour: Option<(Path, Vec<u8>)> = None;
+        let mut detours = 0;
+        loop {
+            let attempt = match &detour {
+                None => self.attempt(path, flags, last, finish),
+                Some((start, path)) => View { start, ..self }.attempt(path, flags, last, finish),
+            };
+            match attempt {
+                Attempt::Done(result) => return result,
+                Attempt::Fill(directory, name) => _filled = fill(directory, &name).await?,
+                Attempt::Again => (),
+                Attempt::Follow(directory, link, rest) => {
+                    detours += 1;
+                    if detours > LINKS_MAX {
+                        return Err(Errno::ELOOP);
+                    }
+                    detour = Some(if link.is_magic_link() {
+                        if flags.contains(LookupFlags::NO_MAGIC_LINKS) {
+                            return Err(Errno::ELOOP);
+                        }
+                        if flags.intersects(LookupFlags::BENEATH.union(LookupFlags::IN_ROOT)) {
+                            return Err(Errno::EXDEV);
+                        }
+                        flags |= LookupFlags::EMPTY_PATH;
+                        let target = link.magic_link()?;
+                        (target, if rest.is_empty() { rest } else { [b".".as_slice(), &rest].concat() })
+                    } else {
+                        let mut text = link.read_link().await?;
+                        if text.is_empty() {
+                            return Err(Errno::ENOENT);
+                        }
+                        text.extend_from_slice(&rest);
+                        (directory, text)
+                    });
+                }
+            }
+        }
+    }
+
+    /// Finds the file at `path`.
+    ///
+    /// A cached path is walked without a lock; the answer then counts one use of the mount (on this CPU) and one
+    /// of the file found.
+    #[inline]
+    pub fn lookup<'a>(self, path: &'a [u8], flags: LookupFlags) -> Op<'a, Result<Path>>
+    where
+        'v: 'a,
+    {
+        let view = self.confined(flags);
+        match view.resolve_now(path, flags, Last::File, to_path) {
+            Some(result) => Op::Ready(result),
+            None => Op::waiting(async move { view.resolve(path, flags, Last::File, to_path).await }),
+        }
+    }
+
+    /// The attributes of the file at `path` (stat(2)). A cached path is neither locked nor counted.
+    #[inline]
+    pub fn metadata<'a>(self, path: &'a [u8], flags: LookupFlags) -> Op<'a, Result<Metadata>>
+    where
+        'v: 'a,
+    {
+        let view = self.confined(flags);
+        {
+            let guard = rcu::read();
+            match view.walk(path, flags, Last::File, &guard) {
+                Err(error) => return Op::Ready(Err(error)),
+                Ok(Stop::At(cursor)) => {
+                    if let Ok(result) = cursor.dentry.inode().metadata().ready() {
+                        return Op::Ready(result);
+                    }
+                }
+                Ok(_) => (),
+            }
+        }
+        match view.resolve_now(path, flags, Last::File, to_path) {
+            Some(Err(error)) => Op::Ready(Err(error)),
+            Some(Ok(path)) => {
+                if let Ok(result) = path.inode().metadata().ready() {
+                    return Op::Ready(result);
+                }
+                Op::waiting(async move { path.inode().metadata().await })
+            }
+            None => Op::waiting(async move {
+                let path = view.resolve(path, flags, Last::File, to_path).await?;
+                path.inode().metadata().await
+            }),
+        }
+    }
+
+    /// The target of the symbolic link at `path` (readlink(2)); `EINVAL` when it is none.
+    pub async fn read_link(self, path: &[u8], flags: LookupFlags) -> Result<Vec<u8>> {
+        let path = self.lookup(path, flags.difference(LookupFlags::FOLLOW)).await?;
+        let inode = path.inode();
+        inode.attributes().note_access();
+        inode.read_link().await
+    }
+
+    /// Finds a file, or the place for one.
+    pub(crate) async fn target(self, path: &[u8], flags: LookupFlags, last: Last) -> Result<Target> {
+        let view = self.confined(flags);
+        match view.resolve_now(path, flags, last, to_target) {
+            Some(result) => result,
+            None => {
+                alloc::boxed::Box::pin(async move { view.resolve(path, flags, last, to_target).await }).await
+            }
+        }
+    }
+
+    /// Finds the place of the last component. A path of only slashes or dots has none: `error`.
+    pub(crate) async fn place(self, path: &[u8], error: impl Fn(&[u8]) -> Errno) -> Result<HeldPlace> {
+        match self.target(path, LookupFlags::empty(), Last::Place).await? {
+            Target::Place(place) if matches!(&*place.name, b"." | b"..") => Err(error(&place.name)),
+            Target::Place(place) => Ok(place),
+            Target::File(_) => Err(error(b"/")),
+        }
+    }
+}

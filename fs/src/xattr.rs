@@ -1,0 +1,92 @@
+//! Extended attributes: who may use which name space (xattr(7)).
+
+use crate::{
+    Credentials, FileType, Path, Result, XattrMode,
+    attributes::Access,
+    credentials::Capabilities,
+    permission::{check, is_owner},
+};
+use alloc::vec::Vec;
+use syscalls::Errno;
+
+/// The longest name, bytes (`XATTR_NAME_MAX`).
+pub const NAME_MAX: usize = 255;
+/// The longest value, bytes (`XATTR_SIZE_MAX`).
+pub const VALUE_MAX: usize = 65536;
+
+fn check_name(name: &[u8]) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_MAX { Err(Errno::ERANGE) } else { Ok(()) }
+}
+
+fn check_rights(path: &Path, credentials: &Credentials, name: &[u8], write: bool) -> Result<()> {
+    check_name(name)?;
+    let inode = &**path.inode();
+    if write {
+        path.mount().check_writable()?;
+    }
+    let denied = if write { Errno::EPERM } else { Errno::ENODATA };
+    if name.starts_with(b"security.") || name.starts_with(b"system.") {
+        // The file system or a security module decides; there is none, so administration decides about writing.
+        return if write && name.starts_with(b"security.") && !credentials.has(Capabilities::SYS_ADMIN) {
+            Err(Errno::EPERM)
+        } else if name.starts_with(b"system.") {
+            Err(Errno::EOPNOTSUPP)
+        } else {
+            Ok(())
+        };
+    }
+    if name.starts_with(b"trusted.") {
+        return if credentials.has(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(denied) };
+    }
+    if !name.starts_with(b"user.") {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let attributes = inode.attributes();
+    match attributes.kind {
+        FileType::Regular => (),
+        FileType::Directory => {
+            if write && attributes.permissions() & 0o1000 != 0 && !is_owner(attributes, credentials) {
+                return Err(Errno::EPERM);
+            }
+        }
+        _ => return Err(denied),
+    }
+    check(inode, credentials, if write { Access::WRITE } else { Access::READ })
+}
+
+/// The value of an attribute (getxattr(2)).
+pub async fn get_xattr(path: &Path, credentials: &Credentials, name: &[u8]) -> Result<Vec<u8>> {
+    check_rights(path, credentials, name, false)?;
+    path.inode().xattr(name).await
+}
+
+/// Sets an attribute (setxattr(2)).
+pub async fn set_xattr(
+    path: &Path,
+    credentials: &Credentials,
+    name: &[u8],
+    value: &[u8],
+    mode: XattrMode,
+) -> Result<()> {
+    if value.len() > VALUE_MAX {
+        return Err(Errno::E2BIG);
+    }
+    check_rights(path, credentials, name, true)?;
+    path.inode().set_xattr(name, value, mode).await
+}
+
+/// Removes an attribute (removexattr(2)).
+pub async fn remove_xattr(path: &Path, credentials: &Credentials, name: &[u8]) -> Result<()> {
+    check_rights(path, credentials, name, true)?;
+    path.inode().remove_xattr(name).await
+}
+
+/// The names of all attributes the caller may know of, each followed by NUL (listxattr(2)).
+pub async fn list_xattrs(path: &Path, credentials: &Credentials) -> Result<Vec<u8>> {
+    let all = path.inode().list_xattrs().await?;
+    if credentials.has(Capabilities::SYS_ADMIN) {
+        return Ok(all);
+    }
+    let visible = all.split_inclusive(|&byte| byte == 0).filter(|name| !name.starts_with(b"trusted."));
+    Ok(visible.flatten().copied().collect())
+}

@@ -1,0 +1,116 @@
+//! A tree in memory to test on.
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
+use fs::memfs::{Limits, MemFs};
+use fs::*;
+use std::sync::Arc;
+use syscalls::Errno;
+
+pub const UNLIMITED: Limits = Limits { size: None, inodes: None };
+
+/// A namespace whose root is an empty file system in memory.
+pub struct Tree {
+    pub namespace: Arc<Namespace>,
+    pub root: Path,
+    pub superuser: Credentials,
+}
+
+impl Tree {
+    pub fn new(limits: Limits) -> Self {
+        let superblock = Superblock::new(MemFs::new(limits, 0o755));
+        let namespace = Namespace::new(superblock, "none", MountFlags::empty());
+        Tree { root: namespace.root(), namespace, superuser: Credentials::root() }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View { root: &self.root, start: &self.root, credentials: &self.superuser }
+    }
+
+    pub fn view_as<'a>(&'a self, credentials: &'a Credentials) -> View<'a> {
+        View { credentials, ..self.view() }
+    }
+
+    pub async fn find(&self, path: &str) -> Result<Path> {
+        self.view().lookup(path.as_bytes(), LookupFlags::FOLLOW).await
+    }
+
+    pub async fn stat(&self, path: &str) -> Result<Metadata> {
+        self.view().metadata(path.as_bytes(), LookupFlags::empty()).await
+    }
+
+    pub async fn mkdir(&self, path: &str) -> Result<Path> {
+        self.view().make(path.as_bytes(), Kind::Directory, 0o755).await
+    }
+
+    pub async fn symlink(&self, target: &str, path: &str) -> Result<Path> {
+        self.view().make(path.as_bytes(), Kind::Symlink(target.as_bytes()), 0o777).await
+    }
+
+    pub async fn open(&self, path: &str, flags: OpenFlags) -> Result<Path> {
+        self.view().open(path.as_bytes(), flags, 0o644, LookupFlags::empty()).await.map(|opened| opened.path)
+    }
+
+    pub async fn write_file(&self, path: &str, contents: &[u8]) -> Result<Path> {
+        let file = self.open(path, OpenFlags::CREATE | OpenFlags::WRITE_ONLY | OpenFlags::TRUNCATE).await?;
+        let written = write(&file, Position::At(0), contents).await?;
+        assert_eq!(written.count, contents.len());
+        Ok(file)
+    }
+
+    pub async fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        let file = self.open(path, OpenFlags::empty()).await?;
+        read_all(&file).await
+    }
+
+    pub async fn unlink(&self, path: &str) -> Result<()> {
+        self.view().unlink(path.as_bytes()).await
+    }
+
+    pub async fn rename(&self, old: &str, new: &str) -> Result<()> {
+        self.rename_with(old, new, RenameFlags::empty()).await
+    }
+
+    pub async fn rename_with(&self, old: &str, new: &str, flags: RenameFlags) -> Result<()> {
+        self.view().rename(old.as_bytes(), self.view(), new.as_bytes(), flags).await
+    }
+
+    pub async fn list(&self, path: &str) -> Result<Vec<String>> {
+        let directory = self.find(path).await?;
+        let mut names = Vec::new();
+        read_dir(&directory, 0, &mut |entry| {
+            names.push(String::from_utf8_lossy(entry.name).into_owned());
+            true
+        })
+        .await?;
+        names.sort();
+        Ok(names)
+    }
+}
+
+pub async fn write(file: &Path, position: Position, mut data: &[u8]) -> Result<Written> {
+    file::write(&**file.inode(), &Credentials::root(), position, &mut data).await
+}
+
+pub async fn read_at(file: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
+    let mut buffer = vec![0xaa; len];
+    let count = file.inode().read_at(offset, &mut &mut buffer[..]).await?;
+    buffer.truncate(count);
+    Ok(buffer)
+}
+
+pub async fn read_all(file: &Path) -> Result<Vec<u8>> {
+    read_at(file, 0, file.inode().attributes().size() as usize + 1).await
+}
+
+/// Runs a test on an executor with one worker.
+pub fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
+    executor::host::block_on(1, test);
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "reads better at the calls")]
+pub fn error<T>(result: Result<T>) -> Errno {
+    match result {
+        Ok(_) => panic!("this must fail"),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,118 @@
+//! Paths, links, renames and mounts on a tree in memory.
+
+mod common;
+
+use common::*;
+use fs::*;
+use syscalls::Errno;
+
+#[test]
+fn files_are_made_written_read_and_removed() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        tree.mkdir("/a").await.unwrap();
+        tree.write_file("/a/file", b"hello").await.unwrap();
+        assert_eq!(tree.read_file("a/./../a//file").await.unwrap(), b"hello");
+        assert_eq!(error(tree.mkdir("/a").await), Errno::EEXIST);
+        assert_eq!(error(tree.find("/a/file/").await), Errno::ENOTDIR);
+        assert_eq!(error(tree.find("/a/file/x").await), Errno::ENOTDIR);
+        assert_eq!(error(tree.find("/a/none").await), Errno::ENOENT);
+        assert_eq!(error(tree.view().rmdir(b"/a").await), Errno::ENOTEMPTY);
+        assert_eq!(tree.list("/a").await.unwrap(), [".", "..", "file"]);
+        let open = tree.open("/a/file", OpenFlags::READ_WRITE).await.unwrap();
+        tree.unlink("/a/file").await.unwrap();
+        assert_eq!(error(tree.find("/a/file").await), Errno::ENOENT);
+        assert_eq!(read_all(&open).await.unwrap(), b"hello");
+        assert_eq!(open.inode().attributes().links(), 0);
+        assert_eq!(open.text(&tree.root).0, b"/a/file (deleted)");
+        tree.view().rmdir(b"/a/").await.unwrap();
+        assert_eq!(tree.list("/").await.unwrap(), [".", ".."]);
+    });
+}
+
+#[test]
+fn links_are_followed_within_limits() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        tree.mkdir("/d").await.unwrap();
+        tree.write_file("/d/f", b"x").await.unwrap();
+        tree.symlink("d", "/l").await.unwrap();
+        tree.symlink("/l/f", "/m").await.unwrap();
+        assert_eq!(tree.read_file("/m").await.unwrap(), b"x");
+        assert_eq!(tree.stat("/m").await.unwrap().kind, FileType::Symlink);
+        assert_eq!(tree.stat("/l/f").await.unwrap().kind, FileType::Regular);
+        assert_eq!(tree.stat("/l/").await.unwrap().kind, FileType::Directory);
+        tree.symlink("loop", "/loop").await.unwrap();
+        assert_eq!(error(tree.find("/loop").await), Errno::ELOOP);
+        // A chain of 40 is the longest that is followed.
+        tree.symlink("d", "/c1").await.unwrap();
+        for n in 2..=41 {
+            tree.symlink(&format!("c{}", n - 1), &format!("/c{n}")).await.unwrap();
+        }
+        assert!(tree.find("/c40/f").await.is_ok());
+        assert_eq!(error(tree.find("/c41/f").await), Errno::ELOOP);
+        assert_eq!(error(tree.find(&"x".repeat(256)).await), Errno::ENAMETOOLONG);
+        assert_eq!(error(tree.find(&"x/".repeat(2048)).await), Errno::ENAMETOOLONG);
+        // Creating through a dangling link makes the file it names.
+        tree.symlink("/d/new", "/dangling").await.unwrap();
+        tree.write_file("/dangling", b"y").await.unwrap();
+        assert_eq!(tree.read_file("/d/new").await.unwrap(), b"y");
+    });
+}
+
+#[test]
+fn renaming() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        for path in ["/a", "/a/b", "/a/b/c", "/d"] {
+            tree.mkdir(path).await.unwrap();
+        }
+        assert_eq!(error(tree.rename("/a", "/a/b/x").await), Errno::EINVAL);
+        assert_eq!(error(tree.rename("/a/b/c", "/a").await), Errno::ENOTEMPTY);
+        assert_eq!(error(tree.rename_with("/a/b/c", "/a", RenameFlags::EXCHANGE).await), Errno::EINVAL);
+        tree.rename("/a/b", "/d/b").await.unwrap();
+        assert_eq!(tree.list("/d").await.unwrap(), [".", "..", "b"]);
+        assert_eq!(tree.stat("/a").await.unwrap().links, 2);
+        assert_eq!(tree.stat("/d").await.unwrap().links, 3);
+        let inside = tree.find("/d/b/c").await.unwrap();
+        assert_eq!(inside.text(&tree.root).0, b"/d/b/c");
+        tree.write_file("/f", b"f").await.unwrap();
+        tree.write_file("/g", b"g").await.unwrap();
+        assert_eq!(error(tree.rename_with("/f", "/g", RenameFlags::NO_REPLACE).await), Errno::EEXIST);
+        tree.rename_with("/f", "/d/b", RenameFlags::EXCHANGE).await.unwrap();
+        assert_eq!(tree.read_file("/d/b").await.unwrap(), b"f");
+        assert_eq!(inside.text(&tree.root).0, b"/f/c");
+        assert_eq!(tree.stat("/d").await.unwrap().links, 2);
+        tree.rename("/g", "/d/b").await.unwrap();
+        assert_eq!(tree.read_file("/d/b").await.unwrap(), b"g");
+        assert_eq!(error(tree.rename("/d/b", "/a").await), Errno::EISDIR);
+        assert_eq!(error(tree.rename("/a", "/d/b").await), Errno::ENOTDIR);
+        tree.rename("/a", "/f/c").await.unwrap();
+        assert_eq!(tree.list("/").await.unwrap(), [".", "..", "d", "f"]);
+    });
+}
+
+#[test]
+fn mounts_cover_and_are_busy() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        let other = Superblock::new(memfs::MemFs::new(UNLIMITED, 0o755));
+        tree.mkdir("/m").await.unwrap();
+        tree.write_file("/m/under", b"").await.unwrap();
+        let at = tree.find("/m").await.unwrap();
+        tree.namespace.mount(other, &at, "two", MountFlags::empty()).unwrap();
+        assert_eq!(tree.list("/m").await.unwrap(), [".", ".."]);
+        tree.write_file("/m/over", b"").await.unwrap();
+        let inside = tree.mkdir("/m/sub").await.unwrap();
+        assert_eq!(inside.text(&tree.root).0, b"/m/sub");
+        assert_eq!(tree.list("/m/sub/../..").await.unwrap(), [".", "..", "m"]);
+        assert_eq!(error(tree.view().rmdir(b"/m").await), Errno::EBUSY);
+        assert_eq!(error(tree.rename("/m/over", "/over").await), Errno::EXDEV);
+        let root = tree.find("/m").await.unwrap();
+        assert_eq!(error(tree.namespace.unmount(root.clone(), UnmountFlags::empty()).await), Errno::EBUSY);
+        drop(inside);
+        tree.namespace.unmount(root, UnmountFlags::empty()).await.unwrap();
+        assert_eq!(tree.list("/m").await.unwrap(), [".", "..", "under"]);
+        assert_eq!(tree.namespace.mounts().len(), 1);
+    });
+}
