@@ -285,12 +285,20 @@ impl UserContext {
         }
         #[repr(C, align(16))]
         struct Area([u8; 512]);
+        /// Offset of the abridged tag word: a bit for each x87 register that is in use.
+        const TAGS: usize = 4;
         let mut area = MaybeUninit::<Area>::uninit();
         // SAFETY: an aligned area of the size that FXSAVE64 writes; the kernel computes nothing with x87, so the
         // unit holds this thread's state. XMM registers hold the kernel's values here and are not taken.
-        unsafe {
+        let area = unsafe {
             asm!("fxsave64 [{}]", in(reg) area.as_mut_ptr(), options(nostack, preserves_flags));
-            self.fpu.header_and_x87.copy_from_slice(&(&(*area.as_ptr()).0)[..160]);
+            &(*area.as_ptr()).0
+        };
+        let (header, registers) = self.fpu.header_and_x87.split_at_mut(32);
+        header.copy_from_slice(&area[..32]);
+        // Between functions the x87 stack is empty, so there is rarely more to take.
+        if area[TAGS] != 0 {
+            registers.copy_from_slice(&area[32..160]);
         }
         if cpu::features().fsgsbase {
             // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
@@ -351,38 +359,42 @@ impl UserContext {
     #[inline(always)]
     pub fn enter(&mut self) -> Trap {
         let (kind, detail, error);
-        if self.state == 0 {
-            // SAFETY: state 0: the context came from a system call whose return address is in user space and whose
-            // flags are the program's own. The assembly comes back through a trap, with rbx and rbp restored here
-            // and all other registers declared as clobbered; it changes the context through the pointer.
-            unsafe {
-                asm!("push rbx", "push rbp", "call user_enter_fast", "pop rbp", "pop rbx",
-                    inout("rdi") (&raw mut self.rax) => _,
-                    out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
-                    out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                    out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
-            }
-        } else {
+        if self.state != 0 {
             less_likely();
             if self.state != Self::FULL && !self.prepare() {
                 const GENERAL_PROTECTION: u8 = 13;
                 return Trap::Exception { vector: GENERAL_PROTECTION, error: 0 };
             }
-            // SAFETY: as above; the return address is in user space because a trap left it there or `prepare`
-            // found it so, and the flags are those that a program may have.
-            unsafe {
-                asm!("push rbx", "push rbp", "call user_enter_full", "pop rbp", "pop rbx",
-                    inout("rdi") (&raw mut self.rax) => _,
-                    out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
-                    out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                    out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+            if self.state != 0 {
+                // SAFETY: the return address is in user space because a trap left it there or `prepare` found it
+                // so, and the flags are those that a program may have. The assembly comes back through a trap,
+                // with rbx and rbp restored here and all other registers declared as clobbered; it changes the
+                // context through the pointer.
+                unsafe {
+                    asm!("push rbx", "push rbp", "call user_enter_full", "pop rbp", "pop rbx",
+                        inout("rdi") (&raw mut self.rax) => _,
+                        out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+                        out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                        out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+                }
+                return Self::decode(kind, detail, error);
             }
+        }
+        // SAFETY: as above: state 0 means that the context came from a system call whose return address is in user
+        // space.
+        unsafe {
+            asm!("push rbx", "push rbp", "call user_enter_fast", "pop rbp", "pop rbx",
+                inout("rdi") (&raw mut self.rax) => _,
+                out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
         }
         Self::decode(kind, detail, error)
     }
 
     /// Makes a context ready that was not just left by a trap here. False if `rip` was set to what is no user
     /// address: `iretq` to a non-canonical one would fault in kernel mode.
+    #[cold]
     #[inline(never)]
     fn prepare(&mut self) -> bool {
         if self.state & Self::UNLOADED != 0 {
