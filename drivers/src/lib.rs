@@ -2,6 +2,17 @@
 //!
 //! [`tty`] holds terminals: line discipline, serial terminals, pseudo-terminals. [`uart`] drives the serial port that a
 //! console's terminal sits on. [`memory`] holds /dev/null and its kin, [`random`] the generator behind /dev/random.
+//!
+//! A kernel's console, from the wire to the shell:
+//!
+//! ```text
+//! let uart = Arc::new(Uart::new(Com1)?);                        // Com1: PortIo by in and out
+//! let config = TtyConfig { device: (4, 64), termios: Termios::SERIAL_CONSOLE, line: Some(uart.clone()) };
+//! let tty = Tty::new(config, &PROCESSES);                       // PROCESSES: JobControl
+//! on_irq(4, || uart.on_interrupt());                            // lock-free: acknowledges and wakes
+//! Builder::new().lane(Lane::Driver).spawn(async move { uart.run(&tty).await }).detach();
+//! let file = tty.open(OpenAs { console: true, admin: true })?;  // what open("/dev/console") keeps
+//! ```
 #![no_std]
 
 extern crate alloc;

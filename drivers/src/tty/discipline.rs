@@ -242,10 +242,10 @@ impl LineDiscipline {
         taken
     }
 
-    /// Takes a break or a damaged byte from the line.
-    pub fn receive_fault(&mut self, fault: LineFault) {
+    /// Takes a break or a damaged byte from the line. False: there is no room for it now.
+    pub fn receive_fault(&mut self, fault: LineFault) -> bool {
         if self.receive_room() == 0 {
-            return;
+            return false;
         }
         if self.input.len() == INPUT_SIZE {
             self.input.unpush(1);
@@ -261,6 +261,7 @@ impl LineDiscipline {
             LineFault::Damaged(byte) if marked => self.input.push_slice(&[0xff, 0, byte]),
             LineFault::Break | LineFault::Damaged(_) => self.input.push(0),
         }
+        true
     }
 
     fn process(&mut self, bytes: &[u8]) {
@@ -329,7 +330,11 @@ impl LineDiscipline {
 
     /// A byte that may mean something. The order of the questions is Linux's, and shows when settings clash.
     fn special(&mut self, byte: u8) {
-        if self.flow_control(byte) || self.signal_character(byte) {
+        if self.is_flow_control(byte) {
+            self.control_flow(byte);
+            return;
+        }
+        if self.signal_character(byte) {
             return;
         }
         self.restart_on_any();
@@ -344,18 +349,19 @@ impl LineDiscipline {
         }
     }
 
-    fn flow_control(&mut self, byte: u8) -> bool {
-        if !self.termios.has_input(InputFlags::IXON) {
-            return false;
-        }
+    /// Whether `byte` stops or restarts output under the present settings.
+    pub fn is_flow_control(&self, byte: u8) -> bool {
+        self.termios.has_input(InputFlags::IXON)
+            && byte != DISABLED
+            && (self.has_special(byte, Special::Start) || self.has_special(byte, Special::Stop))
+    }
+
+    /// Obeys `byte`, for which [`Self::is_flow_control`] holds.
+    pub fn control_flow(&mut self, byte: u8) {
         if self.has_special(byte, Special::Start) {
             self.start_output();
-            true
-        } else if self.has_special(byte, Special::Stop) {
-            self.stop_output();
-            true
         } else {
-            false
+            self.stop_output();
         }
     }
 

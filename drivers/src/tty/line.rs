@@ -55,15 +55,22 @@ impl Tty {
         self.with(|state| state.receive(bytes))
     }
 
-    /// Reports a break or a damaged byte, in its place among the bytes given to [`Self::receive`].
-    pub fn receive_fault(&self, fault: LineFault) {
-        self.with(|state| state.receive_fault(fault));
+    /// Reports a break or a damaged byte, in its place among the bytes given to [`Self::receive`]. False: there is no
+    /// room for it now; it is to be offered again as bytes are.
+    pub fn receive_fault(&self, fault: LineFault) -> bool {
+        self.with(|state| state.receive_fault(fault))
     }
 
     /// Moves up to `buffer.len()` bytes of output into `buffer` and says how many. 0: nothing to send, or output is
     /// stopped.
     pub fn take_output(&self, buffer: &mut [u8]) -> usize {
         self.with(|state| state.take_output(buffer))
+    }
+
+    /// Writes a message of the system's own, which no job control and no writer's turn holds up. Returns the bytes
+    /// there was room for.
+    pub fn print(&self, bytes: &[u8]) -> usize {
+        self.with(|state| state.discipline.write(bytes))
     }
 
     /// The line has become idle: who waits for output to drain looks again.

@@ -17,6 +17,8 @@ use super::termios::Termios;
 
 /// Pairs that may exist at once (Linux's default for `kernel.pty.max`).
 const LIMIT: usize = 4096;
+/// Bytes typed in one turn: each costs some forty instructions when it is edited and echoed.
+const TYPED_AT_ONCE: usize = 1024;
 /// Major number of the first slaves; each major has 256 minors.
 const SLAVE_MAJOR: u32 = 136;
 
@@ -164,12 +166,13 @@ impl Master {
         })
     }
 
-    /// Types `bytes` into the slave, as many as there is room for.
+    /// Types `bytes` into the slave, as many as there is room for, and at most as many as may be edited and echoed
+    /// in one turn: who wants more written calls again.
     ///
     /// # Errors
     /// EAGAIN when there is no room.
     pub fn try_write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        match self.tty.receive(bytes) {
+        match self.tty.receive(&bytes[..bytes.len().min(TYPED_AT_ONCE)]) {
             0 if !bytes.is_empty() => Err(Errno::EAGAIN),
             count => Ok(count),
         }

@@ -359,16 +359,36 @@ impl State {
 
     pub(super) fn receive(&mut self, bytes: &[u8]) -> usize {
         let direct = if self.staged.is_empty() { self.discipline.receive(bytes) } else { 0 };
-        let taken = direct + self.staged.push_slice(&bytes[direct..]);
+        let taken = direct + self.stage(&bytes[direct..]);
         self.line_waits |= taken < bytes.len();
         taken
     }
 
-    pub(super) fn receive_fault(&mut self, fault: LineFault) {
-        // Behind staged bytes its place would be lost; so would the bytes, if it came much thicker than this.
-        if self.staged.is_empty() {
-            self.discipline.receive_fault(fault);
+    /// Keeps bytes until the discipline has room; but START and STOP do not wait in the queue, or nobody could stop
+    /// the output of a program that does not read.
+    fn stage(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let run =
+                rest.iter().position(|&byte| self.discipline.is_flow_control(byte)).unwrap_or(rest.len());
+            let kept = self.staged.push_slice(&rest[..run]);
+            taken += kept;
+            if kept < run {
+                break;
+            }
+            if let Some(&byte) = rest.get(run) {
+                self.discipline.control_flow(byte);
+                taken += 1;
+            }
         }
+        taken
+    }
+
+    pub(super) fn receive_fault(&mut self, fault: LineFault) -> bool {
+        let is_taken = self.staged.is_empty() && self.discipline.receive_fault(fault);
+        self.line_waits |= !is_taken;
+        is_taken
     }
 
     pub(super) fn take_output(&mut self, buffer: &mut [u8]) -> usize {

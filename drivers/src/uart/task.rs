@@ -94,7 +94,9 @@ impl<P: PortIo> Uart<P> {
                 None => return,
                 Some(None) => {}
                 Some(Some(fault)) => {
-                    tty.receive_fault(fault);
+                    if !tty.receive_fault(fault) {
+                        return;
+                    }
                     self.received.consume(1);
                 }
             }

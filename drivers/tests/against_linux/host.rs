@@ -7,8 +7,8 @@ use drivers::tty::{TERMIOS_SIZE, Termios};
 
 /// Both ends of a pseudo-terminal, non-blocking.
 pub struct HostPty {
-    master: OwnedFd,
-    slave: OwnedFd,
+    master: Option<OwnedFd>,
+    slave: Option<OwnedFd>,
 }
 
 /// The end of a pair that a call goes to.
@@ -26,27 +26,46 @@ fn last_error() -> i32 {
     Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
+const FLAGS: libc::c_int = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC;
+
+/// Opens the slave of `master`.
+fn peer(master: &OwnedFd) -> Option<OwnedFd> {
+    // SAFETY: TIOCGPTPEER takes the open flags as a number and returns a new descriptor, owned by nobody else.
+    unsafe {
+        let descriptor = check(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, FLAGS)).ok()?;
+        Some(OwnedFd::from_raw_fd(descriptor))
+    }
+}
+
 impl HostPty {
     /// A new pair, or None where the host has no /dev/ptmx.
     pub fn open() -> Option<Self> {
-        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC;
         // SAFETY: the path is a C string; the new descriptor is owned by nobody else.
-        let master = unsafe { OwnedFd::from_raw_fd(check(libc::open(c"/dev/ptmx".as_ptr(), flags)).ok()?) };
+        let master = unsafe { OwnedFd::from_raw_fd(check(libc::open(c"/dev/ptmx".as_ptr(), FLAGS)).ok()?) };
         let unlocked: libc::c_int = 0;
         // SAFETY: TIOCSPTLCK reads an int.
         check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) }).ok()?;
-        // SAFETY: TIOCGPTPEER takes the open flags as a number and returns a new descriptor.
-        let slave = unsafe {
-            OwnedFd::from_raw_fd(check(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags)).ok()?)
-        };
-        Some(Self { master, slave })
+        let slave = peer(&master)?;
+        Some(Self { master: Some(master), slave: Some(slave) })
     }
 
     fn descriptor(&self, end: End) -> libc::c_int {
+        let end = match end {
+            End::Master => &self.master,
+            End::Slave => &self.slave,
+        };
+        end.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    pub fn close(&mut self, end: End) {
         match end {
-            End::Master => self.master.as_raw_fd(),
-            End::Slave => self.slave.as_raw_fd(),
+            End::Master => self.master = None,
+            End::Slave => self.slave = None,
         }
+    }
+
+    pub fn open_slave(&mut self) {
+        self.slave = self.master.as_ref().and_then(peer);
     }
 
     pub fn read(&self, end: End, wanted: usize) -> Result<Vec<u8>, i32> {
@@ -68,7 +87,7 @@ impl HostPty {
     pub fn set_termios(&self, termios: &Termios) {
         let bytes: [u8; TERMIOS_SIZE] = termios.to_termios();
         // SAFETY: TCSETS reads the kernel's `struct termios`, 36 bytes.
-        let result = unsafe { libc::ioctl(self.slave.as_raw_fd(), libc::TCSETS, bytes.as_ptr()) };
+        let result = unsafe { libc::ioctl(self.descriptor(End::Slave), libc::TCSETS, bytes.as_ptr()) };
         check(result).expect("TCSETS");
     }
 

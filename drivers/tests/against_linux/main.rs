@@ -13,7 +13,7 @@ mod support;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use drivers::tty::{LocalFlags, Special, Termios};
+use drivers::tty::{InputFlags, LocalFlags, Special, Termios};
 use host::{End, HostPty};
 use model::Model;
 use random::Random;
@@ -62,7 +62,7 @@ impl Pair {
     /// Everything that has come out for the master's reader.
     fn compare_output(&mut self) -> Result<(), String> {
         let linux = collect(self.in_packets, || self.host.read(End::Master, 4096).ok());
-        let ours = collect(self.in_packets, || self.model.read_master(4096));
+        let ours = collect(self.in_packets, || self.model.read_master(4096).ok());
         self.compare("output", &linux, &ours)
     }
 
@@ -72,6 +72,45 @@ impl Pair {
         self.compare(&format!("read {wanted}"), &linux, &ours)?;
         self.settle();
         self.compare_output()
+    }
+
+    fn compare_write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let linux = self.host.write(End::Slave, bytes);
+        let ours = self.model.write(bytes);
+        self.compare(&format!("write {:?}", Text(bytes.to_vec())), &linux, &ours)?;
+        self.settle();
+        self.compare_output()
+    }
+
+    fn set_termios(&mut self, termios: Termios) {
+        self.host.set_termios(&termios);
+        self.model.set_termios(termios);
+        self.history.push(format!("settings {termios:?}"));
+    }
+
+    fn close_slave(&mut self) {
+        self.host.close(End::Slave);
+        self.model.close_slave();
+    }
+
+    fn open_slave(&mut self) {
+        self.host.open_slave();
+        self.model.open_slave();
+    }
+
+    fn close_master(&mut self) {
+        self.host.close(End::Master);
+        self.model.close_master();
+    }
+
+    /// What the master sees: poll, then a read.
+    fn compare_master_state(&mut self, what: &str) -> Result<(), String> {
+        let linux = self.host.poll(End::Master);
+        let ours = self.model.poll_master();
+        self.compare(&format!("poll of the master, {what}"), &linux, &ours)?;
+        let linux = self.host.read(End::Master, 100).map(Text);
+        let ours = self.model.read_master(100).map(Text);
+        self.compare(&format!("read of the master, {what}"), &linux, &ours)
     }
 
     fn compare_state(&mut self) -> Result<(), String> {
@@ -109,11 +148,7 @@ impl Pair {
             8..11 => {
                 let count = random.pick(&[1, 7, 30]);
                 let bytes = random.bytes(count);
-                let linux = self.host.write(End::Slave, &bytes);
-                let ours = self.model.write(&bytes);
-                self.compare(&format!("write {:?}", Text(bytes)), &linux, &ours)?;
-                self.settle();
-                self.compare_output()?;
+                self.compare_write(&bytes)?;
             }
             11..16 => {
                 let wanted = random.pick(&[1, 2, 3, 5, 10, 60, 4096]);
@@ -121,9 +156,7 @@ impl Pair {
             }
             16 | 17 => {
                 let termios = random.termios();
-                self.host.set_termios(&termios);
-                self.model.set_termios(termios);
-                self.history.push(format!("settings {termios:?}"));
+                self.set_termios(termios);
                 self.settle();
                 self.compare_output()?;
             }
@@ -217,9 +250,14 @@ fn play(scenario: impl Fn(&mut Pair) -> Result<(), String>) {
     panic!("{failure}");
 }
 
+/// How many random sessions to play: RUSK_TTY_SEEDS, or enough for every day.
+fn seeds() -> u64 {
+    std::env::var("RUSK_TTY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(300)
+}
+
 #[test]
 fn random_sessions_look_the_same() {
-    for seed in 0..300 {
+    for seed in 0..seeds() {
         play(|pair| {
             let mut random = Random(seed);
             for _ in 0..60 {
@@ -236,8 +274,7 @@ fn lines_longer_than_the_queue_keep_their_newline() {
         play(|pair| {
             let mut termios = Termios::PTY;
             termios.local.remove(LocalFlags::ECHO);
-            pair.host.set_termios(&termios);
-            pair.model.set_termios(termios);
+            pair.set_termios(termios);
             for chunk in vec![b'x'; length].chunks(500) {
                 pair.type_in(chunk)?;
             }
@@ -256,10 +293,9 @@ fn lines_longer_than_the_queue_keep_their_newline() {
 fn raw_input_waits_for_room() {
     play(|pair| {
         let mut termios = Termios::PTY;
-        termios.input = drivers::tty::InputFlags::empty();
+        termios.input = InputFlags::empty();
         termios.local = LocalFlags::empty();
-        pair.host.set_termios(&termios);
-        pair.model.set_termios(termios);
+        pair.set_termios(termios);
         for round in 0..12u8 {
             pair.type_in(&[round; 500])?;
         }
@@ -268,5 +304,54 @@ fn raw_input_waits_for_room() {
             pair.compare_read(1000)?;
         }
         Ok(())
+    });
+}
+
+#[test]
+fn output_can_be_stopped_while_nobody_reads() {
+    play(|pair| {
+        let mut termios = Termios::PTY;
+        termios.input = InputFlags::IXON;
+        termios.local = LocalFlags::empty();
+        pair.set_termios(termios);
+        for _ in 0..10 {
+            pair.type_in(&[b'x'; 500])?;
+        }
+        pair.type_in(b"yz\x13w")?;
+        pair.compare_write(b"stopped?")?;
+        pair.type_in(b"ab\x11c")?;
+        pair.compare_write(b"again")?;
+        for _ in 0..12 {
+            pair.compare_state()?;
+            pair.compare_read(500)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn ends_go_away_alike() {
+    play(|pair| {
+        pair.compare_write(b"last words")?;
+        pair.close_slave();
+        pair.compare_master_state("the slave closed")?;
+        pair.compare_master_state("and read empty")?;
+        pair.open_slave();
+        pair.compare_master_state("the slave open again")?;
+        pair.type_in(b"typed\n")?;
+        pair.compare_state()?;
+        pair.close_master();
+        let linux = pair.host.poll(End::Slave);
+        let ours = pair.model.poll();
+        pair.compare("poll after the master closed", &linux, &ours)?;
+        let linux = pair.host.read(End::Slave, 10).map(Text);
+        let ours = pair.model.read(10).map(Text);
+        pair.compare("read after the master closed", &linux, &ours)?;
+        let linux = pair.host.write(End::Slave, b"x");
+        let ours = pair.model.write(b"x");
+        pair.compare("write after the master closed", &linux, &ours)?;
+        let linux = pair.host.control(End::Slave, libc::TCFLSH, libc::TCIFLUSH);
+        let ours = pair.model.control(libc::TCFLSH as u32, libc::TCIFLUSH as usize, &mut [0; _]).map(|()| 0);
+        pair.compare("ioctl after the master closed", &linux, &ours)
     });
 }

@@ -9,8 +9,8 @@ use syscalls::Errno;
 use crate::support::{Jobs, STRANGER};
 
 pub struct Model {
-    master: Master,
-    slave: OpenTty,
+    master: Option<Master>,
+    slave: Option<OpenTty>,
     termios: Termios,
 }
 
@@ -24,7 +24,27 @@ impl Model {
         let mut payload: Payload = [0; _];
         master.control(&STRANGER, libc::TIOCSPTLCK as u32, 0, &mut payload).expect("unlocked");
         let slave = master.open_slave(OpenAs::default()).expect("open");
-        Self { master, slave, termios: Termios::PTY }
+        Self { master: Some(master), slave: Some(slave), termios: Termios::PTY }
+    }
+
+    fn master(&self) -> &Master {
+        self.master.as_ref().expect("the master is open")
+    }
+
+    fn slave(&self) -> &OpenTty {
+        self.slave.as_ref().expect("the slave is open")
+    }
+
+    pub fn close_master(&mut self) {
+        self.master = None;
+    }
+
+    pub fn close_slave(&mut self) {
+        self.slave = None;
+    }
+
+    pub fn open_slave(&mut self) {
+        self.slave = Some(self.master().open_slave(OpenAs::default()).expect("open"));
     }
 
     pub fn termios(&self) -> &Termios {
@@ -32,20 +52,20 @@ impl Model {
     }
 
     pub fn type_in(&self, bytes: &[u8]) -> Result<usize, i32> {
-        self.master.try_write(bytes).map_err(number)
+        self.master().try_write(bytes).map_err(number)
     }
 
-    pub fn read_master(&self, wanted: usize) -> Option<Vec<u8>> {
+    pub fn read_master(&self, wanted: usize) -> Result<Vec<u8>, i32> {
         let mut bytes = vec![0; wanted];
-        let count = self.master.try_read(&mut bytes).ok()?;
+        let count = self.master().try_read(&mut bytes).map_err(number)?;
         bytes.truncate(count);
-        Some(bytes)
+        Ok(bytes)
     }
 
     pub fn set_packet_mode(&self, mode: i32) {
         let mut payload: Payload = [0; _];
         payload[..4].copy_from_slice(&mode.to_ne_bytes());
-        self.master.control(&STRANGER, libc::TIOCPKT as u32, 0, &mut payload).expect("TIOCPKT");
+        self.master().control(&STRANGER, libc::TIOCPKT as u32, 0, &mut payload).expect("TIOCPKT");
     }
 
     pub fn queued_output(&self) -> usize {
@@ -54,13 +74,13 @@ impl Model {
 
     pub fn read(&self, wanted: usize) -> Result<Vec<u8>, i32> {
         let mut bytes = vec![0; wanted];
-        let count = self.slave.try_read(&STRANGER, &mut bytes).map_err(number)?;
+        let count = self.slave().try_read(&STRANGER, &mut bytes).map_err(number)?;
         bytes.truncate(count);
         Ok(bytes)
     }
 
     pub fn write(&self, bytes: &[u8]) -> Result<usize, i32> {
-        self.slave.try_write(&STRANGER, bytes).map_err(number)
+        self.slave().try_write(&STRANGER, bytes).map_err(number)
     }
 
     pub fn readable(&self) -> usize {
@@ -70,11 +90,13 @@ impl Model {
     }
 
     pub fn poll(&self) -> i16 {
-        self.slave.events().bits() as i16 & (libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLHUP)
+        self.slave().events().bits() as i16
+            & (libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLHUP | libc::POLLERR)
     }
 
     pub fn poll_master(&self) -> i16 {
-        self.master.events().bits() as i16 & (libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLHUP)
+        self.master().events().bits() as i16
+            & (libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLHUP | libc::POLLERR)
     }
 
     pub fn set_termios(&mut self, termios: Termios) {
@@ -87,7 +109,7 @@ impl Model {
 
     /// An ioctl on the slave, which has to be done at once.
     pub fn control(&self, request: u32, argument: usize, payload: &mut Payload) -> Result<(), i32> {
-        let future = pin!(self.slave.control(&STRANGER, request, argument, payload));
+        let future = pin!(self.slave().control(&STRANGER, request, argument, payload));
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result.map_err(number),
             Poll::Pending => panic!("ioctl {request:#x} waits"),
@@ -96,7 +118,7 @@ impl Model {
 
     fn master_int(&self, request: u32) -> usize {
         let mut payload = [0; _];
-        self.master.control(&STRANGER, request, 0, &mut payload).expect("an ioctl of the master");
+        self.master().control(&STRANGER, request, 0, &mut payload).expect("an ioctl of the master");
         int(&payload)
     }
 }
