@@ -23,7 +23,7 @@ pub type Payload = [u8; PAYLOAD_SIZE];
 /// Which way the structure behind an ioctl's argument goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// The argument is a number, or not used.
+    /// Neither: the argument is a number, or not used.
     None,
     /// So many bytes are to be copied from user space before the call.
     In(usize),
@@ -100,14 +100,14 @@ impl Layout {
 }
 
 impl Transfer {
-    /// What to copy for `request`. [`Self::None`] also for requests that no terminal knows.
-    pub const fn of(request: u32) -> Self {
+    /// What to copy for `request`; None for requests that no terminal knows (ENOTTY).
+    pub const fn of(request: u32) -> Option<Self> {
         match Settings::of(request) {
-            Some(Settings::Get(layout)) => return Self::Out(layout.size()),
-            Some(Settings::Set(layout, _)) => return Self::In(layout.size()),
+            Some(Settings::Get(layout)) => return Some(Self::Out(layout.size())),
+            Some(Settings::Set(layout, _)) => return Some(Self::In(layout.size())),
             None => {}
         }
-        match request {
+        Some(match request {
             ioctl::TIOCGWINSZ => Self::Out(WINDOW_SIZE_SIZE),
             ioctl::TIOCSWINSZ => Self::In(WINDOW_SIZE_SIZE),
             ioctl::TIOCGPGRP
@@ -130,8 +130,22 @@ impl Transfer {
             | ioctl::TIOCSSOFTCAR
             | ioctl::TIOCSPTLCK
             | ioctl::TIOCPKT => Self::In(4),
-            _ => Self::None,
-        }
+            ioctl::TCSBRK
+            | ioctl::TCSBRKP
+            | ioctl::TCXONC
+            | ioctl::TCFLSH
+            | ioctl::TIOCSBRK
+            | ioctl::TIOCCBRK
+            | ioctl::TIOCSCTTY
+            | ioctl::TIOCNOTTY
+            | ioctl::TIOCEXCL
+            | ioctl::TIOCNXCL
+            | ioctl::TIOCSTI
+            | ioctl::TIOCSIG
+            | ioctl::TIOCVHANGUP
+            | ioctl::TIOCGPTPEER => Self::None,
+            _ => return None,
+        })
     }
 }
 

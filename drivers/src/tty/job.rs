@@ -81,6 +81,10 @@ pub trait JobControl: Send + Sync {
     /// Makes `terminal` the controlling terminal of `session`, or leaves the session without one.
     fn set_terminal(&self, session: Pid, terminal: Option<Arc<Tty>>);
 
+    /// A hangup takes the controlling terminal away from `session`. The group that was in the foreground, `foreground`
+    /// (0: none), has heard nothing of it: it gets SIGHUP and SIGCONT when the session's leader exits.
+    fn lose_terminal(&self, session: Pid, foreground: Pid);
+
     /// `process`, which does not lead its session, gives up its controlling terminal (TIOCNOTTY).
     fn leave_terminal(&self, process: Pid);
 }

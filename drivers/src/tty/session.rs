@@ -122,31 +122,23 @@ impl super::Tty {
     /// up as well, so that nobody of the old session can go on reading from it. Nothing happens when the terminal is
     /// not that session's.
     pub fn leave_session(&self, session: Pid, exiting: bool) {
-        let Some(foreground) =
-            self.with(|state| (session != 0 && state.session == session).then_some(state.foreground))
-        else {
-            return;
-        };
-        let signal_foreground = |signal| {
-            if foreground != 0 {
-                self.jobs.signal_group(foreground, signal);
-            }
-        };
-        if exiting && self.line.is_some() {
-            self.hang_up();
-            signal_foreground(Signal::Hangup);
+        if session == 0 || self.session() != session {
             return;
         }
-        self.with(|state| {
-            if state.session == session {
+        let foreground = if exiting && self.line.is_some() {
+            self.cut_off().1
+        } else {
+            self.with(|state| {
                 state.session = 0;
-                state.foreground = 0;
-            }
-        });
+                core::mem::take(&mut state.foreground)
+            })
+        };
         self.jobs.set_terminal(session, None);
-        signal_foreground(Signal::Hangup);
-        if !exiting {
-            signal_foreground(Signal::Continue);
+        if foreground != 0 {
+            self.jobs.signal_group(foreground, Signal::Hangup);
+            if !exiting {
+                self.jobs.signal_group(foreground, Signal::Continue);
+            }
         }
     }
 

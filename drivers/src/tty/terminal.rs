@@ -236,10 +236,20 @@ impl Tty {
     /// their writes fail with EIO. The session that had it as controlling terminal loses it, and its leader gets
     /// SIGHUP and SIGCONT. What vhangup(2), a lost carrier and the last close of a master do.
     pub fn hang_up(&self) {
+        let (session, foreground) = self.cut_off();
+        if session != 0 {
+            self.jobs.lose_terminal(session, foreground);
+            self.jobs.signal_leader(session, Signal::Hangup);
+            self.jobs.signal_leader(session, Signal::Continue);
+        }
+    }
+
+    /// A hangup as far as the terminal itself goes. Returns whose controlling terminal it was, and the foreground
+    /// group.
+    pub(super) fn cut_off(&self) -> (Pid, Pid) {
         let fresh = Attachment::new();
-        let (session, cut_off) = self.with(|state| {
-            let session = core::mem::take(&mut state.session);
-            state.foreground = 0;
+        let (owners, cut_off) = self.with(|state| {
+            let owners = (core::mem::take(&mut state.session), core::mem::take(&mut state.foreground));
             state.is_exclusive = false;
             state.writer = state.writer.filter(|&writer| writer == Writer::Console);
             if self.line.is_none() {
@@ -247,16 +257,12 @@ impl Tty {
             }
             state.discipline.reset();
             state.drop_staged();
-            (session, core::mem::replace(&mut state.attachment, fresh))
+            (owners, core::mem::replace(&mut state.attachment, fresh))
         });
         show(&cut_off.readiness, HUNG_UP);
         cut_off.readers.wake_all();
         cut_off.writers.wake_all();
-        if session != 0 {
-            self.jobs.set_terminal(session, None);
-            self.jobs.signal_leader(session, Signal::Hangup);
-            self.jobs.signal_leader(session, Signal::Continue);
-        }
+        owners
     }
 }
 

@@ -174,6 +174,13 @@ pub const TERMIOS2_SIZE: usize = 44;
 /// Bytes of the System V `struct termio` (TCGETA, TCSETA), with its trailing padding.
 pub const TERMIO_SIZE: usize = 18;
 
+/// [`Termios::STANDARD`].
+impl Default for Termios {
+    fn default() -> Self {
+        Self::STANDARD
+    }
+}
+
 impl Termios {
     /// A terminal fresh from the factory: edited lines, echo, signals, 38400 bit/s (Linux's `tty_std_termios`).
     pub const STANDARD: Self = Self {

@@ -42,7 +42,12 @@ impl<P: PortIo> Uart<P> {
         loop {
             self.deliver_received(tty);
             let wanted = self.wanted();
-            if wanted != applied && self.section.serve(|| self.apply(applied, wanted)) {
+            if wanted != applied {
+                if !self.section.serve(|| self.apply(applied, wanted)) {
+                    // The handler is at the registers, on another CPU: it will not be long.
+                    executor::yield_now().await;
+                    continue;
+                }
                 applied = wanted;
             }
             let status = MSR::from_bits_retain(self.modem_status.load(Relaxed));

@@ -15,6 +15,8 @@ pub struct Jobs {
     pub ignoring: Mutex<Vec<(Pid, Signal)>>,
     sent: Mutex<Vec<(Pid, Signal)>>,
     pub terminals: Mutex<BTreeMap<Pid, Arc<Tty>>>,
+    /// Sessions that a hangup took the terminal from, with the foreground group.
+    pub lost: Mutex<Vec<(Pid, Pid)>>,
     pub left: Mutex<Vec<Pid>>,
 }
 
@@ -57,6 +59,11 @@ impl JobControl for Jobs {
             Some(terminal) => terminals.insert(session, terminal),
             None => terminals.remove(&session),
         };
+    }
+
+    fn lose_terminal(&self, session: Pid, foreground: Pid) {
+        self.lost.lock().expect("whole").push((session, foreground));
+        self.set_terminal(session, None);
     }
 
     fn leave_terminal(&self, process: Pid) {

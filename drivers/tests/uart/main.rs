@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use chip::Chip;
 use drivers::tty::{
-    ControlFlags, InputFlags, LocalFlags, OpenAs, OpenTty, OutputFlags, Special, Termios, Tty, TtyConfig,
+    Caller, ControlFlags, InputFlags, LocalFlags, OpenAs, OpenTty, OutputFlags, Signal, Special, Termios,
+    Tty, TtyConfig,
 };
 use drivers::uart::{PortIo, Uart};
 use executor::{Builder, Lane, host, spawn, yield_now};
-use support::{Jobs, STRANGER};
+use support::{Jobs, STRANGER, caller};
 use uart_16550::spec::registers::{LCR, LSR, MCR, MSR};
 
 /// A chip with its driver, a terminal on it, and a wire that runs until this is dropped.
@@ -282,6 +283,25 @@ fn a_lost_carrier_hangs_up_unless_there_is_none() {
 }
 
 #[test]
+fn a_leader_s_exit_hangs_a_wire_up() {
+    let jobs = Jobs::new();
+    let chip = Arc::new(Chip::default());
+    let uart = Arc::new(Uart::new(chip).expect("the model answers"));
+    let config = TtyConfig { device: (4, 64), termios: Termios::SERIAL_CONSOLE, line: Some(uart) };
+    let tty = Tty::new(config, jobs);
+    let file = tty.open(OpenAs::default()).expect("open");
+    let console = tty.open(OpenAs { console: true, admin: false }).expect("open");
+    file.acquire_on_open(&Caller { has_terminal: false, ..caller(1, 1) }, true);
+    assert_eq!(tty.session(), 1);
+    tty.leave_session(7, true);
+    assert!(!file.is_hung_up());
+    tty.leave_session(1, true);
+    assert!(file.is_hung_up() && !console.is_hung_up());
+    assert_eq!(jobs.take_sent(), [(1, Signal::Hangup)]);
+    assert!(jobs.terminals.lock().expect("whole").is_empty());
+}
+
+#[test]
 fn settings_reach_the_chip() {
     host::block_on(1, async {
         let bench = Bench::start(transparent());
@@ -325,6 +345,17 @@ fn polled_output_needs_nobody() {
     }
     assert_eq!(chip.state().sent, b"a message, longer than the FIFO\r\nand its end\r\n");
     assert_eq!(chip.state().lost, 0);
+}
+
+#[test]
+fn polled_draining_sends_what_is_queued() {
+    let chip = Arc::new(Chip::default());
+    let uart = Arc::new(Uart::new(Watched(chip.clone(), AtomicUsize::new(0))).expect("the model answers"));
+    let config = TtyConfig { device: (4, 64), termios: Termios::SERIAL_CONSOLE, line: Some(uart.clone()) };
+    let tty = Tty::new(config, Jobs::new());
+    assert_eq!(tty.print(b"powering off: no task will send this any more\n"), 46);
+    uart.drain_polled(&tty);
+    assert_eq!(chip.state().sent, b"powering off: no task will send this any more\r\n");
 }
 
 #[test]
