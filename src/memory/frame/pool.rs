@@ -1,0 +1,307 @@
+//! Free frames: each CPU's chains in front of the shared pool.
+//!
+//! ```text
+//!   alloc ◄── loaded ◄─► spare ◄──64 frames──► depot ◄──64 frames──► buddy
+//!   free  ──►   (this CPU, no lock)             (one lock around both)
+//! ```
+//!
+//! Two chains per CPU, so that alloc and free in turn at a chain's end do not go to the pool each time (Bonwick and
+//! Adams, "Magazines and Vmem", USENIX 2001). Frames known to be zero have chains and a depot of their own.
+
+use super::buddy::Buddy;
+use super::chain::{BATCH, Chain, CpuChain, Depot};
+use super::metadata::{self, Metadata};
+use super::{Number, Purpose};
+use crate::memory::cpu::{self, CPUS};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
+use executor::sync::SpinMutex;
+
+/// Chains that the depot keeps before it joins frames to larger blocks again: 16 MiB.
+const DEPOT_CHAINS: u32 = 64;
+/// log2 of [`BATCH`].
+const BATCH_ORDER: usize = BATCH.trailing_zeros() as usize;
+
+/// What the CPUs share. The lock is never held while anything but this file's code runs.
+struct Pool {
+    buddy: Buddy,
+    /// Chains of frames with any contents.
+    depot: Depot,
+    /// Chains of zeroed frames.
+    zeroed: Depot,
+}
+
+static POOL: SpinMutex<Pool> =
+    SpinMutex::new(Pool { buddy: Buddy::new(), depot: Depot::new(), zeroed: Depot::new() });
+/// Frames in the pool's zeroed depot, for a look without the lock. Relaxed: a hint.
+static ZEROED: AtomicUsize = AtomicUsize::new(0);
+/// All frames that were ever given to the allocator.
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+/// Frames in the pool that only the kernel's own heap may take.
+static RESERVE: AtomicUsize = AtomicUsize::new(0);
+
+/// One CPU's chains.
+pub(in crate::memory) struct CpuFrames {
+    loaded: CpuChain,
+    spare: CpuChain,
+    zeroed: CpuChain,
+}
+
+impl CpuFrames {
+    pub(in crate::memory) const fn new() -> Self {
+        Self { loaded: CpuChain::new(), spare: CpuChain::new(), zeroed: CpuChain::new() }
+    }
+
+    fn count(&self) -> usize {
+        (self.loaded.count() + self.spare.count() + self.zeroed.count()) as usize
+    }
+}
+
+/// How many frames there are and how they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames that the allocator manages.
+    pub total: usize,
+    /// Frames that nobody uses, wherever they wait.
+    pub free: usize,
+    /// Of these, frames known to hold zeros only.
+    pub zeroed: usize,
+    /// Free frames that user memory may not take.
+    pub reserve: usize,
+}
+
+/// Reads the counts. Exact while no other CPU allocates or frees.
+pub fn statistics() -> Statistics {
+    let pool = POOL.lock();
+    let shared = pool.buddy.free() + pool.depot.frames + pool.zeroed.frames;
+    Statistics {
+        total: TOTAL.load(Relaxed),
+        free: shared + CPUS.iter().map(|cpu| cpu.frames.count()).sum::<usize>(),
+        zeroed: pool.zeroed.frames + CPUS.iter().map(|cpu| cpu.frames.zeroed.count() as usize).sum::<usize>(),
+        reserve: RESERVE.load(Relaxed),
+    }
+}
+
+/// Frames that the allocator manages.
+pub fn total() -> usize {
+    TOTAL.load(Relaxed)
+}
+
+/// Gives frames `start..end`, which the allocator does not own yet, to it. Their metadata must exist.
+pub(super) fn donate(start: Number, end: Number) {
+    let frames = metadata::all();
+    for frame in &frames[start as usize..end as usize] {
+        frame.word.store(0, Relaxed);
+    }
+    let mut pool = POOL.lock();
+    pool.buddy.release_range(frames, start, end);
+    let total = TOTAL.fetch_add((end - start) as usize, Relaxed) + (end - start) as usize;
+    // One percent, at most 32 MiB: what the heap may need to get a process out of the way.
+    RESERVE.store((total / 100).min(8192), Relaxed);
+}
+
+impl Pool {
+    /// Frames that are left for `purpose`.
+    fn allows(&self, purpose: Purpose, wanted: usize) -> bool {
+        let free = self.buddy.free() + self.depot.frames + self.zeroed.frames;
+        match purpose {
+            Purpose::Kernel => true,
+            Purpose::User => free >= RESERVE.load(Relaxed) + wanted,
+        }
+    }
+
+    /// A chain of up to [`BATCH`] frames.
+    fn take_chain(&mut self, frames: &[Metadata]) -> Option<Chain> {
+        if let Some(chain) = self.depot.take(frames) {
+            return Some(chain);
+        }
+        for order in (0..=BATCH_ORDER).rev() {
+            if let Some(block) = self.buddy.allocate(frames, order) {
+                let mut chain = Chain::default();
+                // The lowest frame comes out first.
+                for number in (block..block + (1 << order)).rev() {
+                    chain.push(frames, number);
+                }
+                return Some(chain);
+            }
+        }
+        let chain = self.zeroed.take(frames);
+        ZEROED.store(self.zeroed.frames, Relaxed);
+        chain
+    }
+
+    /// Takes a chain back.
+    fn put_chain(&mut self, frames: &[Metadata], mut chain: Chain) {
+        if self.depot.chains < DEPOT_CHAINS {
+            self.depot.put(frames, chain);
+        } else {
+            while let Some(number) = chain.pop(frames) {
+                self.buddy.release(frames, number, 0);
+            }
+        }
+    }
+
+    /// Gives everything in the depots back to the buddy allocator, so that large blocks form.
+    fn drain(&mut self, frames: &[Metadata]) {
+        while let Some(mut chain) = self.depot.take(frames).or_else(|| self.zeroed.take(frames)) {
+            while let Some(number) = chain.pop(frames) {
+                self.buddy.release(frames, number, 0);
+            }
+        }
+        ZEROED.store(0, Relaxed);
+    }
+}
+
+/// Takes a frame with any contents.
+#[inline(always)]
+pub(super) fn take(purpose: Purpose) -> Option<Number> {
+    if let Some(cpu) = cpu::this()
+        && let Some(number) = cpu.frames.loaded.pop()
+    {
+        return Some(number);
+    }
+    refill(purpose)
+}
+
+#[cold]
+#[inline(never)]
+fn refill(purpose: Purpose) -> Option<Number> {
+    let frames = metadata::all();
+    let Some(cpu) = cpu::this() else {
+        // Before this CPU has chains.
+        return POOL.lock().buddy.allocate(frames, 0);
+    };
+    let cpu = &cpu.frames;
+    if cpu.spare.count() > 0 {
+        cpu.loaded.replace(cpu.spare.replace(Chain::default()));
+        return cpu.loaded.pop();
+    }
+    let mut pool = POOL.lock();
+    let chain = if pool.allows(purpose, BATCH as usize) { pool.take_chain(frames) } else { None };
+    drop(pool);
+    match chain {
+        Some(chain) => {
+            cpu.loaded.replace(chain);
+            cpu.loaded.pop()
+        }
+        // The last resort: frames that somebody took the trouble to zero.
+        None => cpu.zeroed.pop(),
+    }
+}
+
+/// Takes a frame that is known to be zero, if there is one at hand.
+#[inline(always)]
+pub(super) fn take_zeroed(purpose: Purpose) -> Option<Number> {
+    let cpu = &cpu::this()?.frames;
+    if let Some(number) = cpu.zeroed.pop() {
+        return Some(number);
+    }
+    if ZEROED.load(Relaxed) == 0 { None } else { refill_zeroed(purpose) }
+}
+
+#[cold]
+#[inline(never)]
+fn refill_zeroed(purpose: Purpose) -> Option<Number> {
+    let frames = metadata::all();
+    let mut pool = POOL.lock();
+    if !pool.allows(purpose, BATCH as usize) {
+        return None;
+    }
+    let chain = pool.zeroed.take(frames)?;
+    ZEROED.store(pool.zeroed.frames, Relaxed);
+    drop(pool);
+    super::zero::taken();
+    let cpu = &cpu::this()?.frames;
+    cpu.zeroed.replace(chain);
+    cpu.zeroed.pop()
+}
+
+/// Takes a frame back that has no owner left.
+#[inline(always)]
+pub(super) fn give(number: Number) {
+    match cpu::this() {
+        Some(cpu) => {
+            if cpu.frames.loaded.count() >= BATCH {
+                rotate(&cpu.frames);
+            }
+            cpu.frames.loaded.push(number);
+        }
+        None => POOL.lock().buddy.release(metadata::all(), number, 0),
+    }
+}
+
+/// Makes room in the loaded chain.
+#[cold]
+#[inline(never)]
+fn rotate(cpu: &CpuFrames) {
+    let full = cpu.spare.replace(cpu.loaded.replace(Chain::default()));
+    if full.count > 0 {
+        POOL.lock().put_chain(metadata::all(), full);
+    }
+}
+
+/// Takes a frame back that has no owner left and holds zeros only.
+#[inline]
+pub(super) fn give_zeroed(number: Number) {
+    match cpu::this() {
+        Some(cpu) => {
+            if cpu.frames.zeroed.count() >= BATCH {
+                put_zeroed(cpu.frames.zeroed.replace(Chain::default()));
+            }
+            cpu.frames.zeroed.push(number);
+        }
+        None => give(number),
+    }
+}
+
+/// Puts a chain of zeroed frames into the shared depot.
+#[cold]
+#[inline(never)]
+pub(super) fn put_zeroed(chain: Chain) {
+    let mut pool = POOL.lock();
+    pool.zeroed.put(metadata::all(), chain);
+    ZEROED.store(pool.zeroed.frames, Relaxed);
+}
+
+/// Frames in the shared zeroed depot. A hint.
+pub(super) fn zeroed() -> usize {
+    ZEROED.load(Relaxed)
+}
+
+/// A chain of frames to be zeroed in advance; none when memory is too short for such a luxury.
+pub(super) fn take_for_zeroing() -> Option<Chain> {
+    let frames = metadata::all();
+    let mut pool = POOL.lock();
+    let plenty = pool.buddy.free() > 2 * RESERVE.load(Relaxed) + 4 * BATCH as usize;
+    if !plenty {
+        return None;
+    }
+    let block = pool.buddy.allocate(frames, BATCH_ORDER)?;
+    let mut chain = Chain::default();
+    for number in (block..block + BATCH).rev() {
+        chain.push(frames, number);
+    }
+    Some(chain)
+}
+
+/// Takes `count` frames in a row, for the kernel.
+pub(super) fn take_run(count: usize) -> Option<Number> {
+    let frames = metadata::all();
+    let order = count.next_power_of_two().trailing_zeros() as usize;
+    let mut pool = POOL.lock();
+    let block = match pool.buddy.allocate(frames, order) {
+        Some(block) => block,
+        None => {
+            pool.drain(frames);
+            pool.buddy.allocate(frames, order)?
+        }
+    };
+    // What the power of two has too many goes back.
+    pool.buddy.release_range(frames, block + count as Number, block + (1 << order));
+    Some(block)
+}
+
+/// Takes a run back, or a part of one.
+pub(super) fn give_run(start: Number, count: usize) {
+    POOL.lock().buddy.release_range(metadata::all(), start, start + count as Number);
+}

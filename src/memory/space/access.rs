@@ -1,0 +1,103 @@
+//! Access to a space that need not be the active one: the program loader's argument copying, ptrace-like reads, futex
+//! keys.
+
+use super::fault::FaultError;
+use super::object::FileObject;
+use super::region::RegionFlags;
+use super::{AddressSpace, Layout};
+use crate::arch::layout::USER_END;
+use crate::arch::paging::{Flags, PAGE};
+use crate::arch::user::Access;
+use crate::memory::frame;
+use alloc::sync::Arc;
+use core::ptr::NonNull;
+
+/// What a futex word is, so that all who share it agree: addresses differ between processes that share memory.
+#[derive(Clone)]
+pub enum Place {
+    /// Private memory: the address within this space.
+    Private(usize),
+    /// Shared memory: an object and a byte offset in it.
+    Shared(Arc<dyn FileObject>, u64),
+}
+
+impl AddressSpace {
+    /// Copies bytes out of the space, bringing pages in as needed.
+    ///
+    /// # Errors
+    /// As [`fault`](Self::fault), at the first address that cannot be read; `buffer` has what comes before.
+    pub async fn read_bytes(&self, address: usize, buffer: &mut [u8]) -> Result<(), FaultError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = address.checked_add(done).ok_or(FaultError::NotMapped)?;
+            let piece = (buffer.len() - done).min(PAGE - at % PAGE);
+            let target = &mut buffer[done..done + piece];
+            let copied = self.layout.lock().await.reach(at, Access::Read).map(|source| {
+                // SAFETY: `reach` gives the direct map's address of a page that stays while the lock is held; the piece
+                // lies in it. Programs may write it meanwhile: the bytes are only copied.
+                unsafe { core::ptr::copy_nonoverlapping(source.as_ptr(), target.as_mut_ptr(), piece) };
+            });
+            match copied {
+                Some(()) => done += piece,
+                None => self.fault(at, Access::Read).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies bytes into the space, bringing pages in as needed. Only where the program itself may write.
+    ///
+    /// # Errors
+    /// As [`fault`](Self::fault), at the first address that cannot be written; what comes before is written.
+    pub async fn write_bytes(&self, address: usize, bytes: &[u8]) -> Result<(), FaultError> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = address.checked_add(done).ok_or(FaultError::NotMapped)?;
+            let piece = (bytes.len() - done).min(PAGE - at % PAGE);
+            let source = &bytes[done..done + piece];
+            let copied = self.layout.lock().await.reach(at, Access::Write).map(|target| {
+                // SAFETY: as in `read_bytes`; the page may be written by this space.
+                unsafe { core::ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), piece) };
+            });
+            match copied {
+                Some(()) => done += piece,
+                None => self.fault(at, Access::Write).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What identifies the memory at `address` among all spaces.
+    ///
+    /// # Errors
+    /// [`FaultError::NotMapped`].
+    pub async fn place(&self, address: usize) -> Result<Place, FaultError> {
+        let layout = self.layout.lock().await;
+        let (_, region) = layout.regions.find(address).ok_or(FaultError::NotMapped)?;
+        Ok(match &region.object {
+            Some(object) if region.flags.contains(RegionFlags::SHARED) => {
+                Place::Shared(object.clone(), region.offset + (address - region.start) as u64)
+            }
+            _ => Place::Private(address),
+        })
+    }
+}
+
+impl Layout {
+    /// Where the direct map shows `address`, if the program could access it now without a fault.
+    fn reach(&self, address: usize, access: Access) -> Option<NonNull<u8>> {
+        if address >= USER_END {
+            return None;
+        }
+        let entry = match access {
+            Access::Write => self.tables.lookup_writable(address)?,
+            Access::Read | Access::Execute => self.tables.lookup(address),
+        };
+        if !entry.is_present() || access == Access::Write && !entry.flags().contains(Flags::WRITABLE) {
+            return None;
+        }
+        let page = frame::pointer((entry.address() / PAGE as u64) as frame::Number);
+        // SAFETY: within the page.
+        Some(unsafe { page.add(address % PAGE) })
+    }
+}

@@ -1,0 +1,193 @@
+//! madvise(2), and what else programs say and ask about pages: mlock(2), msync(2), mincore(2).
+
+use super::region::{Region, RegionFlags};
+use super::{AddressSpace, pages};
+use crate::arch::layout::USER_END;
+use crate::arch::paging::{Entry, PAGE};
+use crate::arch::user::Access;
+use alloc::vec::Vec;
+use core::ops::Range;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+/// Whether a page is in memory, as mincore(2) says it: 1 or 0.
+pub type Presence = u8;
+
+/// What an advice does to the part of each region that it concerns.
+enum Advice {
+    /// Nothing that programs could notice.
+    Nothing,
+    /// Takes the pages away.
+    Discard,
+    /// The same for private anonymous memory only.
+    Free,
+    /// Sets and clears flags.
+    Mark(RegionFlags, RegionFlags),
+    /// Brings the pages in.
+    Populate(Access),
+}
+
+fn meaning(advice: u32) -> Option<Advice> {
+    const NONE: RegionFlags = RegionFlags::empty();
+    Some(match advice {
+        linux::MADV_NORMAL | linux::MADV_RANDOM | linux::MADV_SEQUENTIAL | linux::MADV_WILLNEED => {
+            Advice::Nothing
+        }
+        linux::MADV_MERGEABLE | linux::MADV_UNMERGEABLE | linux::MADV_HUGEPAGE | linux::MADV_NOHUGEPAGE => {
+            Advice::Nothing
+        }
+        linux::MADV_COLD | linux::MADV_PAGEOUT | linux::MADV_COLLAPSE => Advice::Nothing,
+        linux::MADV_DONTNEED | linux::MADV_DONTNEED_LOCKED => Advice::Discard,
+        linux::MADV_FREE => Advice::Free,
+        linux::MADV_DONTFORK => Advice::Mark(RegionFlags::DONT_FORK, NONE),
+        linux::MADV_DOFORK => Advice::Mark(NONE, RegionFlags::DONT_FORK),
+        linux::MADV_WIPEONFORK => Advice::Mark(RegionFlags::WIPE_ON_FORK, NONE),
+        linux::MADV_KEEPONFORK => Advice::Mark(NONE, RegionFlags::WIPE_ON_FORK),
+        linux::MADV_DONTDUMP => Advice::Mark(RegionFlags::DONT_DUMP, NONE),
+        linux::MADV_DODUMP => Advice::Mark(NONE, RegionFlags::DONT_DUMP),
+        linux::MADV_POPULATE_READ => Advice::Populate(Access::Read),
+        linux::MADV_POPULATE_WRITE => Advice::Populate(Access::Write),
+        _ => return None,
+    })
+}
+
+impl Advice {
+    /// Whether Linux refuses it for `region`.
+    fn refused(&self, region: &Region, advice: u32) -> bool {
+        let private_anonymous = region.object.is_none();
+        match self {
+            Advice::Free => !private_anonymous,
+            Advice::Discard => {
+                advice != linux::MADV_DONTNEED_LOCKED && region.flags.contains(RegionFlags::LOCKED)
+            }
+            Advice::Mark(set, _) => set.contains(RegionFlags::WIPE_ON_FORK) && !private_anonymous,
+            Advice::Nothing | Advice::Populate(_) => false,
+        }
+    }
+}
+
+/// The pages of a call's range. EINVAL for what Linux refuses.
+fn page_range(start: usize, len: usize) -> Result<Range<usize>, Errno> {
+    if !start.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let len = pages(len).ok_or(Errno::EINVAL)?;
+    Ok(start..start.checked_add(len).ok_or(Errno::EINVAL)?)
+}
+
+impl AddressSpace {
+    /// madvise(2).
+    ///
+    /// # Errors
+    /// EINVAL for bad arguments, and for advice that does not suit a region; ENOMEM if part of the range is not
+    /// mapped (the rest is still advised) or there is no memory; EFAULT from `MADV_POPULATE_*`.
+    pub async fn advise(&self, start: usize, len: usize, advice: u32) -> Result<(), Errno> {
+        let meaning = meaning(advice).ok_or(Errno::EINVAL)?;
+        let range = page_range(start, len)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        if let Advice::Populate(access) = meaning {
+            return self.populate(range, access == Access::Write).await;
+        }
+        let mut layout = self.layout.lock().await;
+        let mut at = range.start;
+        let mut outcome = Ok(());
+        while at < range.end {
+            let Some((_, region)) = layout.regions.above(at) else {
+                return Err(Errno::ENOMEM);
+            };
+            if region.start > at {
+                outcome = Err(Errno::ENOMEM);
+                at = region.start;
+                continue;
+            }
+            let part = at..region.end.min(range.end);
+            at = part.end;
+            if meaning.refused(region, advice) {
+                return Err(Errno::EINVAL);
+            }
+            match meaning {
+                Advice::Nothing | Advice::Populate(_) => {}
+                Advice::Discard | Advice::Free => self.zap(&mut layout, &part).await?,
+                Advice::Mark(set, clear) => {
+                    layout.regions.modify(&part, |region| region.flags = (region.flags - clear) | set)?;
+                }
+            }
+        }
+        outcome
+    }
+
+    /// mlock(2) and munlock(2): with `lock`, the pages are brought in. They stay in memory in any case, since nothing is
+    /// ever written out.
+    ///
+    /// # Errors
+    /// EINVAL if the range overflows; ENOMEM if part of it is not mapped or there is no memory.
+    pub async fn lock_pages(&self, start: usize, len: usize, lock: bool) -> Result<(), Errno> {
+        let first = start & !(PAGE - 1);
+        let len = pages(len.checked_add(start - first).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
+        let range = first..first.checked_add(len).ok_or(Errno::EINVAL)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let none = RegionFlags::empty();
+        let (set, clear) = if lock { (RegionFlags::LOCKED, none) } else { (none, RegionFlags::LOCKED) };
+        self.mark(&range, set, clear).await?;
+        if !lock {
+            return Ok(());
+        }
+        let parts: Vec<Region> = {
+            let layout = self.layout.lock().await;
+            layout.regions.overlapping(&range).map(|region| region.clip(range.start, range.end)).collect()
+        };
+        for part in parts.iter().filter(|part| part.flags.intersects(RegionFlags::RIGHTS)) {
+            let write = part.flags.contains(RegionFlags::WRITE) && !part.flags.contains(RegionFlags::SHARED);
+            self.populate(part.start..part.end, write).await.map_err(|_| Errno::ENOMEM)?;
+        }
+        Ok(())
+    }
+
+    /// msync(2). File mappings and files are the same pages, so there is nothing to write back here; what a disk needs is
+    /// the file's own fsync.
+    ///
+    /// # Errors
+    /// EINVAL for bad flags or an address within a page; ENOMEM if part of the range is not mapped.
+    pub async fn sync(&self, start: usize, len: usize, flags: u32) -> Result<(), Errno> {
+        const KNOWN: u32 = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
+        let both = linux::MS_ASYNC | linux::MS_SYNC;
+        if flags & !KNOWN != 0 || flags & both == both || !start.is_multiple_of(PAGE) {
+            return Err(Errno::EINVAL);
+        }
+        let len = pages(len).ok_or(Errno::ENOMEM)?;
+        let range = start..start.checked_add(len).ok_or(Errno::ENOMEM)?;
+        let layout = self.layout.lock().await;
+        if range.is_empty() || layout.regions.covers(&range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// mincore(2): for each page whether it is in memory.
+    ///
+    /// # Errors
+    /// EINVAL for an address within a page; ENOMEM if part of the range is not mapped, or for an absurd length.
+    pub async fn presence(&self, start: usize, len: usize) -> Result<Vec<Presence>, Errno> {
+        if !start.is_multiple_of(PAGE) {
+            return Err(Errno::EINVAL);
+        }
+        let len = pages(len).ok_or(Errno::ENOMEM)?;
+        let end = start.checked_add(len).filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;
+        let range = start..end;
+        let mut present = Vec::new();
+        let layout = self.layout.lock().await;
+        if range.is_empty() {
+            return Ok(present);
+        }
+        if !layout.regions.covers(&range) {
+            return Err(Errno::ENOMEM);
+        }
+        present.try_reserve_exact(len / PAGE).map_err(|_| Errno::ENOMEM)?;
+        present.resize(len / PAGE, 0);
+        layout.tables.visit(&range, |address, entry| {
+            present[(address - start) / PAGE] = Presence::from(entry != Entry::EMPTY);
+        });
+        Ok(present)
+    }
+}

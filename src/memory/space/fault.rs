@@ -1,0 +1,271 @@
+//! Page faults: where lazy mappings become pages.
+
+use super::map::LOWEST;
+use super::object::FileObject;
+use super::region::{Region, RegionFlags};
+use super::regions::GUARD_GAP;
+use super::residency::Extent;
+use super::shootdown::Shootdown;
+use super::table::{COMMON, OWNED, OutOfFrames, Slot};
+use super::{AddressSpace, Layout, zero_frame};
+use crate::arch::layout::USER_END;
+use crate::arch::paging::{Entry, Flags, PAGE};
+use crate::arch::user::Access;
+use crate::memory::frame::Frame;
+use crate::memory::provider::frame_of;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+use syscalls::Errno;
+
+/// Why an access cannot be made possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultError {
+    /// Nothing is mapped there: SIGSEGV with `SEGV_MAPERR`; EFAULT in a system call.
+    NotMapped,
+    /// The mapping does not allow it: SIGSEGV with `SEGV_ACCERR`; EFAULT in a system call.
+    Forbidden,
+    /// The mapped file ends before, or its device failed: SIGBUS with `BUS_ADRERR`; EFAULT in a system call.
+    Bus,
+    /// No frame is left: the caller decides who has to go; ENOMEM in a system call.
+    OutOfMemory,
+}
+
+impl From<OutOfFrames> for FaultError {
+    fn from(_: OutOfFrames) -> Self {
+        FaultError::OutOfMemory
+    }
+}
+
+impl From<FaultError> for Errno {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::OutOfMemory => Errno::ENOMEM,
+            _ => Errno::EFAULT,
+        }
+    }
+}
+
+/// What is left to be done when the lock's work is done.
+pub(super) enum Step {
+    /// Nothing.
+    Done,
+    /// Other CPUs must forget the frame that was replaced before it is freed.
+    Replaced(Shootdown, Option<Frame>),
+    /// The object has to fetch the page at this index (for writing?) first.
+    Fetch(Arc<dyn FileObject>, u64, bool),
+}
+
+/// Attributes of every user page.
+const PRESENT: Flags = Flags::PRESENT.union(Flags::USER).union(Flags::ACCESSED);
+/// Attributes of one that may be written now.
+const WRITABLE: Flags = Flags::WRITABLE.union(Flags::DIRTY);
+
+/// The attribute that keeps instructions from being fetched, where the region says so.
+#[inline(always)]
+pub(super) fn no_execute(flags: RegionFlags) -> Flags {
+    if flags.contains(RegionFlags::EXECUTE) { Flags::empty() } else { Flags::NO_EXECUTE }
+}
+
+impl AddressSpace {
+    /// Makes an access possible, or says why it is not.
+    ///
+    /// Anonymous memory does not wait, except for the lock when other threads hold it and, when a page is replaced, for
+    /// other CPUs that have this space loaded. An access that turns out to be possible already is no error.
+    #[inline]
+    pub async fn fault(&self, address: usize, access: Access) -> Result<(), FaultError> {
+        let mut step = match self.layout.try_lock() {
+            Some(mut layout) => layout.resolve(self, address, access)?,
+            None => self.layout.lock().await.resolve(self, address, access)?,
+        };
+        loop {
+            match step {
+                Step::Done => return Ok(()),
+                Step::Replaced(shootdown, frame) => {
+                    // Declared in this order, so that a cancelled wait also frees only after it.
+                    let _frame = frame;
+                    shootdown.await;
+                    return Ok(());
+                }
+                Step::Fetch(object, index, write) => {
+                    // Once the object has it, it answers the next call at once.
+                    match object.page(index, write).await {
+                        Ok(_) => {}
+                        Err(Errno::ENOMEM) => return Err(FaultError::OutOfMemory),
+                        Err(_) => return Err(FaultError::Bus),
+                    }
+                }
+            }
+            step = self.layout.lock().await.resolve(self, address, access)?;
+        }
+    }
+}
+
+impl Layout {
+    /// The part of a fault that needs the lock.
+    #[inline]
+    pub(super) fn resolve(
+        &mut self,
+        space: &AddressSpace,
+        address: usize,
+        access: Access,
+    ) -> Result<Step, FaultError> {
+        let region = match self.regions.at(self.hot, address) {
+            Some(region) => region,
+            None => {
+                self.hot = self.find_or_grow(space, address)?;
+                self.regions.at(self.hot, address).ok_or(FaultError::NotMapped)?
+            }
+        };
+        if !region.allows(access) {
+            return Err(FaultError::Forbidden);
+        }
+        let slot = self.tables.slot(address, &space.residency)?;
+        let entry = slot.get();
+        if entry != Entry::EMPTY {
+            return change(space, region, slot, entry, address, access);
+        }
+        if region.object.is_some() {
+            return show(space, region, slot, address, access);
+        }
+        let attributes = PRESENT | no_execute(region.flags);
+        if access == Access::Write {
+            let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
+            slot.set(Entry::new(frame.into_physical(), attributes | WRITABLE | OWNED));
+            space.add_resident(1);
+        } else {
+            slot.set(Entry::new(zero_frame()?, attributes));
+        }
+        Ok(Step::Done)
+    }
+
+    /// The index of the region that contains `address`, after growing a stack down to it if that is what it takes.
+    #[cold]
+    #[inline(never)]
+    fn find_or_grow(&mut self, space: &AddressSpace, address: usize) -> Result<usize, FaultError> {
+        if let Some((index, _)) = self.regions.find(address) {
+            return Ok(index);
+        }
+        if address >= USER_END {
+            return Err(FaultError::NotMapped);
+        }
+        let (index, stack) = self.regions.above(address).ok_or(FaultError::NotMapped)?;
+        let start = address & !(PAGE - 1);
+        let more = stack.start - start;
+        let below = self.regions.below(stack.start);
+        let limit = space.limits.stack.load(Relaxed);
+        let crowded = below.is_some_and(|below| {
+            let gap = match below.flags {
+                // Another stack, or a guard that the program made itself: no gap besides.
+                flags if flags.contains(RegionFlags::GROWS_DOWN) => 0,
+                flags if !flags.intersects(RegionFlags::RIGHTS) => 0,
+                _ => GUARD_GAP,
+            };
+            below.end + gap > start
+        });
+        if !stack.flags.contains(RegionFlags::GROWS_DOWN)
+            || start < LOWEST
+            || (stack.end - start) as u64 > limit
+            || crowded
+            || !space.may_grow(self, more, 0)
+        {
+            return Err(FaultError::NotMapped);
+        }
+        let grown = Region { start, end: stack.start, ..stack.clone() };
+        self.regions.replace(&(start..stack.start), [grown]).map_err(|_| FaultError::OutOfMemory)?;
+        space.publish(self);
+        // Joined with the stack above, or listed right below it.
+        Ok(self.regions.find(address).map_or(index, |(index, _)| index))
+    }
+}
+
+/// A fault where there is a page already.
+fn change(
+    space: &AddressSpace,
+    region: &Region,
+    slot: Slot,
+    entry: Entry,
+    address: usize,
+    access: Access,
+) -> Result<Step, FaultError> {
+    if access != Access::Write || entry.flags().contains(Flags::WRITABLE) {
+        // Another thread was faster, or the TLB had an older entry. One that mprotect had hidden shows again.
+        slot.set(Entry::new(entry.address(), entry.flags() | PRESENT));
+        return Ok(Step::Done);
+    }
+    if entry.0 & COMMON.bits() != 0 {
+        return show(space, region, slot, address, access);
+    }
+    let writable = entry.flags() | PRESENT | WRITABLE | OWNED;
+    if entry.0 & OWNED.bits() == 0 {
+        // The zero page: a copy of it is cheap.
+        let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
+        slot.set(Entry::new(frame.into_physical(), writable));
+        space.add_resident(1);
+        return Ok(replaced(space, address, None));
+    }
+    // SAFETY: the entry owns its frame; this handle only borrows that ownership.
+    let old = core::mem::ManuallyDrop::new(unsafe { Frame::from_physical(entry.address()) });
+    if old.owners() == 1 {
+        // Nobody else has it any more: no copy.
+        slot.set(Entry::new(entry.address(), writable));
+        return Ok(Step::Done);
+    }
+    let copy = old.duplicate().ok_or(OutOfFrames)?;
+    slot.set(Entry::new(copy.into_physical(), writable));
+    Ok(replaced(space, address, Some(core::mem::ManuallyDrop::into_inner(old))))
+}
+
+/// A page was replaced by another: all CPUs have to forget it before anyone goes on.
+fn replaced(space: &AddressSpace, address: usize, old: Option<Frame>) -> Step {
+    let start = address & !(PAGE - 1);
+    let shootdown = space.residency.flush(&Extent::Range(start..start + PAGE));
+    if shootdown.is_done() {
+        drop((shootdown, old));
+        Step::Done
+    } else {
+        Step::Replaced(shootdown, old)
+    }
+}
+
+/// A fault in a mapping of an object: shows the object's page, or a copy of it.
+fn show(
+    space: &AddressSpace,
+    region: &Region,
+    slot: Slot,
+    address: usize,
+    access: Access,
+) -> Result<Step, FaultError> {
+    let Some(object) = &region.object else { return Err(FaultError::NotMapped) };
+    let index = region.page_index(address);
+    let shared = region.flags.contains(RegionFlags::SHARED);
+    let write = access == Access::Write;
+    let page = match object.page(index, shared && write).ready() {
+        Ok(Ok(page)) => frame_of(page),
+        Ok(Err(Errno::ENOMEM)) => return Err(FaultError::OutOfMemory),
+        Ok(Err(_)) => return Err(FaultError::Bus),
+        Err(_) => return Ok(Step::Fetch(object.clone(), index, shared && write)),
+    };
+    let mut attributes = PRESENT | no_execute(region.flags) | OWNED;
+    if shared {
+        attributes |= COMMON;
+    }
+    if write {
+        attributes |= WRITABLE;
+    }
+    // A private page that is going to be written is copied right away instead of at a second fault.
+    let frame = if write && !shared { page.duplicate().ok_or(OutOfFrames)? } else { page };
+    let old = slot.get();
+    slot.set(Entry::new(frame.into_physical(), attributes));
+    if old == Entry::EMPTY {
+        space.add_resident(1);
+        return Ok(Step::Done);
+    }
+    // SAFETY: the entry that owned it is gone from the table.
+    let old_frame = unsafe { Frame::from_physical(old.address()) };
+    if old.address() == slot.get().address() {
+        // The same page, now writable: it had one owner too many for a moment.
+        drop(old_frame);
+        return Ok(Step::Done);
+    }
+    Ok(replaced(space, address, Some(old_frame)))
+}

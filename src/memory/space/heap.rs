@@ -1,0 +1,60 @@
+//! brk(2): the heap that grows upwards from the program's image.
+
+use super::map::LOWEST;
+use super::region::{Region, RegionFlags};
+use super::regions::GUARD_GAP;
+use super::{AddressSpace, Layout, UNLIMITED};
+use crate::arch::layout::USER_END;
+use crate::arch::paging::PAGE;
+use core::sync::atomic::Ordering::Relaxed;
+use syscalls::Errno;
+
+impl AddressSpace {
+    /// Sets where the heap begins, for the program loader. The break is there, too.
+    pub async fn set_heap(&self, start: usize) {
+        self.layout.lock().await.heap = start..start;
+    }
+
+    /// brk(2): moves the end of the heap to `wanted` if that is possible. Returns where it is then.
+    pub async fn brk(&self, wanted: usize) -> usize {
+        let mut layout = self.layout.lock().await;
+        let now = layout.heap.end;
+        if wanted < layout.heap.start || wanted == now || wanted > USER_END || now < LOWEST {
+            return now;
+        }
+        let (old, new) = (now.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
+        let moved = match new {
+            new if new < old => {
+                let range = new..old;
+                self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [])).await
+            }
+            new if new > old => self.extend_heap(&mut layout, old, new),
+            _ => Ok(()),
+        };
+        if moved.is_ok() {
+            layout.heap.end = wanted;
+            self.publish(&layout);
+        }
+        layout.heap.end
+    }
+
+    fn extend_heap(&self, layout: &mut Layout, old: usize, new: usize) -> Result<(), Errno> {
+        let range = old..new;
+        let limit = self.limits.data.load(Relaxed);
+        let within_limit = limit == UNLIMITED || (new - layout.heap.start) as u64 <= limit;
+        // A stack above keeps its guard gap.
+        let gap = layout.regions.above(new).is_some_and(|(_, above)| {
+            above.flags.contains(RegionFlags::GROWS_DOWN) && above.start < new.saturating_add(GUARD_GAP)
+        });
+        if !within_limit
+            || gap
+            || !layout.regions.is_free(&range)
+            || !self.may_grow(layout, range.len(), range.len())
+            || range.len() / PAGE > crate::memory::frame::total()
+        {
+            return Err(Errno::ENOMEM);
+        }
+        let flags = RegionFlags::READ | RegionFlags::WRITE | RegionFlags::HEAP;
+        layout.regions.replace(&range, [Region { start: old, end: new, flags, offset: 0, object: None }])
+    }
+}

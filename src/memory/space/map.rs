@@ -1,0 +1,273 @@
+//! mmap(2): noting what a range of addresses stands for.
+
+use super::fault::FaultError;
+use super::object::{FileObject, SharedAnonymous};
+use super::region::{Region, RegionFlags};
+use super::regions::MAX_REGIONS;
+use super::{AddressSpace, Layout, pages};
+use crate::arch::layout::USER_END;
+use crate::arch::paging::PAGE;
+use crate::arch::user::Access;
+use crate::memory::frame;
+use alloc::sync::Arc;
+use core::ops::Range;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+/// The lowest address that is mapped without privilege (Linux's `vm.mmap_min_addr`).
+pub const LOWEST: usize = 65536;
+/// End of what `MAP_32BIT` may use.
+const LOW_END: usize = 1 << 31;
+
+/// What a mapping shows.
+#[derive(Clone)]
+pub enum Backing {
+    /// Memory of its own, zero at first.
+    Anonymous,
+    /// An object.
+    File {
+        /// The object.
+        object: Arc<dyn FileObject>,
+        /// Where the mapping begins in it, bytes.
+        offset: u64,
+        /// Whether the descriptor was opened for reading.
+        readable: bool,
+        /// Whether the descriptor was opened for writing.
+        writable: bool,
+    },
+}
+
+/// The arguments of mmap.
+#[derive(Clone)]
+pub struct Mapping {
+    /// Wanted address, or 0.
+    pub hint: usize,
+    /// Bytes.
+    pub len: usize,
+    /// `PROT_*`.
+    pub prot: u32,
+    /// `MAP_*`.
+    pub flags: u32,
+    /// What it shows.
+    pub backing: Backing,
+    /// Whether addresses below [`LOWEST`] may be mapped (CAP_SYS_RAWIO).
+    pub privileged: bool,
+    /// Further properties, for the program loader: `HEAP`, `STACK`, `FIXED_SIZE`.
+    pub extra: RegionFlags,
+}
+
+impl Mapping {
+    /// Private anonymous memory at an address of the kernel's choice.
+    pub fn anonymous(len: usize, prot: u32) -> Self {
+        Self {
+            hint: 0,
+            len,
+            prot,
+            flags: linux::MAP_PRIVATE | linux::MAP_ANONYMOUS,
+            backing: Backing::Anonymous,
+            privileged: false,
+            extra: RegionFlags::empty(),
+        }
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.has(linux::MAP_FIXED | linux::MAP_FIXED_NOREPLACE)
+    }
+}
+
+/// The rights that `PROT_*` asks for; other bits are ignored, as mmap does.
+pub(super) fn rights(prot: u32) -> RegionFlags {
+    RegionFlags::from_bits_truncate(prot) & RegionFlags::RIGHTS
+}
+
+/// Flags that `MAP_SHARED_VALIDATE` knows.
+const KNOWN: u32 = linux::MAP_SHARED
+    | linux::MAP_PRIVATE
+    | linux::MAP_FIXED
+    | linux::MAP_ANONYMOUS
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_UNINITIALIZED
+    | linux::MAP_GROWSDOWN
+    | linux::MAP_LOCKED
+    | linux::MAP_NORESERVE
+    | linux::MAP_POPULATE
+    | linux::MAP_NONBLOCK
+    | linux::MAP_STACK
+    | linux::MAP_HUGETLB
+    | linux::MAP_32BIT
+    | linux::MAP_FIXED_NOREPLACE;
+
+impl AddressSpace {
+    /// mmap(2). Returns the address.
+    ///
+    /// # Errors
+    /// As mmap(2): EINVAL, ENOMEM, EEXIST, EPERM, EACCES, EOVERFLOW, EOPNOTSUPP.
+    pub async fn map(&self, mapping: Mapping) -> Result<usize, Errno> {
+        let len = checked_length(&mapping)?;
+        let mut layout = self.layout.lock().await;
+        if layout.regions.len() >= MAX_REGIONS {
+            return Err(Errno::ENOMEM);
+        }
+        let start = layout.place(&mapping, len)?;
+        let range = start..start + len;
+        let region = region_for(&mapping, &range)?;
+        self.check_growth(&layout, &region, &range)?;
+        if layout.regions.is_free(&range) {
+            layout.regions.replace(&range, [region])?;
+        } else {
+            // MAP_FIXED over something.
+            self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [region])).await?;
+        }
+        self.publish(&layout);
+        drop(layout);
+        let eager = mapping.has(linux::MAP_LOCKED)
+            || mapping.has(linux::MAP_POPULATE) && !mapping.has(linux::MAP_NONBLOCK);
+        if eager {
+            // As on Linux, failure to populate is not a failure to map.
+            let _ = self.populate(range, mapping.prot & linux::PROT_WRITE != 0).await;
+        }
+        Ok(start)
+    }
+
+    /// Brings in all pages of `range` that a program could reach by reading, or by writing if `write`.
+    ///
+    /// # Errors
+    /// ENOMEM if part of it is not mapped or there is no frame; EFAULT if part of it does not allow the access or the
+    /// object fails. Pages before stay.
+    pub async fn populate(&self, range: Range<usize>, write: bool) -> Result<(), Errno> {
+        let access = if write { Access::Write } else { Access::Read };
+        for page in range.step_by(PAGE) {
+            self.fault(page, access).await.map_err(|error| match error {
+                FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
+                FaultError::Forbidden | FaultError::Bus => Errno::EFAULT,
+            })?;
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether limits and memory admit `region` in place of what `range` holds.
+    fn check_growth(&self, layout: &Layout, region: &Region, range: &Range<usize>) -> Result<(), Errno> {
+        let (mapped, data) = layout.regions.measure(range);
+        let new_data = if region.is_data() { region.len() } else { 0 };
+        let fits = self.may_grow(layout, region.len().saturating_sub(mapped), new_data.saturating_sub(data));
+        // What can never be backed by memory is refused at once, as Linux's heuristic overcommit does.
+        let obvious = region.flags.contains(RegionFlags::WRITE)
+            && !region.flags.contains(RegionFlags::NO_RESERVE)
+            && (region.object.is_none() || region.flags.contains(RegionFlags::SHARED))
+            && region.len() / PAGE > frame::total();
+        let room = layout.regions.len() + layout.regions.cuts(range) + 1 <= MAX_REGIONS;
+        if fits && !obvious && room { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+}
+
+impl Layout {
+    /// Chooses the address of a mapping of `len` bytes.
+    fn place(&mut self, mapping: &Mapping, len: usize) -> Result<usize, Errno> {
+        if mapping.is_fixed() {
+            let start = mapping.hint;
+            if start > USER_END - len {
+                return Err(Errno::ENOMEM);
+            }
+            if !start.is_multiple_of(PAGE) {
+                return Err(Errno::EINVAL);
+            }
+            if start < LOWEST && !mapping.privileged {
+                return Err(Errno::EPERM);
+            }
+            if mapping.has(linux::MAP_FIXED_NOREPLACE) && !self.regions.is_free(&(start..start + len)) {
+                return Err(Errno::EEXIST);
+            }
+            return Ok(start);
+        }
+        let top = if mapping.has(linux::MAP_32BIT) { LOW_END } else { self.top };
+        let hint = mapping.hint & !(PAGE - 1);
+        if hint >= LOWEST
+            && hint <= USER_END - len
+            && (!mapping.has(linux::MAP_32BIT) || hint + len <= LOW_END)
+        {
+            let wanted = hint..hint + len;
+            if self.regions.is_free(&wanted) {
+                return Ok(hint);
+            }
+        }
+        let found = self.regions.find_gap(len, LOWEST, top);
+        // Above the usual area, where the stack could have grown: better than nothing.
+        let found = found
+            .or_else(|| self.regions.find_gap(len, LOWEST, if top == self.top { USER_END } else { top }));
+        found.ok_or(Errno::ENOMEM)
+    }
+}
+
+/// The length in whole pages, after the checks that need no lock, in Linux's order.
+fn checked_length(mapping: &Mapping) -> Result<usize, Errno> {
+    if let Backing::File { offset, .. } = &mapping.backing
+        && !offset.is_multiple_of(PAGE as u64)
+    {
+        return Err(Errno::EINVAL);
+    }
+    if mapping.len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let len = pages(mapping.len).ok_or(Errno::ENOMEM)?;
+    if let Backing::File { offset, .. } = &mapping.backing
+        && offset.checked_add(len as u64).is_none()
+    {
+        return Err(Errno::EOVERFLOW);
+    }
+    if len > USER_END {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(len)
+}
+
+/// The region that a mapping makes at `range`.
+fn region_for(mapping: &Mapping, range: &Range<usize>) -> Result<Region, Errno> {
+    let mut flags = rights(mapping.prot) | mapping.extra;
+    flags.set(RegionFlags::GROWS_DOWN, mapping.has(linux::MAP_GROWSDOWN));
+    flags.set(RegionFlags::NO_RESERVE, mapping.has(linux::MAP_NORESERVE));
+    flags.set(RegionFlags::LOCKED, mapping.has(linux::MAP_LOCKED));
+    let kind = mapping.flags & linux::MAP_TYPE;
+    let shared = match kind {
+        linux::MAP_PRIVATE => false,
+        linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    flags.set(RegionFlags::SHARED, shared);
+    let grows = mapping.has(linux::MAP_GROWSDOWN);
+    let (object, offset): (Option<Arc<dyn FileObject>>, u64) = match &mapping.backing {
+        Backing::Anonymous if kind == linux::MAP_SHARED_VALIDATE || shared && grows => {
+            return Err(Errno::EINVAL);
+        }
+        // Linux has no huge pages set aside unless somebody asks for them, and neither do we.
+        Backing::Anonymous if mapping.has(linux::MAP_HUGETLB) => return Err(Errno::ENOMEM),
+        Backing::Anonymous if shared => (Some(Arc::new(SharedAnonymous::default())), 0),
+        Backing::Anonymous => (None, 0),
+        Backing::File { object, offset, readable, writable } => {
+            if kind == linux::MAP_SHARED_VALIDATE && mapping.flags & !KNOWN != 0 {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            if shared && !writable {
+                if flags.contains(RegionFlags::WRITE) {
+                    return Err(Errno::EACCES);
+                }
+                flags |= RegionFlags::NEVER_WRITE;
+            }
+            if !readable {
+                return Err(Errno::EACCES);
+            }
+            if grows {
+                return Err(Errno::EINVAL);
+            }
+            (Some(object.clone()), *offset)
+        }
+    };
+    Ok(Region { start: range.start, end: range.end, flags, offset, object })
+}

@@ -1,0 +1,55 @@
+//! What can be mapped besides private anonymous memory.
+
+use crate::memory::frame::Frame;
+use crate::memory::provider::page_of;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use executor::sync::SpinMutex;
+use syscalls::Errno;
+
+/// Something with numbered pages: a file, shared anonymous memory, the vDSO.
+pub trait FileObject: Send + Sync {
+    /// The page at `index` (in pages from the object's start). With `write`, the caller is going to let user
+    /// programs write the page in place, so it must be the object's own. Errors behind the end (SIGBUS), on
+    /// device errors (SIGBUS) and without memory (`ENOMEM`).
+    fn page(&self, index: u64, write: bool) -> fs::Op<'_, Result<fs::Page, Errno>>;
+
+    /// How `/proc/PID/maps` names it.
+    fn identity(&self) -> Identity;
+}
+
+/// What `/proc/PID/maps` says about a mapped object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its path, or a name in brackets.
+    pub name: String,
+    /// Major and minor device number.
+    pub device: (u32, u32),
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// Shared anonymous memory: pages that appear when first touched and live until the last mapping is gone.
+#[derive(Default)]
+pub struct SharedAnonymous {
+    pages: SpinMutex<BTreeMap<u64, Frame>>,
+}
+
+impl FileObject for SharedAnonymous {
+    fn page(&self, index: u64, _write: bool) -> fs::Op<'_, Result<fs::Page, Errno>> {
+        let mut pages = self.pages.lock();
+        let frame = match pages.get(&index) {
+            Some(frame) => frame.clone(),
+            None => {
+                let Some(frame) = Frame::alloc_zeroed() else { return fs::Op::Ready(Err(Errno::ENOMEM)) };
+                pages.insert(index, frame.clone());
+                frame
+            }
+        };
+        fs::Op::Ready(Ok(page_of(frame)))
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { name: String::from("/dev/zero (deleted)"), device: (0, 1), inode: 0 }
+    }
+}

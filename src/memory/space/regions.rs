@@ -1,0 +1,269 @@
+//! The regions of an address space, in order.
+//!
+//! A vector by *descending* address: mappings are placed from the top of user space downwards, so a new one usually
+//! goes near the end and moves few others. The vector is shared by fork until one side changes its copy.
+
+use super::region::{Region, RegionFlags};
+use crate::arch::paging::PAGE;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use syscalls::Errno;
+
+/// Most regions of one address space: Linux's `vm.max_map_count`.
+pub(super) const MAX_REGIONS: usize = 65530;
+/// Addresses kept free below a stack that can grow (Linux's `stack_guard_gap`): 1 MiB.
+pub(super) const GUARD_GAP: usize = 256 * PAGE;
+
+/// An ordered set of regions that do not overlap, with sums over them.
+#[derive(Clone, Default)]
+pub(super) struct Regions {
+    list: Arc<Vec<Region>>,
+    /// Bytes in all regions.
+    pub(super) mapped: usize,
+    /// Bytes in regions that RLIMIT_DATA counts.
+    pub(super) data: usize,
+    /// A hint: no gap of `hole.0` bytes or more lies above `hole.1` in the area for mappings.
+    hole: (usize, usize),
+}
+
+impl Regions {
+    /// The number of regions.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Where `address` is, or belongs: the index of the first region (from the top) that begins at or below it.
+    #[inline]
+    fn position(&self, address: usize) -> usize {
+        self.list.partition_point(|region| region.start > address)
+    }
+
+    /// The region at `index`, if it contains `address`.
+    #[inline(always)]
+    pub(super) fn at(&self, index: usize, address: usize) -> Option<&Region> {
+        self.list.get(index).filter(|region| region.start <= address && address < region.end)
+    }
+
+    /// The region that contains `address`, and its index.
+    #[inline]
+    pub(super) fn find(&self, address: usize) -> Option<(usize, &Region)> {
+        let index = self.position(address);
+        Some((index, self.at(index, address)?))
+    }
+
+    /// The lowest region that ends above `address`, and its index.
+    pub(super) fn above(&self, address: usize) -> Option<(usize, &Region)> {
+        let mut index = self.position(address);
+        if self.at(index, address).is_none() {
+            index = index.checked_sub(1)?;
+        }
+        Some((index, &self.list[index]))
+    }
+
+    /// The highest region that begins below `address`.
+    pub(super) fn below(&self, address: usize) -> Option<&Region> {
+        let index = self.position(address.checked_sub(1)?);
+        self.list.get(index)
+    }
+
+    /// The regions from low to high addresses.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Region> {
+        self.list.iter().rev()
+    }
+
+    /// The indices, from the top, of the regions that overlap `range`.
+    fn overlap(&self, range: &Range<usize>) -> Range<usize> {
+        let high = self.list.partition_point(|region| region.start >= range.end);
+        let low = self.list.partition_point(|region| region.end > range.start);
+        high..low.max(high)
+    }
+
+    /// The regions that overlap `range`, from low to high addresses.
+    pub(super) fn overlapping(&self, range: &Range<usize>) -> impl Iterator<Item = &Region> {
+        self.list[self.overlap(range)].iter().rev()
+    }
+
+    /// Whether nothing is mapped in `range`.
+    pub(super) fn is_free(&self, range: &Range<usize>) -> bool {
+        self.overlap(range).is_empty()
+    }
+
+    /// Whether all of `range` is mapped.
+    pub(super) fn covers(&self, range: &Range<usize>) -> bool {
+        let mut at = range.start;
+        for region in self.overlapping(range) {
+            if region.start > at {
+                return false;
+            }
+            at = region.end;
+        }
+        at >= range.end
+    }
+
+    /// Bytes of regions within `range`, and of those that RLIMIT_DATA counts.
+    pub(super) fn measure(&self, range: &Range<usize>) -> (usize, usize) {
+        let (mut mapped, mut data) = (0, 0);
+        for region in self.overlapping(range) {
+            let len = region.end.min(range.end) - region.start.max(range.start);
+            mapped += len;
+            if region.is_data() {
+                data += len;
+            }
+        }
+        (mapped, data)
+    }
+
+    /// How many regions there would be more after cutting `range` out.
+    pub(super) fn cuts(&self, range: &Range<usize>) -> usize {
+        let overlap = self.overlap(range);
+        match (self.list[overlap.clone()].first(), self.list[overlap].last()) {
+            (Some(high), Some(low)) => usize::from(high.end > range.end && low.start < range.start),
+            _ => 0,
+        }
+    }
+
+    /// The addresses around `range` that no region uses: where page tables serve nobody else. `range` itself
+    /// counts as unused.
+    pub(super) fn surroundings(&self, range: &Range<usize>) -> Range<usize> {
+        let overlap = self.overlap(range);
+        let inside = &self.list[overlap.clone()];
+        let floor = match inside.last() {
+            Some(lowest) if lowest.start < range.start => range.start,
+            _ => self.list.get(overlap.end).map_or(0, |region| region.end),
+        };
+        let ceiling = match (inside.first(), overlap.start.checked_sub(1)) {
+            (Some(highest), _) if highest.end > range.end => range.end,
+            (_, Some(above)) => self.list[above].start,
+            (_, None) => crate::arch::layout::USER_END + PAGE,
+        };
+        floor..ceiling
+    }
+
+    /// Puts `new` regions (in ascending order, all within `range`) in place of what overlaps `range`; what sticks
+    /// out of it stays. Neighbours that continue each other are joined. ENOMEM, with nothing changed, when there
+    /// is no memory for the list.
+    pub(super) fn replace(
+        &mut self,
+        range: &Range<usize>,
+        new: impl IntoIterator<Item = Region>,
+    ) -> Result<(), Errno> {
+        let overlap = self.overlap(range);
+        let (mapped, data) = self.measure(range);
+        if Arc::get_mut(&mut self.list).is_none() {
+            // Fork's other side still uses the list.
+            let mut copy = Vec::new();
+            copy.try_reserve(self.list.len() + 4).map_err(|_| Errno::ENOMEM)?;
+            copy.extend(self.list.iter().cloned());
+            self.list = Arc::new(copy);
+        }
+        let list = Arc::get_mut(&mut self.list).ok_or(Errno::ENOMEM)?;
+        list.try_reserve(4).map_err(|_| Errno::ENOMEM)?;
+
+        // Ascending: what stays below, the new ones, what stays above; joined as they come.
+        let mut pieces = Pieces::default();
+        let low = list[overlap.clone()].last().filter(|low| low.start < range.start);
+        let below = low.map(|low| low.clip(low.start, range.start));
+        let high = list[overlap.clone()].first().filter(|high| high.end > range.end);
+        let above = high.map(|high| high.clip(range.end, high.end));
+        let (mut first, mut last) = (overlap.start, overlap.end);
+        // The untouched neighbours may be continued.
+        let under = list.get(last).filter(|under| below.is_none() && under.end == range.start).cloned();
+        if under.is_some() {
+            last += 1;
+        }
+        let over = first.checked_sub(1).map(|over| &list[over]);
+        let over = over.filter(|over| above.is_none() && over.start == range.end).cloned();
+        if over.is_some() {
+            first -= 1;
+        }
+        let (mut added, mut added_data) = (0, 0);
+        for part in under.into_iter().chain(below) {
+            pieces.push(part)?;
+        }
+        for part in new {
+            added += part.len();
+            if part.is_data() {
+                added_data += part.len();
+            }
+            pieces.push(part)?;
+        }
+        for part in above.into_iter().chain(over) {
+            pieces.push(part)?;
+        }
+        list.try_reserve(pieces.list.len()).map_err(|_| Errno::ENOMEM)?;
+        list.splice(first..last, pieces.list.drain(..).rev());
+        self.mapped = self.mapped - mapped + added;
+        self.data = self.data - data + added_data;
+        if added < mapped && range.end > self.hole.1 {
+            // A new gap above the place where the search begins.
+            self.hole = (0, 0);
+        }
+        Ok(())
+    }
+
+    /// Changes the properties of what is mapped in `range`.
+    pub(super) fn modify(&mut self, range: &Range<usize>, change: impl Fn(&mut Region)) -> Result<(), Errno> {
+        let mut parts = Pieces::default();
+        for region in self.overlapping(range) {
+            let mut part = region.clip(range.start, range.end);
+            change(&mut part);
+            parts.push(part)?;
+        }
+        let mut list = parts.list;
+        self.replace(range, list.drain(..))
+    }
+
+    /// The highest free range of `len` bytes that ends at or below `top` and begins at or above `bottom`.
+    pub(super) fn find_gap(&mut self, len: usize, bottom: usize, top: usize) -> Option<usize> {
+        let (least, above) = self.hole;
+        let known = least != 0 && len >= least && above <= top && above >= bottom;
+        let found = known.then(|| self.search_gap(len, bottom, above)).flatten();
+        let start = found.or_else(|| self.search_gap(len, bottom, top))?;
+        self.hole = (len, start);
+        Some(start)
+    }
+
+    fn search_gap(&self, len: usize, bottom: usize, top: usize) -> Option<usize> {
+        let mut end = top;
+        let mut index = self.list.partition_point(|region| region.start >= end);
+        // A stack just above keeps its distance, too.
+        if let Some(over) = index.checked_sub(1).map(|over| &self.list[over])
+            && over.flags.contains(RegionFlags::GROWS_DOWN)
+        {
+            end = end.min(over.start.saturating_sub(GUARD_GAP));
+        }
+        while end >= bottom {
+            let Some(region) = self.list.get(index) else {
+                return (end - bottom >= len).then(|| end - len);
+            };
+            let floor = region.end.max(bottom);
+            if end >= floor && end - floor >= len {
+                return Some(end - len);
+            }
+            let gap = if region.flags.contains(RegionFlags::GROWS_DOWN) { GUARD_GAP } else { 0 };
+            end = end.min(region.start.saturating_sub(gap));
+            index += 1;
+        }
+        None
+    }
+}
+
+/// Regions in ascending order that are joined as they are added.
+#[derive(Default)]
+struct Pieces {
+    list: Vec<Region>,
+}
+
+impl Pieces {
+    fn push(&mut self, region: Region) -> Result<(), Errno> {
+        match self.list.last_mut() {
+            Some(last) if last.continues_with(&region) => last.end = region.end,
+            _ => {
+                self.list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                self.list.push(region);
+            }
+        }
+        Ok(())
+    }
+}

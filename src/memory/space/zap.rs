@@ -1,0 +1,233 @@
+//! Taking pages away: munmap(2), and what else makes translations disappear.
+//!
+//! In this order, so that no CPU ever reaches a frame that is somebody else's by then:
+//!
+//! 1. *prepare*: make the tables that serve only part of the range this space's own. The one step that can fail.
+//! 2. *sever*: mark the entries not present; of a page table that nothing else needs, the one that leads to it.
+//! 3. *flush* this CPU's TLB, and await the other CPUs that have the space loaded.
+//! 4. *reap*: free what the severed entries own, and the tables.
+//!
+//! The severed entries themselves remember what is to be freed, so no list is needed, however much it is. Steps 3 and
+//! 4 are a value ([`Reap`]) whose destructor completes them: dropping the future makes it finish at once.
+
+use super::regions::MAX_REGIONS;
+use super::residency::{Extent, Residency};
+use super::shootdown::Shootdown;
+use super::table::{self, OWNED, OutOfFrames, Table, indices, span};
+use super::{AddressSpace, Layout, pages};
+use crate::arch::layout::USER_END;
+use crate::arch::paging::{Entry, Flags, PAGE};
+use core::ops::Range;
+use syscalls::Errno;
+
+impl AddressSpace {
+    /// munmap(2).
+    ///
+    /// # Errors
+    /// EINVAL for bad addresses; ENOMEM if it would split a region when there are too many, or without memory.
+    pub async fn unmap(&self, start: usize, len: usize) -> Result<(), Errno> {
+        if !start.is_multiple_of(PAGE) || start > USER_END || len > USER_END - start || len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let range = start..start + pages(len).ok_or(Errno::EINVAL)?;
+        let mut layout = self.layout.lock().await;
+        if layout.regions.is_free(&range) {
+            return Ok(());
+        }
+        if layout.regions.len() + layout.regions.cuts(&range) > MAX_REGIONS {
+            return Err(Errno::ENOMEM);
+        }
+        self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [])).await?;
+        self.publish(&layout);
+        Ok(())
+    }
+
+    /// Takes all pages in `range` away, and changes the regions by `change` in between: after all that can fail, and
+    /// before anything is taken. If `change` fails, nothing has happened.
+    pub(super) async fn zap_and(
+        &self,
+        layout: &mut Layout,
+        range: &Range<usize>,
+        change: impl FnOnce(&mut Layout) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let spare = layout.regions.surroundings(range);
+        layout.prepare(&self.residency, range, &spare)?;
+        change(layout)?;
+        let reap = layout.sever(self, range, &spare);
+        reap.complete().await;
+        Ok(())
+    }
+
+    /// Takes all pages in `range` away; what is mapped there stays so and begins anew.
+    pub(super) async fn zap(&self, layout: &mut Layout, range: &Range<usize>) -> Result<(), Errno> {
+        self.zap_and(layout, range, |_| Ok(())).await
+    }
+}
+
+impl Layout {
+    /// Makes this space the only owner of all tables that serve part of `range` but reach out of `spare`, the
+    /// addresses whose tables nobody else needs.
+    pub(super) fn prepare(
+        &mut self,
+        residency: &Residency,
+        range: &Range<usize>,
+        spare: &Range<usize>,
+    ) -> Result<(), OutOfFrames> {
+        self.tables.forget_recent();
+        prepare(self.tables.root_table(), 3, 0, range, spare, residency)
+    }
+
+    /// Severs what `range` has, after `prepare`, and begins to flush it from the TLBs.
+    fn sever<'a>(
+        &'a mut self,
+        space: &'a AddressSpace,
+        range: &Range<usize>,
+        spare: &Range<usize>,
+    ) -> Reap<'a> {
+        self.tables.forget_recent();
+        let found = sever(self.tables.root_table(), 3, 0, range, spare);
+        let shootdown = match found {
+            false => Shootdown::done(),
+            true => space.residency.flush(&Extent::Range(range.clone())),
+        };
+        let end = if found { range.end } else { range.start };
+        Reap { layout: self, space, at: range.start, end, spare: spare.clone(), shootdown }
+    }
+}
+
+/// Whether a table whose first entry serves `base` and whose size is `size` serves nobody outside `spare`.
+fn is_spare(base: usize, size: usize, spare: &Range<usize>) -> bool {
+    base >= spare.start && base + size <= spare.end
+}
+
+fn prepare(
+    own: Table,
+    level: u32,
+    base: usize,
+    range: &Range<usize>,
+    spare: &Range<usize>,
+    residency: &Residency,
+) -> Result<(), OutOfFrames> {
+    for (index, entry) in own.used(indices(base, level, range)) {
+        let below = base + index * span(level);
+        if level == 1 {
+            if is_spare(below, span(level), spare) {
+                continue;
+            }
+            // SAFETY: an entry of an upper level that is not empty points to a table.
+            let pages = unsafe { Table::at(entry.address()) };
+            if pages.used(indices(below, 0, range)).next().is_none() {
+                continue;
+            }
+        }
+        let table = table::own(own, index, level, residency)?;
+        if level > 1 {
+            prepare(table, level - 1, below, range, spare, residency)?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks the entries for `range` not present. Returns whether there were any.
+fn sever(own: Table, level: u32, base: usize, range: &Range<usize>, spare: &Range<usize>) -> bool {
+    let mut found = false;
+    for (index, entry) in own.used(indices(base, level, range)) {
+        let below = base + index * span(level);
+        if level == 0 || level == 1 && is_spare(below, span(level), spare) {
+            own.update(index, Entry(entry.0 & !Flags::PRESENT.bits()));
+            found = true;
+        } else {
+            // SAFETY: an entry of an upper level that is not empty points to a table.
+            found |= sever(unsafe { Table::at(entry.address()) }, level - 1, below, range, spare);
+        }
+    }
+    found
+}
+
+/// Severed entries that are to be freed once no TLB has them.
+struct Reap<'a> {
+    layout: &'a mut Layout,
+    space: &'a AddressSpace,
+    /// What is left of the range.
+    at: usize,
+    end: usize,
+    spare: Range<usize>,
+    shootdown: Shootdown,
+}
+
+impl Reap<'_> {
+    async fn complete(mut self) {
+        if self.at == self.end {
+            return;
+        }
+        if !self.shootdown.is_done() {
+            (&mut self.shootdown).await;
+        }
+        while self.at < self.end {
+            self.step();
+            if self.at < self.end && executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
+    }
+
+    /// Frees what one page table has.
+    fn step(&mut self) {
+        let root = self.layout.tables.root_table();
+        let (next, frames) = reap(root, 3, 0, &(self.at..self.end), &self.spare, &self.space.residency);
+        self.space.add_resident(-(frames as isize));
+        self.at = next;
+    }
+}
+
+impl Drop for Reap<'_> {
+    fn drop(&mut self) {
+        if self.at < self.end {
+            core::mem::replace(&mut self.shootdown, Shootdown::done()).finish();
+            while self.at < self.end {
+                self.step();
+            }
+        }
+    }
+}
+
+/// Frees the severed entries of the first page table that has some in `range`, which begins in or before this table.
+/// Returns where to go on, and how many frames were taken off the tables.
+fn reap(
+    own: Table,
+    level: u32,
+    base: usize,
+    range: &Range<usize>,
+    spare: &Range<usize>,
+    residency: &Residency,
+) -> (usize, usize) {
+    let behind = base.saturating_add(span(level + 1));
+    if level == 0 {
+        let mut frames = 0;
+        for (index, entry) in own.used(indices(base, 0, range)) {
+            own.clear(index);
+            frames += usize::from(entry.0 & OWNED.bits() != 0);
+            table::release_entry(entry);
+        }
+        return (behind, frames);
+    }
+    let Some((index, entry)) = own.used(indices(base, level, range)).next() else {
+        return (behind, 0);
+    };
+    let below = base + index * span(level);
+    // SAFETY: an entry of an upper level that is not empty points to a table.
+    let next = unsafe { Table::at(entry.address()) };
+    if !entry.is_present() {
+        own.clear(index);
+        return (below + span(level), table::release_counting(next));
+    }
+    let part = range.start.max(below)..range.end;
+    let (at, frames) = reap(next, level - 1, below, &part, spare, residency);
+    if level > 1 && is_spare(below, span(level), spare) && next.is_empty() {
+        own.clear(index);
+        residency.retire(|| {
+            table::release_table(next, level - 1);
+        });
+    }
+    (at, frames)
+}
