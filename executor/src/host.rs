@@ -59,6 +59,12 @@ pub fn as_interrupt<T>(handler: impl FnOnce() -> T) -> T {
     result
 }
 
+/// A point of the standard library's time in the executor's.
+#[must_use]
+pub fn instant(at: Instant) -> crate::Instant {
+    crate::Instant(at.saturating_duration_since(*BOOT).as_nanos() as u64)
+}
+
 /// Host threads as a machine.
 struct Host;
 

@@ -64,7 +64,8 @@ pub(crate) struct Local {
     waiting: Cell<List>,
     target: Cell<u64>,
     began: Cell<u64>,
-    /// Read guards alive on this CPU; counted in debug builds.
+    /// Read guards alive on this CPU.
+    #[cfg(debug_assertions)]
     guards: Cell<u32>,
 }
 
@@ -77,6 +78,7 @@ impl Local {
             waiting: Cell::new(List::EMPTY),
             target: Cell::new(0),
             began: Cell::new(0),
+            #[cfg(debug_assertions)]
             guards: Cell::new(0),
         }
     }

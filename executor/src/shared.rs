@@ -73,7 +73,7 @@ impl Shared {
         target.deliver(task);
         if self.idle.claim(cpu) {
             target.unpark();
-        } else if target.call_attention() && !target.is_here() {
+        } else if target.call_attention() && !target.is_looking() && !target.is_here() {
             // It runs something, perhaps user code: only an interrupt makes that look up.
             target.unpark();
         }

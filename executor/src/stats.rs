@@ -34,7 +34,8 @@ impl Counter {
         before
     }
 
-    fn get(&self) -> u64 {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
@@ -42,7 +43,6 @@ impl Counter {
 /// A worker's counters.
 pub(crate) struct Counters {
     pub(crate) polls: Counter,
-    pub(crate) spawns: Counter,
     pub(crate) wakes: Counter,
     pub(crate) steals: Counter,
     pub(crate) parks: Counter,
@@ -57,7 +57,6 @@ impl Counters {
     pub(crate) fn new() -> Counters {
         Counters {
             polls: Counter::new(),
-            spawns: Counter::new(),
             wakes: Counter::new(),
             steals: Counter::new(),
             parks: Counter::new(),
@@ -90,7 +89,7 @@ impl Counters {
 pub struct Stats {
     /// Polls.
     pub polls: u64,
-    /// Tasks spawned by this CPU.
+    /// Tasks spawned by this CPU, modulo 2²⁶.
     pub spawns: u64,
     /// Wakes by this CPU that queued a task.
     pub wakes: u64,
@@ -112,10 +111,11 @@ pub struct Stats {
 /// If there is no such CPU.
 #[must_use]
 pub fn stats(cpu: usize) -> Stats {
-    let counters = &shared::worker(cpu).counters;
+    let worker = shared::worker(cpu);
+    let counters = &worker.counters;
     Stats {
         polls: counters.polls.get(),
-        spawns: counters.spawns.get(),
+        spawns: worker.spawns(),
         wakes: counters.wakes.get(),
         steals: counters.steals.get(),
         parks: counters.parks.get(),

@@ -66,16 +66,16 @@ impl<T> Ring<T> {
         Ok(())
     }
 
-    /// Take the oldest. Owner only.
+    /// Take the oldest, and say whether more wait. Owner only.
     #[inline(always)]
-    pub(crate) fn pop(&self) -> Option<*mut T> {
+    pub(crate) fn pop(&self) -> Option<(*mut T, bool)> {
         let tail = self.tail.load(Relaxed);
         let mut head = self.head.load(Acquire);
         while head != tail {
             let item = self.slots[head & MASK].load(Relaxed);
             // AcqRel: one chain of takers, each of which finished reading before the next.
             match self.head.compare_exchange_weak(head, head.wrapping_add(1), AcqRel, Acquire) {
-                Ok(_) => return Some(item),
+                Ok(_) => return Some((item, head.wrapping_add(1) != tail)),
                 Err(now) => head = now,
             }
         }
@@ -128,7 +128,7 @@ mod tests {
             }
             assert!(ring.push(item(1)).is_err());
             for i in 0..CAPACITY {
-                assert_eq!(ring.pop(), Some(item(lap * 1000 + i)));
+                assert_eq!(ring.pop(), Some((item(lap * 1000 + i), i + 1 < CAPACITY)));
             }
             assert_eq!(ring.pop(), None);
         }
@@ -145,6 +145,6 @@ mod tests {
         assert_eq!(ring.steal(&mut loot), 4);
         assert_eq!(&loot[..4], [item(0), item(1), item(2), item(3)]);
         assert_eq!(ring.len(), 3);
-        assert_eq!(ring.pop(), Some(item(4)));
+        assert_eq!(ring.pop(), Some((item(4), true)));
     }
 }

@@ -222,8 +222,9 @@ fn launch<J: Job + 'static>(job: J, builder: Builder) -> Result<JoinHandle<J::Ou
     };
     let task = TaskRef(cell.ok_or(SpawnError)?);
     let header = task.header();
+    let drops_output = const { core::mem::needs_drop::<J::Output>() };
     header.vtable.set(&Cell::<J>::VTABLE);
-    header.kind.set(Kind::new(builder.lane, builder.cpu.is_some(), class));
+    header.kind.set(Kind::new(builder.lane, builder.cpu.is_some(), drops_output, class));
     header.cpu.set(builder.cpu.unwrap_or(0) as u8);
     header.executor.set(shared.id);
     header.id.store(worker.map_or_else(|| shared.next_id(), Worker::next_id), Relaxed);
@@ -232,7 +233,7 @@ fn launch<J: Job + 'static>(job: J, builder: Builder) -> Result<JoinHandle<J::Ou
     let handle = JoinHandle::new(task);
     header.state.spawned();
     match worker {
-        Some(worker) => worker.push_spawned(task),
+        Some(worker) => worker.push_spawned(task, builder.lane == Lane::Normal && builder.cpu.is_none()),
         None => shared.push_from_outside(task),
     }
     Ok(handle)

@@ -87,8 +87,7 @@ pub(super) struct VTable {
     pub(super) drop_future: unsafe fn(NonNull<Header>),
     /// Move the output to the place given.
     pub(super) take_output: unsafe fn(NonNull<Header>, NonNull<()>),
-    /// `None` where dropping does nothing.
-    pub(super) drop_output: Option<unsafe fn(NonNull<Header>)>,
+    pub(super) drop_output: unsafe fn(NonNull<Header>),
     pub(super) name: unsafe fn(NonNull<Header>) -> &'static str,
 }
 
@@ -97,7 +96,7 @@ impl<J: Job> Cell<J> {
         poll: Self::poll,
         drop_future: Self::drop_future,
         take_output: Self::take_output,
-        drop_output: if core::mem::needs_drop::<J::Output>() { Some(Self::drop_output) } else { None },
+        drop_output: Self::drop_output,
         name: Self::name,
     };
 

@@ -65,13 +65,9 @@ pub(crate) unsafe fn settle(task: TaskRef, outcome: Outcome) {
 /// The task has ended, the caller is the last to refer to the cell.
 #[inline(always)]
 unsafe fn free(task: TaskRef, outcome: Outcome) {
-    if outcome == Outcome::Complete {
+    if outcome == Outcome::Complete && task.kind().drops_output() {
         // SAFETY: the vtable is valid and the body holds an output.
-        unsafe {
-            if let Some(drop_output) = (*task.header().vtable.get()).drop_output {
-                drop_output(task.0);
-            }
-        }
+        unsafe { ((*task.header().vtable.get()).drop_output)(task.0) };
     }
     // SAFETY: the cell is empty and the caller's.
     unsafe { slab::free(task) };
@@ -209,19 +205,28 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let Some(task) = self.task else { return };
         // Release: the task's end may free the cell after all we did with it. Acquire: see the output.
-        match task.header().join.swap(DETACHED, AcqRel) {
-            HANDLE => {}
-            // SAFETY: the task has ended and left the cell to us.
-            COMPLETE => unsafe { free(task, Outcome::Complete) },
-            // SAFETY: as above.
-            CANCELLED => unsafe { free(task, Outcome::Cancelled) },
-            // SAFETY: an earlier poll's wakee.
-            wakee => drop(unsafe { Wakee::from_raw(wakee) }),
+        let found = task.header().join.swap(DETACHED, AcqRel);
+        if found != HANDLE {
+            detach_late(task, found);
         }
+    }
+}
+
+/// The handle of a task that has ended, or that somebody had awaited, was dropped.
+#[cold]
+#[inline(never)]
+fn detach_late(task: TaskRef, found: *mut ()) {
+    match found {
+        // SAFETY: the task has ended and left the cell to us.
+        COMPLETE => unsafe { free(task, Outcome::Complete) },
+        // SAFETY: as above.
+        CANCELLED => unsafe { free(task, Outcome::Cancelled) },
+        // SAFETY: an earlier poll's wakee.
+        wakee => drop(unsafe { Wakee::from_raw(wakee) }),
     }
 }
 

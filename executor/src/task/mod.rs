@@ -56,16 +56,19 @@ pub(crate) struct Header {
     id: AtomicU32,
 }
 
-/// Lane, pinning and size class in one byte.
+/// Lane, pinning, whether the output must be dropped, and the size class, in one byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind(u8);
 
 impl Kind {
     const PINNED: u8 = 0b100;
+    const DROPS_OUTPUT: u8 = 0b1000;
 
     #[inline(always)]
-    fn new(lane: Lane, pinned: bool, class: usize) -> Kind {
-        Kind((class as u8) << 3 | if pinned { Self::PINNED } else { 0 } | lane as u8)
+    fn new(lane: Lane, pinned: bool, drops_output: bool, class: usize) -> Kind {
+        let pinned = if pinned { Self::PINNED } else { 0 };
+        let drops_output = if drops_output { Self::DROPS_OUTPUT } else { 0 };
+        Kind((class as u8) << 4 | drops_output | pinned | lane as u8)
     }
 
     /// Neither pinned nor in a special lane: the case that must be fast.
@@ -89,8 +92,13 @@ impl Kind {
     }
 
     #[inline(always)]
+    fn drops_output(self) -> bool {
+        self.0 & Self::DROPS_OUTPUT != 0
+    }
+
+    #[inline(always)]
     pub(crate) fn class(self) -> usize {
-        usize::from(self.0 >> 3)
+        usize::from(self.0 >> 4)
     }
 }
 
@@ -171,6 +179,12 @@ impl TaskRef {
     #[inline(always)]
     pub(crate) unsafe fn from_ptr(pointer: *mut Header) -> Option<TaskRef> {
         NonNull::new(pointer).map(TaskRef)
+    }
+
+    /// Does the task live in this executor? Only for who may touch the header.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, executor: ExecutorId) -> bool {
+        self.header().executor.get() == executor
     }
 
     /// The executor that the task lives in. Only for who may touch the header (see [`Header`]).

@@ -1,20 +1,22 @@
 //! Where cells come from: a type-stable slab.
 //!
 //! ```text
-//!   per CPU and class: a free list (plain loads and stores)
-//!        │ empty: take a batch        ▲ long: give a batch back
-//!        ▼                            │
-//!   per class: the depot, a list under a spin lock ◄── chunks from the global allocator
+//!   per CPU and class: a magazine in use, and a full or empty spare   (plain loads and stores)
+//!        │ both empty: take a magazine        ▲ both full: give one back
+//!        ▼                                    │
+//!   per class: the depot, a stack of full magazines under a spin lock ◄── chunks from the allocator
 //! ```
 //!
-//! "Type-stable" means that a cell, once made, is a task cell for ever: chunks are never given
-//! back. That is what lets wakers be bare pointers. The price is that the slab keeps its peak size,
-//! so its bytes are counted ([`crate::slab_bytes`]).
+//! A magazine is a chain of free cells that moves as a whole (Bonwick and Adams, "Magazines and
+//! vmem", USENIX 2001). "Type-stable" means that a cell, once made, is a task cell for ever: chunks
+//! are never given back. That is what lets wakers be bare pointers. The price is that the slab keeps
+//! its peak size, so its bytes are counted ([`crate::slab_bytes`]).
 
 use super::{Header, TaskRef};
 use crate::platform::hooks;
 use crate::sync::SpinMutex;
 use alloc::alloc::{Layout, alloc_zeroed};
+use core::array;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicUsize;
@@ -24,12 +26,13 @@ use core::sync::atomic::Ordering::Relaxed;
 const SIZES: [usize; CLASSES] = [64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
 const CLASSES: usize = 12;
 const ALIGN: usize = 64;
-/// Bytes that move between a CPU and the depot at a time, about.
-const BATCH_BYTES: usize = 2048;
+/// Bytes of a magazine, about.
+const MAGAZINE_BYTES: usize = 2048;
 const CHUNK_BYTES: usize = 16 << 10;
 
-const fn batch(class: usize) -> u32 {
-    let n = BATCH_BYTES / SIZES[class];
+/// Cells of a full magazine.
+const fn magazine(class: usize) -> u32 {
+    let n = MAGAZINE_BYTES / SIZES[class];
     if n < 2 { 2 } else { n as u32 }
 }
 
@@ -54,87 +57,120 @@ pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
 /// The task has ended, its body is empty, and nobody else will free the cell.
 #[inline(always)]
 pub(crate) unsafe fn free(task: TaskRef) {
-    let class = task.kind().class();
-    #[cfg(debug_assertions)]
-    assert!(!hooks::in_interrupt(), "an interrupt handler must not free");
+    debug_assert!(!hooks::in_interrupt(), "an interrupt handler must not free");
     match hooks::worker() {
-        Some(worker) if ptr::eq(worker.shared(), task.executor()) => {
-            worker.cells().give(task, class, &worker.shared().slab);
+        Some(worker) if task.is_of(worker.shared().id) => {
+            worker.cells().give(task, &worker.shared().slab);
         }
-        _ => task.executor().slab.give_one(task, class),
+        _ => task.executor().slab.give_one(task),
+    }
+}
+
+/// A chain of free cells, with the room that is left in it.
+#[derive(Clone, Copy)]
+struct Chain {
+    first: *mut Header,
+    room: u32,
+}
+
+impl Chain {
+    const fn empty(class: usize) -> Chain {
+        Chain { first: ptr::null_mut(), room: magazine(class) }
+    }
+
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    #[inline(always)]
+    fn push(&mut self, task: TaskRef) {
+        task.header().link.store(self.first, Relaxed);
+        self.first = task.as_ptr();
+        self.room -= 1;
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<TaskRef> {
+        // SAFETY: chains hold pointers of cells.
+        let task = unsafe { TaskRef::from_ptr(self.first) }?;
+        self.first = task.header().link.load(Relaxed);
+        self.room += 1;
+        Some(task)
     }
 }
 
 /// A CPU's own free cells. Only that CPU touches them, in task context.
 pub(crate) struct Cells {
-    lists: [Cell<List>; CLASSES],
-}
-
-#[derive(Clone, Copy)]
-struct List {
-    head: *mut Header,
-    len: u32,
-}
-
-impl List {
-    const EMPTY: List = List { head: ptr::null_mut(), len: 0 };
-
-    #[inline(always)]
-    fn push(&mut self, task: TaskRef) {
-        task.header().link.store(self.head, Relaxed);
-        self.head = task.as_ptr();
-        self.len += 1;
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> Option<TaskRef> {
-        // SAFETY: lists hold pointers of cells.
-        let task = unsafe { TaskRef::from_ptr(self.head) }?;
-        self.head = task.header().link.load(Relaxed);
-        self.len -= 1;
-        Some(task)
-    }
+    // Sixteen, the most that four bits can name, so that no bound has to be checked.
+    current: [Cell<Chain>; 16],
+    spare: [Cell<Chain>; CLASSES],
 }
 
 impl Cells {
     pub(crate) fn new() -> Cells {
-        Cells { lists: [const { Cell::new(List::EMPTY) }; CLASSES] }
+        Cells {
+            current: array::from_fn(|class| Cell::new(Chain::empty(class.min(CLASSES - 1)))),
+            spare: array::from_fn(|class| Cell::new(Chain::empty(class))),
+        }
     }
 
     /// A free cell of the class, or `None` without memory.
     #[inline(always)]
     pub(crate) fn take(&self, class: usize, depot: &Depot) -> Option<NonNull<Header>> {
-        let mut list = self.lists[class].get();
-        let task = match list.pop() {
-            Some(task) => task,
-            None => {
-                list = depot.take(class, batch(class));
-                list.pop()?
-            }
-        };
-        self.lists[class].set(list);
+        let mut chain = self.current[class].get();
+        let Some(task) = chain.pop() else { return self.refill(class, depot) };
+        self.current[class].set(chain);
+        Some(task.0)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, class: usize, depot: &Depot) -> Option<NonNull<Header>> {
+        let mut chain = self.spare[class].replace(Chain::empty(class));
+        if chain.is_empty() {
+            chain = depot.take(class)?;
+        }
+        let task = chain.pop()?;
+        self.current[class].set(chain);
         Some(task.0)
     }
 
     #[inline(always)]
-    fn give(&self, task: TaskRef, class: usize, depot: &Depot) {
-        let mut list = self.lists[class].get();
-        list.push(task);
-        if list.len > 2 * batch(class) {
-            depot.give(class, &mut list, batch(class));
+    fn give(&self, task: TaskRef, depot: &Depot) {
+        let class = task.kind().class();
+        let mut chain = self.current[class].get();
+        if chain.room == 0 {
+            self.unload(class, depot);
+            chain = Chain::empty(class);
         }
-        self.lists[class].set(list);
+        chain.push(task);
+        self.current[class].set(chain);
+    }
+
+    /// The current magazine is full: it becomes the spare one.
+    #[cold]
+    #[inline(never)]
+    fn unload(&self, class: usize, depot: &Depot) {
+        let full = self.spare[class].replace(self.current[class].get());
+        if !full.is_empty() {
+            depot.give(class, full);
+        }
     }
 }
 
 /// The free cells of no CPU, and the source of new ones.
 pub(crate) struct Depot {
-    classes: [SpinMutex<Shelf>; CLASSES],
+    shelves: [SpinMutex<Shelf>; CLASSES],
     bytes: AtomicUsize,
 }
 
 struct Shelf {
-    free: List,
+    /// The first cell of the newest magazine. That cell's `join` word leads to the next magazine,
+    /// its `id` is the magazine's room.
+    magazines: *mut Header,
+    /// Cells that came one by one.
+    loose: Chain,
     /// The part of the newest chunk that was never a cell.
     fresh: *mut u8,
     fresh_end: *mut u8,
@@ -143,12 +179,52 @@ struct Shelf {
 // SAFETY: cells are plain memory that any CPU may use; the lock orders it.
 unsafe impl Send for Shelf {}
 
+impl Shelf {
+    fn put(&mut self, chain: Chain) {
+        // SAFETY: chains hold pointers of cells.
+        if let Some(first) = unsafe { TaskRef::from_ptr(chain.first) } {
+            first.header().join.store(self.magazines.cast(), Relaxed);
+            first.header().id.store(chain.room, Relaxed);
+            self.magazines = chain.first;
+        }
+    }
+
+    fn get(&mut self, class: usize) -> Option<Chain> {
+        // SAFETY: the stack holds pointers of cells.
+        if let Some(first) = unsafe { TaskRef::from_ptr(self.magazines) } {
+            self.magazines = first.header().join.load(Relaxed).cast();
+            return Some(Chain { first: first.as_ptr(), room: first.header().id.load(Relaxed) });
+        }
+        if !self.loose.is_empty() {
+            return Some(core::mem::replace(&mut self.loose, Chain::empty(class)));
+        }
+        self.carve(class)
+    }
+
+    /// A magazine of cells that never were used.
+    fn carve(&mut self, class: usize) -> Option<Chain> {
+        let mut chain = Chain::empty(class);
+        while chain.room > 0 && self.fresh < self.fresh_end {
+            let cell = self.fresh;
+            self.fresh = cell.wrapping_add(SIZES[class]);
+            // SAFETY: inside the chunk; zeroed bytes are a valid header.
+            if let Some(task) = unsafe { TaskRef::from_ptr(cell.cast()) } {
+                chain.push(task);
+            }
+        }
+        (!chain.is_empty()).then_some(chain)
+    }
+}
+
 impl Depot {
     pub(crate) fn new() -> Depot {
-        let shelf = || {
-            SpinMutex::new(Shelf { free: List::EMPTY, fresh: ptr::null_mut(), fresh_end: ptr::null_mut() })
+        let shelf = |class| Shelf {
+            magazines: ptr::null_mut(),
+            loose: Chain::empty(class),
+            fresh: ptr::null_mut(),
+            fresh_end: ptr::null_mut(),
         };
-        Depot { classes: core::array::from_fn(|_| shelf()), bytes: AtomicUsize::new(0) }
+        Depot { shelves: array::from_fn(|class| SpinMutex::new(shelf(class))), bytes: AtomicUsize::new(0) }
     }
 
     /// Bytes taken from the global allocator so far.
@@ -156,76 +232,55 @@ impl Depot {
         self.bytes.load(Relaxed)
     }
 
+    /// A cell for a spawner that is no worker.
     pub(crate) fn take_one(&self, class: usize) -> Option<NonNull<Header>> {
-        self.take(class, 1).pop().map(|task| task.0)
-    }
-
-    pub(crate) fn give_one(&self, task: TaskRef, class: usize) {
-        self.classes[class].lock().free.push(task);
-    }
-
-    /// Up to `wanted` cells; none only if there is no memory.
-    #[cold]
-    fn take(&self, class: usize, wanted: u32) -> List {
-        let mut taken = List::EMPTY;
-        let mut shelf = self.classes[class].lock();
-        while taken.len < wanted {
-            if let Some(task) = shelf.free.pop() {
-                taken.push(task);
-            } else if shelf.fresh < shelf.fresh_end {
-                let cell = shelf.fresh;
-                shelf.fresh = cell.wrapping_add(SIZES[class]);
-                // SAFETY: inside the chunk; zeroed bytes are a valid header.
-                if let Some(task) = unsafe { TaskRef::from_ptr(cell.cast()) } {
-                    taken.push(task);
-                }
-            } else if taken.len > 0 {
-                break;
-            } else {
-                drop(shelf);
-                let chunk = self.new_chunk();
-                shelf = self.classes[class].lock();
-                if chunk.is_null() {
-                    // Another CPU may have freed some meanwhile; if not, this is the end.
-                    match shelf.free.pop() {
-                        Some(task) => taken.push(task),
-                        None => break,
-                    }
-                } else {
-                    // What another CPU put here meanwhile goes to the free list, not lost.
-                    while shelf.fresh < shelf.fresh_end {
-                        let cell = shelf.fresh;
-                        shelf.fresh = cell.wrapping_add(SIZES[class]);
-                        // SAFETY: as above.
-                        if let Some(task) = unsafe { TaskRef::from_ptr(cell.cast()) } {
-                            shelf.free.push(task);
-                        }
-                    }
-                    shelf.fresh = chunk;
-                    shelf.fresh_end = chunk.wrapping_add(CHUNK_BYTES / SIZES[class] * SIZES[class]);
-                }
-            }
+        let mut chain = self.take(class)?;
+        let task = chain.pop();
+        if !chain.is_empty() {
+            self.give(class, chain);
         }
-        taken
+        task.map(|task| task.0)
     }
 
-    fn new_chunk(&self) -> *mut u8 {
-        // SAFETY: not of size zero, and 64 is a power of two.
+    /// A cell back from somebody who is no worker.
+    fn give_one(&self, task: TaskRef) {
+        let class = task.kind().class();
+        let mut shelf = self.shelves[class].lock();
+        shelf.loose.push(task);
+        if shelf.loose.room == 0 {
+            let full = core::mem::replace(&mut shelf.loose, Chain::empty(class));
+            shelf.put(full);
+        }
+    }
+
+    /// A magazine with at least one cell; `None` only without memory.
+    fn take(&self, class: usize) -> Option<Chain> {
+        let chain = self.shelves[class].lock().get(class);
+        chain.or_else(|| self.grow(class))
+    }
+
+    fn give(&self, class: usize, chain: Chain) {
+        self.shelves[class].lock().put(chain);
+    }
+
+    /// A chunk from the global allocator, outside of the lock.
+    #[cold]
+    fn grow(&self, class: usize) -> Option<Chain> {
+        // SAFETY: not of size zero, and the alignment is a power of two.
         let chunk = unsafe { alloc_zeroed(Layout::from_size_align_unchecked(CHUNK_BYTES, ALIGN)) };
-        if !chunk.is_null() {
-            self.bytes.fetch_add(CHUNK_BYTES, Relaxed);
+        let mut shelf = self.shelves[class].lock();
+        if chunk.is_null() {
+            // Another CPU may have freed some meanwhile; if not, this is the end.
+            return shelf.get(class);
         }
-        chunk
-    }
-
-    #[cold]
-    fn give(&self, class: usize, from: &mut List, count: u32) {
-        let mut shelf = self.classes[class].lock();
-        for _ in 0..count {
-            if let Some(task) = from.pop() {
-                shelf.free.push(task);
-            }
+        self.bytes.fetch_add(CHUNK_BYTES, Relaxed);
+        // What another CPU put here meanwhile is not lost.
+        while let Some(chain) = shelf.carve(class) {
+            shelf.put(chain);
         }
+        shelf.fresh = chunk;
+        shelf.fresh_end = chunk.wrapping_add(CHUNK_BYTES / SIZES[class] * SIZES[class]);
+        shelf.carve(class)
     }
 }
 
@@ -244,7 +299,7 @@ mod tests {
         assert_eq!(class_of(Layout::from_size_align(64, 128).unwrap()), None);
         for (class, size) in SIZES.into_iter().enumerate() {
             assert_eq!(size % ALIGN, 0);
-            assert!(2 * batch(class) as usize * size <= CHUNK_BYTES);
+            assert!(magazine(class) as usize * size <= CHUNK_BYTES);
         }
     }
 
@@ -259,7 +314,7 @@ mod tests {
         assert_eq!(taken.len(), N);
         let peak = depot.bytes();
         for &cell in &taken {
-            cells.give(TaskRef(cell), 0, &depot);
+            cells.give(TaskRef(cell), &depot);
         }
         for _ in 0..N {
             assert!(taken.binary_search(&cells.take(0, &depot).unwrap()).is_ok());

@@ -14,9 +14,7 @@ fn clone(data: *const ()) -> RawWaker {
 
 fn wake(data: *const ()) {
     // SAFETY: every waker with this vtable was made by `waker` from a task's pointer.
-    if let Some(task) = unsafe { TaskRef::from_ptr(data.cast::<Header>().cast_mut()) } {
-        task.wake();
-    }
+    TaskRef(unsafe { NonNull::new_unchecked(data.cast::<Header>().cast_mut()) }).wake();
 }
 
 fn drop(_: *const ()) {}

@@ -2,6 +2,7 @@
 
 use super::{BUDGET, LIFO_STREAK, MAINTENANCE, Worker};
 use crate::platform::hooks;
+use crate::queue::Fifo;
 use crate::task::state::Seen;
 use crate::task::{Lane, Outcome, TaskRef, settle};
 use crate::trace::Event;
@@ -50,15 +51,15 @@ impl Worker {
         if self.door.attention.load(Relaxed) != 0 {
             self.attend();
         }
-        let polls = self.own.polls.get().wrapping_add(1);
-        self.own.polls.set(polls);
-        if polls.is_multiple_of(MAINTENANCE)
+        if self.counters.polls.get() % MAINTENANCE == MAINTENANCE - 1
             && let Some(task) = self.maintain()
         {
             return Some(task);
         }
-        if !self.own.drivers.is_empty() {
-            return self.own.drivers.pop();
+        if self.own.specials.get() != 0
+            && let Some(task) = self.next_special()
+        {
+            return Some(task);
         }
         let next = self.own.lifo.get();
         if !next.is_null() {
@@ -73,21 +74,29 @@ impl Worker {
             self.demote_lifo();
         }
         self.own.streak.set(0);
-        if polls & 1 == 0
-            && let Some(task) = self.own.pinned.pop()
-        {
-            return Some(task);
+        let (next, more) = self.ring.pop()?;
+        if more && self.shared().idle.may_help() {
+            self.shared().call_helper(self.cpu);
         }
-        match self.ring.pop() {
-            Some(next) => {
-                if !self.ring.is_empty() && self.shared().idle.may_help() {
-                    self.shared().call_helper(self.cpu);
-                }
-                // SAFETY: the ring holds tasks' pointers.
-                unsafe { TaskRef::from_ptr(next) }
-            }
-            None => self.own.pinned.pop(),
-        }
+        // SAFETY: the ring holds tasks' pointers.
+        unsafe { TaskRef::from_ptr(next) }
+    }
+
+    /// A driver; or a pinned task, in alternation with the ring.
+    #[cold]
+    fn next_special(&self) -> Option<TaskRef> {
+        let task = self.own.drivers.pop().or_else(|| {
+            let pinned = self.counters.polls.get() & 1 == 0 || self.ring.is_empty();
+            if pinned { self.own.pinned.pop() } else { None }
+        })?;
+        self.own.specials.set(self.own.specials.get() - 1);
+        Some(task)
+    }
+
+    /// Queue a driver, or a pinned task of the normal lane.
+    fn push_special(&self, list: &Fifo, task: TaskRef) {
+        list.push(task);
+        self.own.specials.set(self.own.specials.get() + 1);
     }
 
     /// A poll boundary: nothing that RCU protects is in use on this CPU.
@@ -121,9 +130,9 @@ impl Worker {
     pub(super) fn sort_in(&self, task: TaskRef) {
         let kind = task.kind();
         match (kind.lane(), kind.is_pinned()) {
-            (Lane::Driver, _) => self.own.drivers.push(task),
+            (Lane::Driver, _) => self.push_special(&self.own.drivers, task),
             (Lane::Normal, false) => self.push_ring(task),
-            (Lane::Normal, true) => self.own.pinned.push(task),
+            (Lane::Normal, true) => self.push_special(&self.own.pinned, task),
             (Lane::Background, false) => self.shared().push_background(task, self.cpu),
             (Lane::Background, true) => self.own.background.push(task),
         }
@@ -134,9 +143,12 @@ impl Worker {
     fn maintain(&self) -> Option<TaskRef> {
         hooks::tick();
         self.rcu.reclaim(self);
-        let shared = self.shared();
-        // A turn for a pinned task, however busy the LIFO slot is.
-        self.own.pinned.pop().or_else(|| shared.injector.pop(0, |_| {}))
+        // A turn for those that a busy LIFO slot or ring would keep waiting.
+        if let Some(task) = self.own.pinned.pop() {
+            self.own.specials.set(self.own.specials.get() - 1);
+            return Some(task);
+        }
+        self.shared().injector.pop(0, |_| {})
     }
 
     /// Poll a task that this CPU has taken from a queue.
@@ -206,7 +218,7 @@ impl Worker {
         let kind = task.kind();
         match kind.lane() {
             // Its turn is over; for this round it stands in line with everybody.
-            Lane::Driver if kind.is_pinned() => self.own.pinned.push(task),
+            Lane::Driver if kind.is_pinned() => self.push_special(&self.own.pinned, task),
             Lane::Driver => self.push_ring(task),
             _ => self.sort_in(task),
         }

@@ -26,7 +26,7 @@ use crate::trace::TraceRing;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::Ordering::{Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
 
 /// One CPU's part of the executor. Made by [`init`](crate::init), run by [`Worker::run`].
 #[repr(C)]
@@ -63,7 +63,10 @@ struct Own {
     streak: Cell<u8>,
     /// How many more times leaf futures may be ready in this poll.
     budget: Cell<u32>,
-    polls: Cell<u32>,
+    /// The number of the next task spawned here: CPU numbers modulo 64 keep CPUs apart.
+    next_id: AtomicU32,
+    /// How many wait in the next two lists.
+    specials: Cell<usize>,
     drivers: Fifo,
     /// Pinned tasks of the normal lane, which must not get into the ring.
     pinned: Fifo,
@@ -87,6 +90,8 @@ struct Door {
     /// What is measured: bit 0 poll lengths, bit 1 the trace.
     instruments: AtomicU8,
     timer_fired: AtomicBool,
+    /// This CPU is looking around for work and needs no interrupt to see some.
+    looking: AtomicBool,
     /// The waker made this CPU a searcher before it woke it.
     search_expected: AtomicBool,
     /// What the hardware timer is set to; `u64::MAX`: nothing.
@@ -101,7 +106,7 @@ const BUDGET: u32 = 256;
 /// How often in a row the LIFO slot may go first.
 const LIFO_STREAK: u8 = 3;
 /// Every so many polls the worker looks at what has no bell: injector, pinned tasks, clock, RCU.
-const MAINTENANCE: u32 = 64;
+const MAINTENANCE: u64 = 64;
 
 impl Worker {
     pub(crate) fn new(executor: usize, cpu: usize) -> Worker {
@@ -112,7 +117,8 @@ impl Worker {
                 lifo: Cell::new(ptr::null_mut()),
                 streak: Cell::new(0),
                 budget: Cell::new(BUDGET),
-                polls: Cell::new(0),
+                next_id: AtomicU32::new(cpu as u32 + crate::shared::MAX_CPUS as u32),
+                specials: Cell::new(0),
                 drivers: Fifo::new(),
                 pinned: Fifo::new(),
                 background: Fifo::new(),
@@ -128,6 +134,7 @@ impl Worker {
                 attention: AtomicU8::new(0),
                 instruments: AtomicU8::new(0),
                 timer_fired: AtomicBool::new(false),
+                looking: AtomicBool::new(false),
                 search_expected: AtomicBool::new(false),
                 armed: AtomicU64::new(u64::MAX),
                 inbox: Inbox::new(),
@@ -190,17 +197,20 @@ impl Worker {
     /// A task number no other CPU gives.
     #[inline(always)]
     pub(crate) fn next_id(&self) -> u32 {
-        let cpus = crate::shared::MAX_CPUS as u32;
-        self.counters.spawns.increment() as u32 * cpus + self.cpu as u32
+        let id = self.own.next_id.load(Relaxed);
+        self.own.next_id.store(id.wrapping_add(crate::shared::MAX_CPUS as u32), Relaxed);
+        id
+    }
+
+    /// How many tasks were spawned here, modulo 2²⁶.
+    pub(crate) fn spawns(&self) -> u64 {
+        u64::from(self.own.next_id.load(Relaxed) / crate::shared::MAX_CPUS as u32 - 1)
     }
 
     /// Nothing is queued that this CPU would run next by itself.
     #[inline]
     fn is_bare(&self) -> bool {
-        self.own.lifo.get().is_null()
-            && self.ring.is_empty()
-            && self.own.drivers.is_empty()
-            && self.own.pinned.is_empty()
+        self.own.lifo.get().is_null() && self.ring.is_empty() && self.own.specials.get() == 0
     }
 
     /// A small pseudo-random number, for the order in which victims are visited.

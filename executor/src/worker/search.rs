@@ -61,16 +61,21 @@ impl Worker {
             return false;
         }
         let end = hooks::now() + spin;
-        loop {
+        self.door.looking.store(true, Relaxed);
+        let found = loop {
             hooks::relax();
             self.pass_boundary();
             if self.door.attention.load(Relaxed) != 0 || self.steal() {
-                return true;
+                break true;
             }
             if hooks::now() >= end {
-                return false;
+                break false;
             }
-        }
+        };
+        // A full barrier: whoever still saw us looking has rung the bell before, and it is heard
+        // at the next dispatch or in the look at the inboxes before sleep.
+        self.door.looking.swap(false, SeqCst);
+        found
     }
 
     /// Take work from the injector or from another CPU. `true`: something is queued here now.

@@ -10,10 +10,11 @@
 use super::Worker;
 use crate::platform::hooks;
 use crate::queue::Inbox;
-use crate::task::{Lane, TaskRef};
+use crate::stats::TRACE;
+use crate::task::{Header, Lane, TaskRef};
 use crate::trace::Event;
 use core::ptr;
-use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 impl Worker {
     /// A wake by this CPU: by the task it polls, or by one of its interrupt handlers.
@@ -29,32 +30,47 @@ impl Worker {
     }
 
     /// Queue a task that the caller has the right to queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enqueue(&self, task: TaskRef) {
         self.counters.wakes.increment();
-        self.trace(Event::Wake, task);
-        #[cfg(any(test, feature = "std"))]
-        if !ptr::eq(task.executor(), self.shared()) {
-            return task.executor().push_from_outside(task);
+        if self.instruments() & TRACE != 0 {
+            self.trace(Event::Wake, task);
         }
-        if hooks::in_interrupt() {
-            return self.enqueue_from_interrupt(task);
+        if hooks::in_interrupt() || !task.kind().is_plain() || !self.is_ours(task) {
+            return self.enqueue_special(task);
         }
-        if task.kind().is_plain() {
-            let next = self.own.lifo.replace(task.as_ptr());
-            // SAFETY: the slot holds a task's pointer, or null.
-            if let Some(previous) = unsafe { TaskRef::from_ptr(next) } {
-                self.push_ring(previous);
-            }
-        } else {
-            self.enqueue_special(task);
+        let next = self.own.lifo.replace(task.as_ptr());
+        if !next.is_null() {
+            self.push_displaced(next);
         }
     }
 
-    /// Pinned, driver and background tasks, from task code.
+    /// Does the task belong to this worker's executor? In a kernel there is only one.
+    #[inline(always)]
+    fn is_ours(&self, task: TaskRef) -> bool {
+        cfg!(not(any(test, feature = "std"))) || task.is_of(self.shared().id)
+    }
+
+    /// What was in the LIFO slot goes to the ring.
+    #[inline(never)]
+    fn push_displaced(&self, next: *mut Header) {
+        // SAFETY: the slot holds a task's pointer.
+        if let Some(previous) = unsafe { TaskRef::from_ptr(next) } {
+            self.push_ring(previous);
+        }
+    }
+
+    /// All but plain tasks woken by task code.
     #[cold]
+    #[inline(never)]
     fn enqueue_special(&self, task: TaskRef) {
-        if self.is_elsewhere(task) {
+        if !self.is_ours(task) {
+            task.executor().push_from_outside(task);
+        } else if hooks::in_interrupt() {
+            self.enqueue_from_interrupt(task);
+        } else if task.kind().is_plain() {
+            self.push_ring(task);
+        } else if self.is_elsewhere(task) {
             self.shared().push_to(usize::from(task.header().cpu.get()), task);
         } else {
             self.sort_in(task);
@@ -93,9 +109,11 @@ impl Worker {
 
     /// A new task: behind what is here, for others to steal.
     #[inline(always)]
-    pub(crate) fn push_spawned(&self, task: TaskRef) {
-        self.trace(Event::Spawn, task);
-        if task.kind().is_plain() {
+    pub(crate) fn push_spawned(&self, task: TaskRef, is_plain: bool) {
+        if self.instruments() & TRACE != 0 {
+            self.trace(Event::Spawn, task);
+        }
+        if is_plain {
             self.push_ring(task);
         } else {
             self.enqueue_special(task);
@@ -143,8 +161,13 @@ impl Worker {
 
     /// Ring this worker's bell. `true` if it did not ring already.
     pub(crate) fn call_attention(&self) -> bool {
-        // Release: with the byte, what was delivered before is seen.
-        self.door.attention.swap(1, Release) == 0
+        // Release: with the byte, what was delivered before is seen. SeqCst for `is_looking`.
+        self.door.attention.swap(1, SeqCst) == 0
+    }
+
+    /// Is this worker looking around for work? Ring its bell before asking.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.door.looking.load(SeqCst)
     }
 
     /// Interrupt this worker's CPU.
