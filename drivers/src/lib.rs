@@ -16,6 +16,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod memory;
 pub mod random;

@@ -4,6 +4,7 @@
 //! Signals to send are not sent here but collected as [`Effects`] for the owner, who holds a lock around this.
 
 use bitflags::bitflags;
+use syscalls::Errno;
 
 use super::ctype::to_lower;
 use super::echo::{Echo, EchoQueue};
@@ -104,13 +105,16 @@ pub struct LineDiscipline {
 
 impl LineDiscipline {
     /// A discipline with empty queues, towards a line of this kind. `output_size` is a power of two.
-    pub fn new(termios: Termios, output_size: usize, kind: LineKind) -> Self {
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new(termios: Termios, output_size: usize, kind: LineKind) -> Result<Self, Errno> {
         let mut this = Self {
             termios,
-            input: InputQueue::new(),
+            input: InputQueue::new()?,
             echo: EchoQueue::default(),
             echo_awaits_room: false,
-            output: Output::new(output_size, kind),
+            output: Output::new(output_size, kind)?,
             special: ByteSet::default(),
             is_raw: false,
             literal_next: false,
@@ -120,7 +124,7 @@ impl LineDiscipline {
             packet_status: PacketStatus::empty(),
         };
         this.classify();
-        this
+        Ok(this)
     }
 
     /// The present settings.

@@ -36,10 +36,13 @@ pub struct EchoQueue {
 }
 
 impl EchoQueue {
-    /// Adds an operation, dropping the oldest when there are too many.
+    /// Adds an operation, dropping the oldest when there are too many or no memory for more.
     pub fn push(&mut self, echo: Echo) {
-        if self.operations.len() == CAPACITY {
+        if self.operations.len() == CAPACITY || self.operations.try_reserve(1).is_err() {
             self.operations.pop_front();
+        }
+        if self.operations.len() == self.operations.capacity() {
+            return;
         }
         self.operations.push_back(echo);
         self.has_news = true;

@@ -12,21 +12,23 @@
 //! be edited; in raw mode they get everything up to `head`.
 
 use alloc::boxed::Box;
-use alloc::vec;
 
+use syscalls::Errno;
+
+use super::ring::zeroed;
 use super::termios::DISABLED;
 
 /// Bytes the queue holds. The longest line is one byte less plus its newline (Linux's `N_TTY_BUF_SIZE`).
 pub const INPUT_SIZE: usize = 4096;
 
-const WORD_BITS: usize = u64::BITS as usize;
+const ENDS_SIZE: usize = INPUT_SIZE / 8;
 
 /// The queue; all positions are counts of bytes ever queued, and wrap.
 pub struct InputQueue {
     bytes: Box<[u8]>,
     /// One bit per byte: this byte ends a line. An end whose byte is [`DISABLED`] is an end-of-file mark: it ends
     /// the read but is not part of it.
-    ends: Box<[u64]>,
+    ends: Box<[u8]>,
     head: usize,
     line_head: usize,
     tail: usize,
@@ -34,14 +36,12 @@ pub struct InputQueue {
 
 impl InputQueue {
     /// An empty queue.
-    pub fn new() -> Self {
-        Self {
-            bytes: vec![0; INPUT_SIZE].into_boxed_slice(),
-            ends: vec![0; INPUT_SIZE / WORD_BITS].into_boxed_slice(),
-            head: 0,
-            line_head: 0,
-            tail: 0,
-        }
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new() -> Result<Self, Errno> {
+        let (bytes, ends) = (zeroed(INPUT_SIZE)?, zeroed(ENDS_SIZE)?);
+        Ok(Self { bytes, ends, head: 0, line_head: 0, tail: 0 })
     }
 
     /// Bytes held, finished or not, end-of-file marks included.
@@ -90,16 +90,16 @@ impl InputQueue {
 
     fn is_end(&self, position: usize) -> bool {
         let index = position % INPUT_SIZE;
-        self.ends[index / WORD_BITS] & (1 << (index % WORD_BITS)) != 0
+        self.ends[index / 8] & (1 << (index % 8)) != 0
     }
 
     fn mark_end(&mut self, position: usize, is_end: bool) {
         let index = position % INPUT_SIZE;
-        let bit = 1 << (index % WORD_BITS);
+        let bit = 1 << (index % 8);
         if is_end {
-            self.ends[index / WORD_BITS] |= bit;
+            self.ends[index / 8] |= bit;
         } else {
-            self.ends[index / WORD_BITS] &= !bit;
+            self.ends[index / 8] &= !bit;
         }
     }
 
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn lines_come_one_at_a_time_and_in_pieces() {
-        let mut queue = InputQueue::new();
+        let mut queue = InputQueue::new().unwrap();
         queue.push_slice(b"first");
         assert!(!queue.has_line());
         queue.push_end(b'\n');
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_end_of_file_mark_right_after_the_wanted_bytes_is_swallowed() {
-        let mut queue = InputQueue::new();
+        let mut queue = InputQueue::new().unwrap();
         queue.push_slice(b"abc");
         queue.push_end(DISABLED);
         assert_eq!(queue.finished_len(), 3);
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_stops_early_loses_nothing() {
-        let mut queue = InputQueue::new();
+        let mut queue = InputQueue::new().unwrap();
         for _ in 0..1000 {
             queue.push_slice(b"0123456789");
             queue.push_end(b'\n');
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn unechoed_lines_are_wiped() {
-        let mut queue = InputQueue::new();
+        let mut queue = InputQueue::new().unwrap();
         queue.push_slice(b"hunter2");
         queue.push_end(b'\n');
         queue.read_line(100, true, &mut <[u8]>::len);

@@ -11,8 +11,12 @@ use executor::{Instant, timeout};
 use syscalls::Errno;
 
 use super::job::{Caller, Pid, Signal};
+use super::line::ModemLines;
 use super::terminal::{Attachment, State, Tty, Writer};
-use super::termios::{LocalFlags, Special};
+use super::termios::{ControlFlags, LocalFlags, Special};
+
+/// The modem lines by which an open terminal says that it is there.
+const READY: ModemLines = ModemLines::DTR.union(ModemLines::RTS);
 
 /// How a terminal is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,11 @@ impl Tty {
             if state.is_exclusive && !how.admin {
                 return Err(Errno::EBUSY);
             }
+            if state.opens == 0
+                && let Some(line) = &self.line
+            {
+                line.set_modem_lines(READY, READY);
+            }
             state.opens += 1;
             state.was_opened = true;
             Ok(if how.console { state.console_attachment() } else { state.attachment.clone() })
@@ -55,7 +64,12 @@ impl Drop for OpenTty {
     fn drop(&mut self) {
         self.tty.with(|state| {
             state.opens -= 1;
-            if state.opens == 0 && self.tty.line.is_some() {
+            if state.opens == 0
+                && let Some(line) = &self.tty.line
+            {
+                if state.termios().control.contains(ControlFlags::HUPCL) {
+                    line.set_modem_lines(READY, ModemLines::empty());
+                }
                 // The next to open it finds it fresh. A pty's slave keeps its queues as long as the master is open.
                 state.discipline.reset_input();
                 state.drop_staged();

@@ -1,5 +1,7 @@
 //! The output side of the line discipline: output processing, columns, flow control and the queue towards the line.
 
+use syscalls::Errno;
+
 use super::ctype::{is_control, is_utf8_continuation, to_upper};
 use super::echo::Echo;
 use super::ring::Ring;
@@ -42,8 +44,12 @@ pub struct Output {
 
 impl Output {
     /// An empty queue of `capacity` bytes (a power of two), the cursor at column 0.
-    pub fn new(capacity: usize, kind: LineKind) -> Self {
-        Self { ring: Ring::new(capacity), urgent: None, column: 0, line_column: 0, stopped: false, kind }
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new(capacity: usize, kind: LineKind) -> Result<Self, Errno> {
+        let ring = Ring::new(capacity)?;
+        Ok(Self { ring, urgent: None, column: 0, line_column: 0, stopped: false, kind })
     }
 
     /// Bytes that can be written now. None while stopped.
@@ -279,7 +285,7 @@ mod tests {
 
     #[test]
     fn newline_needs_room_for_two() {
-        let mut output = Output::new(4, LineKind::Wire);
+        let mut output = Output::new(4, LineKind::Wire).unwrap();
         assert_eq!(output.write(b"abc\nd", &Termios::STANDARD), 3);
         assert_eq!(drain(&mut output), b"abc");
         assert_eq!(output.write(b"\nd", &Termios::STANDARD), 2);
@@ -288,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_stopped_terminal_takes_and_gives_nothing_but_urgent_bytes() {
-        let mut output = Output::new(16, LineKind::Wire);
+        let mut output = Output::new(16, LineKind::Wire).unwrap();
         output.write(b"queued", &Termios::STANDARD);
         output.set_stopped(true);
         assert_eq!(output.write(b"more", &Termios::STANDARD), 0);
@@ -304,7 +310,7 @@ mod tests {
     fn tabs_expand_from_the_column() {
         let mut termios = Termios::STANDARD;
         termios.output |= OutputFlags::XTABS;
-        let mut output = Output::new(32, LineKind::Wire);
+        let mut output = Output::new(32, LineKind::Wire).unwrap();
         output.write(b"ab\tc", &termios);
         assert_eq!(drain(&mut output), b"ab      c");
     }

@@ -44,7 +44,7 @@ impl PtyTable {
     /// Opens /dev/ptmx: a new pair, with the lowest free number and its slave locked.
     ///
     /// # Errors
-    /// ENOSPC when there are as many pairs as there may be.
+    /// ENOSPC when there are as many pairs as there may be, ENOMEM.
     pub fn open_master(self: &Arc<Self>) -> Result<Master, Errno> {
         let mut slots = self.slots.lock();
         let free = slots.iter().position(|slot| slot.tty.strong_count() == 0);
@@ -54,11 +54,14 @@ impl PtyTable {
         }
         let number = index as u32;
         let device = (SLAVE_MAJOR + number / 256, number % 256);
-        let tty = Tty::new(TtyConfig { device, termios: Termios::PTY, line: None }, self.jobs);
+        let tty = Tty::try_new(TtyConfig { device, termios: Termios::PTY, line: None }, self.jobs)?;
         let slot = Slot { tty: Arc::downgrade(&tty), is_shown: true };
         match slots.get_mut(index) {
             Some(place) => *place = slot,
-            None => slots.push(slot),
+            None => {
+                slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                slots.push(slot);
+            }
         }
         drop(slots);
         Ok(Master { tty, table: self.clone(), index: number })

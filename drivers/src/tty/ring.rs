@@ -1,7 +1,17 @@
 //! A bounded queue of bytes in one allocation, handed out as slices so that copies move whole runs.
 
 use alloc::boxed::Box;
-use alloc::vec;
+use alloc::vec::Vec;
+
+use syscalls::Errno;
+
+/// `size` zero bytes, or ENOMEM: terminals are made on demand of programs, who may ask for too many.
+pub fn zeroed(size: usize) -> Result<Box<[u8]>, Errno> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(size, 0);
+    Ok(bytes.into_boxed_slice())
+}
 
 /// A byte queue of fixed capacity (a power of two).
 ///
@@ -16,11 +26,14 @@ pub struct Ring {
 impl Ring {
     /// An empty ring that holds `capacity` bytes.
     ///
+    /// # Errors
+    /// ENOMEM.
+    ///
     /// # Panics
     /// When `capacity` is not a power of two.
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Result<Self, Errno> {
         assert!(capacity.is_power_of_two());
-        Self { bytes: vec![0; capacity].into_boxed_slice(), head: 0, tail: 0 }
+        Ok(Self { bytes: zeroed(capacity)?, head: 0, tail: 0 })
     }
 
     /// Bytes queued.
@@ -99,7 +112,7 @@ mod tests {
 
     #[test]
     fn wraps_and_keeps_order() {
-        let mut ring = Ring::new(8);
+        let mut ring = Ring::new(8).unwrap();
         assert_eq!(ring.push_slice(b"abcdef"), 6);
         assert_eq!(ring.front(), b"abcdef");
         ring.consume(4);
@@ -114,7 +127,7 @@ mod tests {
 
     #[test]
     fn truncate_drops_the_youngest() {
-        let mut ring = Ring::new(4);
+        let mut ring = Ring::new(4).unwrap();
         ring.push_slice(b"abcd");
         ring.truncate(9);
         assert_eq!(ring.len(), 4);

@@ -10,6 +10,7 @@
 use alloc::sync::Arc;
 
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use syscalls::Errno;
 
 use super::discipline::{LineDiscipline, LineFault, PacketStatus, Progress, Signals};
 use super::job::{JobControl, Pid, Signal};
@@ -19,11 +20,11 @@ use super::ring::Ring;
 use super::termios::{ControlFlags, InputFlags, Termios, WindowSize};
 
 /// Bytes received that the input queue has no room for yet.
-const STAGING_SIZE: usize = 8192;
+const STAGING_SIZE: usize = 4096;
 /// Output queue of a wire: what a blocked writer may run ahead of it.
 const WIRE_OUTPUT_SIZE: usize = 4096;
 /// Output queue of a pseudo-terminal.
-const MASTER_OUTPUT_SIZE: usize = 16384;
+const MASTER_OUTPUT_SIZE: usize = 8192;
 /// A wire's writers are woken when fewer bytes than this are queued, so that they refill in bulk (Linux's
 /// `WAKEUP_CHARS`).
 const REFILL_LEVEL: usize = 256;
@@ -114,8 +115,19 @@ pub(super) struct State {
 }
 
 impl Tty {
-    /// A terminal that nobody has opened.
+    /// A terminal made while the system starts.
+    ///
+    /// # Panics
+    /// When there is no memory for it: see [`Self::try_new`].
     pub fn new(config: TtyConfig, jobs: &'static dyn JobControl) -> Arc<Self> {
+        Self::try_new(config, jobs).expect("memory for a terminal")
+    }
+
+    /// A terminal that nobody has opened: some 18 KiB.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(config: TtyConfig, jobs: &'static dyn JobControl) -> Result<Arc<Self>, Errno> {
         let TtyConfig { device, termios, line } = config;
         let (kind, output_size) = match line {
             Some(_) => (LineKind::Wire, WIRE_OUTPUT_SIZE),
@@ -125,8 +137,8 @@ impl Tty {
             line.configure(&termios);
         }
         let state = State {
-            discipline: LineDiscipline::new(termios, output_size, kind),
-            staged: Ring::new(STAGING_SIZE),
+            discipline: LineDiscipline::new(termios, output_size, kind)?,
+            staged: Ring::new(STAGING_SIZE)?,
             window: WindowSize::default(),
             session: 0,
             foreground: 0,
@@ -149,7 +161,7 @@ impl Tty {
             initial_termios: termios,
         };
         tty.with(|_| ());
-        Arc::new(tty)
+        Ok(Arc::new(tty))
     }
 
     /// Device number, major and minor.

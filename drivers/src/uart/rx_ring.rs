@@ -91,4 +91,33 @@ mod tests {
         assert_eq!(ring.peek(0), Some(received(2)));
         assert_eq!(ring.peek(CAPACITY - 2), Some(received(7)));
     }
+    #[test]
+    fn two_threads_pass_every_byte_once_and_in_order() {
+        let ring = RxRing::new();
+        let count = 200_000;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..count {
+                    while ring.peek(CAPACITY / 2).is_some() {
+                        std::thread::yield_now();
+                    }
+                    ring.push(Received {
+                        byte: number as u8,
+                        status: LSR::from_bits_retain((number >> 8) as u8),
+                    });
+                }
+            });
+            let mut number = 0;
+            while number < count {
+                let Some(received) = ring.peek(0) else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                assert_eq!((received.byte, received.status.bits()), (number as u8, (number >> 8) as u8));
+                ring.consume(1);
+                number += 1;
+            }
+        });
+        assert_eq!(ring.dropped(), 0);
+    }
 }

@@ -52,4 +52,29 @@ mod tests {
         assert_eq!(runs.get(), 3);
         assert!(section.serve(|| ()));
     }
+    #[test]
+    fn threads_exclude_each_other_and_no_word_is_lost() {
+        use core::sync::atomic::AtomicU64;
+        use core::sync::atomic::Ordering::Relaxed;
+        const THREADS: u64 = 4;
+        const ROUNDS: u64 = 50_000;
+        let section = Section::new();
+        let (posted, seen, inside) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        posted.fetch_add(1, Relaxed);
+                        section.serve(|| {
+                            assert_eq!(inside.fetch_add(1, Relaxed), 0);
+                            seen.store(posted.load(Relaxed), Relaxed);
+                            inside.fetch_sub(1, Relaxed);
+                        });
+                    }
+                });
+            }
+        });
+        // Whoever came last was either inside or made the holder look once more.
+        assert_eq!(seen.load(Relaxed), THREADS * ROUNDS);
+    }
 }

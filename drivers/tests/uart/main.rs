@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use chip::Chip;
 use drivers::tty::{
-    Caller, ControlFlags, InputFlags, LocalFlags, OpenAs, OpenTty, OutputFlags, Signal, Special, Termios,
-    Tty, TtyConfig,
+    Caller, ControlFlags, InputFlags, LocalFlags, ModemLines, OpenAs, OpenTty, OutputFlags, Signal, Special,
+    Termios, Tty, TtyConfig,
 };
 use drivers::uart::{PortIo, Uart};
 use executor::{Builder, Lane, host, spawn, yield_now};
+use linux_raw_sys::ioctl;
 use support::{Jobs, STRANGER, caller};
 use uart_16550::spec::registers::{LCR, LSR, MCR, MSR};
 
@@ -234,8 +235,8 @@ fn a_reader_that_sleeps_costs_bytes_but_not_the_line() {
             bench.until("room in the FIFO", |bench| bench.chip.receive_room() > 0).await;
             bench.chip.arrive(byte, LSR::empty());
         }
-        // 4095 in the input queue, 8192 before it, 1024 in the driver.
-        let kept = 4095 + 8192 + 1024;
+        // 4095 in the input queue, 4096 before it, 1024 in the driver.
+        let kept = 4095 + 4096 + 1024;
         let dropped = 20_000 - kept as u32;
         bench.until("the rest dropped", |bench| bench.uart.errors().dropped == dropped).await;
         assert!(bench.read(kept).await == pattern(20_000)[..kept]);
@@ -262,6 +263,31 @@ fn clear_to_send_is_respected() {
         bench.chip.set_modem_status(MSR::CTS | MSR::DSR | MSR::CD);
         bench.file.drain().await.expect("drained");
         assert_eq!(bench.chip.state().sent, b"held back");
+    });
+}
+
+#[test]
+fn modem_lines_follow_open_and_close() {
+    host::block_on(1, async {
+        let mut bench = Bench::start(transparent());
+        let ready = MCR::DTR | MCR::RTS;
+        bench.until("DTR up", |bench| bench.chip.modem_control().contains(ready)).await;
+        let mut payload = [0; _];
+        bench.file.control(&STRANGER, ioctl::TIOCMGET, 0, &mut payload).await.expect("TIOCMGET");
+        let lines = ModemLines::DTR | ModemLines::RTS | ModemLines::CTS | ModemLines::DSR | ModemLines::CAR;
+        assert_eq!(payload[..4], lines.bits().to_ne_bytes());
+        payload[..4].copy_from_slice(&ModemLines::RTS.bits().to_ne_bytes());
+        bench.file.control(&STRANGER, ioctl::TIOCMBIC, 0, &mut payload).await.expect("TIOCMBIC");
+        bench.until("RTS down", |bench| !bench.chip.modem_control().intersects(MCR::RTS)).await;
+        let second = bench.tty.open(OpenAs::default()).expect("open");
+        drop(second);
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(bench.chip.modem_control().contains(MCR::DTR), "still open");
+        let elsewhere = Bench::assemble(transparent()).tty.open(OpenAs::default()).expect("open");
+        drop(std::mem::replace(&mut bench.file, elsewhere));
+        bench.until("all lines down", |bench| !bench.chip.modem_control().intersects(ready)).await;
     });
 }
 
