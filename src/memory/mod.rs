@@ -15,13 +15,15 @@ pub mod heap;
 mod provider;
 pub mod space;
 
+pub use crate::arch::paging::PAGE as PAGE_SIZE;
 pub use provider::page_of;
 pub use space::{
-    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping, Region, RegionFlags,
-    SharedAnonymous, fork_form, set_fork_form,
+    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping, Place, Region, RegionFlags,
+    SharedAnonymous, Usage, fork_form, leave, set_fork_form,
 };
 
 use bootloader_api::BootInfo;
+use syscalls::Errno;
 
 /// Brings up frames and heap. On the boot CPU, once, before anything is allocated.
 pub fn init(boot: &BootInfo) {
@@ -33,6 +35,55 @@ pub fn init(boot: &BootInfo) {
 /// Gives the calling CPU its caches. On each CPU, once; the boot CPU gets them in [`init`].
 pub fn init_cpu() {
     cpu::install(crate::arch::cpu::id());
+}
+
+/// Starts the tasks that work on memory while CPUs are idle. Once, when the executor runs.
+pub fn start_background_tasks() {
+    if frame::start_zeroing().is_err() {
+        log::warn!("memory: no frames are zeroed in advance");
+    }
+}
+
+/// How much memory there is and what it is used for, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// All that the kernel manages.
+    pub total_bytes: usize,
+    /// What nobody uses.
+    pub free_bytes: usize,
+    /// Of the free memory, what is zeroed already.
+    pub zeroed_bytes: usize,
+    /// Live objects of the kernel heap.
+    pub heap_bytes: usize,
+    /// Frames that the kernel heap has taken, as bytes.
+    pub heap_taken_bytes: usize,
+}
+
+/// Reads the counts of all CPUs. Exact while no other CPU allocates or frees.
+pub fn stats() -> Stats {
+    let frames = frame::statistics();
+    let heap = heap::statistics();
+    Stats {
+        total_bytes: frames.total * PAGE_SIZE,
+        free_bytes: frames.free * PAGE_SIZE,
+        zeroed_bytes: frames.zeroed * PAGE_SIZE,
+        heap_bytes: heap.live as usize,
+        heap_taken_bytes: heap.taken as usize,
+    }
+}
+
+/// Asks whether there is memory for something that needs a fair amount of it, as a new process does.
+///
+/// # Errors
+/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use.
+pub fn check_pressure() -> Result<(), Errno> {
+    if frame::is_short() {
+        heap::shrink();
+        if frame::is_short() {
+            return Err(Errno::ENOMEM);
+        }
+    }
+    Ok(())
 }
 
 /// The kernel's allocator.

@@ -9,7 +9,7 @@ pub(super) mod metadata;
 pub(super) mod pool;
 mod zero;
 
-pub use pool::{Statistics, statistics, total};
+pub use pool::{Statistics, is_short, statistics, total};
 pub use zero::start_zeroing;
 
 use crate::arch::mem::{clear_page, copy_page};

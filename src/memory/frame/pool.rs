@@ -87,6 +87,11 @@ pub fn total() -> usize {
     TOTAL.load(Relaxed)
 }
 
+/// Whether user memory may take no more.
+pub fn is_short() -> bool {
+    !POOL.lock().allows(Purpose::User, BATCH as usize)
+}
+
 /// Gives frames `start..end`, which the allocator does not own yet, to it. Their metadata must exist.
 pub(super) fn donate(start: Number, end: Number) {
     let frames = metadata::all();

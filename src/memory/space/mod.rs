@@ -37,6 +37,7 @@ mod table;
 mod teardown;
 mod zap;
 
+pub use access::Place;
 pub use advise::Presence;
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
@@ -79,6 +80,8 @@ pub struct AddressSpace {
     limits: Limits,
     /// Frames that the tables own. Changed under the lock, read without.
     resident: AtomicUsize,
+    /// The most that `resident` has been.
+    peak: AtomicUsize,
     /// Bytes in regions. Changed under the lock, read without.
     mapped: AtomicUsize,
 }
@@ -109,6 +112,8 @@ pub struct Usage {
     pub mapped: usize,
     /// In frames that its page tables have.
     pub resident: usize,
+    /// The most that `resident` has been.
+    pub peak_resident: usize,
 }
 
 impl AddressSpace {
@@ -132,8 +137,8 @@ impl AddressSpace {
     fn build(layout: Layout, limits: Limits, resident: usize) -> Result<Arc<Self>, Errno> {
         let residency = Residency::new(layout.tables.root());
         let mapped = AtomicUsize::new(layout.regions.mapped);
-        let resident = AtomicUsize::new(resident);
-        Ok(Arc::new(Self { residency, layout: Mutex::new(layout), limits, resident, mapped }))
+        let (resident, peak) = (AtomicUsize::new(resident), AtomicUsize::new(resident));
+        Ok(Arc::new(Self { residency, layout: Mutex::new(layout), limits, resident, peak, mapped }))
     }
 
     /// Loads it on this CPU; it stays loaded until another is, or the CPU halts. Three instructions if it is loaded.
@@ -161,7 +166,11 @@ impl AddressSpace {
 
     /// How much it uses.
     pub fn usage(&self) -> Usage {
-        Usage { mapped: self.mapped.load(Relaxed), resident: self.resident.load(Relaxed) * PAGE }
+        Usage {
+            mapped: self.mapped.load(Relaxed),
+            resident: self.resident.load(Relaxed) * PAGE,
+            peak_resident: self.peak.load(Relaxed) * PAGE,
+        }
     }
 
     /// A copy of the list of regions, from low to high addresses, for `/proc/PID/maps`.
@@ -177,7 +186,11 @@ impl AddressSpace {
     /// Notes a change of the number of frames; only under the lock.
     #[inline(always)]
     fn add_resident(&self, frames: isize) {
-        self.resident.store(self.resident.load(Relaxed).wrapping_add_signed(frames), Relaxed);
+        let resident = self.resident.load(Relaxed).wrapping_add_signed(frames);
+        self.resident.store(resident, Relaxed);
+        if resident > self.peak.load(Relaxed) {
+            self.peak.store(resident, Relaxed);
+        }
     }
 
     /// Publishes the size of the regions; after they changed, under the lock.
