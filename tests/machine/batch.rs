@@ -1,0 +1,88 @@
+//! Many commands in one machine.
+//!
+//! The agent in the guest runs one command at a time. If a command stops or hangs the machine, that command has
+//! failed and a new machine runs the rest; so each command gets a verdict, and booting is paid once.
+
+use super::{Kernel, Machine, Silence};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A command to run in the guest.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name among the tests.
+    pub name: String,
+    /// What the guest's shell runs.
+    pub command: String,
+    /// Seconds it may take inside the guest.
+    pub limit: u64,
+}
+
+/// What a command printed, and how it ended in the agent's words: `exited 0`, `killed 11`, `timeout`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Lines as the agent sent them, marks included.
+    pub output: String,
+    /// How it ended.
+    pub end: String,
+}
+
+/// The outcome of each job by name, or what the machine printed when it was lost.
+pub type Outcomes = HashMap<String, Result<Outcome, String>>;
+
+/// Runs jobs one after the other on a machine with `cpus` CPUs.
+pub fn run(kernel: Kernel, cpus: usize, jobs: &[Job]) -> Outcomes {
+    let mut outcomes = Outcomes::new();
+    let mut jobs = jobs.iter();
+    while jobs.len() > 0 {
+        match boot(kernel, cpus) {
+            Ok(machine) => run_on(machine, &mut jobs, &mut outcomes),
+            // It would not come up for the others either.
+            Err(lost) => outcomes.extend(jobs.by_ref().map(|job| (job.name.clone(), Err(lost.clone())))),
+        }
+    }
+    outcomes
+}
+
+/// Boots a machine and waits for the agent in it.
+fn boot(kernel: Kernel, cpus: usize) -> Result<Machine, String> {
+    let mut machine =
+        Machine::boot(kernel, &["--smp", &cpus.to_string(), "--append", "loglevel=1"], &["agent"]);
+    match machine.wait_for("@ready\n", super::PATIENCE) {
+        Ok(_) => Ok(machine),
+        Err(silence) => Err(lost(&machine, &silence)),
+    }
+}
+
+/// Runs jobs on a machine until there are none left or the machine is lost.
+fn run_on<'a>(mut machine: Machine, jobs: &mut impl Iterator<Item = &'a Job>, outcomes: &mut Outcomes) {
+    for job in jobs {
+        let outcome = run_one(&mut machine, job).map_err(|silence| lost(&machine, &silence));
+        let alive = outcome.is_ok();
+        outcomes.insert(job.name.clone(), outcome);
+        if !alive {
+            return;
+        }
+    }
+    machine.send("quit\n");
+    let (status, printed) = machine.end();
+    assert_eq!(status, Some(0), "the machine did not end well; printed:\n{printed}");
+}
+
+/// The last of what a lost machine printed.
+fn lost(machine: &Machine, silence: &Silence) -> String {
+    let printed = machine.printed();
+    let start = printed.len().saturating_sub(6000);
+    let start = (start..).find(|&at| printed.is_char_boundary(at)).unwrap_or(0);
+    format!("{silence:?}: the machine was lost; it printed last:\n{}", &printed[start..])
+}
+
+fn run_one(machine: &mut Machine, job: &Job) -> Result<Outcome, Silence> {
+    // The agent's own limit ends a stuck command; a second one here is for a stuck machine.
+    let patience = super::PATIENCE + Duration::from_secs(2 * job.limit);
+    machine.send(&format!("{} {}\n", job.limit, job.command));
+    machine.wait_for("@begin\n", patience)?;
+    let output = machine.wait_for("@end ", patience)?;
+    let end = machine.wait_for("\n", patience)?;
+    Ok(Outcome { output, end })
+}

@@ -1,0 +1,204 @@
+//! A machine under test: a kernel in QEMU, driven over its serial line.
+//!
+//! [`Machine::boot`] starts one through `scripts/run`, the same way `cargo run` does; [`Machine::send`] types,
+//! [`Machine::expect`] waits for text, [`Machine::end`] waits for the machine to stop and gives its status. The
+//! machine ends with the value. [`batch`] runs a list of commands through the agent in the root image.
+
+// Each test program uses its own part of this module.
+#![allow(dead_code)]
+
+pub mod batch;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a busy machine without hardware virtualisation.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Which kernel to boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// The one under test.
+    Rusk,
+    /// Debian's, as the reference.
+    Linux,
+}
+
+impl Kernel {
+    /// The file that QEMU loads.
+    pub fn path(self) -> PathBuf {
+        match self {
+            Self::Rusk => env!("CARGO_BIN_EXE_rusk").into(),
+            Self::Linux => {
+                static PATH: OnceLock<PathBuf> = OnceLock::new();
+                PATH.get_or_init(|| script("linux-kernel", &[])).clone()
+            }
+        }
+    }
+}
+
+/// The root of the repository.
+pub fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where cargo builds, for scripts that build more.
+fn target() -> &'static Path {
+    let kernel = Path::new(env!("CARGO_BIN_EXE_rusk"));
+    kernel.ancestors().nth(2).expect("target/PROFILE/rusk")
+}
+
+/// Runs a script that prints a path.
+pub fn script(name: &str, arguments: &[&str]) -> PathBuf {
+    let output = Command::new(top().join("scripts").join(name))
+        .args(arguments)
+        .env("CARGO_TARGET_DIR", target())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("scripts can be run");
+    assert!(output.status.success(), "scripts/{name} failed");
+    String::from_utf8(output.stdout).expect("a path in UTF-8").trim_end().into()
+}
+
+/// The root image: that of `cargo run`, and the shell scripts of `tests/busybox`.
+pub fn root_image() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let output = target().join("test-root.cpio");
+        let mut arguments = vec!["--output".to_owned(), output.display().to_string()];
+        for (name, path) in shell_scripts() {
+            arguments.push("--add".into());
+            arguments.push(format!("usr/lib/tests/{name}.sh={}", path.display()));
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        script("mkroot", &arguments)
+    })
+}
+
+/// Name and path of each shell script in `tests/busybox`.
+pub fn shell_scripts() -> Vec<(String, PathBuf)> {
+    let folder = std::fs::read_dir(top().join("tests/busybox")).expect("tests/busybox exists");
+    let mut scripts: Vec<_> = folder
+        .map(|entry| entry.expect("a readable folder").path())
+        .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+/// A running machine. Dropping it ends it.
+pub struct Machine {
+    runner: Child,
+    keyboard: ChildStdin,
+    screen: Receiver<Vec<u8>>,
+    /// Everything the machine has printed, carriage returns left out.
+    printed: String,
+    /// How much of `printed` earlier calls of `expect` have consumed.
+    consumed: usize,
+}
+
+/// Why [`Machine::expect`] gave up.
+#[derive(Debug)]
+pub enum Silence {
+    /// The text did not come in time.
+    TimeOut,
+    /// The machine stopped.
+    Stopped,
+}
+
+impl Machine {
+    /// Boots a kernel with options of `scripts/run`, then a command (none: a login shell).
+    pub fn boot(kernel: Kernel, options: &[&str], command: &[&str]) -> Self {
+        let mut runner = Command::new(top().join("scripts/run"));
+        runner.env("CARGO_TARGET_DIR", target()).arg(kernel.path()).args(["--kvm", "off"]);
+        if !options.contains(&"--initrd") {
+            runner.arg("--initrd").arg(root_image());
+        }
+        if kernel == Kernel::Linux {
+            runner.args(["--cpu", "qemu64"]);
+        }
+        runner.args(options).arg("--").args(command);
+        Self::start(runner)
+    }
+
+    /// Starts whatever runs the machine, with its serial line on standard input and output.
+    pub fn start(mut runner: Command) -> Self {
+        runner.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut runner = runner.spawn().expect("the runner can be started");
+        let keyboard = runner.stdin.take().expect("a pipe");
+        let mut output = runner.stdout.take().expect("a pipe");
+        let (sender, screen) = channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { runner, keyboard, screen, printed: String::new(), consumed: 0 }
+    }
+
+    /// Types on the serial line.
+    pub fn send(&mut self, text: &str) {
+        // A machine that has stopped shows in the next `expect`, with what it printed.
+        let _ = self.keyboard.write_all(text.as_bytes()).and_then(|()| self.keyboard.flush());
+    }
+
+    /// Waits until `text` is printed; what was printed since the last call, up to and without it.
+    pub fn wait_for(&mut self, text: &str, patience: Duration) -> Result<String, Silence> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(found) = self.printed[self.consumed..].find(text) {
+                let before = self.printed[self.consumed..][..found].to_owned();
+                self.consumed += found + text.len();
+                return Ok(before);
+            }
+            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes).replace('\r', "");
+                    self.printed.push_str(&text);
+                }
+                Err(RecvTimeoutError::Timeout) => return Err(Silence::TimeOut),
+                Err(RecvTimeoutError::Disconnected) => return Err(Silence::Stopped),
+            }
+        }
+    }
+
+    /// Like [`Machine::wait_for`], but fails the test with everything the machine printed.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) -> String {
+        self.wait_for(text, PATIENCE)
+            .unwrap_or_else(|silence| panic!("{silence:?} waiting for {text:?}; printed:\n{}", self.printed))
+    }
+
+    /// Waits until the machine stops; the status of `scripts/run`, and all that was printed.
+    #[track_caller]
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let silence =
+            self.wait_for("\0 never printed", PATIENCE).expect_err("the machine prints no NUL here");
+        assert!(matches!(silence, Silence::Stopped), "still running; printed:\n{}", self.printed);
+        let status: ExitStatus = self.runner.wait().expect("the runner can be waited for");
+        (status.code(), std::mem::take(&mut self.printed))
+    }
+
+    /// Everything printed so far.
+    pub fn printed(&self) -> &str {
+        &self.printed
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Ok(None) = self.runner.try_wait() {
+            // The runner ends QEMU when it is asked to end; killing it outright would leave QEMU behind.
+            let _ = Command::new("kill").arg(self.runner.id().to_string()).status();
+            let _ = self.runner.wait();
+        }
+    }
+}

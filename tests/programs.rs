@@ -1,0 +1,186 @@
+//! Programs on Rusk, with 1, 2, 4 and 8 CPUs, compared with the same programs on Linux.
+//!
+//! Each test is one command in a running machine; the machine is shared by all tests with its number of CPUs, so
+//! booting is paid once. A command that brings the machine down fails alone: the rest runs on a new one.
+//! `cargo test --release --test programs cpus_2` runs one column, `... signals` one row.
+
+mod machine;
+
+use machine::batch::{self, Job, Outcome, Outcomes};
+use machine::{Kernel, shell_scripts};
+use std::sync::OnceLock;
+
+/// How a command is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Output and end are those on Linux.
+    AsOnLinux,
+    /// It checks itself, and exits with status 0.
+    Succeeds,
+}
+
+/// Defines the rows, and for each number of CPUs a module with a test per row.
+macro_rules! programs {
+    ($($name:ident: $command:literal, $seconds:literal, $verdict:ident;)*) => {
+        const PROGRAMS: &[(&str, &str, u64, Verdict)] =
+            &[$((stringify!($name), $command, $seconds, Verdict::$verdict)),*];
+        programs!(@on cpus_1, 1, $($name)*);
+        programs!(@on cpus_2, 2, $($name)*);
+        programs!(@on cpus_4, 4, $($name)*);
+        programs!(@on cpus_8, 8, $($name)*);
+    };
+    (@on $module:ident, $cpus:literal, $($name:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $name() {
+                    super::judge(stringify!($module), $cpus, stringify!($name));
+                }
+            )*
+        }
+    };
+}
+
+programs! {
+    errors: "conformance errors", 30, AsOnLinux;
+    exec: "conformance exec", 60, AsOnLinux;
+    files: "conformance files", 30, AsOnLinux;
+    futexes: "conformance futexes", 30, AsOnLinux;
+    identity: "conformance identity", 30, AsOnLinux;
+    job_control: "conformance job_control", 60, AsOnLinux;
+    mappings: "conformance mappings", 30, AsOnLinux;
+    memory: "conformance memory", 30, AsOnLinux;
+    names: "conformance names", 30, AsOnLinux;
+    pipes: "conformance pipes", 30, AsOnLinux;
+    polling: "conformance polling", 30, AsOnLinux;
+    processes: "conformance processes", 30, AsOnLinux;
+    procfs: "conformance procfs", 30, AsOnLinux;
+    signals: "conformance signals", 60, AsOnLinux;
+    terminals: "conformance terminals", 60, AsOnLinux;
+    threads: "conformance threads", 60, AsOnLinux;
+    times: "conformance times", 30, AsOnLinux;
+    waiting: "conformance waiting", 30, AsOnLinux;
+
+    c_library: "library", 30, AsOnLinux;
+    c_library_pie: "library-pie", 30, AsOnLinux;
+    c_library_musl: "library-musl", 30, AsOnLinux;
+    c_threads: "threads", 30, AsOnLinux;
+    c_threads_pie: "threads-pie", 30, AsOnLinux;
+    c_threads_musl: "threads-musl", 30, AsOnLinux;
+
+    busybox_archives: "sh /usr/lib/tests/archives.sh", 60, AsOnLinux;
+    busybox_files: "sh /usr/lib/tests/files.sh", 60, AsOnLinux;
+    busybox_processes: "sh /usr/lib/tests/processes.sh", 60, AsOnLinux;
+    busybox_shell: "sh /usr/lib/tests/shell.sh", 60, AsOnLinux;
+    busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
+
+    storm_faults: "storm faults 3", 60, Succeeds;
+    storm_forks: "storm forks 3", 60, Succeeds;
+    storm_futexes: "storm futexes 3", 60, Succeeds;
+    storm_kills: "storm kills 3", 60, Succeeds;
+    storm_pipes: "storm pipes 3", 60, Succeeds;
+    storm_signals: "storm signals 3", 60, Succeeds;
+
+    // The first storms filled every cache; a second round must leave memory and processes as it found them.
+    resources_noted: "resources note", 30, Succeeds;
+    resources_faults: "storm faults 1", 60, Succeeds;
+    resources_forks: "storm forks 1", 60, Succeeds;
+    resources_kills: "storm kills 1", 60, Succeeds;
+    resources_threads: "threads", 30, Succeeds;
+    resources_files: "sh /usr/lib/tests/files.sh", 60, Succeeds;
+    resources_returned: "resources check", 30, Succeeds;
+}
+
+/// The jobs the command line asks for in a module.
+fn jobs(module: &str) -> Vec<Job> {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    PROGRAMS
+        .iter()
+        .filter(|(name, ..)| {
+            let test = format!("{module}::{name}");
+            wanted.is_empty() || wanted.iter().any(|word| test.contains(word.as_str()))
+        })
+        .map(|&(name, command, limit, _)| Job { name: name.into(), command: command.into(), limit })
+        .collect()
+}
+
+/// What the commands do on Linux.
+fn on_linux() -> &'static Outcomes {
+    static OUTCOMES: OnceLock<Outcomes> = OnceLock::new();
+    OUTCOMES.get_or_init(|| {
+        let mut all: Vec<Job> = [1, 2, 4, 8].iter().flat_map(|cpus| jobs(&format!("cpus_{cpus}"))).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all.dedup_by(|one, other| one.name == other.name);
+        all.retain(|job| verdict_of(&job.name) == Verdict::AsOnLinux);
+        batch::run(Kernel::Linux, 2, &all)
+    })
+}
+
+fn verdict_of(name: &str) -> Verdict {
+    PROGRAMS.iter().find(|(program, ..)| *program == name).expect("a known program").3
+}
+
+/// What the commands do on Rusk with some number of CPUs.
+fn on_rusk(module: &str, cpus: usize) -> &'static Outcomes {
+    static OUTCOMES: [OnceLock<Outcomes>; 9] = [const { OnceLock::new() }; 9];
+    OUTCOMES[cpus].get_or_init(|| batch::run(Kernel::Rusk, cpus, &jobs(module)))
+}
+
+fn judge(module: &str, cpus: usize, name: &str) {
+    let ours = match &on_rusk(module, cpus)[name] {
+        Ok(outcome) => outcome,
+        Err(lost) => panic!("{lost}"),
+    };
+    match verdict_of(name) {
+        Verdict::Succeeds => assert_eq!(ours.end, "exited 0", "it printed:\n{}", ours.output),
+        Verdict::AsOnLinux => match &on_linux()[name] {
+            Ok(theirs) => compare(ours, theirs),
+            Err(lost) => panic!("on Linux: {lost}"),
+        },
+    }
+}
+
+/// Fails with the lines that differ, those of Linux after `-`, ours after `+`.
+fn compare(ours: &Outcome, theirs: &Outcome) {
+    if ours == theirs {
+        return;
+    }
+    let lines = |outcome: &Outcome| {
+        let end = format!("({})", outcome.end);
+        outcome.output.lines().map(str::to_owned).chain([end]).collect::<Vec<_>>()
+    };
+    panic!("differs from Linux:\n{}", difference(&lines(theirs), &lines(ours)));
+}
+
+/// The lines of a longest common subsequence are left out, the others marked.
+fn difference(old: &[String], new: &[String]) -> String {
+    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for (i, left) in old.iter().enumerate().rev() {
+        for (j, right) in new.iter().enumerate().rev() {
+            let longest = common[i + 1][j].max(common[i][j + 1]);
+            common[i][j] = if left == right { common[i + 1][j + 1] + 1 } else { longest };
+        }
+    }
+    let (mut i, mut j, mut text) = (0, 0, String::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
+            text.push_str(&format!("-{}\n", old[i]));
+            i += 1;
+        } else {
+            text.push_str(&format!("+{}\n", new[j]));
+            j += 1;
+        }
+    }
+    text
+}
+
+/// Every shell script has its row.
+#[test]
+fn all_scripts_are_run() {
+    for (name, _) in shell_scripts() {
+        let command = format!("sh /usr/lib/tests/{name}.sh");
+        assert!(PROGRAMS.iter().any(|row| row.1 == command), "tests/busybox/{name}.sh has no row");
+    }
+}

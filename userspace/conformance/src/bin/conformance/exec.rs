@@ -1,0 +1,285 @@
+//! exec: what survives it, scripts, and files that are no programs.
+
+use crate::check::{aside, describe, in_child, outcome, path, show, sys, value};
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::ptr::null;
+use support::process::fork;
+
+/// Replaces this process by ourselves, running [`child`] with these words.
+pub fn exec_self(words: &[&str]) {
+    let mut arguments = vec!["conformance", "child"];
+    arguments.extend(words);
+    outcome("exec", exec("/proc/self/exe", &arguments, &["A=1", "B=two"]));
+}
+
+/// What runs after exec.
+pub fn child(words: &[String]) {
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["signals"] => {
+            let status = fs::read_to_string("/proc/self/status").expect("our status");
+            for key in ["SigBlk", "SigIgn", "SigCgt"] {
+                let line = status.lines().find(|line| line.starts_with(key)).unwrap_or("none");
+                // Rust's runtime has caught or ignored signals of its own by now; look at three only.
+                let bits = line.split_whitespace().next_back().map(|bits| u64::from_str_radix(bits, 16));
+                let bits = bits.and_then(Result::ok).unwrap_or(0);
+                let bit = |signal: i32| bits >> (signal - 1) & 1;
+                let bits = format!("{}{}{}", bit(libc::SIGHUP), bit(libc::SIGUSR1), bit(libc::SIGUSR2));
+                show(key, bits);
+            }
+        }
+        ["environment"] => {
+            let variables = std::env::vars().map(|(name, value)| format!("{name}={value}"));
+            show("environment", variables.collect::<Vec<_>>().join(" "));
+        }
+        ["descriptors"] => {
+            outcome("kept descriptor", sys!(SYS_fcntl, 50, libc::F_GETFD));
+            outcome("close-on-exec descriptor", sys!(SYS_fcntl, 51, libc::F_GETFD));
+        }
+        ["auxiliary"] => auxiliary(),
+        _ => show("arguments", format!("{words:?}")),
+    }
+}
+
+/// The auxiliary vector that the kernel put on the stack.
+fn auxiliary() {
+    // SAFETY: reads the vector that libc kept.
+    let get = |kind| unsafe { libc::getauxval(kind) };
+    show("page size", get(libc::AT_PAGESZ));
+    show("clock ticks", get(libc::AT_CLKTCK));
+    show("program header size", get(libc::AT_PHENT));
+    show("has program headers", get(libc::AT_PHDR) != 0 && get(libc::AT_PHNUM) > 2);
+    show("has entry", get(libc::AT_ENTRY) != 0);
+    show(
+        "ids",
+        format!("{} {} {} {}", get(libc::AT_UID), get(libc::AT_EUID), get(libc::AT_GID), get(libc::AT_EGID)),
+    );
+    show("secure", get(libc::AT_SECURE));
+    show("random bytes", get(libc::AT_RANDOM) != 0);
+    show("vdso", get(libc::AT_SYSINFO_EHDR) != 0);
+    // SAFETY: AT_EXECFN points to a string that the kernel put on the stack.
+    let name = unsafe { std::ffi::CStr::from_ptr(get(libc::AT_EXECFN) as *const _) };
+    show("exec name", name.to_string_lossy());
+}
+
+fn exec(program: &str, arguments: &[&str], environment: &[&str]) -> std::io::Result<i64> {
+    let list = |words: &[&str]| words.iter().map(|word| path(word)).collect::<Vec<CString>>();
+    let (arguments, environment) = (list(arguments), list(environment));
+    let pointers =
+        |list: &[CString]| list.iter().map(|word| word.as_ptr()).chain([null()]).collect::<Vec<_>>();
+    sys!(SYS_execve, path(program).as_ptr(), pointers(&arguments).as_ptr(), pointers(&environment).as_ptr())
+}
+
+/// Tries to exec a file in a child: the error, or how the program ended.
+fn attempt(what: &str, program: &str, arguments: &[&str]) {
+    let ended = fork(|| match exec(program, arguments, &["PATH=/bin"]) {
+        Ok(_) => 0,
+        Err(error) => 100 + error.raw_os_error().unwrap_or(0),
+    });
+    match ended.and_then(support::process::Child::wait) {
+        Ok(support::process::Ended::Exited(status @ 100..)) => {
+            outcome::<()>(what, Err(std::io::Error::from_raw_os_error(status - 100)));
+        }
+        other => value(what, other.map(describe)),
+    }
+}
+
+fn file(name: &str, content: impl AsRef<[u8]>) -> String {
+    fs::write(name, content).expect("a file");
+    fs::set_permissions(name, fs::Permissions::from_mode(0o755)).expect("its mode");
+    format!("./{name}")
+}
+
+pub fn run() {
+    survivors();
+    arguments();
+    scripts();
+    refusals();
+    broken_programs();
+    flipped_bits();
+}
+
+fn survivors() {
+    aside("environment", || exec_self(&["environment"]));
+    aside("auxiliary vector", || exec_self(&["auxiliary"]));
+    aside("arguments", || exec_self(&["", "a b", "c\nd"]));
+    aside("descriptors", || {
+        let _ = sys!(SYS_dup2, 1, 50);
+        let _ = sys!(SYS_dup3, 1, 51, libc::O_CLOEXEC);
+        exec_self(&["descriptors"]);
+    });
+    aside("from a thread", || {
+        let thread = std::thread::spawn(|| exec_self(&["from", "a", "thread"]));
+        let _ = thread.join();
+    });
+    aside("while another thread computes", || {
+        std::thread::spawn(|| {
+            let mut count = 0_u64;
+            loop {
+                count = std::hint::black_box(count + 1);
+            }
+        });
+        exec_self(&["one", "thread", "left"]);
+    });
+}
+
+fn arguments() {
+    let many = vec!["x".repeat(1000); 100];
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    attempt("100 arguments of 1000 bytes", "/bin/true", &many);
+    let one = "y".repeat(128 << 10);
+    attempt("argument of 128 KiB", "/bin/true", &["true", &one]);
+    attempt("argument just below", "/bin/true", &["true", &one[1..]]);
+    let much = vec![&one[1..]; 40];
+    attempt("5 MiB of arguments", "/bin/true", &much);
+    in_child("no arguments at all", || {
+        let program = path("/proc/self/exe");
+        i32::from(sys!(SYS_execve, program.as_ptr(), 0, 0).is_err())
+    });
+}
+
+fn scripts() {
+    attempt("script", &file("script", "#!/bin/sh\nexit 3\n"), &["script"]);
+    attempt("script without newline", &file("script", "#!/bin/true"), &["script"]);
+    attempt("script with arguments", &file("script", "#!/bin/echo one two\n"), &["script", "three"]);
+    attempt("blanks and tabs", &file("script", "#! \t /bin/echo \t a  b \t\n"), &["script", "c"]);
+    attempt("no interpreter", &file("script", "#!\n"), &["script"]);
+    attempt("only blanks", &file("script", "#!   \n"), &["script"]);
+    attempt("missing interpreter", &file("script", "#!/no/such\n"), &["script"]);
+    attempt("interpreter is a folder", &file("script", "#!/bin\n"), &["script"]);
+    attempt("carriage return", &file("script", "#!/bin/sh\r\n"), &["script"]);
+    let long = format!("#!/bin/{}\n", "x".repeat(300));
+    attempt("interpreter too long", &file("script", long), &["script"]);
+    let long = format!("#!/bin/echo {}\n", "x".repeat(300));
+    attempt("argument too long is cut", &file("script", long), &["script"]);
+    file("first", "#!/bin/echo inner\n");
+    attempt("script of a script", &file("second", "#!./first outer\n"), &["second", "last"]);
+    attempt("script of itself", &file("loop", "#!./loop\n"), &["loop"]);
+    attempt("text without #!", &file("text", "exit 5\n"), &["text"]);
+    attempt("empty file", &file("empty", ""), &["empty"]);
+    attempt("one byte", &file("byte", "#"), &["byte"]);
+}
+
+fn refusals() {
+    attempt("missing", "./no-such-file", &["x"]);
+    attempt("folder", "/tmp", &["x"]);
+    attempt("below a file", "/etc/passwd/x", &["x"]);
+    attempt("device", "/dev/null", &["x"]);
+    fs::write("plain", "#!/bin/true\n").expect("a file");
+    fs::set_permissions("plain", fs::Permissions::from_mode(0o644)).expect("its mode");
+    attempt("not executable", "./plain", &["x"]);
+    let busy = file("busy", program());
+    in_child("open for writing", || {
+        let _open = fs::OpenOptions::new().append(true).open(&busy).expect("the file");
+        exec(&busy, &["busy"], &[]).map_or_else(|error| error.raw_os_error().unwrap_or(0), |_| 0)
+    });
+    in_child("writing a running program", || {
+        let running =
+            fs::read("/usr/bin/nothing").map(|_| fs::OpenOptions::new().append(true).open("/proc/self/exe"));
+        match running {
+            Ok(Err(error)) => error.raw_os_error().unwrap_or(0),
+            _ => 0,
+        }
+    });
+}
+
+/// A small static program.
+fn program() -> Vec<u8> {
+    fs::read("/usr/bin/nothing").expect("/usr/bin/nothing is in the root image")
+}
+
+/// A copy of a small program with the bytes at an offset replaced.
+fn patched(offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut program = program();
+    program[offset..offset + bytes.len()].copy_from_slice(bytes);
+    program
+}
+
+/// The offset of a field of the first program header of type PT_LOAD.
+fn first_load(field: usize) -> usize {
+    let program = program();
+    let count = usize::from(program[56]);
+    let header = |index| 64 + 56 * index;
+    let load = (0..count).find(|index| program[header(*index)] == 1).expect("a PT_LOAD");
+    header(load) + field
+}
+
+/// A program that cannot be loaded gives an error, or, once the old program is gone, the end of the process. Which
+/// of the two depends on how early a kernel looks.
+fn refused(what: &str, content: &[u8]) {
+    use support::process::Ended::{Exited, Killed};
+    let program = file("elf", content);
+    let ended = fork(|| exec(&program, &["elf"], &[]).map_or(100, |_| 0));
+    match ended.and_then(support::process::Child::wait) {
+        Ok(Exited(100) | Killed(libc::SIGSEGV | libc::SIGKILL)) => show(what, "refused"),
+        other => value(what, other.map(describe)),
+    }
+}
+
+fn broken_programs() {
+    let whole = program();
+    attempt("whole", &file("elf", &whole), &["elf"]);
+    for length in [1, 4, 16, 63, 64, 100, 64 + 56] {
+        refused(&format!("cut to {length} bytes"), &whole[..length]);
+    }
+    for (what, offset, bytes) in [
+        ("magic", 0, &[0x7f, b'E', b'L', b'G', 2][..]),
+        ("machine ARM", 18, &[40, 0]),
+        ("relocatable", 16, &[1, 0]),
+        ("core file", 16, &[4, 0]),
+        ("header size of entries", 54, &[55, 0]),
+        ("no program headers", 56, &[0, 0]),
+        ("very many program headers", 56, &[0xff, 0xff]),
+        ("program headers past the end", 32, &[0, 0, 0, 0x70, 0, 0, 0, 0]),
+        ("program headers at a huge offset", 32, &[0xff; 8]),
+        ("entry nowhere", 24, &[0, 0x10, 0, 0, 0, 0, 0, 0]),
+        ("entry in the kernel", 24, &[0, 0, 0, 0, 0, 0x80, 0xff, 0xff]),
+    ] {
+        refused(what, &patched(offset, bytes));
+    }
+    for (what, field, bytes) in [
+        ("segment in the kernel", 16, [0, 0, 0, 0, 0, 0x80, 0xff, 0xff]),
+        ("segment at the end of user space", 16, [0, 0xf0, 0xff, 0xff, 0xff, 0x7f, 0, 0]),
+        ("segment larger than memory", 40, [0, 0, 0, 0, 0, 0, 1, 0]),
+        ("segment of all address space", 40, [0xff; 8]),
+        ("file part larger than memory part", 32, [0, 0, 0, 0x10, 0, 0, 0, 0]),
+        ("offset and address disagree", 8, [1, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        refused(what, &patched(first_load(field), &bytes));
+    }
+}
+
+/// Seeded random damage: whatever happens, the kernel lives and the child ends.
+fn flipped_bits() {
+    let whole = program();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let mut ended = 0;
+    for round in 0..150 {
+        let mut damaged = whole.clone();
+        // Half the rounds hit the headers, where the loader looks; the others hit anywhere.
+        let reach = if round % 2 == 0 { 64 + 56 * usize::from(whole[56]) } else { whole.len() };
+        for _ in 0..=next() % 4 {
+            damaged[next() as usize % reach] ^= 1 << (next() % 8);
+        }
+        if next() % 8 == 0 {
+            damaged.truncate(next() as usize % whole.len());
+        }
+        let name = file("damaged", damaged);
+        let child = fork(|| {
+            // A damaged program may loop for ever, ask for all memory or print anything.
+            let null = sys!(SYS_open, c"/dev/null".as_ptr(), libc::O_RDWR).unwrap_or(0);
+            (0..3).for_each(|file| drop(sys!(SYS_dup2, null, file)));
+            let _ = sys!(SYS_alarm, 2);
+            exec(&name, &["damaged"], &[]).map_or(1, |_| 0)
+        });
+        ended += i32::from(child.and_then(support::process::Child::wait).is_ok());
+    }
+    show("damaged programs that ended", ended);
+}

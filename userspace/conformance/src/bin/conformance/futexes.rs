@@ -1,0 +1,203 @@
+//! futex(2).
+
+use crate::check::{in_child, outcome, show, sys, value};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use support::clock::{now, sleep_ms};
+use support::process::fork;
+
+const PRIVATE: i32 = libc::FUTEX_PRIVATE_FLAG;
+const FUTEX_OP: u32 = 1 << 28;
+
+fn wait(word: &AtomicU32, value: u32, milliseconds: i64) -> std::io::Result<i64> {
+    let time = [0, milliseconds * 1_000_000];
+    sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT | PRIVATE, value, time.as_ptr())
+}
+
+fn wake(word: &AtomicU32, count: i32) -> std::io::Result<i64> {
+    sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | PRIVATE, count)
+}
+
+pub fn run() {
+    single();
+    wakes();
+    bits();
+    requeue();
+    wake_and_operate();
+    between_processes();
+    time_outs();
+    thread_end();
+}
+
+fn single() {
+    let word = AtomicU32::new(5);
+    outcome("another value", wait(&word, 6, 10));
+    outcome("same value", wait(&word, 5, 10));
+    value("wake nobody", wake(&word, 1));
+    outcome(
+        "negative time",
+        sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT | PRIVATE, 5, [-1_i64, 0].as_ptr()),
+    );
+    outcome("unaligned wake", sys!(SYS_futex, word.as_ptr() as usize + 2, libc::FUTEX_WAKE | PRIVATE, 1));
+}
+
+/// Runs `count` threads that wait on `word` with `operation`, then `act`; how often the waiters returned 0.
+fn waiters(
+    count: usize,
+    word: &AtomicU32,
+    wait: impl Fn() -> std::io::Result<i64> + Sync,
+    act: impl FnOnce(),
+) -> usize {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| wait().is_ok())).collect();
+        // They wait once the kernel says so: each thread's state is S.
+        sleep_ms(100);
+        act();
+        sleep_ms(20);
+        word.store(u32::MAX, SeqCst);
+        threads.into_iter().filter(|_| true).map(|thread| usize::from(thread.join().unwrap_or(false))).sum()
+    })
+}
+
+fn wakes() {
+    let word = AtomicU32::new(0);
+    let woken = waiters(
+        4,
+        &word,
+        || wait(&word, 0, 900),
+        || {
+            value("wake one of four", wake(&word, 1));
+            value("wake two", wake(&word, 2));
+            value("wake the rest", wake(&word, 100));
+            value("nobody is left", wake(&word, 100));
+        },
+    );
+    show("woken", woken);
+    let word = AtomicU32::new(0);
+    let woken = waiters(3, &word, || wait(&word, 0, 300), || value("wake 2 of 3", wake(&word, 2)));
+    show("one timed out", woken);
+}
+
+fn bits() {
+    let word = AtomicU32::new(0);
+    let wait = |bits: u32| {
+        // The time is absolute for this operation, on CLOCK_MONOTONIC.
+        let deadline = now() as i64 + 700_000_000;
+        let time = [deadline / 1_000_000_000, deadline % 1_000_000_000];
+        let operation = libc::FUTEX_WAIT_BITSET | PRIVATE;
+        sys!(SYS_futex, word.as_ptr(), operation, 0, time.as_ptr(), 0, bits)
+    };
+    let wake = |bits: u32| sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_BITSET | PRIVATE, 10, 0, 0, bits);
+    let woken = waiters(
+        2,
+        &word,
+        || wait(0b0110),
+        || {
+            value("other bits", wake(0b1001));
+            value("one common bit", wake(0b0010));
+        },
+    );
+    show("woken", woken);
+    outcome("wake no bits", wake(0));
+}
+
+fn requeue() {
+    let (first, second) = (AtomicU32::new(0), AtomicU32::new(0));
+    let move_to = |operation: i32, wakes: i32, moves: usize, expected: u32| {
+        sys!(SYS_futex, first.as_ptr(), operation | PRIVATE, wakes, moves, second.as_ptr(), expected)
+    };
+    let woken = waiters(
+        4,
+        &first,
+        || wait(&first, 0, 900),
+        || {
+            outcome("another value", move_to(libc::FUTEX_CMP_REQUEUE, 1, 10, 7));
+            value("wake one, move two", move_to(libc::FUTEX_CMP_REQUEUE, 1, 2, 0));
+            value("on the second", wake(&second, 10));
+            value("on the first", wake(&first, 10));
+        },
+    );
+    show("woken", woken);
+    let woken = waiters(
+        2,
+        &first,
+        || wait(&first, u32::MAX, 900),
+        || {
+            value("move all", move_to(libc::FUTEX_REQUEUE, 0, 10, 0));
+            value("on the first", wake(&first, 10));
+            value("on the second", wake(&second, 10));
+        },
+    );
+    show("woken", woken);
+    outcome("negative count", move_to(libc::FUTEX_REQUEUE, 0, usize::MAX, 0));
+}
+
+fn wake_and_operate() {
+    let (first, second) = (AtomicU32::new(0), AtomicU32::new(4));
+    // second += 3; wake on second too if it was greater than 2.
+    let encoded = FUTEX_OP | 4 << 24 | 3 << 12 | 2;
+    let operate =
+        || sys!(SYS_futex, first.as_ptr(), libc::FUTEX_WAKE_OP | PRIVATE, 1, 1, second.as_ptr(), encoded);
+    value("nobody waits", operate());
+    show("second word", second.load(SeqCst));
+    let woken = waiters(1, &first, || wait(&first, 0, 900), || value("one waits", operate()));
+    show("woken", woken);
+    show("second word", second.load(SeqCst));
+}
+
+fn between_processes() {
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    let at =
+        sys!(SYS_mmap, 0, 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0).expect("shared memory");
+    // SAFETY: the mapping is live until the process ends, and holds a zeroed word.
+    let word = unsafe { &*(at as *const AtomicU32) };
+    let child = fork(|| {
+        while word.load(SeqCst) == 0 {
+            let _ = sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, [2_i64, 0].as_ptr());
+        }
+        word.load(SeqCst) as i32
+    })
+    .expect("fork");
+    sleep_ms(50);
+    word.store(33, SeqCst);
+    value("wake another process", sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1));
+    value("it ends", child.wait().map(crate::check::describe));
+    // A private wake does not reach a shared waiter.
+    word.store(0, SeqCst);
+    let child = fork(|| {
+        let time = [0_i64, 300_000_000];
+        i32::from(sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, time.as_ptr()).is_err())
+    })
+    .expect("fork");
+    sleep_ms(50);
+    value("private wake of a shared word", wake(word, 1));
+    value("the waiter timed out", child.wait().map(crate::check::describe));
+}
+
+fn time_outs() {
+    let word = AtomicU32::new(0);
+    let start = now();
+    outcome("40 ms", wait(&word, 0, 40));
+    show("took at least that", now() - start >= 40_000_000);
+    let past = [1_i64, 0];
+    let operation = libc::FUTEX_WAIT_BITSET | PRIVATE;
+    outcome(
+        "a deadline in the past",
+        sys!(SYS_futex, word.as_ptr(), operation, 0, past.as_ptr(), 0, u32::MAX),
+    );
+    let wall = operation | libc::FUTEX_CLOCK_REALTIME;
+    outcome("on the wall clock", sys!(SYS_futex, word.as_ptr(), wall, 0, past.as_ptr(), 0, u32::MAX));
+}
+
+/// A thread's end clears and wakes the word that CLONE_CHILD_CLEARTID named: what joins rest on.
+fn thread_end() {
+    in_child("a hundred threads joined", || {
+        let joined = (0..100).filter(|_| std::thread::spawn(|| ()).join().is_ok()).count();
+        i32::from(joined != 100)
+    });
+    let word = AtomicU32::new(99);
+    in_child("set_tid_address gives the thread's number", || {
+        i32::from(sys!(SYS_set_tid_address, word.as_ptr()).ok() != sys!(SYS_gettid).ok())
+    });
+    outcome("robust list", sys!(SYS_set_robust_list, [0_usize; 3].as_ptr(), 24));
+    outcome("robust list of wrong size", sys!(SYS_set_robust_list, [0_usize; 3].as_ptr(), 20));
+}

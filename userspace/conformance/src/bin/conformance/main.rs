@@ -1,0 +1,73 @@
+//! `conformance AREA`: what system calls do, printed so that two kernels can be compared line by line.
+//!
+//! Nothing printed depends on addresses, process numbers, times or the machine: a difference from Linux's output
+//! is a difference in behaviour. Each area is a module; [`check`] has the words they share.
+
+mod check;
+mod errors;
+mod exec;
+mod files;
+mod futexes;
+mod identity;
+mod job_control;
+mod mappings;
+mod memory;
+mod names;
+mod pipes;
+mod polling;
+mod processes;
+mod procfs;
+mod signals;
+mod terminals;
+mod threads;
+mod times;
+mod waiting;
+
+/// The areas, by name.
+const AREAS: &[(&str, fn())] = &[
+    ("errors", errors::run),
+    ("exec", exec::run),
+    ("files", files::run),
+    ("futexes", futexes::run),
+    ("identity", identity::run),
+    ("job_control", job_control::run),
+    ("mappings", mappings::run),
+    ("memory", memory::run),
+    ("names", names::run),
+    ("pipes", pipes::run),
+    ("polling", polling::run),
+    ("processes", processes::run),
+    ("procfs", procfs::run),
+    ("signals", signals::run),
+    ("terminals", terminals::run),
+    ("threads", threads::run),
+    ("times", times::run),
+    ("waiting", waiting::run),
+];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let area = arguments.next().unwrap_or_default();
+    if area == "child" {
+        // The half of an exec test that runs after exec.
+        return exec::child(&arguments.collect::<Vec<_>>());
+    }
+    let Some((_, run)) = AREAS.iter().find(|(name, _)| *name == area) else {
+        eprintln!("conformance AREA, where AREA is one of:");
+        AREAS.iter().for_each(|(name, _)| eprintln!("  {name}"));
+        std::process::exit(2);
+    };
+    plain_signals();
+    run();
+}
+
+/// Gives signals their default actions: Rust's runtime ignores SIGPIPE and handles SIGSEGV and SIGBUS, and a shell may
+/// have us ignore some of those that terminals send.
+fn plain_signals() {
+    for signal in 1..libc::SIGSYS {
+        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
+            // SAFETY: the default action involves no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! poll and select.
+
+use crate::check::{outcome, show, sys, value};
+use std::os::fd::AsRawFd;
+use support::clock::{now, sleep_ms};
+use support::pipe::{pipe, read, write};
+use support::process::fork;
+
+const ALL: i16 = libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLRDHUP;
+
+/// The events of one file, in words.
+fn poll(what: &str, file: i32, events: i16, milliseconds: i32) {
+    let mut entry = libc::pollfd { fd: file, events, revents: 0x7fff };
+    match sys!(SYS_poll, &raw mut entry, 1, milliseconds) {
+        Ok(count) => show(what, format!("{count} {}", names(entry.revents))),
+        Err(error) => outcome::<()>(what, Err(error)),
+    }
+}
+
+fn names(events: i16) -> String {
+    let known = [
+        (libc::POLLIN, "IN"),
+        (libc::POLLPRI, "PRI"),
+        (libc::POLLOUT, "OUT"),
+        (libc::POLLERR, "ERR"),
+        (libc::POLLHUP, "HUP"),
+        (libc::POLLNVAL, "NVAL"),
+        (libc::POLLRDHUP, "RDHUP"),
+    ];
+    let set: Vec<&str> = known.iter().filter(|(bit, _)| events & bit != 0).map(|(_, name)| *name).collect();
+    set.join("|")
+}
+
+pub fn run() {
+    states();
+    time_outs();
+    wake_ups();
+    select();
+    many();
+}
+
+fn states() {
+    let p = pipe().expect("a pipe");
+    let (reader, writer) = (p.reader.as_raw_fd(), p.writer.as_raw_fd());
+    poll("empty, reading end", reader, ALL, 0);
+    poll("empty, writing end", writer, ALL, 0);
+    write(&p.writer, b"x").expect("room");
+    poll("filled, reading end", reader, ALL, 0);
+    poll("no events asked", reader, 0, 0);
+    let full = vec![0_u8; 65_536];
+    let _ = sys!(SYS_fcntl, writer, libc::F_SETFL, libc::O_NONBLOCK);
+    let _ = (write(&p.writer, &full), write(&p.writer, &full));
+    poll("full, writing end", writer, ALL, 0);
+    let mut buffer = [0_u8; 4096];
+    let _ = read(&p.reader, &mut buffer);
+    poll("a page free, writing end", writer, ALL, 0);
+    drop(p.writer);
+    poll("writer gone, bytes left", reader, ALL, 0);
+    while let Ok(1..) = read(&p.reader, &mut buffer) {}
+    poll("writer gone, nothing left", reader, ALL, 0);
+    poll("writer gone, no events asked", reader, 0, 0);
+    let p = pipe().expect("a pipe");
+    drop(p.reader);
+    poll("reader gone", p.writer.as_raw_fd(), ALL, 0);
+    poll("closed", 99, ALL, 0);
+    poll("negative is skipped", -5, ALL, 0);
+    for name in [c"/dev/null", c"/dev/zero", c"/etc/passwd", c"/"] {
+        let file = sys!(SYS_open, name.as_ptr(), 0).expect("a file") as i32;
+        poll(&name.to_string_lossy(), file, ALL, 0);
+    }
+    outcome("nothing to wait for", sys!(SYS_poll, 0, 0, 0));
+}
+
+fn time_outs() {
+    let p = pipe().expect("a pipe");
+    let reader = p.reader.as_raw_fd();
+    let start = now();
+    poll("50 ms", reader, libc::POLLIN, 50);
+    show("took at least that", now() - start >= 50_000_000);
+    let start = now();
+    outcome("poll of nothing for 30 ms", sys!(SYS_poll, 0, 0, 30));
+    show("took at least that", now() - start >= 30_000_000);
+    let time = [0_i64, 20_000_000];
+    let mut entry = libc::pollfd { fd: reader, events: libc::POLLIN, revents: 0 };
+    value("ppoll 20 ms", sys!(SYS_ppoll, &raw mut entry, 1, time.as_ptr(), 0, 8));
+    outcome("ppoll negative", sys!(SYS_ppoll, &raw mut entry, 1, [-1_i64, 0].as_ptr(), 0, 8));
+    outcome("ppoll bad set size", sys!(SYS_ppoll, &raw mut entry, 1, time.as_ptr(), &raw const time, 4));
+}
+
+fn wake_ups() {
+    let p = pipe().expect("a pipe");
+    let reader = p.reader.as_raw_fd();
+    let late = |delay: u64, act: &dyn Fn()| {
+        fork(|| {
+            sleep_ms(delay);
+            act();
+            0
+        })
+        .expect("fork")
+    };
+    let child = late(30, &|| drop(write(&p.writer, b"x")));
+    poll("wakes on data", reader, libc::POLLIN, 5000);
+    let _ = (child.wait(), read(&p.reader, &mut [0]));
+    // Two wait for the same file.
+    let waiters: Vec<_> = (0..2)
+        .map(|_| {
+            fork(|| {
+                let mut entry = libc::pollfd { fd: reader, events: libc::POLLIN, revents: 0 };
+                sys!(SYS_poll, &raw mut entry, 1, 5000).map_or(9, |count| count as i32)
+            })
+            .expect("fork")
+        })
+        .collect();
+    sleep_ms(30);
+    let _ = write(&p.writer, b"x");
+    for waiter in waiters {
+        value("both wake", waiter.wait().map(crate::check::describe));
+    }
+    let _ = read(&p.reader, &mut [0]);
+    drop(p.writer);
+    poll("hang-up when the last writer leaves", reader, libc::POLLIN, 5000);
+    // Closing a file that is polled wakes nobody; its data does.
+    let (first, second) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+    let child = late(30, &|| drop(write(&second.writer, b"x")));
+    let mut entries = [first.reader.as_raw_fd(), second.reader.as_raw_fd()].map(|fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    value("two files, the second wakes", sys!(SYS_poll, entries.as_mut_ptr(), 2, 5000));
+    show("which", entries.map(|entry| names(entry.revents)).join(" / "));
+    let _ = child.wait();
+}
+
+fn select() {
+    let (p, q) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+    let (reader, writer) = (p.reader.as_raw_fd(), q.writer.as_raw_fd());
+    let bit = |file: i32| 1_u64 << file;
+    let highest = reader.max(writer) + 1;
+    let run = |what: &str, input: u64, output: u64, microseconds: i64| {
+        let (mut input, mut output, mut errors) = ([input, 0], [output, 0], [0_u64; 2]);
+        let mut time = [0_i64, microseconds];
+        let time_ptr = time.as_mut_ptr();
+        let result =
+            sys!(SYS_select, highest, input.as_mut_ptr(), output.as_mut_ptr(), errors.as_mut_ptr(), time_ptr);
+        match result {
+            Ok(count) => {
+                let ready = format!("{} {}", input[0] == bit(reader), output[0] == bit(writer));
+                show(what, format!("{count} {ready} time left {}", time != [0, 0]));
+            }
+            Err(error) => outcome::<()>(what, Err(error)),
+        }
+    };
+    run("nothing to read", bit(reader), 0, 10_000);
+    run("room to write", bit(reader), bit(writer), 1_000_000);
+    let _ = write(&p.writer, b"x");
+    run("both", bit(reader), bit(writer), 1_000_000);
+    run("closed descriptor", 1 << 60, 0, 0);
+    let mut set = [1_u64 << 60, 0];
+    outcome("closed descriptor within", sys!(SYS_select, 64, set.as_mut_ptr(), 0, 0, 0));
+    let start = now();
+    outcome("sleep by select", sys!(SYS_select, 0, 0, 0, 0, [0_i64, 30_000].as_mut_ptr()));
+    show("took at least that", now() - start >= 30_000_000);
+    outcome("negative time", sys!(SYS_select, 0, 0, 0, 0, [-1_i64, 0].as_mut_ptr()));
+    let mut input = [bit(reader), 0];
+    let time = [1_i64, 0];
+    value("pselect", sys!(SYS_pselect6, highest, input.as_mut_ptr(), 0, 0, time.as_ptr(), 0));
+}
+
+fn many() {
+    let pipes: Vec<_> = (0..200).map(|_| pipe().expect("a pipe")).collect();
+    let mut entries: Vec<libc::pollfd> = pipes
+        .iter()
+        .map(|pipe| libc::pollfd { fd: pipe.reader.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .collect();
+    for index in [3, 77, 199] {
+        let _ = write(&pipes[index].writer, b"x");
+    }
+    value("200 files", sys!(SYS_poll, entries.as_mut_ptr(), entries.len(), 1000));
+    let ready: Vec<String> =
+        (0..200).filter(|index| entries[*index].revents != 0).map(|index| index.to_string()).collect();
+    show("ready", ready.join(" "));
+}

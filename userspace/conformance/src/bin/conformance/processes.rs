@@ -1,0 +1,256 @@
+//! fork, vfork, exit, identity numbers, process groups and sessions.
+
+use crate::check::{aside, in_child, outcome, show, sys, value};
+use std::sync::atomic::{AtomicI32, Ordering};
+use support::memory::Anonymous;
+use support::pipe::{pipe, read, write};
+use support::process::fork;
+
+pub fn run() {
+    exits();
+    memory_is_copied();
+    descriptors_are_shared();
+    groups_and_sessions();
+    orphans();
+    limits();
+    names();
+    clone_forms();
+}
+
+fn exits() {
+    for status in [0, 1, 42, 255, 256, -1] {
+        in_child(&format!("exit({status})"), || status);
+    }
+    in_child("exit_group", || sys!(SYS_exit_group, 9).map_or(1, |_| 2));
+    in_child("abort", || std::process::abort());
+    in_child("return address 0", || {
+        // SAFETY: none: the jump to nowhere is what the test is about, in a child.
+        unsafe { std::mem::transmute::<usize, extern "C" fn() -> i32>(8)() }
+    });
+    in_child("exit of one thread keeps the process", || {
+        let other = std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_millis(20)));
+        other.join().map_or(1, |()| 17)
+    });
+    in_child("exit_group from a thread", || {
+        std::thread::spawn(|| sys!(SYS_exit_group, 23)).join().map_or(1, |_| 2)
+    });
+    in_child("last thread decides", || {
+        std::thread::spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let _ = sys!(SYS_exit, 31);
+        });
+        sys!(SYS_exit, 30).map_or(1, |_| 2)
+    });
+}
+
+/// The child sees the parent's memory as it was, and neither sees what the other writes afterwards.
+fn memory_is_copied() {
+    let mut memory = Anonymous::map(64 << 12).expect("memory");
+    memory.bytes().fill(7);
+    in_child("child sees old bytes", || {
+        let same = memory.bytes().iter().all(|byte| *byte == 7);
+        memory.bytes().fill(8);
+        i32::from(!same)
+    });
+    show("parent keeps its bytes", memory.bytes().iter().all(|byte| *byte == 7));
+    // A chain of generations, each of which changes one page and checks all the others.
+    in_child("eight generations", || generation(&mut memory, 0));
+    show("parent keeps its bytes", memory.bytes().iter().all(|byte| *byte == 7));
+}
+
+fn generation(memory: &mut Anonymous, depth: usize) -> i32 {
+    if depth == 8 {
+        return 0;
+    }
+    memory.bytes()[depth * 4096] = 100 + depth as u8;
+    let child = fork(|| generation(memory, depth + 1)).expect("fork");
+    let ended = child.wait().expect("a child");
+    let intact = (0..64).all(|page| {
+        let expected = if page <= depth { 100 + page as u8 } else { 7 };
+        memory.bytes()[page * 4096] == expected
+    });
+    i32::from(!ended.success() || !intact)
+}
+
+/// Descriptors refer to the same open file: the offset is shared.
+fn descriptors_are_shared() {
+    std::fs::write("shared", "abcdefgh").expect("a file");
+    let file = sys!(SYS_open, c"shared".as_ptr(), libc::O_RDONLY).expect("the file");
+    let mut bytes = [0_u8; 3];
+    aside("child reads", || {
+        sys!(SYS_read, file, bytes.as_mut_ptr(), 3).expect("three bytes");
+    });
+    value("offset after child's read", sys!(SYS_lseek, file, 0, libc::SEEK_CUR));
+    aside("child closes", || {
+        sys!(SYS_close, file).expect("close");
+    });
+    value("parent still reads", sys!(SYS_read, file, bytes.as_mut_ptr(), 3));
+    show("which are", String::from_utf8_lossy(&bytes));
+}
+
+fn groups_and_sessions() {
+    let pid = std::process::id() as i64;
+    show("our own number", sys!(SYS_getpid).ok() == Some(pid));
+    show("thread number is process number", sys!(SYS_gettid).ok() == Some(pid));
+    in_child("child's group is ours", || i32::from(sys!(SYS_getpgrp).ok() != sys!(SYS_getpgid, pid).ok()));
+    aside("group leader", || {
+        outcome("setpgid self", sys!(SYS_setpgid, 0, 0));
+        show("is leader", sys!(SYS_getpgrp).ok() == sys!(SYS_getpid).ok());
+        outcome("setsid as group leader", sys!(SYS_setsid));
+    });
+    aside("session leader", || {
+        show("setsid", sys!(SYS_setsid).ok() == sys!(SYS_getpid).ok());
+        show("getsid", sys!(SYS_getsid, 0).ok() == sys!(SYS_getpid).ok());
+        outcome("setsid twice", sys!(SYS_setsid));
+        outcome("setpgid of session leader", sys!(SYS_setpgid, 0, 0));
+        let group = fork(|| {
+            support::clock::sleep_ms(200);
+            0
+        })
+        .expect("fork");
+        outcome("child into own group", sys!(SYS_setpgid, group.pid, 0));
+        outcome("child back into ours", sys!(SYS_setpgid, group.pid, sys!(SYS_getpid).unwrap_or(0)));
+        outcome("child into group of nobody", sys!(SYS_setpgid, group.pid, 0x3f_ffff));
+        outcome("child ends", group.kill(libc::SIGKILL));
+        let _ = group.wait();
+    });
+    aside("other session", || {
+        let pipe = pipe().expect("a pipe");
+        let child = fork(|| {
+            let _ = sys!(SYS_setsid);
+            let _ = write(&pipe.writer, b"x");
+            support::clock::sleep_ms(200);
+            0
+        })
+        .expect("fork");
+        let _ = read(&pipe.reader, &mut [0]);
+        outcome("setpgid of child in another session", sys!(SYS_setpgid, child.pid, 0));
+        show("its session", sys!(SYS_getsid, child.pid).ok() == Some(child.pid.into()));
+        let _ = child.kill(libc::SIGKILL);
+        let _ = child.wait();
+    });
+    let child = fork(|| 0).expect("fork");
+    support::clock::sleep_ms(50);
+    outcome("kill of a zombie", child.kill(libc::SIGTERM));
+    outcome("getpgid of a zombie", sys!(SYS_getpgid, child.pid));
+    let _ = child.wait();
+    outcome("kill after wait", child.kill(libc::SIGTERM));
+}
+
+/// A process whose parent ends becomes the child of the first process, or of the nearest subreaper.
+fn orphans() {
+    let pipe = pipe().expect("a pipe");
+    let middle = fork(|| {
+        let _ = fork(|| {
+            support::clock::sleep_ms(50);
+            let parent = sys!(SYS_getppid).unwrap_or(-1);
+            let _ = write(&pipe.writer, &parent.to_ne_bytes());
+            0
+        });
+        0
+    });
+    let _ = middle.and_then(support::process::Child::wait);
+    let mut parent = [0; 8];
+    value("orphan reports", read(&pipe.reader, &mut parent));
+    show("its parent", i64::from_ne_bytes(parent));
+    aside("subreaper", || {
+        outcome("become subreaper", sys!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+        let middle = fork(|| {
+            let _ = fork(|| {
+                support::clock::sleep_ms(20);
+                7
+            });
+            0
+        });
+        let _ = middle.and_then(support::process::Child::wait);
+        let mut status = 0_i32;
+        let reaped = sys!(SYS_wait4, -1, &raw mut status, 0, 0);
+        outcome("grandchild came to us", reaped);
+        show("its status", libc::WEXITSTATUS(status));
+    });
+}
+
+fn limits() {
+    aside("limits", || {
+        let mut limit = [0_u64; 2];
+        outcome("getrlimit NOFILE", sys!(SYS_getrlimit, libc::RLIMIT_NOFILE, limit.as_mut_ptr()));
+        limit = [16, limit[1]];
+        outcome("setrlimit NOFILE 16", sys!(SYS_setrlimit, libc::RLIMIT_NOFILE, limit.as_ptr()));
+        let opened = (0..40).take_while(|_| sys!(SYS_dup, 0).is_ok()).count();
+        show("could open some", (1..16).contains(&opened));
+        outcome("dup then", sys!(SYS_dup, 0));
+        outcome("dup2 to 15", sys!(SYS_dup2, 0, 15));
+        outcome("dup2 to 16", sys!(SYS_dup2, 0, 16));
+        limit = [20, 10];
+        outcome("soft above hard", sys!(SYS_setrlimit, libc::RLIMIT_NOFILE, limit.as_ptr()));
+        let mut core = [0_u64; 2];
+        outcome("prlimit own", sys!(SYS_prlimit64, 0, libc::RLIMIT_CORE, 0, core.as_mut_ptr()));
+        let stack = [8_u64 << 20; 2];
+        outcome("stack limit", sys!(SYS_setrlimit, libc::RLIMIT_STACK, stack.as_ptr()));
+    });
+}
+
+fn names() {
+    aside("names", || {
+        outcome(
+            "set name",
+            sys!(SYS_prctl, libc::PR_SET_NAME, c"a name longer than sixteen".as_ptr(), 0, 0, 0),
+        );
+        let mut name = [0_u8; 16];
+        outcome("get name", sys!(SYS_prctl, libc::PR_GET_NAME, name.as_mut_ptr(), 0, 0, 0));
+        show("name", String::from_utf8_lossy(&name).trim_end_matches('\0'));
+        show("comm", std::fs::read_to_string("/proc/self/comm").unwrap_or_default().trim_end());
+    });
+    let mut names = std::mem::MaybeUninit::<libc::utsname>::zeroed();
+    outcome("uname", sys!(SYS_uname, names.as_mut_ptr()));
+    // SAFETY: zeroed, then filled by the kernel; every byte pattern is valid.
+    let names = unsafe { names.assume_init() };
+    let text = |field: &[libc::c_char]| {
+        field.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8 as char).collect::<String>()
+    };
+    show("sysname", text(&names.sysname));
+    show("machine", text(&names.machine));
+    show(
+        "release starts with a digit",
+        text(&names.release).starts_with(|first: char| first.is_ascii_digit()),
+    );
+}
+
+/// A word that a child sharing our memory writes.
+static WRITTEN: AtomicI32 = AtomicI32::new(0);
+
+fn clone_forms() {
+    const VM: i32 = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    extern "C" fn writes(_argument: *mut libc::c_void) -> i32 {
+        WRITTEN.store(5, Ordering::SeqCst);
+        3
+    }
+    let mut stack = Anonymous::map(64 << 10).expect("a stack");
+    let top = stack.bytes().as_mut_ptr_range().end;
+    // SAFETY: the child runs `writes` on a stack of its own and ends before we go on (CLONE_VFORK).
+    let pid = support::cvt(unsafe { libc::clone(writes, top.cast(), VM, std::ptr::null_mut()) });
+    show("vfork-like child wrote before we went on", WRITTEN.load(Ordering::SeqCst));
+    let mut status = 0_i32;
+    let reaped = sys!(SYS_wait4, pid.unwrap_or(-1), &raw mut status, 0, 0);
+    outcome("wait for it", reaped);
+    show("its status", libc::WEXITSTATUS(status));
+
+    // A child that sends another signal than SIGCHLD is waited for with __WALL or __WCLONE only.
+    // The signal is ignored beforehand: it would end us when the child exits.
+    ignore(libc::SIGUSR1);
+    match sys!(SYS_clone, libc::SIGUSR1, 0, 0, 0, 0) {
+        Ok(0) => {
+            let _ = sys!(SYS_exit_group, 4);
+        }
+        Ok(pid) => {
+            outcome("plain wait for clone child", sys!(SYS_wait4, pid, 0, 0, 0));
+            outcome("wait for clone child", sys!(SYS_wait4, pid, 0, libc::__WALL, 0));
+        }
+        Err(error) => outcome::<()>("clone with SIGUSR1", Err(error)),
+    }
+}
+
+fn ignore(signal: i32) {
+    // SAFETY: ignoring a signal involves no handler.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}

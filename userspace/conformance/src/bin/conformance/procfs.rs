@@ -1,0 +1,237 @@
+//! /proc: what the usual tools read there.
+
+use crate::check::{outcome, show, sorted, sys, value};
+use std::fs;
+use support::process::fork;
+
+fn text(name: &str) -> String {
+    fs::read_to_string(name).unwrap_or_else(|error| format!("({})", support::errno::error_name(&error)))
+}
+
+/// Whether a file has a line that begins with each of the words.
+fn has_lines(name: &str, words: &[&str]) {
+    let content = text(name);
+    let missing: Vec<&str> =
+        words.iter().copied().filter(|word| !content.lines().any(|line| line.starts_with(word))).collect();
+    show(name, if missing.is_empty() { "complete".into() } else { format!("missing {}", missing.join(" ")) });
+}
+
+pub fn run() {
+    own_process();
+    other_process();
+    system_files();
+    folders();
+    links();
+    settings();
+}
+
+fn own_process() {
+    let stat = text("/proc/self/stat");
+    let (before, after) = stat.rsplit_once(')').unwrap_or_default();
+    show("fields after the name", after.split_whitespace().count());
+    show("number and name", before == format!("{} (conformance", std::process::id()));
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    show("state", fields.first().unwrap_or(&"none"));
+    show("parent", fields.get(1).copied() == Some(sys!(SYS_getppid).unwrap_or(0).to_string().as_str()));
+    show("threads", fields.get(17).unwrap_or(&"none"));
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    show("virtual size is in pages", number(20) > 0 && number(20) % 4096 == 0);
+    show("resident pages", number(21) > 10);
+    show("all numbers", fields.iter().skip(1).all(|field| field.parse::<i128>().is_ok()));
+    has_lines(
+        "/proc/self/status",
+        &[
+            "Name:\tconformance",
+            "State:\tR (running)",
+            "Tgid:",
+            "Pid:",
+            "PPid:",
+            "Uid:\t0\t0\t0\t0",
+            "Gid:\t0\t0\t0\t0",
+            "VmSize:",
+            "VmRSS:",
+            "Threads:\t1",
+            "SigBlk:",
+            "SigIgn:",
+            "SigCgt:",
+        ],
+    );
+    show("statm fields", text("/proc/self/statm").split_whitespace().count());
+    show("command line", format!("{:?}", text("/proc/self/cmdline")));
+    show("name", text("/proc/self/comm").trim_end());
+    show(
+        "environment has PATH",
+        text("/proc/self/environ").split('\0').any(|word| word.starts_with("PATH=")),
+    );
+    let maps = text("/proc/self/maps");
+    show("has [stack]", maps.lines().any(|line| line.ends_with("[stack]")));
+    show("has [heap]", maps.lines().any(|line| line.ends_with("[heap]")));
+    show("has our program", maps.lines().any(|line| line.contains("r-xp") && line.ends_with("/conformance")));
+    let sound = maps.lines().all(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.len() >= 5 && words[0].contains('-') && words[1].len() == 4 && words[3].contains(':')
+    });
+    show("every line has its fields", sound);
+    show("nothing both writable and executable", !maps.lines().any(|line| line.contains(" rwx")));
+    for name in ["/proc/self/mounts", "/proc/mounts"] {
+        let mounts = text(name);
+        let kinds: Vec<String> = ["/", "/proc", "/dev", "/tmp", "/dev/pts"]
+            .iter()
+            .filter_map(|at| mounts.lines().rev().find(|line| line.split(' ').nth(1) == Some(at)))
+            .map(|line| line.split(' ').nth(2).unwrap_or_default().to_owned())
+            .collect();
+        show(name, kinds.join(" "));
+    }
+    has_lines("/proc/self/limits", &["Limit", "Max open files", "Max stack size"]);
+}
+
+fn other_process() {
+    let child = fork(|| {
+        support::clock::sleep_ms(10_000);
+        0
+    })
+    .expect("fork");
+    support::clock::sleep_ms(30);
+    let state = |wanted: &str| {
+        let stat = text(&format!("/proc/{}/stat", child.pid));
+        let state = stat.rsplit_once(") ").map_or("?", |(_, rest)| &rest[..1]).to_owned();
+        show(wanted, state);
+    };
+    state("asleep");
+    let _ = child.kill(libc::SIGSTOP);
+    support::clock::sleep_ms(20);
+    state("stopped");
+    let _ = child.kill(libc::SIGKILL);
+    support::clock::sleep_ms(20);
+    state("zombie");
+    show("its command line", format!("{:?}", text(&format!("/proc/{}/cmdline", child.pid))));
+    outcome("its exe", fs::read_link(format!("/proc/{}/exe", child.pid)));
+    let _ = child.wait();
+    outcome("gone", fs::metadata(format!("/proc/{}", child.pid)));
+    outcome("no such process", fs::metadata("/proc/4194303"));
+    outcome("no such file", fs::read("/proc/self/no-such-file"));
+}
+
+fn system_files() {
+    has_lines(
+        "/proc/meminfo",
+        &["MemTotal:", "MemFree:", "MemAvailable:", "Buffers:", "Cached:", "SwapTotal:"],
+    );
+    let total = text("/proc/meminfo");
+    let total = total.lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+    show("unit", total.get(2).copied().unwrap_or_default());
+    let uptime = text("/proc/uptime");
+    show(
+        "uptime",
+        uptime.split_whitespace().filter(|word| word.parse::<f64>().is_ok_and(|time| time >= 0.0)).count(),
+    );
+    let load = text("/proc/loadavg");
+    show("load averages", load.split_whitespace().take(3).filter(|word| word.parse::<f64>().is_ok()).count());
+    show("running/all", load.split_whitespace().nth(3).is_some_and(|word| word.contains('/')));
+    has_lines("/proc/stat", &["cpu ", "cpu0 ", "intr ", "ctxt ", "btime ", "processes ", "procs_running "]);
+    let cpu = text("/proc/stat");
+    show("cpu fields", cpu.lines().next().unwrap_or_default().split_whitespace().count() >= 8);
+    has_lines("/proc/cpuinfo", &["processor", "vendor_id", "model name", "flags"]);
+    let filesystems = text("/proc/filesystems");
+    for kind in ["tmpfs", "proc", "devpts"] {
+        show(kind, filesystems.lines().any(|line| line.split_whitespace().next_back() == Some(kind)));
+    }
+    show("version", text("/proc/version").starts_with("Linux version "));
+    show("command line", text("/proc/cmdline").contains("console=ttyS0"));
+    let mut information = std::mem::MaybeUninit::<libc::sysinfo>::zeroed();
+    outcome("sysinfo", sys!(SYS_sysinfo, information.as_mut_ptr()));
+    // SAFETY: zeroed, and filled in by the kernel.
+    let information = unsafe { information.assume_init() };
+    show("memory", information.totalram > 0 && information.freeram <= information.totalram);
+    show("processes", information.procs > 0);
+}
+
+fn folders() {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    let names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    show("lists the first process", names.iter().any(|name| name == "1"));
+    show("lists us", names.iter().any(|name| *name == std::process::id().to_string()));
+    let wanted = [
+        "self",
+        "meminfo",
+        "stat",
+        "mounts",
+        "uptime",
+        "version",
+        "cmdline",
+        "loadavg",
+        "filesystems",
+        "sys",
+    ];
+    sorted(
+        "of these it lists",
+        wanted
+            .iter()
+            .filter(|want| names.iter().any(|name| name == **want))
+            .map(|name| (*name).to_owned())
+            .collect(),
+    );
+    let ours = fs::read_dir("/proc/self").expect("our folder");
+    let ours: Vec<String> =
+        ours.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let wanted =
+        ["cmdline", "comm", "cwd", "environ", "exe", "fd", "maps", "root", "stat", "statm", "status", "task"];
+    sorted(
+        "of these ours lists",
+        wanted
+            .iter()
+            .filter(|want| ours.iter().any(|name| name == **want))
+            .map(|name| (*name).to_owned())
+            .collect(),
+    );
+    outcome("create in /proc", fs::write("/proc/new", ""));
+    outcome("remove in /proc", fs::remove_file("/proc/version"));
+    outcome("mkdir in /proc", fs::create_dir("/proc/self/new"));
+    outcome(
+        "write to a read-only file",
+        fs::OpenOptions::new()
+            .append(true)
+            .open("/proc/version")
+            .and_then(|mut file| std::io::Write::write(&mut file, b"x")),
+    );
+}
+
+fn links() {
+    let here = std::env::current_dir().expect("a working folder");
+    show("cwd", fs::read_link("/proc/self/cwd").is_ok_and(|link| link == here));
+    value("root", fs::read_link("/proc/self/root").map(|link| link.display().to_string()));
+    value("exe", fs::read_link("/proc/self/exe").map(|link| link.display().to_string()));
+    show(
+        "self",
+        fs::read_link("/proc/self")
+            .is_ok_and(|link| link.as_os_str() == std::process::id().to_string().as_str()),
+    );
+    fs::write("target", "through fd").expect("a file");
+    let file = sys!(SYS_open, c"target".as_ptr(), 0).expect("the file");
+    let name = format!("/proc/self/fd/{file}");
+    show("fd", fs::read_link(&name).is_ok_and(|link| link == here.join("target")));
+    show("content through fd", text(&name));
+    outcome("closed fd", fs::read_link("/proc/self/fd/99"));
+    show("/dev/fd", text(&format!("/dev/fd/{file}")));
+    let thread = sys!(SYS_gettid).unwrap_or(0);
+    show("task name", text(&format!("/proc/self/task/{thread}/comm")).trim_end());
+    fs::write("/proc/self/comm", "renamed").expect("our name can be written");
+    show("name after writing it", text("/proc/self/comm").trim_end());
+}
+
+fn settings() {
+    for name in ["ostype", "hostname"] {
+        show(name, text(&format!("/proc/sys/kernel/{name}")).trim_end());
+    }
+    show("osrelease", text("/proc/sys/kernel/osrelease").starts_with(|first: char| first.is_ascii_digit()));
+    show("pid_max", text("/proc/sys/kernel/pid_max").trim_end().parse::<u32>().is_ok());
+    outcome("set the host name", fs::write("/proc/sys/kernel/hostname", "other\n"));
+    let mut names = std::mem::MaybeUninit::<libc::utsname>::zeroed();
+    let _ = sys!(SYS_uname, names.as_mut_ptr());
+    // SAFETY: zeroed, and filled in by the kernel with NUL-terminated text.
+    let name = unsafe { std::ffi::CStr::from_ptr(names.assume_init_ref().nodename.as_ptr()) };
+    show("uname says", name.to_string_lossy());
+    outcome("set it back", sys!(SYS_sethostname, c"rusk".as_ptr(), 4));
+    show("hostname", text("/proc/sys/kernel/hostname").trim_end());
+}

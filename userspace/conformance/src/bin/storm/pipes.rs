@@ -1,0 +1,84 @@
+//! Rings of processes that pass a growing token, and streams whose bytes are counted and checked.
+
+use crate::{Deadline, Random, reap_all};
+use support::pipe::{Pipe, pipe, read, write};
+use support::process::fork;
+
+const RING: usize = 8;
+
+pub fn run(deadline: Deadline) -> Result<(), String> {
+    let mut seed = 1;
+    while deadline.ahead() {
+        ring()?;
+        stream(seed)?;
+        seed += 1;
+    }
+    Ok(())
+}
+
+/// Each process adds one to the token and passes it on, a thousand times round.
+fn ring() -> Result<(), String> {
+    let pipes: Vec<Pipe> =
+        (0..RING).map(|_| pipe()).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    for place in 1..RING {
+        let child = fork(|| {
+            for _ in 0..100 {
+                let mut token = [0; 8];
+                if read(&pipes[place - 1].reader, &mut token).ok() != Some(8) {
+                    return 1;
+                }
+                let next = u64::from_ne_bytes(token) + 1;
+                if write(&pipes[place].writer, &next.to_ne_bytes()).ok() != Some(8) {
+                    return 2;
+                }
+            }
+            0
+        });
+        child.map_err(|error| format!("fork: {error}"))?;
+    }
+    let mut token = [0; 8];
+    for _ in 0..100 {
+        write(&pipes[0].writer, &token).map_err(|error| error.to_string())?;
+        read(&pipes[RING - 1].reader, &mut token).map_err(|error| error.to_string())?;
+    }
+    reap_all()?;
+    let sum = u64::from_ne_bytes(token);
+    if sum == 100 * (RING as u64 - 1) { Ok(()) } else { Err(format!("the token came back as {sum}")) }
+}
+
+/// A child writes a known sequence in pieces of odd sizes; we read it in others.
+fn stream(seed: u64) -> Result<(), String> {
+    const TOTAL: usize = 300_000;
+    let byte = |index: usize| (index as u64).wrapping_mul(0x9e37_79b9) as u8;
+    let Pipe { reader, writer } = pipe().map_err(|error| error.to_string())?;
+    let child = fork(|| {
+        let mut random = Random::new(seed);
+        let mut sent = 0;
+        while sent < TOTAL {
+            let size = (1 + random.below(9000) as usize).min(TOTAL - sent);
+            let piece: Vec<u8> = (sent..sent + size).map(byte).collect();
+            match write(&writer, &piece) {
+                Ok(count) if count == size => sent += count,
+                _ => return 1,
+            }
+        }
+        0
+    });
+    child.map_err(|error| format!("fork: {error}"))?;
+    drop(writer);
+    let mut random = Random::new(seed + 1000);
+    let mut received = 0;
+    loop {
+        let mut buffer = vec![0; 1 + random.below(9000) as usize];
+        let count = read(&reader, &mut buffer).map_err(|error| error.to_string())?;
+        if count == 0 {
+            break;
+        }
+        if (0..count).any(|offset| buffer[offset] != byte(received + offset)) {
+            return Err(format!("wrong bytes after {received}"));
+        }
+        received += count;
+    }
+    reap_all()?;
+    if received == TOTAL { Ok(()) } else { Err(format!("{received} of {TOTAL} bytes came")) }
+}
