@@ -4,6 +4,7 @@ mod support;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use drivers::tty::{
 use executor::sync::Events;
 use executor::{host, sleep, spawn, yield_now};
 use linux_raw_sys::ioctl;
-use support::{Jobs, STRANGER, caller};
+use support::{Jobs, STRANGER, caller, counted};
 use syscalls::Errno;
 
 struct Pty {
@@ -385,6 +386,29 @@ fn a_cancelled_write_gives_its_turn_up() {
         assert!(writer.await.is_err());
         while read_master(&master).is_ok() {}
         assert_eq!(slave.try_write(&SHELL, b"y"), Ok(1));
+    });
+}
+
+#[test]
+fn who_waits_does_not_run() {
+    host::block_on(1, async {
+        let Pty { master, slave, .. } = pty();
+        let slave = Arc::new(slave);
+        let (in_write, in_read) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (writer, reader) = (slave.clone(), slave.clone());
+        spawn(counted(async move { read(&reader, &SHELL, 10).await }, in_read.clone())).detach();
+        let turn = slave.begin_write(&SHELL).await.expect("a turn");
+        let waiting = async move { writer.begin_write(&SHELL).await.map(drop) };
+        let waiting = spawn(counted(waiting, in_write.clone()));
+        for _ in 0..500 {
+            assert_eq!(slave.try_write(&SHELL, b"x"), Err(Errno::EAGAIN));
+            let _ = read_master(&master);
+            yield_now().await;
+        }
+        assert!(in_write.load(Ordering::Relaxed) <= 3, "{in_write:?} polls");
+        assert!(in_read.load(Ordering::Relaxed) <= 3, "{in_read:?} polls");
+        drop(turn);
+        waiting.await.unwrap().unwrap();
     });
 }
 

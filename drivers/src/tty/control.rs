@@ -285,9 +285,9 @@ impl OpenTty {
             ioctl::TIOCGPGRP => answer(payload, self.foreground(caller)?),
             ioctl::TIOCSPGRP => self.set_foreground(caller, int(payload))?,
             ioctl::TIOCGSID => answer(payload, self.session(caller)?),
-            ioctl::FIONREAD => answer(payload, tty.with(|state| state.discipline.readable())),
+            ioctl::FIONREAD => answer(payload, tty.look(|state| state.discipline.readable())),
             ioctl::TIOCOUTQ => {
-                let queued = tty.with(|state| state.discipline.queued_output());
+                let queued = tty.look(|state| state.discipline.queued_output());
                 answer(payload, if tty.line.is_some() { queued } else { 0 });
             }
             ioctl::TCFLSH => {
@@ -311,7 +311,7 @@ impl OpenTty {
             }
             ioctl::TIOCEXCL => tty.with(|state| state.is_exclusive = true),
             ioctl::TIOCNXCL => tty.with(|state| state.is_exclusive = false),
-            ioctl::TIOCGEXCL => answer(payload, i32::from(tty.with(|state| state.is_exclusive))),
+            ioctl::TIOCGEXCL => answer(payload, i32::from(tty.look(|state| state.is_exclusive))),
             ioctl::TIOCGETD => answer(payload, 0),
             ioctl::TIOCSETD => {
                 self.check_background(caller, Signal::BackgroundWrite)?;
@@ -405,7 +405,7 @@ impl Master {
                 session => answer(payload, session),
             },
             ioctl::TIOCSPGRP => self.set_foreground(caller, int(payload))?,
-            ioctl::FIONREAD => answer(payload, tty.with(|state| state.discipline.queued_output())),
+            ioctl::FIONREAD => answer(payload, tty.look(|state| state.discipline.queued_output())),
             ioctl::TIOCOUTQ | ioctl::TIOCGETD => answer(payload, 0),
             ioctl::TCFLSH => match argument as u32 {
                 linux::TCIFLUSH => self.flush(true, false),

@@ -1,7 +1,7 @@
 //! The line discipline: what a terminal does with bytes between the line and the programs. Pure logic, no waiting.
 //!
-//! It behaves as Linux's `N_TTY` does, byte for byte; the test `tests/against_linux.rs` holds it against a real one.
-//! Signals to send are not sent here but collected as [`Effects`] for the owner, who holds a lock around this.
+//! It behaves as Linux's `N_TTY` does, byte for byte; the tests in `tests/against_linux/` hold it against a real one.
+//! Signals to send are not sent here but collected as [`Signals`] for the owner, who holds a lock around this.
 
 use bitflags::bitflags;
 use syscalls::Errno;
@@ -11,7 +11,7 @@ use super::echo::{Echo, EchoQueue};
 use super::edit;
 use super::input::{INPUT_SIZE, InputQueue};
 use super::output::{LineKind, Output};
-use super::termios::{DISABLED, InputFlags, LocalFlags, OutputFlags, Special, Termios};
+use super::termios::{DISABLED, InputFlags, LocalFlags, Special, Termios};
 
 bitflags! {
     /// Signals that input asks to send to the foreground process group.
@@ -647,10 +647,5 @@ impl LineDiscipline {
     /// Takes (and forgets) what a master in packet mode has not been told yet.
     pub fn take_packet_status(&mut self) -> PacketStatus {
         core::mem::take(&mut self.packet_status)
-    }
-
-    /// Whether newlines go out as two bytes: what a polled console has to do for itself.
-    pub fn adds_carriage_returns(&self) -> bool {
-        self.termios.has_output(OutputFlags::OPOST | OutputFlags::ONLCR)
     }
 }

@@ -82,8 +82,12 @@ pub trait JobControl: Send + Sync {
     fn set_terminal(&self, session: Pid, terminal: Option<Arc<Tty>>);
 
     /// A hangup takes the controlling terminal away from `session`. The group that was in the foreground, `foreground`
-    /// (0: none), has heard nothing of it: it gets SIGHUP and SIGCONT when the session's leader exits.
-    fn lose_terminal(&self, session: Pid, foreground: Pid);
+    /// (0: none), has heard nothing of it: on Linux it gets SIGHUP and SIGCONT when the session's leader exits. A keeper
+    /// of processes that does the same remembers it here; by default the session is only left without a terminal.
+    fn lose_terminal(&self, session: Pid, foreground: Pid) {
+        let _ = foreground;
+        self.set_terminal(session, None);
+    }
 
     /// `process`, which does not lead its session, gives up its controlling terminal (TIOCNOTTY).
     fn leave_terminal(&self, process: Pid);

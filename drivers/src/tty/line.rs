@@ -1,7 +1,7 @@
 //! The side of a terminal that faces the line: what a driver calls, and what it offers.
 
 use super::discipline::LineFault;
-use super::terminal::Tty;
+use super::terminal::{State, Tty};
 use super::termios::{ControlFlags, Termios};
 
 use bitflags::bitflags;
@@ -75,12 +75,12 @@ impl Tty {
 
     /// The line has become idle: who waits for output to drain looks again.
     pub fn output_drained(&self) {
-        self.with(|state| state.wake_writers());
+        self.look(State::wake_writers);
     }
 
     /// The carrier came or went. A lost carrier hangs up, unless CLOCAL says that there is none.
     pub fn carrier_changed(&self, is_there: bool) {
-        let ignores_carrier = self.with(|state| state.termios().control.contains(ControlFlags::CLOCAL));
+        let ignores_carrier = self.look(|state| state.termios().control.contains(ControlFlags::CLOCAL));
         if !is_there && !ignores_carrier {
             self.hang_up();
         }

@@ -109,7 +109,7 @@ impl OpenTty {
 
     /// Whether the terminal was hung up since this was opened: it will never be of use again.
     pub fn is_hung_up(&self) -> bool {
-        self.tty.with(|state| self.is_cut_off(state))
+        self.tty.look(|state| self.is_cut_off(state))
     }
 
     // ---- reading ----
@@ -143,7 +143,7 @@ impl OpenTty {
         self.check_background(caller, Signal::BackgroundRead)?;
         self.read_step(wanted, put).unwrap_or_else(|| {
             let returns_at_once =
-                wanted == 0 || self.tty.with(|state| state.discipline.reads_return_at_once());
+                wanted == 0 || self.tty.look(|state| state.discipline.reads_return_at_once());
             if returns_at_once { Ok(0) } else { Err(Errno::EAGAIN) }
         })
     }
@@ -187,7 +187,7 @@ impl OpenTty {
                     offered_all &= taken == run.len();
                     taken
                 });
-                let is_closed = waited && step.is_some() && self.tty.with(|state| state.master.is_closed);
+                let is_closed = waited && step.is_some() && self.tty.look(|state| state.master.is_closed);
                 waited = true;
                 if is_closed { Some(Err(Errno::EIO)) } else { step }
             });
@@ -259,7 +259,7 @@ impl OpenTty {
     }
 
     fn check_write(&self, caller: &Caller) -> Result<(), Errno> {
-        let is_stopped = self.tty.with(|state| state.termios().has_local(LocalFlags::TOSTOP));
+        let is_stopped = self.tty.look(|state| state.termios().has_local(LocalFlags::TOSTOP));
         if is_stopped { self.check_background(caller, Signal::BackgroundWrite) } else { Ok(()) }
     }
 
@@ -273,7 +273,7 @@ impl OpenTty {
         self.attachment
             .writers
             .wait_until(|| {
-                self.tty.with(|state| {
+                self.tty.look(|state| {
                     if self.is_cut_off(state) {
                         Some(Err(Errno::EIO))
                     } else {
@@ -294,7 +294,7 @@ impl OpenTty {
     /// The rule for background processes: they are sent `signal` and are to try again when they are continued;
     /// unless they do not mind it, or nobody could continue them.
     pub(super) fn check_background(&self, caller: &Caller, signal: Signal) -> Result<(), Errno> {
-        let (session, foreground) = self.tty.with(|state| (state.session, state.foreground));
+        let (session, foreground) = self.tty.look(|state| (state.session, state.foreground));
         let is_background =
             Self::is_controlling(caller, session) && foreground != 0 && foreground != caller.group;
         if !is_background || (self.is_console && signal == Signal::BackgroundRead) {

@@ -186,7 +186,7 @@ impl Master {
     }
 
     pub(super) fn is_locked(&self) -> bool {
-        self.tty.with(|state| state.master.is_locked)
+        self.tty.look(|state| state.master.is_locked)
     }
 
     pub(super) fn set_packet_mode(&self, on: bool) {
@@ -199,7 +199,7 @@ impl Master {
     }
 
     pub(super) fn in_packet_mode(&self) -> bool {
-        self.tty.with(|state| state.master.in_packet_mode)
+        self.tty.look(|state| state.master.in_packet_mode)
     }
 
     /// TIOCSIG: signals the foreground group, as if its character had been typed.

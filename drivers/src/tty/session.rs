@@ -71,7 +71,7 @@ impl OpenTty {
     /// # Errors
     /// ENOTTY when it is not the caller's controlling terminal.
     pub fn foreground(&self, caller: &Caller) -> Result<Pid, Errno> {
-        self.tty().with(|state| {
+        self.tty().look(|state| {
             Self::is_controlling(caller, state.session).then_some(state.foreground).ok_or(Errno::ENOTTY)
         })
     }
@@ -81,7 +81,7 @@ impl OpenTty {
     /// # Errors
     /// ENOTTY when it is not the caller's controlling terminal.
     pub fn session(&self, caller: &Caller) -> Result<Pid, Errno> {
-        self.tty().with(|state| {
+        self.tty().look(|state| {
             Self::is_controlling(caller, state.session).then_some(state.session).ok_or(Errno::ENOTTY)
         })
     }
@@ -144,7 +144,7 @@ impl super::Tty {
 
     /// The window's size (TIOCGWINSZ).
     pub fn window(&self) -> WindowSize {
-        self.with(|state| state.window)
+        self.look(|state| state.window)
     }
 
     /// TIOCSWINSZ: the foreground group gets SIGWINCH if the size is another than before.

@@ -171,23 +171,28 @@ impl Tty {
 
     /// The session whose controlling terminal this is, or 0.
     pub fn session(&self) -> Pid {
-        self.state.lock().session
+        self.look(|state| state.session)
     }
 
     /// The foreground process group, or 0.
     pub fn foreground(&self) -> Pid {
-        self.state.lock().foreground
+        self.look(|state| state.foreground)
     }
 
     /// The present settings.
     pub fn termios(&self) -> Termios {
-        *self.state.lock().termios()
+        self.look(|state| *state.termios())
+    }
+
+    /// Looks at something under the lock.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.lock())
     }
 
     /// Makes a change under the lock, then lets both sides know of what it changed.
     pub(super) fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.lock();
-        let before = state.discipline.progress();
+        let before = (state.discipline.progress(), state.can_refill());
         let result = change(&mut state);
         state.move_staged();
         self.publish(&mut state, before);
@@ -211,8 +216,9 @@ impl Tty {
         }
     }
 
-    /// Brings readiness up to date and wakes who can go on.
-    fn publish(&self, state: &mut State, before: Progress) {
+    /// Brings readiness up to date and wakes who can go on now and could not before. Nobody else: a waiter that looks
+    /// in vain must not wake itself.
+    fn publish(&self, state: &mut State, (before, could_refill): (Progress, bool)) {
         let now = state.discipline.progress();
         let events = state.program_events();
         for attachment in state.attachments() {
@@ -223,7 +229,7 @@ impl Tty {
                 attachment.readers.wake_all();
             }
         }
-        if state.can_refill() {
+        if state.can_refill() && !could_refill {
             state.wake_writers();
         }
         let has_new_output = now.output != before.output || (now.is_ready && !before.is_ready);

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use drivers::tty::{Caller, JobControl, Pid, Signal, Tty};
@@ -79,3 +81,12 @@ pub const fn caller(process: Pid, group: Pid) -> Caller {
 /// A process that no terminal controls.
 pub const STRANGER: Caller =
     Caller { process: 99, group: 99, session: 98, has_terminal: false, is_admin: false };
+
+/// Counts how often a future is polled.
+pub fn counted<F: Future>(future: F, polls: Arc<AtomicUsize>) -> impl Future<Output = F::Output> {
+    let mut future = Box::pin(future);
+    poll_fn(move |context| {
+        polls.fetch_add(1, Ordering::Relaxed);
+        future.as_mut().poll(context)
+    })
+}

@@ -17,7 +17,7 @@ use drivers::tty::{
 use drivers::uart::{PortIo, Uart};
 use executor::{Builder, Lane, host, spawn, yield_now};
 use linux_raw_sys::ioctl;
-use support::{Jobs, STRANGER, caller};
+use support::{Jobs, STRANGER, caller, counted};
 use uart_16550::spec::registers::{LCR, LSR, MCR, MSR};
 
 /// A chip with its driver, a terminal on it, and a wire that runs until this is dropped.
@@ -260,8 +260,17 @@ fn clear_to_send_is_respected() {
             yield_now().await;
         }
         assert_eq!(bench.chip.state().sent, b"");
+        let polls = Arc::new(AtomicUsize::new(0));
+        let drained = {
+            let file = bench.tty.open(OpenAs::default()).expect("open");
+            spawn(counted(async move { file.drain().await }, polls.clone()))
+        };
+        for _ in 0..500 {
+            yield_now().await;
+        }
+        assert!((1..=20).contains(&polls.load(Ordering::Relaxed)), "{polls:?} polls of a wait");
         bench.chip.set_modem_status(MSR::CTS | MSR::DSR | MSR::CD);
-        bench.file.drain().await.expect("drained");
+        drained.await.expect("not cancelled").expect("drained");
         assert_eq!(bench.chip.state().sent, b"held back");
     });
 }
