@@ -164,14 +164,15 @@ impl<P: PortIo> Uart<P> {
     }
 
     /// The interrupt handler's half: takes no lock, allocates nothing, and returns after a bounded number of register
-    /// accesses. False: this chip did not ask (a shared or spurious interrupt).
+    /// accesses. False: this chip did not ask (a shared or spurious interrupt). True if it did, or if the other half is
+    /// at the registers just now, which then answers.
     pub fn on_interrupt(&self) -> bool {
         let mut was_asked = false;
-        self.section.serve(|| was_asked |= self.service());
+        let entered = self.section.serve(|| was_asked |= self.service());
         if was_asked {
             self.bell.ring();
         }
-        was_asked
+        was_asked || !entered
     }
 
     /// Answers everything the chip asks for, until it asks for nothing: its interrupt line has to go low before the
