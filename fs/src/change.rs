@@ -6,7 +6,7 @@
 //! changed on disk and unchanged in the cache.
 
 use crate::{
-    Credentials, FileType, Inode, Kind, NewInode, Op, Path, Result, View,
+    Credentials, FileType, Inode, Kind, LookupFlags, NewInode, Op, Path, Result, View,
     attributes::{Access, Attributes},
     credentials::Capabilities,
     dcache::{DentryRef, directory::LockedDirectory, name::Name},
@@ -15,12 +15,13 @@ use crate::{
     view::HeldPlace,
 };
 use alloc::sync::Arc;
+use executor::rcu;
 use syscalls::Errno;
 
 /// Locks a directory.
 #[inline]
 pub(crate) async fn lock(directory: &DentryRef) -> LockedDirectory {
-    match LockedDirectory::try_lock(directory) {
+    match LockedDirectory::try_lock(directory.clone()) {
         Some(locked) => locked,
         None => LockedDirectory::lock(directory.clone()).await,
     }
@@ -92,7 +93,7 @@ pub(crate) fn check_removal(
     }
 }
 
-impl View<'_> {
+impl<'v> View<'v> {
     /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken.
     async fn vacant(&self, place: &HeldPlace, is_directory: bool) -> Result<LockedDirectory> {
         let locked = lock(place.directory.dentry()).await;
@@ -176,7 +177,35 @@ impl View<'_> {
     }
 
     /// Removes a name of a file that is no directory (unlink(2)). The file ends with its last name and last user.
-    pub async fn unlink(self, path: &[u8]) -> Result<()> {
+    #[inline]
+    pub fn unlink<'a>(self, path: &'a [u8]) -> Op<'a, Result<()>>
+    where
+        'v: 'a,
+    {
+        match self.unlink_now(path) {
+            Some(result) => Op::Ready(result),
+            None => Op::waiting(self.unlink_around(path)),
+        }
+    }
+
+    /// Removes a cached name on a straight path, with nothing to wait for; `None` for all else, and for most failures, in
+    /// whose order [`unlink_around`](Self::unlink_around) is exact.
+    fn unlink_now(&self, path: &[u8]) -> Option<Result<()>> {
+        let guard = rcu::read();
+        let (place, name) = self.walk_straight_to_place(path, LookupFlags::empty(), &guard)?;
+        place.mount.check_writable().ok()?;
+        let locked = LockedDirectory::try_lock(place.dentry.try_ref()?)?;
+        let victim = locked.find(name)??;
+        let parent = locked.inode();
+        check_removal(parent, &victim, self.credentials, false).ok()?;
+        if victim.is_mountpoint() {
+            return None;
+        }
+        let done = parent.unlink(name.bytes, victim.inode()).ready().ok()?;
+        Some(done.map(|()| locked.remove(&victim)))
+    }
+
+    async fn unlink_around(self, path: &[u8]) -> Result<()> {
         let place = self.place(path, |_| Errno::EISDIR).await?;
         let (locked, victim) = self.occupied(&place).await?;
         if place.slashes {

@@ -43,7 +43,7 @@ fn enter_found(
 
 /// As [`fill`], if that needs no waiting; else `None`.
 pub(crate) fn try_fill(directory: &DentryRef, name: &[u8]) -> Option<Result<Option<DentryRef>, Errno>> {
-    let locked = LockedDirectory::try_lock(directory)?;
+    let locked = LockedDirectory::try_lock(directory.clone())?;
     let name = Name::new(name);
     if let Err(error) = locked.check_alive() {
         return Some(Err(error));

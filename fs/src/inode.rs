@@ -176,7 +176,7 @@ pub enum Caching {
 ///
 /// The defaults answer what Linux answers for a file of the wrong type.
 pub trait Inode: Send + Sync + Any {
-    /// The attributes.
+    /// The attributes: the same object for as long as the inode lives.
     fn attributes(&self) -> &Attributes;
 
     /// The inode as its own type, for the file system that made it.

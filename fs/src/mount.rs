@@ -181,7 +181,7 @@ impl Mount {
     }
 
     fn count(&self, change: isize) {
-        let users = &self.users[executor::current_cpu() % self.users.len()];
+        let users = self.users.get(executor::current_cpu()).unwrap_or(&self.users[0]);
         users.0.fetch_add(change, Relaxed);
     }
 
@@ -241,7 +241,7 @@ impl Mount {
 
     /// Attaches `this` at a place. Under the tree lock.
     fn attach(this: &Arc<Mount>, parent: &Arc<Mount>, at: &DentryRef) {
-        at.mounts.fetch_add(1, Relaxed);
+        at.add_mounts(1);
         this.place.store(Some(Place { parent: parent.clone(), at: at.clone() }));
         parent.edit_children(|children| {
             children.push(Child { at: at.as_non_null(), mount: this.clone() });
@@ -253,7 +253,7 @@ impl Mount {
         let guard = rcu::read();
         let Some(place) = self.place.load(&guard) else { return };
         place.parent.edit_children(|children| children.retain(|child| !core::ptr::eq(&*child.mount, self)));
-        place.at.mounts.fetch_sub(1, Relaxed);
+        place.at.add_mounts(-1);
         self.place.store(None);
     }
 

@@ -1,19 +1,24 @@
 //! Opening files.
 
 use crate::{
-    FileType, Inode, Kind, LookupFlags, Path, Result, View,
+    Attributes, FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
     attributes::Access,
     change::{commit, inherit, lock},
-    dcache::{DentryRef, name::Name},
+    dcache::{
+        DentryRef,
+        directory::{Cached, LockedDirectory},
+        name::Name,
+    },
     file,
     fill::fill_locked,
     mount::MountFlags,
     permission,
     view::{HeldPlace, Target},
-    walk::Last,
+    walk::{Cursor, Last},
 };
 use alloc::sync::Arc;
 use bitflags::bitflags;
+use executor::rcu;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -85,14 +90,102 @@ pub struct Opened {
     pub created: bool,
 }
 
-impl View<'_> {
-    /// Opens the file at `path`, making it with `permissions` (umask taken off already) where the flags say so.
-    /// `resolve` may add flags of openat2(2).
+impl<'v> View<'v> {
+    /// Opens the file at `path`, making it with `permissions` (umask taken off already) where the flags say so. `resolve` may
+    /// add flags of openat2(2).
     ///
-    /// This is the file system's part of open(2): the path, the rights, creation and truncation. What the open
-    /// file does with devices, fifos and sockets is the caller's, as is counting writers
+    /// This is the file system's part of open(2): the path, the rights, creation and truncation. What the open file does with
+    /// devices, fifos and sockets is the caller's, as is counting writers
     /// ([`Attributes::begin_write`](crate::Attributes::begin_write)).
-    pub async fn open(
+    #[inline]
+    pub fn open<'a>(
+        self,
+        path: &'a [u8],
+        flags: OpenFlags,
+        permissions: u32,
+        resolve: LookupFlags,
+    ) -> Op<'a, Result<Opened>>
+    where
+        'v: 'a,
+    {
+        match self.open_now(path, flags, permissions, resolve) {
+            Some(result) => Op::Ready(result),
+            None => Op::waiting(self.open_around(path, flags, permissions, resolve)),
+        }
+    }
+
+    /// Opens a file whose path is cached and straight, with nothing to wait for; `None` for all else, and for
+    /// most failures, in whose order [`open_around`](Self::open_around) is exact.
+    #[inline]
+    fn open_now(
+        &self,
+        path: &[u8],
+        flags: OpenFlags,
+        permissions: u32,
+        resolve: LookupFlags,
+    ) -> Option<Result<Opened>> {
+        const AROUND: OpenFlags =
+            OpenFlags::PATH.union(OpenFlags::UNNAMED).union(OpenFlags::DIRECTORY).union(OpenFlags::NO_ATIME);
+        if flags.intersects(AROUND) || resolve.intersects(LookupFlags::IN_ROOT) {
+            return None;
+        }
+        let guard = rcu::read();
+        let cursor = if flags.contains(OpenFlags::CREATE) {
+            let (place, name) = self.walk_straight_to_place(path, resolve, &guard)?;
+            match place.dentry.as_directory().find(name, &guard) {
+                Cached::Positive(child)
+                    if !child.is_special()
+                        && child.kind() != FileType::Directory
+                        && !flags.contains(OpenFlags::EXCLUSIVE) =>
+                {
+                    Cursor { dentry: child, ..place }
+                }
+                Cached::Positive(_) => return None,
+                _ => return self.create_now(place, name, permissions, &guard),
+            }
+        } else {
+            self.walk_straight(path, resolve, &guard)?
+        };
+        if flags.contains(OpenFlags::TRUNCATE) {
+            return None;
+        }
+        let path = cursor.to_path(&guard)?;
+        if let Err(error) = self.check_open(&path, flags) {
+            return Some(Err(error));
+        }
+        Some(path.inode().open().map(|stream| Opened { path, stream, created: false }))
+    }
+
+    /// Makes a regular file under a new name. As [`open_now`](Self::open_now), `None` also when the name exists.
+    fn create_now(
+        &self,
+        place: Cursor<'_>,
+        name: Name<'_>,
+        permissions: u32,
+        guard: &rcu::ReadGuard,
+    ) -> Option<Result<Opened>> {
+        let locked = LockedDirectory::try_lock(place.dentry.try_ref()?)?;
+        locked.check_alive().ok()?;
+        if matches!(locked.find(name), Some(Some(_))) {
+            return None;
+        }
+        let parent = locked.inode();
+        place.mount.check_writable().ok()?;
+        permission::check(&**parent, self.credentials, Access::WRITE | Access::EXECUTE).ok()?;
+        let new = inherit(locked.attributes(), self.credentials, Kind::Regular, permissions);
+        match parent.create(name.bytes, new).ready().ok()? {
+            Ok(inode) => {
+                let dentry = locked.insert(name, inode);
+                let path = Path::new(place.mount.add_user(guard), dentry);
+                Some(Ok(Opened { path, stream: None, created: true }))
+            }
+            Err(Errno::EEXIST) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Opens any file.
+    async fn open_around(
         self,
         path: &[u8],
         flags: OpenFlags,
@@ -139,10 +232,20 @@ impl View<'_> {
         }
     }
 
-    /// The rights that opening an existing file needs, and truncation.
     async fn open_existing(&self, path: &Path, flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
+        self.check_open(path, flags)?;
+        if flags.contains(OpenFlags::TRUNCATE) && path.dentry().kind() == FileType::Regular {
+            self.cut(path).await?;
+        }
+        path.inode().open()
+    }
+
+    /// The rights that opening an existing file needs.
+    #[inline]
+    fn check_open(&self, path: &Path, flags: OpenFlags) -> Result<()> {
         let access = flags.access();
         match path.dentry().kind() {
+            FileType::Regular => (),
             FileType::Symlink => return Err(Errno::ELOOP),
             FileType::Directory if access.contains(Access::WRITE) => return Err(Errno::EISDIR),
             FileType::Character | FileType::Block if path.mount().flags().contains(MountFlags::NO_DEV) => {
@@ -152,18 +255,25 @@ impl View<'_> {
         }
         permission::check_at(path, self.credentials, access)?;
         if flags.contains(OpenFlags::NO_ATIME)
-            && !permission::is_owner(path.inode().attributes(), self.credentials)
+            && !permission::is_owner(path.dentry().attributes(), self.credentials)
         {
             return Err(Errno::EPERM);
         }
-        if flags.contains(OpenFlags::TRUNCATE) && path.dentry().kind() == FileType::Regular {
-            let attributes = path.inode().attributes();
-            attributes.begin_write()?;
-            let result = file::truncate(&**path.inode(), self.credentials, 0).await;
-            attributes.end_write();
-            result?;
+        Ok(())
+    }
+
+    /// Cuts a regular file to no bytes; `ETXTBSY` while it is being executed.
+    async fn cut(&self, path: &Path) -> Result<()> {
+        struct Writing<'a>(&'a Attributes);
+        impl Drop for Writing<'_> {
+            fn drop(&mut self) {
+                self.0.end_write();
+            }
         }
-        path.inode().open()
+        let attributes = path.dentry().attributes();
+        attributes.begin_write()?;
+        let _writing = Writing(attributes);
+        file::truncate(&**path.inode(), self.credentials, 0).await
     }
 
     /// Makes a regular file at a place; `None` when the name turns out to exist. Then it is in the cache.

@@ -1,8 +1,8 @@
 //! Finding files by path.
 
 use crate::{
-    Inode, LookupFlags, Metadata, Op, Path, Result, View,
-    dcache::{DentryRef, name::OwnedName},
+    Inode, LookupFlags, Metadata, Mount, Op, Path, Result, View,
+    dcache::{Dentry, DentryRef, name::OwnedName},
     fill::{fill, try_fill},
     walk::{Detour, LINKS_MAX, Last, Place, Stop},
 };
@@ -170,9 +170,46 @@ impl<'v> View<'v> {
         'v: 'a,
     {
         let view = self.confined(flags);
+        {
+            let guard = rcu::read();
+            let found = view.walk_straight(path, flags, &guard);
+            if let Some(path) = found.and_then(|cursor| cursor.to_path(&guard)) {
+                return Op::Ready(Ok(path));
+            }
+        }
+        view.lookup_around(path, flags)
+    }
+
+    /// [`lookup`](Self::lookup) of a path that is not straight.
+    fn lookup_around<'a>(self, path: &'a [u8], flags: LookupFlags) -> Op<'a, Result<Path>>
+    where
+        'v: 'a,
+    {
+        let view = self;
         match view.resolve_now(path, flags, Last::File, to_path) {
             Some(result) => Op::Ready(result),
             None => Op::waiting(async move { view.resolve(path, flags, Last::File, to_path).await }),
+        }
+    }
+
+    /// Looks at the file at `path` without counting a use of it, if its path is cached: `look` runs where the walk ended, and
+    /// must not keep anything. `None` when the walk must wait or fetch something; [`lookup`](Self::lookup) does.
+    #[inline]
+    pub fn inspect<R>(
+        self,
+        path: &[u8],
+        flags: LookupFlags,
+        look: impl FnOnce(&Mount, &Dentry) -> R,
+    ) -> Option<Result<R>> {
+        let view = self.confined(flags);
+        let guard = rcu::read();
+        if let Some(cursor) = view.walk_straight(path, flags, &guard) {
+            return Some(Ok(look(cursor.mount, cursor.dentry)));
+        }
+        match view.walk(path, flags, Last::File, &guard) {
+            Err(error) => Some(Err(error)),
+            Ok(Stop::At(cursor)) => Some(Ok(look(cursor.mount, cursor.dentry))),
+            Ok(_) => None,
         }
     }
 
@@ -182,32 +219,29 @@ impl<'v> View<'v> {
     where
         'v: 'a,
     {
-        let view = self.confined(flags);
-        {
-            let guard = rcu::read();
-            match view.walk(path, flags, Last::File, &guard) {
-                Err(error) => return Op::Ready(Err(error)),
-                Ok(Stop::At(cursor)) => {
-                    if let Ok(result) = cursor.dentry.inode().metadata().ready() {
-                        return Op::Ready(result);
-                    }
-                }
-                Ok(_) => (),
-            }
-        }
-        match view.resolve_now(path, flags, Last::File, to_path) {
+        let seen = self.inspect(path, flags, |_, dentry| dentry.inode().metadata().ready().ok());
+        match seen {
+            Some(Ok(Some(result))) => Op::Ready(result),
             Some(Err(error)) => Op::Ready(Err(error)),
-            Some(Ok(path)) => {
-                if let Ok(result) = path.inode().metadata().ready() {
-                    return Op::Ready(result);
-                }
-                Op::waiting(async move { path.inode().metadata().await })
-            }
-            None => Op::waiting(async move {
-                let path = view.resolve(path, flags, Last::File, to_path).await?;
-                path.inode().metadata().await
-            }),
+            _ => self.metadata_around(path, flags),
         }
+    }
+
+    /// [`metadata`](Self::metadata) where the path or the attributes are not in memory.
+    #[cold]
+    fn metadata_around<'a>(self, path: &'a [u8], flags: LookupFlags) -> Op<'a, Result<Metadata>>
+    where
+        'v: 'a,
+    {
+        let found = match self.lookup(path, flags) {
+            Op::Ready(Err(error)) => return Op::Ready(Err(error)),
+            Op::Ready(Ok(path)) => path,
+            waiting => return Op::waiting(async move { waiting.await?.inode().metadata().await }),
+        };
+        if let Ok(result) = found.inode().metadata().ready() {
+            return Op::Ready(result);
+        }
+        Op::waiting(async move { found.inode().metadata().await })
     }
 
     /// The target of the symbolic link at `path` (readlink(2)); `EINVAL` when it is none.

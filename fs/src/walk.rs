@@ -14,6 +14,7 @@ use crate::{
         name::{NAME_MAX, Name},
     },
     mount::Mount,
+    permission,
 };
 use bitflags::bitflags;
 use executor::rcu;
@@ -46,6 +47,11 @@ bitflags! {
         /// The start is the root (`RESOLVE_IN_ROOT`).
         const IN_ROOT = 1 << 7;
     }
+}
+
+impl LookupFlags {
+    /// Flags that even the straightest path is checked against.
+    const CHECKED: Self = Self::DIRECTORY.union(Self::BENEATH);
 }
 
 /// Who walks, and from where.
@@ -131,30 +137,53 @@ fn only_slashes(text: &[u8]) -> bool {
     text.iter().all(|&byte| byte == b'/')
 }
 
-/// The length of the first component.
-#[inline]
-fn component(path: &[u8]) -> usize {
-    const SLASHES: u64 = 0x2f2f_2f2f_2f2f_2f2f;
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut at = 0;
-    // Eight bytes at a time: a byte that equals '/' becomes zero, and the lowest zero byte is found by the
-    // borrow it causes (Mycroft's test, exact for the first).
-    while let Some(bytes) = path.get(at..at + 8) {
-        let word = u64::from_le_bytes(bytes.try_into().unwrap()) ^ SLASHES;
-        let zeros = word.wrapping_sub(LOW) & !word & HIGH;
-        if zeros != 0 {
-            return at + zeros.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    while at < path.len() && path[at] != b'/' {
-        at += 1;
-    }
-    at
-}
-
 impl<'v> View<'v> {
+    /// Walks the whole of an ordinary path: cached names one after the other, through directories of one mount that everyone may
+    /// search. `None` for all others, which [`walk`](Self::walk) finds.
+    #[inline(always)]
+    pub(crate) fn walk_straight<'g>(
+        &self,
+        path: &'g [u8],
+        flags: LookupFlags,
+        guard: &'g rcu::ReadGuard,
+    ) -> Option<Cursor<'g>>
+    where
+        'v: 'g,
+    {
+        if path.is_empty() || path.len() >= PATH_MAX || flags.intersects(LookupFlags::CHECKED) {
+            return None;
+        }
+        let (start, used) = self.begin(path);
+        let end = straight::<false>(start.dentry(), path, used, guard);
+        (end.used == path.len()).then_some(Cursor { mount: start.mount(), dentry: end.dentry })
+    }
+
+    /// Walks an ordinary path to the directory of its last component, which is a proper name.
+    #[inline(always)]
+    pub(crate) fn walk_straight_to_place<'g>(
+        &self,
+        path: &'g [u8],
+        flags: LookupFlags,
+        guard: &'g rcu::ReadGuard,
+    ) -> Option<(Cursor<'g>, Name<'g>)>
+    where
+        'v: 'g,
+    {
+        if path.is_empty() || path.len() >= PATH_MAX || flags.intersects(LookupFlags::CHECKED) {
+            return None;
+        }
+        let (start, used) = self.begin(path);
+        let end = straight::<true>(start.dentry(), path, used, guard);
+        let name = end.last.filter(|name| !name.is_dots() && name.bytes.len() <= NAME_MAX)?;
+        Some((Cursor { mount: start.mount(), dentry: end.dentry }, name))
+    }
+
+    /// Where a path starts, and how many of its bytes that has used.
+    #[inline(always)]
+    fn begin(&self, path: &[u8]) -> (&'v Path, usize) {
+        if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) }
+    }
+
     /// Walks `path`.
     pub(crate) fn walk<'g>(
         &self,
@@ -176,170 +205,259 @@ impl<'v> View<'v> {
         if path.len() >= PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        let root = self.root;
-        let mut at = Cursor::of(self.start);
-        if path[0] == b'/' {
-            if flags.contains(LookupFlags::BENEATH) {
-                return Err(Errno::EXDEV);
-            }
-            at = Cursor::of(root);
+        if path[0] == b'/' && flags.contains(LookupFlags::BENEATH) {
+            return Err(Errno::EXDEV);
         }
-        let mut rest = path;
-        let mut pending = Pending::new();
-        let mut links = 0;
-        loop {
-            let Some(&first) = rest.first() else {
-                match pending.pop() {
-                    Some(outer) => {
-                        rest = outer;
-                        continue;
-                    }
-                    None => break,
-                }
-            };
-            let Some(directory) = at.dentry.directory() else { return Err(Errno::ENOTDIR) };
-            if first == b'/' {
-                rest = &rest[1..];
-                continue;
-            }
-            at.dentry.inode().check_search(self.credentials)?;
-            let (name, after) = rest.split_at(component(rest));
-            let is_last = || only_slashes(after) && pending.iter().all(|outer| only_slashes(outer));
-            if name[0] == b'.' && (name.len() == 1 || name == b"..") {
-                rest = after;
-                if name.len() == 2 {
-                    at = self.climb(at, root, flags, guard)?;
-                }
-                if last == Last::Place && is_last() {
-                    // Neither can be made, removed or renamed; each caller has its own error for that.
-                    return Ok(Stop::Place(Place {
-                        directory: at,
-                        name,
-                        slashes: !(after.is_empty() && pending.is_empty()),
-                    }));
-                }
-                continue;
-            }
-            if name.len() > NAME_MAX {
-                return Err(Errno::ENAMETOOLONG);
-            }
-            if last == Last::Place && is_last() {
-                return Ok(Stop::Place(Place {
-                    directory: at,
-                    name,
-                    slashes: !(after.is_empty() && pending.is_empty()),
-                }));
-            }
-            let child = match directory.find(Name::new(name), guard) {
-                Cached::Positive(child) => child,
-                Cached::Negative if last == Last::FileOrPlace && is_last() => {
-                    return Ok(Stop::Place(Place {
-                        directory: at,
-                        name,
-                        slashes: !(after.is_empty() && pending.is_empty()),
-                    }));
-                }
-                Cached::Negative => return Err(Errno::ENOENT),
-                Cached::Unknown if last == Last::FileOrPlace && is_last() => {
-                    return Ok(Stop::Place(Place {
-                        directory: at,
-                        name,
-                        slashes: !(after.is_empty() && pending.is_empty()),
-                    }));
-                }
-                Cached::Unknown => return Ok(Stop::Unknown(at, name)),
-            };
-            if child.kind() == FileType::Symlink
-                && (!after.is_empty() || !pending.is_empty() || flags.contains(LookupFlags::FOLLOW))
-            {
-                links += 1;
-                if links > LINKS_MAX || flags.contains(LookupFlags::NO_SYMLINKS) {
-                    return Err(Errno::ELOOP);
-                }
-                if !after.is_empty() {
-                    pending.push(after);
-                }
-                match child.inode().link_target() {
-                    Some([]) => return Err(Errno::ENOENT),
-                    Some(target) => {
-                        rest = target;
-                        if target[0] == b'/' {
-                            if flags.contains(LookupFlags::BENEATH) {
-                                return Err(Errno::EXDEV);
-                            }
-                            at = Cursor::of(root);
-                        }
-                    }
-                    None => return Ok(Stop::Detour(Detour { directory: at, link: child, pending })),
-                }
-                continue;
-            }
-            at.dentry = child;
-            rest = after;
-            if child.is_mountpoint() {
-                at = Self::enter(at, flags, guard)?;
-            }
+        let (start, used) = self.begin(path);
+        let end = if last == Last::Place {
+            straight::<true>(start.dentry(), path, used, guard)
+        } else {
+            straight::<false>(start.dentry(), path, used, guard)
+        };
+        let at = Cursor { mount: start.mount(), dentry: end.dentry };
+        Walk {
+            view: *self,
+            at,
+            rest: &path[end.used..],
+            pending: Pending::new(),
+            links: 0,
+            flags,
+            last,
+            guard,
         }
-        if flags.contains(LookupFlags::DIRECTORY) && at.dentry.directory().is_none() {
-            return Err(Errno::ENOTDIR);
-        }
-        Ok(Stop::At(at))
-    }
-
-    /// From a covered place up to the root of what is mounted there.
-    fn enter<'g>(
-        mut at: Cursor<'g>,
-        flags: LookupFlags,
-        guard: &'g rcu::ReadGuard,
-    ) -> Result<Cursor<'g>, Errno> {
-        while let Some(mount) = at.mount.mounted_on(at.dentry, guard) {
-            if flags.contains(LookupFlags::NO_CROSSING) {
-                return Err(Errno::EXDEV);
-            }
-            at = Cursor { mount, dentry: mount.root() };
-        }
-        Ok(at)
-    }
-
-    /// `..`: to the directory above, through the roots of mounts, not above `root`.
-    fn climb<'g>(
-        &self,
-        mut at: Cursor<'g>,
-        root: &Path,
-        flags: LookupFlags,
-        guard: &'g rcu::ReadGuard,
-    ) -> Result<Cursor<'g>, Errno> {
-        loop {
-            if at.is(root) {
-                if flags.contains(LookupFlags::BENEATH) {
-                    return Err(Errno::EXDEV);
-                }
-                return Ok(at);
-            }
-            if !at.mount.root().same(at.dentry) {
-                break;
-            }
-            let Some((mount, dentry)) = at.mount.place(guard) else { return Ok(at) };
-            if flags.contains(LookupFlags::NO_CROSSING) {
-                return Err(Errno::EXDEV);
-            }
-            at = Cursor { mount, dentry };
-        }
-        if let Some(parent) = at.dentry.parent(guard) {
-            at.dentry = parent;
-        }
-        if at.dentry.is_mountpoint() { Self::enter(at, flags, guard) } else { Ok(at) }
+        .run()
     }
 }
 
-impl dyn crate::Inode {
-    /// The check that every component of a path makes of its directory.
-    #[inline]
-    pub(crate) fn check_search(&self, credentials: &Credentials) -> Result<(), Errno> {
-        // Where everyone may search, nothing else needs to be looked at.
-        if self.attributes().permissions() & 0o111 == 0o111 {
-            return Ok(());
+/// Where [`straight`] stopped.
+struct Straight<'g> {
+    dentry: &'g Dentry,
+    /// How much of the path was used.
+    used: usize,
+    /// The last component, in `dentry`, when it was to be kept and nothing out of the ordinary came before it.
+    last: Option<Name<'g>>,
+}
+
+/// Follows names from `used` in the path on, as long as nothing out of the ordinary is met; with `PLACE`, not the last one.
+#[inline(always)]
+fn straight<'g, const PLACE: bool>(
+    mut dentry: &'g Dentry,
+    path: &'g [u8],
+    mut used: usize,
+    guard: &'g rcu::ReadGuard,
+) -> Straight<'g> {
+    while used < path.len() {
+        let Some(directory) = dentry.directory() else { break };
+        if dentry.attributes().permissions() & 0o111 != 0o111 {
+            break;
         }
-        crate::permission::check(self, credentials, Access::EXECUTE)
+        let name = Name::at(path, used);
+        let end = used + name.bytes.len();
+        // A second slash, or one at the end, is for the general walk.
+        let next = match path.get(end + 1) {
+            None if end != path.len() => break,
+            None if PLACE => return Straight { dentry, used, last: Some(name) },
+            None => end,
+            Some(b'/') => break,
+            Some(_) => end + 1,
+        };
+        // Names that are none (`.`, `..`, too long) are in no directory.
+        let Cached::Positive(child) = directory.find(name, guard) else { break };
+        if child.is_special() {
+            break;
+        }
+        (dentry, used) = (child, next);
+    }
+    Straight { dentry, used, last: None }
+}
+
+/// A walk under way.
+struct Walk<'g> {
+    view: View<'g>,
+    at: Cursor<'g>,
+    /// What is left of the path, or of the target of the link that is being followed.
+    rest: &'g [u8],
+    pending: Pending<'g>,
+    links: usize,
+    flags: LookupFlags,
+    last: Last,
+    guard: &'g rcu::ReadGuard,
+}
+
+impl<'g> Walk<'g> {
+    #[inline]
+    fn run(mut self) -> Result<Stop<'g>, Errno> {
+        loop {
+            // What follows a component, or nothing: the rest is empty or begins with a slash.
+            if let [b'/', rest @ ..] = self.rest {
+                self.rest = rest;
+                while let [b'/', rest @ ..] = self.rest {
+                    self.rest = rest;
+                }
+                if self.at.dentry.directory().is_none() {
+                    return Err(Errno::ENOTDIR);
+                }
+            }
+            if self.rest.is_empty() {
+                if let Some(outer) = self.pending.pop() {
+                    self.rest = outer;
+                    continue;
+                }
+                if self.flags.contains(LookupFlags::DIRECTORY) && self.at.dentry.directory().is_none() {
+                    return Err(Errno::ENOTDIR);
+                }
+                return Ok(Stop::At(self.at));
+            }
+            let directory = self.at.dentry.directory().ok_or(Errno::ENOTDIR)?;
+            // Where everyone may search, nothing else needs to be looked at.
+            if self.at.dentry.attributes().permissions() & 0o111 != 0o111 {
+                permission::check(&**self.at.dentry.inode(), self.view.credentials, Access::EXECUTE)?;
+            }
+            let name = Name::at(self.rest, 0);
+            let after = &self.rest[name.bytes.len()..];
+            if name.is_dots() {
+                if let Some(stop) = self.dots(name, after)? {
+                    return Ok(stop);
+                }
+                continue;
+            }
+            if name.bytes.len() > NAME_MAX {
+                return Err(Errno::ENAMETOOLONG);
+            }
+            if self.last == Last::Place && self.is_last(after) {
+                return Ok(self.place(name, after));
+            }
+            match directory.find(name, self.guard) {
+                Cached::Positive(child) => {
+                    let before = self.at;
+                    self.at.dentry = child;
+                    self.rest = after;
+                    if child.is_special()
+                        && let Some(stop) = self.special(before, name)?
+                    {
+                        return Ok(stop);
+                    }
+                }
+                unknown => return self.absent(matches!(unknown, Cached::Negative), name, after),
+            }
+        }
+    }
+
+    /// Whether nothing but slashes follows.
+    fn is_last(&self, after: &[u8]) -> bool {
+        only_slashes(after) && self.pending.iter().all(|outer| only_slashes(outer))
+    }
+
+    /// Ends at the place of a name.
+    fn place(&self, name: Name<'g>, after: &[u8]) -> Stop<'g> {
+        let slashes = !(after.is_empty() && self.pending.is_empty());
+        Stop::Place(Place { directory: self.at, name: name.bytes, slashes })
+    }
+
+    /// At a name that is not cached, or known not to exist.
+    #[cold]
+    fn absent(&self, known: bool, name: Name<'g>, after: &[u8]) -> Result<Stop<'g>, Errno> {
+        if self.last == Last::FileOrPlace && self.is_last(after) {
+            Ok(self.place(name, after))
+        } else if known {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(Stop::Unknown(self.at, name.bytes))
+        }
+    }
+
+    /// Starts again at the root.
+    fn restart(&mut self) -> Result<(), Errno> {
+        if self.flags.contains(LookupFlags::BENEATH) {
+            return Err(Errno::EXDEV);
+        }
+        self.at = Cursor::of(self.view.root);
+        Ok(())
+    }
+
+    /// `.` and `..`. Neither can be made, removed or renamed; each caller has its own error for that.
+    #[cold]
+    fn dots(&mut self, name: Name<'g>, after: &'g [u8]) -> Result<Option<Stop<'g>>, Errno> {
+        if self.last == Last::Place && self.is_last(after) {
+            return Ok(Some(self.place(name, after)));
+        }
+        self.rest = after;
+        if name.bytes.len() == 2 {
+            self.climb()?;
+        }
+        Ok(None)
+    }
+
+    /// At a file with more to it: a link, a mount on it, or one that must be asked whether it is still there.
+    #[cold]
+    fn special(&mut self, before: Cursor<'g>, name: Name<'g>) -> Result<Option<Stop<'g>>, Errno> {
+        let child = self.at.dentry;
+        if !child.is_valid() {
+            let after = self.rest;
+            self.at = before;
+            return self.absent(false, name, after).map(Some);
+        }
+        if child.kind() != FileType::Symlink {
+            self.enter()?;
+            return Ok(None);
+        }
+        let is_final = self.rest.is_empty() && self.pending.is_empty();
+        if is_final && !self.flags.contains(LookupFlags::FOLLOW) {
+            return Ok(None);
+        }
+        self.links += 1;
+        if self.links > LINKS_MAX || self.flags.contains(LookupFlags::NO_SYMLINKS) {
+            return Err(Errno::ELOOP);
+        }
+        if !self.rest.is_empty() {
+            self.pending.push(self.rest);
+        }
+        self.at = before;
+        match child.inode().link_target() {
+            Some([]) => Err(Errno::ENOENT),
+            Some(target) => {
+                self.rest = target;
+                if target[0] == b'/' {
+                    self.restart()?;
+                }
+                Ok(None)
+            }
+            None => {
+                let pending = core::mem::take(&mut self.pending);
+                Ok(Some(Stop::Detour(Detour { directory: before, link: child, pending })))
+            }
+        }
+    }
+
+    /// From a covered place up to the root of what is mounted there.
+    fn enter(&mut self) -> Result<(), Errno> {
+        while let Some(mount) = self.at.mount.mounted_on(self.at.dentry, self.guard) {
+            if self.flags.contains(LookupFlags::NO_CROSSING) {
+                return Err(Errno::EXDEV);
+            }
+            self.at = Cursor { mount, dentry: mount.root() };
+        }
+        Ok(())
+    }
+
+    /// `..`: to the directory above, through the roots of mounts, not above the view's root.
+    fn climb(&mut self) -> Result<(), Errno> {
+        loop {
+            if self.at.is(self.view.root) {
+                return if self.flags.contains(LookupFlags::BENEATH) { Err(Errno::EXDEV) } else { Ok(()) };
+            }
+            if !self.at.mount.root().same(self.at.dentry) {
+                break;
+            }
+            let Some((mount, dentry)) = self.at.mount.place(self.guard) else { return Ok(()) };
+            if self.flags.contains(LookupFlags::NO_CROSSING) {
+                return Err(Errno::EXDEV);
+            }
+            self.at = Cursor { mount, dentry };
+        }
+        if let Some(parent) = self.at.dentry.parent(self.guard) {
+            self.at.dentry = parent;
+        }
+        if self.at.dentry.is_mountpoint() { self.enter() } else { Ok(()) }
     }
 }

@@ -65,7 +65,7 @@ impl Children {
     }
 
     /// Finds a name. `None` proves nothing, see above; under the directory's lock it is exact.
-    #[inline]
+    #[inline(always)]
     pub fn find<'g>(&self, name: Name<'_>, _guard: &'g rcu::ReadGuard) -> Option<&'g Entry> {
         let mut bits = name.hash;
         // Acquire, here and below, pairs with the Release stores of writers: the thing pointed to is seen whole.

@@ -1,7 +1,7 @@
 //! Dentries: files that were reached by a name, and the counted handles to them.
 
 use super::{directory::Directory, entry::Entry};
-use crate::{Caching, FileType, Inode};
+use crate::{Attributes, Caching, FileType, Inode};
 use alloc::{boxed::Box, sync::Arc};
 use core::ops::Deref;
 use core::ptr::{NonNull, null_mut};
@@ -15,6 +15,13 @@ use executor::rcu;
 const UNHASHED: u32 = 1 << 30;
 /// In `Dentry::state`: ended; its memory waits for a grace period.
 const DEAD: u32 = 1 << 31;
+
+/// In `Dentry::special`: a symbolic link.
+const LINK: u32 = 1;
+/// In `Dentry::special`: the inode must be asked at each use.
+const REVALIDATE: u32 = 2;
+/// In `Dentry::special`: one mount.
+const MOUNT: u32 = 4;
 
 /// A file in the directory cache.
 ///
@@ -31,31 +38,39 @@ const DEAD: u32 = 1 << 31;
 pub struct Dentry {
     /// Users in the low bits, `UNHASHED` and `DEAD` on top.
     state: AtomicU32,
-    /// Mounts on this dentry, in all namespaces; changed under the mount lock.
-    pub(crate) mounts: AtomicU32,
+    /// What a walk must stop and look at: `LINK`, `REVALIDATE`, and above them the number of mounts on this dentry in all
+    /// namespaces, changed under the mount lock. Zero for nearly all files.
+    special: AtomicU32,
     /// Used since the evictor last looked.
     pub(crate) referenced: AtomicBool,
-    /// Whether the inode must be asked at each use.
-    pub(crate) revalidate: bool,
-    pub(crate) kind: FileType,
+    kind: FileType,
     /// The current name; null for a root or a nameless file. Swapped by rename with both directories locked.
     entry: AtomicPtr<Entry>,
-    inode: Arc<dyn Inode>,
     directory: Option<Box<Directory>>,
+    /// The inode's attributes: a permission check needs no call.
+    attributes: NonNull<Attributes>,
+    inode: Arc<dyn Inode>,
 }
 
 impl Dentry {
     fn new(inode: Arc<dyn Inode>) -> Box<Dentry> {
         let kind = inode.attributes().kind;
         let caching = inode.caching();
+        let mut special = 0;
+        if kind == FileType::Symlink {
+            special |= LINK;
+        }
+        if caching == Caching::Revalidate {
+            special |= REVALIDATE;
+        }
         Box::new(Dentry {
             state: AtomicU32::new(1),
-            mounts: AtomicU32::new(0),
+            special: AtomicU32::new(special),
             referenced: AtomicBool::new(false),
-            revalidate: caching == Caching::Revalidate,
             kind,
             entry: AtomicPtr::new(null_mut()),
             directory: (kind == FileType::Directory).then(|| Box::new(Directory::new(caching))),
+            attributes: NonNull::from(inode.attributes()),
             inode,
         })
     }
@@ -84,10 +99,34 @@ impl Dentry {
         self.kind
     }
 
+    /// The file's attributes.
+    #[inline]
+    pub fn attributes(&self) -> &Attributes {
+        // SAFETY: borrowed from the inode, which is held, and not given up or borrowed mutably, until the dentry is dropped.
+        unsafe { self.attributes.as_ref() }
+    }
+
     /// Whether something is mounted here in some namespace.
     #[inline]
     pub fn is_mountpoint(&self) -> bool {
-        self.mounts.load(Relaxed) != 0
+        self.special.load(Relaxed) >= MOUNT
+    }
+
+    /// Counts a mount on this dentry, or one less. Under the mount lock.
+    pub(crate) fn add_mounts(&self, change: i32) {
+        self.special.fetch_add((change * MOUNT as i32) as u32, Relaxed);
+    }
+
+    /// Whether a walk that arrives here has more to do than to go on.
+    #[inline(always)]
+    pub(crate) fn is_special(&self) -> bool {
+        self.special.load(Relaxed) != 0
+    }
+
+    /// Whether the file still is what its name leads to.
+    #[inline]
+    pub(crate) fn is_valid(&self) -> bool {
+        self.special.load(Relaxed) & REVALIDATE == 0 || self.inode.still_valid()
     }
 
     /// Whether it had a name, and the name has been removed.
@@ -155,17 +194,14 @@ impl Dentry {
     pub(crate) fn retire(this: NonNull<Dentry>) -> Option<NonNull<Dentry>> {
         // SAFETY: ended, so only readers under RCU guards still look at it, and they only read; the box
         // is freed after them.
-        let dentry = unsafe { this.as_ref() };
-        let entry = NonNull::new(dentry.entry.load(Acquire));
-        // SAFETY: made by `Box::leak` in `DentryRef::new`; DEAD was set once, so this runs once.
-        retire_box(unsafe { Box::from_raw(this.as_ptr()) });
-        entry.map(|entry| {
-            // SAFETY: the entry is no longer in a table and its dentry has ended, so this is its one owner.
-            let entry = unsafe { Box::from_raw(entry.as_ptr()) };
-            let parent = entry.parent;
-            retire_box(entry);
-            parent
-        })
+        let entry = NonNull::new(unsafe { this.as_ref() }.entry.load(Acquire));
+        // SAFETY: made by `Box::leak` in `DentryRef::leak`; DEAD was set once, so this runs once.
+        let dentry = unsafe { Box::from_raw(this.as_ptr()) };
+        // SAFETY: the entry is no longer in a table and its dentry has ended, so this is its one owner.
+        let entry = entry.map(|entry| unsafe { Box::from_raw(entry.as_ptr()) });
+        let parent = entry.as_ref().map(|entry| entry.parent);
+        rcu::defer(move || drop((entry, dentry)));
+        parent
     }
 
     /// One user less. The last user of an unhashed dentry ends it, which may end its directory in turn.

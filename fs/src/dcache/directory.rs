@@ -33,7 +33,7 @@ pub(crate) struct Directory {
 
 /// What the cache knows about a name.
 pub(crate) enum Cached<'g> {
-    /// It leads to this file.
+    /// It leads to this file, which may have to confirm it: see [`Dentry::is_valid`].
     Positive(&'g Dentry),
     /// It does not exist.
     Negative,
@@ -52,9 +52,9 @@ impl Directory {
         }
     }
 
-    /// Looks a name up without a lock. The answer held at some moment during the call, and at that moment no
+    /// Looks a name up without a lock, and writes nothing. The answer held at some moment during the call, and at that moment no
     /// rename was half done in this directory.
-    #[inline]
+    #[inline(always)]
     pub fn find<'g>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
         // Pairs with `begin_move` and `end_move`: an even, unchanged count around the search means that
         // no rename stored into the table meanwhile.
@@ -68,7 +68,6 @@ impl Directory {
             None => Cached::Unknown,
             Some(entry) => match entry.positive() {
                 None => Cached::Negative,
-                Some(dentry) if dentry.revalidate && !dentry.inode().still_valid() => Cached::Unknown,
                 Some(dentry) => Cached::Positive(dentry),
             },
         }
@@ -131,8 +130,8 @@ impl Drop for LockedDirectory {
 impl LockedDirectory {
     /// Locks a directory if it is free.
     #[inline]
-    pub fn try_lock(dentry: &DentryRef) -> Option<Self> {
-        dentry.as_directory().lock.try_lock_raw().then(|| LockedDirectory { dentry: dentry.clone() })
+    pub fn try_lock(dentry: DentryRef) -> Option<Self> {
+        dentry.as_directory().lock.try_lock_raw().then(|| LockedDirectory { dentry })
     }
 
     /// Waits for the lock of a directory.
@@ -152,7 +151,7 @@ impl LockedDirectory {
         let entry = self.dentry.as_directory().children.find(name, &guard)?;
         match entry.positive() {
             None => Some(None),
-            Some(dentry) if dentry.revalidate && !dentry.inode().still_valid() => {
+            Some(dentry) if !dentry.is_valid() => {
                 self.forget(dentry);
                 None
             }
@@ -264,7 +263,7 @@ pub(crate) fn exchange(from: &LockedDirectory, a: &DentryRef, to: &LockedDirecto
     source.begin_move();
     target.begin_move();
     for (directory, old, dentry) in [(from, name_a, b), (to, name_b, a)] {
-        let name = Name { bytes: &old.name, hash: old.hash };
+        let name = Name { bytes: &old.name, hash: old.hash, key: old.key };
         let new = Entry::new(directory, name, dentry.as_non_null().as_ptr());
         directory.as_directory().children.replace(old, new);
         lru::remove(old);

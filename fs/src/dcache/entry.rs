@@ -3,7 +3,7 @@
 use super::{
     dentry::Dentry,
     lru::Links,
-    name::{Name, OwnedName},
+    name::{Key, Name, OwnedName},
 };
 use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
@@ -21,9 +21,10 @@ pub(crate) struct Entry {
     /// lock; the Acquire loads of readers see the entry behind it whole.
     pub next: AtomicPtr<Entry>,
     pub hash: u64,
-    pub name: OwnedName,
+    pub key: Key,
     /// Null in a negative entry.
     pub dentry: *const Dentry,
+    pub name: OwnedName,
     /// The directory; counted, see above.
     pub parent: NonNull<Dentry>,
     /// Whether it is in the table; written under the directory's lock.
@@ -45,6 +46,7 @@ impl Entry {
         let entry = Box::new(Entry {
             next: AtomicPtr::new(null_mut()),
             hash: name.hash,
+            key: name.key,
             name: OwnedName::from_slice(name.bytes),
             dentry,
             parent: NonNull::from(parent),
@@ -55,9 +57,9 @@ impl Entry {
     }
 
     /// Whether this is the entry of `name`.
-    #[inline]
+    #[inline(always)]
     pub fn is(&self, name: Name<'_>) -> bool {
-        self.hash == name.hash && *self.name == *name.bytes
+        name.is(&self.key, &self.name)
     }
 
     /// The file, when there is one.

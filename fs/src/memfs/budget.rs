@@ -31,7 +31,7 @@ impl Budget {
     }
 
     fn credit(&self) -> &AtomicI64 {
-        &self.credits[executor::current_cpu() % self.credits.len()].0
+        &self.credits.get(executor::current_cpu()).unwrap_or(&self.credits[0]).0
     }
 
     /// Uses `amount`; false when there is not so much left.

@@ -93,14 +93,14 @@ impl MemFs {
 
 impl Anchors {
     fn here(&self) -> &Arc<Anchor> {
-        &self.0[executor::current_cpu() % self.0.len()]
+        self.0.get(executor::current_cpu()).unwrap_or(&self.0[0])
     }
 }
 
 impl Shared {
     /// A number no other inode of this file system has; the first is the root's, 1.
     fn next_number(&self) -> u64 {
-        let cpu = executor::current_cpu() % self.cpus.len();
+        let cpu = executor::current_cpu().min(self.cpus.len() - 1);
         self.cpus[cpu].0.fetch_add(1, Relaxed) * self.cpus.len() as u64 + cpu as u64 + 1
     }
 

@@ -1,0 +1,163 @@
+//! Instructions per operation, counted by valgrind's callgrind: `cargo bench -p rusk-fs`.
+//!
+//! Each operation runs N and 2N times in a process of its own; the difference over N is its cost, start-up and tear-down
+//! cancelled. What the host adds (finding the thread's worker in thread-local memory, malloc, reading the
+//! clock) is in the figures.
+
+use fs::memfs::{Limits, MemFs};
+use fs::*;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+
+const N: usize = 2000;
+
+const OPERATIONS: &[(&str, &str)] = &[
+    ("nothing", "the loop itself"),
+    ("walk2", "lookup /tmp/kb.dat, counted, and drop"),
+    ("stat2", "metadata of /tmp/kb.dat"),
+    ("stat-symlink", "metadata of /bin/ls -> busybox"),
+    ("absent", "lookup of a name known not to exist"),
+    ("open", "open /tmp/kb.dat for reading, and drop"),
+    ("create", "open O_CREAT of a new file in /tmp"),
+    ("create-unlink", "the same, and unlink it"),
+    ("mkdir-rmdir", "make and remove a directory"),
+    ("rename", "rename a file back and forth (per rename)"),
+    ("read1", "read 1 byte"),
+    ("read4k", "read 4 KiB"),
+    ("write1", "write 1 byte in place"),
+    ("write4k", "write 4 KiB in place"),
+    ("pipe5", "write and read 5 bytes through a pipe"),
+    ("pipe64k", "write and read 64 KiB through a pipe"),
+    ("clone", "clone a path and drop it"),
+    ("clock", "read the clock"),
+    ("page", "allocate and free a page"),
+];
+
+async fn prepare() -> (Arc<Namespace>, Path, Credentials) {
+    let limits = Limits { size: Some(1 << 30), inodes: None };
+    let namespace = Namespace::new(Superblock::new(MemFs::new(limits, 0o755)), "none", MountFlags::empty());
+    let root = namespace.root();
+    let credentials = Credentials::root();
+    {
+        let view = View { root: &root, start: &root, credentials: &credentials };
+        for directory in [b"/tmp".as_slice(), b"/bin", b"/usr"] {
+            view.make(directory, Kind::Directory, 0o755).await.unwrap();
+        }
+        let flags = OpenFlags::CREATE | OpenFlags::READ_WRITE;
+        for file in [b"/tmp/kb.dat".as_slice(), b"/bin/busybox"] {
+            let file = view.open(file, flags, 0o644, LookupFlags::empty()).await.unwrap().path;
+            let mut source = &[1u8; 65536][..];
+            file::write(&**file.inode(), &credentials, Position::At(0), &mut source).await.unwrap();
+        }
+        view.make(b"/bin/ls", Kind::Symlink(b"busybox"), 0o777).await.unwrap();
+    }
+    (namespace, root, credentials)
+}
+
+async fn measure(operation: String, n: usize) {
+    let (_namespace, root, credentials) = prepare().await;
+    let view = View { root: &root, start: &root, credentials: &credentials };
+    let file = view.lookup(b"/tmp/kb.dat", LookupFlags::FOLLOW).await.unwrap();
+    let (reader, writer) = pipe::pipe();
+    let mut buffer = vec![0u8; 65536];
+    let names: Vec<String> = (0..2 * N).map(|i| format!("/tmp/sf{i}")).collect();
+    let make = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
+    let mut kept = Vec::with_capacity(2 * N);
+    for (i, name) in names.iter().enumerate().take(n) {
+        match operation.as_str() {
+            "nothing" => drop(black_box(i)),
+            "walk2" => {
+                drop(black_box(view.lookup(black_box(b"/tmp/kb.dat"), LookupFlags::FOLLOW).await.unwrap()));
+            }
+            "stat2" => {
+                black_box(view.metadata(black_box(b"/tmp/kb.dat"), LookupFlags::FOLLOW).await.unwrap());
+            }
+            "stat-symlink" => {
+                black_box(view.metadata(black_box(b"/bin/ls"), LookupFlags::FOLLOW).await.unwrap());
+            }
+            "absent" => {
+                black_box(view.metadata(black_box(b"/usr/none"), LookupFlags::FOLLOW).await.unwrap_err());
+            }
+            "open" => {
+                let path = black_box(b"/tmp/kb.dat");
+                drop(view.open(path, OpenFlags::empty(), 0, LookupFlags::empty()).await.unwrap());
+            }
+            "create" => {
+                let path = name.as_bytes();
+                kept.push(view.open(path, make, 0o644, LookupFlags::empty()).await.unwrap());
+            }
+            "create-unlink" => {
+                let path = name.as_bytes();
+                drop(view.open(path, make, 0o644, LookupFlags::empty()).await.unwrap());
+                view.unlink(path).await.unwrap();
+            }
+            "mkdir-rmdir" => {
+                drop(view.make(b"/tmp/dir", Kind::Directory, 0o755).await.unwrap());
+                view.rmdir(b"/tmp/dir").await.unwrap();
+            }
+            "rename" => {
+                let (old, new): (&[u8], &[u8]) = if i % 2 == 0 {
+                    (b"/tmp/kb.dat", b"/tmp/other")
+                } else {
+                    (b"/tmp/other", b"/tmp/kb.dat")
+                };
+                view.rename(old, view, new, RenameFlags::empty()).await.unwrap();
+            }
+            "read1" | "read4k" => {
+                let len = if operation == "read1" { 1 } else { 4096 };
+                let mut sink = &mut buffer[..len];
+                black_box(file.inode().read_at(black_box(0), &mut sink).await.unwrap());
+            }
+            "write1" | "write4k" => {
+                let len = if operation == "write1" { 1 } else { 4096 };
+                let mut source = &buffer[..len];
+                black_box(
+                    file::write(&**file.inode(), &credentials, Position::At(0), &mut source).await.unwrap(),
+                );
+            }
+            "pipe5" | "pipe64k" => {
+                let len = if operation == "pipe5" { 5 } else { 65536 };
+                let mut source = &buffer[..len];
+                black_box(writer.try_write(&mut source).unwrap());
+                let mut sink = &mut buffer[..len];
+                black_box(reader.try_read(&mut sink).unwrap());
+            }
+            "clone" => drop(black_box(file.clone())),
+            "clock" => drop(black_box(Timestamp::now())),
+            "page" => drop(black_box(Page::zeroed())),
+            other => panic!("no operation {other}"),
+        }
+    }
+    // Kept files end outside of the count.
+    std::process::exit(i32::from(kept.len() > n));
+}
+
+/// Instructions of a whole process.
+fn count(operation: &str, n: usize) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["measure", operation, &n.to_string()])
+        .output()
+        .expect("valgrind");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains("Collected :")).unwrap_or_else(|| panic!("{text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [mode, operation, n] = arguments.as_slice()
+        && mode == "measure"
+    {
+        let (operation, n) = (operation.clone(), n.parse().unwrap());
+        executor::host::block_on(1, measure(operation, n));
+        return;
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
+    for (name, meaning) in OPERATIONS.iter().filter(|(name, _)| wanted(name)) {
+        let per = (count(name, 2 * N) as f64 - count(name, N) as f64) / N as f64;
+        println!("{name:14} {per:8.0}  {meaning}");
+    }
+}
