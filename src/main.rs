@@ -1,15 +1,73 @@
 //! Rusk: an operating-system kernel whose every activity is an async task.
+//!
+//! ```text
+//!   arch      the machine: boot, traps, interrupts, clocks, the other CPUs
+//!   memory    frames, the kernel heap, address spaces, fork
+//!   machine   the executor's view of the machine: clock, idle, wake-ups
+//!   process   user threads as futures, the process tree, signals, exec, fork, exit, wait, futexes
+//!   file      descriptors and open files; blocking I/O in one place
+//!   syscall   Linux's system calls, one file per area
+//!   root      the root file system, /dev and /proc
+//! ```
+//!
+//! Where to start reading: [`kernel_main`] brings everything up in order and ends in the executor's loop, which the
+//! kernel never leaves. A program's life is the loop in [`process::run`].
 #![no_std]
 #![no_main]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+extern crate alloc;
 
 mod arch;
+mod command_line;
+mod console;
+mod file;
+mod kernel_log;
+mod machine;
+mod memory;
+mod power;
+mod process;
+mod procfs;
+mod random;
+mod root;
+mod syscall;
+mod vdso;
 
 use bootloader_api::BootInfo;
+use command_line::Options;
 
 /// Where `arch::boot` hands over: on the boot CPU, with interrupts on.
-pub fn kernel_main(boot: &'static mut BootInfo, _command_line: &'static str) -> ! {
-    for region in boot.memory_regions.iter() {
-        log::info!("memory: {:#012x}..{:#012x} {:?}", region.start, region.end, region.kind);
+pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> ! {
+    let options = Options::new(command_line);
+    options.apply_early();
+    memory::init(boot);
+    let cpus = arch::smp::bring_up();
+    executor::init(cpus);
+    random::init();
+    let ramdisk = memory::Ramdisk::of(boot);
+    let greeting = Greeting { cpus, memory: memory::stats().total_bytes };
+    arch::smp::start(machine::run_cpu);
+    machine::run_first_cpu(async move {
+        console::start();
+        memory::start_background_tasks();
+        log::info!("{greeting}");
+        if let Err(error) = process::start_first(options.keep(), ramdisk).await {
+            panic!("No working init found: {error}");
+        }
+    })
+}
+
+/// The line that says what machine this is.
+struct Greeting {
+    cpus: usize,
+    memory: usize,
+}
+
+impl core::fmt::Display for Greeting {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let plural = if self.cpus == 1 { "" } else { "s" };
+        let (memory, version) = (self.memory >> 20, env!("CARGO_PKG_VERSION"));
+        let since = arch::clock::now_ns() / 1_000_000;
+        write!(f, "Rusk {version}: {} CPU{plural}, {memory} MiB, {since} ms since power-on", self.cpus)
     }
-    arch::power::power_off()
 }

@@ -177,3 +177,8 @@ pub fn random() -> Option<u64> {
     }
     None
 }
+
+/// The feature bits that programs get in their auxiliary vector (`AT_HWCAP`): CPUID leaf 1, EDX.
+pub fn hwcap() -> usize {
+    core::arch::x86_64::__cpuid(1).edx as usize
+}

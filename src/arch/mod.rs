@@ -41,6 +41,7 @@ pub mod layout;
 pub mod mem;
 pub mod paging;
 pub mod percpu;
+pub mod port;
 pub mod power;
 pub mod smp;
 pub mod timer;

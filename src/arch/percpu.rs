@@ -174,3 +174,15 @@ slot!(
     /// The address space that is loaded on this CPU; null means the kernel's own.
     address_space, set_address_space
 );
+
+/// This CPU's executor worker; none before it runs.
+#[inline(always)]
+pub fn worker_of_this_cpu() -> Option<&'static executor::Worker> {
+    // SAFETY: the slot is null or was filled by `set_worker_of_this_cpu` with a reference that lives for ever.
+    unsafe { worker().cast::<executor::Worker>().as_ref() }
+}
+
+/// Notes this CPU's executor worker.
+pub fn set_worker_of_this_cpu(worker: &'static executor::Worker) {
+    set_worker(core::ptr::from_ref(worker).cast());
+}

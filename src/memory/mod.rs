@@ -13,13 +13,14 @@ mod cpu;
 pub mod frame;
 pub mod heap;
 mod provider;
+mod ramdisk;
 pub mod space;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
-pub use provider::page_of;
+pub use ramdisk::Ramdisk;
 pub use space::{
-    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping, Place, Region, RegionFlags,
-    SharedAnonymous, Usage, fork_form, leave, set_fork_form,
+    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping, Place, RegionFlags, fork_form,
+    leave, set_fork_form,
 };
 
 use bootloader_api::BootInfo;

@@ -9,7 +9,7 @@ pub(super) mod metadata;
 pub(super) mod pool;
 mod zero;
 
-pub use pool::{Statistics, is_short, statistics, total};
+pub use pool::{is_short, statistics, total};
 pub use zero::start_zeroing;
 
 use crate::arch::mem::{clear_page, copy_page};
@@ -43,7 +43,7 @@ impl Frame {
     /// A frame with any contents, for user memory. None when only the kernel's reserve is left.
     #[inline]
     pub fn alloc() -> Option<Self> {
-        pool::take(Purpose::User).map(|number| Self::first_owner(number))
+        pool::take(Purpose::User).map(Self::first_owner)
     }
 
     /// A frame of zeros, for user memory. None when only the kernel's reserve is left.
@@ -248,7 +248,8 @@ pub(super) fn init(boot: &BootInfo) {
     let highest = boot.memory_regions.iter().map(|region| region.end).max().unwrap_or(0);
     let count = (usable().map(|(_, end)| end).max().unwrap_or(0) / PAGE as u64) as usize;
     let donatable =
-        boot.ramdisk_addr.into_option().map_or(0, |start| (start + boot.ramdisk_len).min(highest));
+        boot.ramdisk_addr.into_option().map_or(0, |start| physical_of(start as usize) + boot.ramdisk_len);
+    let donatable = donatable.min(highest);
     let count = count.max((donatable / PAGE as u64) as usize);
     let size = ((count * size_of::<Metadata>()) as u64).next_multiple_of(PAGE as u64);
     let place = usable().find(|(start, end)| end - start >= size).expect("memory for the frames' metadata").0;

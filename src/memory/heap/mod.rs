@@ -18,8 +18,6 @@ mod account;
 mod classes;
 mod slab;
 
-pub use account::{Account, charge};
-
 use super::cpu::{self, CPUS};
 use super::frame::{self, Number, number_of};
 use crate::arch::paging::PAGE;

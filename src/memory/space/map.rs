@@ -163,7 +163,7 @@ impl AddressSpace {
             && !region.flags.contains(RegionFlags::NO_RESERVE)
             && (region.object.is_none() || region.flags.contains(RegionFlags::SHARED))
             && region.len() / PAGE > frame::total();
-        let room = layout.regions.len() + layout.regions.cuts(range) + 1 <= MAX_REGIONS;
+        let room = layout.regions.len() + layout.regions.cuts(range) < MAX_REGIONS;
         if fits && !obvious && room { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }

@@ -38,7 +38,6 @@ mod teardown;
 mod zap;
 
 pub use access::Place;
-pub use advise::Presence;
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use map::{Backing, LOWEST, Mapping};

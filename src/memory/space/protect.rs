@@ -40,7 +40,7 @@ impl AddressSpace {
         let (_, first) = layout.regions.find(start).ok_or(Errno::ENOMEM)?;
         match grows {
             linux::PROT_GROWSDOWN if first.flags.contains(RegionFlags::GROWS_DOWN) => {
-                range.start = first.start
+                range.start = first.start;
             }
             0 => {}
             // No region of ours grows upwards.

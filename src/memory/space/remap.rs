@@ -95,12 +95,13 @@ impl AddressSpace {
         layout.make_tables(self, &moving, target)?;
         let region = source.moved_to(target);
         layout.regions.replace(&new, [region])?;
-        if flags & DONT_UNMAP == 0 && !old.is_empty() {
-            if let Err(error) = layout.regions.replace(&old, []) {
-                // As it was: removing what was just added needs no memory for new pieces.
-                layout.regions.replace(&new, [])?;
-                return Err(error);
-            }
+        if flags & DONT_UNMAP == 0
+            && !old.is_empty()
+            && let Err(error) = layout.regions.replace(&old, [])
+        {
+            // As it was: removing what was just added needs no memory for new pieces.
+            layout.regions.replace(&new, [])?;
+            return Err(error);
         }
         if !moving.is_empty() && layout.tables.relocate(&moving, target, &self.residency) {
             self.residency.flush(&Extent::Range(moving.clone())).await;

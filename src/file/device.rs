@@ -1,0 +1,151 @@
+//! Character devices: from a device number to what opening it gives.
+
+use alloc::{string::String, sync::Arc};
+
+use drivers::{
+    memory::MemoryDevice,
+    tty::{Master, OpenAs},
+};
+use executor::sync::Readiness;
+use fs::{Capabilities, Device, Path, Sink, Source};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{File, Object, Stream, terminal};
+use crate::{
+    process::{Caller, job},
+    random, root,
+};
+
+/// The numbers of the devices there are (Linux's `Documentation/admin-guide/devices.txt`).
+pub mod numbers {
+    use fs::Device;
+
+    /// Takes everything, gives nothing.
+    pub const NULL: Device = Device::new(1, 3);
+    /// Gives zeroes.
+    pub const ZERO: Device = Device::new(1, 5);
+    /// Always full.
+    pub const FULL: Device = Device::new(1, 7);
+    /// Random bytes.
+    pub const RANDOM: Device = Device::new(1, 8);
+    /// Random bytes.
+    pub const URANDOM: Device = Device::new(1, 9);
+    /// Lines for the kernel's log.
+    pub const KMSG: Device = Device::new(1, 11);
+    /// The first serial port.
+    pub const TTY_S0: Device = Device::new(4, 64);
+    /// The caller's controlling terminal.
+    pub const TTY: Device = Device::new(5, 0);
+    /// The system console.
+    pub const CONSOLE: Device = Device::new(5, 1);
+    /// Makes pseudo-terminals.
+    pub const PTMX: Device = Device::new(5, 2);
+    /// Major number of their slaves.
+    pub const PTS_MAJOR: u32 = 136;
+}
+
+/// Opens the device node at `path`. ENXIO if there is no such device.
+pub async fn open(caller: &Caller, path: Path, flags: u32) -> Result<Arc<File>, Errno> {
+    let number = path.inode().attributes().rdev;
+    let stream: Arc<dyn Stream> = match number {
+        numbers::KMSG => Arc::new(KernelLog),
+        numbers::PTMX => Arc::new(open_master(caller).await?),
+        _ => match MemoryDevice::from_device((number.major(), number.minor())) {
+            Some(device) => Arc::new(Memory(device)),
+            None => return open_terminal(caller, number, path, flags),
+        },
+    };
+    Ok(File::new(Object::Stream(stream, Some(path)), flags))
+}
+
+fn open_terminal(caller: &Caller, number: Device, path: Path, flags: u32) -> Result<Arc<File>, Errno> {
+    let tty = match number {
+        numbers::TTY => job::terminal(caller).ok_or(Errno::ENXIO)?,
+        numbers::CONSOLE | numbers::TTY_S0 => terminal::console().ok_or(Errno::ENXIO)?,
+        _ if number.major() == numbers::PTS_MAJOR => {
+            root::pseudo_terminals().slave(number.minor()).ok_or(Errno::EIO)?
+        }
+        _ => return Err(Errno::ENXIO),
+    };
+    let console = number == numbers::CONSOLE;
+    let open = tty.open(OpenAs { console, admin: caller.credentials.has(Capabilities::SYS_ADMIN) })?;
+    if flags & linux::O_NOCTTY == 0 && !console && number != numbers::TTY {
+        let readable = flags & linux::O_ACCMODE != linux::O_WRONLY;
+        open.acquire_on_open(&terminal::describe(caller), readable);
+    }
+    Ok(File::new(Object::Terminal(open, path), flags))
+}
+
+/// A device of the memory family: null, zero, full, random, urandom.
+struct Memory(MemoryDevice);
+
+impl Stream for Memory {
+    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        // One poll's worth; a program that wants more comes back.
+        let wanted = sink.remaining().min(64 << 10);
+        Ok(self.0.read_with(random::generator(), wanted, &mut |run| sink.put(run)))
+    }
+
+    fn try_write(&self, _caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+        match self.0 {
+            // The bytes are not even looked at.
+            MemoryDevice::Null | MemoryDevice::Zero => Ok(source.remaining()),
+            device => {
+                let mut chunk = [0; 256];
+                let taken = source.take(&mut chunk);
+                device.write(random::generator(), &chunk[..taken])
+            }
+        }
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+}
+
+struct KernelLog;
+
+impl Stream for KernelLog {
+    fn try_write(&self, caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+        let mut line = [0; 1024];
+        let taken = source.take(&mut line);
+        let text = String::from_utf8_lossy(&line[..taken]);
+        log::info!("{}: {}", caller.thread, text.trim_end());
+        Ok(taken)
+    }
+}
+
+/// The master of a pseudo-terminal; its slave's node goes with it.
+struct PtyMaster(Master);
+
+async fn open_master(caller: &Caller) -> Result<PtyMaster, Errno> {
+    let master = root::pseudo_terminals().open_master()?;
+    let index = master.index();
+    let opened = PtyMaster(master);
+    root::add_slave(index, caller.credentials.fs.uid, caller.credentials.fs.gid).await?;
+    Ok(opened)
+}
+
+impl Drop for PtyMaster {
+    fn drop(&mut self) {
+        let index = self.0.index();
+        if executor::try_spawn(root::remove_slave(index)).is_err() {
+            log::warn!("no memory to remove /dev/pts/{index}");
+        }
+    }
+}
+
+impl Stream for PtyMaster {
+    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        self.0.try_read_with(sink.remaining(), &mut |run| sink.put(run))
+    }
+
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(self.0.readiness())
+    }
+
+    fn master(&self) -> Option<&Master> {
+        Some(&self.0)
+    }
+}

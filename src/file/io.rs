@@ -1,0 +1,146 @@
+//! read and write through any open file: the one place where they wait.
+
+use alloc::boxed::Box;
+
+use executor::sync::Events;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{File, Object, Stream, regular, terminal};
+use crate::{
+    process::{
+        Caller, interruptible,
+        signal::{SigInfo, numbers::SIGPIPE, send},
+    },
+    syscall::user::{SysResult, UserBuffer},
+};
+
+/// Reads at the file's offset, or from its stream.
+#[inline]
+pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysResult {
+    file.check_readable()?;
+    match file.object() {
+        Object::Inode(path) => {
+            let mut offset = file.offset.lock().await;
+            let read = regular::read_at(caller, &**path.inode(), *offset, buffer).await?;
+            *offset += read as u64;
+            Ok(read)
+        }
+        Object::Stream(stream, _) => read_stream(caller, &**stream, file, buffer).await,
+        Object::Terminal(terminal, _) => Box::pin(terminal::read(caller, terminal, file, buffer)).await,
+        Object::Place(_) => Err(Errno::EBADF),
+    }
+}
+
+/// Writes at the file's offset or its end, or to its stream.
+#[inline]
+pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysResult {
+    file.check_writable()?;
+    match file.object() {
+        Object::Inode(path) => {
+            let mut offset = file.offset.lock().await;
+            buffer.limit(regular::limit_size(caller, *offset, buffer.remaining())?);
+            let position = regular::write_position(file, *offset);
+            let (written, end) = regular::write_at(caller, &**path.inode(), position, buffer).await?;
+            if written > 0 {
+                *offset = end;
+            }
+            sync_if_asked(file).await?;
+            Ok(written)
+        }
+        Object::Stream(stream, _) => match stream.master() {
+            None => write_stream(caller, &**stream, file, buffer).await,
+            Some(master) => Box::pin(terminal::write_master(caller, master, file, buffer)).await,
+        },
+        Object::Terminal(terminal, _) => Box::pin(terminal::write(caller, terminal, file, buffer)).await,
+        Object::Place(_) => Err(Errno::EBADF),
+    }
+}
+
+/// `O_SYNC` and `O_DSYNC`: a write returns once it is on stable storage.
+pub async fn sync_if_asked(file: &File) -> Result<(), Errno> {
+    let flags = file.flags();
+    if flags & linux::O_SYNC == 0 {
+        return Ok(());
+    }
+    match file.inode() {
+        Some(inode) => inode.fsync(flags & linux::O_SYNC == linux::O_DSYNC).await,
+        None => Ok(()),
+    }
+}
+
+/// Waits until the stream can be read or written, as `events` says; ERESTARTSYS for a signal.
+pub async fn wait(caller: &Caller, stream: &dyn Stream, events: Events) -> Result<(), Errno> {
+    let readiness = if events.contains(Events::OUT) { stream.write_readiness() } else { stream.readiness() };
+    match readiness {
+        Some(readiness) => interruptible(&caller.thread, readiness.wait(events)).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn read_stream(
+    caller: &Caller,
+    stream: &dyn Stream,
+    file: &File,
+    buffer: &mut UserBuffer,
+) -> SysResult {
+    let mut total = 0;
+    loop {
+        match stream.try_read(caller, buffer) {
+            Ok(read) => total += read,
+            Err(Errno::EAGAIN) if total == 0 && !buffer.faulted() => {
+                if file.is_nonblocking() {
+                    return Err(Errno::EAGAIN);
+                }
+                wait(caller, stream, Events::IN).await?;
+                continue;
+            }
+            Err(errno) if total == 0 && !buffer.faulted() => return Err(errno),
+            Err(_) => {}
+        }
+        if !buffer.faulted() {
+            return Ok(total);
+        }
+        if let Err(errno) = buffer.resolve(caller).await {
+            return if total > 0 { Ok(total) } else { Err(errno) };
+        }
+    }
+}
+
+async fn write_stream(
+    caller: &Caller,
+    stream: &dyn Stream,
+    file: &File,
+    buffer: &mut UserBuffer,
+) -> SysResult {
+    let mut total = 0;
+    loop {
+        let failure = match stream.try_write(caller, buffer) {
+            Ok(written) => {
+                total += written;
+                if buffer.faulted() {
+                    match buffer.resolve(caller).await {
+                        Ok(()) => continue,
+                        Err(errno) => errno,
+                    }
+                } else if buffer.remaining() == 0 || written == 0 {
+                    return Ok(total);
+                } else {
+                    continue;
+                }
+            }
+            Err(Errno::EAGAIN) if !file.is_nonblocking() => match wait(caller, stream, Events::OUT).await {
+                Ok(()) => continue,
+                Err(errno) => errno,
+            },
+            Err(errno) => errno,
+        };
+        if total > 0 {
+            return Ok(total);
+        }
+        if failure == Errno::EPIPE {
+            let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+        }
+        return Err(failure);
+    }
+}

@@ -1,0 +1,50 @@
+//! Files as objects that can be mapped.
+
+use alloc::{string::String, sync::Arc};
+
+use fs::{FileType, Op, Page, Path};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{File, Object};
+use crate::memory::{Backing, FileObject, Identity};
+
+/// A file of the tree, mapped: its pages are the file's own.
+struct MappedFile(Path);
+
+impl FileObject for MappedFile {
+    fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
+        self.0.inode().page(index, write)
+    }
+
+    fn identity(&self) -> Identity {
+        let attributes = self.0.inode().attributes();
+        let root = crate::root::namespace().root();
+        let (path, _) = self.0.text(&root);
+        let mut name = String::from_utf8_lossy(&path).into_owned();
+        if self.0.dentry().is_unlinked() {
+            name.push_str(" (deleted)");
+        }
+        Identity { name, device: (attributes.dev.major(), attributes.dev.minor()), inode: attributes.ino }
+    }
+}
+
+/// What mmap shows of an open file. ENODEV for what has no pages, EACCES unless it is open for reading.
+pub fn of_file(file: &File, offset: u64) -> Result<Backing, Errno> {
+    let Object::Inode(path) = file.object() else { return Err(Errno::ENODEV) };
+    if path.dentry().kind() != FileType::Regular {
+        return Err(Errno::ENODEV);
+    }
+    let mode = file.flags() & linux::O_ACCMODE;
+    Ok(Backing::File {
+        object: Arc::new(MappedFile(path.clone())),
+        offset,
+        readable: mode != linux::O_WRONLY,
+        writable: mode == linux::O_RDWR,
+    })
+}
+
+/// What the program loader maps of a file that may be executed.
+pub fn of_program(path: &Path, offset: u64) -> Backing {
+    Backing::File { object: Arc::new(MappedFile(path.clone())), offset, readable: true, writable: false }
+}

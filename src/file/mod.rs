@@ -1,0 +1,31 @@
+//! Open files: descriptors, what they stand for, and how system calls read, write and wait through them.
+//!
+//! ```text
+//!   descriptor ─► FileTable ─► File (offset, status flags) ─┬─► an inode: regular file, directory   (fs crate)
+//!                                                           └─► a Stream: pipe, terminal, device...
+//! ```
+//!
+//! A [`Stream`] never waits: it offers what it can do at once and a readiness to wait on. Blocking happens in one
+//! place, [`io`], for all of them.
+
+pub mod context;
+pub mod io;
+pub mod lookup;
+pub mod mapping;
+pub mod poll;
+pub mod regular;
+pub mod stream;
+pub mod table;
+
+pub mod device;
+mod open;
+mod open_file;
+mod pipe;
+pub mod terminal;
+
+pub use context::FsContext;
+pub use open::open;
+pub use open_file::{File, Object};
+pub use pipe::new_pipe;
+pub use stream::Stream;
+pub use table::FileTable;

@@ -1,0 +1,37 @@
+//! Opening files.
+
+use alloc::sync::Arc;
+
+use fs::{FileType, LookupFlags, OpenFlags};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{File, Object, device, lookup::Origin, pipe};
+use crate::process::Caller;
+
+/// Opens the file at `path` relative to `directory` as open(2) does.
+#[inline]
+pub async fn open(
+    caller: &Caller,
+    directory: i32,
+    path: &[u8],
+    flags: u32,
+    mode: u32,
+    resolve: LookupFlags,
+) -> Result<Arc<File>, Errno> {
+    let origin = Origin::new(caller, directory, path)?;
+    let permissions = mode & 0o7777 & !caller.fs.umask();
+    let wanted = OpenFlags::from_bits_retain(flags);
+    let opened = origin.view(caller).open(path, wanted, permissions, resolve).await?;
+    let place = opened.path;
+    if flags & linux::O_PATH != 0 {
+        return Ok(File::new(Object::Place(place), flags));
+    }
+    match place.dentry().kind() {
+        FileType::Regular | FileType::Directory => Ok(File::new(Object::Inode(place), flags)),
+        FileType::Fifo => alloc::boxed::Box::pin(pipe::open_fifo(caller, place, flags)).await,
+        FileType::Character => device::open(caller, place, flags).await,
+        FileType::Block | FileType::Socket => Err(Errno::ENXIO),
+        FileType::Symlink => Err(Errno::ELOOP),
+    }
+}

@@ -1,0 +1,180 @@
+//! An open file: what `open` makes and descriptors refer to ("open file description", open(2)).
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use drivers::tty::OpenTty;
+use executor::sync::{Events, Mutex, Readiness};
+use fs::{FileType, Inode, Path};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::Stream;
+
+/// The status flags that `fcntl(F_SETFL)` may change.
+pub const CHANGEABLE: u32 =
+    linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME | linux::FASYNC;
+
+/// What an open file stands for.
+pub enum Object {
+    /// A file with contents or entries of its own: regular or directory.
+    Inode(Path),
+    /// Something that bytes flow through. The path is that of the node it was opened by, if any.
+    Stream(Arc<dyn Stream>, Option<Path>),
+    /// A terminal, opened by the node at this path.
+    Terminal(OpenTty, Path),
+    /// A place in the tree alone (`O_PATH`).
+    Place(Path),
+}
+
+/// An open file. Descriptors share it after `dup` and `fork`.
+pub struct File {
+    object: Object,
+    /// Access mode and status flags, `O_*`.
+    flags: AtomicU32,
+    /// Where the next `read` or `write` starts; for directories the cookie. Held for the length of a call, so that
+    /// calls that share it do not overlap.
+    pub offset: Mutex<u64>,
+}
+
+impl File {
+    /// An open file with these access and status flags.
+    pub fn new(object: Object, flags: u32) -> Arc<Self> {
+        let keep = linux::O_ACCMODE
+            | CHANGEABLE
+            | linux::O_PATH
+            | linux::O_SYNC
+            | linux::O_DIRECTORY
+            | linux::O_LARGEFILE;
+        if let Object::Inode(path) = &object
+            && writes(flags)
+        {
+            // Opening has checked that the file may be written; `deny_write` belongs to running programs.
+            let _ = path.inode().attributes().begin_write();
+        }
+        Arc::new(Self { object, flags: AtomicU32::new(flags & keep), offset: Mutex::new(0) })
+    }
+
+    /// What it stands for.
+    #[inline]
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Access mode and status flags.
+    #[inline]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the flags that may change.
+    pub fn set_flags(&self, flags: u32) {
+        let update = |old| Some(old & !CHANGEABLE | flags & CHANGEABLE);
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    }
+
+    /// Whether calls that would wait fail with EAGAIN instead.
+    pub fn is_nonblocking(&self) -> bool {
+        self.flags() & linux::O_NONBLOCK != 0
+    }
+
+    /// EBADF unless open for reading.
+    #[inline]
+    pub fn check_readable(&self) -> Result<(), Errno> {
+        let flags = self.flags();
+        let readable = flags & linux::O_ACCMODE != linux::O_WRONLY && flags & linux::O_PATH == 0;
+        if readable { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// EBADF unless open for writing.
+    #[inline]
+    pub fn check_writable(&self) -> Result<(), Errno> {
+        if writes(self.flags()) { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// Where it was opened, if it has a place in the tree.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.object {
+            Object::Inode(path) | Object::Place(path) | Object::Terminal(_, path) => Some(path),
+            Object::Stream(_, path) => path.as_ref(),
+        }
+    }
+
+    /// The inode of a regular file or directory that is open for more than its place.
+    #[inline]
+    pub fn inode(&self) -> Option<&Arc<dyn Inode>> {
+        match &self.object {
+            Object::Inode(path) => Some(path.inode()),
+            _ => None,
+        }
+    }
+
+    /// The stream, if it is one.
+    #[inline]
+    pub fn stream(&self) -> Option<&Arc<dyn Stream>> {
+        match &self.object {
+            Object::Stream(stream, _) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The terminal, if it is one.
+    pub fn terminal(&self) -> Option<&OpenTty> {
+        match &self.object {
+            Object::Terminal(terminal, _) => Some(terminal),
+            _ => None,
+        }
+    }
+
+    /// What `poll` watches; `None` for a file on which nobody ever waits.
+    pub fn watched(&self) -> Option<&Readiness> {
+        match &self.object {
+            Object::Stream(stream, _) => stream.readiness(),
+            Object::Terminal(terminal, _) => Some(terminal.readiness()),
+            Object::Inode(_) | Object::Place(_) => None,
+        }
+    }
+
+    /// What the file is ready for now. A file without readiness is always readable and writable.
+    pub fn events(&self) -> Events {
+        let mut events = match &self.object {
+            Object::Terminal(terminal, _) => terminal.events(),
+            Object::Stream(stream, _) => match (stream.readiness(), stream.write_readiness()) {
+                (Some(read), Some(write)) => read.events() | write.events(),
+                _ => Events::IN | Events::OUT,
+            },
+            Object::Inode(_) | Object::Place(_) => Events::IN | Events::OUT,
+        };
+        events.set(Events::RDNORM, events.contains(Events::IN));
+        events.set(Events::WRNORM, events.contains(Events::OUT));
+        events
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.inode().is_some_and(|inode| inode.attributes().kind == FileType::Directory)
+    }
+}
+
+fn writes(flags: u32) -> bool {
+    flags & linux::O_ACCMODE != linux::O_RDONLY && flags & linux::O_PATH == 0
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Object::Inode(path) = &self.object
+            && writes(*self.flags.get_mut())
+        {
+            path.inode().attributes().end_write();
+        }
+    }
+}
+
+/// What [`File::watched`] answers for files on which nobody waits, where a watcher needs one.
+static NEVER: Readiness = Readiness::new();
+
+impl executor::sync::Source for File {
+    fn readiness(&self) -> &Readiness {
+        self.watched().unwrap_or(&NEVER)
+    }
+}

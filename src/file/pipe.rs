@@ -1,0 +1,181 @@
+//! Pipes and named pipes as streams.
+
+use alloc::{format, string::String, sync::Arc};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use executor::sync::Readiness;
+use fs::{
+    Device, FileType, Metadata, Path, Sink, Source, Timestamp,
+    pipe::{Pipe, ReadEnd, WriteEnd},
+};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{File, Object, Stream};
+use crate::process::{Caller, interruptible};
+
+/// What tells one pipe from another in `stat` and `/proc/PID/fd`.
+struct Identity {
+    ino: u64,
+    created: Timestamp,
+}
+
+impl Identity {
+    fn new() -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), created: Timestamp::now() })
+    }
+
+    fn metadata(&self) -> Metadata {
+        Metadata {
+            dev: Device::new(0, 13),
+            ino: self.ino,
+            kind: FileType::Fifo,
+            permissions: 0o600,
+            links: 1,
+            uid: 0,
+            gid: 0,
+            rdev: Device(0),
+            size: 0,
+            blocks: 0,
+            block_size: 4096,
+            accessed: self.created,
+            modified: self.created,
+            changed: self.created,
+            created: self.created,
+        }
+    }
+}
+
+struct Reader {
+    end: ReadEnd,
+    identity: Arc<Identity>,
+}
+
+struct Writer {
+    end: WriteEnd,
+    identity: Arc<Identity>,
+}
+
+impl Stream for Reader {
+    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        self.end.try_read(sink)
+    }
+
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(self.end.reader())
+    }
+
+    fn readable(&self) -> Result<usize, Errno> {
+        Ok(self.end.len())
+    }
+
+    fn pipe(&self) -> Option<&Pipe> {
+        Some(&self.end)
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        Some(self.identity.metadata())
+    }
+
+    fn name(&self) -> String {
+        format!("pipe:[{}]", self.identity.ino)
+    }
+}
+
+impl Stream for Writer {
+    fn try_write(&self, _caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+        self.end.try_write(source)
+    }
+
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(self.end.writer())
+    }
+
+    fn readable(&self) -> Result<usize, Errno> {
+        Ok(self.end.len())
+    }
+
+    fn pipe(&self) -> Option<&Pipe> {
+        Some(&self.end)
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        Some(self.identity.metadata())
+    }
+
+    fn name(&self) -> String {
+        format!("pipe:[{}]", self.identity.ino)
+    }
+}
+
+/// Makes a pipe; returns the open files of its reading and its writing end.
+pub fn new_pipe(flags: u32) -> (Arc<File>, Arc<File>) {
+    let (reader, writer) = fs::pipe::pipe();
+    let identity = Identity::new();
+    let status = flags & linux::O_NONBLOCK;
+    let reader: Arc<dyn Stream> = Arc::new(Reader { end: reader, identity: identity.clone() });
+    let writer: Arc<dyn Stream> = Arc::new(Writer { end: writer, identity });
+    (
+        File::new(Object::Stream(reader, None), status | linux::O_RDONLY),
+        File::new(Object::Stream(writer, None), status | linux::O_WRONLY),
+    )
+}
+
+/// A named pipe that is open for reading and writing at once (fifo(7)).
+struct Both {
+    reader: ReadEnd,
+    writer: WriteEnd,
+}
+
+impl Stream for Both {
+    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        self.reader.try_read(sink)
+    }
+
+    fn try_write(&self, _caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+        self.writer.try_write(source)
+    }
+
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(self.reader.reader())
+    }
+
+    fn write_readiness(&self) -> Option<&Readiness> {
+        Some(self.writer.writer())
+    }
+
+    fn readable(&self) -> Result<usize, Errno> {
+        Ok(self.reader.len())
+    }
+
+    fn pipe(&self) -> Option<&Pipe> {
+        Some(&self.reader)
+    }
+}
+
+/// Opens a named pipe: waits for the other end as fifo(7) says; ENXIO for a writer that may not wait.
+pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<File>, Errno> {
+    let pipe = path.inode().attributes().attached_or_insert(Pipe::new);
+    let nonblocking = flags & linux::O_NONBLOCK != 0;
+    let identity = Identity::new();
+    let stream: Arc<dyn Stream> = match flags & linux::O_ACCMODE {
+        linux::O_RDONLY => {
+            let end = pipe.open_read();
+            if !nonblocking {
+                interruptible(&caller.thread, pipe.wait_for_writer()).await?;
+            }
+            Arc::new(Reader { end, identity })
+        }
+        linux::O_WRONLY => {
+            if nonblocking && pipe.readers() == 0 {
+                return Err(Errno::ENXIO);
+            }
+            let end = pipe.open_write();
+            interruptible(&caller.thread, pipe.wait_for_reader()).await?;
+            Arc::new(Writer { end, identity })
+        }
+        _ => Arc::new(Both { reader: pipe.open_read(), writer: pipe.open_write() }),
+    };
+    Ok(File::new(Object::Stream(stream, Some(path)), flags))
+}

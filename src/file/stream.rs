@@ -1,0 +1,60 @@
+//! Things that bytes flow through: pipes, terminals, devices.
+
+use executor::sync::Readiness;
+use fs::{Metadata, Sink, Source};
+use syscalls::Errno;
+
+use crate::process::Caller;
+
+/// One end of something that bytes flow through. Its operations answer at once, EAGAIN where they would wait.
+pub trait Stream: Send + Sync {
+    /// Moves bytes that are there into `sink`; 0 at the end.
+    fn try_read(&self, _caller: &Caller, _sink: &mut dyn Sink) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Moves bytes for which there is room out of `source`.
+    fn try_write(&self, _caller: &Caller, _source: &mut dyn Source) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Whether positioned reads and writes are allowed, at any position with the same effect; elsewhere ESPIPE.
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// What to wait on; `None` for a stream that never makes anybody wait.
+    fn readiness(&self) -> Option<&Readiness> {
+        None
+    }
+
+    /// What writers wait on, where it is something else.
+    fn write_readiness(&self) -> Option<&Readiness> {
+        self.readiness()
+    }
+
+    /// Terminal requests, for the master of a pseudo-terminal: `None` if this is none.
+    fn master(&self) -> Option<&drivers::tty::Master> {
+        None
+    }
+
+    /// Bytes that a read would find (`FIONREAD`); ENOTTY where that means nothing.
+    fn readable(&self) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// The pipe behind it, for `F_SETPIPE_SZ` and its kin.
+    fn pipe(&self) -> Option<&fs::pipe::Pipe> {
+        None
+    }
+
+    /// What `fstat` says of a stream that has no node in the tree.
+    fn metadata(&self) -> Option<Metadata> {
+        None
+    }
+
+    /// What `/proc/PID/fd` shows for a stream that has no node in the tree.
+    fn name(&self) -> alloc::string::String {
+        alloc::string::String::from("anon_inode:[stream]")
+    }
+}

@@ -1,0 +1,252 @@
+//! Terminals: what reading, writing and `ioctl` on them mean for a process.
+
+use alloc::{sync::Arc, vec};
+
+use drivers::tty::{
+    Caller as TtyCaller, JobControl, Master, OpenTty, PAYLOAD_SIZE, Pid, Signal, Transfer, Tty,
+};
+use executor::sync::{Events, SpinMutex};
+use fs::{Capabilities, Sink, Source};
+use linux_raw_sys::{general as linux, ioctl as requests};
+use syscalls::Errno;
+
+use super::{File, Object};
+use crate::{
+    process::{
+        Caller, interruptible,
+        signal::{Disposition, SigInfo, send},
+        tree,
+    },
+    syscall::user::{self, SysResult, UserBuffer},
+};
+
+/// What a terminal needs to know of the caller.
+pub fn describe(caller: &Caller) -> TtyCaller {
+    let process = caller.process().pid;
+    let mut tree = tree::lock();
+    let (group, session) = tree.node(process).map_or((0, 0), |node| (node.group, node.session));
+    TtyCaller {
+        process: process as Pid,
+        group: group as Pid,
+        session: session as Pid,
+        has_terminal: tree.session(session).is_some_and(|session| session.terminal.is_some()),
+        is_admin: caller.credentials.has(Capabilities::SYS_ADMIN),
+    }
+}
+
+/// Bytes that one step moves between a terminal and user memory.
+const CHUNK: usize = 4096;
+
+/// Reads as the terminal's mode says. The bytes pass through a kernel buffer, as the line discipline hands them out
+/// under its lock, where user memory must not fault.
+pub async fn read(caller: &Caller, terminal: &OpenTty, file: &File, buffer: &mut UserBuffer) -> SysResult {
+    let who = describe(caller);
+    let mut chunk = vec![0; CHUNK.min(buffer.remaining())];
+    let count = if file.is_nonblocking() {
+        terminal.try_read(&who, &mut chunk)?
+    } else {
+        let mut filled = 0;
+        let wanted = chunk.len();
+        let read = {
+            let mut put = |run: &[u8]| {
+                chunk[filled..filled + run.len()].copy_from_slice(run);
+                filled += run.len();
+                run.len()
+            };
+            interruptible(&caller.thread, terminal.read(&who, wanted, &mut put)).await
+        };
+        match read {
+            Ok(result) => result?,
+            Err(_) if filled > 0 => filled,
+            Err(errno) => return Err(errno),
+        }
+    };
+    put_all(caller, buffer, &chunk[..count]).await
+}
+
+async fn put_all(caller: &Caller, buffer: &mut UserBuffer, bytes: &[u8]) -> SysResult {
+    let mut done = 0;
+    while done < bytes.len() {
+        done += buffer.put(&bytes[done..]);
+        if buffer.faulted() {
+            buffer.resolve(caller).await?;
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of the buffer; nobody else's writes come in between.
+pub async fn write(caller: &Caller, terminal: &OpenTty, file: &File, buffer: &mut UserBuffer) -> SysResult {
+    let who = describe(caller);
+    let mut chunk = vec![0; CHUNK.min(buffer.remaining())];
+    if file.is_nonblocking() {
+        let count = fill(caller, buffer, &mut chunk).await?;
+        return terminal.try_write(&who, &chunk[..count]);
+    }
+    let mut turn = interruptible(&caller.thread, terminal.begin_write(&who)).await??;
+    let mut total = 0;
+    while buffer.remaining() > 0 {
+        let count = match fill(caller, buffer, &mut chunk).await {
+            Ok(count) => count,
+            Err(_) if total > 0 => break,
+            Err(errno) => return Err(errno),
+        };
+        let mut rest = &chunk[..count];
+        while !rest.is_empty() {
+            match interruptible(&caller.thread, turn.put_some(rest)).await {
+                Ok(Ok(written)) => {
+                    total += written;
+                    rest = &rest[written..];
+                }
+                Ok(Err(errno)) | Err(errno) if total == 0 => return Err(errno),
+                _ => return Ok(total),
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// Types on a pseudo-terminal: writes to its master.
+pub async fn write_master(
+    caller: &Caller,
+    master: &Master,
+    file: &File,
+    buffer: &mut UserBuffer,
+) -> SysResult {
+    let mut chunk = vec![0; CHUNK.min(buffer.remaining())];
+    let mut total = 0;
+    while buffer.remaining() > 0 {
+        let count = match fill(caller, buffer, &mut chunk).await {
+            Ok(count) => count,
+            Err(_) if total > 0 => break,
+            Err(errno) => return Err(errno),
+        };
+        let mut rest = &chunk[..count];
+        while !rest.is_empty() {
+            let failure = match master.try_write(rest) {
+                Ok(written) => {
+                    total += written;
+                    rest = &rest[written..];
+                    continue;
+                }
+                Err(Errno::EAGAIN) if !file.is_nonblocking() => {
+                    let room = master.readiness().wait(Events::OUT);
+                    match interruptible(&caller.thread, room).await {
+                        Ok(_) => continue,
+                        Err(errno) => errno,
+                    }
+                }
+                Err(errno) => errno,
+            };
+            return if total > 0 { Ok(total) } else { Err(failure) };
+        }
+    }
+    Ok(total)
+}
+
+async fn fill(caller: &Caller, buffer: &mut UserBuffer, chunk: &mut [u8]) -> SysResult {
+    let wanted = chunk.len().min(buffer.remaining());
+    let mut done = 0;
+    while done < wanted {
+        done += buffer.take(&mut chunk[done..wanted]);
+        if buffer.faulted()
+            && let Err(errno) = buffer.resolve(caller).await
+        {
+            return if done > 0 { Ok(done) } else { Err(errno) };
+        }
+    }
+    Ok(done)
+}
+
+/// `ioctl` on a terminal, or on the master of a pseudo-terminal.
+pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) -> SysResult {
+    let who = describe(caller);
+    if request == requests::TIOCGPTPEER
+        && let Some(master) = file.stream().and_then(|stream| stream.master())
+    {
+        return open_peer(caller, master, argument as u32).await;
+    }
+    let transfer = Transfer::of(request).ok_or(Errno::ENOTTY)?;
+    let mut payload = [0; PAYLOAD_SIZE];
+    if let Transfer::In(len) = transfer {
+        user::copy_in(caller, argument, &mut payload[..len]).await?;
+    }
+    if let Some(terminal) = file.terminal() {
+        interruptible(&caller.thread, terminal.control(&who, request, argument, &mut payload)).await??;
+    } else {
+        let master = file.stream().and_then(|stream| stream.master()).ok_or(Errno::ENOTTY)?;
+        master.control(&who, request, argument, &mut payload)?;
+    }
+    if let Transfer::Out(len) = transfer {
+        user::copy_out(caller, argument, &payload[..len]).await?;
+    }
+    Ok(0)
+}
+
+/// `TIOCGPTPEER`: opens the slave of a master without naming it.
+async fn open_peer(caller: &Caller, master: &Master, flags: u32) -> SysResult {
+    let how = drivers::tty::OpenAs { console: false, admin: caller.credentials.has(Capabilities::SYS_ADMIN) };
+    let terminal = master.open_slave(how)?;
+    let path = crate::root::slave_path(master.index()).await?;
+    if flags & linux::O_NOCTTY == 0 {
+        terminal.acquire_on_open(&describe(caller), flags & linux::O_ACCMODE != linux::O_WRONLY);
+    }
+    let file = File::new(Object::Terminal(terminal, path), flags);
+    crate::syscall::descriptor::install(caller, file, flags)
+}
+
+/// What terminals ask of processes.
+pub struct Jobs;
+
+/// The one instance.
+pub static JOBS: Jobs = Jobs;
+
+impl JobControl for Jobs {
+    fn signal_group(&self, group: Pid, signal: Signal) {
+        send::from_kernel_to_group(group as u32, signal.number() as u8);
+    }
+
+    fn signal_leader(&self, session: Pid, signal: Signal) {
+        let mut tree = tree::lock();
+        let _ = send::to_process_locked(&mut tree, session as u32, SigInfo::kernel(signal.number() as u8));
+    }
+
+    fn ignores(&self, process: Pid, signal: Signal) -> bool {
+        let signal = signal.number() as u8;
+        let tree = tree::lock();
+        let Some(node) = tree.node(process as u32) else { return true };
+        let ignored =
+            node.process.signals.lock().actions.get(signal).disposition(signal) == Disposition::Ignore;
+        let blocked = |thread: &Arc<crate::process::Thread>| thread.signals.lock().blocked.has(signal);
+        ignored || node.threads.iter().all(blocked)
+    }
+
+    fn is_orphaned(&self, group: Pid) -> bool {
+        tree::lock().is_orphaned(group as u32)
+    }
+
+    fn session_of(&self, group: Pid) -> Option<Pid> {
+        tree::lock().group_session(group as u32).map(|session| session as Pid)
+    }
+
+    fn set_terminal(&self, session: Pid, terminal: Option<Arc<Tty>>) {
+        if let Some(session) = tree::lock().session(session as u32) {
+            session.terminal = terminal;
+        }
+    }
+
+    fn leave_terminal(&self, _process: Pid) {}
+}
+
+/// The terminal that the console is; set once at boot.
+static CONSOLE: SpinMutex<Option<Arc<Tty>>> = SpinMutex::new(None);
+
+/// Names the console's terminal.
+pub fn set_console(terminal: Arc<Tty>) {
+    *CONSOLE.lock() = Some(terminal);
+}
+
+/// The console's terminal.
+pub fn console() -> Option<Arc<Tty>> {
+    CONSOLE.lock().clone()
+}

@@ -1,0 +1,39 @@
+//! The archive of files that the boot loader left in memory.
+
+use bootloader_api::BootInfo;
+
+use super::frame;
+
+/// The archive's memory. Reading it ends with [`free`](Ramdisk::free).
+pub struct Ramdisk(&'static [u8]);
+
+impl Ramdisk {
+    /// What the boot loader left; empty if there is nothing, or if it was taken already.
+    pub fn of(boot: &mut BootInfo) -> Self {
+        use bootloader_api::info::Optional;
+        match core::mem::replace(&mut boot.ramdisk_addr, Optional::None).into_option() {
+            // SAFETY: the boot hand-off says that the archive lies there in the direct map; the memory map keeps it
+            // from being used for anything else, nothing writes to it, and the address is taken out of the hand-off.
+            Some(address) => Self(unsafe {
+                core::slice::from_raw_parts(
+                    core::ptr::with_exposed_provenance(address as usize),
+                    boot.ramdisk_len as usize,
+                )
+            }),
+            None => Self(&[]),
+        }
+    }
+
+    /// The archive.
+    pub fn bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    /// Gives the memory to the frame allocator.
+    pub fn free(self) {
+        if !self.0.is_empty() {
+            let start = frame::physical_of(self.0.as_ptr().addr());
+            frame::donate(start, start + self.0.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Who a thread acts as (credentials(7), capabilities(7)).
+
+use fs::{Attributes, Capabilities};
+use syscalls::Errno;
+
+/// Leaves an id as it is.
+pub const UNCHANGED: u32 = u32::MAX;
+
+/// Capabilities that the kernel asks for besides those of the file system, with Linux's numbers.
+pub mod capability {
+    use fs::Capabilities;
+
+    /// Signal any process.
+    pub const KILL: Capabilities = Capabilities::from_bits_retain(1 << 5);
+    /// Change group ids at will.
+    pub const SETGID: Capabilities = Capabilities::from_bits_retain(1 << 6);
+    /// Change user ids at will.
+    pub const SETUID: Capabilities = Capabilities::from_bits_retain(1 << 7);
+    /// Change the root directory.
+    pub const SYS_CHROOT: Capabilities = Capabilities::from_bits_retain(1 << 18);
+    /// Switch the machine off.
+    pub const SYS_BOOT: Capabilities = Capabilities::from_bits_retain(1 << 22);
+    /// Raise priorities.
+    pub const SYS_NICE: Capabilities = Capabilities::from_bits_retain(1 << 23);
+    /// Raise resource limits.
+    pub const SYS_RESOURCE: Capabilities = Capabilities::from_bits_retain(1 << 24);
+    /// Set the clock.
+    pub const SYS_TIME: Capabilities = Capabilities::from_bits_retain(1 << 25);
+}
+
+/// User and group ids and capabilities. Each thread has its own reference; `set*id` replaces it whole.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Real, effective and saved user id.
+    pub users: [u32; 3],
+    /// Real, effective and saved group id.
+    pub groups: [u32; 3],
+    /// What the file system sees.
+    pub fs: fs::Credentials,
+}
+
+impl Credentials {
+    /// User 0 with every capability.
+    pub fn root() -> Self {
+        Self { users: [0; 3], groups: [0; 3], fs: fs::Credentials::root() }
+    }
+
+    /// The real user id.
+    pub fn uid(&self) -> u32 {
+        self.users[0]
+    }
+
+    /// Whether a capability is effective.
+    pub fn has(&self, capability: Capabilities) -> bool {
+        self.fs.has(capability)
+    }
+
+    /// Whether any user id may be taken.
+    pub fn may_set_uids(&self) -> bool {
+        self.has(capability::SETUID)
+    }
+
+    /// Whether any group id may be taken.
+    pub fn may_set_gids(&self) -> bool {
+        self.has(capability::SETGID)
+    }
+
+    /// Takes new user ids; capabilities follow (capabilities(7), "Effect of user ID changes on capabilities").
+    pub fn set_users(&mut self, users: [u32; 3]) {
+        let had_root = self.users.contains(&0);
+        self.users = users;
+        self.fs.uid = users[1];
+        if users[1] == 0 && had_root {
+            self.fs.capabilities = Capabilities::all();
+        } else if users[1] != 0 {
+            self.fs.capabilities = Capabilities::empty();
+        }
+    }
+
+    /// Takes new group ids.
+    pub fn set_groups(&mut self, groups: [u32; 3]) {
+        self.groups = groups;
+        self.fs.gid = groups[1];
+    }
+
+    /// The credentials after executing a file: its set-id bits, and the capabilities of user 0. Also whether the
+    /// program runs with more rights than its caller has (`AT_SECURE`).
+    pub fn after_exec(&self, file: &Attributes) -> (Self, bool) {
+        const SET_UID: u32 = 0o4000;
+        const SET_GID: u32 = 0o2000;
+        const GROUP_EXECUTE: u32 = 0o10;
+        let mut new = self.clone();
+        let permissions = file.permissions();
+        if permissions & SET_UID != 0 {
+            new.users[1] = file.uid();
+        }
+        if permissions & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE {
+            new.groups[1] = file.gid();
+        }
+        new.users[2] = new.users[1];
+        new.groups[2] = new.groups[1];
+        new.fs.uid = new.users[1];
+        new.fs.gid = new.groups[1];
+        new.fs.capabilities =
+            if new.users[..2].contains(&0) { Capabilities::all() } else { Capabilities::empty() };
+        let secure = new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
+        (new, secure)
+    }
+}
+
+/// `setresuid` and `setresgid`: without privilege each new id must be one of the three present ones.
+pub fn checked(present: [u32; 3], wanted: [u32; 3], privileged: bool) -> Result<[u32; 3], Errno> {
+    let mut new = present;
+    for (slot, id) in new.iter_mut().zip(wanted) {
+        if id == UNCHANGED {
+            continue;
+        }
+        if !privileged && !present.contains(&id) {
+            return Err(Errno::EPERM);
+        }
+        *slot = id;
+    }
+    Ok(new)
+}

@@ -1,0 +1,420 @@
+//! execve: a new program in an old process.
+//!
+//! Everything that can fail happens in a fresh address space beside the old one; only when the program is loaded and
+//! its stack is built does the process change over, and from there on nothing fails.
+
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use core::sync::atomic::Ordering;
+
+use fs::{Inode, LookupFlags, Path};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{
+    Caller,
+    elf::{Executable, Segment},
+    exit, futex,
+    record::Image,
+    signal::frame::AlternateStack,
+    tree,
+};
+use crate::{
+    arch::{cpu, layout::USER_END, user::UserContext},
+    file::{lookup, mapping, regular},
+    memory::{self, AddressSpace, FaultError, Mapping, PAGE_SIZE, RegionFlags},
+    random, vdso,
+};
+
+/// Most bytes of arguments and environment together, with a pointer each (a quarter of the default stack limit).
+const MAX_ARGUMENTS: usize = 2 << 20;
+/// Most interpreters (`#!`) in a row.
+const MAX_INTERPRETERS: usize = 5;
+/// Bytes of a file that decide what it is, as on Linux (`BINPRM_BUF_SIZE`).
+const PROBE: usize = 256;
+/// Where position-independent programs go: two thirds up the address space, below the mappings.
+const PIE_BASE: usize = 0x5555_5555_4000;
+
+/// Arguments and environment as `execve` was given them.
+#[derive(Default)]
+pub struct Arguments {
+    /// `argv`.
+    pub argv: Vec<Vec<u8>>,
+    /// `envp`.
+    pub envp: Vec<Vec<u8>>,
+}
+
+impl Arguments {
+    /// E2BIG if they are more than a new stack may hold.
+    fn check(&self) -> Result<(), Errno> {
+        let size: usize = self.argv.iter().chain(&self.envp).map(|s| s.len() + 1 + size_of::<usize>()).sum();
+        if size > MAX_ARGUMENTS { Err(Errno::E2BIG) } else { Ok(()) }
+    }
+}
+
+/// A program that is ready to run in a fresh address space.
+struct Loaded {
+    space: Arc<AddressSpace>,
+    entry: usize,
+    stack_pointer: usize,
+    image: Image,
+    name: [u8; 16],
+}
+
+/// Replaces the caller's program by the file at `path`.
+pub async fn execve(
+    caller: &mut Caller,
+    path: Path,
+    display: &[u8],
+    arguments: Arguments,
+) -> Result<UserContext, Errno> {
+    memory::check_pressure()?;
+    let (path, arguments) = resolve_scripts(caller, path, display, arguments).await?;
+    arguments.check()?;
+    let loaded = load(caller, &path, display, &arguments).await?;
+    exit::others(caller).await?;
+    Ok(change_over(caller, &path, loaded).await)
+}
+
+/// Follows `#!` lines to the program that runs in the end, with the arguments it gets.
+async fn resolve_scripts(
+    caller: &Caller,
+    mut path: Path,
+    display: &[u8],
+    mut arguments: Arguments,
+) -> Result<(Path, Arguments), Errno> {
+    let mut shown = display.to_vec();
+    for _ in 0..=MAX_INTERPRETERS {
+        check_executable(caller, &path).await?;
+        let start = read_start(&**path.inode(), PROBE).await?;
+        let Some(line) = start.strip_prefix(b"#!") else { return Ok((path, arguments)) };
+        let (interpreter, option) = parse_script_line(line)?;
+        let mut argv = vec![interpreter.to_vec()];
+        argv.extend(option.map(<[u8]>::to_vec));
+        argv.push(shown);
+        argv.extend(arguments.argv.into_iter().skip(1));
+        arguments = Arguments { argv, envp: arguments.envp };
+        path = lookup::path(caller, lookup::CWD, interpreter, LookupFlags::FOLLOW).await?;
+        shown = interpreter.to_vec();
+    }
+    Err(Errno::ELOOP)
+}
+
+/// Splits what follows `#!` into the interpreter and its one optional argument (execve(2), "Interpreter scripts").
+fn parse_script_line(line: &[u8]) -> Result<(&[u8], Option<&[u8]>), Errno> {
+    let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    let end = line.iter().position(|byte| *byte == b'\n' || *byte == 0).unwrap_or(line.len());
+    let line = line[..end].trim_ascii();
+    if line.is_empty() {
+        return Err(Errno::ENOEXEC);
+    }
+    match line.iter().position(blank) {
+        Some(split) => Ok((&line[..split], Some(line[split..].trim_ascii()))),
+        None => Ok((line, None)),
+    }
+}
+
+/// EACCES unless the file is a regular one that the caller may execute.
+async fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
+    if path.dentry().kind() != fs::FileType::Regular {
+        return Err(Errno::EACCES);
+    }
+    fs::check_at(path, &caller.credentials.fs, fs::Access::EXECUTE)
+}
+
+async fn read_start(inode: &dyn Inode, len: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; len];
+    let read = regular::read_exact_at(inode, 0, &mut bytes).await?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Loads the program, and its interpreter if it names one, into a fresh address space and builds the stack there.
+async fn load(caller: &Caller, path: &Path, display: &[u8], arguments: &Arguments) -> Result<Loaded, Errno> {
+    let inode = path.inode();
+    let executable = parse(&**inode).await?;
+    let space = AddressSpace::new()?;
+    let bias = map_image(&space, path, &executable, PIE_BASE).await?;
+    let mut entry = executable.entry.wrapping_add(bias);
+    let mut interpreter_base = 0;
+    if let Some((offset, len)) = executable.interpreter {
+        let name = read_interpreter_name(&**inode, offset, len).await?;
+        let path = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
+        check_executable(caller, &path).await?;
+        let interpreter = parse(&**path.inode()).await?;
+        let (start, end) = interpreter.span();
+        let base = if interpreter.relocatable { reserve(&space, end - start).await? } else { 0 };
+        interpreter_base = map_image(&space, &path, &interpreter, base).await?;
+        entry = interpreter.entry.wrapping_add(interpreter_base);
+    }
+    let (_, end) = executable.span();
+    space.set_heap(end.wrapping_add(bias)).await;
+    let vdso = vdso::map(&space).await?;
+    let stack_top = map_stack(&space, executable.executable_stack).await?;
+    let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso };
+    let stack_pointer = build_stack(caller, &space, stack_top, display, arguments, &auxiliary).await?;
+    let mut flat = Vec::new();
+    for argument in &arguments.argv {
+        flat.extend_from_slice(argument);
+        flat.push(0);
+    }
+    Ok(Loaded {
+        space,
+        entry,
+        stack_pointer,
+        image: Image { path: path.text(&caller.fs.places().root).0, arguments: flat },
+        name: short_name(display),
+    })
+}
+
+async fn parse(inode: &dyn Inode) -> Result<Executable, Errno> {
+    let start = read_start(inode, 64).await?;
+    let (offset, len) = Executable::header_range(&start)?;
+    let mut headers = vec![0; len];
+    if regular::read_exact_at(inode, offset, &mut headers).await? != len {
+        return Err(Errno::ENOEXEC);
+    }
+    Executable::parse(&start, &headers)
+}
+
+async fn read_interpreter_name(inode: &dyn Inode, offset: u64, len: usize) -> Result<Vec<u8>, Errno> {
+    let mut name = vec![0; len];
+    if regular::read_exact_at(inode, offset, &mut name).await? != len || name.pop() != Some(0) {
+        return Err(Errno::ENOEXEC);
+    }
+    Ok(name)
+}
+
+/// Maps all segments; returns the load bias.
+async fn map_image(
+    space: &Arc<AddressSpace>,
+    path: &Path,
+    executable: &Executable,
+    relocatable_base: usize,
+) -> Result<usize, Errno> {
+    let (start, end) = executable.span();
+    let bias = if executable.relocatable { relocatable_base.wrapping_sub(start) } else { 0 };
+    if end.wrapping_add(bias) > USER_END || start.wrapping_add(bias) > end.wrapping_add(bias) {
+        return Err(Errno::ENOMEM);
+    }
+    for segment in &executable.segments {
+        map_segment(space, path, segment, bias)
+            .await
+            .map_err(|errno| if errno == Errno::EEXIST { Errno::ENOEXEC } else { errno })?;
+    }
+    Ok(bias)
+}
+
+/// Finds room for an image of `len` bytes where the space would put a mapping of that size.
+async fn reserve(space: &AddressSpace, len: usize) -> Result<usize, Errno> {
+    let start = space.map(Mapping::anonymous(len, linux::PROT_NONE)).await?;
+    space.unmap(start, len).await?;
+    Ok(start)
+}
+
+/// Maps one segment: the pages with file contents from the file, the rest of its memory as zeroes.
+async fn map_segment(
+    space: &Arc<AddressSpace>,
+    path: &Path,
+    segment: &Segment,
+    bias: usize,
+) -> Result<(), Errno> {
+    let address = segment.address + bias;
+    let start = address & !(PAGE_SIZE - 1);
+    let lead = address - start;
+    let file_end = address + segment.file_size;
+    let memory_end = (address + segment.memory_size).next_multiple_of(PAGE_SIZE);
+    let mapped_end = if segment.file_size > 0 { file_end.next_multiple_of(PAGE_SIZE) } else { start };
+    let fixed = linux::MAP_PRIVATE | linux::MAP_FIXED_NOREPLACE;
+    if mapped_end > start {
+        let backing = mapping::of_program(path, segment.offset - lead as u64);
+        let whole = Mapping::anonymous(mapped_end - start, segment.protection);
+        space.map(Mapping { hint: start, flags: fixed, backing, ..whole }).await?;
+    }
+    if memory_end > mapped_end {
+        let zeroes = Mapping::anonymous(memory_end - mapped_end, segment.protection);
+        space.map(Mapping { hint: mapped_end, flags: fixed | linux::MAP_ANONYMOUS, ..zeroes }).await?;
+    }
+    // The rest of the last file page belongs to the segment's zeroes (.bss), not to what follows in the file.
+    if segment.memory_size > segment.file_size
+        && mapped_end > file_end
+        && segment.protection & linux::PROT_WRITE != 0
+    {
+        space.write_bytes(file_end, &[0; PAGE_SIZE][..mapped_end - file_end]).await.map_err(to_errno)?;
+    }
+    Ok(())
+}
+
+fn to_errno(error: FaultError) -> Errno {
+    match error {
+        FaultError::OutOfMemory => Errno::ENOMEM,
+        _ => Errno::ENOEXEC,
+    }
+}
+
+/// Maps the stack and returns its upper end, moved down by a random number of bytes.
+async fn map_stack(space: &Arc<AddressSpace>, executable: bool) -> Result<usize, Errno> {
+    const INITIAL: usize = 132 << 10;
+    let jitter = (random::u64() as usize & 0x3ff) * PAGE_SIZE;
+    let top = USER_END - PAGE_SIZE - jitter;
+    let protection = linux::PROT_READ | linux::PROT_WRITE | if executable { linux::PROT_EXEC } else { 0 };
+    space
+        .map(Mapping {
+            hint: top - INITIAL,
+            flags: linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED | linux::MAP_GROWSDOWN,
+            extra: RegionFlags::STACK,
+            ..Mapping::anonymous(INITIAL, protection)
+        })
+        .await?;
+    Ok(top)
+}
+
+/// What the auxiliary vector tells of the image.
+struct Auxiliary<'a> {
+    path: &'a Path,
+    executable: &'a Executable,
+    bias: usize,
+    interpreter_base: usize,
+    vdso: usize,
+}
+
+/// Builds the initial stack (System V ABI, x86-64 supplement, 3.4.1) below `top`; returns the stack pointer.
+async fn build_stack(
+    caller: &Caller,
+    space: &AddressSpace,
+    top: usize,
+    display: &[u8],
+    arguments: &Arguments,
+    auxiliary: &Auxiliary<'_>,
+) -> Result<usize, Errno> {
+    let mut strings = Vec::new();
+    let place = |strings: &mut Vec<u8>, bytes: &[u8]| {
+        let offset = strings.len();
+        strings.extend_from_slice(bytes);
+        offset
+    };
+    let with_nul = |strings: &mut Vec<u8>, string: &[u8]| {
+        let offset = place(strings, string);
+        strings.push(0);
+        offset
+    };
+    let argv: Vec<usize> = arguments.argv.iter().map(|s| with_nul(&mut strings, s)).collect();
+    let envp: Vec<usize> = arguments.envp.iter().map(|s| with_nul(&mut strings, s)).collect();
+    let file_name = with_nul(&mut strings, display);
+    let platform = with_nul(&mut strings, b"x86_64");
+    let mut seed = [0; 16];
+    random::fill(&mut seed);
+    let random = place(&mut strings, &seed);
+
+    let strings_at = (top - strings.len() - size_of::<usize>()) & !15;
+    let (credentials, secure) = caller.credentials.after_exec(auxiliary.path.inode().attributes());
+    let Auxiliary { executable, bias, interpreter_base, vdso, .. } = auxiliary;
+    let vector: [(u32, usize); 19] = [
+        (AT_SYSINFO_EHDR, *vdso),
+        (AT_HWCAP, cpu::hwcap()),
+        (AT_PAGESZ, PAGE_SIZE),
+        (AT_CLKTCK, super::times::TICKS_PER_SECOND as usize),
+        (AT_PHDR, executable.program_headers.wrapping_add(*bias)),
+        (AT_PHENT, 56),
+        (AT_PHNUM, executable.program_header_count),
+        (AT_BASE, *interpreter_base),
+        (AT_FLAGS, 0),
+        (AT_ENTRY, executable.entry.wrapping_add(*bias)),
+        (AT_UID, credentials.users[0] as usize),
+        (AT_EUID, credentials.users[1] as usize),
+        (AT_GID, credentials.groups[0] as usize),
+        (AT_EGID, credentials.groups[1] as usize),
+        (AT_SECURE, usize::from(secure)),
+        (AT_RANDOM, strings_at + random),
+        (AT_EXECFN, strings_at + file_name),
+        (AT_PLATFORM, strings_at + platform),
+        (AT_NULL, 0),
+    ];
+    let words = 1 + argv.len() + 1 + envp.len() + 1 + vector.len() * 2;
+    let stack_pointer = (strings_at - words * size_of::<usize>()) & !15;
+    let mut image = Vec::with_capacity(words * size_of::<usize>());
+    let mut push = |word: usize| image.extend_from_slice(&word.to_ne_bytes());
+    push(argv.len());
+    argv.iter().for_each(|offset| push(strings_at + offset));
+    push(0);
+    envp.iter().for_each(|offset| push(strings_at + offset));
+    push(0);
+    for (kind, value) in vector {
+        push(kind as usize);
+        push(value);
+    }
+    space.write_bytes(stack_pointer, &image).await.map_err(|_| Errno::E2BIG)?;
+    space.write_bytes(strings_at, &strings).await.map_err(|_| Errno::E2BIG)?;
+    Ok(stack_pointer)
+}
+
+use linux_raw_sys::auxvec::{
+    AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_NULL,
+    AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE, AT_SYSINFO_EHDR, AT_UID,
+};
+
+/// Makes the loaded program the process's own. Nothing here fails.
+async fn change_over(caller: &mut Caller, path: &Path, loaded: Loaded) -> UserContext {
+    futex::exit_robust_list(caller).await;
+    let process = caller.process().clone();
+    become_leader(caller);
+    {
+        let mut signals = process.signals.lock();
+        if signals.actions.any_handled() {
+            signals.actions = Arc::new(signals.actions.after_exec());
+        }
+    }
+    if let Some(node) = tree::lock().node_mut(process.pid) {
+        node.has_execed = true;
+    }
+    *process.image.lock() = loaded.image;
+    *caller.thread.name.lock() = loaded.name;
+    caller.thread.clear_tid.store(0, Ordering::Relaxed);
+    caller.thread.robust_list.store(0, Ordering::Relaxed);
+    caller.alternate_stack = AlternateStack::DISABLED;
+    let private = caller.files.for_exec(Arc::strong_count(&caller.files) > 2);
+    caller.files = private;
+    *process.files.lock() = Some(caller.files.clone());
+    apply_set_id(caller, path);
+
+    *process.space.lock() = Some(loaded.space.clone());
+    *caller.thread.space.lock() = Some(loaded.space.clone());
+    let old = core::mem::replace(&mut caller.space, loaded.space);
+    caller.space.activate();
+    process.release_borrowed_space();
+    drop(old);
+    UserContext::new(loaded.entry as u64, loaded.stack_pointer as u64)
+}
+
+/// A thread other than the first that calls `execve` takes the process's id as its own.
+fn become_leader(caller: &Caller) {
+    if caller.thread.tid() != caller.process().pid {
+        tree::lock().make_first(&caller.thread);
+    }
+}
+
+/// Set-user-id and set-group-id bits of the file.
+fn apply_set_id(caller: &mut Caller, path: &Path) {
+    let (credentials, _) = caller.credentials.after_exec(path.inode().attributes());
+    caller.set_credentials(credentials);
+}
+
+/// The last component of a path, cut to what `comm` holds.
+fn short_name(path: &[u8]) -> [u8; 16] {
+    let base = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    let mut name = [0; 16];
+    let len = base.len().min(15);
+    name[..len].copy_from_slice(&base[..len]);
+    name
+}
+
+/// Starts the first process from `path`, or says why it cannot run.
+pub async fn start_init(
+    caller: Caller,
+    path: Path,
+    display: &[u8],
+    arguments: Arguments,
+) -> Result<(), Errno> {
+    let mut caller = Box::new(caller);
+    let context = execve(&mut caller, path, display, arguments).await?;
+    super::run::start(*caller, context)
+}

@@ -1,0 +1,239 @@
+//! The end of threads and processes.
+//!
+//! One thread decides the process's exit status and calls all others ([`group`]); each leaves its loop and comes
+//! through [`thread`]; the last one turns the process into a zombie for its parent to collect.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::Ordering;
+
+use drivers::tty::{Pid, Tty};
+
+use super::{
+    Caller, Process, Thread, futex,
+    signal::{SigInfo, numbers::*, send},
+    thread::Attention,
+    tree::{self, Tree},
+    wait::ExitStatus,
+};
+use crate::{power, syscall::user};
+
+/// Set in [`Process::exiting`] beside the status once the process is on its way out.
+const EXITING: u32 = 1 << 31;
+
+/// Makes the whole process exit with `status`; the first such decision stands.
+pub fn group(caller: &Caller, status: ExitStatus) {
+    let tree = tree::lock();
+    if let Some(node) = tree.node(caller.process().pid) {
+        begin_group_exit(&node.threads, caller.process(), status);
+    }
+}
+
+/// As [`group`], for callers that hold the tree: every thread is called and leaves.
+pub fn begin_group_exit(threads: &[Arc<Thread>], process: &Process, status: ExitStatus) {
+    let decided =
+        process.exiting.compare_exchange(0, status.0 | EXITING, Ordering::AcqRel, Ordering::Acquire);
+    if decided.is_ok() {
+        for thread in threads {
+            thread.raise(Attention::KILL);
+        }
+        process.resumed.wake_all();
+    }
+}
+
+/// Whether the process is on its way out.
+pub fn is_exiting(process: &Process) -> bool {
+    process.exiting.load(Ordering::Acquire) & EXITING != 0
+}
+
+/// The status a single thread's `exit` leaves, should it turn out to be the last of its process.
+pub fn set_last_status(process: &Process, status: ExitStatus) {
+    let _ = process
+        .exiting
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old & EXITING == 0).then_some(status.0));
+}
+
+/// Takes a thread that has left its loop apart.
+pub async fn thread(mut caller: Caller) {
+    let thread = caller.thread.clone();
+    let process = thread.process.clone();
+    clear_tid(&mut caller).await;
+    process.cycles_of_dead.fetch_add(thread.cycles.load(Ordering::Relaxed), Ordering::Relaxed);
+    let last = {
+        let mut tree = tree::lock();
+        let left = tree.remove_thread(&thread);
+        if left > 0 {
+            redirect_signals(&tree, &thread);
+        }
+        left == 0
+    };
+    if !last {
+        // The record in the tree is gone; what the thread alone held goes with `caller`.
+        process.thread_exits.wake_all();
+        return;
+    }
+    // Before the parent hears of the end, everything the process held is given back: a parent that waits and then
+    // measures or unmounts finds it gone.
+    process.files.lock().take();
+    process.fs.lock().take();
+    process.space.lock().take();
+    let Caller { space, files, fs, .. } = caller;
+    drop(files);
+    drop(fs);
+    thread.space.lock().take();
+    process.release_borrowed_space();
+    drop(space);
+    finish(&process).await;
+    process.thread_exits.wake_all();
+}
+
+/// A signal for the process that this thread was called for must reach another thread.
+fn redirect_signals(tree: &Tree, leaving: &Thread) {
+    let process = &leaving.process;
+    let shared = process.signals.lock();
+    if shared.pending.set().is_empty() {
+        return;
+    }
+    if let Some(node) = tree.node(process.pid) {
+        for other in &node.threads {
+            let blocked = other.signals.lock().blocked;
+            if !shared.pending.set().minus(blocked).is_empty() {
+                other.raise(Attention::SIGNAL);
+            }
+        }
+    }
+}
+
+/// `CLONE_CHILD_CLEARTID`: `pthread_join` waits for this word.
+async fn clear_tid(caller: &mut Caller) {
+    let address = caller.thread.clear_tid.swap(0, Ordering::Relaxed);
+    if address != 0 && !space_is_unshared(caller) && user::write(caller, address, 0u32).await.is_ok() {
+        let _ = futex::wake_address(caller, address, 1).await;
+    }
+}
+
+/// Nobody else can see the memory of a process with one thread, so nothing needs to be written there. A `vfork`
+/// child's memory is its parent's.
+fn space_is_unshared(caller: &Caller) -> bool {
+    // The thread's record, the process's and the caller hold one reference each.
+    Arc::strong_count(&caller.space) <= 3 && !caller.process().borrows_space.load(Ordering::Relaxed)
+}
+
+/// The last thread is gone: hand the children on, become a zombie, tell the parent.
+async fn finish(process: &Arc<Process>) {
+    let status = ExitStatus(process.exiting.load(Ordering::Acquire) & !EXITING);
+    super::times::cancel_alarm(process);
+    if process.pid == tree::INIT {
+        power::init_exited(status).await;
+    }
+    let mut tree = tree::lock();
+    let orphans = adopt_children(&mut tree, process.pid);
+    let terminal = terminal_of_leader(&mut tree, process.pid);
+    let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, status);
+    notify_parent(&mut tree, process.pid);
+    for child in orphans {
+        if tree.node(child).is_some_and(|node| node.zombie.is_some()) {
+            notify_parent(&mut tree, child);
+        }
+    }
+    for group in newly_orphaned {
+        signal_group(&mut tree, group, SIGHUP);
+        signal_group(&mut tree, group, SIGCONT);
+    }
+    drop(tree);
+    // Hangs up the foreground group; takes locks of its own.
+    if let Some(terminal) = terminal {
+        terminal.leave_session(process.pid as Pid, true);
+    }
+}
+
+/// Gives a process's children to the first process; returns them.
+fn adopt_children(tree: &mut Tree, pid: u32) -> Vec<u32> {
+    let Some(node) = tree.node_mut(pid) else { return Vec::new() };
+    let children = core::mem::take(&mut node.children);
+    for child in &children {
+        if let Some(child) = tree.node_mut(*child) {
+            child.parent = tree::INIT;
+            child.process.parent.store(tree::INIT, Ordering::Relaxed);
+        }
+    }
+    if let Some(init) = tree.node_mut(tree::INIT) {
+        init.children.extend_from_slice(&children);
+    }
+    children
+}
+
+/// The controlling terminal that a session leader gives up when it exits.
+fn terminal_of_leader(tree: &mut Tree, pid: u32) -> Option<Arc<Tty>> {
+    if tree.node(pid)?.session != pid {
+        return None;
+    }
+    tree.session(pid)?.terminal.clone()
+}
+
+fn signal_group(tree: &mut Tree, group: u32, signal: u8) {
+    for pid in send::group_members(tree, group) {
+        let _ = send::to_process_locked(tree, pid, SigInfo::kernel(signal));
+    }
+}
+
+/// Marks the process a zombie and returns the groups with stopped members that its end has orphaned.
+fn newly_orphaned_groups(tree: &mut Tree, pid: u32, status: ExitStatus) -> Vec<u32> {
+    let Some(node) = tree.node_mut(pid) else { return Vec::new() };
+    node.zombie = Some(status);
+    let (own_group, session) = (node.group, node.session);
+    // Only groups of which a member was this process's child, or its own, can have become orphaned.
+    let mut groups: Vec<u32> = tree
+        .nodes()
+        .filter(|n| n.session == session && n.zombie.is_none() && n.process.signals.lock().stopped.is_some())
+        .map(|n| n.group)
+        .collect();
+    groups.push(own_group);
+    groups.sort_unstable();
+    groups.dedup();
+    groups.retain(|group| {
+        let stopped = tree
+            .nodes()
+            .any(|n| n.group == *group && n.zombie.is_none() && n.process.signals.lock().stopped.is_some());
+        stopped && tree.is_orphaned(*group)
+    });
+    groups
+}
+
+/// Tells the parent of a zombie; if the parent does not care, the zombie goes at once.
+fn notify_parent(tree: &mut Tree, pid: u32) {
+    let Some(node) = tree.node(pid) else { return };
+    let (Some(status), parent, exit_signal) = (node.zombie, node.parent, node.exit_signal) else { return };
+    let uid = node.process.credentials().uid();
+    let Some(parent_node) = tree.node(parent) else { return };
+    let parent_process = parent_node.process.clone();
+    let reaped = exit_signal == SIGCHLD && parent_process.signals.lock().actions.reaps_children();
+    if exit_signal != 0 {
+        let _ = send::to_process_locked(tree, parent, status.info(exit_signal, pid, uid));
+    }
+    if reaped {
+        tree.remove(pid);
+    }
+    parent_process.child_events.wake_all();
+}
+
+/// Makes all other threads of the caller's process exit and waits for them, as `execve` must.
+pub async fn others(caller: &Caller) -> Result<(), syscalls::Errno> {
+    let process = caller.process().clone();
+    {
+        let tree = tree::lock();
+        let Some(node) = tree.node(process.pid) else { return Err(syscalls::Errno::ESRCH) };
+        if is_exiting(&process) {
+            return Err(syscalls::Errno::EINTR);
+        }
+        for other in node.threads.iter().filter(|other| other.tid() != caller.thread.tid()) {
+            other.raise(Attention::KILL);
+        }
+    }
+    let alone = || {
+        let tree = tree::lock();
+        let count = tree.node(process.pid).map_or(1, |node| node.threads.len());
+        (count <= 1 || is_exiting(&process)).then_some(())
+    };
+    process.thread_exits.wait_until(alone).await;
+    if is_exiting(&process) { Err(syscalls::Errno::EINTR) } else { Ok(()) }
+}

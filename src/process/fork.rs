@@ -1,0 +1,203 @@
+//! fork, vfork and clone: one path that copies or shares each part of the caller (clone(2)).
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{
+    Caller, Process, Thread, exit, run,
+    signal::{Actions, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
+    tree::{self, Node},
+};
+use crate::{arch::user::UserContext, memory, syscall::user};
+
+/// What `clone` and `clone3` ask for.
+#[derive(Clone, Copy, Default)]
+pub struct CloneRequest {
+    /// `CLONE_*` without the exit signal.
+    pub flags: u64,
+    /// Sent to the parent when the child ends; 0 for none.
+    pub exit_signal: u8,
+    /// The child's stack pointer; 0 for the caller's.
+    pub stack: usize,
+    /// The child's FS base with `CLONE_SETTLS`.
+    pub tls: usize,
+    /// Where `CLONE_PARENT_SETTID` stores the child's id.
+    pub parent_tid: usize,
+    /// Where `CLONE_CHILD_SETTID` stores it and `CLONE_CHILD_CLEARTID` clears it.
+    pub child_tid: usize,
+}
+
+impl CloneRequest {
+    /// `fork()`.
+    pub fn fork() -> Self {
+        Self { exit_signal: super::signal::numbers::SIGCHLD, ..Self::default() }
+    }
+
+    /// `vfork()`.
+    pub fn vfork() -> Self {
+        Self { flags: u64::from(linux::CLONE_VM | linux::CLONE_VFORK), ..Self::fork() }
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags & u64::from(flag) != 0
+    }
+
+    fn check(&self) -> Result<(), Errno> {
+        const NAMESPACES: u32 = linux::CLONE_NEWNS
+            | linux::CLONE_NEWCGROUP
+            | linux::CLONE_NEWUTS
+            | linux::CLONE_NEWIPC
+            | linux::CLONE_NEWUSER
+            | linux::CLONE_NEWPID
+            | linux::CLONE_NEWNET;
+        let inconsistent = self.has(linux::CLONE_THREAD) && !self.has(linux::CLONE_SIGHAND)
+            || self.has(linux::CLONE_SIGHAND) && !self.has(linux::CLONE_VM)
+            || self.has(linux::CLONE_FS) && self.has(linux::CLONE_NEWNS)
+            || self.has(NAMESPACES)
+            || self.has(linux::CLONE_PIDFD)
+            || self.exit_signal > SIGMAX;
+        if inconsistent { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+}
+
+/// Makes a child of the caller, a process or a thread, and starts it. Returns its id.
+pub async fn clone(
+    caller: &mut Caller,
+    registers: &mut UserContext,
+    request: CloneRequest,
+) -> Result<usize, Errno> {
+    request.check()?;
+    if exit::is_exiting(caller.process()) {
+        return Err(Errno::ERESTARTNOINTR);
+    }
+    memory::check_pressure()?;
+    let space = if request.has(linux::CLONE_VM) {
+        caller.space.clone()
+    } else {
+        caller.space.fork(memory::fork_form()).await?
+    };
+    let files =
+        if request.has(linux::CLONE_FILES) { caller.files.clone() } else { caller.files.duplicate()? };
+    let fs = if request.has(linux::CLONE_FS) { caller.fs.clone() } else { caller.fs.duplicate() };
+
+    let mut context = registers.duplicate();
+    context.rax = 0;
+    context.orig_rax = u64::MAX;
+    if request.stack != 0 {
+        context.rsp = request.stack as u64;
+    }
+    if request.has(linux::CLONE_SETTLS) && !context.set_fs_base(request.tls as u64) {
+        return Err(Errno::EPERM);
+    }
+    let keeps_alternate_stack = !request.has(linux::CLONE_VM) || request.has(linux::CLONE_VFORK);
+    let blocked = caller.thread.signals.lock().blocked;
+    let name = *caller.thread.name.lock();
+
+    let thread = {
+        let mut tree = tree::lock();
+        let tid = tree.unused_id()?;
+        if request.has(linux::CLONE_THREAD) {
+            let process = caller.process().clone();
+            let signals = ThreadSignals::with_mask(blocked);
+            let thread = Arc::new(Thread::new(tid, process, space.clone(), signals, name));
+            tree.insert_thread(thread.clone());
+            thread
+        } else {
+            let process = Arc::new(child_process(caller, tid));
+            *process.space.lock() = Some(space.clone());
+            *process.files.lock() = Some(files.clone());
+            *process.fs.lock() = Some(fs.clone());
+            process.borrows_space.store(request.has(linux::CLONE_VFORK), Ordering::Relaxed);
+            let signals = ThreadSignals::with_mask(blocked);
+            let thread = Arc::new(Thread::new(tid, process.clone(), space.clone(), signals, name));
+            let own = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
+            let parent = if request.has(linux::CLONE_PARENT) { own.parent } else { caller.process().pid };
+            let (group, session) = (own.group, own.session);
+            tree.insert(Node {
+                process,
+                parent,
+                children: alloc::vec::Vec::new(),
+                group,
+                session,
+                threads: alloc::vec![thread.clone()],
+                zombie: None,
+                job_event: None,
+                exit_signal: request.exit_signal,
+                has_execed: false,
+            });
+            thread
+        }
+    };
+    let tid = thread.tid();
+    if request.has(linux::CLONE_PARENT_SETTID) {
+        let _ = user::write(caller, request.parent_tid, tid).await;
+    }
+    if request.has(linux::CLONE_CHILD_SETTID) {
+        if request.has(linux::CLONE_VM) {
+            let _ = user::write(caller, request.child_tid, tid).await;
+        } else {
+            let _ = space.write_bytes(request.child_tid, &tid.to_ne_bytes()).await;
+        }
+    }
+    if request.has(linux::CLONE_CHILD_CLEARTID) {
+        thread.clear_tid.store(request.child_tid, Ordering::Relaxed);
+    }
+    let child = Caller {
+        thread: thread.clone(),
+        space,
+        files,
+        fs,
+        credentials: caller.credentials.clone(),
+        alternate_stack: if keeps_alternate_stack {
+            caller.alternate_stack
+        } else {
+            AlternateStack::DISABLED
+        },
+        saved_mask: None,
+        restart: run::Restart::None,
+    };
+    if let Err(errno) = run::start(child, context) {
+        let mut tree = tree::lock();
+        let left = tree.remove_thread(&thread);
+        if left == 0 {
+            tree.remove(tid);
+        }
+        return Err(errno);
+    }
+    if request.has(linux::CLONE_VFORK) {
+        wait_for_release(caller, &thread.process).await;
+    }
+    Ok(tid as usize)
+}
+
+/// A `vfork` parent sleeps until the child gives its memory back; only death wakes it earlier.
+async fn wait_for_release(caller: &Caller, child: &Process) {
+    child
+        .released
+        .wait_until(|| {
+            let given_back = !child.borrows_space.load(Ordering::Acquire);
+            (given_back || exit::is_exiting(caller.process())).then_some(())
+        })
+        .await;
+}
+
+/// A child's shared part. Signal actions are copied on the next change of either side.
+///
+/// `CLONE_SIGHAND` without `CLONE_THREAD` would keep them shared; it went out of use with LinuxThreads.
+fn child_process(caller: &Caller, pid: u32) -> Process {
+    let parent = caller.process();
+    let actions: Arc<Actions> = parent.signals.lock().actions.clone();
+    let child = Process::new(
+        pid,
+        caller.process().pid,
+        caller.credentials.clone(),
+        parent.limits.lock().clone(),
+        actions,
+        parent.image.lock().clone(),
+    );
+    child.nice.store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
+    child
+}

@@ -1,0 +1,66 @@
+//! Resource limits (getrlimit(2)).
+
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use linux_raw_sys::general as linux;
+
+/// A soft limit and the hard limit that bounds it; all ones is "none".
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Limit {
+    /// What is enforced.
+    pub soft: u64,
+    /// How far the process may raise it.
+    pub hard: u64,
+}
+
+/// No limit.
+pub const UNLIMITED: u64 = u64::MAX;
+
+/// The sixteen limits of a process, by their `RLIMIT_*` numbers.
+#[derive(Clone)]
+pub struct Limits([Limit; 16]);
+
+impl Limits {
+    /// What the first process gets: Linux's defaults.
+    pub fn initial(max_processes: u64) -> Self {
+        let mut limits = [Limit { soft: UNLIMITED, hard: UNLIMITED }; 16];
+        limits[linux::RLIMIT_STACK as usize] = Limit { soft: 8 << 20, hard: UNLIMITED };
+        limits[linux::RLIMIT_CORE as usize] = Limit { soft: 0, hard: UNLIMITED };
+        limits[linux::RLIMIT_NPROC as usize] = Limit { soft: max_processes, hard: max_processes };
+        limits[linux::RLIMIT_NOFILE as usize] = Limit { soft: 1024, hard: 1 << 20 };
+        limits[linux::RLIMIT_MEMLOCK as usize] = Limit { soft: 8 << 20, hard: 8 << 20 };
+        limits[linux::RLIMIT_SIGPENDING as usize] = Limit { soft: max_processes, hard: max_processes };
+        limits[linux::RLIMIT_MSGQUEUE as usize] = Limit { soft: 819_200, hard: 819_200 };
+        limits[linux::RLIMIT_NICE as usize] = Limit { soft: 0, hard: 0 };
+        limits[linux::RLIMIT_RTPRIO as usize] = Limit { soft: 0, hard: 0 };
+        Self(limits)
+    }
+
+    /// The limit with this number; EINVAL if there is none.
+    pub fn get(&self, resource: usize) -> Result<Limit, Errno> {
+        self.0.get(resource).copied().ok_or(Errno::EINVAL)
+    }
+
+    /// The soft limit of a resource known to exist.
+    pub fn soft(&self, resource: u32) -> u64 {
+        self.0[resource as usize].soft
+    }
+
+    /// Replaces a limit: EINVAL for a soft limit above the hard one, EPERM for a higher hard limit without privilege.
+    pub fn set(&mut self, resource: usize, new: Limit, privileged: bool) -> Result<(), Errno> {
+        let limit = self.0.get_mut(resource).ok_or(Errno::EINVAL)?;
+        if new.soft > new.hard {
+            return Err(Errno::EINVAL);
+        }
+        if new.hard > limit.hard && !privileged {
+            return Err(Errno::EPERM);
+        }
+        if resource == linux::RLIMIT_NOFILE as usize && new.hard > 1 << 20 {
+            return Err(Errno::EPERM);
+        }
+        *limit = new;
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Processes and threads: programs as futures.
+//!
+//! A user thread is one future ([`run`]) whose loop reads like its description: attend to signals, enter user mode,
+//! see why the CPU came back, await the answer. There is no kernel stack behind a thread; one that waits costs its
+//! future and its [`Thread`] record.
+//!
+//! ```text
+//!   Caller      what the running thread alone touches: registers, address space, descriptors, signal mask
+//!     └─ Thread     what others see of it: ids, pending signals, the flags that call it back from user mode
+//!          └─ Process    what its threads share: signal actions, credentials, limits, times
+//!               └─ tree       who is whose parent, process groups, sessions: one table under one short lock
+//! ```
+//!
+//! Start reading at [`run`], then [`fork`], [`exec`], [`exit`] and [`wait`].
+
+pub mod credentials;
+pub mod elf;
+pub mod exec;
+pub mod exit;
+pub mod first;
+pub mod fork;
+pub mod futex;
+pub mod job;
+pub mod limits;
+pub mod run;
+pub mod signal;
+pub mod thread;
+pub mod times;
+pub mod tree;
+pub mod wait;
+
+mod record;
+
+pub use first::start as start_first;
+pub use record::Process;
+pub use run::Caller;
+pub use thread::{Thread, interruptible};

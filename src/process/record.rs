@@ -1,0 +1,131 @@
+//! What the threads of one process share.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use executor::sync::{SpinMutex, WaitQueue};
+
+use super::{
+    credentials::Credentials,
+    limits::Limits,
+    signal::{Actions, ProcessSignals},
+};
+use crate::{
+    arch,
+    file::{FileTable, FsContext},
+    memory::AddressSpace,
+};
+
+/// A process. Its place in the tree is in [`tree`](super::tree), under the same id.
+pub struct Process {
+    /// The process id.
+    pub pid: u32,
+    /// Signal actions and pending signals. Taken before a thread's own signal lock.
+    pub signals: SpinMutex<ProcessSignals>,
+    /// Who it acts as. Replaced whole; readers keep what they took.
+    pub credentials: SpinMutex<Arc<Credentials>>,
+    /// The parent's id, for `getppid`; changed under the tree's lock.
+    pub parent: AtomicU32,
+    /// Resource limits.
+    pub limits: SpinMutex<Limits>,
+    /// What outsiders (`/proc`) see of the address space; replaced by `execve`.
+    pub space: SpinMutex<Option<Arc<AddressSpace>>>,
+    /// What outsiders see of the descriptors.
+    pub files: SpinMutex<Option<Arc<FileTable>>>,
+    /// What outsiders see of root, working directory and umask.
+    pub fs: SpinMutex<Option<Arc<FsContext>>>,
+    /// Path of the program, and its arguments as `/proc/PID/cmdline` shows them.
+    pub image: SpinMutex<Image>,
+    /// Woken when a child exits, stops or continues.
+    pub child_events: WaitQueue,
+    /// Woken when a stopped process continues or is killed.
+    pub resumed: WaitQueue,
+    /// Woken when this process, started by `vfork`, has called `execve` or exited.
+    pub released: WaitQueue,
+    /// Whether a `vfork` parent still lends its address space.
+    pub borrows_space: AtomicBool,
+    /// Woken each time a thread exits; `execve` waits for the others here.
+    pub thread_exits: WaitQueue,
+    /// The exit status that all threads take when one calls `exit_group` or dies of a signal; see
+    /// [`exit`](super::exit).
+    pub exiting: AtomicU32,
+    /// When it started, in nanoseconds since boot.
+    pub started: u64,
+    /// CPU time of threads that have exited, in cycles.
+    pub cycles_of_dead: AtomicU64,
+    /// CPU time of children that were waited for, in cycles.
+    pub cycles_of_children: AtomicU64,
+    /// Slice ends that found it in user mode and in the kernel: they split its time for `times`.
+    pub samples: [AtomicU64; 2],
+    /// Page faults served without and with waiting.
+    pub faults: [AtomicU64; 2],
+    /// Deadline of the real-time interval timer in nanoseconds since boot (0: off), and its period.
+    pub alarm: SpinMutex<super::times::IntervalTimer>,
+    /// Scheduling nice value, -20 to 19.
+    pub nice: core::sync::atomic::AtomicI32,
+}
+
+/// What `/proc` shows of the program a process runs.
+#[derive(Clone, Default)]
+pub struct Image {
+    /// Absolute path of the executable.
+    pub path: Vec<u8>,
+    /// Arguments, each ended by a NUL.
+    pub arguments: Vec<u8>,
+}
+
+impl Process {
+    /// A process without threads, to be entered in the tree by its maker.
+    pub fn new(
+        pid: u32,
+        parent: u32,
+        credentials: Arc<Credentials>,
+        limits: Limits,
+        actions: Arc<Actions>,
+        image: Image,
+    ) -> Self {
+        Self {
+            pid,
+            signals: SpinMutex::new(ProcessSignals::new(actions)),
+            credentials: SpinMutex::new(credentials),
+            parent: AtomicU32::new(parent),
+            limits: SpinMutex::new(limits),
+            space: SpinMutex::new(None),
+            files: SpinMutex::new(None),
+            fs: SpinMutex::new(None),
+            image: SpinMutex::new(image),
+            child_events: WaitQueue::new(),
+            resumed: WaitQueue::new(),
+            released: WaitQueue::new(),
+            borrows_space: AtomicBool::new(false),
+            thread_exits: WaitQueue::new(),
+            exiting: AtomicU32::new(0),
+            started: arch::clock::now_ns(),
+            cycles_of_dead: AtomicU64::new(0),
+            cycles_of_children: AtomicU64::new(0),
+            samples: [const { AtomicU64::new(0) }; 2],
+            faults: [const { AtomicU64::new(0) }; 2],
+            alarm: SpinMutex::new(super::times::IntervalTimer::default()),
+            nice: core::sync::atomic::AtomicI32::new(0),
+        }
+    }
+
+    /// The credentials it acts with now.
+    #[inline]
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.lock().clone()
+    }
+
+    /// The parent's id.
+    #[inline]
+    pub fn parent(&self) -> u32 {
+        self.parent.load(Ordering::Relaxed)
+    }
+
+    /// Lets a waiting `vfork` parent go on.
+    pub fn release_borrowed_space(&self) {
+        if self.borrows_space.swap(false, Ordering::AcqRel) {
+            self.released.wake_all();
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The life of a user thread: one future, one loop.
+
+use alloc::sync::Arc;
+use core::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+};
+
+use executor::yield_now;
+use pin_project::pin_project;
+use syscalls::Errno;
+
+use super::{
+    Process, Thread,
+    credentials::Credentials,
+    exit, futex,
+    signal::{self, SigInfo, SignalSet, deliver, frame::AlternateStack, numbers::*},
+};
+use crate::{
+    arch::{
+        self,
+        user::{Trap, UserContext},
+    },
+    file::{FileTable, FsContext},
+    memory::{AddressSpace, FaultError},
+    syscall,
+};
+
+/// How long a thread may stay in user mode while others want its CPU, in nanoseconds.
+pub const SLICE_NS: u64 = 10_000_000;
+
+/// A thread from its own point of view: what only it touches, so no lock guards it.
+pub struct Caller {
+    /// What others see.
+    pub thread: Arc<Thread>,
+    /// Its address space; the same one as in [`Thread::space`].
+    pub space: Arc<AddressSpace>,
+    /// Its descriptors.
+    pub files: Arc<FileTable>,
+    /// Its root, working directory and umask.
+    pub fs: Arc<FsContext>,
+    /// Who it acts as; the process keeps a copy for others to see.
+    pub credentials: Arc<Credentials>,
+    /// Where handlers with `SA_ONSTACK` run.
+    pub alternate_stack: AlternateStack,
+    /// The signal mask to put back once the signals let in by `sigsuspend`, `ppoll`... are delivered.
+    pub saved_mask: Option<SignalSet>,
+    /// What `restart_syscall` goes on with.
+    pub restart: Restart,
+}
+
+/// An interrupted call with a relative time-out, to be gone on with rather than begun anew.
+#[derive(Clone, Copy, Default)]
+pub enum Restart {
+    /// None.
+    #[default]
+    None,
+    /// A sleep until this time; the address takes the time that is left if it is interrupted again.
+    Sleep {
+        /// Nanoseconds since boot.
+        deadline: u64,
+        /// User address of a `timespec`, or 0.
+        remaining: usize,
+    },
+    /// A `poll` until this time.
+    Poll {
+        /// User address of the array.
+        fds: usize,
+        /// Its length.
+        count: usize,
+        /// Nanoseconds since boot; none for "for ever".
+        deadline: Option<u64>,
+    },
+    /// A futex wait until this time.
+    Futex {
+        /// The word.
+        address: usize,
+        /// Its expected value.
+        value: u32,
+        /// Nanoseconds since boot.
+        deadline: u64,
+        /// Which wakers count.
+        bitset: u32,
+        /// Whether the key is private to the process.
+        private: bool,
+    },
+}
+
+impl Caller {
+    /// The process it belongs to.
+    #[inline]
+    pub fn process(&self) -> &Arc<Process> {
+        &self.thread.process
+    }
+
+    /// Makes it act as somebody else.
+    pub fn set_credentials(&mut self, credentials: Credentials) {
+        self.credentials = Arc::new(credentials);
+        *self.process().credentials.lock() = self.credentials.clone();
+    }
+}
+
+/// Starts `caller` as a task of its own; ENOMEM if there is no memory for it.
+pub fn start(caller: Caller, context: UserContext) -> Result<(), Errno> {
+    let thread = caller.thread.clone();
+    let task = executor::Builder::new()
+        .name("user thread")
+        .try_spawn(Polled { thread: thread.clone(), body: run(caller, context) })
+        .map_err(|_| Errno::ENOMEM)?
+        .task();
+    thread.set_task(task);
+    // A signal that came before the task was known could not wake it; the first poll looks at the flags anyway.
+    Ok(())
+}
+
+/// The size of the future that a user thread is, which each waiting thread costs.
+pub const FUTURE_SIZE: usize = future_size(run);
+
+const fn future_size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+    size_of::<F>()
+}
+
+// A blocked thread must stay cheap: whoever makes this fail boxes the large, rare part of a handler.
+const _: () = assert!(FUTURE_SIZE <= 3072, "a user thread's future has grown too large");
+
+/// Runs a thread from its first instruction to its last.
+async fn run(mut caller: Caller, mut context: UserContext) {
+    let thread = caller.thread.clone();
+    loop {
+        // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
+        if thread.wanted() {
+            context.suspend();
+            if deliver::attend(&mut caller, &mut context).await.is_break() {
+                break;
+            }
+        }
+        if executor::should_yield() {
+            context.suspend();
+            yield_now().await;
+            continue;
+        }
+        executor::quiescent();
+        match context.enter() {
+            Trap::Syscall => {
+                if syscall::dispatch(&mut caller, &mut context).await.is_break() {
+                    break;
+                }
+            }
+            Trap::Interrupt => thread.process.sample(),
+            Trap::PageFault { address, access, present: _ } => {
+                let fault = pin!(caller.space.fault(address, access));
+                if let Err(error) = suspending(&mut context, fault).await {
+                    fault_signal(&caller, address, error);
+                }
+            }
+            Trap::Exception { vector, error: _ } => {
+                signal::send::force(&thread, exception_signal(&context, vector));
+            }
+        }
+    }
+    drop(context);
+    futex::exit_robust_list(&mut caller).await;
+    exit::thread(caller).await;
+}
+
+/// Awaits `future`; whenever it has to wait, the thread's registers are taken out of the processor first, as the
+/// thread may go on elsewhere.
+#[inline(always)]
+pub async fn suspending<F: Future>(context: &mut UserContext, mut future: Pin<&mut F>) -> F::Output {
+    poll_fn(|cx| {
+        let result = future.as_mut().poll(cx);
+        if result.is_pending() {
+            context.suspend();
+        }
+        result
+    })
+    .await
+}
+
+/// The signal for a page fault that could not be served (`siginfo` codes as on Linux).
+#[cold]
+fn fault_signal(caller: &Caller, address: usize, error: FaultError) {
+    const SEGV_MAPERR: i32 = 1;
+    const SEGV_ACCERR: i32 = 2;
+    const BUS_ADRERR: i32 = 2;
+    let info = match error {
+        FaultError::NotMapped => SigInfo::fault(SIGSEGV, SEGV_MAPERR, address),
+        FaultError::Forbidden => SigInfo::fault(SIGSEGV, SEGV_ACCERR, address),
+        FaultError::Bus => SigInfo::fault(SIGBUS, BUS_ADRERR, address),
+        FaultError::OutOfMemory => {
+            let process = caller.process();
+            log::warn!("out of memory: killed process {} ({})", process.pid, caller.thread);
+            exit::group(caller, super::wait::ExitStatus::killed(SIGKILL, false));
+            return;
+        }
+    };
+    signal::send::force(&caller.thread, info);
+}
+
+/// The signal for an exception that user mode raised (Intel SDM volume 3, table 6-1).
+#[cold]
+fn exception_signal(context: &UserContext, vector: u8) -> SigInfo {
+    let rip = context.rip() as usize;
+    match vector {
+        0 => SigInfo::fault(SIGFPE, 1, rip),
+        1 => SigInfo::fault(SIGTRAP, 2, rip),
+        3 => SigInfo::kernel(SIGTRAP),
+        6 => SigInfo::fault(SIGILL, 2, rip),
+        16 | 19 => SigInfo::fault(SIGFPE, 7, rip),
+        17 => SigInfo::fault(SIGBUS, 1, 0),
+        12 => SigInfo::kernel(SIGBUS),
+        _ => SigInfo::kernel(SIGSEGV),
+    }
+}
+
+/// Wraps a thread's future: while it is polled, its address space is active and the CPU is known.
+#[pin_project]
+struct Polled<F> {
+    thread: Arc<Thread>,
+    #[pin]
+    body: F,
+}
+
+impl<F: Future<Output = ()>> Future for Polled<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let thread = &**this.thread;
+        thread.set_running(Some(arch::cpu::id()));
+        if let Some(space) = &*thread.space.lock() {
+            space.activate();
+        }
+        let start = arch::clock::cycles();
+        thread.polled_since.store(start, Ordering::Relaxed);
+        if let Some(worker) = arch::percpu::worker_of_this_cpu() {
+            worker.begin_slice(SLICE_NS);
+        }
+        let result = this.body.poll(context);
+        let used = arch::clock::cycles().wrapping_sub(start);
+        // Only the polling CPU writes it, so a load and a store do.
+        thread.cycles.store(thread.cycles.load(Ordering::Relaxed) + used, Ordering::Relaxed);
+        thread.set_running(None);
+        result
+    }
+}

@@ -1,0 +1,90 @@
+//! `siginfo_t` (sigaction(2)).
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// What is known of one instance of a signal. The fields are those of the kernel's `siginfo_t`; which of the last
+/// three mean something depends on `code` and `signal`.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SigInfo {
+    /// The signal.
+    pub signal: u8,
+    /// `SI_USER`, `SEGV_MAPERR`, `CLD_EXITED`...
+    pub code: i32,
+    /// Sender, or child.
+    pub pid: u32,
+    /// Its real user id.
+    pub uid: u32,
+    /// Exit status or signal of a child; value that `sigqueue` carried; faulting address.
+    pub value: u64,
+    /// Bytes 24 to 40, which only children (times) use.
+    pub times: [u64; 2],
+}
+
+/// Sent by `kill`.
+pub const SI_USER: i32 = 0;
+/// Sent by the kernel.
+pub const SI_KERNEL: i32 = 0x80;
+/// Sent by `sigqueue`.
+pub const SI_QUEUE: i32 = -1;
+/// Sent by an expired POSIX timer.
+pub const SI_TIMER: i32 = -2;
+/// Sent by `tgkill` or `tkill`.
+pub const SI_TKILL: i32 = -6;
+
+/// The 128 bytes that user space sees.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct RawSigInfo {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    pad: i32,
+    fields: [u64; 14],
+}
+
+impl SigInfo {
+    /// Made by the kernel, for no process in particular.
+    pub fn kernel(signal: u8) -> Self {
+        Self { signal, code: SI_KERNEL, ..Self::default() }
+    }
+
+    /// Sent by a process.
+    pub fn user(signal: u8, code: i32, pid: u32, uid: u32) -> Self {
+        Self { signal, code, pid, uid, ..Self::default() }
+    }
+
+    /// Raised by an instruction that touched `address`.
+    pub fn fault(signal: u8, code: i32, address: usize) -> Self {
+        Self { signal, code, value: address as u64, ..Self::default() }
+    }
+
+    fn is_fault(&self) -> bool {
+        self.code > 0 && self.code != SI_KERNEL && super::SignalSet::SYNCHRONOUS.has(self.signal)
+    }
+
+    /// The form that user space sees.
+    pub fn to_raw(self) -> RawSigInfo {
+        let mut fields = [0; 14];
+        if self.is_fault() {
+            fields[0] = self.value;
+        } else {
+            fields[0] = u64::from(self.pid) | u64::from(self.uid) << 32;
+            fields[1] = self.value;
+            fields[2] = self.times[0];
+            fields[3] = self.times[1];
+        }
+        RawSigInfo { signo: i32::from(self.signal), errno: 0, code: self.code, pad: 0, fields }
+    }
+
+    /// What `rt_sigqueueinfo` passed in, for `signal`.
+    pub fn from_raw(raw: &RawSigInfo, signal: u8) -> Self {
+        Self {
+            signal,
+            code: raw.code,
+            pid: raw.fields[0] as u32,
+            uid: (raw.fields[0] >> 32) as u32,
+            value: raw.fields[1],
+            times: [0; 2],
+        }
+    }
+}

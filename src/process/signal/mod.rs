@@ -1,0 +1,20 @@
+//! Signals: numbers and sets, actions, what is pending, sending, delivery.
+//!
+//! ```text
+//!   kill, fault, child, tty ──► send: queue it, raise attention ──► the thread leaves its wait or user mode
+//!                                                                     └─► deliver: run the default action,
+//!                                                                         or push a frame and enter the handler
+//! ```
+
+mod action;
+pub mod deliver;
+pub mod frame;
+mod info;
+mod pending;
+pub mod send;
+mod set;
+
+pub use action::{Action, Actions, Disposition};
+pub use info::{RawSigInfo, SI_TKILL, SI_USER, SigInfo};
+pub use pending::{ProcessSignals, ThreadSignals};
+pub use set::{SignalSet, numbers};

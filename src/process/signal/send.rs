@@ -1,0 +1,186 @@
+//! Sending signals.
+//!
+//! Lock order: the tree, then a process's signals, then a thread's.
+
+use alloc::sync::Arc;
+
+use syscalls::Errno;
+
+use super::{Disposition, SigInfo, SignalSet, info, numbers::*};
+use crate::process::{
+    Process, Thread,
+    credentials::{Credentials, capability},
+    exit,
+    thread::Attention,
+    tree::{self, JobEvent, Node, Tree},
+    wait,
+};
+
+/// Sends to a process: the signal is taken by any of its threads that does not block it.
+pub fn to_process(process: &Process, info: SigInfo) -> Result<(), Errno> {
+    let mut tree = tree::lock();
+    to_process_locked(&mut tree, process.pid, info)
+}
+
+/// As [`to_process`], for callers that hold the tree.
+pub fn to_process_locked(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(), Errno> {
+    let Some(node) = tree.node(pid) else { return Err(Errno::ESRCH) };
+    if node.zombie.is_some() {
+        return Ok(());
+    }
+    let process = node.process.clone();
+    let continued = prepare(node, info.signal);
+    let accepted = post(node, &process, info);
+    if continued {
+        wait::report_job_event(tree, pid, JobEvent::Continued);
+    }
+    accepted
+}
+
+/// Queues the signal for the process, unless it would be ignored, and calls a thread.
+fn post(node: &Node, process: &Process, info: SigInfo) -> Result<(), Errno> {
+    let signal = info.signal;
+    if node.process.pid == tree::INIT && is_refused_by_init(process, signal) {
+        return Ok(());
+    }
+    if signal == SIGKILL {
+        exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL, false));
+        return Ok(());
+    }
+    let mut shared = process.signals.lock();
+    let wants = |thread: &&Arc<Thread>| {
+        let own = thread.signals.lock();
+        !own.blocked.has(signal) || own.awaited.has(signal)
+    };
+    let taker = node.threads.iter().find(wants);
+    let ignored = shared.actions.get(signal).disposition(signal) == Disposition::Ignore;
+    if ignored && taker.is_some_and(|thread| !thread.signals.lock().awaited.has(signal)) {
+        return Ok(());
+    }
+    if !shared.pending.add(info) {
+        return Err(Errno::EAGAIN);
+    }
+    if let Some(thread) = taker {
+        thread.raise(Attention::SIGNAL);
+    }
+    Ok(())
+}
+
+/// The first process is not killed by signals that it has no handler for (kill(2), "Notes").
+fn is_refused_by_init(process: &Process, signal: u8) -> bool {
+    process.signals.lock().actions.get(signal).handler <= 1
+}
+
+/// Sends to one thread.
+pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
+    let mut tree = tree::lock();
+    let pid = thread.process.pid;
+    let Some(node) = tree.node(pid) else { return Err(Errno::ESRCH) };
+    let signal = info.signal;
+    if signal == SIGKILL || node.zombie.is_some() {
+        return to_process_locked(&mut tree, pid, info);
+    }
+    if pid == tree::INIT && is_refused_by_init(&thread.process, signal) {
+        return Ok(());
+    }
+    let continued = prepare(node, signal);
+    {
+        let shared = thread.process.signals.lock();
+        let mut own = thread.signals.lock();
+        let blocked = own.blocked.has(signal);
+        let ignored = shared.actions.get(signal).disposition(signal) == Disposition::Ignore;
+        if !(ignored && !blocked && !own.awaited.has(signal)) {
+            if !own.pending.add(info) {
+                return Err(Errno::EAGAIN);
+            }
+            if !blocked || own.awaited.has(signal) {
+                thread.raise(Attention::SIGNAL);
+            }
+        }
+    }
+    if continued {
+        wait::report_job_event(&mut tree, pid, JobEvent::Continued);
+    }
+    Ok(())
+}
+
+/// Raises a signal that the thread's own instruction caused. If it is blocked or ignored the process dies of it, as
+/// it could make no progress.
+pub fn force(thread: &Thread, info: SigInfo) {
+    {
+        let mut shared = thread.process.signals.lock();
+        let mut own = thread.signals.lock();
+        let signal = info.signal;
+        let action = *shared.actions.get(signal);
+        if own.blocked.has(signal) || action.handler == 1 {
+            own.blocked.remove(signal);
+            Arc::make_mut(&mut shared.actions).set(signal, super::Action::default());
+        }
+        own.pending.add(info);
+    }
+    thread.raise(Attention::SIGNAL);
+}
+
+/// What sending a stop or continue signal does at once, whatever becomes of the signal itself: each cancels the
+/// other's pending instances, and SIGCONT and SIGKILL let a stopped process run. Says whether it was continued.
+fn prepare(node: &Node, signal: u8) -> bool {
+    let process = &node.process;
+    let cancelled = if signal == SIGCONT {
+        SignalSet::STOPPING
+    } else if SignalSet::STOPPING.has(signal) {
+        SignalSet::of(&[SIGCONT])
+    } else {
+        return false;
+    };
+    let mut shared = process.signals.lock();
+    shared.pending.discard(cancelled);
+    for thread in &node.threads {
+        thread.signals.lock().pending.discard(cancelled);
+    }
+    let was_stopped = signal == SIGCONT && shared.stopped.take().is_some();
+    if was_stopped {
+        shared.halted_threads = 0;
+        for thread in &node.threads {
+            thread.settle(Attention::STOP);
+        }
+    }
+    drop(shared);
+    if was_stopped {
+        process.resumed.wake_all();
+    }
+    was_stopped
+}
+
+/// Sends to every process of a group; ESRCH when there is none.
+pub fn to_group(group: u32, info: SigInfo) -> Result<(), Errno> {
+    let mut tree = tree::lock();
+    let members = group_members(&tree, group);
+    if members.is_empty() {
+        return Err(Errno::ESRCH);
+    }
+    for pid in members {
+        let _ = to_process_locked(&mut tree, pid, info);
+    }
+    Ok(())
+}
+
+/// The ids of a group's processes.
+pub fn group_members(tree: &Tree, group: u32) -> alloc::vec::Vec<u32> {
+    if !tree.group_exists(group) {
+        return alloc::vec::Vec::new();
+    }
+    tree.nodes().filter(|node| node.group == group).map(|node| node.process.pid).collect()
+}
+
+/// Whether `sender` may signal `target` (kill(2)): its real or effective user is the target's real or saved one, it is
+/// privileged, or the signal is SIGCONT within one session.
+pub fn may_signal(sender: &Credentials, target: &Credentials, same_session: bool, signal: u8) -> bool {
+    sender.has(capability::KILL)
+        || sender.users[..2].iter().any(|id| *id == target.users[0] || *id == target.users[2])
+        || (signal == SIGCONT && same_session)
+}
+
+/// A signal from the terminal or the kernel to a whole group, without a sender.
+pub fn from_kernel_to_group(group: u32, signal: u8) {
+    let _ = to_group(group, SigInfo { signal, code: info::SI_KERNEL, ..SigInfo::default() });
+}

@@ -1,0 +1,176 @@
+//! The part of a thread that others see and touch.
+
+use alloc::sync::Arc;
+use core::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    task::Poll,
+};
+
+use bitflags::bitflags;
+use executor::{TaskRef, sync::SpinMutex};
+use syscalls::Errno;
+
+use super::{Process, signal::ThreadSignals};
+use crate::{arch, memory::AddressSpace};
+
+bitflags! {
+    /// Reasons for a thread to come back from user mode, or to leave a wait, and look around.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Attention: u32 {
+        /// A signal that is not blocked is pending, for it or for its process.
+        const SIGNAL = 1;
+        /// It must exit: its process is exiting, or another of its threads has called `execve`.
+        const KILL = 2;
+        /// Its process is stopped by job control.
+        const STOP = 4;
+    }
+}
+
+/// What others know of a thread.
+pub struct Thread {
+    id: AtomicU32,
+    /// The process it belongs to.
+    pub process: Arc<Process>,
+    /// Pending signals, and the mask as the senders see it. Taken after the process's own signal lock.
+    pub signals: SpinMutex<ThreadSignals>,
+    /// The address space to activate while the thread is polled.
+    pub space: SpinMutex<Option<Arc<AddressSpace>>>,
+    /// The name that `ps` shows (`comm`): at most 15 bytes and a NUL.
+    pub name: SpinMutex<[u8; 16]>,
+    /// User address that `exit` clears and wakes (`set_tid_address`); 0 for none.
+    pub clear_tid: AtomicUsize,
+    /// Head of the robust futex list in user memory; 0 for none.
+    pub robust_list: AtomicUsize,
+    /// Time on a CPU so far, in cycles.
+    pub cycles: AtomicU64,
+    /// Cycle counter when the CPU last began to poll it.
+    pub polled_since: AtomicU64,
+    /// The system call it is in, plus one; 0 while it runs in user mode.
+    pub in_call: AtomicU32,
+    attention: AtomicU32,
+    /// The CPU that polls it now, plus one; 0 while none does.
+    running_on: AtomicU32,
+    task: SpinMutex<Option<TaskRef>>,
+}
+
+impl Thread {
+    /// A thread that has not started yet.
+    pub fn new(
+        tid: u32,
+        process: Arc<Process>,
+        space: Arc<AddressSpace>,
+        signals: ThreadSignals,
+        name: [u8; 16],
+    ) -> Self {
+        Self {
+            id: AtomicU32::new(tid),
+            process,
+            signals: SpinMutex::new(signals),
+            space: SpinMutex::new(Some(space)),
+            name: SpinMutex::new(name),
+            clear_tid: AtomicUsize::new(0),
+            robust_list: AtomicUsize::new(0),
+            cycles: AtomicU64::new(0),
+            polled_since: AtomicU64::new(0),
+            in_call: AtomicU32::new(0),
+            attention: AtomicU32::new(0),
+            running_on: AtomicU32::new(0),
+            task: SpinMutex::new(None),
+        }
+    }
+
+    /// The thread id; the first thread's is the process id.
+    #[inline]
+    pub fn tid(&self) -> u32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Takes the process's id, as the thread that has called `execve` does. Under the tree's lock.
+    pub(super) fn become_first(&self) {
+        self.id.store(self.process.pid, Ordering::Relaxed);
+    }
+
+    /// Whether anything calls for the thread's attention. One load.
+    ///
+    /// Relaxed is enough: whoever raises attention then wakes the task or interrupts the CPU, and both order the
+    /// flag before the thread's next look.
+    #[inline]
+    pub fn wanted(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// What calls for the thread's attention. Pairs with [`raise`](Self::raise).
+    #[inline]
+    pub fn attention(&self) -> Attention {
+        Attention::from_bits_retain(self.attention.load(Ordering::Acquire))
+    }
+
+    /// Calls the thread back from wherever it is: out of a wait, or out of user mode on another CPU.
+    pub fn raise(&self, why: Attention) {
+        self.attention.fetch_or(why.bits(), Ordering::SeqCst);
+        // SeqCst above and in `set_running`: either this load sees the CPU that is about to enter user mode, or that
+        // CPU, which looks at the flags after announcing itself, sees the flag.
+        let cpu = self.running_on.load(Ordering::SeqCst) as usize;
+        if cpu == 0 {
+            self.wake();
+        } else if cpu - 1 != arch::cpu::id() {
+            arch::ipi::kick(cpu - 1);
+            self.wake();
+        }
+    }
+
+    /// Takes back reasons that no longer hold. The caller holds the lock that guards them.
+    pub fn settle(&self, why: Attention) {
+        self.attention.fetch_and(!why.bits(), Ordering::AcqRel);
+    }
+
+    /// Lets the thread's task be polled again.
+    pub fn wake(&self) {
+        if let Some(task) = *self.task.lock() {
+            task.wake();
+        }
+    }
+
+    /// Records the task that polls this thread, for [`wake`](Self::wake).
+    pub fn set_task(&self, task: TaskRef) {
+        *self.task.lock() = Some(task);
+    }
+
+    /// Marks the thread as being polled on `cpu`, or on none. Pairs with [`raise`](Self::raise).
+    #[inline]
+    pub fn set_running(&self, cpu: Option<usize>) {
+        match cpu {
+            Some(cpu) => drop(self.running_on.swap(cpu as u32 + 1, Ordering::SeqCst)),
+            None => self.running_on.store(0, Ordering::Release),
+        }
+    }
+
+    /// The CPU that polls the thread at this moment.
+    pub fn running_on(&self) -> Option<usize> {
+        (self.running_on.load(Ordering::Relaxed) as usize).checked_sub(1)
+    }
+}
+
+impl core::fmt::Display for Thread {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = *self.name.lock();
+        let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        write!(f, "{}[{}]", alloc::string::String::from_utf8_lossy(&name[..len]), self.tid())
+    }
+}
+
+/// Awaits `future`, but gives up with ERESTARTSYS as soon as the thread has a signal to attend to.
+///
+/// The future is polled first, so an operation that is already done is never lost to a signal that arrives with it.
+/// Whoever gives up drops the future, which therefore must be safe to cancel.
+pub async fn interruptible<F: Future>(thread: &Thread, future: F) -> Result<F::Output, Errno> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending if thread.wanted() => Poll::Ready(Err(Errno::ERESTARTSYS)),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}

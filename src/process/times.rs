@@ -1,0 +1,195 @@
+//! CPU time and interval timers of a process (times(2), getrusage(2), setitimer(2)).
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::Ordering;
+
+use executor::{JoinHandle, sleep_until};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{
+    Process,
+    signal::{SigInfo, numbers::SIGALRM, send},
+    tree,
+};
+use crate::arch::clock;
+
+/// What user space calls a clock tick (`sysconf(_SC_CLK_TCK)`).
+pub const TICKS_PER_SECOND: u64 = 100;
+
+/// CPU time in nanoseconds, and page faults.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct ResourceUsage {
+    /// Time in user mode.
+    pub user: u64,
+    /// Time in the kernel.
+    pub system: u64,
+    /// Cycles of both together.
+    pub cycles: u64,
+    /// Page faults served without waiting, and with.
+    pub faults: [u64; 2],
+}
+
+/// Splits a run time as the samples at slice ends say; without samples it counts as user time.
+fn split(cycles: u64, samples: [u64; 2]) -> (u64, u64) {
+    let total = clock::to_ns(cycles);
+    let [user, system] = samples;
+    let sum = user + system;
+    if sum == 0 {
+        return (total, 0);
+    }
+    let in_user = (u128::from(total) * u128::from(user) / u128::from(sum)) as u64;
+    (in_user, total - in_user)
+}
+
+impl ResourceUsage {
+    /// What a process has used so far, its live threads included.
+    pub fn of(process: &Process) -> Self {
+        let live: u64 = tree::lock()
+            .node(process.pid)
+            .map_or(0, |node| node.threads.iter().map(|thread| thread.cycles.load(Ordering::Relaxed)).sum());
+        Self::from_cycles(process, live + process.cycles_of_dead.load(Ordering::Relaxed))
+    }
+
+    /// What a process used in all, once its threads are gone.
+    pub fn of_dead(process: &Process) -> Self {
+        Self::from_cycles(process, process.cycles_of_dead.load(Ordering::Relaxed))
+    }
+
+    /// What the children that a process has waited for used.
+    pub fn of_children(process: &Process) -> Self {
+        let cycles = process.cycles_of_children.load(Ordering::Relaxed);
+        Self { user: clock::to_ns(cycles), system: 0, cycles, faults: [0; 2] }
+    }
+
+    fn from_cycles(process: &Process, cycles: u64) -> Self {
+        let load = |counters: &[core::sync::atomic::AtomicU64; 2]| {
+            [counters[0].load(Ordering::Relaxed), counters[1].load(Ordering::Relaxed)]
+        };
+        let (user, system) = split(cycles, load(&process.samples));
+        Self { user, system, cycles, faults: load(&process.faults) }
+    }
+
+    /// Adds this to what `parent`'s children have used.
+    pub fn add_to_children_of(&self, parent: &Process) {
+        parent.cycles_of_children.fetch_add(self.cycles, Ordering::Relaxed);
+    }
+}
+
+impl Process {
+    /// Notes that an interrupt found the process in user mode.
+    pub fn sample(&self) {
+        self.samples[0].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// `struct timeval`.
+#[derive(Clone, Copy, Default, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct TimeVal {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// Microseconds.
+    pub microseconds: i64,
+}
+
+impl TimeVal {
+    /// From nanoseconds, rounded down.
+    pub fn from_ns(ns: u64) -> Self {
+        Self { seconds: (ns / 1_000_000_000) as i64, microseconds: (ns / 1000 % 1_000_000) as i64 }
+    }
+
+    /// In nanoseconds; `None` if it is negative or its second part is out of range.
+    pub fn to_ns(self) -> Option<u64> {
+        let valid = self.seconds >= 0 && (0..1_000_000).contains(&self.microseconds);
+        valid.then(|| {
+            (self.seconds as u64)
+                .saturating_mul(1_000_000_000)
+                .saturating_add(self.microseconds as u64 * 1000)
+        })
+    }
+}
+
+/// `struct timespec`.
+#[derive(Clone, Copy, Default, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct TimeSpec {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// Nanoseconds.
+    pub nanoseconds: i64,
+}
+
+impl TimeSpec {
+    /// From nanoseconds.
+    pub fn from_ns(ns: u64) -> Self {
+        Self { seconds: (ns / 1_000_000_000) as i64, nanoseconds: (ns % 1_000_000_000) as i64 }
+    }
+
+    /// In nanoseconds, saturated; `None` if it is negative or its second part is out of range.
+    pub fn to_ns(self) -> Option<u64> {
+        let valid = self.seconds >= 0 && (0..1_000_000_000).contains(&self.nanoseconds);
+        valid.then(|| {
+            (self.seconds as u64).saturating_mul(1_000_000_000).saturating_add(self.nanoseconds as u64)
+        })
+    }
+}
+
+/// The real-time interval timer: a task that sleeps and signals.
+#[derive(Default)]
+pub struct IntervalTimer {
+    /// When it expires next, in nanoseconds since boot; 0 when off.
+    pub deadline: u64,
+    /// Nanoseconds between expirations; 0 for once only.
+    pub period: u64,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Arms the timer, or turns it off with a deadline of 0. Returns the time that was left, and the old period.
+pub fn set_alarm(process: &Arc<Process>, deadline: u64, period: u64) -> (u64, u64) {
+    let mut timer = process.alarm.lock();
+    let left = timer.deadline.saturating_sub(clock::now_ns());
+    let old = (if timer.deadline == 0 { 0 } else { left.max(1000) }, timer.period);
+    if let Some(task) = timer.task.take() {
+        task.cancel();
+    }
+    timer.deadline = deadline;
+    timer.period = period;
+    if deadline != 0 {
+        let target = Arc::downgrade(process);
+        timer.task = executor::try_spawn(ring(target)).ok();
+    }
+    old
+}
+
+/// The time until the timer expires (0 when it is off), and its period.
+pub fn alarm(process: &Process) -> (u64, u64) {
+    let timer = process.alarm.lock();
+    let left = timer.deadline.saturating_sub(clock::now_ns());
+    (if timer.deadline == 0 { 0 } else { left.max(1000) }, timer.period)
+}
+
+/// Turns the timer of a process that ends off.
+pub fn cancel_alarm(process: &Process) {
+    if let Some(task) = process.alarm.lock().task.take() {
+        task.cancel();
+    }
+}
+
+async fn ring(target: Weak<Process>) {
+    loop {
+        let Some(deadline) = target.upgrade().map(|process| process.alarm.lock().deadline) else { return };
+        if deadline == 0 {
+            return;
+        }
+        sleep_until(deadline).await;
+        let Some(process) = target.upgrade() else { return };
+        {
+            let mut timer = process.alarm.lock();
+            if timer.deadline != deadline {
+                return;
+            }
+            timer.deadline = if timer.period == 0 { 0 } else { deadline + timer.period };
+        }
+        let _ = send::to_process(&process, SigInfo::kernel(SIGALRM));
+    }
+}

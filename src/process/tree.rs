@@ -1,0 +1,294 @@
+//! The process tree: ids, parents and children, process groups, sessions.
+//!
+//! One table under one spin lock, held for a few dozen instructions: fork, exit, wait, `kill` and job control touch
+//! it, nothing on a hotter path does. Records name each other by id, so the tree has no reference cycles.
+
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+
+use drivers::tty::Tty;
+use executor::sync::{SpinMutex, SpinMutexGuard};
+use syscalls::Errno;
+
+use super::{Process, Thread, wait::ExitStatus};
+
+/// Ids are below this (Linux's limit on 64-bit machines).
+pub const PID_MAX: u32 = 1 << 22;
+/// The first process.
+pub const INIT: u32 = 1;
+
+const CHUNK: usize = 1024;
+
+/// What a process's record says of it.
+pub struct Node {
+    /// The process itself.
+    pub process: Arc<Process>,
+    /// Who waits for it.
+    pub parent: u32,
+    /// Those it waits for, oldest first.
+    pub children: Vec<u32>,
+    /// Its process group.
+    pub group: u32,
+    /// Its session.
+    pub session: u32,
+    /// Its threads that have not exited.
+    pub threads: Vec<Arc<Thread>>,
+    /// How it ended, once all its threads have.
+    pub zombie: Option<ExitStatus>,
+    /// A stop or continuation that the parent has not collected yet.
+    pub job_event: Option<JobEvent>,
+    /// The signal that tells the parent of the end; 0 for none (`clone`'s low byte).
+    pub exit_signal: u8,
+    /// Whether it has called `execve` since it was forked (`setpgid` by the parent then fails).
+    pub has_execed: bool,
+}
+
+/// A change of a child that `wait4` reports besides its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobEvent {
+    /// Stopped by this signal.
+    Stopped(u8),
+    /// Continued by SIGCONT.
+    Continued,
+}
+
+/// A session: process groups that share a controlling terminal.
+#[derive(Default)]
+pub struct Session {
+    /// Live processes in it.
+    pub members: usize,
+    /// The controlling terminal.
+    pub terminal: Option<Arc<Tty>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    node: Option<Box<Node>>,
+    /// A thread by its id; the first thread of a process lives in its own slot.
+    thread: Option<Arc<Thread>>,
+    /// Processes that name this id as their group, and as their session: the id stays taken until none does.
+    group_members: u32,
+    session_members: u32,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        self.node.is_none() && self.thread.is_none() && self.group_members == 0 && self.session_members == 0
+    }
+}
+
+/// The table; [`lock`] gives it.
+pub struct Tree {
+    chunks: Vec<Box<[Slot; CHUNK]>>,
+    next: u32,
+    sessions: BTreeMap<u32, Session>,
+    processes: usize,
+    threads: usize,
+    forks: u64,
+}
+
+static TREE: SpinMutex<Tree> = SpinMutex::new(Tree {
+    chunks: Vec::new(),
+    next: INIT,
+    sessions: BTreeMap::new(),
+    processes: 0,
+    threads: 0,
+    forks: 0,
+});
+
+/// Locks the tree. Signal locks may be taken while it is held, not the other way round.
+pub fn lock() -> SpinMutexGuard<'static, Tree> {
+    TREE.lock()
+}
+
+impl Tree {
+    fn slot(&self, id: u32) -> Option<&Slot> {
+        self.chunks.get(id as usize / CHUNK).map(|chunk| &chunk[id as usize % CHUNK])
+    }
+
+    fn slot_mut(&mut self, id: u32) -> Option<&mut Slot> {
+        self.chunks.get_mut(id as usize / CHUNK).map(|chunk| &mut chunk[id as usize % CHUNK])
+    }
+
+    /// Takes an unused id; EAGAIN when all are in use, ENOMEM when the table cannot grow.
+    ///
+    /// The id is not reserved until something is entered under it, so the caller keeps the lock until then.
+    pub fn unused_id(&mut self) -> Result<u32, Errno> {
+        let mut id = self.next;
+        for _ in 0..PID_MAX {
+            if id >= PID_MAX {
+                id = 300; // the low ids stay with the programs that started first, as on Linux
+            }
+            if id as usize / CHUNK == self.chunks.len() {
+                let chunk: Vec<Slot> = (0..CHUNK).map(|_| Slot::default()).collect();
+                let chunk: Box<[Slot]> = chunk.into_boxed_slice();
+                self.chunks.push(chunk.try_into().map_err(|_| Errno::ENOMEM)?);
+            }
+            if self.slot(id).is_some_and(Slot::is_free) {
+                self.next = id + 1;
+                return Ok(id);
+            }
+            id += 1;
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Makes room for the first process's id.
+    pub fn reserve_first(&mut self) -> Result<(), Errno> {
+        self.next = INIT;
+        self.unused_id().map(drop)
+    }
+
+    /// Enters a process with its first thread, as a child of `parent` in `group` and `session`.
+    pub fn insert(&mut self, node: Node) {
+        let id = node.process.pid;
+        let (parent, group, session) = (node.parent, node.group, node.session);
+        self.join(group, session);
+        if let Some(parent) = self.node_mut(parent) {
+            parent.children.push(id);
+        }
+        self.threads += node.threads.len();
+        self.processes += 1;
+        self.forks += 1;
+        let first = node.threads.first().cloned();
+        if let Some(slot) = self.slot_mut(id) {
+            slot.thread = first;
+            slot.node = Some(Box::new(node));
+        }
+    }
+
+    fn join(&mut self, group: u32, session: u32) {
+        if let Some(slot) = self.slot_mut(group) {
+            slot.group_members += 1;
+        }
+        if let Some(slot) = self.slot_mut(session) {
+            slot.session_members += 1;
+        }
+        self.sessions.entry(session).or_default().members += 1;
+    }
+
+    fn leave(&mut self, group: u32, session: u32) {
+        if let Some(slot) = self.slot_mut(group) {
+            slot.group_members -= 1;
+        }
+        if let Some(slot) = self.slot_mut(session) {
+            slot.session_members -= 1;
+        }
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.members -= 1;
+            if entry.members == 0 {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+
+    /// Enters one more thread of an existing process.
+    pub fn insert_thread(&mut self, thread: Arc<Thread>) {
+        self.threads += 1;
+        self.forks += 1;
+        let (tid, pid) = (thread.tid(), thread.process.pid);
+        if let Some(slot) = self.slot_mut(tid) {
+            slot.thread = Some(thread.clone());
+        }
+        if let Some(node) = self.node_mut(pid) {
+            node.threads.push(thread);
+        }
+    }
+
+    /// Takes a thread out; says how many of its process's threads remain.
+    pub fn remove_thread(&mut self, thread: &Thread) -> usize {
+        if let Some(slot) = self.slot_mut(thread.tid()) {
+            slot.thread = None;
+        }
+        let Some(node) = self.node_mut(thread.process.pid) else { return 0 };
+        node.threads.retain(|other| other.tid() != thread.tid());
+        let left = node.threads.len();
+        self.threads -= 1;
+        left
+    }
+
+    /// Gives the last thread of a process the process's id, as `execve` by another thread than the first does.
+    pub fn make_first(&mut self, thread: &Arc<Thread>) {
+        if let Some(slot) = self.slot_mut(thread.tid()) {
+            slot.thread = None;
+        }
+        thread.become_first();
+        if let Some(slot) = self.slot_mut(thread.tid()) {
+            slot.thread = Some(thread.clone());
+        }
+    }
+
+    /// Takes out a process that has been waited for.
+    pub fn remove(&mut self, pid: u32) -> Option<Box<Node>> {
+        let node = self.slot_mut(pid)?.node.take()?;
+        if let Some(parent) = self.node_mut(node.parent) {
+            parent.children.retain(|child| *child != pid);
+        }
+        self.leave(node.group, node.session);
+        self.processes -= 1;
+        Some(node)
+    }
+
+    /// Moves a process to another group and session.
+    pub fn set_group(&mut self, pid: u32, group: u32, session: u32) {
+        let Some(node) = self.node_mut(pid) else { return };
+        let old = (node.group, node.session);
+        (node.group, node.session) = (group, session);
+        // Join before leaving, so that an id which stays in use is never free in between.
+        self.join(group, session);
+        self.leave(old.0, old.1);
+    }
+
+    /// A process's record.
+    pub fn node(&self, pid: u32) -> Option<&Node> {
+        self.slot(pid)?.node.as_deref()
+    }
+
+    /// A process's record, to change.
+    pub fn node_mut(&mut self, pid: u32) -> Option<&mut Node> {
+        self.slot_mut(pid)?.node.as_deref_mut()
+    }
+
+    /// A live process.
+    pub fn process(&self, pid: u32) -> Option<Arc<Process>> {
+        self.node(pid).map(|node| node.process.clone())
+    }
+
+    /// A live thread.
+    pub fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
+        self.slot(tid)?.thread.clone()
+    }
+
+    /// Whether any process is in `group`.
+    pub fn group_exists(&self, group: u32) -> bool {
+        self.slot(group).is_some_and(|slot| slot.group_members > 0)
+    }
+
+    /// The session that `group`'s members are in.
+    pub fn group_session(&self, group: u32) -> Option<u32> {
+        self.nodes().find(|node| node.group == group).map(|node| node.session)
+    }
+
+    /// A session's record.
+    pub fn session(&mut self, session: u32) -> Option<&mut Session> {
+        self.sessions.get_mut(&session)
+    }
+
+    /// All records, by ascending id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|slot| slot.node.as_deref())
+    }
+
+    /// Processes, threads, and how many of either were ever made.
+    pub fn counts(&self) -> (usize, usize, u64) {
+        (self.processes, self.threads, self.forks)
+    }
+
+    /// Whether a group is orphaned: no member has a parent in another group of the same session (POSIX 3.264).
+    pub fn is_orphaned(&self, group: u32) -> bool {
+        !self.nodes().filter(|node| node.group == group && node.zombie.is_none()).any(|node| {
+            self.node(node.parent).is_some_and(|parent| {
+                parent.group != group && parent.session == node.session && parent.process.pid != INIT
+            })
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! Waiting for children (wait4(2), waitid(2)).
+
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{
+    Caller, interruptible,
+    signal::{SigInfo, numbers::*, send},
+    times::ResourceUsage,
+    tree::{self, JobEvent, Node, Tree},
+};
+
+/// How a process ended, in the form that `wait4` reports: exit code in bits 8 to 15, or the signal in bits 0 to 6 and
+/// "core dumped" in bit 7.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExitStatus(pub u32);
+
+impl ExitStatus {
+    /// Called `exit` with this code.
+    pub fn exited(code: u8) -> Self {
+        Self(u32::from(code) << 8)
+    }
+
+    /// Died of a signal.
+    pub fn killed(signal: u8, core: bool) -> Self {
+        Self(u32::from(signal) | if core { 0x80 } else { 0 })
+    }
+
+    /// The status as a shell would show it: the exit code, or 128 and the signal.
+    pub fn shell_code(self) -> u8 {
+        if self.0 & 0x7f == 0 { (self.0 >> 8) as u8 } else { 128 + (self.0 & 0x7f) as u8 }
+    }
+
+    /// The `siginfo` of the signal that tells the parent.
+    pub fn info(self, signal: u8, pid: u32, uid: u32) -> SigInfo {
+        let (code, value) = match (self.0 & 0x7f, self.0 & 0x80) {
+            (0, _) => (CLD_EXITED, self.0 >> 8),
+            (signal, 0) => (CLD_KILLED, signal),
+            (signal, _) => (CLD_DUMPED, signal),
+        };
+        SigInfo { signal, code, pid, uid, value: u64::from(value), times: [0; 2] }
+    }
+}
+
+const CLD_EXITED: i32 = 1;
+const CLD_KILLED: i32 = 2;
+const CLD_DUMPED: i32 = 3;
+const CLD_STOPPED: i32 = 5;
+const CLD_CONTINUED: i32 = 6;
+
+/// Which children a wait is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Any child.
+    Any,
+    /// The one with this id.
+    Process(u32),
+    /// Those in this group.
+    Group(u32),
+}
+
+impl Which {
+    /// `wait4`'s first argument.
+    pub fn from_pid(pid: i32, own_group: u32) -> Self {
+        match pid {
+            -1 => Self::Any,
+            0 => Self::Group(own_group),
+            pid if pid < 0 => Self::Group(pid.unsigned_abs()),
+            pid => Self::Process(pid as u32),
+        }
+    }
+
+    fn includes(self, node: &Node) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Process(pid) => node.process.pid == pid,
+            Self::Group(group) => node.group == group,
+        }
+    }
+}
+
+/// What a wait found.
+pub struct Report {
+    /// The child.
+    pub pid: u32,
+    /// Its real user id.
+    pub uid: u32,
+    /// What happened to it.
+    pub event: Event,
+    /// The resources it and its waited-for children used.
+    pub usage: ResourceUsage,
+}
+
+/// What a wait reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// It ended.
+    Ended(ExitStatus),
+    /// It stopped or continued.
+    Job(JobEvent),
+}
+
+impl Report {
+    /// The status word of `wait4`.
+    pub fn status(&self) -> u32 {
+        match self.event {
+            Event::Ended(status) => status.0,
+            Event::Job(JobEvent::Stopped(signal)) => u32::from(signal) << 8 | 0x7f,
+            Event::Job(JobEvent::Continued) => 0xffff,
+        }
+    }
+
+    /// What `waitid` fills in.
+    pub fn info(&self) -> SigInfo {
+        match self.event {
+            Event::Ended(status) => status.info(SIGCHLD, self.pid, self.uid),
+            Event::Job(event) => job_info(event, self.pid, self.uid),
+        }
+    }
+}
+
+fn job_info(event: JobEvent, pid: u32, uid: u32) -> SigInfo {
+    let (code, value) = match event {
+        JobEvent::Stopped(signal) => (CLD_STOPPED, u64::from(signal)),
+        JobEvent::Continued => (CLD_CONTINUED, u64::from(SIGCONT)),
+    };
+    SigInfo { signal: SIGCHLD, code, pid, uid, value, times: [0; 2] }
+}
+
+/// Waits for a child as `options` (`WNOHANG`, `WEXITED`, `WSTOPPED`, `WCONTINUED`, `WNOWAIT`) say. `None` when
+/// `WNOHANG` is given and nothing has happened; ECHILD when there is no such child.
+pub async fn wait(caller: &Caller, which: Which, options: u32) -> Result<Option<Report>, Errno> {
+    let process = caller.process();
+    let look = || match collect(process.pid, which, options) {
+        Ok(None) if options & linux::WNOHANG == 0 => None,
+        found => Some(found),
+    };
+    if let Some(found) = look() {
+        return found;
+    }
+    interruptible(&caller.thread, process.child_events.wait_until(look)).await?
+}
+
+fn collect(parent: u32, which: Which, options: u32) -> Result<Option<Report>, Errno> {
+    let mut tree = tree::lock();
+    let mut any = false;
+    let mut found = None;
+    {
+        let node = tree.node(parent).ok_or(Errno::ECHILD)?;
+        for child in node.children.iter().filter_map(|pid| tree.node(*pid)).filter(|n| which.includes(n)) {
+            any = true;
+            if let Some(event) = event_of(child, options) {
+                found = Some((child.process.pid, event));
+                break;
+            }
+        }
+    }
+    let Some((pid, event)) = found else { return if any { Ok(None) } else { Err(Errno::ECHILD) } };
+    let keep = options & linux::WNOWAIT != 0;
+    let child = tree.node_mut(pid).ok_or(Errno::ECHILD)?;
+    let report = Report {
+        pid,
+        uid: child.process.credentials().uid(),
+        event,
+        usage: ResourceUsage::of_dead(&child.process),
+    };
+    if !keep {
+        match event {
+            Event::Job(_) => child.job_event = None,
+            Event::Ended(_) => {
+                let dead = tree.remove(pid);
+                if let Some(parent) = tree.process(parent) {
+                    report.usage.add_to_children_of(&parent);
+                }
+                drop(tree);
+                drop(dead);
+            }
+        }
+    }
+    Ok(Some(report))
+}
+
+fn event_of(child: &Node, options: u32) -> Option<Event> {
+    if let Some(status) = child.zombie {
+        return (options & linux::WEXITED != 0).then_some(Event::Ended(status));
+    }
+    let event = child.job_event?;
+    let wanted = match event {
+        JobEvent::Stopped(_) => options & linux::WSTOPPED,
+        JobEvent::Continued => options & linux::WCONTINUED,
+    };
+    (wanted != 0).then_some(Event::Job(event))
+}
+
+/// Records that a process stopped or continued and tells its parent, unless `SA_NOCLDSTOP` says not to.
+pub fn report_job_event(tree: &mut Tree, pid: u32, event: JobEvent) {
+    let Some(node) = tree.node_mut(pid) else { return };
+    node.job_event = Some(event);
+    let (parent, uid) = (node.parent, node.process.credentials().uid());
+    let Some(parent_process) = tree.process(parent) else { return };
+    let quiet = parent_process.signals.lock().actions.get(SIGCHLD).has(linux::SA_NOCLDSTOP);
+    if !quiet {
+        let _ = send::to_process_locked(tree, parent, job_info(event, pid, uid));
+    }
+    parent_process.child_events.wake_all();
+}

@@ -1,0 +1,57 @@
+//! The kernel's random numbers: one generator, seeded from the processor and from the time of events.
+
+use conquer_once::spin::OnceCell;
+use drivers::random::{EntropySource, Random};
+
+use crate::arch::{clock, cpu};
+
+static GENERATOR: OnceCell<Random> = OnceCell::uninit();
+
+/// The processor's own generator (RDSEED, RDRAND).
+struct Processor;
+
+impl EntropySource for Processor {
+    fn gather(&self, bytes: &mut [u8; 32]) -> usize {
+        let mut words = 0;
+        for chunk in bytes.chunks_exact_mut(8) {
+            let Some(word) = cpu::random() else { break };
+            chunk.copy_from_slice(&word.to_ne_bytes());
+            words += 1;
+        }
+        words * 64
+    }
+}
+
+/// Seeds the generator. On a machine without a hardware generator the low bits of clocks stand in for it: enough to
+/// tell one boot from another, not against somebody who watches the machine.
+pub fn init() {
+    let generator = Random::new();
+    if !generator.gather_from(&Processor) {
+        log::warn!("random: no hardware generator; seeding from clocks");
+        for _ in 0..32 {
+            let sample = [clock::cycles(), clock::wall_ns()];
+            generator.mix(zerocopy::IntoBytes::as_bytes(&sample), 8);
+        }
+    }
+    let _ = GENERATOR.try_init_once(|| generator);
+}
+
+/// The generator.
+pub fn generator() -> &'static Random {
+    match GENERATOR.get() {
+        Some(generator) => generator,
+        None => unreachable!("seeded at start-up, before any task runs"),
+    }
+}
+
+/// Fills `bytes`.
+pub fn fill(bytes: &mut [u8]) {
+    generator().fill(bytes);
+}
+
+/// A random number.
+pub fn u64() -> u64 {
+    let mut bytes = [0; 8];
+    fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}

@@ -1,0 +1,201 @@
+//! The tree of files that programs see: a root in memory filled from the boot loader's archive, `/dev`, and what
+//! `mount` can add.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use conquer_once::spin::OnceCell;
+use drivers::tty::PtyTable;
+use fs::{
+    Credentials, Device, Kind, LookupFlags, MountFlags, Namespace, Path, Superblock, View, cpio,
+    devfs::DevFs,
+    memfs::{Limits, MemFs},
+};
+use syscalls::Errno;
+
+use crate::{
+    file::{device::numbers, terminal},
+    memory::{self, Ramdisk},
+    procfs,
+};
+
+struct Root {
+    namespace: Arc<Namespace>,
+    devices: Arc<DevFs>,
+    terminals: Arc<PtyTable>,
+    /// The directory of pseudo-terminals' slaves, mounted at `/dev/pts`.
+    slaves: Arc<DevFs>,
+}
+
+static ROOT: OnceCell<Root> = OnceCell::uninit();
+
+fn root() -> &'static Root {
+    match ROOT.get() {
+        Some(root) => root,
+        None => unreachable!("built before the first process starts"),
+    }
+}
+
+/// The mount table.
+pub fn namespace() -> &'static Arc<Namespace> {
+    &root().namespace
+}
+
+/// The pseudo-terminals.
+pub fn pseudo_terminals() -> &'static Arc<PtyTable> {
+    &root().terminals
+}
+
+/// Why the root could not be built.
+#[derive(Debug)]
+pub enum Error {
+    /// The archive is no good.
+    Archive(cpio::Error),
+    /// A directory or node could not be made.
+    Files(Errno),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Archive(error) => write!(f, "the initial archive cannot be unpacked: {error}"),
+            Error::Files(errno) => write!(f, "the root cannot be set up: {errno}"),
+        }
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        Error::Files(errno)
+    }
+}
+
+/// The device nodes, with their permission bits.
+const NODES: [(&str, Device, u32); 9] = [
+    ("null", numbers::NULL, 0o666),
+    ("zero", numbers::ZERO, 0o666),
+    ("full", numbers::FULL, 0o666),
+    ("random", numbers::RANDOM, 0o666),
+    ("urandom", numbers::URANDOM, 0o666),
+    ("kmsg", numbers::KMSG, 0o644),
+    ("tty", numbers::TTY, 0o666),
+    ("console", numbers::CONSOLE, 0o600),
+    ("ttyS0", numbers::TTY_S0, 0o660),
+];
+
+/// Builds the root and unpacks the archive into it.
+pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
+    let half = total_bytes() / 2;
+    let file_system = MemFs::named("rootfs", Limits { size: Some(half), inodes: None }, 0o755);
+    let namespace = Namespace::new(Superblock::new(file_system), "rootfs", MountFlags::empty());
+    let top = namespace.root();
+    let unpacked = cpio::unpack(&top, ramdisk.bytes()).await.map_err(Error::Archive)?;
+    ramdisk.free();
+    log::info!("root: {} files, {} KiB", unpacked.members, unpacked.bytes >> 10);
+
+    let devices = DevFs::new();
+    for (name, number, permissions) in NODES {
+        devices.register(name.as_bytes(), Kind::Character(number), permissions, 0, 0).await?;
+    }
+    devices.register(b"ptmx", Kind::Character(numbers::PTMX), 0o666, 0, 5).await?;
+    devices.register(b"pts", Kind::Directory, 0o755, 0, 0).await?;
+    devices.register(b"shm", Kind::Directory, 0o1777, 0, 0).await?;
+    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+    {
+        devices.register(name.as_bytes(), Kind::Symlink(target.as_bytes()), 0o777, 0, 0).await?;
+    }
+    let slaves = DevFs::new();
+    let terminals = PtyTable::new(&terminal::JOBS);
+    let built = Root { namespace, devices, terminals, slaves };
+    let _ = ROOT.try_init_once(|| built);
+    mount_devices().await?;
+    Ok(())
+}
+
+/// Mounts `/dev` and `/dev/pts` over what the archive has there.
+async fn mount_devices() -> Result<(), Errno> {
+    let top = namespace().root();
+    let credentials = Credentials::root();
+    let view = View { root: &top, start: &top, credentials: &credentials };
+    match view.make(b"/dev", Kind::Directory, 0o755).await {
+        Ok(_) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let dev = view.lookup(b"/dev", LookupFlags::DIRECTORY).await?;
+    namespace().mount(root().devices.superblock().clone(), &dev, "devtmpfs", MountFlags::empty())?;
+    let pts = view.lookup(b"/dev/pts", LookupFlags::DIRECTORY).await?;
+    namespace().mount(root().slaves.superblock().clone(), &pts, "devpts", MountFlags::empty())
+}
+
+/// Makes the node of a new pseudo-terminal's slave, owned by whoever opened the master.
+pub async fn add_slave(index: u32, uid: u32, gid: u32) -> Result<(), Errno> {
+    let name = alloc::format!("{index}");
+    let number = Device::new(numbers::PTS_MAJOR, index);
+    root().slaves.register(name.as_bytes(), Kind::Character(number), 0o620, uid, gid).await
+}
+
+/// Removes the node of a slave whose master is closed.
+pub async fn remove_slave(index: u32) {
+    let _ = root().slaves.unregister(alloc::format!("{index}").as_bytes()).await;
+}
+
+/// The node of a slave.
+pub async fn slave_path(index: u32) -> Result<Path, Errno> {
+    let top = namespace().root();
+    let credentials = Credentials::root();
+    let view = View { root: &top, start: &top, credentials: &credentials };
+    view.lookup(alloc::format!("/dev/pts/{index}").as_bytes(), LookupFlags::empty()).await
+}
+
+/// A new instance of a file system for `mount`; ENODEV for a type that there is not.
+pub fn new_file_system(kind: &str, options: &str) -> Result<Arc<Superblock>, Errno> {
+    match kind {
+        "tmpfs" | "ramfs" => {
+            let limits = tmpfs_limits(options)?;
+            let permissions = option(options, "mode")
+                .map_or(Ok(0o1777), |mode| u32::from_str_radix(mode, 8).map_err(|_| Errno::EINVAL))?;
+            Ok(Superblock::new(MemFs::new(limits, permissions & 0o7777)))
+        }
+        "devtmpfs" => Ok(root().devices.superblock().clone()),
+        "devpts" => Ok(root().slaves.superblock().clone()),
+        "proc" => Ok(procfs::superblock()),
+        _ => Err(Errno::ENODEV),
+    }
+}
+
+fn option<'a>(options: &'a str, name: &str) -> Option<&'a str> {
+    options
+        .split(',')
+        .filter_map(|option| option.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, v)| v)
+}
+
+/// The machine's memory.
+fn total_bytes() -> u64 {
+    memory::stats().total_bytes as u64
+}
+
+/// `size=` and `nr_inodes=`, with Linux's suffixes and percentages.
+fn tmpfs_limits(options: &str) -> Result<Limits, Errno> {
+    let total = total_bytes();
+    let size = match option(options, "size") {
+        None => total / 2,
+        Some(text) => match text.strip_suffix('%') {
+            Some(percent) => total / 100 * percent.parse::<u64>().map_err(|_| Errno::EINVAL)?,
+            None => parse_size(text)?,
+        },
+    };
+    let inodes = option(options, "nr_inodes").map(parse_size).transpose()?;
+    Ok(Limits { size: Some(size), inodes })
+}
+
+fn parse_size(text: &str) -> Result<u64, Errno> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    digits.parse::<u64>().ok().and_then(|n| n.checked_shl(shift)).ok_or(Errno::EINVAL)
+}

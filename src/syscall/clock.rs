@@ -1,0 +1,217 @@
+//! Clocks and sleeping (clock_gettime(2), nanosleep(2), setitimer(2)).
+
+use core::sync::atomic::{AtomicI64, Ordering};
+
+use executor::sleep_until;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{
+    thread,
+    user::{self, SysResult},
+};
+use crate::{
+    arch::clock,
+    process::{
+        Caller,
+        credentials::capability,
+        interruptible,
+        run::Restart,
+        times::{self, ResourceUsage, TimeSpec, TimeVal},
+        tree,
+    },
+};
+
+/// Nanoseconds by which `clock_settime` has moved the wall clock.
+static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
+
+/// Wall-clock time in nanoseconds since 1970.
+pub fn wall_ns() -> u64 {
+    clock::wall_ns().wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
+}
+
+/// The time since boot at which the wall clock shows `wall`.
+pub fn realtime_to_monotonic(wall: u64) -> u64 {
+    let boot = wall_ns().wrapping_sub(clock::now_ns());
+    wall.saturating_sub(boot)
+}
+
+/// CPU-time clocks of other processes and threads: the id is in the upper bits, complemented (clock_getcpuclockid(3)).
+fn cpu_clock(caller: &Caller, id: i32) -> Result<u64, Errno> {
+    const PER_THREAD: i32 = 4;
+    let target = !(id >> 3) as u32;
+    let tree = tree::lock();
+    if id & PER_THREAD != 0 {
+        let tid = if target == 0 { caller.thread.tid() } else { target };
+        let thread = tree.thread(tid).ok_or(Errno::EINVAL)?;
+        return Ok(thread_time(&thread));
+    }
+    let pid = if target == 0 { caller.process().pid } else { target };
+    let process = tree.process(pid).ok_or(Errno::EINVAL)?;
+    drop(tree);
+    Ok(process_time(&process))
+}
+
+fn thread_time(thread: &crate::process::Thread) -> u64 {
+    clock::to_ns(thread.cycles.load(Ordering::Relaxed))
+}
+
+fn process_time(process: &crate::process::Process) -> u64 {
+    let usage = ResourceUsage::of(process);
+    usage.user + usage.system
+}
+
+/// The time on a clock, in nanoseconds.
+fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
+    match id as u32 {
+        linux::CLOCK_REALTIME
+        | linux::CLOCK_REALTIME_COARSE
+        | linux::CLOCK_REALTIME_ALARM
+        | linux::CLOCK_TAI => Ok(wall_ns()),
+        linux::CLOCK_MONOTONIC
+        | linux::CLOCK_MONOTONIC_RAW
+        | linux::CLOCK_MONOTONIC_COARSE
+        | linux::CLOCK_BOOTTIME
+        | linux::CLOCK_BOOTTIME_ALARM => Ok(clock::now_ns()),
+        linux::CLOCK_PROCESS_CPUTIME_ID => Ok(process_time(caller.process()) + running_part(caller)),
+        linux::CLOCK_THREAD_CPUTIME_ID => Ok(thread_time(&caller.thread) + running_part(caller)),
+        _ if (id as i32) < 0 => cpu_clock(caller, id as i32),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// What the caller has used since it was put on its CPU, which its count does not hold yet.
+fn running_part(caller: &Caller) -> u64 {
+    let since = clock::cycles().wrapping_sub(caller.thread.polled_since.load(Ordering::Relaxed));
+    clock::to_ns(since)
+}
+
+pub async fn clock_gettime(caller: &Caller, id: usize, address: usize) -> SysResult {
+    let time = TimeSpec::from_ns(read_clock(caller, id)?);
+    user::write(caller, address, time).await?;
+    Ok(0)
+}
+
+pub async fn clock_getres(caller: &Caller, id: usize, address: usize) -> SysResult {
+    read_clock(caller, id)?;
+    user::write_optional(caller, address, TimeSpec { seconds: 0, nanoseconds: 1 }).await?;
+    Ok(0)
+}
+
+pub async fn clock_settime(caller: &Caller, id: usize, address: usize) -> SysResult {
+    let time = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
+    if id as u32 != linux::CLOCK_REALTIME {
+        return Err(Errno::EINVAL);
+    }
+    set_wall(caller, time)
+}
+
+fn set_wall(caller: &Caller, time: u64) -> SysResult {
+    if !caller.credentials.has(capability::SYS_TIME) {
+        return Err(Errno::EPERM);
+    }
+    WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
+    Ok(0)
+}
+
+pub async fn gettimeofday(caller: &Caller, time: usize, zone: usize) -> SysResult {
+    user::write_optional(caller, time, TimeVal::from_ns(wall_ns())).await?;
+    user::write_optional(caller, zone, [0u32; 2]).await?;
+    Ok(0)
+}
+
+pub async fn settimeofday(caller: &Caller, time: usize) -> SysResult {
+    if time == 0 {
+        return Ok(0);
+    }
+    let time = user::read::<TimeVal>(caller, time).await?.to_ns().ok_or(Errno::EINVAL)?;
+    set_wall(caller, time)
+}
+
+pub async fn time(caller: &Caller, address: usize) -> SysResult {
+    let seconds = wall_ns() / 1_000_000_000;
+    user::write_optional(caller, address, seconds).await?;
+    Ok(seconds as usize)
+}
+
+pub async fn nanosleep(caller: &mut Caller, request: usize, remaining: usize) -> SysResult {
+    let span = user::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
+    sleep_relative(caller, clock::now_ns().saturating_add(span), remaining).await
+}
+
+pub async fn clock_nanosleep(
+    caller: &mut Caller,
+    id: usize,
+    flags: u32,
+    request: usize,
+    remaining: usize,
+) -> SysResult {
+    if id as u32 == linux::CLOCK_THREAD_CPUTIME_ID {
+        return Err(Errno::EINVAL);
+    }
+    read_clock(caller, id)?;
+    let time = user::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
+    if flags & linux::TIMER_ABSTIME == 0 {
+        return sleep_relative(caller, clock::now_ns().saturating_add(time), remaining).await;
+    }
+    let deadline = if id as u32 == linux::CLOCK_REALTIME { realtime_to_monotonic(time) } else { time };
+    let slept = interruptible(&caller.thread, sleep_until(deadline)).await;
+    slept.map(|()| 0).map_err(|_| Errno::ERESTARTNOHAND)
+}
+
+/// Sleeps until `deadline`; when interrupted, tells what is left and how to go on.
+async fn sleep_relative(caller: &mut Caller, deadline: u64, remaining: usize) -> SysResult {
+    if interruptible(&caller.thread, sleep_until(deadline)).await.is_ok() {
+        return Ok(0);
+    }
+    let left = deadline.saturating_sub(clock::now_ns());
+    if left == 0 {
+        return Ok(0);
+    }
+    user::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
+    caller.restart = Restart::Sleep { deadline, remaining };
+    Err(Errno::ERESTART_RESTARTBLOCK)
+}
+
+/// restart_syscall: goes on with a call that a signal without a handler interrupted.
+pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
+    match core::mem::take(&mut caller.restart) {
+        Restart::None => Err(Errno::EINTR),
+        Restart::Sleep { deadline, remaining } => sleep_relative(caller, deadline, remaining).await,
+        Restart::Poll { fds, count, deadline } => super::poll::poll_until(caller, fds, count, deadline).await,
+        Restart::Futex { address, value, deadline, bitset, private } => {
+            thread::wait(caller, address, value, Some(deadline), bitset, private).await
+        }
+    }
+}
+
+/// `ITIMER_REAL`; the others measure CPU time.
+const ITIMER_REAL: usize = 0;
+
+pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
+    let deadline = if seconds == 0 { 0 } else { clock::now_ns() + u64::from(seconds) * 1_000_000_000 };
+    let (left, _) = times::set_alarm(caller.process(), deadline, 0);
+    Ok(left.div_ceil(1_000_000_000) as usize)
+}
+
+pub async fn getitimer(caller: &Caller, which: usize, address: usize) -> SysResult {
+    if which > 2 {
+        return Err(Errno::EINVAL);
+    }
+    let (left, period) = if which == ITIMER_REAL { times::alarm(caller.process()) } else { (0, 0) };
+    user::write(caller, address, [TimeVal::from_ns(period), TimeVal::from_ns(left)]).await?;
+    Ok(0)
+}
+
+pub async fn setitimer(caller: &Caller, which: usize, new: usize, old: usize) -> SysResult {
+    if which != ITIMER_REAL {
+        return Err(if which <= 2 { Errno::ENOSYS } else { Errno::EINVAL });
+    }
+    let [period, first]: [TimeVal; 2] =
+        if new == 0 { [TimeVal::default(); 2] } else { user::read(caller, new).await? };
+    let (period, first) = (period.to_ns().ok_or(Errno::EINVAL)?, first.to_ns().ok_or(Errno::EINVAL)?);
+    let deadline = if first == 0 { 0 } else { clock::now_ns().saturating_add(first) };
+    let (left, old_period) = times::set_alarm(caller.process(), deadline, period);
+    user::write_optional(caller, old, [TimeVal::from_ns(old_period), TimeVal::from_ns(left)]).await?;
+    Ok(0)
+}

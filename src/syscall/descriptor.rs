@@ -1,0 +1,160 @@
+//! Descriptors: close(2), dup(2), fcntl(2), pipe(2), ioctl(2).
+
+use linux_raw_sys::{general as linux, ioctl as requests};
+use syscalls::Errno;
+
+use super::user::{self, SysResult};
+use crate::{
+    file::{self, File, terminal},
+    process::Caller,
+};
+
+/// `RLIMIT_NOFILE`: descriptors are below this.
+pub fn descriptor_limit(caller: &Caller) -> u64 {
+    caller.process().limits.lock().soft(linux::RLIMIT_NOFILE)
+}
+
+/// Gives an open file the lowest free descriptor.
+pub fn install(caller: &Caller, file: alloc::sync::Arc<File>, flags: u32) -> SysResult {
+    caller.files.insert(file, 0, descriptor_limit(caller), flags & linux::O_CLOEXEC != 0)
+}
+
+#[inline]
+pub fn close(caller: &Caller, fd: i32) -> SysResult {
+    caller.files.remove(fd)?;
+    Ok(0)
+}
+
+/// Flags of close_range(2), from `<linux/close_range.h>`.
+const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
+const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
+
+pub fn close_range(caller: &mut Caller, first: usize, last: usize, flags: usize) -> SysResult {
+    let (first, last, flags) = (first as u32, last as u32, flags as u32);
+    if first > last || flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        caller.files = caller.files.duplicate()?;
+    }
+    caller.files.remove_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    Ok(0)
+}
+
+pub fn dup(caller: &Caller, fd: i32) -> SysResult {
+    install(caller, caller.files.get(fd)?, 0)
+}
+
+pub fn dup2(caller: &Caller, old: i32, new: i32) -> SysResult {
+    let file = caller.files.get(old)?;
+    if old == new {
+        return Ok(new as usize);
+    }
+    replace(caller, file, new, false)
+}
+
+pub fn dup3(caller: &Caller, old: i32, new: i32, flags: u32) -> SysResult {
+    if flags & !linux::O_CLOEXEC != 0 || old == new {
+        return Err(Errno::EINVAL);
+    }
+    replace(caller, caller.files.get(old)?, new, flags & linux::O_CLOEXEC != 0)
+}
+
+fn replace(caller: &Caller, file: alloc::sync::Arc<File>, new: i32, close_on_exec: bool) -> SysResult {
+    if new < 0 || new as u64 >= descriptor_limit(caller) {
+        return Err(Errno::EBADF);
+    }
+    caller.files.replace(file, new as usize, close_on_exec)?;
+    Ok(new as usize)
+}
+
+pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResult {
+    let file = caller.files.get(fd)?;
+    match command {
+        linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
+            let limit = descriptor_limit(caller);
+            if argument as u64 >= limit {
+                return Err(Errno::EINVAL);
+            }
+            caller.files.insert(file, argument, limit, command == linux::F_DUPFD_CLOEXEC)
+        }
+        linux::F_GETFD => Ok(usize::from(caller.files.close_on_exec(fd)?)),
+        linux::F_SETFD => {
+            caller.files.set_close_on_exec(fd, argument as u32 & linux::FD_CLOEXEC != 0)?;
+            Ok(0)
+        }
+        linux::F_GETFL => Ok(file.flags() as usize),
+        _ if file.flags() & linux::O_PATH != 0 => Err(Errno::EBADF),
+        linux::F_SETFL => {
+            file.set_flags(argument as u32);
+            Ok(0)
+        }
+        linux::F_GETOWN => Ok(0),
+        linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => {
+            let stream = file.stream().ok_or(Errno::EBADF)?;
+            let pipe = stream.pipe().ok_or(Errno::EBADF)?;
+            if command == linux::F_SETPIPE_SZ { pipe.set_capacity(argument) } else { Ok(pipe.capacity()) }
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub async fn pipe2(caller: &Caller, pair: usize, flags: u32) -> SysResult {
+    if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (reader, writer) = file::new_pipe(flags);
+    let first = install(caller, reader, flags)?;
+    let second = match install(caller, writer, flags) {
+        Ok(fd) => fd,
+        Err(errno) => {
+            let _ = caller.files.remove(first as i32);
+            return Err(errno);
+        }
+    };
+    if let Err(errno) = user::write(caller, pair, [first as i32, second as i32]).await {
+        let _ = caller.files.remove(first as i32);
+        let _ = caller.files.remove(second as i32);
+        return Err(errno);
+    }
+    Ok(0)
+}
+
+pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    match request {
+        requests::FIOCLEX => {
+            caller.files.set_close_on_exec(fd, true)?;
+            return Ok(0);
+        }
+        requests::FIONCLEX => {
+            caller.files.set_close_on_exec(fd, false)?;
+            return Ok(0);
+        }
+        requests::FIONBIO => {
+            let on: i32 = user::read(caller, argument).await?;
+            let flags = file.flags() & !linux::O_NONBLOCK;
+            file.set_flags(if on != 0 { flags | linux::O_NONBLOCK } else { flags });
+            return Ok(0);
+        }
+        _ => {}
+    }
+    if file.terminal().is_some() || file.stream().is_some_and(|stream| stream.master().is_some()) {
+        return terminal::ioctl(caller, &file, request, argument).await;
+    }
+    if let Some(stream) = file.stream() {
+        if request == requests::FIONREAD {
+            let readable = stream.readable()?;
+            user::write(caller, argument, readable as i32).await?;
+            return Ok(0);
+        }
+    } else if request == requests::FIONREAD
+        && let Some(inode) = file.inode()
+        && !file.is_directory()
+    {
+        let left = inode.attributes().size().saturating_sub(*file.offset.lock().await);
+        user::write(caller, argument, left.min(i32::MAX as u64) as i32).await?;
+        return Ok(0);
+    }
+    Err(Errno::ENOTTY)
+}

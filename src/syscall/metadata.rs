@@ -1,0 +1,474 @@
+//! Attributes of files: stat(2), statx(2), access(2), chmod(2), chown(2), utimensat(2), xattr(7), statfs(2).
+
+use fs::{Access, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp, XattrMode};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::user::{self, SysResult};
+use crate::{
+    file::{File, lookup},
+    process::{
+        Caller,
+        times::{TimeSpec, TimeVal},
+    },
+};
+
+/// `struct stat` of x86_64.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Stat {
+    dev: u64,
+    ino: u64,
+    nlink: u64,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    pad: u32,
+    rdev: u64,
+    size: u64,
+    block_size: u64,
+    blocks: u64,
+    accessed: TimeSpec,
+    modified: TimeSpec,
+    changed: TimeSpec,
+    unused: [u64; 3],
+}
+
+fn time_spec(time: Timestamp) -> TimeSpec {
+    TimeSpec { seconds: time.seconds, nanoseconds: i64::from(time.nanoseconds) }
+}
+
+impl From<&Metadata> for Stat {
+    #[inline]
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            dev: metadata.dev.0,
+            ino: metadata.ino,
+            nlink: u64::from(metadata.links),
+            mode: metadata.mode(),
+            uid: metadata.uid,
+            gid: metadata.gid,
+            pad: 0,
+            rdev: metadata.rdev.0,
+            size: metadata.size,
+            block_size: u64::from(metadata.block_size),
+            blocks: metadata.blocks,
+            accessed: time_spec(metadata.accessed),
+            modified: time_spec(metadata.modified),
+            changed: time_spec(metadata.changed),
+            unused: [0; 3],
+        }
+    }
+}
+
+/// The attributes of an open file, whatever it is.
+async fn of_file(file: &File) -> Result<Metadata, Errno> {
+    match file.path() {
+        Some(path) => path.inode().metadata().await,
+        None => file.stream().and_then(|stream| stream.metadata()).ok_or(Errno::EBADF),
+    }
+}
+
+/// The attributes of what a path, or with `AT_EMPTY_PATH` a descriptor, names.
+#[inline]
+async fn of_path(caller: &Caller, directory: i32, name: &[u8], flags: u32) -> Result<Metadata, Errno> {
+    if name.is_empty() && flags & linux::AT_EMPTY_PATH != 0 && directory != lookup::CWD {
+        return of_file(&*caller.files.get(directory)?).await;
+    }
+    let mut how = lookup::follow(flags);
+    if flags & linux::AT_EMPTY_PATH != 0 {
+        how |= LookupFlags::EMPTY_PATH;
+    }
+    let origin = lookup::Origin::new(caller, directory, name)?;
+    origin.view(caller).metadata(name, how).await
+}
+
+pub async fn fstat(caller: &Caller, fd: i32, address: usize) -> SysResult {
+    let metadata = of_file(&*caller.files.get(fd)?).await?;
+    user::write(caller, address, Stat::from(&metadata)).await?;
+    Ok(0)
+}
+
+const STAT_FLAGS: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH | linux::AT_NO_AUTOMOUNT;
+
+#[inline]
+pub async fn newfstatat(
+    caller: &Caller,
+    directory: i32,
+    path: usize,
+    address: usize,
+    flags: u32,
+) -> SysResult {
+    if flags & !STAT_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let metadata = {
+        let name = user::read_path(caller, path).await?;
+        of_path(caller, directory, &name, flags).await?
+    };
+    user::write(caller, address, Stat::from(&metadata)).await?;
+    Ok(0)
+}
+
+/// `struct statx_timestamp`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct StatxTime {
+    seconds: i64,
+    nanoseconds: u32,
+    pad: i32,
+}
+
+impl From<Timestamp> for StatxTime {
+    fn from(time: Timestamp) -> Self {
+        Self { seconds: time.seconds, nanoseconds: time.nanoseconds, pad: 0 }
+    }
+}
+
+/// `struct statx`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Statx {
+    mask: u32,
+    block_size: u32,
+    attributes: u64,
+    links: u32,
+    uid: u32,
+    gid: u32,
+    mode: u16,
+    pad: u16,
+    ino: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    times: [StatxTime; 4],
+    devices: [u32; 4],
+    spare: [u64; 14],
+}
+
+pub async fn statx(
+    caller: &Caller,
+    directory: i32,
+    path: usize,
+    flags: u32,
+    mask: u32,
+    address: usize,
+) -> SysResult {
+    const SYNC: u32 = linux::AT_STATX_FORCE_SYNC | linux::AT_STATX_DONT_SYNC;
+    if flags & !(STAT_FLAGS | SYNC) != 0 || flags & SYNC == SYNC || mask & linux::STATX__RESERVED != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let metadata = {
+        let name = user::read_path(caller, path).await?;
+        of_path(caller, directory, &name, flags).await?
+    };
+    let statx = Statx {
+        mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME,
+        block_size: metadata.block_size,
+        attributes: 0,
+        links: metadata.links,
+        uid: metadata.uid,
+        gid: metadata.gid,
+        mode: metadata.mode() as u16,
+        pad: 0,
+        ino: metadata.ino,
+        size: metadata.size,
+        blocks: metadata.blocks,
+        attributes_mask: 0,
+        times: [metadata.accessed, metadata.created, metadata.changed, metadata.modified]
+            .map(StatxTime::from),
+        devices: [metadata.rdev.major(), metadata.rdev.minor(), metadata.dev.major(), metadata.dev.minor()],
+        spare: [0; 14],
+    };
+    user::write(caller, address, statx).await?;
+    Ok(0)
+}
+
+pub async fn faccessat(caller: &Caller, directory: i32, path: usize, mode: u32, flags: u32) -> SysResult {
+    if mode & !7 != 0 || flags & !(linux::AT_EACCESS | linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
+    if mode == 0 {
+        return Ok(0);
+    }
+    let mut credentials = caller.credentials.fs.clone();
+    if flags & linux::AT_EACCESS == 0 {
+        // The question is about the real ids.
+        credentials.uid = caller.credentials.users[0];
+        credentials.gid = caller.credentials.groups[0];
+        if credentials.uid != 0 {
+            credentials.capabilities = fs::Capabilities::empty();
+        }
+    }
+    fs::check_at(&place, &credentials, Access::from_bits_truncate(mode))?;
+    Ok(0)
+}
+
+pub async fn fchmodat(caller: &Caller, directory: i32, path: usize, mode: u32, flags: u32) -> SysResult {
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
+    fs::set_mode(&place, &caller.credentials.fs, mode).await?;
+    Ok(0)
+}
+
+/// The place of an open file, for calls that change its attributes.
+fn place_of(file: &File) -> Result<Path, Errno> {
+    file.path().cloned().ok_or(Errno::EPERM)
+}
+
+pub async fn fchmod(caller: &Caller, fd: i32, mode: u32) -> SysResult {
+    let place = place_of(&*caller.files.get_open(fd)?)?;
+    fs::set_mode(&place, &caller.credentials.fs, mode).await?;
+    Ok(0)
+}
+
+fn owner(id: u32) -> Option<u32> {
+    (id != u32::MAX).then_some(id)
+}
+
+pub async fn fchownat(
+    caller: &Caller,
+    directory: i32,
+    path: usize,
+    uid: u32,
+    gid: u32,
+    flags: u32,
+) -> SysResult {
+    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
+    fs::set_owner(&place, &caller.credentials.fs, owner(uid), owner(gid)).await?;
+    Ok(0)
+}
+
+pub async fn fchown(caller: &Caller, fd: i32, uid: u32, gid: u32) -> SysResult {
+    let place = place_of(&*caller.files.get_open(fd)?)?;
+    fs::set_owner(&place, &caller.credentials.fs, owner(uid), owner(gid)).await?;
+    Ok(0)
+}
+
+/// A time of `utimensat`.
+fn set_time(time: TimeSpec) -> Result<SetTime, Errno> {
+    match time.nanoseconds as u32 {
+        linux::UTIME_NOW => Ok(SetTime::Now),
+        linux::UTIME_OMIT => Ok(SetTime::Keep),
+        nanoseconds if (0..1_000_000_000).contains(&time.nanoseconds) => {
+            Ok(SetTime::To(Timestamp { seconds: time.seconds, nanoseconds }))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub async fn utimensat(caller: &Caller, directory: i32, path: usize, times: usize, flags: u32) -> SysResult {
+    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (accessed, modified) = match times {
+        0 => (SetTime::Now, SetTime::Now),
+        address => {
+            let [accessed, modified]: [TimeSpec; 2] = user::read(caller, address).await?;
+            (set_time(accessed)?, set_time(modified)?)
+        }
+    };
+    let place = match path {
+        // A null path names the descriptor's own file (utimensat(2), "C library/ kernel differences").
+        0 => place_of(&*caller.files.get(directory)?)?,
+        path => {
+            let name = user::read_path(caller, path).await?;
+            lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?
+        }
+    };
+    fs::set_times(&place, &caller.credentials.fs, accessed, modified).await?;
+    Ok(0)
+}
+
+/// utimes and futimesat: microseconds.
+pub async fn utimes(caller: &Caller, directory: i32, path: usize, times: usize) -> SysResult {
+    let (accessed, modified) = match times {
+        0 => (SetTime::Now, SetTime::Now),
+        address => {
+            let values: [TimeVal; 2] = user::read(caller, address).await?;
+            let [accessed, modified] = values.map(|time| {
+                let valid = (0..1_000_000).contains(&time.microseconds);
+                valid.then(|| Timestamp {
+                    seconds: time.seconds,
+                    nanoseconds: time.microseconds as u32 * 1000,
+                })
+            });
+            (SetTime::To(accessed.ok_or(Errno::EINVAL)?), SetTime::To(modified.ok_or(Errno::EINVAL)?))
+        }
+    };
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path(caller, directory, &name, LookupFlags::FOLLOW).await?;
+    fs::set_times(&place, &caller.credentials.fs, accessed, modified).await?;
+    Ok(0)
+}
+
+/// utime: whole seconds.
+pub async fn utime(caller: &Caller, path: usize, times: usize) -> SysResult {
+    let (accessed, modified) = match times {
+        0 => (SetTime::Now, SetTime::Now),
+        address => {
+            let [accessed, modified]: [i64; 2] = user::read(caller, address).await?;
+            let at = |seconds| SetTime::To(Timestamp { seconds, nanoseconds: 0 });
+            (at(accessed), at(modified))
+        }
+    };
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
+    fs::set_times(&place, &caller.credentials.fs, accessed, modified).await?;
+    Ok(0)
+}
+
+/// `struct statfs`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct RawStatFs {
+    kind: u64,
+    block_size: u64,
+    blocks: u64,
+    free: u64,
+    available: u64,
+    files: u64,
+    free_files: u64,
+    id: u64,
+    name_max: u64,
+    fragment_size: u64,
+    flags: u64,
+    spare: [u64; 4],
+}
+
+impl From<StatFs> for RawStatFs {
+    fn from(stat: StatFs) -> Self {
+        /// `ST_VALID`.
+        const VALID: u64 = 0x20;
+        Self {
+            kind: stat.magic,
+            block_size: stat.block_size,
+            blocks: stat.blocks,
+            free: stat.free_blocks,
+            available: stat.available_blocks,
+            files: stat.files,
+            free_files: stat.free_files,
+            id: stat.id,
+            name_max: stat.name_max,
+            fragment_size: stat.block_size,
+            flags: VALID,
+            spare: [0; 4],
+        }
+    }
+}
+
+async fn statfs_of(caller: &Caller, place: &Path, address: usize) -> SysResult {
+    let stat = place.mount().superblock().file_system().statfs().await?;
+    user::write(caller, address, RawStatFs::from(stat)).await?;
+    Ok(0)
+}
+
+pub async fn statfs(caller: &Caller, path: usize, address: usize) -> SysResult {
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
+    statfs_of(caller, &place, address).await
+}
+
+pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
+    let file = caller.files.get(fd)?;
+    let place = file.path().ok_or(Errno::ENOSYS)?;
+    statfs_of(caller, place, address).await
+}
+
+/// What an xattr call is about: a path, with or without following a last link, or a descriptor.
+#[derive(Clone, Copy)]
+pub enum Subject {
+    /// `getxattr` and its kin.
+    Path(usize),
+    /// `lgetxattr` and its kin.
+    Link(usize),
+    /// `fgetxattr` and its kin.
+    Descriptor(i32),
+}
+
+impl Subject {
+    async fn place(self, caller: &Caller) -> Result<Path, Errno> {
+        let (path, flags) = match self {
+            Self::Descriptor(fd) => return place_of(&*caller.files.get_open(fd)?),
+            Self::Path(path) => (path, LookupFlags::FOLLOW),
+            Self::Link(path) => (path, LookupFlags::empty()),
+        };
+        let name = user::read_path(caller, path).await?;
+        lookup::path(caller, lookup::CWD, &name, flags).await
+    }
+}
+
+async fn attribute_name(caller: &Caller, name: usize) -> Result<alloc::vec::Vec<u8>, Errno> {
+    let name = user::read_string(caller, name, 256).await;
+    let name = name.map_err(|errno| if errno == Errno::E2BIG { Errno::ERANGE } else { errno })?;
+    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
+}
+
+/// Hands a value out as these calls do: its length alone for a size of 0, ERANGE if it does not fit.
+async fn hand_out(caller: &Caller, bytes: &[u8], address: usize, size: usize) -> SysResult {
+    if size != 0 {
+        if bytes.len() > size {
+            return Err(Errno::ERANGE);
+        }
+        user::copy_out(caller, address, bytes).await?;
+    }
+    Ok(bytes.len())
+}
+
+pub async fn getxattr(
+    caller: &Caller,
+    subject: Subject,
+    name: usize,
+    value: usize,
+    size: usize,
+) -> SysResult {
+    let name = attribute_name(caller, name).await?;
+    let place = subject.place(caller).await?;
+    let bytes = fs::get_xattr(&place, &caller.credentials.fs, &name).await?;
+    hand_out(caller, &bytes, value, size).await
+}
+
+pub async fn listxattr(caller: &Caller, subject: Subject, list: usize, size: usize) -> SysResult {
+    let place = subject.place(caller).await?;
+    let bytes = fs::list_xattrs(&place, &caller.credentials.fs).await?;
+    hand_out(caller, &bytes, list, size).await
+}
+
+pub async fn setxattr(
+    caller: &Caller,
+    subject: Subject,
+    name: usize,
+    value: usize,
+    size: usize,
+    flags: u32,
+) -> SysResult {
+    let mode = match flags {
+        0 => XattrMode::Set,
+        linux::XATTR_CREATE => XattrMode::Create,
+        linux::XATTR_REPLACE => XattrMode::Replace,
+        _ => return Err(Errno::EINVAL),
+    };
+    let name = attribute_name(caller, name).await?;
+    if size > 65536 {
+        return Err(Errno::E2BIG);
+    }
+    let value = user::read_array::<u8>(caller, value, size).await?;
+    let place = subject.place(caller).await?;
+    fs::set_xattr(&place, &caller.credentials.fs, &name, &value, mode).await?;
+    Ok(0)
+}
+
+pub async fn removexattr(caller: &Caller, subject: Subject, name: usize) -> SysResult {
+    let name = attribute_name(caller, name).await?;
+    let place = subject.place(caller).await?;
+    fs::remove_xattr(&place, &caller.credentials.fs, &name).await?;
+    Ok(0)
+}

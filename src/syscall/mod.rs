@@ -1,0 +1,370 @@
+//! System calls: Linux's x86_64 interface.
+//!
+//! [`dispatch`] is one match from the number in `rax` to a handler. A handler that can never wait is a plain function;
+//! any other is an `async fn` that is polled inline and in most cases is done with its first poll, without having
+//! touched a queue or the heap. Handlers of rare calls with large futures are boxed, so that the future of a waiting
+//! thread stays small.
+//!
+//! The handlers are in one file per area; their names are those of the man pages.
+
+#![allow(non_upper_case_globals, reason = "the numbers have the names that Linux's headers give them")]
+
+pub mod clock;
+pub mod descriptor;
+pub mod system;
+pub mod user;
+
+mod directory;
+mod identity;
+mod memory;
+mod metadata;
+mod mount;
+mod open;
+mod poll;
+mod process;
+mod read_write;
+mod schedule;
+mod signal;
+mod thread;
+
+use alloc::boxed::Box;
+use core::{
+    ops::ControlFlow,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use linux_raw_sys::general::*;
+use syscalls::{Errno, Sysno};
+
+use crate::{
+    arch::user::UserContext,
+    file::lookup::CWD,
+    process::{Caller, run::suspending},
+};
+use metadata::Subject;
+use read_write::Direction;
+use user::SysResult;
+
+/// The arguments of a call, in order.
+type Arguments = [usize; 6];
+
+/// Serves the system call that the thread has trapped into and leaves the result in its registers. `Break` when the
+/// thread is to exit.
+#[inline]
+pub async fn dispatch(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<()> {
+    let number = context.orig_rax as u32;
+    let arguments =
+        [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9].map(|a| a as usize);
+    let result = match number {
+        // Those that need more of the registers than their arguments.
+        __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat
+        | __NR_rt_sigreturn | __NR_arch_prctl | __NR_exit | __NR_exit_group | __NR_sigaltstack => {
+            context.suspend();
+            match Box::pin(whole_call(caller, context, number, arguments)).await {
+                Outcome::Result(result) => result,
+                Outcome::Registers => return ControlFlow::Continue(()),
+                Outcome::Exit => return ControlFlow::Break(()),
+            }
+        }
+        number => suspending(context, pin!(call(caller, number, arguments))).await,
+    };
+    context.rax = match result {
+        Ok(value) => value as u64,
+        Err(errno) => (-i64::from(errno.into_raw())) as u64,
+    };
+    ControlFlow::Continue(())
+}
+
+/// What a call that has the registers did.
+enum Outcome {
+    /// It has this result.
+    Result(SysResult),
+    /// It has set all registers.
+    Registers,
+    /// It ended the thread.
+    Exit,
+}
+
+/// The calls that copy, replace or end a thread.
+async fn whole_call(caller: &mut Caller, context: &mut UserContext, number: u32, a: Arguments) -> Outcome {
+    let replaced = match number {
+        __NR_clone => {
+            return Outcome::Result(thread::clone(caller, context, a[0], a[1], a[2], a[3], a[4]).await);
+        }
+        __NR_clone3 => return Outcome::Result(thread::clone3(caller, context, a[0], a[1]).await),
+        __NR_fork => return Outcome::Result(process::fork(caller, context).await),
+        __NR_vfork => return Outcome::Result(process::vfork(caller, context).await),
+        __NR_arch_prctl => return Outcome::Result(thread::arch_prctl(caller, context, a[0], a[1]).await),
+        __NR_sigaltstack => {
+            return Outcome::Result(signal::sigaltstack(caller, context.rsp, a[0], a[1]).await);
+        }
+        __NR_rt_sigreturn => {
+            signal::rt_sigreturn(caller, context).await;
+            return Outcome::Registers;
+        }
+        __NR_exit => {
+            process::exit(caller, a[0]);
+            return Outcome::Exit;
+        }
+        __NR_exit_group => {
+            process::exit_group(caller, a[0]);
+            return Outcome::Exit;
+        }
+        __NR_execve => process::execve(caller, a[0], a[1], a[2]).await,
+        _ => process::execveat(caller, a[0] as i32, a[1], a[2], a[3], a[4] as u32).await,
+    };
+    match replaced {
+        Ok(fresh) => {
+            *context = fresh;
+            Outcome::Registers
+        }
+        Err(errno) => Outcome::Result(Err(errno)),
+    }
+}
+
+/// All other calls.
+#[inline]
+async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
+    let fd = a[0] as i32;
+    match number {
+        // Bytes.
+        __NR_read => read_write::read(caller, fd, a[1], a[2]).await,
+        __NR_write => read_write::write(caller, fd, a[1], a[2]).await,
+        __NR_pread64 => read_write::pread64(caller, fd, a[1], a[2], a[3] as i64).await,
+        __NR_pwrite64 => read_write::pwrite64(caller, fd, a[1], a[2], a[3] as i64).await,
+        __NR_readv => Box::pin(read_write::vectored(caller, fd, a[1], a[2], -1, Direction::Read)).await,
+        __NR_writev => Box::pin(read_write::vectored(caller, fd, a[1], a[2], -1, Direction::Write)).await,
+        __NR_preadv => {
+            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2], a[3] as i64, Direction::Read)).await
+        }
+        __NR_pwritev => {
+            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2], a[3] as i64, Direction::Write)).await
+        }
+        __NR_lseek => read_write::lseek(caller, fd, a[1] as i64, a[2]).await,
+        __NR_sendfile => Box::pin(read_write::sendfile(caller, fd, a[1] as i32, a[2], a[3])).await,
+
+        // Descriptors.
+        __NR_open => open::openat(caller, CWD, a[0], a[1] as u32, a[2] as u32).await,
+        __NR_openat => open::openat(caller, fd, a[1], a[2] as u32, a[3] as u32).await,
+        __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])).await,
+        __NR_creat => open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32).await,
+        __NR_close => descriptor::close(caller, fd),
+        __NR_close_range => descriptor::close_range(caller, a[0], a[1], a[2]),
+        __NR_dup => descriptor::dup(caller, fd),
+        __NR_dup2 => descriptor::dup2(caller, fd, a[1] as i32),
+        __NR_dup3 => descriptor::dup3(caller, fd, a[1] as i32, a[2] as u32),
+        __NR_fcntl => descriptor::fcntl(caller, fd, a[1] as u32, a[2]),
+        __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])).await,
+        __NR_pipe => descriptor::pipe2(caller, a[0], 0).await,
+        __NR_pipe2 => descriptor::pipe2(caller, a[0], a[1] as u32).await,
+        __NR_poll => Box::pin(poll::poll(caller, a[0], a[1], a[2] as i32)).await,
+        __NR_ppoll => Box::pin(poll::ppoll(caller, a[0], a[1], a[2], a[3], a[4])).await,
+        __NR_select => Box::pin(poll::select(caller, a[0], [a[1], a[2], a[3]], a[4])).await,
+        __NR_pselect6 => Box::pin(poll::pselect6(caller, a[0], [a[1], a[2], a[3]], a[4], a[5])).await,
+
+        // Sizes and stable storage.
+        __NR_truncate => Box::pin(open::truncate(caller, a[0], a[1] as i64)).await,
+        __NR_ftruncate => Box::pin(open::ftruncate(caller, fd, a[1] as i64)).await,
+        __NR_fallocate => Box::pin(open::fallocate(caller, fd, a[1] as u32, a[2] as i64, a[3] as i64)).await,
+        __NR_fsync => Box::pin(open::fsync(caller, fd, false)).await,
+        __NR_fdatasync => Box::pin(open::fsync(caller, fd, true)).await,
+        __NR_sync => Box::pin(open::sync()).await,
+        __NR_syncfs => Box::pin(open::syncfs(caller, fd)).await,
+        __NR_fadvise64 => open::fadvise64(caller, fd, a[2] as i64, a[3]),
+
+        // Names.
+        __NR_mkdir => Box::pin(directory::mkdirat(caller, CWD, a[0], a[1] as u32)).await,
+        __NR_mkdirat => Box::pin(directory::mkdirat(caller, fd, a[1], a[2] as u32)).await,
+        __NR_mknod => Box::pin(directory::mknodat(caller, CWD, a[0], a[1] as u32, a[2] as u64)).await,
+        __NR_mknodat => Box::pin(directory::mknodat(caller, fd, a[1], a[2] as u32, a[3] as u64)).await,
+        __NR_symlink => Box::pin(directory::symlinkat(caller, a[0], CWD, a[1])).await,
+        __NR_symlinkat => Box::pin(directory::symlinkat(caller, a[0], a[1] as i32, a[2])).await,
+        __NR_unlink => Box::pin(directory::unlinkat(caller, CWD, a[0], 0)).await,
+        __NR_rmdir => Box::pin(directory::unlinkat(caller, CWD, a[0], AT_REMOVEDIR)).await,
+        __NR_unlinkat => Box::pin(directory::unlinkat(caller, fd, a[1], a[2] as u32)).await,
+        __NR_link => Box::pin(directory::linkat(caller, CWD, a[0], CWD, a[1], 0)).await,
+        __NR_linkat => Box::pin(directory::linkat(caller, fd, a[1], a[2] as i32, a[3], a[4] as u32)).await,
+        __NR_rename => Box::pin(directory::renameat2(caller, CWD, a[0], CWD, a[1], 0)).await,
+        __NR_renameat => Box::pin(directory::renameat2(caller, fd, a[1], a[2] as i32, a[3], 0)).await,
+        __NR_renameat2 => {
+            Box::pin(directory::renameat2(caller, fd, a[1], a[2] as i32, a[3], a[4] as u32)).await
+        }
+        __NR_readlink => Box::pin(directory::readlinkat(caller, CWD, a[0], a[1], a[2] as i32)).await,
+        __NR_readlinkat => Box::pin(directory::readlinkat(caller, fd, a[1], a[2], a[3] as i32)).await,
+        __NR_getdents => Box::pin(directory::getdents(caller, fd, a[1], a[2], directory::Layout::Old)).await,
+        __NR_getdents64 => {
+            Box::pin(directory::getdents(caller, fd, a[1], a[2], directory::Layout::New)).await
+        }
+        __NR_chdir => Box::pin(directory::chdir(caller, a[0])).await,
+        __NR_fchdir => directory::fchdir(caller, fd),
+        __NR_chroot => Box::pin(directory::chroot(caller, a[0])).await,
+        __NR_getcwd => Box::pin(directory::getcwd(caller, a[0], a[1])).await,
+        __NR_mount => Box::pin(mount::mount(caller, a[0], a[1], a[2], a[3] as u32, a[4])).await,
+        __NR_umount2 => Box::pin(mount::umount2(caller, a[0], a[1] as u32)).await,
+        __NR_pivot_root => Box::pin(mount::pivot_root(caller, a[0], a[1])).await,
+
+        // Attributes.
+        __NR_stat => metadata::newfstatat(caller, CWD, a[0], a[1], 0).await,
+        __NR_lstat => metadata::newfstatat(caller, CWD, a[0], a[1], AT_SYMLINK_NOFOLLOW).await,
+        __NR_newfstatat => metadata::newfstatat(caller, fd, a[1], a[2], a[3] as u32).await,
+        __NR_fstat => metadata::fstat(caller, fd, a[1]).await,
+        __NR_statx => Box::pin(metadata::statx(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4])).await,
+        __NR_access => Box::pin(metadata::faccessat(caller, CWD, a[0], a[1] as u32, 0)).await,
+        __NR_faccessat => Box::pin(metadata::faccessat(caller, fd, a[1], a[2] as u32, 0)).await,
+        __NR_faccessat2 => Box::pin(metadata::faccessat(caller, fd, a[1], a[2] as u32, a[3] as u32)).await,
+        __NR_chmod => Box::pin(metadata::fchmodat(caller, CWD, a[0], a[1] as u32, 0)).await,
+        __NR_fchmod => Box::pin(metadata::fchmod(caller, fd, a[1] as u32)).await,
+        __NR_fchmodat => Box::pin(metadata::fchmodat(caller, fd, a[1], a[2] as u32, 0)).await,
+        __NR_chown => Box::pin(metadata::fchownat(caller, CWD, a[0], a[1] as u32, a[2] as u32, 0)).await,
+        __NR_lchown => {
+            Box::pin(metadata::fchownat(caller, CWD, a[0], a[1] as u32, a[2] as u32, AT_SYMLINK_NOFOLLOW))
+                .await
+        }
+        __NR_fchown => Box::pin(metadata::fchown(caller, fd, a[1] as u32, a[2] as u32)).await,
+        __NR_fchownat => {
+            Box::pin(metadata::fchownat(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4] as u32)).await
+        }
+        __NR_utime => Box::pin(metadata::utime(caller, a[0], a[1])).await,
+        __NR_utimes => Box::pin(metadata::utimes(caller, CWD, a[0], a[1])).await,
+        __NR_futimesat => Box::pin(metadata::utimes(caller, fd, a[1], a[2])).await,
+        __NR_utimensat => Box::pin(metadata::utimensat(caller, fd, a[1], a[2], a[3] as u32)).await,
+        __NR_statfs => Box::pin(metadata::statfs(caller, a[0], a[1])).await,
+        __NR_fstatfs => Box::pin(metadata::fstatfs(caller, fd, a[1])).await,
+        __NR_getxattr => Box::pin(metadata::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])).await,
+        __NR_lgetxattr => Box::pin(metadata::getxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3])).await,
+        __NR_fgetxattr => {
+            Box::pin(metadata::getxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3])).await
+        }
+        __NR_listxattr => Box::pin(metadata::listxattr(caller, Subject::Path(a[0]), a[1], a[2])).await,
+        __NR_llistxattr => Box::pin(metadata::listxattr(caller, Subject::Link(a[0]), a[1], a[2])).await,
+        __NR_flistxattr => Box::pin(metadata::listxattr(caller, Subject::Descriptor(fd), a[1], a[2])).await,
+        __NR_setxattr => {
+            Box::pin(metadata::setxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3], a[4] as u32)).await
+        }
+        __NR_lsetxattr => {
+            Box::pin(metadata::setxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3], a[4] as u32)).await
+        }
+        __NR_fsetxattr => {
+            Box::pin(metadata::setxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3], a[4] as u32)).await
+        }
+        __NR_removexattr => Box::pin(metadata::removexattr(caller, Subject::Path(a[0]), a[1])).await,
+        __NR_lremovexattr => Box::pin(metadata::removexattr(caller, Subject::Link(a[0]), a[1])).await,
+        __NR_fremovexattr => Box::pin(metadata::removexattr(caller, Subject::Descriptor(fd), a[1])).await,
+        __NR_umask => Ok(caller.fs.set_umask(a[0] as u32) as usize),
+
+        // Memory.
+        __NR_mmap => memory::mmap(caller, a[0], a[1], a[2] as u32, a[3] as u32, a[4] as i32, a[5]).await,
+        __NR_munmap => memory::munmap(caller, a[0], a[1]).await,
+        __NR_mprotect => memory::mprotect(caller, a[0], a[1], a[2] as u32).await,
+        __NR_mremap => Box::pin(memory::mremap(caller, a[0], a[1], a[2], a[3] as u32, a[4])).await,
+        __NR_madvise => Box::pin(memory::madvise(caller, a[0], a[1], a[2] as u32)).await,
+        __NR_msync => Box::pin(memory::msync(caller, a[0], a[1], a[2] as u32)).await,
+        __NR_mlock => Box::pin(memory::mlock(caller, a[0], a[1], true)).await,
+        __NR_munlock => Box::pin(memory::mlock(caller, a[0], a[1], false)).await,
+        __NR_mincore => Box::pin(memory::mincore(caller, a[0], a[1], a[2])).await,
+        __NR_brk => memory::brk(caller, a[0]).await,
+
+        // Who one is.
+        __NR_getpid => Ok(identity::getpid(caller)),
+        __NR_getppid => Ok(identity::getppid(caller)),
+        __NR_gettid => Ok(identity::gettid(caller)),
+        __NR_getuid => Ok(caller.credentials.users[0] as usize),
+        __NR_geteuid => Ok(caller.credentials.users[1] as usize),
+        __NR_getgid => Ok(caller.credentials.groups[0] as usize),
+        __NR_getegid => Ok(caller.credentials.groups[1] as usize),
+        __NR_getresuid => identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]]).await,
+        __NR_getresgid => identity::getres(caller, caller.credentials.groups, [a[0], a[1], a[2]]).await,
+        __NR_getgroups => identity::getgroups(caller, a[0] as i32, a[1]).await,
+        __NR_setgroups => Box::pin(identity::setgroups(caller, a[0], a[1])).await,
+        __NR_setuid => identity::setuid(caller, a[0] as u32),
+        __NR_setgid => identity::setgid(caller, a[0] as u32),
+        __NR_setreuid => identity::setreuid(caller, a[0] as u32, a[1] as u32),
+        __NR_setregid => identity::setregid(caller, a[0] as u32, a[1] as u32),
+        __NR_setresuid => identity::setresuid(caller, a[0] as u32, a[1] as u32, a[2] as u32),
+        __NR_setresgid => identity::setresgid(caller, a[0] as u32, a[1] as u32, a[2] as u32),
+        __NR_setfsuid => Ok(identity::setfsuid(caller, a[0] as u32)),
+        __NR_setfsgid => Ok(identity::setfsgid(caller, a[0] as u32)),
+        __NR_getpgrp => identity::getpgid(caller, 0),
+        __NR_getpgid => identity::getpgid(caller, a[0] as i32),
+        __NR_setpgid => identity::setpgid(caller, a[0] as i32, a[1] as i32),
+        __NR_getsid => identity::getsid(caller, a[0] as i32),
+        __NR_setsid => identity::setsid(caller),
+
+        // Processes and threads.
+        __NR_wait4 => process::wait4(caller, a[0] as i32, a[1], a[2] as u32, a[3]).await,
+        __NR_waitid => Box::pin(process::waitid(caller, a[0] as u32, a[1], a[2], a[3] as u32, a[4])).await,
+        __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])).await,
+        __NR_times => Box::pin(process::times(caller, a[0])).await,
+        __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1], a[2], a[3])).await,
+        __NR_getrlimit => Box::pin(process::prlimit64(caller, 0, a[0], 0, a[1])).await,
+        __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0], a[1])).await,
+        __NR_set_tid_address => Ok(thread::set_tid_address(caller, a[0])),
+        __NR_set_robust_list => thread::set_robust_list(caller, a[0], a[1]),
+        __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])).await,
+        __NR_prctl => Box::pin(thread::prctl(caller, a[0], a[1])).await,
+        __NR_futex => thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32).await,
+        __NR_sched_yield => schedule::sched_yield().await,
+        __NR_sched_get_priority_max => schedule::priority_max(a[0]),
+        __NR_sched_get_priority_min => schedule::priority_min(a[0]),
+        __NR_sched_getscheduler => schedule::sched_getscheduler(a[0] as i32),
+        __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])).await,
+        __NR_sched_getaffinity => {
+            Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])).await
+        }
+        __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])).await,
+        __NR_getpriority => schedule::getpriority(caller, a[0], a[1] as u32),
+        __NR_setpriority => schedule::setpriority(caller, a[0], a[1] as u32, a[2] as i32),
+
+        // Signals.
+        __NR_kill => signal::kill(caller, a[0] as i32, a[1]),
+        __NR_tkill => signal::tkill(caller, a[0] as i32, a[1]),
+        __NR_tgkill => signal::tgkill(caller, a[0] as i32, a[1] as i32, a[2]),
+        __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])).await,
+        __NR_rt_sigaction => signal::rt_sigaction(caller, a[0], a[1], a[2], a[3]).await,
+        __NR_rt_sigprocmask => signal::rt_sigprocmask(caller, a[0], a[1], a[2], a[3]).await,
+        __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])).await,
+        __NR_rt_sigsuspend => signal::rt_sigsuspend(caller, a[0], a[1]).await,
+        __NR_rt_sigtimedwait => Box::pin(signal::rt_sigtimedwait(caller, a[0], a[1], a[2], a[3])).await,
+        __NR_pause => signal::pause(caller).await,
+
+        // Time.
+        __NR_clock_gettime => clock::clock_gettime(caller, a[0], a[1]).await,
+        __NR_clock_getres => clock::clock_getres(caller, a[0], a[1]).await,
+        __NR_clock_settime => Box::pin(clock::clock_settime(caller, a[0], a[1])).await,
+        __NR_clock_nanosleep => clock::clock_nanosleep(caller, a[0], a[1] as u32, a[2], a[3]).await,
+        __NR_nanosleep => clock::nanosleep(caller, a[0], a[1]).await,
+        __NR_restart_syscall => Box::pin(clock::restart_syscall(caller)).await,
+        __NR_gettimeofday => clock::gettimeofday(caller, a[0], a[1]).await,
+        __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])).await,
+        __NR_time => clock::time(caller, a[0]).await,
+        __NR_alarm => clock::alarm(caller, a[0] as u32),
+        __NR_getitimer => Box::pin(clock::getitimer(caller, a[0], a[1])).await,
+        __NR_setitimer => Box::pin(clock::setitimer(caller, a[0], a[1], a[2])).await,
+
+        // The machine.
+        __NR_uname => Box::pin(system::uname(caller, a[0])).await,
+        __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], 0)).await,
+        __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], 1)).await,
+        __NR_sysinfo => Box::pin(system::sysinfo(caller, a[0])).await,
+        __NR_getrandom => Box::pin(system::getrandom(caller, a[0], a[1], a[2] as u32)).await,
+        __NR_syslog => Box::pin(system::syslog(caller, a[0], a[1], a[2] as i32)).await,
+        __NR_reboot => Box::pin(system::reboot(caller, a[0] as u32, a[1] as u32, a[2] as u32)).await,
+        unknown => unknown_call(caller, unknown),
+    }
+}
+
+/// A call that Rusk does not have: ENOSYS, and one line in the log for each number.
+#[cold]
+fn unknown_call(caller: &Caller, number: u32) -> SysResult {
+    static SEEN: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+    let first = match SEEN.get(number as usize / 64) {
+        Some(word) => word.fetch_or(1 << (number % 64), Ordering::Relaxed) & (1 << (number % 64)) == 0,
+        None => false,
+    };
+    if first {
+        let name = Sysno::new(number as usize).map_or("?", |call| call.name());
+        log::warn!("{} called {name} ({number}), which is not implemented", caller.thread);
+    }
+    Err(Errno::ENOSYS)
+}

@@ -1,0 +1,76 @@
+//! Mounting: mount(2), umount2(2), pivot_root(2).
+
+use alloc::string::String;
+
+use fs::{Capabilities, LookupFlags, MountFlags, Superblock, UnmountFlags};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::user::{self, SysResult};
+use crate::{file::lookup, process::Caller, root};
+
+fn check_privilege(caller: &Caller) -> Result<(), Errno> {
+    if caller.credentials.has(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+async fn text(caller: &Caller, address: usize) -> Result<String, Errno> {
+    if address == 0 {
+        return Ok(String::new());
+    }
+    let bytes = user::read_string(caller, address, user::PATH_MAX).await?;
+    String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
+}
+
+async fn directory(caller: &Caller, path: usize) -> Result<fs::Path, Errno> {
+    let name = user::read_path(caller, path).await?;
+    lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await
+}
+
+pub async fn mount(
+    caller: &Caller,
+    source: usize,
+    target: usize,
+    kind: usize,
+    flags: u32,
+    data: usize,
+) -> SysResult {
+    const CHANGES_PROPAGATION: u32 =
+        linux::MS_PRIVATE | linux::MS_SHARED | linux::MS_SLAVE | linux::MS_UNBINDABLE;
+    check_privilege(caller)?;
+    let at = directory(caller, target).await?;
+    let mount_flags = MountFlags::from_bits_truncate(flags);
+    let namespace = root::namespace();
+    if flags & linux::MS_REMOUNT != 0 {
+        at.mount().set_flags(mount_flags);
+    } else if flags & linux::MS_BIND != 0 {
+        namespace.bind(&directory(caller, source).await?, &at, flags & linux::MS_REC != 0)?;
+    } else if flags & linux::MS_MOVE != 0 {
+        namespace.move_mount(&directory(caller, source).await?, &at)?;
+    } else if flags & CHANGES_PROPAGATION != 0 {
+        // There is one namespace, so nothing to propagate to.
+    } else {
+        let source = text(caller, source).await?;
+        let kind = text(caller, kind).await?;
+        let options = text(caller, data).await?;
+        let superblock: alloc::sync::Arc<Superblock> = root::new_file_system(&kind, &options)?;
+        namespace.mount(superblock, &at, &source, mount_flags)?;
+    }
+    Ok(0)
+}
+
+pub async fn umount2(caller: &Caller, target: usize, flags: u32) -> SysResult {
+    check_privilege(caller)?;
+    let flags = UnmountFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let at = directory(caller, target).await?;
+    root::namespace().unmount(at, flags).await?;
+    Ok(0)
+}
+
+pub async fn pivot_root(caller: &Caller, new_root: usize, put_old: usize) -> SysResult {
+    check_privilege(caller)?;
+    let new_root = directory(caller, new_root).await?;
+    let put_old = directory(caller, put_old).await?;
+    root::namespace().pivot_root(&new_root, &put_old)?;
+    caller.fs.set_root(new_root);
+    Ok(0)
+}

@@ -1,0 +1,128 @@
+//! Opening and sizing files: open(2), creat(2), openat2(2), truncate(2), fallocate(2), fsync(2).
+
+use fs::{Access, FallocateFlags, LookupFlags};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{
+    descriptor,
+    user::{self, SysResult},
+};
+use crate::{
+    file::{self, lookup},
+    process::Caller,
+};
+
+#[inline]
+pub async fn openat(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> SysResult {
+    let name = user::read_path(caller, path).await?;
+    let file = file::open(caller, directory, &name, flags, mode, LookupFlags::empty()).await?;
+    descriptor::install(caller, file, flags)
+}
+
+/// `struct open_how`.
+#[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes)]
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, size: usize) -> SysResult {
+    if size < size_of::<OpenHow>() {
+        return Err(Errno::EINVAL);
+    }
+    if size > 4096 {
+        return Err(Errno::E2BIG);
+    }
+    let asked: OpenHow = user::read(caller, how).await?;
+    let rest: alloc::vec::Vec<u8> = user::read_array(caller, how + 24, size - 24).await?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let creates = asked.flags as u32 & (linux::O_CREAT | linux::__O_TMPFILE) != 0;
+    if asked.flags >> 32 != 0 || asked.mode & !0o7777 != 0 || !creates && asked.mode != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut resolve = LookupFlags::empty();
+    for (bit, flag) in [
+        (linux::RESOLVE_NO_XDEV, LookupFlags::NO_CROSSING),
+        (linux::RESOLVE_NO_MAGICLINKS, LookupFlags::NO_MAGIC_LINKS),
+        (linux::RESOLVE_NO_SYMLINKS, LookupFlags::NO_SYMLINKS),
+        (linux::RESOLVE_BENEATH, LookupFlags::BENEATH),
+        (linux::RESOLVE_IN_ROOT, LookupFlags::IN_ROOT),
+    ] {
+        resolve.set(flag, asked.resolve & u64::from(bit) != 0);
+    }
+    if asked.resolve > 0x3f {
+        return Err(Errno::EINVAL);
+    }
+    let name = user::read_path(caller, path).await?;
+    let file = file::open(caller, directory, &name, asked.flags as u32, asked.mode as u32, resolve).await?;
+    descriptor::install(caller, file, asked.flags as u32)
+}
+
+pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
+    if size < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
+    fs::check_at(&place, &caller.credentials.fs, Access::WRITE)?;
+    fs::file::truncate(&**place.inode(), &caller.credentials.fs, size as u64).await?;
+    Ok(0)
+}
+
+pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    if size < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let inode = file.inode().ok_or(Errno::EINVAL)?;
+    file.check_writable().map_err(|_| Errno::EINVAL)?;
+    fs::file::truncate(&**inode, &caller.credentials.fs, size as u64).await?;
+    Ok(0)
+}
+
+pub async fn fallocate(caller: &Caller, fd: i32, mode: u32, offset: i64, len: i64) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    if offset < 0 || len <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    file.check_writable()?;
+    let inode = file.inode().ok_or(Errno::ESPIPE)?;
+    let flags = FallocateFlags::from_bits_retain(mode);
+    fs::file::fallocate(&**inode, &caller.credentials.fs, flags, offset as u64, len as u64).await?;
+    Ok(0)
+}
+
+pub async fn fsync(caller: &Caller, fd: i32, data_only: bool) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    file.inode().ok_or(Errno::EINVAL)?.fsync(data_only).await?;
+    Ok(0)
+}
+
+/// Writes back everything: each mounted file system once.
+pub async fn sync() -> SysResult {
+    for place in crate::root::namespace().mounts() {
+        let _ = place.mount().superblock().file_system().sync().await;
+    }
+    Ok(0)
+}
+
+pub async fn syncfs(caller: &Caller, fd: i32) -> SysResult {
+    let file = caller.files.get(fd)?;
+    let place = file.path().ok_or(Errno::EBADF)?;
+    place.mount().superblock().file_system().sync().await?;
+    Ok(0)
+}
+
+/// Advice that costs nothing to ignore is still checked.
+pub fn fadvise64(caller: &Caller, fd: i32, len: i64, advice: usize) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    if file.stream().is_some() {
+        return Err(Errno::ESPIPE);
+    }
+    if len < 0 || advice > 5 { Err(Errno::EINVAL) } else { Ok(0) }
+}

@@ -1,0 +1,240 @@
+//! Processes: fork(2), execve(2), exit(2), wait4(2), getrlimit(2), getrusage(2).
+
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::user::{self, SysResult};
+use crate::{
+    arch::user::UserContext,
+    file::lookup,
+    process::{
+        Caller,
+        credentials::capability,
+        exec::{self, Arguments},
+        exit::{self},
+        fork::{self, CloneRequest},
+        limits::Limit,
+        times::{ResourceUsage, TICKS_PER_SECOND, TimeVal},
+        tree,
+        wait::{self, ExitStatus, Which},
+    },
+};
+
+pub async fn fork(caller: &mut Caller, context: &mut UserContext) -> SysResult {
+    fork::clone(caller, context, CloneRequest::fork()).await
+}
+
+pub async fn vfork(caller: &mut Caller, context: &mut UserContext) -> SysResult {
+    fork::clone(caller, context, CloneRequest::vfork()).await
+}
+
+pub fn exit(caller: &Caller, code: usize) {
+    exit::set_last_status(caller.process(), ExitStatus::exited(code as u8));
+}
+
+pub fn exit_group(caller: &Caller, code: usize) {
+    exit::group(caller, ExitStatus::exited(code as u8));
+}
+
+/// Most strings of one kind, as on Linux (`MAX_ARG_STRINGS` is beyond any stack).
+const MAX_STRING: usize = 128 << 10;
+const MAX_TOTAL: usize = 2 << 20;
+
+/// Reads a null-terminated array of strings; a null array is an empty one, as Linux has it.
+async fn read_strings(caller: &Caller, mut array: usize, total: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    if array == 0 {
+        return Ok(strings);
+    }
+    loop {
+        let address: usize = user::read(caller, array).await?;
+        if address == 0 {
+            return Ok(strings);
+        }
+        let string = user::read_string(caller, address, MAX_STRING).await?;
+        *total += string.len() + 1 + size_of::<usize>();
+        if *total > MAX_TOTAL {
+            return Err(Errno::E2BIG);
+        }
+        strings.push(string);
+        array += size_of::<usize>();
+    }
+}
+
+pub async fn execve(
+    caller: &mut Caller,
+    path: usize,
+    argv: usize,
+    envp: usize,
+) -> Result<UserContext, Errno> {
+    execveat(caller, lookup::CWD, path, argv, envp, 0).await
+}
+
+pub async fn execveat(
+    caller: &mut Caller,
+    directory: i32,
+    path: usize,
+    argv: usize,
+    envp: usize,
+    flags: u32,
+) -> Result<UserContext, Errno> {
+    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = user::read_path(caller, path).await?;
+    let mut total = 0;
+    let mut argv = read_strings(caller, argv, &mut total).await?;
+    let envp = read_strings(caller, envp, &mut total).await?;
+    if argv.is_empty() {
+        // Programs count on argv[0]; Linux supplies an empty one since 5.18.
+        argv.push(Vec::new());
+    }
+    let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
+    exec::execve(caller, path, &name, Arguments { argv, envp }).await
+}
+
+pub async fn wait4(caller: &Caller, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
+    const KNOWN: u32 = linux::WNOHANG
+        | linux::WUNTRACED
+        | linux::WCONTINUED
+        | linux::__WALL
+        | linux::__WCLONE
+        | linux::__WNOTHREAD;
+    if options & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if pid == i32::MIN {
+        return Err(Errno::ESRCH);
+    }
+    let own_group = tree::lock().node(caller.process().pid).map_or(0, |node| node.group);
+    let which = Which::from_pid(pid, own_group);
+    let Some(report) = wait::wait(caller, which, options | linux::WEXITED).await? else { return Ok(0) };
+    user::write_optional(caller, status, report.status()).await?;
+    user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
+    Ok(report.pid as usize)
+}
+
+pub async fn waitid(
+    caller: &Caller,
+    kind: u32,
+    id: usize,
+    info: usize,
+    options: u32,
+    usage: usize,
+) -> SysResult {
+    const EVENTS: u32 = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
+    const KNOWN: u32 =
+        EVENTS | linux::WNOHANG | linux::WNOWAIT | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
+    if options & !KNOWN != 0 || options & EVENTS == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let id = id as i32;
+    let which = match kind {
+        linux::P_ALL => Which::Any,
+        linux::P_PID if id > 0 => Which::Process(id as u32),
+        linux::P_PGID if id > 0 => Which::Group(id as u32),
+        linux::P_PGID if id == 0 => {
+            Which::Group(tree::lock().node(caller.process().pid).map_or(0, |node| node.group))
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let report = wait::wait(caller, which, options).await?;
+    if info != 0 {
+        match &report {
+            Some(report) => user::write(caller, info, report.info().to_raw()).await?,
+            // Nothing has happened: the signal number and the id say so.
+            None => user::copy_out(caller, info, &[0; 24]).await?,
+        }
+    }
+    if let Some(report) = &report {
+        user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
+    }
+    Ok(0)
+}
+
+/// `struct rusage`.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct RawUsage {
+    user: TimeVal,
+    system: TimeVal,
+    max_rss: i64,
+    unused1: [i64; 3],
+    minor_faults: i64,
+    major_faults: i64,
+    unused2: [i64; 8],
+}
+
+impl From<&ResourceUsage> for RawUsage {
+    fn from(usage: &ResourceUsage) -> Self {
+        Self {
+            user: TimeVal::from_ns(usage.user),
+            system: TimeVal::from_ns(usage.system),
+            minor_faults: usage.faults[0] as i64,
+            major_faults: usage.faults[1] as i64,
+            ..Self::default()
+        }
+    }
+}
+
+pub async fn getrusage(caller: &Caller, who: i32, address: usize) -> SysResult {
+    /// `RUSAGE_THREAD`.
+    const THREAD: i32 = 1;
+    let usage = match who {
+        0 | THREAD => ResourceUsage::of(caller.process()),
+        -1 => ResourceUsage::of_children(caller.process()),
+        _ => return Err(Errno::EINVAL),
+    };
+    let mut raw = RawUsage::from(&usage);
+    if who >= 0 {
+        raw.max_rss = (caller.space.usage().resident / 1024) as i64;
+    }
+    user::write(caller, address, raw).await?;
+    Ok(0)
+}
+
+pub async fn times(caller: &Caller, address: usize) -> SysResult {
+    let ticks = |ns: u64| (ns / (1_000_000_000 / TICKS_PER_SECOND)) as i64;
+    if address != 0 {
+        let own = ResourceUsage::of(caller.process());
+        let children = ResourceUsage::of_children(caller.process());
+        let times = [ticks(own.user), ticks(own.system), ticks(children.user), ticks(children.system)];
+        user::write(caller, address, times).await?;
+    }
+    Ok(ticks(crate::arch::clock::now_ns()) as usize)
+}
+
+pub async fn setrlimit(caller: &Caller, resource: usize, new: usize) -> SysResult {
+    if new == 0 {
+        return Err(Errno::EFAULT);
+    }
+    prlimit64(caller, 0, resource, new, 0).await
+}
+
+pub async fn prlimit64(caller: &Caller, pid: i32, resource: usize, new: usize, old: usize) -> SysResult {
+    let process = match pid {
+        0 => caller.process().clone(),
+        pid => tree::lock().process(pid as u32).ok_or(Errno::ESRCH)?,
+    };
+    let privileged = caller.credentials.has(capability::SYS_RESOURCE);
+    if process.pid != caller.process().pid && !privileged {
+        let target = process.credentials();
+        if target.users != [caller.credentials.uid(); 3] {
+            return Err(Errno::EPERM);
+        }
+    }
+    let replacement: Option<Limit> = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    let previous = {
+        let mut limits = process.limits.lock();
+        let previous = limits.get(resource)?;
+        if let Some(limit) = replacement {
+            limits.set(resource, limit, privileged)?;
+        }
+        previous
+    };
+    user::write_optional(caller, old, previous).await?;
+    Ok(0)
+}

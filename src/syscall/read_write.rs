@@ -1,0 +1,261 @@
+//! read, write and their kin (read(2), pread(2), readv(2), lseek(2), sendfile(2)).
+
+use alloc::vec;
+
+use fs::{Position, Seek};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::user::{self, MAX_RW_COUNT, SysResult, UserBuffer};
+use crate::{
+    file::{File, Object, io, regular, terminal},
+    process::{Caller, interruptible},
+};
+
+fn buffer(address: usize, len: usize) -> Result<UserBuffer, Errno> {
+    UserBuffer::new(address, len.min(MAX_RW_COUNT))
+}
+
+#[inline]
+pub async fn read(caller: &Caller, fd: i32, address: usize, len: usize) -> SysResult {
+    let file = caller.files.get(fd)?;
+    io::read(caller, &file, &mut buffer(address, len)?).await
+}
+
+#[inline]
+pub async fn write(caller: &Caller, fd: i32, address: usize, len: usize) -> SysResult {
+    let file = caller.files.get(fd)?;
+    io::write(caller, &file, &mut buffer(address, len)?).await
+}
+
+/// The file of a positioned call: ESPIPE for a stream.
+fn positioned(file: &File, offset: i64) -> Result<u64, Errno> {
+    if offset < 0 {
+        return Err(Errno::EINVAL);
+    }
+    match file.object() {
+        Object::Inode(_) => Ok(offset as u64),
+        Object::Stream(stream, _) if stream.is_seekable() => Ok(offset as u64),
+        Object::Stream(..) | Object::Terminal(..) => Err(Errno::ESPIPE),
+        Object::Place(_) => Err(Errno::EBADF),
+    }
+}
+
+async fn read_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
+    match file.inode() {
+        Some(inode) => regular::read_at(caller, &**inode, offset, buffer).await,
+        None => io::read(caller, file, buffer).await,
+    }
+}
+
+async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
+    let Some(inode) = file.inode() else { return io::write(caller, file, buffer).await };
+    buffer.limit(regular::limit_size(caller, offset, buffer.remaining())?);
+    // Linux appends here too when the file is open with O_APPEND (pwrite(2), "Bugs").
+    let position = regular::write_position(file, offset);
+    let (written, _) = regular::write_at(caller, &**inode, position, buffer).await?;
+    io::sync_if_asked(file).await?;
+    Ok(written)
+}
+
+#[inline]
+pub async fn pread64(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> SysResult {
+    let file = caller.files.get(fd)?;
+    let offset = positioned(&file, offset)?;
+    file.check_readable()?;
+    read_at(caller, &file, offset, &mut buffer(address, len)?).await
+}
+
+#[inline]
+pub async fn pwrite64(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> SysResult {
+    let file = caller.files.get(fd)?;
+    let offset = positioned(&file, offset)?;
+    file.check_writable()?;
+    write_at(caller, &file, offset, &mut buffer(address, len)?).await
+}
+
+/// Which way a vectored call moves bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Into user memory.
+    Read,
+    /// Out of it.
+    Write,
+}
+
+/// readv, writev, preadv, pwritev and the `2` forms: one call's worth of bytes in several pieces. An offset of −1
+/// stands for the file's own.
+pub async fn vectored(
+    caller: &Caller,
+    fd: i32,
+    vectors: usize,
+    count: usize,
+    offset: i64,
+    direction: Direction,
+) -> SysResult {
+    let file = caller.files.get(fd)?;
+    match direction {
+        Direction::Read => file.check_readable()?,
+        Direction::Write => file.check_writable()?,
+    }
+    let mut at = if offset == -1 { None } else { Some(positioned(&file, offset)?) };
+    let mut total = 0;
+    for vector in user::read_iovecs(caller, vectors, count).await? {
+        if vector.len == 0 {
+            continue;
+        }
+        let result = match UserBuffer::new(vector.base, vector.len.min(MAX_RW_COUNT - total)) {
+            Err(errno) => Err(errno),
+            Ok(mut buffer) => match (at, direction) {
+                (None, Direction::Read) => io::read(caller, &file, &mut buffer).await,
+                (None, Direction::Write) => io::write(caller, &file, &mut buffer).await,
+                (Some(offset), Direction::Read) => read_at(caller, &file, offset, &mut buffer).await,
+                (Some(offset), Direction::Write) => write_at(caller, &file, offset, &mut buffer).await,
+            },
+        };
+        match result {
+            Ok(moved) => {
+                total += moved;
+                at = at.map(|offset| offset + moved as u64);
+                // A stream that has given what it had must not be waited on for the next piece.
+                if moved < vector.len || total == MAX_RW_COUNT || is_drained(&file, direction) {
+                    break;
+                }
+            }
+            Err(errno) if total == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(total)
+}
+
+/// preadv and pwritev: a negative offset is EINVAL.
+pub async fn vectored_at(
+    caller: &Caller,
+    fd: i32,
+    vectors: usize,
+    count: usize,
+    offset: i64,
+    direction: Direction,
+) -> SysResult {
+    if offset < 0 {
+        return Err(Errno::EINVAL);
+    }
+    vectored(caller, fd, vectors, count, offset, direction).await
+}
+
+fn is_drained(file: &File, direction: Direction) -> bool {
+    use executor::sync::Events;
+    let Some(readiness) = file.stream().and_then(|stream| stream.readiness()) else { return false };
+    direction == Direction::Read && !readiness.events().contains(Events::IN)
+}
+
+pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysResult {
+    let file = caller.files.get(fd)?;
+    let inode = match file.object() {
+        Object::Inode(path) => path.inode(),
+        Object::Stream(stream, _) if stream.is_seekable() => return Ok(0),
+        Object::Stream(..) | Object::Terminal(..) => return Err(Errno::ESPIPE),
+        Object::Place(_) => return Err(Errno::EBADF),
+    };
+    let mut position = file.offset.lock().await;
+    let size = || inode.attributes().size() as i64;
+    let target = match whence as u32 {
+        linux::SEEK_SET => Some(offset),
+        linux::SEEK_CUR => (*position as i64).checked_add(offset),
+        linux::SEEK_END => size().checked_add(offset),
+        linux::SEEK_DATA | linux::SEEK_HOLE if offset < 0 => return Err(Errno::ENXIO),
+        linux::SEEK_DATA => Some(inode.seek(offset as u64, Seek::Data).await? as i64),
+        linux::SEEK_HOLE => Some(inode.seek(offset as u64, Seek::Hole).await? as i64),
+        _ => return Err(Errno::EINVAL),
+    };
+    let target = target.ok_or(Errno::EOVERFLOW)?;
+    if target < 0 {
+        return Err(Errno::EINVAL);
+    }
+    *position = target as u64;
+    Ok(target as usize)
+}
+
+/// sendfile: from a file with contents to anything that can be written.
+pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, count: usize) -> SysResult {
+    let source = caller.files.get(input)?;
+    let target = caller.files.get(out)?;
+    source.check_readable()?;
+    target.check_writable()?;
+    let inode = source.inode().ok_or(Errno::EINVAL)?;
+    let mut offset = match offset_at {
+        0 => *source.offset.lock().await,
+        address => user::read::<u64>(caller, address).await?,
+    };
+    if offset > i64::MAX as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut chunk = vec![0; 65536.min(count.max(1))];
+    let mut total = 0;
+    let count = count.min(MAX_RW_COUNT);
+    while total < count {
+        let want = chunk.len().min(count - total);
+        let read = regular::read_exact_at(&**inode, offset, &mut chunk[..want]).await?;
+        if read == 0 {
+            break;
+        }
+        let written = match write_kernel(caller, &target, &chunk[..read]).await {
+            Ok(written) => written,
+            Err(errno) if total == 0 => return Err(errno),
+            Err(_) => break,
+        };
+        total += written;
+        offset += written as u64;
+        if written < read {
+            break;
+        }
+    }
+    match offset_at {
+        0 => *source.offset.lock().await = offset,
+        address => user::write(caller, address, offset).await?,
+    }
+    Ok(total)
+}
+
+/// Writes bytes that are in the kernel to an open file.
+async fn write_kernel(caller: &Caller, file: &File, bytes: &[u8]) -> SysResult {
+    match file.object() {
+        Object::Inode(path) => {
+            let mut offset = file.offset.lock().await;
+            let position: Position = regular::write_position(file, *offset);
+            let written =
+                fs::file::write(&**path.inode(), &caller.credentials.fs, position, &mut &bytes[..]).await?;
+            *offset = written.at + written.count as u64;
+            Ok(written.count)
+        }
+        Object::Stream(stream, _) => {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                match stream.try_write(caller, &mut rest) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(Errno::EAGAIN) if !file.is_nonblocking() => {
+                        if let Err(errno) = io::wait(caller, &**stream, executor::sync::Events::OUT).await {
+                            return if rest.len() < bytes.len() {
+                                Ok(bytes.len() - rest.len())
+                            } else {
+                                Err(errno)
+                            };
+                        }
+                    }
+                    Err(errno) if rest.len() == bytes.len() => return Err(errno),
+                    Err(_) => break,
+                }
+            }
+            Ok(bytes.len() - rest.len())
+        }
+        Object::Terminal(terminal, _) => {
+            let who = terminal::describe(caller);
+            let mut turn = interruptible(&caller.thread, terminal.begin_write(&who)).await??;
+            interruptible(&caller.thread, turn.put(bytes)).await??;
+            Ok(bytes.len())
+        }
+        Object::Place(_) => Err(Errno::EBADF),
+    }
+}

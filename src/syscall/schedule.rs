@@ -1,0 +1,111 @@
+//! Scheduling (sched(7), getpriority(2), sched_setaffinity(2)).
+
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::user::{self, SysResult};
+use crate::{
+    arch::cpu,
+    process::{Caller, credentials::capability, tree},
+};
+
+pub async fn sched_yield() -> SysResult {
+    executor::yield_now().await;
+    Ok(0)
+}
+
+/// The range of static priorities: 1 to 99 for the real-time policies, nothing to choose for the others.
+fn priorities(policy: usize) -> Result<(usize, usize), Errno> {
+    match policy as u32 {
+        linux::SCHED_FIFO | linux::SCHED_RR => Ok((1, 99)),
+        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE | linux::SCHED_DEADLINE => Ok((0, 0)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub fn priority_max(policy: usize) -> SysResult {
+    priorities(policy).map(|(_, max)| max)
+}
+
+pub fn priority_min(policy: usize) -> SysResult {
+    priorities(policy).map(|(min, _)| min)
+}
+
+/// Every thread is scheduled by the one policy there is.
+pub fn sched_getscheduler(tid: i32) -> SysResult {
+    if tid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    if tid > 0 && tree::lock().thread(tid as u32).is_none() {
+        return Err(Errno::ESRCH);
+    }
+    Ok(linux::SCHED_NORMAL as usize)
+}
+
+pub async fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> SysResult {
+    sched_getscheduler(tid)?;
+    user::write(caller, address, 0u32).await?;
+    Ok(0)
+}
+
+pub async fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: usize) -> SysResult {
+    if tid != 0 && tree::lock().thread(tid as u32).is_none() {
+        return Err(Errno::ESRCH);
+    }
+    let cpus = cpu::count();
+    if size * 8 < cpus || !size.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let mask = u64::MAX >> (64 - cpus);
+    user::write(caller, address, mask).await?;
+    Ok(size_of::<u64>())
+}
+
+/// The processes that `getpriority` and `setpriority` speak of.
+fn targets(
+    caller: &Caller,
+    which: usize,
+    who: u32,
+) -> Result<alloc::vec::Vec<alloc::sync::Arc<crate::process::Process>>, Errno> {
+    let tree = tree::lock();
+    let own = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
+    let selected: alloc::vec::Vec<_> = match which as u32 {
+        linux::PRIO_PROCESS if who == 0 => alloc::vec![caller.process().clone()],
+        linux::PRIO_PROCESS => tree.thread(who).map(|thread| thread.process.clone()).into_iter().collect(),
+        linux::PRIO_PGRP => {
+            let group = if who == 0 { own.group } else { who };
+            tree.nodes().filter(|node| node.group == group).map(|node| node.process.clone()).collect()
+        }
+        linux::PRIO_USER => {
+            let uid = if who == 0 { caller.credentials.uid() } else { who };
+            tree.nodes().filter(|n| n.process.credentials().uid() == uid).map(|n| n.process.clone()).collect()
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    if selected.is_empty() { Err(Errno::ESRCH) } else { Ok(selected) }
+}
+
+pub fn getpriority(caller: &Caller, which: usize, who: u32) -> SysResult {
+    let all = targets(caller, which, who)?;
+    let lowest = all.iter().map(|process| process.nice.load(Ordering::Relaxed)).min().unwrap_or(0);
+    Ok((20 - lowest) as usize)
+}
+
+pub fn setpriority(caller: &Caller, which: usize, who: u32, nice: i32) -> SysResult {
+    let nice = nice.clamp(-20, 19);
+    for process in targets(caller, which, who)? {
+        if nice < process.nice.load(Ordering::Relaxed) && !caller.credentials.has(capability::SYS_NICE) {
+            return Err(Errno::EACCES);
+        }
+        process.nice.store(nice, Ordering::Relaxed);
+    }
+    Ok(0)
+}
+
+pub async fn getcpu(caller: &Caller, cpu: usize, node: usize) -> SysResult {
+    user::write_optional(caller, cpu, cpu::id() as u32).await?;
+    user::write_optional(caller, node, 0u32).await?;
+    Ok(0)
+}

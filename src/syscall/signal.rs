@@ -1,0 +1,308 @@
+//! Signals: kill(2), sigaction(2), sigprocmask(2), sigsuspend(2), sigaltstack(2), sigtimedwait(2), sigreturn(2).
+
+use core::future::poll_fn;
+use core::task::Poll;
+
+use alloc::sync::Arc;
+use executor::time;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::user::{self, SysResult};
+use crate::{
+    arch::{clock, user::UserContext},
+    process::{
+        Caller, exit, interruptible,
+        signal::{
+            Action, Disposition, RawSigInfo, SI_TKILL, SI_USER, SigInfo, SignalSet, deliver,
+            frame::{self, AlternateStack},
+            numbers::*,
+            send,
+        },
+        thread::Attention,
+        times::TimeSpec,
+        tree,
+        wait::ExitStatus,
+    },
+};
+
+/// A signal number of a call: 0 only tests for existence.
+fn checked(signal: usize) -> Result<u8, Errno> {
+    if signal as u32 <= u32::from(SIGMAX) { Ok(signal as u8) } else { Err(Errno::EINVAL) }
+}
+
+fn info_of(caller: &Caller, signal: u8, code: i32) -> SigInfo {
+    SigInfo::user(signal, code, caller.process().pid, caller.credentials.uid())
+}
+
+pub fn kill(caller: &Caller, pid: i32, signal: usize) -> SysResult {
+    let signal = checked(signal)?;
+    send_to(caller, pid, info_of(caller, signal, SI_USER)).map(|()| 0)
+}
+
+/// The targets of `kill`'s first argument.
+fn send_to(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
+    let mut tree = tree::lock();
+    let own = caller.process().pid;
+    let node = tree.node(own).ok_or(Errno::ESRCH)?;
+    let (own_group, own_session) = (node.group, node.session);
+    let targets = match pid {
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => {
+            let all = tree.nodes().map(|node| node.process.pid);
+            all.filter(|target| *target != own && *target != tree::INIT).collect()
+        }
+        0 => send::group_members(&tree, own_group),
+        pid if pid < 0 => send::group_members(&tree, pid.unsigned_abs()),
+        pid => alloc::vec![pid as u32],
+    };
+    let mut result = Err(Errno::ESRCH);
+    for target in targets {
+        let Some(node) = tree.node(target) else { continue };
+        let same_session = node.session == own_session;
+        let permitted = target == own
+            || send::may_signal(&caller.credentials, &node.process.credentials(), same_session, info.signal);
+        let sent = match (permitted, info.signal) {
+            (false, _) => Err(Errno::EPERM),
+            (true, 0) => Ok(()),
+            (true, _) => send::to_process_locked(&mut tree, target, info),
+        };
+        if sent.is_ok() || result == Err(Errno::ESRCH) {
+            result = sent;
+        }
+    }
+    result
+}
+
+pub fn tkill(caller: &Caller, tid: i32, signal: usize) -> SysResult {
+    send_to_thread(caller, None, tid, signal)
+}
+
+pub fn tgkill(caller: &Caller, pid: i32, tid: i32, signal: usize) -> SysResult {
+    if pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    send_to_thread(caller, Some(pid as u32), tid, signal)
+}
+
+fn send_to_thread(caller: &Caller, pid: Option<u32>, tid: i32, signal: usize) -> SysResult {
+    let signal = checked(signal)?;
+    if tid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let thread = tree::lock().thread(tid as u32).ok_or(Errno::ESRCH)?;
+    if pid.is_some_and(|pid| pid != thread.process.pid) {
+        return Err(Errno::ESRCH);
+    }
+    if thread.process.pid != caller.process().pid {
+        let target = thread.process.credentials();
+        if !send::may_signal(&caller.credentials, &target, false, signal) {
+            return Err(Errno::EPERM);
+        }
+    }
+    if signal != 0 {
+        send::to_thread(&thread, info_of(caller, signal, SI_TKILL))?;
+    }
+    Ok(0)
+}
+
+pub async fn rt_sigqueueinfo(caller: &Caller, pid: i32, signal: usize, info: usize) -> SysResult {
+    let signal = checked(signal)?;
+    let raw: RawSigInfo = user::read(caller, info).await?;
+    let info = SigInfo::from_raw(&raw, signal);
+    // Only the kernel and `kill` may say that they were the sender.
+    if (info.code >= 0 || info.code == SI_TKILL) && pid as u32 != caller.process().pid {
+        return Err(Errno::EPERM);
+    }
+    send_to(caller, pid, info).map(|()| 0)
+}
+
+pub async fn rt_sigaction(caller: &Caller, signal: usize, new: usize, old: usize, size: usize) -> SysResult {
+    if size != size_of::<SignalSet>() {
+        return Err(Errno::EINVAL);
+    }
+    let signal = checked(signal)?;
+    if signal == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let replacement: Option<Action> = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    if replacement.is_some() && SignalSet::UNBLOCKABLE.has(signal) {
+        return Err(Errno::EINVAL);
+    }
+    let previous = {
+        let process = caller.process();
+        let tree = tree::lock();
+        let mut shared = process.signals.lock();
+        let previous = *shared.actions.get(signal);
+        if let Some(mut action) = replacement {
+            action.mask = action.mask.minus(SignalSet::UNBLOCKABLE);
+            Arc::make_mut(&mut shared.actions).set(signal, action);
+            // What is now ignored is no longer pending (POSIX 2.4.3).
+            if action.disposition(signal) == Disposition::Ignore {
+                let ignored = SignalSet::of(&[signal]);
+                shared.pending.discard(ignored);
+                for thread in tree.node(process.pid).iter().flat_map(|node| &node.threads) {
+                    thread.signals.lock().pending.discard(ignored);
+                }
+            }
+        }
+        previous
+    };
+    user::write_optional(caller, old, previous).await?;
+    Ok(0)
+}
+
+pub async fn rt_sigprocmask(caller: &Caller, how: usize, new: usize, old: usize, size: usize) -> SysResult {
+    if size != size_of::<SignalSet>() {
+        return Err(Errno::EINVAL);
+    }
+    let previous = caller.thread.signals.lock().blocked;
+    if new != 0 {
+        let set: SignalSet = user::read(caller, new).await?;
+        let mask = match how as u32 {
+            linux::SIG_BLOCK => previous.plus(set),
+            linux::SIG_UNBLOCK => previous.minus(set),
+            linux::SIG_SETMASK => set,
+            _ => return Err(Errno::EINVAL),
+        };
+        deliver::set_mask(caller, mask);
+    }
+    user::write_optional(caller, old, previous).await?;
+    Ok(0)
+}
+
+pub async fn rt_sigpending(caller: &Caller, set: usize, size: usize) -> SysResult {
+    if size > size_of::<SignalSet>() {
+        return Err(Errno::EINVAL);
+    }
+    let pending = {
+        let shared = caller.process().signals.lock();
+        let own = caller.thread.signals.lock();
+        SignalSet(own.pending.set().plus(shared.pending.set()).0 & own.blocked.0)
+    };
+    user::copy_out(caller, set, &pending.0.to_ne_bytes()[..size]).await?;
+    Ok(0)
+}
+
+/// Puts `mask` in place of the thread's until the signals it lets in have been delivered.
+pub fn replace_mask_for_call(caller: &mut Caller, mask: SignalSet) {
+    caller.saved_mask = Some(caller.thread.signals.lock().blocked);
+    deliver::set_mask(caller, mask);
+}
+
+/// Puts the thread's own mask back at once: the call ended without a signal.
+pub fn restore_mask(caller: &mut Caller) {
+    if let Some(mask) = caller.saved_mask.take() {
+        deliver::set_mask(caller, mask);
+    }
+}
+
+pub async fn rt_sigsuspend(caller: &mut Caller, mask: usize, size: usize) -> SysResult {
+    if size != size_of::<SignalSet>() {
+        return Err(Errno::EINVAL);
+    }
+    let mask: SignalSet = user::read(caller, mask).await?;
+    replace_mask_for_call(caller, mask);
+    pause(caller).await
+}
+
+pub async fn pause(caller: &Caller) -> SysResult {
+    let forever = poll_fn(|_| Poll::<()>::Pending);
+    interruptible(&caller.thread, forever).await.map(|()| 0).map_err(|_| Errno::ERESTARTNOHAND)
+}
+
+pub async fn sigaltstack(caller: &mut Caller, rsp: u64, new: usize, old: usize) -> SysResult {
+    /// `MINSIGSTKSZ` on x86_64.
+    const MINIMUM: usize = 2048;
+    let current = caller.alternate_stack;
+    let in_use = current.contains(rsp);
+    if new != 0 {
+        let mut stack: AlternateStack = user::read(caller, new).await?;
+        let mode = stack.flags & !frame::SS_AUTODISARM;
+        if in_use {
+            return Err(Errno::EPERM);
+        }
+        if mode != 0 && mode != linux::SS_ONSTACK && mode != linux::SS_DISABLE {
+            return Err(Errno::EINVAL);
+        }
+        if mode == linux::SS_DISABLE {
+            stack = AlternateStack::DISABLED;
+        } else if stack.size < MINIMUM {
+            return Err(Errno::ENOMEM);
+        }
+        stack.flags &= !linux::SS_ONSTACK;
+        caller.alternate_stack = stack;
+    }
+    if old != 0 {
+        let mut shown = current;
+        if in_use {
+            shown.flags |= linux::SS_ONSTACK;
+        }
+        user::write(caller, old, shown).await?;
+    }
+    Ok(0)
+}
+
+pub async fn rt_sigtimedwait(
+    caller: &Caller,
+    set: usize,
+    info: usize,
+    timeout: usize,
+    size: usize,
+) -> SysResult {
+    if size != size_of::<SignalSet>() {
+        return Err(Errno::EINVAL);
+    }
+    let wanted = user::read::<SignalSet>(caller, set).await?.minus(SignalSet::UNBLOCKABLE);
+    let deadline = match timeout {
+        0 => None,
+        address => {
+            let timeout: TimeSpec = user::read(caller, address).await?;
+            Some(clock::now_ns().saturating_add(timeout.to_ns().ok_or(Errno::EINVAL)?))
+        }
+    };
+    caller.thread.signals.lock().awaited = wanted;
+    let take = || {
+        let mut shared = caller.process().signals.lock();
+        let mut own = caller.thread.signals.lock();
+        let others = SignalSet(!wanted.0);
+        own.pending.take(others).or_else(|| shared.pending.take(others))
+    };
+    let arrival = poll_fn(|_| match take() {
+        Some(info) => Poll::Ready(Ok(info)),
+        // Attention for a signal that is awaited has been answered by `take`; anything else interrupts.
+        None if caller.thread.wanted() && is_interrupted(caller) => Poll::Ready(Err(Errno::EINTR)),
+        None => Poll::Pending,
+    });
+    let result = match deadline {
+        None => arrival.await,
+        Some(deadline) => time::timeout(arrival, deadline).await.unwrap_or(Err(Errno::EAGAIN)),
+    };
+    caller.thread.signals.lock().awaited = SignalSet::EMPTY;
+    let taken = result?;
+    user::write_optional(caller, info, taken.to_raw()).await?;
+    Ok(taken.signal as usize)
+}
+
+/// Whether there is more to attend to than signals that stay blocked.
+fn is_interrupted(caller: &Caller) -> bool {
+    let thread = &caller.thread;
+    if thread.attention() != Attention::SIGNAL {
+        return true;
+    }
+    let shared = caller.process().signals.lock();
+    let own = thread.signals.lock();
+    let deliverable = own.pending.set().plus(shared.pending.set()).minus(own.blocked);
+    if deliverable.is_empty() {
+        thread.settle(Attention::SIGNAL);
+    }
+    !deliverable.is_empty()
+}
+
+/// Takes the interrupted state back from the frame on the stack. The process dies if there is none.
+pub async fn rt_sigreturn(caller: &mut Caller, context: &mut UserContext) {
+    match frame::pop(caller, context).await {
+        Ok(mask) => deliver::set_mask(caller, mask),
+        Err(_) => exit::group(caller, ExitStatus::killed(SIGSEGV, true)),
+    }
+}

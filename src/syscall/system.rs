@@ -1,0 +1,157 @@
+//! The machine as a whole: uname(2), sysinfo(2), reboot(2), getrandom(2), sethostname(2), syslog(2).
+
+use executor::sync::SpinMutex;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::user::{self, MAX_RW_COUNT, SysResult};
+use crate::{
+    arch::clock,
+    memory, power,
+    process::{Caller, credentials::capability, tree},
+    random,
+};
+
+/// The version of Linux whose interface Rusk offers; the C library refuses to start on old ones.
+pub const LINUX_RELEASE: &str = concat!("6.1.0-rusk-", env!("CARGO_PKG_VERSION"));
+/// What `uname -v` shows.
+pub const VERSION: &str = concat!("#1 SMP Rusk ", env!("CARGO_PKG_VERSION"));
+
+/// Host and domain name.
+static NAMES: SpinMutex<[[u8; 65]; 2]> = SpinMutex::new([field("rusk"), field("(none)")]);
+
+const fn field(text: &str) -> [u8; 65] {
+    let mut bytes = [0; 65];
+    let mut i = 0;
+    while i < text.len() {
+        bytes[i] = text.as_bytes()[i];
+        i += 1;
+    }
+    bytes
+}
+
+/// The host name.
+pub fn host_name() -> alloc::string::String {
+    let name = NAMES.lock()[0];
+    let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    alloc::string::String::from_utf8_lossy(&name[..len]).into_owned()
+}
+
+pub async fn uname(caller: &Caller, address: usize) -> SysResult {
+    let [node, domain] = *NAMES.lock();
+    let fields = [field("Linux"), node, field(LINUX_RELEASE), field(VERSION), field("x86_64"), domain];
+    user::copy_out(caller, address, fields.as_flattened()).await?;
+    Ok(0)
+}
+
+/// sethostname and setdomainname.
+pub async fn set_name(caller: &Caller, address: usize, len: usize, which: usize) -> SysResult {
+    if !caller.credentials.has(fs::Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    if len > 64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut name = [0; 65];
+    user::copy_in(caller, address, &mut name[..len]).await?;
+    NAMES.lock()[which] = name;
+    Ok(0)
+}
+
+/// `struct sysinfo`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct SysInfo {
+    uptime: u64,
+    loads: [u64; 3],
+    memory: [u64; 2],
+    shared: u64,
+    buffers: u64,
+    swap: [u64; 2],
+    processes: u16,
+    pad: [u16; 3],
+    high: [u64; 2],
+    unit: u32,
+    tail: u32,
+}
+
+pub async fn sysinfo(caller: &Caller, address: usize) -> SysResult {
+    let memory = memory::stats();
+    let (_, threads, _) = tree::lock().counts();
+    let info = SysInfo {
+        uptime: clock::now_ns() / 1_000_000_000,
+        loads: [0; 3],
+        memory: [memory.total_bytes as u64, memory.free_bytes as u64],
+        shared: 0,
+        buffers: 0,
+        swap: [0; 2],
+        processes: threads.min(usize::from(u16::MAX)) as u16,
+        pad: [0; 3],
+        high: [0; 2],
+        unit: 1,
+        tail: 0,
+    };
+    user::write(caller, address, info).await?;
+    Ok(0)
+}
+
+pub async fn reboot(caller: &Caller, magic: u32, magic2: u32, command: u32) -> SysResult {
+    const MAGIC: u32 = 0xfee1_dead;
+    const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
+    const RESTART: u32 = 0x0123_4567;
+    const HALT: u32 = 0xcdef_0123;
+    const POWER_OFF: u32 = 0x4321_fedc;
+    const CAD_ON: u32 = 0x89ab_cdef;
+    const CAD_OFF: u32 = 0;
+    if !caller.credentials.has(capability::SYS_BOOT) {
+        return Err(Errno::EPERM);
+    }
+    if magic != MAGIC || !MAGIC2.contains(&magic2) {
+        return Err(Errno::EINVAL);
+    }
+    match command {
+        RESTART => power::restart().await,
+        HALT | POWER_OFF => power::off().await,
+        CAD_ON | CAD_OFF => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub async fn getrandom(caller: &Caller, address: usize, len: usize, flags: u32) -> SysResult {
+    const BOTH: u32 = linux::GRND_RANDOM | linux::GRND_INSECURE;
+    if flags & !(linux::GRND_NONBLOCK | BOTH) != 0 || flags & BOTH == BOTH {
+        return Err(Errno::EINVAL);
+    }
+    let len = len.min(MAX_RW_COUNT);
+    let mut chunk = [0; 256];
+    let mut done = 0;
+    while done < len {
+        let part = &mut chunk[..256.min(len - done)];
+        random::fill(part);
+        if let Err(errno) = user::copy_out(caller, address.wrapping_add(done), part).await {
+            return if done > 0 { Ok(done) } else { Err(errno) };
+        }
+        done += part.len();
+    }
+    Ok(done)
+}
+
+pub async fn syslog(caller: &Caller, action: usize, buffer: usize, len: i32) -> SysResult {
+    const READ_ALL: usize = 3;
+    const READ_CLEAR: usize = 4;
+    const SIZE_BUFFER: usize = 10;
+    match action {
+        READ_ALL | READ_CLEAR => {
+            if len < 0 {
+                return Err(Errno::EINVAL);
+            }
+            let text = crate::kernel_log::tail(len as usize);
+            user::copy_out(caller, buffer, &text).await?;
+            Ok(text.len())
+        }
+        SIZE_BUFFER => Ok(crate::kernel_log::CAPACITY),
+        0 | 1 | 5..=8 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}

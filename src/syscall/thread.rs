@@ -1,0 +1,250 @@
+//! Threads: clone(2), futex(2), set_tid_address(2), arch_prctl(2), prctl(2).
+
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::{general as linux, prctl as options};
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::user::{self, SysResult};
+use crate::{
+    arch::{clock, user::UserContext},
+    process::{
+        Caller,
+        fork::{self, CloneRequest},
+        futex,
+        run::Restart,
+        times::TimeSpec,
+        tree,
+    },
+};
+
+pub async fn clone(
+    caller: &mut Caller,
+    context: &mut UserContext,
+    flags: usize,
+    stack: usize,
+    parent_tid: usize,
+    child_tid: usize,
+    tls: usize,
+) -> SysResult {
+    let request = CloneRequest {
+        flags: flags as u64 & 0xffff_ff00,
+        exit_signal: flags as u8,
+        stack,
+        tls,
+        parent_tid,
+        child_tid,
+    };
+    fork::clone(caller, context, request).await
+}
+
+/// `struct clone_args`, its first version (64 bytes).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+pub async fn clone3(
+    caller: &mut Caller,
+    context: &mut UserContext,
+    arguments: usize,
+    size: usize,
+) -> SysResult {
+    const VERSION_0: usize = size_of::<CloneArguments>();
+    const NEWEST: usize = 88;
+    if size < VERSION_0 {
+        return Err(Errno::EINVAL);
+    }
+    if size > 4096 {
+        return Err(Errno::E2BIG);
+    }
+    let given: CloneArguments = user::read(caller, arguments).await?;
+    // What later versions add (a chosen id, a cgroup) must not be asked for.
+    let mut rest = [0u8; 4096 - VERSION_0];
+    let rest = &mut rest[..size - VERSION_0];
+    user::copy_in(caller, arguments + VERSION_0, rest).await?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(if size > NEWEST { Errno::E2BIG } else { Errno::EINVAL });
+    }
+    let stack = match (given.stack, given.stack_size) {
+        (0, 0) => 0,
+        (base, size) if base != 0 && size != 0 => base.checked_add(size).ok_or(Errno::EINVAL)? as usize,
+        _ => return Err(Errno::EINVAL),
+    };
+    if given.flags & 0xff != 0 || given.exit_signal > 64 || given.flags >> 32 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let request = CloneRequest {
+        flags: given.flags,
+        exit_signal: given.exit_signal as u8,
+        stack,
+        tls: given.tls as usize,
+        parent_tid: given.parent_tid as usize,
+        child_tid: given.child_tid as usize,
+    };
+    fork::clone(caller, context, request).await
+}
+
+pub fn set_tid_address(caller: &Caller, address: usize) -> usize {
+    caller.thread.clear_tid.store(address, Ordering::Relaxed);
+    caller.thread.tid() as usize
+}
+
+pub fn set_robust_list(caller: &Caller, head: usize, len: usize) -> SysResult {
+    /// `sizeof(struct robust_list_head)`.
+    const HEAD: usize = 24;
+    if len != HEAD {
+        return Err(Errno::EINVAL);
+    }
+    caller.thread.robust_list.store(head, Ordering::Relaxed);
+    Ok(0)
+}
+
+pub async fn get_robust_list(caller: &Caller, tid: i32, head: usize, len: usize) -> SysResult {
+    let thread = match tid {
+        0 => caller.thread.clone(),
+        tid => tree::lock().thread(tid as u32).ok_or(Errno::ESRCH)?,
+    };
+    if thread.process.pid != caller.process().pid && caller.credentials.uid() != 0 {
+        return Err(Errno::EPERM);
+    }
+    user::write(caller, len, 24usize).await?;
+    user::write(caller, head, thread.robust_list.load(Ordering::Relaxed)).await?;
+    Ok(0)
+}
+
+/// The operations of arch_prctl(2), from `<asm/prctl.h>`.
+const ARCH_SET_GS: usize = 0x1001;
+const ARCH_SET_FS: usize = 0x1002;
+const ARCH_GET_FS: usize = 0x1003;
+const ARCH_GET_GS: usize = 0x1004;
+
+pub async fn arch_prctl(
+    caller: &Caller,
+    context: &mut UserContext,
+    code: usize,
+    address: usize,
+) -> SysResult {
+    context.suspend();
+    let base = match code {
+        ARCH_SET_FS => return if context.set_fs_base(address as u64) { Ok(0) } else { Err(Errno::EPERM) },
+        ARCH_SET_GS => return if context.set_gs_base(address as u64) { Ok(0) } else { Err(Errno::EPERM) },
+        ARCH_GET_FS => context.fs_base(),
+        ARCH_GET_GS => context.gs_base(),
+        _ => return Err(Errno::EINVAL),
+    };
+    user::write(caller, address, base).await?;
+    Ok(0)
+}
+
+pub async fn prctl(caller: &Caller, option: usize, argument: usize) -> SysResult {
+    match option as u32 {
+        options::PR_SET_NAME => {
+            let mut name = [0; 16];
+            let string = user::read_string(caller, argument, usize::MAX >> 1).await;
+            let string =
+                string.or_else(|errno| if errno == Errno::E2BIG { Ok(alloc::vec![]) } else { Err(errno) })?;
+            let len = string.len().min(15);
+            name[..len].copy_from_slice(&string[..len]);
+            *caller.thread.name.lock() = name;
+            Ok(0)
+        }
+        options::PR_GET_NAME => {
+            let name = *caller.thread.name.lock();
+            user::copy_out(caller, argument, &name).await.map(|()| 0)
+        }
+        options::PR_GET_DUMPABLE => Ok(1),
+        options::PR_SET_DUMPABLE if argument <= 1 => Ok(0),
+        options::PR_GET_NO_NEW_PRIVS => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// When a futex wait with this time-out ends. `FUTEX_WAIT` takes a span, the others a point in time.
+async fn futex_deadline(
+    caller: &Caller,
+    address: usize,
+    absolute: bool,
+    realtime: bool,
+) -> Result<Option<u64>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let time = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
+    Ok(Some(match (absolute, realtime) {
+        (false, _) => clock::now_ns().saturating_add(time),
+        (true, false) => time,
+        (true, true) => super::clock::realtime_to_monotonic(time),
+    }))
+}
+
+pub async fn futex(
+    caller: &mut Caller,
+    address: usize,
+    operation: u32,
+    value: u32,
+    timeout: usize,
+    second: usize,
+    value3: u32,
+) -> SysResult {
+    let private = operation & linux::FUTEX_PRIVATE_FLAG != 0;
+    let realtime = operation & linux::FUTEX_CLOCK_REALTIME != 0;
+    let command = operation & !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME);
+    if realtime && command != linux::FUTEX_WAIT_BITSET && command != linux::FUTEX_WAIT {
+        return Err(Errno::ENOSYS);
+    }
+    let requeue = |expected| futex::Requeue {
+        from: address,
+        to: second,
+        wake: value as usize,
+        requeue: timeout,
+        expected,
+        private,
+    };
+    match command {
+        linux::FUTEX_WAIT | linux::FUTEX_WAIT_BITSET => {
+            let absolute = command == linux::FUTEX_WAIT_BITSET;
+            let bitset = if absolute { value3 } else { linux::FUTEX_BITSET_MATCH_ANY };
+            let deadline = futex_deadline(caller, timeout, absolute, realtime).await?;
+            wait(caller, address, value, deadline, bitset, private).await
+        }
+        linux::FUTEX_WAKE => {
+            futex::wake(caller, address, value as usize, linux::FUTEX_BITSET_MATCH_ANY, private).await
+        }
+        linux::FUTEX_WAKE_BITSET => futex::wake(caller, address, value as usize, value3, private).await,
+        linux::FUTEX_REQUEUE => futex::requeue(caller, requeue(None)).await,
+        linux::FUTEX_CMP_REQUEUE => futex::requeue(caller, requeue(Some(value3))).await,
+        linux::FUTEX_WAKE_OP => {
+            futex::wake_op(caller, address, second, (value as usize, timeout), value3, private).await
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// Waits on a futex; if a signal without a handler interrupts a wait with a time-out, it goes on to the same end.
+pub async fn wait(
+    caller: &mut Caller,
+    address: usize,
+    value: u32,
+    deadline: Option<u64>,
+    bitset: u32,
+    private: bool,
+) -> SysResult {
+    let result = futex::wait(caller, address, value, deadline, bitset, private).await;
+    match (result, deadline) {
+        (Err(Errno::ERESTARTSYS), Some(deadline)) => {
+            caller.restart = Restart::Futex { address, value, deadline, bitset, private };
+            Err(Errno::ERESTART_RESTARTBLOCK)
+        }
+        (result, _) => result.map(|()| 0),
+    }
+}

@@ -1,0 +1,289 @@
+//! User memory as system calls see it.
+//!
+//! The fast path is a plain copy through the active address space with a fix-up for faults
+//! ([`arch::uaccess`](crate::arch::uaccess)). Only when it faults does the caller wait: the page is brought in by
+//! the code that serves page-fault traps, and the copy goes on where it stopped. No lock is ever held meanwhile.
+
+use alloc::{boxed::Box, vec::Vec};
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    arch::{
+        layout::USER_END,
+        uaccess::{self, Fault, StringError},
+        user::Access,
+    },
+    process::Caller,
+};
+
+/// The result of a system call: the value for `rax`, or the error number.
+pub type SysResult = Result<usize, Errno>;
+
+/// The most bytes that one `read` or `write` moves, as on Linux (`MAX_RW_COUNT`).
+pub const MAX_RW_COUNT: usize = 0x7fff_f000;
+
+/// Brings the page at `address` in for `access`, or says why a program may not touch it.
+#[cold]
+pub async fn fault_in(caller: &Caller, address: usize, access: Access) -> Result<(), Errno> {
+    // Boxed because it is rare and large: it would otherwise be part of every handler's future.
+    Box::pin(caller.space.fault(address, access)).await.map_err(|_| Errno::EFAULT)
+}
+
+/// Fills `into` from user memory at `from`.
+#[inline]
+pub async fn copy_in(caller: &Caller, from: usize, into: &mut [u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    loop {
+        match uaccess::copy_from_user(&mut into[done..], from.wrapping_add(done)) {
+            Ok(()) => return Ok(()),
+            Err(Fault { copied, address }) => {
+                done += copied;
+                fault_in(caller, address, Access::Read).await?;
+            }
+        }
+    }
+}
+
+/// Copies all of `bytes` to user memory at `to`.
+#[inline]
+pub async fn copy_out(caller: &Caller, to: usize, bytes: &[u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    loop {
+        match uaccess::copy_to_user(to.wrapping_add(done), &bytes[done..]) {
+            Ok(()) => return Ok(()),
+            Err(Fault { copied, address }) => {
+                done += copied;
+                fault_in(caller, address, Access::Write).await?;
+            }
+        }
+    }
+}
+
+/// Reads one value of a plain type from user memory.
+#[inline]
+pub async fn read<T: FromBytes + IntoBytes>(caller: &Caller, from: usize) -> Result<T, Errno> {
+    let mut value = T::new_zeroed();
+    copy_in(caller, from, value.as_mut_bytes()).await?;
+    Ok(value)
+}
+
+/// Writes one value of a plain type to user memory.
+#[inline]
+pub async fn write<T: IntoBytes + Immutable>(caller: &Caller, to: usize, value: T) -> Result<(), Errno> {
+    copy_out(caller, to, value.as_bytes()).await
+}
+
+/// Writes `value` unless `to` is null, which many calls take for "not wanted".
+#[inline]
+pub async fn write_optional<T: IntoBytes + Immutable>(
+    caller: &Caller,
+    to: usize,
+    value: T,
+) -> Result<(), Errno> {
+    if to == 0 { Ok(()) } else { write(caller, to, value).await }
+}
+
+/// Reads `count` values of a plain type.
+pub async fn read_array<T: FromBytes + IntoBytes>(
+    caller: &Caller,
+    from: usize,
+    count: usize,
+) -> Result<Vec<T>, Errno> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    values.resize_with(count, T::new_zeroed);
+    copy_in(caller, from, values.as_mut_slice().as_mut_bytes()).await?;
+    Ok(values)
+}
+
+/// The longest path that a system call takes, with its terminating NUL (`PATH_MAX`).
+pub const PATH_MAX: usize = 4096;
+
+/// A path copied from user memory: short ones live inside the value, long ones on the heap.
+pub enum PathBuf {
+    /// Up to [`PathBuf::INLINE`] bytes.
+    Inline([u8; PathBuf::INLINE], u8),
+    /// Anything longer.
+    Heap(Vec<u8>),
+}
+
+impl PathBuf {
+    /// Bytes that need no allocation; nearly all paths of nearly all programs fit.
+    pub const INLINE: usize = 79;
+}
+
+impl core::ops::Deref for PathBuf {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            PathBuf::Inline(bytes, len) => &bytes[..*len as usize],
+            PathBuf::Heap(bytes) => bytes,
+        }
+    }
+}
+
+/// Reads a NUL-terminated path: ENAMETOOLONG when it does not fit [`PATH_MAX`], EFAULT as always.
+#[inline]
+pub async fn read_path(caller: &Caller, from: usize) -> Result<PathBuf, Errno> {
+    let mut inline = [0; PathBuf::INLINE];
+    match uaccess::strncpy_from_user(&mut inline, from) {
+        Ok(len) => Ok(PathBuf::Inline(inline, len as u8)),
+        _ => Box::pin(read_string(caller, from, PATH_MAX))
+            .await
+            .map(PathBuf::Heap)
+            .map_err(|errno| if errno == Errno::E2BIG { Errno::ENAMETOOLONG } else { errno }),
+    }
+}
+
+/// Reads a NUL-terminated string of fewer than `limit` bytes, without the NUL; E2BIG when it is longer.
+pub async fn read_string(caller: &Caller, from: usize, limit: usize) -> Result<Vec<u8>, Errno> {
+    let mut string = Vec::new();
+    let mut chunk = [0; 256];
+    loop {
+        match uaccess::strncpy_from_user(&mut chunk, from.wrapping_add(string.len())) {
+            Ok(len) => {
+                append(&mut string, &chunk[..len], limit)?;
+                return Ok(string);
+            }
+            Err(StringError::TooLong) => append(&mut string, &chunk, limit)?,
+            Err(StringError::Fault(Fault { copied, address })) => {
+                append(&mut string, &chunk[..copied], limit)?;
+                fault_in(caller, address, Access::Read).await?;
+            }
+        }
+    }
+}
+
+/// Appends to a string that stays below `limit` bytes.
+fn append(string: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(), Errno> {
+    if string.len() + bytes.len() >= limit {
+        return Err(Errno::E2BIG);
+    }
+    string.try_reserve(bytes.len()).map_err(|_| Errno::ENOMEM)?;
+    string.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// A range of user memory that bytes are read into: the destination of `read(2)`.
+///
+/// As an [`fs::Sink`] it stops short where a page is missing and remembers where ([`UserBuffer::resolve`] brings it
+/// in). The same type serves as [`fs::Source`] for `write(2)`.
+pub struct UserBuffer {
+    address: usize,
+    remaining: usize,
+    fault: Option<(usize, Access)>,
+}
+
+impl UserBuffer {
+    /// The range of `len` bytes at `address`; EFAULT if it leaves user space, so that nothing is moved at all.
+    #[inline]
+    pub fn new(address: usize, len: usize) -> Result<Self, Errno> {
+        match address.checked_add(len) {
+            Some(end) if end <= USER_END => Ok(Self { address, remaining: len, fault: None }),
+            _ => Err(Errno::EFAULT),
+        }
+    }
+
+    /// Bytes still to move.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Moves at most `len` more bytes.
+    #[inline]
+    pub fn limit(&mut self, len: usize) {
+        self.remaining = self.remaining.min(len);
+    }
+
+    /// Whether the last operation stopped at a missing page.
+    #[inline]
+    pub fn faulted(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Brings in the page that stopped the last operation.
+    #[cold]
+    pub async fn resolve(&mut self, caller: &Caller) -> Result<(), Errno> {
+        match self.fault.take() {
+            Some((address, access)) => fault_in(caller, address, access).await,
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, wanted: usize, access: Access, result: Result<(), Fault>) -> usize {
+        let moved = match result {
+            Ok(()) => wanted,
+            Err(Fault { copied, address }) => {
+                self.fault = Some((address, access));
+                copied
+            }
+        };
+        self.address += moved;
+        self.remaining -= moved;
+        moved
+    }
+}
+
+impl fs::Sink for UserBuffer {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.remaining);
+        let result = uaccess::copy_to_user(self.address, &bytes[..len]);
+        self.advance(len, Access::Write, result)
+    }
+
+    fn put_zeros(&mut self, count: usize) -> usize {
+        let len = count.min(self.remaining);
+        let result = uaccess::zero_user(self.address, len);
+        self.advance(len, Access::Write, result)
+    }
+
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+}
+
+impl fs::Source for UserBuffer {
+    #[inline]
+    fn take(&mut self, into: &mut [u8]) -> usize {
+        let len = into.len().min(self.remaining);
+        let result = uaccess::copy_from_user(&mut into[..len], self.address);
+        self.advance(len, Access::Read, result)
+    }
+
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+}
+
+/// One element of `readv`'s and `writev`'s array.
+#[derive(Clone, Copy, FromBytes, IntoBytes)]
+#[repr(C)]
+pub struct IoVec {
+    /// First byte.
+    pub base: usize,
+    /// Number of bytes.
+    pub len: usize,
+}
+
+/// Most elements of such an array (`IOV_MAX`).
+pub const IOV_MAX: usize = 1024;
+
+/// Reads and checks an array of [`IoVec`]s; EINVAL for too many or a total above `isize::MAX`.
+pub async fn read_iovecs(caller: &Caller, from: usize, count: usize) -> Result<Vec<IoVec>, Errno> {
+    if count > IOV_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let vectors: Vec<IoVec> = read_array(caller, from, count).await?;
+    let mut total = 0usize;
+    for vector in &vectors {
+        total = total.checked_add(vector.len).filter(|t| *t <= isize::MAX as usize).ok_or(Errno::EINVAL)?;
+    }
+    Ok(vectors)
+}
