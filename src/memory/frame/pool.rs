@@ -225,21 +225,18 @@ fn refill_zeroed(purpose: Purpose) -> Option<Number> {
 #[inline(always)]
 pub(super) fn give(number: Number) {
     match cpu::this() {
-        Some(cpu) => {
-            if cpu.frames.loaded.count() >= BATCH {
-                rotate(&cpu.frames);
-            }
-            cpu.frames.loaded.push(number);
-        }
+        Some(cpu) if cpu.frames.loaded.count() < BATCH => cpu.frames.loaded.push(number),
+        Some(cpu) => rotate(&cpu.frames, number),
         None => POOL.lock().buddy.release(metadata::all(), number, 0),
     }
 }
 
-/// Makes room in the loaded chain.
+/// Makes room in the loaded chain and puts the frame there.
 #[cold]
 #[inline(never)]
-fn rotate(cpu: &CpuFrames) {
+fn rotate(cpu: &CpuFrames, number: Number) {
     let full = cpu.spare.replace(cpu.loaded.replace(Chain::default()));
+    cpu.loaded.push(number);
     if full.count > 0 {
         POOL.lock().put_chain(metadata::all(), full);
     }

@@ -116,11 +116,12 @@ impl CpuClass {
         self.pop()
     }
 
-    /// The magazine is full: set it aside.
+    /// The magazine is full: set it aside and put the object into an empty one.
     #[cold]
     #[inline(never)]
-    fn rotate(&self, class: usize) {
+    fn rotate(&self, class: usize, object: Object) {
         let full = self.exchange_spare(self.load(Magazine::default()));
+        self.push(object);
         if full.count > 0 {
             slab::give_magazine(class, full);
         }
@@ -201,11 +202,12 @@ unsafe impl GlobalAlloc for KernelHeap {
         let object = unsafe { NonNull::new_unchecked(pointer) };
         let Some(cpu) = cpu::this() else { return early_dealloc(class, object) };
         let magazines = &cpu.heap.classes[class];
-        if magazines.count.load(Relaxed) >= u32::from(ROUNDS[class]) {
-            magazines.rotate(class);
-        }
-        magazines.push(object);
         cpu.heap.add_live(-i64::from(SIZES[class]));
+        if magazines.count.load(Relaxed) < u32::from(ROUNDS[class]) {
+            magazines.push(object);
+        } else {
+            magazines.rotate(class, object);
+        }
     }
 
     #[inline]

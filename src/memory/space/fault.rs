@@ -71,22 +71,53 @@ impl AddressSpace {
     ///
     /// Anonymous memory does not wait, except for the lock when other threads hold it and, when a page is replaced, for
     /// other CPUs that have this space loaded. An access that turns out to be possible already is no error.
+    ///
+    /// # Errors
+    /// See [`FaultError`].
     #[inline]
     pub async fn fault(&self, address: usize, access: Access) -> Result<(), FaultError> {
-        let mut step = match self.layout.try_lock() {
-            Some(mut layout) => layout.resolve(self, address, access)?,
-            None => self.layout.lock().await.resolve(self, address, access)?,
-        };
+        match self.layout.try_lock().map(|mut layout| layout.resolve(self, address, access)) {
+            Some(Ok(Step::Done)) => Ok(()),
+            Some(Ok(step)) => self.fault_waiting(Some(step), address, access).await,
+            Some(Err(error)) => Err(error),
+            None => self.fault_waiting(None, address, access).await,
+        }
+    }
+
+    /// As [`fault`](Self::fault) where that need not wait; None where it has to, with nothing lost: call it then. For
+    /// callers to whom a future's state machine costs more than the fault.
+    #[inline]
+    pub fn fault_now(&self, address: usize, access: Access) -> Option<Result<(), FaultError>> {
+        match self.layout.try_lock()?.resolve(self, address, access) {
+            Ok(Step::Done) => Some(Ok(())),
+            // The new page is in place; other CPUs forget the old one in a moment, for which this spins.
+            Ok(Step::Replaced(shootdown, frame)) => {
+                shootdown.finish();
+                drop(frame);
+                Some(Ok(()))
+            }
+            Ok(Step::Fetch(..)) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    #[cold]
+    async fn fault_waiting(
+        &self,
+        mut step: Option<Step>,
+        address: usize,
+        access: Access,
+    ) -> Result<(), FaultError> {
         loop {
             match step {
-                Step::Done => return Ok(()),
-                Step::Replaced(shootdown, frame) => {
-                    // Declared in this order, so that a cancelled wait also frees only after it.
+                Some(Step::Done) => return Ok(()),
+                Some(Step::Replaced(shootdown, frame)) => {
+                    // In this order, so that a cancelled wait also frees only after it.
                     let _frame = frame;
                     shootdown.await;
                     return Ok(());
                 }
-                Step::Fetch(object, index, write) => {
+                Some(Step::Fetch(object, index, write)) => {
                     // Once the object has it, it answers the next call at once.
                     match object.page(index, write).await {
                         Ok(_) => {}
@@ -94,8 +125,10 @@ impl AddressSpace {
                         Err(_) => return Err(FaultError::Bus),
                     }
                 }
+                None => {}
             }
-            step = self.layout.lock().await.resolve(self, address, access)?;
+            // The lock is released before the step is awaited.
+            step = Some(self.layout.lock().await.resolve(self, address, access)?);
         }
     }
 }
@@ -171,7 +204,7 @@ impl Layout {
             return Err(FaultError::NotMapped);
         }
         let grown = Region { start, end: stack.start, ..stack.clone() };
-        self.regions.replace(&(start..stack.start), [grown]).map_err(|_| FaultError::OutOfMemory)?;
+        self.regions.insert(grown).map_err(|_| FaultError::OutOfMemory)?;
         space.publish(self);
         // Joined with the stack above, or listed right below it.
         Ok(self.regions.find(address).map_or(index, |(index, _)| index))

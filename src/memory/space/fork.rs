@@ -139,7 +139,7 @@ impl AddressSpace {
                 continue;
             }
             if flags.contains(RegionFlags::DONT_FORK) {
-                self.zap_and(layout, &range, |layout| layout.regions.replace(&range, [])).await?;
+                self.zap_and(layout, &range, |layout| layout.regions.remove(&range)).await?;
                 continue;
             }
             if flags.contains(RegionFlags::WIPE_ON_FORK) {

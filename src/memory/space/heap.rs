@@ -26,7 +26,7 @@ impl AddressSpace {
         let moved = match new {
             new if new < old => {
                 let range = new..old;
-                self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [])).await
+                self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await
             }
             new if new > old => self.extend_heap(&mut layout, old, new),
             _ => Ok(()),
@@ -55,6 +55,6 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let flags = RegionFlags::READ | RegionFlags::WRITE | RegionFlags::HEAP;
-        layout.regions.replace(&range, [Region { start: old, end: new, flags, offset: 0, object: None }])
+        layout.regions.insert(Region { start: old, end: new, flags, offset: 0, object: None })
     }
 }

@@ -118,10 +118,14 @@ impl AddressSpace {
         let region = region_for(&mapping, &range)?;
         self.check_growth(&layout, &region, &range)?;
         if layout.regions.is_free(&range) {
-            layout.regions.replace(&range, [region])?;
+            layout.regions.insert(region)?;
         } else {
             // MAP_FIXED over something.
-            self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [region])).await?;
+            self.zap_and(&mut layout, &range, |layout| {
+                layout.regions.remove(&range)?;
+                layout.regions.insert(region)
+            })
+            .await?;
         }
         self.publish(&layout);
         drop(layout);

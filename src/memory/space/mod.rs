@@ -240,8 +240,9 @@ pub fn leave() {
     residency::leave();
 }
 
-/// Registers the interrupt handler for other CPUs' flush requests. Once.
+/// Registers the interrupt handler for other CPUs' flush requests, and looks at the kernel's own tables. Once.
 pub(super) fn init() {
+    table::init();
     interrupts::register(vector::TLB_SHOOTDOWN, shootdown::on_interrupt)
         .expect("the shootdown vector has no other handler");
 }

@@ -140,78 +140,91 @@ impl Regions {
         floor..ceiling
     }
 
-    /// Puts `new` regions (in ascending order, all within `range`) in place of what overlaps `range`; what sticks
-    /// out of it stays. Neighbours that continue each other are joined. ENOMEM, with nothing changed, when there
-    /// is no memory for the list.
-    pub(super) fn replace(
-        &mut self,
-        range: &Range<usize>,
-        new: impl IntoIterator<Item = Region>,
-    ) -> Result<(), Errno> {
-        let overlap = self.overlap(range);
-        let (mapped, data) = self.measure(range);
+    /// The list, for changes: a copy if fork's other side still uses it. There is room for two more regions.
+    fn own_list(&mut self) -> Result<&mut Vec<Region>, Errno> {
         if Arc::get_mut(&mut self.list).is_none() {
-            // Fork's other side still uses the list.
             let mut copy = Vec::new();
             copy.try_reserve(self.list.len() + 4).map_err(|_| Errno::ENOMEM)?;
             copy.extend(self.list.iter().cloned());
             self.list = Arc::new(copy);
         }
         let list = Arc::get_mut(&mut self.list).ok_or(Errno::ENOMEM)?;
-        list.try_reserve(4).map_err(|_| Errno::ENOMEM)?;
+        list.try_reserve(2).map_err(|_| Errno::ENOMEM)?;
+        Ok(list)
+    }
 
-        // Ascending: what stays below, the new ones, what stays above; joined as they come.
-        let mut pieces = Pieces::default();
-        let low = list[overlap.clone()].last().filter(|low| low.start < range.start);
-        let below = low.map(|low| low.clip(low.start, range.start));
-        let high = list[overlap.clone()].first().filter(|high| high.end > range.end);
-        let above = high.map(|high| high.clip(range.end, high.end));
-        let (mut first, mut last) = (overlap.start, overlap.end);
-        // The untouched neighbours may be continued.
-        let under = list.get(last).filter(|under| below.is_none() && under.end == range.start).cloned();
-        if under.is_some() {
-            last += 1;
-        }
-        let over = first.checked_sub(1).map(|over| &list[over]);
-        let over = over.filter(|over| above.is_none() && over.start == range.end).cloned();
-        if over.is_some() {
-            first -= 1;
-        }
-        let (mut added, mut added_data) = (0, 0);
-        for part in under.into_iter().chain(below) {
-            pieces.push(part)?;
-        }
-        for part in new {
-            added += part.len();
-            if part.is_data() {
-                added_data += part.len();
+    /// Adds a region where nothing is mapped. It is joined with neighbours that it continues. ENOMEM, with nothing
+    /// changed, when there is no memory for the list.
+    pub(super) fn insert(&mut self, region: Region) -> Result<(), Errno> {
+        let index = self.position(region.start);
+        let (len, data) = (region.len(), region.is_data());
+        let list = self.own_list()?;
+        let above = index.checked_sub(1).is_some_and(|above| region.continues_with(&list[above]));
+        let below = list.get(index).is_some_and(|below| below.continues_with(&region));
+        match (above, below) {
+            (true, true) => {
+                list[index].end = list[index - 1].end;
+                list.remove(index - 1);
             }
-            pieces.push(part)?;
+            (true, false) => {
+                list[index - 1].start = region.start;
+                list[index - 1].offset = region.offset;
+            }
+            (false, true) => list[index].end = region.end,
+            (false, false) => list.insert(index, region),
         }
-        for part in above.into_iter().chain(over) {
-            pieces.push(part)?;
+        self.mapped += len;
+        self.data += if data { len } else { 0 };
+        Ok(())
+    }
+
+    /// Takes all regions out of `range`. ENOMEM, with nothing changed, when there is no memory for the list.
+    pub(super) fn remove(&mut self, range: &Range<usize>) -> Result<(), Errno> {
+        let overlap = self.overlap(range);
+        if overlap.is_empty() {
+            return Ok(());
         }
-        list.try_reserve(pieces.list.len()).map_err(|_| Errno::ENOMEM)?;
-        list.splice(first..last, pieces.list.drain(..).rev());
-        self.mapped = self.mapped - mapped + added;
-        self.data = self.data - data + added_data;
-        if added < mapped && range.end > self.hole.1 {
+        let (mapped, data) = self.measure(range);
+        let list = self.own_list()?;
+        let (high, low) = (overlap.start, overlap.end - 1);
+        // What sticks out of the range stays; of one region it may be both ends.
+        let above = (list[high].end > range.end).then(|| list[high].clip(range.end, usize::MAX));
+        let keep_below = list[low].start < range.start;
+        if keep_below {
+            list[low].end = range.start;
+        }
+        match above {
+            Some(above) if high == low && keep_below => list.insert(high, above),
+            Some(above) => {
+                list[high] = above;
+                list.drain(high + 1..overlap.end - usize::from(keep_below));
+            }
+            None => drop(list.drain(high..overlap.end - usize::from(keep_below))),
+        }
+        self.mapped -= mapped;
+        self.data -= data;
+        if range.end > self.hole.1 {
             // A new gap above the place where the search begins.
             self.hole = (0, 0);
         }
         Ok(())
     }
 
-    /// Changes the properties of what is mapped in `range`.
+    /// Changes the properties of what is mapped in `range`. ENOMEM when there is no memory for the list.
     pub(super) fn modify(&mut self, range: &Range<usize>, change: impl Fn(&mut Region)) -> Result<(), Errno> {
-        let mut parts = Pieces::default();
-        for region in self.overlapping(range) {
+        let overlap = self.overlap(range);
+        let mut parts = Vec::new();
+        parts.try_reserve_exact(overlap.len()).map_err(|_| Errno::ENOMEM)?;
+        parts.extend(self.list[overlap].iter().map(|region| {
             let mut part = region.clip(range.start, range.end);
             change(&mut part);
-            parts.push(part)?;
-        }
-        let mut list = parts.list;
-        self.replace(range, list.drain(..))
+            part
+        }));
+        // Taking out makes at most one more of what is there, and each part that comes back at most one more.
+        let list = self.own_list()?;
+        list.try_reserve(parts.len() + 2).map_err(|_| Errno::ENOMEM)?;
+        self.remove(range)?;
+        parts.into_iter().try_for_each(|part| self.insert(part))
     }
 
     /// The highest free range of `len` bytes that ends at or below `top` and begins at or above `bottom`.
@@ -246,24 +259,5 @@ impl Regions {
             index += 1;
         }
         None
-    }
-}
-
-/// Regions in ascending order that are joined as they are added.
-#[derive(Default)]
-struct Pieces {
-    list: Vec<Region>,
-}
-
-impl Pieces {
-    fn push(&mut self, region: Region) -> Result<(), Errno> {
-        match self.list.last_mut() {
-            Some(last) if last.continues_with(&region) => last.end = region.end,
-            _ => {
-                self.list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                self.list.push(region);
-            }
-        }
-        Ok(())
     }
 }

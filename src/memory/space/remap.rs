@@ -52,12 +52,12 @@ impl AddressSpace {
         source.check(self, &layout, flags)?;
         let moved = if flags & FIXED != 0 {
             let range = target..target + new_len;
-            self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [])).await?;
+            self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await?;
             self.move_to(&mut layout, &source, target, flags).await
         } else if flags & DONT_UNMAP == 0 && new_len <= old_len {
             let range = start + new_len..end;
             if !range.is_empty() {
-                self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [])).await?;
+                self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await?;
             }
             Ok(start)
         } else if flags & DONT_UNMAP == 0 && source.grow_in_place(&mut layout)? {
@@ -94,13 +94,12 @@ impl AddressSpace {
         let moving = source.start..source.start + kept;
         layout.make_tables(self, &moving, target)?;
         let region = source.moved_to(target);
-        layout.regions.replace(&new, [region])?;
+        layout.regions.insert(region)?;
         if flags & DONT_UNMAP == 0
-            && !old.is_empty()
-            && let Err(error) = layout.regions.replace(&old, [])
+            && let Err(error) = layout.regions.remove(&old)
         {
             // As it was: removing what was just added needs no memory for new pieces.
-            layout.regions.replace(&new, [])?;
+            layout.regions.remove(&new)?;
             return Err(error);
         }
         if !moving.is_empty() && layout.tables.relocate(&moving, target, &self.residency) {
@@ -182,7 +181,7 @@ impl Source {
         if more.object.is_some() {
             more.offset += self.region.len() as u64;
         }
-        layout.regions.replace(&range, [more])?;
+        layout.regions.insert(more)?;
         Ok(true)
     }
 }

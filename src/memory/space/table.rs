@@ -25,8 +25,10 @@ use super::residency::Residency;
 use crate::arch::paging::{Entry, Flags, PAGE, PageTable, index, kernel_root};
 use crate::memory::frame::Frame;
 use crate::memory::frame::metadata::{self, Metadata};
+use core::convert::Infallible;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 /// There was no frame left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ impl Table {
 
     /// Whether it has no entry.
     pub(super) fn is_empty(self) -> bool {
-        self.used(0..512).next().is_none()
+        self.first(0..512).is_none()
     }
 
     /// Changes an entry where there is one already.
@@ -120,37 +122,87 @@ impl Table {
     #[inline(always)]
     fn owners(self) -> u64 {
         // Acquire: pairs with the release of the owner that left, so that its changes are seen.
-        self.metadata().word.load(core::sync::atomic::Ordering::Acquire)
+        self.metadata().word.load(Acquire)
     }
 
-    /// The indices within `range` whose entries are not empty.
-    pub(super) fn used(self, range: Range<usize>) -> impl Iterator<Item = (usize, Entry)> {
-        let mut lines = self.metadata().link.load(Relaxed);
-        if range.start > 0 || range.end < 512 {
-            let from = u64::MAX << (range.start / 8);
-            let to = u64::MAX >> (63 - (range.end - 1) / 8);
-            lines &= from & to;
+    /// Calls `each` for the entries within `range` that are not empty.
+    #[inline(always)]
+    pub(super) fn each(self, range: Range<usize>, mut each: impl FnMut(usize, Entry)) {
+        let outcome: Result<(), Infallible> = self.try_each(range, |index, entry| {
+            each(index, entry);
+            Ok(())
+        });
+        let Ok(()) = outcome;
+    }
+
+    /// As [`each`](Self::each), until `each` fails.
+    #[inline(always)]
+    pub(super) fn try_each<E>(
+        self,
+        range: Range<usize>,
+        mut each: impl FnMut(usize, Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let page = self.page();
+        let mut look = |index: usize| {
+            let entry = page.get(index);
+            if entry == Entry::EMPTY { Ok(()) } else { each(index, entry) }
+        };
+        if range.len() <= 8 {
+            for index in range {
+                look(index)?;
+            }
+            return Ok(());
         }
-        let mut line = 0;
-        let mut left = 0;
-        core::iter::from_fn(move || {
-            loop {
-                if left == 0 {
-                    if lines == 0 {
-                        return None;
-                    }
-                    line = lines.trailing_zeros() as usize * 8;
-                    lines &= lines - 1;
-                    left = 8;
+        let mut lines = self.metadata().link.load(Relaxed);
+        lines &= u64::MAX << (range.start / 8);
+        lines &= u64::MAX >> (63 - (range.end - 1) / 8);
+        while lines != 0 {
+            let line = lines.trailing_zeros() as usize * 8;
+            lines &= lines - 1;
+            if line >= range.start && line + 8 <= range.end {
+                for index in line..line + 8 {
+                    look(index)?;
                 }
-                let index = line + 8 - left;
-                left -= 1;
-                let entry = self.get(index);
-                if entry != Entry::EMPTY && range.contains(&index) {
-                    return Some((index, entry));
+            } else {
+                for index in line.max(range.start)..(line + 8).min(range.end) {
+                    look(index)?;
                 }
             }
-        })
+        }
+        Ok(())
+    }
+
+    /// The first entry within `range` that is not empty.
+    pub(super) fn first(self, range: Range<usize>) -> Option<(usize, Entry)> {
+        self.try_each(range, |index, entry| Err((index, entry))).err()
+    }
+}
+
+impl Table {
+    /// Clears the entries of a table of the last level within `range` and frees what they own; returns how many frames
+    /// that were.
+    pub(super) fn release_range(self, range: Range<usize>) -> usize {
+        let mut frames = 0;
+        self.each(range, |index, entry| {
+            self.clear(index);
+            if entry.0 & OWNED.bits() != 0 {
+                frames += 1;
+                // SAFETY: the entry was an owner and is gone from its table.
+                drop(unsafe { Frame::from_physical(entry.address()) });
+            }
+        });
+        frames
+    }
+
+    /// The same for a table of `level` above the last.
+    fn release_below(self, range: Range<usize>, level: u32) -> usize {
+        let mut frames = 0;
+        self.each(range, |index, entry| {
+            self.clear(index);
+            // SAFETY: an entry of an upper level that is not empty points to a table, which it owns.
+            frames += release_table(unsafe { Table::at(entry.address()) }, level - 1);
+        });
+        frames
     }
 }
 
@@ -207,12 +259,7 @@ impl PageTables {
         let root = Table::new()?;
         // SAFETY: the kernel's root lives for ever.
         let kernel = unsafe { PageTable::at(kernel_root()) };
-        for index in KERNEL_HALF..512 {
-            let entry = kernel.get(index);
-            if entry != Entry::EMPTY {
-                root.page().set(index, entry);
-            }
-        }
+        each_kernel_entry(|index| root.page().set(index, kernel.get(index)));
         Ok(Self { root, recent: (NOWHERE, root) })
     }
 
@@ -278,12 +325,17 @@ impl PageTables {
         Some(table.get(index(address, 0)))
     }
 
+    /// Whether there is any page in `range`.
+    pub(super) fn any(&self, range: &Range<usize>) -> bool {
+        let mut any = false;
+        walk(self.root, 3, 0, range, &mut |table, _, part| any = any || table.first(part).is_some());
+        any
+    }
+
     /// Changes the non-empty entries of the last level in `range`, whose tables are this space's own.
     pub(super) fn rewrite(&mut self, range: &Range<usize>, mut change: impl FnMut(Entry) -> Entry) {
         walk(self.root, 3, 0, range, &mut |table, _, part| {
-            for (at, entry) in table.used(part) {
-                table.update(at, change(entry));
-            }
+            table.each(part, |at, entry| table.update(at, change(entry)));
         });
     }
 
@@ -294,14 +346,14 @@ impl PageTables {
         let mut known = false;
         let root = self.root;
         walk(root, 3, 0, range, &mut |table, base, part| {
-            for (at, entry) in table.used(part) {
+            table.each(part, |at, entry| {
                 let to = target + (base + at * PAGE - range.start);
                 if let Ok(new) = descend(root, to, 0, residency) {
                     new.set(index(to, 0), entry);
                     table.clear(at);
                     known |= entry.is_present();
                 }
-            }
+            });
         });
         known
     }
@@ -309,9 +361,7 @@ impl PageTables {
     /// Visits the non-empty entries of the last level in `range`, with their addresses. Changes nothing.
     pub(super) fn visit(&self, range: &Range<usize>, mut each: impl FnMut(usize, Entry)) {
         walk(self.root, 3, 0, range, &mut |table, base, part| {
-            for (at, entry) in table.used(part) {
-                each(base + at * PAGE, entry);
-            }
+            table.each(part, |at, entry| each(base + at * PAGE, entry));
         });
     }
 
@@ -333,11 +383,6 @@ impl PageTables {
             table = unsafe { Table::at(entry.address()) };
         }
         table.get(index(address, 1))
-    }
-
-    /// The root's used entries of the user half.
-    pub(super) fn top(&self) -> impl Iterator<Item = (usize, Entry)> {
-        self.root.used(0..KERNEL_HALF)
     }
 
     /// The root as a table.
@@ -364,18 +409,17 @@ fn descend(root: Table, address: usize, level: u32, residency: &Residency) -> Re
 /// Calls `each(directory, index, entry)` for the page tables below `table` that nobody else owns.
 pub(super) fn each_own(table: Table, level: u32, each: &mut impl FnMut(Table, usize, Entry)) {
     let end = if level == 3 { KERNEL_HALF } else { 512 };
-    for (at, entry) in table.used(0..end) {
+    table.each(0..end, |at, entry| {
         // SAFETY: an entry of an upper level that is not empty points to a table.
         let below = unsafe { Table::at(entry.address()) };
-        if below.owners() != 1 {
-            continue;
+        if below.owners() == 1 {
+            if level > 1 {
+                each_own(below, level - 1, each);
+            } else {
+                each(table, at, entry);
+            }
         }
-        if level > 1 {
-            each_own(below, level - 1, each);
-        } else {
-            each(table, at, entry);
-        }
-    }
+    });
 }
 
 /// Calls `each(table, address of its first entry, indices in range)` for the tables of the last level.
@@ -391,11 +435,11 @@ fn walk(
         each(table, base, part);
         return;
     }
-    for (at, entry) in table.used(part) {
+    table.each(part, |at, entry| {
         // SAFETY: an entry of an upper level that is not empty points to a table.
         let below = unsafe { Table::at(entry.address()) };
         walk(below, level - 1, base + at * span(level), range, each);
-    }
+    });
 }
 
 /// Which entries of a table of `level`, whose first serves `base`, serve part of `range` (which they overlap).
@@ -448,13 +492,14 @@ fn unshare(table: Table, slot: usize, level: u32, residency: &Residency) -> Resu
 ///
 /// Others may do the same to `old` at the same time: all write the same values.
 fn copy_entries(old: Table, new: Table, level: u32) {
-    for (at, entry) in old.used(0..512) {
+    let page = new.page();
+    old.each(0..512, |at, entry| {
         let entry = protected(entry);
         // SAFETY: `old` has an owner (us) and so keeps what its entries point to.
         unsafe { add_owner(entry, level) };
         old.update(at, entry);
-        new.page().set(at, entry);
-    }
+        page.set(at, entry);
+    });
     new.metadata().link.store(old.metadata().link.load(Relaxed), Relaxed);
 }
 
@@ -467,13 +512,13 @@ pub(super) fn copy_table(old: Table) -> Result<Entry, OutOfFrames> {
 
 /// Shares all of `old`'s tables with the empty root `new`.
 pub(super) fn share_root(old: &PageTables, new: &PageTables) {
-    for (at, entry) in old.top() {
+    old.root.each(0..KERNEL_HALF, |at, entry| {
         let entry = protected(entry);
         // SAFETY: the old root owns the table.
         unsafe { add_owner(entry, 3) };
         old.root.update(at, entry);
         new.root.set(at, entry);
-    }
+    });
 }
 
 /// Gives up ownership of a table of the last level that `entry` led to.
@@ -482,21 +527,13 @@ pub(super) fn release_leaf(entry: Entry) {
     release_table(unsafe { Table::at(entry.address()) }, 0);
 }
 
-/// Frees what an entry of the last level owns. No TLB may hold the entry any more.
-#[inline(always)]
-pub(super) fn release_entry(entry: Entry) {
-    if entry.0 & OWNED.bits() != 0 {
-        // SAFETY: the entry was an owner and is gone from its table.
-        drop(unsafe { Frame::from_physical(entry.address()) });
-    }
-}
-
 /// As [`release_table`] for a table of the last level; returns how many frames it had, whether they are freed or not.
 pub(super) fn release_counting(table: Table) -> usize {
     if table.owners() == 1 {
         return release_table(table, 0);
     }
-    let owned = table.used(0..512).filter(|(_, entry)| entry.0 & OWNED.bits() != 0).count();
+    let mut owned = 0;
+    table.each(0..512, |_, entry| owned += usize::from(entry.0 & OWNED.bits() != 0));
     release_table(table, 0);
     owned
 }
@@ -509,23 +546,16 @@ pub(super) fn release_table(table: Table, level: u32) -> usize {
     if frame.owners() != 1 {
         let word = &frame.metadata().word;
         // AcqRel: as in `Frame::drop`. Only the one that takes the last ownership goes on.
-        if word.fetch_sub(1, core::sync::atomic::Ordering::AcqRel) != 1 {
+        if word.fetch_sub(1, AcqRel) != 1 {
             core::mem::forget(frame);
             return 0;
         }
         word.store(1, Relaxed);
     }
-    let mut frames = 0;
-    for (at, entry) in table.used(0..512) {
-        table.clear(at);
-        if level == 0 {
-            frames += usize::from(entry.0 & OWNED.bits() != 0);
-            release_entry(entry);
-        } else {
-            // SAFETY: an entry of an upper level that is not empty points to a table, which it owns.
-            frames += release_table(unsafe { Table::at(entry.address()) }, level - 1);
-        }
-    }
+    let frames = match level {
+        0 => table.release_range(0..512),
+        _ => table.release_below(0..512, level),
+    };
     // All entries are cleared: the frame is zero again.
     frame.free_zeroed();
     frames
@@ -533,15 +563,32 @@ pub(super) fn release_table(table: Table, level: u32) -> usize {
 
 impl Drop for PageTables {
     fn drop(&mut self) {
-        for (at, entry) in self.root.used(0..KERNEL_HALF) {
-            self.root.clear(at);
-            // SAFETY: an entry of the root that is not empty points to a table, which it owns.
-            release_table(unsafe { Table::at(entry.address()) }, 2);
-        }
-        for index in KERNEL_HALF..512 {
-            self.root.clear(index);
-        }
+        self.root.release_below(0..KERNEL_HALF, 3);
+        each_kernel_entry(|index| self.root.clear(index));
         // SAFETY: the root belongs to this space alone, and nobody loads it any more.
         unsafe { Frame::from_physical(self.root.physical) }.free_zeroed();
+    }
+}
+
+/// Which entries of the kernel's half of the root are in use: bit `n` of word `w` for entry 256 + 64 w + n.
+static KERNEL_ENTRIES: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+/// Notes which top-level entries the kernel uses. Once, when all that it ever will use are there.
+pub(super) fn init() {
+    // SAFETY: the kernel's root lives for ever.
+    let kernel = unsafe { PageTable::at(kernel_root()) };
+    for index in (KERNEL_HALF..512).filter(|index| kernel.get(*index) != Entry::EMPTY) {
+        // Relaxed: start-up is on one CPU.
+        KERNEL_ENTRIES[(index - KERNEL_HALF) / 64].fetch_or(1 << (index % 64), Relaxed);
+    }
+}
+
+fn each_kernel_entry(mut each: impl FnMut(usize)) {
+    for (word, bits) in KERNEL_ENTRIES.iter().enumerate() {
+        let mut bits = bits.load(Relaxed);
+        while bits != 0 {
+            each(KERNEL_HALF + word * 64 + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
     }
 }

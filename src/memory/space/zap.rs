@@ -13,7 +13,7 @@
 use super::regions::MAX_REGIONS;
 use super::residency::{Extent, Residency};
 use super::shootdown::Shootdown;
-use super::table::{self, OWNED, OutOfFrames, Table, indices, span};
+use super::table::{self, OutOfFrames, Table, indices, span};
 use super::{AddressSpace, Layout, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
@@ -37,7 +37,7 @@ impl AddressSpace {
         if layout.regions.len() + layout.regions.cuts(&range) > MAX_REGIONS {
             return Err(Errno::ENOMEM);
         }
-        self.zap_and(&mut layout, &range, |layout| layout.regions.replace(&range, [])).await?;
+        self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await?;
         self.publish(&layout);
         Ok(())
     }
@@ -50,6 +50,10 @@ impl AddressSpace {
         range: &Range<usize>,
         change: impl FnOnce(&mut Layout) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        if !layout.tables.any(range) {
+            // Never touched: there is nothing to take.
+            return change(layout);
+        }
         let spare = layout.regions.surroundings(range);
         layout.prepare(&self.residency, range, &spare)?;
         change(layout)?;
@@ -108,30 +112,24 @@ fn prepare(
     spare: &Range<usize>,
     residency: &Residency,
 ) -> Result<(), OutOfFrames> {
-    for (index, entry) in own.used(indices(base, level, range)) {
+    own.try_each(indices(base, level, range), |index, entry| {
         let below = base + index * span(level);
         if level == 1 {
-            if is_spare(below, span(level), spare) {
-                continue;
-            }
             // SAFETY: an entry of an upper level that is not empty points to a table.
             let pages = unsafe { Table::at(entry.address()) };
-            if pages.used(indices(below, 0, range)).next().is_none() {
-                continue;
+            if is_spare(below, span(level), spare) || pages.first(indices(below, 0, range)).is_none() {
+                return Ok(());
             }
         }
         let table = table::own(own, index, level, residency)?;
-        if level > 1 {
-            prepare(table, level - 1, below, range, spare, residency)?;
-        }
-    }
-    Ok(())
+        if level > 1 { prepare(table, level - 1, below, range, spare, residency) } else { Ok(()) }
+    })
 }
 
 /// Marks the entries for `range` not present. Returns whether there were any.
 fn sever(own: Table, level: u32, base: usize, range: &Range<usize>, spare: &Range<usize>) -> bool {
     let mut found = false;
-    for (index, entry) in own.used(indices(base, level, range)) {
+    own.each(indices(base, level, range), |index, entry| {
         let below = base + index * span(level);
         if level == 0 || level == 1 && is_spare(below, span(level), spare) {
             own.update(index, Entry(entry.0 & !Flags::PRESENT.bits()));
@@ -140,7 +138,7 @@ fn sever(own: Table, level: u32, base: usize, range: &Range<usize>, spare: &Rang
             // SAFETY: an entry of an upper level that is not empty points to a table.
             found |= sever(unsafe { Table::at(entry.address()) }, level - 1, below, range, spare);
         }
-    }
+    });
     found
 }
 
@@ -203,15 +201,9 @@ fn reap(
 ) -> (usize, usize) {
     let behind = base.saturating_add(span(level + 1));
     if level == 0 {
-        let mut frames = 0;
-        for (index, entry) in own.used(indices(base, 0, range)) {
-            own.clear(index);
-            frames += usize::from(entry.0 & OWNED.bits() != 0);
-            table::release_entry(entry);
-        }
-        return (behind, frames);
+        return (behind, own.release_range(indices(base, 0, range)));
     }
-    let Some((index, entry)) = own.used(indices(base, level, range)).next() else {
+    let Some((index, entry)) = own.first(indices(base, level, range)) else {
         return (behind, 0);
     };
     let below = base + index * span(level);
