@@ -20,9 +20,10 @@ use crate::{
 pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysResult {
     file.check_readable()?;
     match file.object() {
-        Object::Inode(path) => {
+        Object::Inode(path, contents) => {
+            let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
-            let read = regular::read_at(caller, &**path.inode(), *offset, buffer).await?;
+            let read = regular::read_at(caller, &**inode, *offset, buffer).await?;
             *offset += read as u64;
             Ok(read)
         }
@@ -37,11 +38,12 @@ pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysR
 pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysResult {
     file.check_writable()?;
     match file.object() {
-        Object::Inode(path) => {
+        Object::Inode(path, contents) => {
+            let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
             buffer.limit(regular::limit_size(caller, *offset, buffer.remaining())?);
             let position = regular::write_position(file, *offset);
-            let (written, end) = regular::write_at(caller, &**path.inode(), position, buffer).await?;
+            let (written, end) = regular::write_at(caller, &**inode, position, buffer).await?;
             if written > 0 {
                 *offset = end;
             }

@@ -24,7 +24,7 @@ mod pipe;
 pub mod terminal;
 
 pub use context::FsContext;
-pub use open::open;
+pub use open::{of_opened, open};
 pub use open_file::{File, Object};
 pub use pipe::new_pipe;
 pub use stream::Stream;

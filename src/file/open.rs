@@ -2,12 +2,22 @@
 
 use alloc::sync::Arc;
 
-use fs::{FileType, LookupFlags, OpenFlags};
+use fs::{FileType, LookupFlags, OpenFlags, Opened};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{File, Object, device, lookup::Origin, pipe};
 use crate::process::Caller;
+
+/// The open file for an existing regular file or directory; `None` for what takes more to open.
+pub fn of_opened(opened: Opened, flags: u32) -> Option<Arc<File>> {
+    match opened.path.dentry().kind() {
+        FileType::Regular | FileType::Directory => {
+            Some(File::new(Object::Inode(opened.path, opened.stream), flags))
+        }
+        _ => None,
+    }
+}
 
 /// Opens the file at `path` relative to `directory` as open(2) does.
 #[inline]
@@ -23,12 +33,12 @@ pub async fn open(
     let permissions = mode & 0o7777 & !caller.fs.umask();
     let wanted = OpenFlags::from_bits_retain(flags);
     let opened = origin.view(caller).open(path, wanted, permissions, resolve).await?;
-    let place = opened.path;
     if flags & linux::O_PATH != 0 {
-        return Ok(File::new(Object::Place(place), flags));
+        return Ok(File::new(Object::Place(opened.path), flags));
     }
+    let place = opened.path;
     match place.dentry().kind() {
-        FileType::Regular | FileType::Directory => Ok(File::new(Object::Inode(place), flags)),
+        FileType::Regular | FileType::Directory => Ok(File::new(Object::Inode(place, opened.stream), flags)),
         FileType::Fifo => alloc::boxed::Box::pin(pipe::open_fifo(caller, place, flags)).await,
         FileType::Character => device::open(caller, place, flags).await,
         FileType::Block | FileType::Socket => Err(Errno::ENXIO),

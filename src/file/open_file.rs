@@ -17,8 +17,9 @@ pub const CHANGEABLE: u32 =
 
 /// What an open file stands for.
 pub enum Object {
-    /// A file with contents or entries of its own: regular or directory.
-    Inode(Path),
+    /// A file with contents or entries of its own: regular or directory; and the inode to read and write instead, for
+    /// files whose contents are made for each opener.
+    Inode(Path, Option<Arc<dyn Inode>>),
     /// Something that bytes flow through. The path is that of the node it was opened by, if any.
     Stream(Arc<dyn Stream>, Option<Path>),
     /// A terminal, opened by the node at this path.
@@ -46,7 +47,7 @@ impl File {
             | linux::O_SYNC
             | linux::O_DIRECTORY
             | linux::O_LARGEFILE;
-        if let Object::Inode(path) = &object
+        if let Object::Inode(path, _) = &object
             && writes(flags)
         {
             // Opening has checked that the file may be written; `deny_write` belongs to running programs.
@@ -95,7 +96,7 @@ impl File {
     /// Where it was opened, if it has a place in the tree.
     pub fn path(&self) -> Option<&Path> {
         match &self.object {
-            Object::Inode(path) | Object::Place(path) | Object::Terminal(_, path) => Some(path),
+            Object::Inode(path, _) | Object::Place(path) | Object::Terminal(_, path) => Some(path),
             Object::Stream(_, path) => path.as_ref(),
         }
     }
@@ -104,7 +105,7 @@ impl File {
     #[inline]
     pub fn inode(&self) -> Option<&Arc<dyn Inode>> {
         match &self.object {
-            Object::Inode(path) => Some(path.inode()),
+            Object::Inode(path, contents) => Some(contents.as_ref().unwrap_or(path.inode())),
             _ => None,
         }
     }
@@ -131,7 +132,7 @@ impl File {
         match &self.object {
             Object::Stream(stream, _) => stream.readiness(),
             Object::Terminal(terminal, _) => Some(terminal.readiness()),
-            Object::Inode(_) | Object::Place(_) => None,
+            Object::Inode(..) | Object::Place(_) => None,
         }
     }
 
@@ -143,7 +144,7 @@ impl File {
                 (Some(read), Some(write)) => read.events() | write.events(),
                 _ => Events::IN | Events::OUT,
             },
-            Object::Inode(_) | Object::Place(_) => Events::IN | Events::OUT,
+            Object::Inode(..) | Object::Place(_) => Events::IN | Events::OUT,
         };
         events.set(Events::RDNORM, events.contains(Events::IN));
         events.set(Events::WRNORM, events.contains(Events::OUT));
@@ -162,7 +163,7 @@ fn writes(flags: u32) -> bool {
 
 impl Drop for File {
     fn drop(&mut self) {
-        if let Object::Inode(path) = &self.object
+        if let Object::Inode(path, _) = &self.object
             && writes(*self.flags.get_mut())
         {
             path.inode().attributes().end_write();

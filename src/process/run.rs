@@ -144,7 +144,9 @@ async fn run(mut caller: Caller, mut context: UserContext) {
         executor::quiescent();
         match context.enter() {
             Trap::Syscall => {
-                if syscall::dispatch(&mut caller, &mut context).await.is_break() {
+                if let Err(started) = syscall::start(&mut caller, &mut context)
+                    && syscall::finish(&mut caller, &mut context, started).await.is_break()
+                {
                     break;
                 }
             }

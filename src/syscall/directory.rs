@@ -235,7 +235,7 @@ pub async fn getdents(caller: &Caller, fd: i32, buffer: usize, size: usize, layo
 
 fn directory_of(file: &File) -> Result<&fs::Path, Errno> {
     match file.object() {
-        Object::Inode(path) if file.is_directory() => Ok(path),
+        Object::Inode(path, _) if file.is_directory() => Ok(path),
         _ => Err(Errno::ENOTDIR),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// `struct stat` of x86_64.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-struct Stat {
+pub struct Stat {
     dev: u64,
     ino: u64,
     nlink: u64,

@@ -1,14 +1,20 @@
 //! System calls: Linux's x86_64 interface.
 //!
-//! [`dispatch`] is one match from the number in `rax` to a handler. A handler that can never wait is a plain function;
-//! any other is an `async fn` that is polled inline and in most cases is done with its first poll, without having
-//! touched a queue or the heap. Handlers of rare calls with large futures are boxed, so that the future of a waiting
-//! thread stays small.
+//! ```text
+//!   trap ─► start: attempt it at once ──done──► back to user mode
+//!               │ what is missing: a page, bytes in a pipe, room ...
+//!               ▼
+//!             finish: await that, attempt again; or await the call's general handler, an `async fn`
+//! ```
+//!
+//! An attempt is a plain function ([`attempt`]): no future, no queue, no heap. Handlers of rare calls with large
+//! futures are boxed, so that the future of a waiting thread stays small.
 //!
 //! The handlers are in one file per area; their names are those of the man pages.
 
 #![allow(non_upper_case_globals, reason = "the numbers have the names that Linux's headers give them")]
 
+mod attempt;
 pub mod clock;
 pub mod descriptor;
 pub mod system;
@@ -37,9 +43,12 @@ use core::{
 use linux_raw_sys::general::*;
 use syscalls::{Errno, Sysno};
 
+use attempt::{Pause, attempt};
+use executor::sync::Events;
+
 use crate::{
     arch::user::UserContext,
-    file::lookup::CWD,
+    file::{File, io, lookup::CWD},
     process::{Caller, run::suspending},
 };
 use metadata::Subject;
@@ -49,10 +58,78 @@ use user::SysResult;
 /// The arguments of a call, in order.
 type Arguments = [usize; 6];
 
-/// Serves the system call that the thread has trapped into and leaves the result in its registers. `Break` when the
-/// thread is to exit.
+/// Serves the system call that the thread has trapped into, at once if it can be, and leaves the result in its
+/// registers. `Err` holds what it has to wait for; [`finish`] does.
 #[inline]
-pub async fn dispatch(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<()> {
+pub fn start(caller: &mut Caller, context: &mut UserContext) -> Result<(), Started> {
+    let mut moved = 0;
+    match attempt(caller, context, &mut moved) {
+        Ok(value) => context.rax = value as u64,
+        Err(Pause::Failed(errno)) => context.rax = encode(Err(errno)),
+        Err(pause) => return Err(Started { pause, moved }),
+    }
+    Ok(())
+}
+
+/// A call that could not be done at once.
+pub struct Started {
+    pause: Pause,
+    /// Bytes moved so far.
+    moved: usize,
+}
+
+fn encode(result: SysResult) -> u64 {
+    match result {
+        Ok(value) => value as u64,
+        Err(errno) => (-i64::from(errno.into_raw())) as u64,
+    }
+}
+
+/// Waits for what a started call needs, as often as it takes. `Break` when the thread is to exit.
+pub async fn finish(caller: &mut Caller, context: &mut UserContext, started: Started) -> ControlFlow<()> {
+    let Started { mut pause, mut moved } = started;
+    loop {
+        let waited = match pause {
+            Pause::General => return general(caller, context).await,
+            Pause::Failed(errno) => Err(errno),
+            Pause::Fault(address, access) => {
+                suspending(context, pin!(user::fault_in(caller, address, access))).await
+            }
+            Pause::Readiness(file, events) => {
+                suspending(context, pin!(wait_for(caller, &file, events))).await
+            }
+        };
+        let outcome = match waited {
+            Ok(()) => attempt(caller, context, &mut moved),
+            // What was moved before the interruption, or before the bad page, counts.
+            Err(_) if moved > 0 => Ok(moved),
+            Err(errno) => Err(Pause::Failed(errno)),
+        };
+        pause = match outcome {
+            Ok(value) => {
+                context.rax = value as u64;
+                return ControlFlow::Continue(());
+            }
+            Err(Pause::Failed(errno)) => {
+                context.rax = encode(Err(errno));
+                return ControlFlow::Continue(());
+            }
+            Err(pause) => pause,
+        };
+    }
+}
+
+/// Waits until a stream can be read or written; ERESTARTSYS for a signal.
+#[inline]
+async fn wait_for(caller: &Caller, file: &File, events: Events) -> Result<(), Errno> {
+    match file.stream() {
+        Some(stream) => io::wait(caller, &**stream, events).await,
+        None => Ok(()),
+    }
+}
+
+/// Serves a call through its general handler.
+async fn general(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<()> {
     let number = context.orig_rax as u32;
     let arguments =
         [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9].map(|a| a as usize);
@@ -69,10 +146,7 @@ pub async fn dispatch(caller: &mut Caller, context: &mut UserContext) -> Control
         }
         number => suspending(context, pin!(call(caller, number, arguments))).await,
     };
-    context.rax = match result {
-        Ok(value) => value as u64,
-        Err(errno) => (-i64::from(errno.into_raw())) as u64,
-    };
+    context.rax = encode(result);
     ControlFlow::Continue(())
 }
 
@@ -149,12 +223,6 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_openat => open::openat(caller, fd, a[1], a[2] as u32, a[3] as u32).await,
         __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])).await,
         __NR_creat => open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32).await,
-        __NR_close => descriptor::close(caller, fd),
-        __NR_close_range => descriptor::close_range(caller, a[0], a[1], a[2]),
-        __NR_dup => descriptor::dup(caller, fd),
-        __NR_dup2 => descriptor::dup2(caller, fd, a[1] as i32),
-        __NR_dup3 => descriptor::dup3(caller, fd, a[1] as i32, a[2] as u32),
-        __NR_fcntl => descriptor::fcntl(caller, fd, a[1] as u32, a[2]),
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])).await,
         __NR_pipe => descriptor::pipe2(caller, a[0], 0).await,
         __NR_pipe2 => descriptor::pipe2(caller, a[0], a[1] as u32).await,
@@ -251,7 +319,6 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_removexattr => Box::pin(metadata::removexattr(caller, Subject::Path(a[0]), a[1])).await,
         __NR_lremovexattr => Box::pin(metadata::removexattr(caller, Subject::Link(a[0]), a[1])).await,
         __NR_fremovexattr => Box::pin(metadata::removexattr(caller, Subject::Descriptor(fd), a[1])).await,
-        __NR_umask => Ok(caller.fs.set_umask(a[0] as u32) as usize),
 
         // Memory.
         __NR_mmap => memory::mmap(caller, a[0], a[1], a[2] as u32, a[3] as u32, a[4] as i32, a[5]).await,
@@ -266,30 +333,10 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_brk => memory::brk(caller, a[0]).await,
 
         // Who one is.
-        __NR_getpid => Ok(identity::getpid(caller)),
-        __NR_getppid => Ok(identity::getppid(caller)),
-        __NR_gettid => Ok(identity::gettid(caller)),
-        __NR_getuid => Ok(caller.credentials.users[0] as usize),
-        __NR_geteuid => Ok(caller.credentials.users[1] as usize),
-        __NR_getgid => Ok(caller.credentials.groups[0] as usize),
-        __NR_getegid => Ok(caller.credentials.groups[1] as usize),
         __NR_getresuid => identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]]).await,
         __NR_getresgid => identity::getres(caller, caller.credentials.groups, [a[0], a[1], a[2]]).await,
         __NR_getgroups => identity::getgroups(caller, a[0] as i32, a[1]).await,
         __NR_setgroups => Box::pin(identity::setgroups(caller, a[0], a[1])).await,
-        __NR_setuid => identity::setuid(caller, a[0] as u32),
-        __NR_setgid => identity::setgid(caller, a[0] as u32),
-        __NR_setreuid => identity::setreuid(caller, a[0] as u32, a[1] as u32),
-        __NR_setregid => identity::setregid(caller, a[0] as u32, a[1] as u32),
-        __NR_setresuid => identity::setresuid(caller, a[0] as u32, a[1] as u32, a[2] as u32),
-        __NR_setresgid => identity::setresgid(caller, a[0] as u32, a[1] as u32, a[2] as u32),
-        __NR_setfsuid => Ok(identity::setfsuid(caller, a[0] as u32)),
-        __NR_setfsgid => Ok(identity::setfsgid(caller, a[0] as u32)),
-        __NR_getpgrp => identity::getpgid(caller, 0),
-        __NR_getpgid => identity::getpgid(caller, a[0] as i32),
-        __NR_setpgid => identity::setpgid(caller, a[0] as i32, a[1] as i32),
-        __NR_getsid => identity::getsid(caller, a[0] as i32),
-        __NR_setsid => identity::setsid(caller),
 
         // Processes and threads.
         __NR_wait4 => process::wait4(caller, a[0] as i32, a[1], a[2] as u32, a[3]).await,
@@ -299,30 +346,18 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1], a[2], a[3])).await,
         __NR_getrlimit => Box::pin(process::prlimit64(caller, 0, a[0], 0, a[1])).await,
         __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0], a[1])).await,
-        __NR_set_tid_address => Ok(thread::set_tid_address(caller, a[0])),
-        __NR_set_robust_list => thread::set_robust_list(caller, a[0], a[1]),
         __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])).await,
         __NR_prctl => Box::pin(thread::prctl(caller, a[0], a[1])).await,
         __NR_futex => thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32).await,
         __NR_sched_yield => schedule::sched_yield().await,
-        __NR_sched_get_priority_max => schedule::priority_max(a[0]),
-        __NR_sched_get_priority_min => schedule::priority_min(a[0]),
-        __NR_sched_getscheduler => schedule::sched_getscheduler(a[0] as i32),
         __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])).await,
         __NR_sched_getaffinity => {
             Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])).await
         }
         __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])).await,
-        __NR_getpriority => schedule::getpriority(caller, a[0], a[1] as u32),
-        __NR_setpriority => schedule::setpriority(caller, a[0], a[1] as u32, a[2] as i32),
 
         // Signals.
-        __NR_kill => signal::kill(caller, a[0] as i32, a[1]),
-        __NR_tkill => signal::tkill(caller, a[0] as i32, a[1]),
-        __NR_tgkill => signal::tgkill(caller, a[0] as i32, a[1] as i32, a[2]),
         __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])).await,
-        __NR_rt_sigaction => signal::rt_sigaction(caller, a[0], a[1], a[2], a[3]).await,
-        __NR_rt_sigprocmask => signal::rt_sigprocmask(caller, a[0], a[1], a[2], a[3]).await,
         __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])).await,
         __NR_rt_sigsuspend => signal::rt_sigsuspend(caller, a[0], a[1]).await,
         __NR_rt_sigtimedwait => Box::pin(signal::rt_sigtimedwait(caller, a[0], a[1], a[2], a[3])).await,

@@ -34,7 +34,7 @@ fn positioned(file: &File, offset: i64) -> Result<u64, Errno> {
         return Err(Errno::EINVAL);
     }
     match file.object() {
-        Object::Inode(_) => Ok(offset as u64),
+        Object::Inode(..) => Ok(offset as u64),
         Object::Stream(stream, _) if stream.is_seekable() => Ok(offset as u64),
         Object::Stream(..) | Object::Terminal(..) => Err(Errno::ESPIPE),
         Object::Place(_) => Err(Errno::EBADF),
@@ -153,7 +153,7 @@ fn is_drained(file: &File, direction: Direction) -> bool {
 pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysResult {
     let file = caller.files.get(fd)?;
     let inode = match file.object() {
-        Object::Inode(path) => path.inode(),
+        Object::Inode(path, contents) => contents.as_ref().unwrap_or(path.inode()),
         Object::Stream(stream, _) if stream.is_seekable() => return Ok(0),
         Object::Stream(..) | Object::Terminal(..) => return Err(Errno::ESPIPE),
         Object::Place(_) => return Err(Errno::EBADF),
@@ -221,11 +221,12 @@ pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, c
 /// Writes bytes that are in the kernel to an open file.
 async fn write_kernel(caller: &Caller, file: &File, bytes: &[u8]) -> SysResult {
     match file.object() {
-        Object::Inode(path) => {
+        Object::Inode(path, contents) => {
+            let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
             let position: Position = regular::write_position(file, *offset);
             let written =
-                fs::file::write(&**path.inode(), &caller.credentials.fs, position, &mut &bytes[..]).await?;
+                fs::file::write(&**inode, &caller.credentials.fs, position, &mut &bytes[..]).await?;
             *offset = written.at + written.count as u64;
             Ok(written.count)
         }

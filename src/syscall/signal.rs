@@ -8,7 +8,10 @@ use executor::time;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use super::{
+    attempt::{Attempt, Pause, copy_in, copy_out},
+    user::{self, SysResult},
+};
 use crate::{
     arch::{clock, user::UserContext},
     process::{
@@ -117,57 +120,70 @@ pub async fn rt_sigqueueinfo(caller: &Caller, pid: i32, signal: usize, info: usi
     send_to(caller, pid, info).map(|()| 0)
 }
 
-pub async fn rt_sigaction(caller: &Caller, signal: usize, new: usize, old: usize, size: usize) -> SysResult {
+pub fn rt_sigaction(caller: &Caller, signal: usize, new: usize, old: usize, size: usize) -> Attempt {
     if size != size_of::<SignalSet>() {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
     let signal = checked(signal)?;
     if signal == 0 {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
-    let replacement: Option<Action> = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    let replacement: Option<Action> = if new == 0 { None } else { Some(copy_in(new)?) };
     if replacement.is_some() && SignalSet::UNBLOCKABLE.has(signal) {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
-    let previous = {
-        let process = caller.process();
-        let tree = tree::lock();
-        let mut shared = process.signals.lock();
-        let previous = *shared.actions.get(signal);
-        if let Some(mut action) = replacement {
-            action.mask = action.mask.minus(SignalSet::UNBLOCKABLE);
-            Arc::make_mut(&mut shared.actions).set(signal, action);
-            // What is now ignored is no longer pending (POSIX 2.4.3).
-            if action.disposition(signal) == Disposition::Ignore {
-                let ignored = SignalSet::of(&[signal]);
-                shared.pending.discard(ignored);
-                for thread in tree.node(process.pid).iter().flat_map(|node| &node.threads) {
-                    thread.signals.lock().pending.discard(ignored);
-                }
-            }
-        }
-        previous
-    };
-    user::write_optional(caller, old, previous).await?;
+    let process = caller.process();
+    if old != 0 {
+        // Before anything changes, so that a missing page leaves the call undone.
+        let previous = *process.signals.lock().actions.get(signal);
+        copy_out(old, &previous)?;
+    }
+    if let Some(mut action) = replacement {
+        action.mask = action.mask.minus(SignalSet::UNBLOCKABLE);
+        set_action(caller, signal, action);
+    }
     Ok(0)
 }
 
-pub async fn rt_sigprocmask(caller: &Caller, how: usize, new: usize, old: usize, size: usize) -> SysResult {
+/// Replaces an action; instances of a signal that is now ignored are no longer pending (POSIX 2.4.3).
+fn set_action(caller: &Caller, signal: u8, action: Action) {
+    let process = caller.process();
+    if action.disposition(signal) != Disposition::Ignore {
+        Arc::make_mut(&mut process.signals.lock().actions).set(signal, action);
+        return;
+    }
+    let tree = tree::lock();
+    let mut shared = process.signals.lock();
+    Arc::make_mut(&mut shared.actions).set(signal, action);
+    let ignored = SignalSet::of(&[signal]);
+    shared.pending.discard(ignored);
+    for thread in tree.node(process.pid).iter().flat_map(|node| &node.threads) {
+        thread.signals.lock().pending.discard(ignored);
+    }
+}
+
+pub fn rt_sigprocmask(caller: &Caller, how: usize, new: usize, old: usize, size: usize) -> Attempt {
     if size != size_of::<SignalSet>() {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
     let previous = caller.thread.signals.lock().blocked;
-    if new != 0 {
-        let set: SignalSet = user::read(caller, new).await?;
-        let mask = match how as u32 {
+    let replacement = if new == 0 {
+        None
+    } else {
+        let set: SignalSet = copy_in(new)?;
+        Some(match how as u32 {
             linux::SIG_BLOCK => previous.plus(set),
             linux::SIG_UNBLOCK => previous.minus(set),
             linux::SIG_SETMASK => set,
-            _ => return Err(Errno::EINVAL),
-        };
+            _ => return Err(Pause::Failed(Errno::EINVAL)),
+        })
+    };
+    if old != 0 {
+        copy_out(old, &previous)?;
+    }
+    if let Some(mask) = replacement {
         deliver::set_mask(caller, mask);
     }
-    user::write_optional(caller, old, previous).await?;
     Ok(0)
 }
 

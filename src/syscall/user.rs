@@ -198,6 +198,19 @@ impl UserBuffer {
         self.remaining = self.remaining.min(len);
     }
 
+    /// Leaves out the first `len` bytes, which have been moved already.
+    #[inline]
+    pub fn skip(&mut self, len: usize) {
+        self.address += len;
+        self.remaining -= len;
+    }
+
+    /// Where the last operation stopped for a missing page, and what it wanted to do there.
+    #[inline]
+    pub fn missing(&self) -> Option<(usize, Access)> {
+        self.fault
+    }
+
     /// Whether the last operation stopped at a missing page.
     #[inline]
     pub fn faulted(&self) -> bool {

@@ -1,0 +1,343 @@
+//! System calls that are done at once.
+//!
+//! Most calls need not wait: the file is in memory, the pipe has bytes, the page is there. [`attempt`] serves those
+//! with plain functions, without making a future. Whatever stands in the way is named by a [`Pause`]; the caller
+//! waits for exactly that and attempts again. An attempt that pauses has done nothing, except for the bytes that it
+//! says have been moved already.
+
+use alloc::sync::Arc;
+
+use executor::sync::Events;
+use fs::{LookupFlags, Position};
+use linux_raw_sys::general::*;
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{
+    descriptor, identity, metadata, schedule, signal, thread,
+    user::{MAX_RW_COUNT, PathBuf, SysResult, UserBuffer},
+};
+use crate::{
+    arch::{
+        uaccess::{self, Fault},
+        user::{Access, UserContext},
+    },
+    file::{self, File, Object, lookup, regular},
+    process::{
+        Caller,
+        signal::{SigInfo, numbers::SIGPIPE, send},
+    },
+};
+
+/// What keeps a call from being done at once.
+pub enum Pause {
+    /// A page of user memory is missing.
+    Fault(usize, Access),
+    /// A stream has nothing to give, or no room.
+    Readiness(Arc<File>, Events),
+    /// The call takes the general way.
+    General,
+    /// It failed.
+    Failed(Errno),
+}
+
+impl From<Errno> for Pause {
+    #[inline(always)]
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
+}
+
+/// The outcome of an attempt.
+pub type Attempt = Result<usize, Pause>;
+
+/// Serves the call that `context` asks for if that needs no waiting. `moved` counts the bytes that earlier attempts of
+/// the same call have moved.
+#[inline]
+pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) -> Attempt {
+    let Ok(number) = u32::try_from(context.orig_rax) else { return Err(Pause::Failed(Errno::ENOSYS)) };
+    let fd = context.rdi as i32;
+    match number {
+        __NR_read => read(caller, fd, context.rsi as usize, context.rdx as usize, moved),
+        __NR_write => write(caller, fd, context.rsi as usize, context.rdx as usize, moved),
+        __NR_pread64 => pread(caller, fd, context.rsi as usize, context.rdx as usize, context.r10 as i64),
+        __NR_pwrite64 => pwrite(caller, fd, context.rsi as usize, context.rdx as usize, context.r10 as i64),
+        __NR_open => open(caller, lookup::CWD, context.rdi as usize, context.rsi as u32, context.rdx as u32),
+        __NR_openat => open(caller, fd, context.rsi as usize, context.rdx as u32, context.r10 as u32),
+        __NR_creat => {
+            let flags = O_CREAT | O_WRONLY | O_TRUNC;
+            open(caller, lookup::CWD, context.rdi as usize, flags, context.rsi as u32)
+        }
+        __NR_close => now(descriptor::close(caller, fd)),
+        __NR_stat => stat(caller, lookup::CWD, context.rdi as usize, context.rsi as usize, 0),
+        __NR_lstat => {
+            stat(caller, lookup::CWD, context.rdi as usize, context.rsi as usize, AT_SYMLINK_NOFOLLOW)
+        }
+        __NR_newfstatat => stat(caller, fd, context.rsi as usize, context.rdx as usize, context.r10 as u32),
+        __NR_fstat => fstat(caller, fd, context.rsi as usize),
+        __NR_getpid => Ok(identity::getpid(caller)),
+        __NR_getppid => Ok(identity::getppid(caller)),
+        __NR_gettid => Ok(identity::gettid(caller)),
+        __NR_getuid => Ok(caller.credentials.users[0] as usize),
+        __NR_geteuid => Ok(caller.credentials.users[1] as usize),
+        __NR_getgid => Ok(caller.credentials.groups[0] as usize),
+        __NR_getegid => Ok(caller.credentials.groups[1] as usize),
+        __NR_setuid => now(identity::setuid(caller, context.rdi as u32)),
+        __NR_setgid => now(identity::setgid(caller, context.rdi as u32)),
+        __NR_setreuid => now(identity::setreuid(caller, context.rdi as u32, context.rsi as u32)),
+        __NR_setregid => now(identity::setregid(caller, context.rdi as u32, context.rsi as u32)),
+        __NR_setresuid => {
+            now(identity::setresuid(caller, context.rdi as u32, context.rsi as u32, context.rdx as u32))
+        }
+        __NR_setresgid => {
+            now(identity::setresgid(caller, context.rdi as u32, context.rsi as u32, context.rdx as u32))
+        }
+        __NR_setfsuid => Ok(identity::setfsuid(caller, context.rdi as u32)),
+        __NR_setfsgid => Ok(identity::setfsgid(caller, context.rdi as u32)),
+        __NR_getpgrp => now(identity::getpgid(caller, 0)),
+        __NR_getpgid => now(identity::getpgid(caller, context.rdi as i32)),
+        __NR_setpgid => now(identity::setpgid(caller, context.rdi as i32, context.rsi as i32)),
+        __NR_getsid => now(identity::getsid(caller, context.rdi as i32)),
+        __NR_setsid => now(identity::setsid(caller)),
+        __NR_umask => Ok(caller.fs.set_umask(context.rdi as u32) as usize),
+        __NR_dup => now(descriptor::dup(caller, fd)),
+        __NR_dup2 => now(descriptor::dup2(caller, fd, context.rsi as i32)),
+        __NR_dup3 => now(descriptor::dup3(caller, fd, context.rsi as i32, context.rdx as u32)),
+        __NR_fcntl => now(descriptor::fcntl(caller, fd, context.rsi as u32, context.rdx as usize)),
+        __NR_close_range => now(descriptor::close_range(
+            caller,
+            context.rdi as usize,
+            context.rsi as usize,
+            context.rdx as usize,
+        )),
+        __NR_set_tid_address => Ok(thread::set_tid_address(caller, context.rdi as usize)),
+        __NR_set_robust_list => {
+            now(thread::set_robust_list(caller, context.rdi as usize, context.rsi as usize))
+        }
+        __NR_sched_get_priority_max => now(schedule::priority_max(context.rdi as usize)),
+        __NR_sched_get_priority_min => now(schedule::priority_min(context.rdi as usize)),
+        __NR_sched_getscheduler => now(schedule::sched_getscheduler(context.rdi as i32)),
+        __NR_getpriority => now(schedule::getpriority(caller, context.rdi as usize, context.rsi as u32)),
+        __NR_setpriority => {
+            now(schedule::setpriority(caller, context.rdi as usize, context.rsi as u32, context.rdx as i32))
+        }
+        __NR_kill => now(signal::kill(caller, context.rdi as i32, context.rsi as usize)),
+        __NR_tkill => now(signal::tkill(caller, context.rdi as i32, context.rsi as usize)),
+        __NR_tgkill => {
+            now(signal::tgkill(caller, context.rdi as i32, context.rsi as i32, context.rdx as usize))
+        }
+        __NR_rt_sigaction => signal::rt_sigaction(
+            caller,
+            context.rdi as usize,
+            context.rsi as usize,
+            context.rdx as usize,
+            context.r10 as usize,
+        ),
+        __NR_rt_sigprocmask => signal::rt_sigprocmask(
+            caller,
+            context.rdi as usize,
+            context.rsi as usize,
+            context.rdx as usize,
+            context.r10 as usize,
+        ),
+        _ => Err(Pause::General),
+    }
+}
+
+#[inline(always)]
+fn now(result: SysResult) -> Attempt {
+    result.map_err(Pause::Failed)
+}
+
+/// Copies a value out of user memory.
+#[inline]
+pub fn copy_in<T: FromBytes + IntoBytes>(from: usize) -> Result<T, Pause> {
+    let mut value = T::new_zeroed();
+    match uaccess::copy_from_user(value.as_mut_bytes(), from) {
+        Ok(()) => Ok(value),
+        Err(Fault { address, .. }) => Err(Pause::Fault(address, Access::Read)),
+    }
+}
+
+/// Copies a value to user memory.
+#[inline]
+pub fn copy_out<T: IntoBytes + Immutable>(to: usize, value: &T) -> Result<(), Pause> {
+    match uaccess::copy_to_user(to, value.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(Fault { address, .. }) => Err(Pause::Fault(address, Access::Write)),
+    }
+}
+
+/// Copies a path that is short enough for the stack; longer ones and those with missing pages go the general way.
+#[inline]
+fn short_path(from: usize, buffer: &mut [u8; PathBuf::INLINE]) -> Result<usize, Pause> {
+    uaccess::strncpy_from_user(buffer, from).map_err(|_| Pause::General)
+}
+
+/// What to do about a buffer that stopped at a missing page, after bytes have been moved.
+#[inline]
+fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
+    match buffer.missing() {
+        None => Ok(()),
+        Some((address, access)) => Err(Pause::Fault(address, access)),
+    }
+}
+
+fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {
+    let file = caller.files.get(fd)?;
+    file.check_readable()?;
+    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    match file.object() {
+        Object::Inode(path, contents) => {
+            let inode = contents.as_ref().unwrap_or(path.inode());
+            let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
+            let Ok(read) = inode.read_at(*offset, &mut buffer).ready() else {
+                return Err(Pause::General);
+            };
+            // Nothing has changed yet: an attempt that starts anew reads the same bytes.
+            check_fault(&buffer)?;
+            let read = read?;
+            *offset += read as u64;
+            Ok(read)
+        }
+        Object::Stream(stream, _) => {
+            buffer.skip(*moved);
+            match stream.try_read(caller, &mut buffer) {
+                Ok(read) => {
+                    *moved += read;
+                    check_fault(&buffer)?;
+                    Ok(*moved)
+                }
+                Err(_) if *moved > 0 => Ok(*moved),
+                Err(Errno::EAGAIN) => {
+                    check_fault(&buffer)?;
+                    if file.is_nonblocking() {
+                        return Err(Pause::Failed(Errno::EAGAIN));
+                    }
+                    Err(Pause::Readiness(file, Events::IN))
+                }
+                Err(errno) => Err(Pause::Failed(errno)),
+            }
+        }
+        _ => Err(Pause::General),
+    }
+}
+
+fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {
+    let file = caller.files.get(fd)?;
+    file.check_writable()?;
+    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    match file.object() {
+        Object::Inode(path, contents) => {
+            let inode = contents.as_ref().unwrap_or(path.inode());
+            if file.flags() & (O_APPEND | O_SYNC) != 0 || inode.attributes().permissions() & 0o6000 != 0 {
+                return Err(Pause::General);
+            }
+            let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
+            buffer.limit(regular::limit_size(caller, *offset, len)?);
+            let Ok(written) = inode.write_at(Position::At(*offset), &mut buffer).ready() else {
+                return Err(Pause::General);
+            };
+            // Writing the same bytes in the same place again changes nothing.
+            check_fault(&buffer)?;
+            let written = written?;
+            *offset = written.at + written.count as u64;
+            Ok(written.count)
+        }
+        Object::Stream(stream, _) if stream.master().is_none() => {
+            buffer.skip(*moved);
+            loop {
+                match stream.try_write(caller, &mut buffer) {
+                    Ok(written) => {
+                        *moved += written;
+                        check_fault(&buffer)?;
+                        if buffer.remaining() == 0 || written == 0 || *moved >= len {
+                            return Ok(*moved);
+                        }
+                    }
+                    Err(Errno::EAGAIN) if !file.is_nonblocking() => {
+                        return Err(Pause::Readiness(file, Events::OUT));
+                    }
+                    Err(_) if *moved > 0 => return Ok(*moved),
+                    Err(Errno::EPIPE) => {
+                        let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+                        return Err(Pause::Failed(Errno::EPIPE));
+                    }
+                    Err(errno) => return Err(Pause::Failed(errno)),
+                }
+            }
+        }
+        _ => Err(Pause::General),
+    }
+}
+
+fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
+    let file = caller.files.get(fd)?;
+    let Some(inode) = file.inode() else { return Err(Pause::General) };
+    if offset < 0 {
+        return Err(Pause::Failed(Errno::EINVAL));
+    }
+    file.check_readable()?;
+    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
+    check_fault(&buffer)?;
+    now(read)
+}
+
+fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
+    let file = caller.files.get(fd)?;
+    let Some(inode) = file.inode() else { return Err(Pause::General) };
+    if offset < 0 {
+        return Err(Pause::Failed(Errno::EINVAL));
+    }
+    file.check_writable()?;
+    if file.flags() & (O_APPEND | O_SYNC) != 0 || inode.attributes().permissions() & 0o6000 != 0 {
+        return Err(Pause::General);
+    }
+    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    buffer.limit(regular::limit_size(caller, offset as u64, len)?);
+    let Ok(written) = inode.write_at(Position::At(offset as u64), &mut buffer).ready() else {
+        return Err(Pause::General);
+    };
+    check_fault(&buffer)?;
+    Ok(written?.count)
+}
+
+/// Opens or makes a file whose directory is in the name cache.
+fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> Attempt {
+    if flags & (__O_TMPFILE | O_TRUNC | O_PATH) != 0 {
+        return Err(Pause::General);
+    }
+    let mut name = [0; PathBuf::INLINE];
+    let len = short_path(path, &mut name)?;
+    let origin = lookup::Origin::new(caller, directory, &name[..len])?;
+    let permissions = mode & 0o7777 & !caller.fs.umask();
+    let flags_of_view = fs::OpenFlags::from_bits_retain(flags);
+    let opened = origin.view(caller).open(&name[..len], flags_of_view, permissions, LookupFlags::empty());
+    let Ok(opened) = opened.ready() else { return Err(Pause::General) };
+    let Some(file) = file::of_opened(opened?, flags) else { return Err(Pause::General) };
+    now(descriptor::install(caller, file, flags))
+}
+
+fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32) -> Attempt {
+    if flags & !AT_SYMLINK_NOFOLLOW != 0 {
+        return Err(Pause::General);
+    }
+    let mut name = [0; PathBuf::INLINE];
+    let len = short_path(path, &mut name)?;
+    let follow = if flags == 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
+    let origin = lookup::Origin::new(caller, directory, &name[..len])?;
+    let Ok(found) = origin.view(caller).metadata(&name[..len], follow).ready() else {
+        return Err(Pause::General);
+    };
+    copy_out(address, &metadata::Stat::from(&found?))?;
+    Ok(0)
+}
+
+fn fstat(caller: &Caller, fd: i32, address: usize) -> Attempt {
+    let file = caller.files.get(fd)?;
+    let Some(inode) = file.inode() else { return Err(Pause::General) };
+    let Ok(found) = inode.metadata().ready() else { return Err(Pause::General) };
+    copy_out(address, &metadata::Stat::from(&found?))?;
+    Ok(0)
+}
