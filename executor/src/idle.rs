@@ -10,7 +10,7 @@
 //! At most half of the CPUs search at a time, and a push wakes nobody while one searches: the last
 //! searcher that finds something wakes the next, so help arrives as a chain and stops by itself.
 
-use crate::primitive::{AtomicU32, AtomicU64};
+use crate::primitive::{AtomicU32, AtomicU64, fence_after_rmw};
 use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
 /// The sleepers and searchers among up to 64 CPUs.
@@ -41,6 +41,7 @@ impl Idle {
     /// Does `cpu` sleep? SeqCst: the caller has queued something for it before.
     #[inline]
     pub(crate) fn is_parked(&self, cpu: usize) -> bool {
+        fence_after_rmw();
         self.parked.load(SeqCst) & 1 << cpu != 0
     }
 
@@ -77,6 +78,8 @@ impl Idle {
     /// else is waking it, and it will look at its queues before it sleeps again.
     #[inline]
     pub(crate) fn claim(&self, cpu: usize) -> bool {
+        // After the caller's push, which is a read-modify-write.
+        fence_after_rmw();
         let bit = 1 << cpu;
         self.parked.load(SeqCst) & bit != 0 && self.parked.fetch_and(!bit, SeqCst) & bit != 0
     }

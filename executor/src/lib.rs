@@ -33,6 +33,8 @@ mod coop;
 mod fan_out;
 mod idle;
 mod join_set;
+#[cfg(all(test, loom))]
+mod models;
 mod queue;
 pub mod rcu;
 mod shared;

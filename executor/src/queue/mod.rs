@@ -16,5 +16,7 @@ mod ring;
 
 pub(crate) use fifo::Fifo;
 pub(crate) use inbox::Inbox;
+#[cfg(all(test, loom))]
+pub(crate) use inbox::Linked;
 pub(crate) use injector::Injector;
 pub(crate) use ring::{CAPACITY as RING_CAPACITY, Ring};

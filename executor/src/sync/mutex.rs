@@ -1,14 +1,13 @@
 //! A lock that can be held across `.await`.
 
 use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters};
+use crate::primitive::{AtomicBool, fence, fence_after_rmw};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::future::Future;
 use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
-use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use core::sync::atomic::fence;
 use core::task::{Context, Poll};
 
 /// A mutual-exclusion lock for data that is held across `.await`.
@@ -33,13 +32,18 @@ impl<T> Mutex<T> {
         Mutex { locked: AtomicBool::new(false), waiters: Waiters::new(), data: UnsafeCell::new(value) }
     }
 
+    /// Unlocked.
+    #[cfg(loom)]
+    pub fn new(value: T) -> Mutex<T> {
+        Mutex { locked: AtomicBool::new(false), waiters: Waiters::new(), data: UnsafeCell::new(value) }
+    }
+
     /// The data.
     pub fn into_inner(self) -> T {
         self.data.into_inner()
     }
 }
 
-#[cfg(not(loom))]
 impl<T: Default> Default for Mutex<T> {
     fn default() -> Self {
         Mutex::new(T::default())
@@ -82,9 +86,16 @@ impl<T: ?Sized> Mutex<T> {
         }
         // SeqCst: unlocked before the waiters are looked at; and a release for the next holder.
         self.locked.swap(false, SeqCst);
+        fence_after_rmw();
         if !self.waiters.is_empty() {
             self.release_late();
         }
+    }
+
+    /// Unlock for a guard that was forgotten.
+    #[cfg(all(test, loom))]
+    pub(crate) fn unlock_for_model(&self) {
+        self.release();
     }
 
     /// Give the lock, still held, to the first waiter. `false` if there is none.
@@ -110,6 +121,7 @@ impl<T: ?Sized> Mutex<T> {
                 return;
             }
             self.locked.swap(false, SeqCst);
+            fence_after_rmw();
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters, WakeBatch};
 use crate::coop::consume_budget;
+use crate::primitive::{AtomicU32, fence, fence_after_rmw};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use core::sync::atomic::fence;
 use core::task::{Context, Poll, Waker};
 
 bitflags::bitflags! {
@@ -96,6 +95,7 @@ impl Readiness {
         if self.events.load(Relaxed) & events.bits() != events.bits() {
             // SeqCst: set before the waiters are looked at.
             self.events.fetch_or(events.bits(), SeqCst);
+            fence_after_rmw();
         } else {
             // The same for what the caller has done.
             fence(SeqCst);

@@ -1,11 +1,10 @@
 //! A counting semaphore: first come, first served.
 
 use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters, WakeBatch};
+use crate::primitive::{AtomicUsize, fence, fence_after_rmw};
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::fence;
 use core::task::{Context, Poll};
 
 /// A number of permits that tasks take and give back. A task that wants many is not overtaken by
@@ -20,6 +19,13 @@ impl Semaphore {
     #[cfg(not(loom))]
     #[must_use]
     pub const fn new(permits: usize) -> Semaphore {
+        Semaphore { permits: AtomicUsize::new(permits), waiters: Waiters::new() }
+    }
+
+    /// With this many permits.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new(permits: usize) -> Semaphore {
         Semaphore { permits: AtomicUsize::new(permits), waiters: Waiters::new() }
     }
 
@@ -44,6 +50,7 @@ impl Semaphore {
     pub fn release(&self, n: u32) {
         // SeqCst: given back before the waiters are looked at; and a release for the next holder.
         self.permits.fetch_add(n as usize, SeqCst);
+        fence_after_rmw();
         if !self.waiters.is_empty() {
             self.serve();
         }

@@ -8,7 +8,25 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 ///
 /// Not for data that interrupt handlers touch: a handler that finds its own CPU's lock taken would
 /// wait for ever. Debug builds assert it.
+#[cfg(not(loom))]
 pub type SpinMutex<T> = lock_api::Mutex<RawSpin, T>;
+
+/// In a model, a lock that the model checker knows.
+#[cfg(loom)]
+pub struct SpinMutex<T>(loom::sync::Mutex<T>);
+
+#[cfg(loom)]
+impl<T> SpinMutex<T> {
+    /// Unlocked.
+    pub fn new(value: T) -> Self {
+        SpinMutex(loom::sync::Mutex::new(value))
+    }
+
+    /// Wait for the lock.
+    pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
 
 /// The guard of a [`SpinMutex`].
 pub type SpinMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawSpin, T>;

@@ -2,10 +2,10 @@
 
 use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters, WakeBatch};
 use crate::coop::consume_budget;
+use crate::primitive::fence;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::Ordering::SeqCst;
-use core::sync::atomic::fence;
 use core::task::{Context, Poll};
 
 /// A queue of tasks that wait until some condition holds; 8 bytes.

@@ -15,12 +15,12 @@
 //! waker changes the condition, then (after a full fence) looks at the list.
 
 use crate::platform::hooks;
-use crate::primitive::{AtomicPtr, AtomicU8};
+use crate::primitive::{AtomicPtr, AtomicU8, Guarded};
 use crate::task::Wakee;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::marker::PhantomPinned;
 use core::ptr;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::task::Waker;
 
 /// Not in a list, nothing happened.
@@ -34,7 +34,7 @@ pub(crate) const WOKEN: u8 = 2;
 pub(crate) struct Node {
     next: Cell<*const Node>,
     previous: Cell<*const Node>,
-    wakee: UnsafeCell<Wakee>,
+    wakee: Guarded<Wakee>,
     /// What it waits for: events, a number of permits; up to the user of the list.
     pub(crate) tag: Cell<u32>,
     state: AtomicU8,
@@ -51,7 +51,7 @@ impl Node {
         Node {
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
-            wakee: UnsafeCell::new(Wakee::NOBODY),
+            wakee: Guarded::new(Wakee::NOBODY),
             tag: Cell::new(tag),
             state: AtomicU8::new(IDLE),
             _pinned: PhantomPinned,
@@ -88,9 +88,12 @@ impl Waiters {
     }
 
     /// Does nobody wait? One load; false as well while somebody is about to.
+    ///
+    /// SeqCst: a waker changes its condition (by a SeqCst read-modify-write, or with a fence behind)
+    /// before this load; a waiter takes the lock before it looks at the condition.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.load(Relaxed).is_null()
+        self.head.load(SeqCst).is_null()
     }
 
     #[inline(always)]
@@ -111,8 +114,8 @@ impl Waiters {
                 continue;
             }
             let locked = head.map_addr(|address| address | 1);
-            // Acquire: pairs with the release in `Locked::drop`.
-            match self.head.compare_exchange_weak(head, locked, Acquire, Relaxed) {
+            // Acquire: pairs with the release in `Locked::drop`. SeqCst for `is_empty`.
+            match self.head.compare_exchange_weak(head, locked, SeqCst, Relaxed) {
                 Ok(_) => return Locked { list: self, first: Cell::new(head) },
                 Err(now) => head = now,
             }
@@ -149,7 +152,7 @@ impl Locked<'_> {
         let first = self.first.get();
         // SAFETY: the caller's promise for the node; queued nodes are alive and ours by the lock.
         unsafe {
-            *(*node).wakee.get() = Wakee::new(waker);
+            (*node).wakee.with(|wakee| *wakee = Wakee::new(waker));
             (*node).next.set(ptr::null());
             if first.is_null() {
                 (*node).previous.set(node);
@@ -194,11 +197,13 @@ impl Locked<'_> {
     /// # Safety
     /// The node is in this list.
     pub(crate) unsafe fn refresh(&self, node: *const Node, waker: &Waker) {
+        let refresh = |wakee: &mut Wakee| {
+            if !wakee.is(waker) {
+                *wakee = Wakee::new(waker);
+            }
+        };
         // SAFETY: under the lock the wakee is ours.
-        let wakee = unsafe { &mut *(*node).wakee.get() };
-        if !wakee.is(waker) {
-            *wakee = Wakee::new(waker);
-        }
+        unsafe { (*node).wakee.with(refresh) };
     }
 
     /// Take a node's wakee, and leave the node in the list.
@@ -207,7 +212,7 @@ impl Locked<'_> {
     /// The node is in this list.
     pub(crate) unsafe fn take_wakee(&self, node: *const Node) -> Wakee {
         // SAFETY: under the lock the wakee is ours.
-        unsafe { core::mem::replace(&mut *(*node).wakee.get(), Wakee::NOBODY) }
+        unsafe { (*node).wakee.with(|wakee| core::mem::replace(wakee, Wakee::NOBODY)) }
     }
 
     /// Take a node out, into `state`; whom to wake once the lock is released. After this the node

@@ -1,8 +1,8 @@
 //! A place for the one task to wake.
 
+use crate::primitive::AtomicPtr;
 use crate::task::Wakee;
 use core::ptr;
-use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
 
@@ -17,13 +17,20 @@ use core::task::Waker;
 ///
 /// Both calls are full barriers, so at least one side sees the other. `wake` is legal in interrupt
 /// handlers if only tasks of this crate register.
-#[derive(Default)]
 pub struct WakeCell(AtomicPtr<()>);
 
 impl WakeCell {
     /// Nobody to wake.
+    #[cfg(not(loom))]
     #[must_use]
     pub const fn new() -> WakeCell {
+        WakeCell(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Nobody to wake.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> WakeCell {
         WakeCell(AtomicPtr::new(ptr::null_mut()))
     }
 
@@ -44,9 +51,15 @@ impl WakeCell {
     }
 }
 
+impl Default for WakeCell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for WakeCell {
     fn drop(&mut self) {
         // SAFETY: nobody else has access.
-        drop(unsafe { Wakee::from_raw(*self.0.get_mut()) });
+        drop(unsafe { Wakee::from_raw(self.0.load(SeqCst)) });
     }
 }

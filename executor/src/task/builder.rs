@@ -161,7 +161,7 @@ impl Builder {
     }
 
     /// Spawn into an executor that the caller need not be part of.
-    #[cfg(any(test, feature = "std"))]
+    #[cfg(all(any(test, feature = "std"), not(loom)))]
     pub(crate) fn spawn_in<F>(mut self, shared: &'static Shared, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,

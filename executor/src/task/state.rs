@@ -53,7 +53,12 @@ impl State {
     /// The push that follows publishes it.
     #[inline(always)]
     pub(crate) fn spawned(&self) {
+        #[cfg(not(loom))]
         self.0.store(1, Relaxed);
+        // loom would let this thread read the stale waker's increment of the old value after its own
+        // store, which coherence forbids; a swap makes it see the order.
+        #[cfg(loom)]
+        self.0.swap(1, Relaxed);
     }
 
     /// Count a wake. `true`: the caller must enqueue the task.

@@ -305,7 +305,7 @@ fn a_panic_reaches_the_caller() {
 
 #[test]
 fn the_ring_overflows_into_the_injector() {
-    let n = scaled(3000, 700);
+    let n = scaled(3000, 300);
     let done = block_on(1, async move {
         let done = Arc::new(AtomicUsize::new(0));
         for _ in 0..n {

@@ -28,7 +28,8 @@ fn sleepers_wake_in_the_order_of_their_deadlines() {
             .map(|millis| {
                 let order = order.clone();
                 spawn(async move {
-                    sleep_until(begin + Duration::from_millis(millis)).await;
+                    // Far enough apart that all are asleep before the first wakes.
+                    sleep_until(begin + Duration::from_millis(millis * scaled(1, 100) as u64)).await;
                     order.lock().unwrap().push(millis);
                 })
             })

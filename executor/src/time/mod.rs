@@ -7,6 +7,8 @@
 mod sleep;
 mod wheel;
 
+#[cfg(all(test, loom))]
+pub(crate) use sleep::Timer;
 pub(crate) use sleep::expire;
 pub use sleep::{Elapsed, Sleep, Timeout, sleep, sleep_until, timeout, timeout_after};
 pub(crate) use wheel::Wheel;

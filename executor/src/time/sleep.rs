@@ -7,22 +7,99 @@
 use super::Instant;
 use super::wheel::{Entry, Wheel};
 use crate::platform::hooks;
-use crate::primitive::AtomicU8;
+use crate::primitive::{AtomicU8, Guarded};
 use crate::sync::SpinMutex;
 use crate::task::Wakee;
 use crate::worker::Worker;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomPinned;
 use core::pin::Pin;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 const NEW: u8 = 0;
 const QUEUED: u8 = 1;
 const FIRED: u8 = 2;
+
+/// What the wheel knows of a sleep. The entry comes first, so a pointer to it is one to the timer.
+#[repr(C)]
+pub(crate) struct Timer {
+    entry: Entry,
+    /// Under the wheel's lock while queued.
+    wakee: Guarded<Wakee>,
+    state: AtomicU8,
+}
+
+// SAFETY: entry and wakee are touched under the wheel's lock, or before they are queued.
+unsafe impl Send for Timer {}
+// SAFETY: as above.
+unsafe impl Sync for Timer {}
+
+impl Timer {
+    pub(crate) fn new() -> Timer {
+        Timer { entry: Entry::new(), wakee: Guarded::new(Wakee::NOBODY), state: AtomicU8::new(NEW) }
+    }
+
+    /// The timer as the wheel knows it, with a pointer that is good for the whole timer.
+    #[inline(always)]
+    fn entry(&self) -> *const Entry {
+        (&raw const *self).cast()
+    }
+
+    /// Acquire: pairs with the release in `expire`, after which the wheel has forgotten the timer.
+    #[inline(always)]
+    fn state(&self) -> u8 {
+        self.state.load(Acquire)
+    }
+
+    #[cfg(all(test, loom))]
+    pub(crate) fn has_fired(&self) -> bool {
+        self.state() == FIRED
+    }
+
+    /// Queue the timer.
+    ///
+    /// # Safety
+    /// It is in no wheel, and stays where it is until it has fired or was stopped.
+    #[inline]
+    pub(crate) unsafe fn start(&self, wheel: &SpinMutex<Wheel>, deadline: u64, now: u64, waker: &Waker) {
+        // SAFETY: not queued, so the wakee is ours.
+        unsafe { self.wakee.with(|wakee| *wakee = Wakee::new(waker)) };
+        self.state.store(QUEUED, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { wheel.lock().insert(self.entry(), deadline, now) };
+    }
+
+    /// Take the timer out of the wheel, if it is still there.
+    #[inline]
+    pub(crate) fn stop(&self, wheel: &SpinMutex<Wheel>) {
+        if self.state() == QUEUED {
+            let mut wheel = wheel.lock();
+            if self.entry.is_queued() {
+                // SAFETY: in this wheel, under its lock.
+                unsafe { wheel.remove(self.entry()) };
+                self.state.store(NEW, Relaxed);
+            }
+        }
+    }
+
+    /// Still queued: make sure that the right task is woken.
+    pub(crate) fn refresh(&self, wheel: &SpinMutex<Wheel>, waker: &Waker) {
+        let _wheel = wheel.lock();
+        if self.entry.is_queued() {
+            let refresh = |wakee: &mut Wakee| {
+                if !wakee.is(waker) {
+                    *wakee = Wakee::new(waker);
+                }
+            };
+            // SAFETY: queued, and we hold the wheel's lock.
+            unsafe { self.wakee.with(refresh) };
+        }
+    }
+}
 
 /// Waits until a point in time; made by [`sleep_until`]. Cancel-safe: dropping it stops the timer.
 #[must_use = "a future does nothing unless awaited"]
@@ -34,32 +111,12 @@ pub struct Sleep {
     _pinned: PhantomPinned,
 }
 
-/// What the wheel knows of a sleep. The entry comes first, so a pointer to it is one to the timer.
-#[repr(C)]
-struct Timer {
-    entry: Entry,
-    /// Under the wheel's lock while queued.
-    wakee: UnsafeCell<Wakee>,
-    state: AtomicU8,
-}
-
-// SAFETY: entry and wakee are touched under the wheel's lock, or before they are queued.
-unsafe impl Send for Sleep {}
 // SAFETY: `&Sleep` can only read the deadline.
 unsafe impl Sync for Sleep {}
 
 /// Wait until a point in time (an [`Instant`] or nanoseconds since boot).
 pub fn sleep_until(at: impl Into<Instant>) -> Sleep {
-    Sleep {
-        timer: Timer {
-            entry: Entry::new(),
-            wakee: UnsafeCell::new(Wakee::NOBODY),
-            state: AtomicU8::new(NEW),
-        },
-        deadline: at.into(),
-        worker: Cell::new(None),
-        _pinned: PhantomPinned,
-    }
+    Sleep { timer: Timer::new(), deadline: at.into(), worker: Cell::new(None), _pinned: PhantomPinned }
 }
 
 /// Wait for a while, from now.
@@ -83,51 +140,20 @@ impl Sleep {
         this.deadline = at.into();
     }
 
-    /// The timer as the wheel knows it, with a pointer that is good for the whole timer.
-    #[inline(always)]
-    fn entry(&self) -> *const Entry {
-        (&raw const self.timer).cast()
-    }
-
     /// Queue the timer on this CPU's wheel.
     #[inline]
     fn start(&self, cx: &mut Context<'_>, now: u64) {
         let worker = hooks::worker().expect("a sleep can only be polled by a worker");
-        // SAFETY: not queued, so the wakee is ours.
-        unsafe { *self.timer.wakee.get() = Wakee::new(cx.waker()) };
         self.worker.set(Some(worker));
-        self.timer.state.store(QUEUED, Relaxed);
         // SAFETY: in no wheel; pinned, and `drop` takes it out.
-        unsafe { worker.wheel.lock().insert(self.entry(), self.deadline.0, now) };
+        unsafe { self.timer.start(&worker.wheel, self.deadline.0, now, cx.waker()) };
         worker.arm_before(self.deadline.0);
     }
 
-    /// Take the timer out of its wheel, if it is still there.
     #[inline]
     fn stop(&self) {
-        // Acquire: pairs with the release in `expire`, after which the wheel has forgotten us.
-        if self.timer.state.load(Acquire) == QUEUED
-            && let Some(worker) = self.worker.get()
-        {
-            let mut wheel = worker.wheel.lock();
-            if self.timer.entry.is_queued() {
-                // SAFETY: in this wheel, under its lock.
-                unsafe { wheel.remove(self.entry()) };
-            }
-        }
-    }
-
-    /// Still queued: make sure that the right task is woken.
-    fn refresh(&self, cx: &mut Context<'_>) {
         if let Some(worker) = self.worker.get() {
-            let _wheel = worker.wheel.lock();
-            if self.timer.entry.is_queued() {
-                // SAFETY: queued, and we hold the wheel's lock.
-                let wakee = unsafe { &mut *self.timer.wakee.get() };
-                if !wakee.is(cx.waker()) {
-                    *wakee = Wakee::new(cx.waker());
-                }
-            }
+            self.timer.stop(&worker.wheel);
         }
     }
 }
@@ -136,8 +162,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Acquire: pairs with the release in `expire`.
-        match self.timer.state.load(Acquire) {
+        match self.timer.state() {
             FIRED => return Poll::Ready(()),
             NEW => {
                 let now = hooks::now();
@@ -148,8 +173,10 @@ impl Future for Sleep {
                 self.start(cx, now);
             }
             _ => {
-                self.refresh(cx);
-                if self.timer.state.load(Acquire) == FIRED {
+                if let Some(worker) = self.worker.get() {
+                    self.timer.refresh(&worker.wheel, cx.waker());
+                }
+                if self.timer.state() == FIRED {
                     return Poll::Ready(());
                 }
             }
@@ -186,7 +213,7 @@ pub(crate) fn expire(wheel: &SpinMutex<Wheel>, now: u64) {
                 // SAFETY: every entry is the first field of a timer, which lives at least until
                 // the store that marks it as fired; the lock makes the wakee ours.
                 unsafe {
-                    batch[count] = core::mem::replace(&mut *(*timer).wakee.get(), Wakee::NOBODY);
+                    batch[count] = (*timer).wakee.with(|wakee| core::mem::replace(wakee, Wakee::NOBODY));
                     // Release: the sleep that sees it may be freed, after all of the above.
                     (*timer).state.store(FIRED, Release);
                 }

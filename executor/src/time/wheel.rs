@@ -200,7 +200,7 @@ impl Wheel {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use alloc::boxed::Box;
+    use alloc::rc::Rc;
     use alloc::vec::Vec;
 
     fn drain(wheel: &mut Wheel, now: u64) -> Vec<*const Entry> {
@@ -211,10 +211,10 @@ mod tests {
     fn due_in_order_and_never_early() {
         let mut wheel = Wheel::new();
         let deadlines = [5_000, 1, 70_000, 5_000_000, 3_000_000_000, 5_000, 900_000_000_000];
-        let entries: Vec<_> = deadlines.iter().map(|_| Box::new(Entry::new())).collect();
+        let entries: Vec<_> = deadlines.iter().map(|_| Rc::new(Entry::new())).collect();
         for (entry, &deadline) in entries.iter().zip(&deadlines) {
-            // SAFETY: boxed entries stay where they are, each inserted once.
-            unsafe { wheel.insert(&raw const **entry, deadline, 0) };
+            // SAFETY: shared entries stay where they are, each inserted once.
+            unsafe { wheel.insert(Rc::as_ptr(entry), deadline, 0) };
         }
         let mut due = Vec::new();
         let mut clock = 0;
@@ -223,7 +223,7 @@ mod tests {
             assert!(next > clock && next != u64::MAX, "the clock must advance");
             clock = next;
             for entry in drain(&mut wheel, clock) {
-                let which = entries.iter().position(|e| ptr::eq(&raw const **e, entry)).unwrap();
+                let which = entries.iter().position(|e| ptr::eq(Rc::as_ptr(e), entry)).unwrap();
                 assert!(deadlines[which] <= clock, "early");
                 assert!(clock - deadlines[which] <= 1024, "late: {} at {clock}", deadlines[which]);
                 due.push(deadlines[which]);
@@ -241,7 +241,7 @@ mod tests {
             (seed >> 33) % below
         };
         let mut wheel = Wheel::new();
-        let mut live: Vec<(u64, Box<Entry>)> = Vec::new();
+        let mut live: Vec<(u64, Rc<Entry>)> = Vec::new();
         let mut clock = 0;
         let rounds = if cfg!(miri) { 300 } else { 20_000 };
         for _ in 0..rounds {
@@ -249,21 +249,21 @@ mod tests {
                 0 | 1 => {
                     let magnitude = random(36);
                     let deadline = clock + random(1 << magnitude);
-                    let entry = Box::new(Entry::new());
-                    // SAFETY: boxed, fresh.
-                    unsafe { wheel.insert(&raw const *entry, deadline, clock) };
+                    let entry = Rc::new(Entry::new());
+                    // SAFETY: stays where it is, fresh.
+                    unsafe { wheel.insert(Rc::as_ptr(&entry), deadline, clock) };
                     live.push((deadline, entry));
                 }
                 2 if !live.is_empty() => {
                     let (_, entry) = live.swap_remove(random(live.len() as u64) as usize);
                     // SAFETY: in this wheel.
-                    unsafe { wheel.remove(&raw const *entry) };
+                    unsafe { wheel.remove(Rc::as_ptr(&entry)) };
                 }
                 _ => {
                     let magnitude = random(30);
                     clock += random(1 << magnitude);
                     for entry in drain(&mut wheel, clock) {
-                        let which = live.iter().position(|(_, e)| ptr::eq(&raw const **e, entry)).unwrap();
+                        let which = live.iter().position(|(_, e)| ptr::eq(Rc::as_ptr(e), entry)).unwrap();
                         assert!(live.swap_remove(which).0 <= clock, "early");
                     }
                     for (deadline, _) in &live {
@@ -275,7 +275,7 @@ mod tests {
         }
         for (_, entry) in live {
             // SAFETY: in this wheel.
-            unsafe { wheel.remove(&raw const *entry) };
+            unsafe { wheel.remove(Rc::as_ptr(&entry)) };
         }
         assert_eq!(wheel.next_deadline(), u64::MAX);
     }
@@ -283,13 +283,13 @@ mod tests {
     #[test]
     fn deadlines_beyond_the_horizon_wait() {
         let mut wheel = Wheel::new();
-        let entry = Box::new(Entry::new());
-        // SAFETY: boxed, fresh.
-        unsafe { wheel.insert(&raw const *entry, u64::MAX, 0) };
+        let entry = Rc::new(Entry::new());
+        // SAFETY: stays where it is, fresh.
+        unsafe { wheel.insert(Rc::as_ptr(&entry), u64::MAX, 0) };
         assert!(drain(&mut wheel, 1 << 40).is_empty());
         assert!(entry.is_queued());
         // SAFETY: in this wheel.
-        unsafe { wheel.remove(&raw const *entry) };
+        unsafe { wheel.remove(Rc::as_ptr(&entry)) };
         assert!(!entry.is_queued());
     }
 }

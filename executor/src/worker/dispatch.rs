@@ -8,7 +8,7 @@ use crate::task::{Lane, Outcome, TaskRef, settle};
 use crate::trace::Event;
 use core::mem::ManuallyDrop;
 use core::ptr;
-#[cfg(any(test, feature = "std"))]
+#[cfg(all(any(test, feature = "std"), not(loom)))]
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::task::Context;
@@ -24,7 +24,7 @@ impl Worker {
     }
 
     /// Run until `stop` is set (and this worker was woken to see it).
-    #[cfg(any(test, feature = "std"))]
+    #[cfg(all(any(test, feature = "std"), not(loom)))]
     pub(crate) fn run_until(&'static self, stop: &AtomicBool) {
         self.rcu.start();
         while !stop.load(SeqCst) {

@@ -183,7 +183,7 @@ impl Worker {
     }
 
     /// The CPU as the platform's hooks name it.
-    #[cfg(any(test, feature = "std"))]
+    #[cfg(all(any(test, feature = "std"), not(loom)))]
     pub(crate) fn name(&self) -> usize {
         self.name
     }
