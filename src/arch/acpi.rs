@@ -168,6 +168,10 @@ pub(super) fn init(rsdp: Option<u64>) {
                 last_bus: entry.bus_number_end,
             });
     }
+    if let Some(pci) = machine.pci {
+        log::info!("acpi: PCI Express buses {} to {} at {:#x}", pci.first_bus, pci.last_bus, pci.address);
+    }
+    log::info!("acpi: {} CPUs, {} I/O APICs", machine.cpus.len(), machine.io_apics.len());
     machine.hpet = HpetInfo::new(&tables).ok().map(|info| info.base_address as u64);
     if let Ok(fadt) = tables.find_table::<Fadt>() {
         let sleep_types = tables

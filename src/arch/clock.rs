@@ -127,7 +127,7 @@ pub(super) fn init() {
     unsafe { (*PARAMETERS.0.get()).boot_time = boot_time };
     log::info!(
         "clock: TSC {} kHz{}, APIC timer {} kHz, by {}",
-        frequency / 1000,
+        parameters.frequency / 1000,
         if cpu::features().invariant_tsc { "" } else { " (not marked invariant)" },
         timer_frequency / 1000,
         clock.name

@@ -44,8 +44,6 @@ pub struct Features {
     pub umip: bool,
     /// Process-context identifiers.
     pub pcid: bool,
-    /// The INVPCID instruction.
-    pub invpcid: bool,
     /// RDFSBASE and its relatives, which user programs may then use too.
     pub fsgsbase: bool,
     /// x2APIC mode.
@@ -54,8 +52,6 @@ pub struct Features {
     pub tsc_deadline: bool,
     /// RDRAND.
     pub rdrand: bool,
-    /// RDSEED.
-    pub rdseed: bool,
     /// The TSC runs at one rate in all power states.
     pub invariant_tsc: bool,
     /// Running under QEMU's emulator (TCG), where instruction costs differ from hardware's.
@@ -74,12 +70,10 @@ static FEATURES: Detected = Detected(core::cell::UnsafeCell::new(Features {
     smap: false,
     umip: false,
     pcid: false,
-    invpcid: false,
     fsgsbase: false,
     x2apic: false,
     tsc_deadline: false,
     rdrand: false,
-    rdseed: false,
     invariant_tsc: false,
     emulated: false,
 }));
@@ -107,12 +101,10 @@ pub(super) fn detect() {
         smap: extended.is_some_and(ExtendedFeatures::has_smap),
         umip: extended.is_some_and(ExtendedFeatures::has_umip),
         pcid: basic.is_some_and(FeatureInfo::has_pcid),
-        invpcid: extended.is_some_and(ExtendedFeatures::has_invpcid),
         fsgsbase: extended.is_some_and(ExtendedFeatures::has_fsgsbase),
         x2apic: basic.is_some_and(FeatureInfo::has_x2apic),
         tsc_deadline: basic.is_some_and(FeatureInfo::has_tsc_deadline),
         rdrand: basic.is_some_and(FeatureInfo::has_rdrand),
-        rdseed: extended.is_some_and(ExtendedFeatures::has_rdseed),
         invariant_tsc: cpuid.get_advanced_power_mgmt_info().is_some_and(|a| a.has_invariant_tsc()),
         emulated: core::arch::x86_64::__cpuid(0x4000_0000).ebx.to_le_bytes() == *b"TCGT",
     };

@@ -6,7 +6,7 @@
 
 use super::{apic, percpu};
 use core::arch::asm;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A handler; its argument is the vector.
 pub type Handler = fn(u8);
@@ -33,8 +33,8 @@ pub mod vector {
 
 /// One handler per vector, null where there is none. Release on registering pairs with Acquire in `dispatch`.
 static HANDLERS: [AtomicPtr<()>; 256] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 256];
-/// Interrupts for which there was no handler.
-static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
+/// Whether an interrupt without a handler has been reported.
+static REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Why no handler could be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,10 +121,12 @@ pub fn register_any(handler: Handler) -> Result<u8, Error> {
         .ok_or(Error::NoVector)
 }
 
-/// Number of interrupts that had no handler.
-pub fn unexpected() -> u64 {
-    // Relaxed: a statistic.
-    UNEXPECTED.load(Ordering::Relaxed)
+/// Reports the first interrupt that nobody handles; more of them would only flood the console.
+#[cold]
+fn unexpected(vector: usize) {
+    if !REPORTED.swap(true, Ordering::Relaxed) {
+        log::warn!("an interrupt on vector {vector:#x}, which has no handler");
+    }
 }
 
 /// Runs the handler of `vector` and tells the local APIC. Called by the entry code with interrupts off.
@@ -135,7 +137,7 @@ pub(super) extern "C" fn dispatch(vector: usize) {
     if handler.is_null() {
         // Waking and kicking need no handler: that the interrupt came is all.
         if !matches!(vector as u8, vector::WAKE | vector::KICK) {
-            UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+            unexpected(vector);
         }
     } else {
         // SAFETY: only `register` stores here, and only such functions.

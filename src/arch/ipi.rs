@@ -1,20 +1,13 @@
 //! Interrupts to other CPUs.
 //!
 //! What they mean is up to the handlers registered for their vectors (`interrupts::vector`); without one, an
-//! interrupt still ends a halt and brings a CPU back from user mode, which is all that [`wake`] and [`kick`] are
-//! for. Memory written before sending is visible to the handler.
+//! interrupt still ends a halt and brings a CPU back from user mode, which is all that [`kick`] is for. Memory written before sending is visible to the handler.
 
 use super::apic::{self, Command};
 use super::interrupts::vector;
-use super::{cpu, smp};
+use super::smp;
 
-/// Ends a halt of CPU `cpu`, and brings it back from user mode.
-#[inline]
-pub fn wake(cpu: usize) {
-    send(cpu, vector::WAKE);
-}
-
-/// Brings CPU `cpu` back from user mode to look at what changed.
+/// Brings CPU `cpu` back from a halt or from user mode, to look at what changed.
 #[inline]
 pub fn kick(cpu: usize) {
     send(cpu, vector::KICK);
@@ -30,12 +23,4 @@ pub fn tlb_shootdown(cpu: usize) {
 #[inline]
 pub fn send(cpu: usize, vector: u8) {
     apic::send(smp::apic_id(cpu), Command::fixed(vector));
-}
-
-/// Stops all other CPUs for good, whatever they do.
-pub fn stop_all() {
-    if cpu::count() > 1 {
-        super::panic::announce_stop();
-        apic::send_others(Command::NMI);
-    }
 }

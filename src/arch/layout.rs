@@ -3,8 +3,7 @@
 //! ```text
 //! 0x0000_0000_0000_0000 .. USER_END   user space, per process
 //! DIRECT_MAP    0xffff_8000_0000_0000  all physical memory, readable and writable, never executable
-//! DEVICES       0xffff_c000_0000_0000  device registers above the direct map, uncached
-//! STACKS        0xffff_c080_0000_0000  one slot of stacks with guard pages per CPU
+//! STACKS        0xffff_c000_0000_0000  one slot of stacks with guard pages per CPU
 //! KERNEL_OFFSET 0xffff_ffff_8000_0000  the kernel's image, at its physical address plus this
 //! ```
 //!
@@ -25,12 +24,8 @@ pub const USER_END: usize = 0x0000_7fff_ffff_f000;
 pub const DIRECT_MAP: usize = 0xffff_8000_0000_0000;
 /// Size of the direct map's window; physical memory above is not used.
 pub const DIRECT_MAP_SIZE: usize = 0x4000_0000_0000;
-/// Window for device registers that lie above the direct map.
-pub const DEVICES: usize = 0xffff_c000_0000_0000;
-/// Size of the device window: one top-level entry.
-pub const DEVICES_SIZE: usize = 512 * HUGE_PAGE;
 /// Window for the CPUs' stacks.
-pub const STACKS: usize = 0xffff_c080_0000_0000;
+pub const STACKS: usize = 0xffff_c000_0000_0000;
 /// Virtual minus physical address of the kernel's image (`linker.ld` has the same).
 pub const KERNEL_OFFSET: usize = 0xffff_ffff_8000_0000;
 
@@ -88,9 +83,4 @@ pub fn image_start() -> usize {
 /// Where the direct map shows `physical`.
 pub const fn phys_to_virt(physical: u64) -> usize {
     DIRECT_MAP + physical as usize
-}
-
-/// The inverse of [`phys_to_virt`]; `address` must lie in the direct map.
-pub const fn virt_to_phys(address: usize) -> u64 {
-    (address - DIRECT_MAP) as u64
 }

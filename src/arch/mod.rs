@@ -15,9 +15,6 @@
 //!
 //! Nothing here needs the executor or the memory allocator; what needs memory gets it while the kernel starts.
 
-// What the rest of the kernel does not use yet it will.
-#![allow(dead_code)]
-
 mod apic;
 mod asm;
 mod backtrace;
@@ -48,7 +45,5 @@ pub mod timer;
 pub mod uaccess;
 pub mod user;
 
-#[allow(unused_imports)]
 pub use cpu::MAX_CPUS;
-#[allow(unused_imports)]
 pub use panic::set_timeout as set_panic_timeout;

@@ -4,7 +4,6 @@
 //! `arch::boot::tables`, user address spaces in `crate::memory`.
 
 use super::cpu;
-use super::layout::{DEVICES, DEVICES_SIZE};
 pub use super::layout::{PAGE, phys_to_virt};
 use bitflags::bitflags;
 use core::arch::asm;
@@ -82,11 +81,6 @@ impl Entry {
     pub const fn is_present(self) -> bool {
         self.0 & Flags::PRESENT.bits() != 0
     }
-
-    /// Whether a directory's entry maps a large page.
-    pub const fn is_large(self) -> bool {
-        self.0 & Flags::LARGE.bits() != 0
-    }
 }
 
 impl core::fmt::Debug for Entry {
@@ -120,11 +114,6 @@ impl PageTable {
     /// paired with the page walk of another CPU, which follows addresses in order.
     pub fn set(&self, index: usize, entry: Entry) {
         self.0[index].store(entry.0, Ordering::Release);
-    }
-
-    /// Replaces an entry and returns the old one, with no accessed or dirty bit lost in between.
-    pub fn swap(&self, index: usize, entry: Entry) -> Entry {
-        Entry(self.0[index].swap(entry.0, Ordering::AcqRel))
     }
 }
 
@@ -170,37 +159,6 @@ pub unsafe fn map(
     let page = unsafe { PageTable::at(table) };
     page.set(index(address, level), Entry::new(physical, flags | large));
     true
-}
-
-/// The next free address of the device window; the lock also guards the tables below it.
-static DEVICE_WINDOW: spin::Mutex<usize> = spin::Mutex::new(DEVICES);
-
-/// Maps device registers, uncached, and returns their virtual address. Mappings last for ever.
-///
-/// Registers below 4 GiB are in the direct map already. `frame` supplies frames for tables; `None` is returned when
-/// it has none or the window is full.
-pub fn map_device(physical: u64, len: usize, mut frame: impl FnMut() -> Option<u64>) -> Option<usize> {
-    const DIRECT_LIMIT: u64 = 4 << 30;
-    if physical.checked_add(len as u64)? <= DIRECT_LIMIT {
-        return Some(phys_to_virt(physical));
-    }
-    let offset = physical as usize & (PAGE - 1);
-    let pages = (offset + len).div_ceil(PAGE);
-    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE | Flags::GLOBAL | Flags::UNCACHED;
-    let mut next = DEVICE_WINDOW.lock();
-    let start = *next;
-    if pages > (DEVICES + DEVICES_SIZE - start) / PAGE {
-        return None;
-    }
-    for page in 0..pages {
-        let from = physical - offset as u64 + (page * PAGE) as u64;
-        // SAFETY: the window is this function's alone, behind its lock, and nothing was mapped at the address.
-        if !unsafe { map(kernel_root(), start + page * PAGE, from, 0, flags, &mut frame) } {
-            return None;
-        }
-    }
-    *next = start + pages * PAGE;
-    Some(start + offset)
 }
 
 /// Physical address of the kernel's own top-level table: its upper half is part of every address space, its
@@ -262,35 +220,4 @@ pub fn flush_all() {
     let root = loaded_root();
     // SAFETY: the same table again; bit 63 is clear when read, so the load flushes.
     unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
-}
-
-/// Forgets every translation on this CPU, of all tags, global ones included.
-pub fn flush_everything() {
-    // SAFETY: toggling CR4.PGE flushes the whole TLB and changes nothing else (SDM 4.10.4.1). Interrupts may come
-    // between; they only see fewer cached translations.
-    unsafe {
-        asm!("mov {0}, cr4", "mov {1}, {0}", "xor {1}, 0x80", "mov cr4, {1}", "mov cr4, {0}",
-            out(reg) _, out(reg) _, options(nostack));
-    }
-}
-
-/// `invpcid`: forgets translations of other tags than the active one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvPcid {
-    /// One page of one tag.
-    Page(u16, usize),
-    /// All pages of one tag.
-    Tag(u16),
-}
-
-/// Forgets translations of a tag that may not be active. Only where `cpu::features().invpcid`.
-pub fn invalidate_pcid(what: InvPcid) {
-    let (kind, descriptor): (u64, [u64; 2]) = match what {
-        InvPcid::Page(pcid, address) => (0, [u64::from(pcid), address as u64]),
-        InvPcid::Tag(pcid) => (1, [u64::from(pcid), 0]),
-    };
-    // SAFETY: the descriptor outlives the instruction; dropping translations is always allowed.
-    unsafe {
-        asm!("invpcid {}, [{}]", in(reg) kind, in(reg) &raw const descriptor, options(nostack, readonly));
-    }
 }

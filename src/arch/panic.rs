@@ -51,11 +51,6 @@ pub(super) fn non_maskable(frame: &TrapFrame) {
     print_unlocked(format_args!("unexpected non-maskable interrupt at {:#x}\n", frame.rip));
 }
 
-/// From now on, a non-maskable interrupt stops the CPU that gets it.
-pub(super) fn announce_stop() {
-    STOPPING.store(true, Ordering::Release);
-}
-
 fn report(what: fmt::Arguments<'_>, registers: Registers) -> ! {
     interrupts::disable();
     let this = percpu::cpu() + 1;
@@ -87,7 +82,7 @@ fn stop_others() {
     if others == 0 {
         return;
     }
-    announce_stop();
+    STOPPING.store(true, Ordering::Release);
     apic::send_others(apic::Command::NMI);
     let end = clock::now_ns() + PATIENCE_NS;
     while STOPPED.load(Ordering::Acquire) < others && clock::now_ns() < end {

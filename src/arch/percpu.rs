@@ -30,10 +30,8 @@ pub struct PerCpu {
     /// Whether an interrupt handler runs.
     pub(super) in_handler: u8,
     /// Slots for other rooms, in the order of the accessors below.
-    thread: usize,
     worker: usize,
     magazines: usize,
-    account: usize,
     address_space: usize,
 }
 
@@ -54,10 +52,8 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             user_stack: 0,
             interrupted: 0,
             in_handler: 0,
-            thread: 0,
             worker: 0,
             magazines: 0,
-            account: 0,
             address_space: 0,
         }
     }; MAX_CPUS],
@@ -155,20 +151,12 @@ macro_rules! slot {
 }
 
 slot!(
-    /// The user thread whose future is polled on this CPU, or null.
-    thread, set_thread
-);
-slot!(
     /// This CPU's executor worker, or null before it runs.
     worker, set_worker
 );
 slot!(
     /// The kernel heap's magazines of this CPU.
     magazines, set_magazines
-);
-slot!(
-    /// The account that heap allocations are charged to; null means the kernel's own.
-    account, set_account
 );
 slot!(
     /// The address space that is loaded on this CPU; null means the kernel's own.

@@ -12,7 +12,6 @@
 use super::asm::{copy_blocks, copy_small, ex_range, fill_blocks, smap};
 use super::layout::USER_END;
 use core::arch::{asm, global_asm};
-use core::mem::MaybeUninit;
 
 /// A user address could not be accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,9 +257,8 @@ fn check(address: usize, len: usize) -> Result<(), Fault> {
     }
 }
 
-/// After a fault at `address`: moves what lies before it, so that `copied` is exact. `redo(from, to)` moves the
-/// bytes with these indices and returns a fault's address or 0.
-#[cold]
+/// After a fault at `address` in a range from `start` on: moves what lies before it, so that `copied` is exact.
+/// `redo(from, to)` moves the bytes with these indices and returns a fault's address or 0.
 fn finish(start: usize, mut address: usize, redo: impl Fn(usize, usize) -> usize) -> Fault {
     loop {
         let copied = address.saturating_sub(start);
@@ -274,38 +272,72 @@ fn finish(start: usize, mut address: usize, redo: impl Fn(usize, usize) -> usize
 }
 
 /// Copies from user memory at `from`. On a fault the first `copied` bytes of `to` are valid.
-#[inline]
+///
+/// Where the length is known to be 4 or 8 when this is compiled, one instruction does it.
+#[inline(always)]
 pub fn copy_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
+    if let Ok(word) = <&mut [u8; 8]>::try_from(&mut *to) {
+        if let Ok(value) = read_user::<u64>(from) {
+            *word = value.to_ne_bytes();
+            return Ok(());
+        }
+    } else if let Ok(word) = <&mut [u8; 4]>::try_from(&mut *to)
+        && let Ok(value) = read_user::<u32>(from)
+    {
+        *word = value.to_ne_bytes();
+        return Ok(());
+    }
+    copy_bytes_from_user(to, from)
+}
+
+/// Copies to user memory at `to`. On a fault `copied` bytes have arrived.
+///
+/// Where the length is known to be 4 or 8 when this is compiled, one instruction does it.
+#[inline(always)]
+pub fn copy_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
+    if let Ok(word) = <[u8; 8]>::try_from(from) {
+        if write_user(to, u64::from_ne_bytes(word)).is_ok() {
+            return Ok(());
+        }
+    } else if let Ok(word) = <[u8; 4]>::try_from(from)
+        && write_user(to, u32::from_ne_bytes(word)).is_ok()
+    {
+        return Ok(());
+    }
+    copy_bytes_to_user(to, from)
+}
+
+#[inline(always)]
+fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
+    #[cold]
+    #[inline(never)]
+    fn finish_from_user(base: usize, from: usize, address: usize) -> Fault {
+        // SAFETY: part of the range that the caller checked.
+        finish(from, address, |a, b| unsafe { user_copy(base + a, from + a, b - a) })
+    }
     check(from, to.len())?;
     let base = to.as_mut_ptr() as usize;
     // SAFETY: writes stay in `to`; reads are in user space and may fault.
     match unsafe { user_copy(base, from, to.len()) } {
         0 => Ok(()),
-        // SAFETY: as above.
-        address => Err(finish(from, address, |a, b| unsafe { user_copy(base + a, from + a, b - a) })),
+        address => Err(finish_from_user(base, from, address)),
     }
 }
 
-/// As [`copy_from_user`], for memory that is not initialised yet.
-#[inline]
-pub fn copy_from_user_uninit<'a>(to: &'a mut [MaybeUninit<u8>], from: usize) -> Result<&'a mut [u8], Fault> {
-    check(from, to.len())?;
-    // SAFETY: a slice of bytes for writing only, until all of it has been written.
-    let to: &'a mut [u8] = unsafe { core::slice::from_raw_parts_mut(to.as_mut_ptr().cast(), to.len()) };
-    copy_from_user(to, from)?;
-    Ok(to)
-}
-
-/// Copies to user memory at `to`. On a fault `copied` bytes have arrived.
-#[inline]
-pub fn copy_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
+#[inline(always)]
+fn copy_bytes_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
+    #[cold]
+    #[inline(never)]
+    fn finish_to_user(to: usize, base: usize, address: usize) -> Fault {
+        // SAFETY: part of the range that the caller checked.
+        finish(to, address, |a, b| unsafe { user_copy(to + a, base + a, b - a) })
+    }
     check(to, from.len())?;
     let base = from.as_ptr() as usize;
     // SAFETY: reads stay in `from`; writes are in user space and may fault.
     match unsafe { user_copy(to, base, from.len()) } {
         0 => Ok(()),
-        // SAFETY: as above.
-        address => Err(finish(to, address, |a, b| unsafe { user_copy(to + a, base + a, b - a) })),
+        address => Err(finish_to_user(to, base, address)),
     }
 }
 

@@ -8,9 +8,9 @@ use super::memory_map::MemoryMap;
 use super::pvh::MapEntry;
 use crate::arch::cpu;
 use crate::arch::layout::{
-    DEVICES, DIRECT_MAP, DIRECT_MAP_SIZE, HUGE_PAGE, Image, KERNEL_OFFSET, LARGE_PAGE, PAGE, phys_to_virt,
+    DIRECT_MAP, DIRECT_MAP_SIZE, HUGE_PAGE, Image, KERNEL_OFFSET, LARGE_PAGE, PAGE, phys_to_virt,
 };
-use crate::arch::paging::{self, Entry, Flags, PageTable};
+use crate::arch::paging::{self, Flags};
 use core::ops::Range;
 
 /// The first 4 GiB are mapped whether memory is there or not: the firmware's tables and the chipset's registers
@@ -27,12 +27,6 @@ pub(super) fn build(memory: &mut MemoryMap, loader_map: &[MapEntry]) -> u64 {
     map_image(root, memory);
     map_low(root, memory, loader_map);
     map_high(root, memory, loader_map);
-    // The device window gets its top-level entry now, because address spaces copy those.
-    let devices = memory.early_frame();
-    clear(devices);
-    // SAFETY: the table under construction.
-    let top = unsafe { PageTable::at(root) };
-    top.set(paging::index(DEVICES, 3), Entry::new(devices, Flags::PRESENT | Flags::WRITABLE));
     root
 }
 
