@@ -45,5 +45,4 @@ pub mod timer;
 pub mod uaccess;
 pub mod user;
 
-pub use cpu::MAX_CPUS;
 pub use panic::set_timeout as set_panic_timeout;
