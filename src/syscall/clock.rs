@@ -20,6 +20,7 @@ use crate::{
         times::{self, ResourceUsage, TimeSpec, TimeVal},
         tree,
     },
+    vdso,
 };
 
 /// Nanoseconds by which `clock_settime` has moved the wall clock.
@@ -28,6 +29,11 @@ static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
 /// Wall-clock time in nanoseconds since 1970.
 pub fn wall_ns() -> u64 {
     clock::wall_ns().wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
+}
+
+/// What the wall clock would have shown at boot: nanoseconds since 1970.
+pub fn wall_origin() -> u64 {
+    clock::parameters().boot_time.wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
 }
 
 /// The time since boot at which the wall clock shows `wall`.
@@ -111,6 +117,7 @@ fn set_wall(caller: &Caller, time: u64) -> SysResult {
         return Err(Errno::EPERM);
     }
     WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
+    vdso::publish_wall_clock();
     Ok(0)
 }
 
