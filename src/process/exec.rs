@@ -89,7 +89,7 @@ async fn resolve_scripts(
 ) -> Result<(Path, Arguments), Errno> {
     let mut shown = display.to_vec();
     for _ in 0..=MAX_INTERPRETERS {
-        check_executable(caller, &path).await?;
+        check_executable(caller, &path)?;
         let start = read_start(&**path.inode(), PROBE).await?;
         let Some(line) = start.strip_prefix(b"#!") else { return Ok((path, arguments)) };
         let (interpreter, option) = parse_script_line(line)?;
@@ -119,7 +119,7 @@ fn parse_script_line(line: &[u8]) -> Result<(&[u8], Option<&[u8]>), Errno> {
 }
 
 /// EACCES unless the file is a regular one that the caller may execute.
-async fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
+pub fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
     if path.dentry().kind() != fs::FileType::Regular {
         return Err(Errno::EACCES);
     }
@@ -144,7 +144,7 @@ async fn load(caller: &Caller, path: &Path, display: &[u8], arguments: &Argument
     if let Some((offset, len)) = executable.interpreter {
         let name = read_interpreter_name(&**inode, offset, len).await?;
         let path = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
-        check_executable(caller, &path).await?;
+        check_executable(caller, &path)?;
         let interpreter = parse(&**path.inode()).await?;
         let (start, end) = interpreter.span();
         let base = if interpreter.relocatable { reserve(&space, end - start).await? } else { 0 };

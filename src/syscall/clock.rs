@@ -59,7 +59,7 @@ fn cpu_clock(caller: &Caller, id: i32) -> Result<u64, Errno> {
 }
 
 fn thread_time(thread: &crate::process::Thread) -> u64 {
-    clock::to_ns(thread.cycles.load(Ordering::Relaxed))
+    clock::span_ns(thread.cycles.load(Ordering::Relaxed))
 }
 
 fn process_time(process: &crate::process::Process) -> u64 {
@@ -89,7 +89,7 @@ fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
 /// What the caller has used since it was put on its CPU, which its count does not hold yet.
 fn running_part(caller: &Caller) -> u64 {
     let since = clock::cycles().wrapping_sub(caller.thread.polled_since.load(Ordering::Relaxed));
-    clock::to_ns(since)
+    clock::span_ns(since)
 }
 
 pub async fn clock_gettime(caller: &Caller, id: usize, address: usize) -> SysResult {
