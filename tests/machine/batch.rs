@@ -69,12 +69,8 @@ fn run_on<'a>(mut machine: Machine, jobs: &mut impl Iterator<Item = &'a Job>, ou
     assert_eq!(status, Some(0), "the machine did not end well; printed:\n{printed}");
 }
 
-/// The last of what a lost machine printed.
 fn lost(machine: &Machine, silence: &Silence) -> String {
-    let printed = machine.printed();
-    let start = printed.len().saturating_sub(6000);
-    let start = (start..).find(|&at| printed.is_char_boundary(at)).unwrap_or(0);
-    format!("{silence:?}: the machine was lost; it printed last:\n{}", &printed[start..])
+    format!("{silence:?}: the machine was lost; it printed last:\n{}", machine.tail())
 }
 
 fn run_one(machine: &mut Machine, job: &Job) -> Result<Outcome, Silence> {

@@ -18,7 +18,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine without hardware virtualisation.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// More bytes than any test prints.
+const TOO_MUCH: usize = 16 << 20;
 
 /// Which kernel to boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,13 +156,22 @@ impl Machine {
     /// Waits until `text` is printed; what was printed since the last call, up to and without it.
     pub fn wait_for(&mut self, text: &str, patience: Duration) -> Result<String, Silence> {
         let deadline = Instant::now() + patience;
+        let mut searched = self.consumed;
         loop {
-            if let Some(found) = self.printed[self.consumed..].find(text) {
-                let before = self.printed[self.consumed..][..found].to_owned();
-                self.consumed += found + text.len();
+            if let Some(found) = self.printed[searched..].find(text) {
+                let before = self.printed[self.consumed..searched + found].to_owned();
+                self.consumed = searched + found + text.len();
                 return Ok(before);
             }
-            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            // The text may be split between what is here and what comes.
+            let keep = self.printed.len().saturating_sub(text.len()).max(searched);
+            searched = (0..=keep).rev().find(|&at| self.printed.is_char_boundary(at)).unwrap_or(searched);
+            // A machine that never stops printing runs out of patience too.
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.printed.len() > TOO_MUCH {
+                return Err(Silence::TimeOut);
+            }
+            match self.screen.recv_timeout(left) {
                 Ok(bytes) => {
                     let text = String::from_utf8_lossy(&bytes).replace('\r', "");
                     self.printed.push_str(&text);
@@ -173,8 +185,9 @@ impl Machine {
     /// Like [`Machine::wait_for`], but fails the test with everything the machine printed.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
-        self.wait_for(text, PATIENCE)
-            .unwrap_or_else(|silence| panic!("{silence:?} waiting for {text:?}; printed:\n{}", self.printed))
+        self.wait_for(text, PATIENCE).unwrap_or_else(|silence| {
+            panic!("{silence:?} waiting for {text:?}; printed last:\n{}", self.tail())
+        })
     }
 
     /// Waits until the machine stops; the status of `scripts/run`, and all that was printed.
@@ -182,14 +195,16 @@ impl Machine {
     pub fn end(mut self) -> (Option<i32>, String) {
         let silence =
             self.wait_for("\0 never printed", PATIENCE).expect_err("the machine prints no NUL here");
-        assert!(matches!(silence, Silence::Stopped), "still running; printed:\n{}", self.printed);
+        assert!(matches!(silence, Silence::Stopped), "still running; printed last:\n{}", self.tail());
         let status: ExitStatus = self.runner.wait().expect("the runner can be waited for");
         (status.code(), std::mem::take(&mut self.printed))
     }
 
-    /// Everything printed so far.
-    pub fn printed(&self) -> &str {
-        &self.printed
+    /// The last of what was printed.
+    pub fn tail(&self) -> &str {
+        let start = self.printed.len().saturating_sub(6000);
+        let start = (start..).find(|&at| self.printed.is_char_boundary(at)).unwrap_or(0);
+        &self.printed[start..]
     }
 }
 
