@@ -10,7 +10,7 @@ use crate::{
     attributes::{Access, Attributes},
     credentials::Capabilities,
     dcache::{DentryRef, directory::LockedDirectory, name::Name},
-    fill::fill_locked,
+    fill::{fill_locked, known},
     permission,
     view::HeldPlace,
 };
@@ -94,19 +94,23 @@ pub(crate) fn check_removal(
 }
 
 impl<'v> View<'v> {
-    /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken.
-    async fn vacant(&self, place: &HeldPlace, is_directory: bool) -> Result<LockedDirectory> {
+    /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken. `before` is what else stands against
+    /// it, more than the rights on the directory.
+    async fn vacant(
+        &self,
+        place: &HeldPlace,
+        is_directory: bool,
+        before: Result<()>,
+    ) -> Result<LockedDirectory> {
         let locked = lock(place.directory.dentry()).await;
-        locked.check_alive()?;
-        let name = Name::new(&place.name);
-        let known = locked.find(name);
+        let known = known(&locked, &place.name)?;
         if matches!(known, Some(Some(_))) {
             return Err(Errno::EEXIST);
         }
         let allowed = if place.slashes && !is_directory {
             Err(Errno::ENOENT)
         } else {
-            place.directory.mount().check_writable().and_then(|()| {
+            place.directory.mount().check_writable().and(before).and_then(|()| {
                 permission::check(&**locked.inode(), self.credentials, Access::WRITE | Access::EXECUTE)
             })
         };
@@ -128,6 +132,8 @@ impl<'v> View<'v> {
                 return Err(Errno::ENAMETOOLONG);
             }
         }
+        let place = self.place(path, |_| Errno::EEXIST).await?;
+        let locked = self.vacant(&place, matches!(kind, Kind::Directory), Ok(())).await?;
         if let Kind::Character(device) | Kind::Block(device) = kind
             && !self.credentials.has(Capabilities::MKNOD)
             // The one device node that everyone may make is an overlay's whiteout.
@@ -135,8 +141,6 @@ impl<'v> View<'v> {
         {
             return Err(Errno::EPERM);
         }
-        let place = self.place(path, |_| Errno::EEXIST).await?;
-        let locked = self.vacant(&place, matches!(kind, Kind::Directory)).await?;
         let parent = locked.inode().clone();
         let op =
             parent.create(&place.name, inherit(parent.attributes(), self.credentials, kind, permissions));
@@ -151,10 +155,12 @@ impl<'v> View<'v> {
     /// name (`O_TMPFILE` without `O_EXCL`), the only file without links that may get one.
     pub async fn link(self, from: &Path, path: &[u8], from_unnamed: bool) -> Result<()> {
         let place = self.place(path, |_| Errno::EEXIST).await?;
-        let locked = self.vacant(&place, false).await?;
-        if !from.mount().same(place.directory.mount()) {
-            return Err(Errno::EXDEV);
-        }
+        let reachable = if from.mount().same(place.directory.mount()) {
+            permission::check_link_source(from, self.credentials)
+        } else {
+            Err(Errno::EXDEV)
+        };
+        let locked = self.vacant(&place, false, reachable).await?;
         if from.dentry().kind() == FileType::Directory {
             return Err(Errno::EPERM);
         }
@@ -169,10 +175,7 @@ impl<'v> View<'v> {
     async fn occupied(&self, place: &HeldPlace) -> Result<(LockedDirectory, DentryRef)> {
         place.directory.mount().check_writable()?;
         let locked = lock(place.directory.dentry()).await;
-        let found = match locked.find(Name::new(&place.name)) {
-            Some(found) => found,
-            None => fill_locked(&locked, &place.name).await?,
-        };
+        let found = fill_locked(&locked, &place.name).await?;
         Ok((locked, found.ok_or(Errno::ENOENT)?))
     }
 

@@ -76,6 +76,6 @@ pub async fn fallocate(
     if offset.checked_add(len).is_none_or(|end| end > SIZE_MAX) {
         return Err(Errno::EFBIG);
     }
-    strip_privileges(inode, credentials).await?;
-    inode.fallocate(flags, offset, len).await
+    inode.fallocate(flags, offset, len).await?;
+    strip_privileges(inode, credentials).await
 }

@@ -2,7 +2,11 @@
 
 use crate::{
     Inode,
-    dcache::{DentryRef, directory::LockedDirectory, name::Name},
+    dcache::{
+        DentryRef,
+        directory::LockedDirectory,
+        name::{NAME_MAX, Name},
+    },
 };
 use alloc::sync::Arc;
 use syscalls::Errno;
@@ -14,13 +18,21 @@ pub(crate) async fn fill(directory: DentryRef, name: &[u8]) -> Result<Option<Den
     fill_locked(&locked, name).await
 }
 
+/// What the cache knows about a name of a locked directory; `ENAMETOOLONG` for one that no file can have.
+pub(crate) fn known(locked: &LockedDirectory, name: &[u8]) -> Result<Option<Option<DentryRef>>, Errno> {
+    locked.check_alive()?;
+    if name.len() > NAME_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    Ok(locked.find(Name::new(name)))
+}
+
 /// As [`fill`], with the directory locked already.
 pub(crate) async fn fill_locked(locked: &LockedDirectory, name: &[u8]) -> Result<Option<DentryRef>, Errno> {
-    let name = Name::new(name);
-    locked.check_alive()?;
-    if let Some(known) = locked.find(name) {
+    if let Some(known) = known(locked, name)? {
         return Ok(known);
     }
+    let name = Name::new(name);
     let found = locked.inode().lookup(name.bytes).await;
     enter_found(locked, name, found)
 }
@@ -44,13 +56,12 @@ fn enter_found(
 /// As [`fill`], if that needs no waiting; else `None`.
 pub(crate) fn try_fill(directory: &DentryRef, name: &[u8]) -> Option<Result<Option<DentryRef>, Errno>> {
     let locked = LockedDirectory::try_lock(directory.clone())?;
+    match known(&locked, name) {
+        Ok(None) => (),
+        Ok(Some(known)) => return Some(Ok(known)),
+        Err(error) => return Some(Err(error)),
+    }
     let name = Name::new(name);
-    if let Err(error) = locked.check_alive() {
-        return Some(Err(error));
-    }
-    if let Some(known) = locked.find(name) {
-        return Some(Ok(known));
-    }
     let found = locked.inode().lookup(name.bytes).ready().ok()?;
     Some(enter_found(&locked, name, found))
 }

@@ -72,7 +72,10 @@ pub use op::Op;
 pub use open::{OpenFlags, Opened};
 pub use page::{PAGE_SHIFT, PAGE_SIZE, Page, PageProvider};
 pub use path::Path;
-pub use permission::{SetTime, check, check_at, is_owner, set_mode, set_owner, set_times};
+pub use permission::{
+    SetTime, check, check_at, is_owner, protected_hardlinks, set_mode, set_owner, set_protected_hardlinks,
+    set_times,
+};
 pub use read_dir::read_dir;
 pub use rename::RenameFlags;
 pub use superblock::{StatFs, Superblock, anonymous_device};

@@ -73,7 +73,9 @@ impl OpenFlags {
     fn lookup(self) -> LookupFlags {
         let mut flags = LookupFlags::empty();
         flags.set(LookupFlags::DIRECTORY, self.contains(OpenFlags::DIRECTORY));
-        let exclusive = self.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
+        // O_PATH ignores the flags that make a file.
+        let exclusive =
+            self.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) && !self.contains(OpenFlags::PATH);
         flags.set(LookupFlags::FOLLOW, !self.contains(OpenFlags::NO_FOLLOW) && !exclusive);
         flags
     }
@@ -135,7 +137,7 @@ impl<'v> View<'v> {
             match place.dentry.as_directory().find(name, &guard) {
                 Cached::Positive(child)
                     if !child.is_special()
-                        && child.kind() != FileType::Directory
+                        && matches!(child.kind(), FileType::Regular | FileType::Fifo)
                         && !flags.contains(OpenFlags::EXCLUSIVE) =>
                 {
                     Cursor { dentry: child, ..place }
@@ -215,6 +217,9 @@ impl<'v> View<'v> {
                     if path.dentry().kind() == FileType::Directory {
                         return Err(Errno::EISDIR);
                     }
+                    let directory = path.dentry().parent();
+                    let found = path.dentry().attributes();
+                    permission::check_sticky_open(directory.attributes(), found, self.credentials)?;
                     let stream = self.open_existing(&path, flags).await?;
                     return Ok(Opened { path, stream, created: false });
                 }

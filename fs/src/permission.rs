@@ -7,6 +7,7 @@ use crate::{
     mount::MountFlags,
     path::Path,
 };
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use syscalls::Errno;
 
 /// Checks an access against the permission bits, for the class (owner, group, others) that the caller is in, and
@@ -81,6 +82,49 @@ pub(crate) fn check_sticky(
     Ok(())
 }
 
+/// Opening with `O_CREAT` what somebody else has put into a sticky directory that everyone may write: refused with `EACCES` for
+/// all but regular files and fifos, which Linux too leaves alone unless `fs.protected_regular` and `fs.protected_fifos` are on.
+pub(crate) fn check_sticky_open(
+    directory: &Attributes,
+    found: &Attributes,
+    credentials: &Credentials,
+) -> Result<()> {
+    let open_to_all = directory.permissions() & 0o1002 == 0o1002;
+    let foreign = found.uid() != directory.uid() && found.uid() != credentials.uid;
+    match found.kind {
+        FileType::Regular | FileType::Fifo => Ok(()),
+        _ if open_to_all && foreign => Err(Errno::EACCES),
+        _ => Ok(()),
+    }
+}
+
+static PROTECT_HARDLINKS: AtomicBool = AtomicBool::new(false);
+
+/// Whether links may only be made to files that the caller owns or could as well copy (`fs.protected_hardlinks`); off as
+/// on Linux until user space turns it on.
+pub fn set_protected_hardlinks(on: bool) {
+    PROTECT_HARDLINKS.store(on, Relaxed);
+}
+
+/// The setting of [`set_protected_hardlinks`].
+pub fn protected_hardlinks() -> bool {
+    PROTECT_HARDLINKS.load(Relaxed)
+}
+
+/// Whether the caller may make another name for a file. `EPERM`.
+pub(crate) fn check_link_source(from: &Path, credentials: &Credentials) -> Result<()> {
+    let attributes = from.dentry().attributes();
+    if !protected_hardlinks() || is_owner(attributes, credentials) {
+        return Ok(());
+    }
+    let bits = attributes.permissions();
+    let harmless = attributes.kind == FileType::Regular && bits & 0o4000 == 0 && bits & 0o2010 != 0o2010;
+    if harmless && check(&**from.inode(), credentials, Access::READ | Access::WRITE).is_ok() {
+        return Ok(());
+    }
+    Err(Errno::EPERM)
+}
+
 /// Changes permission bits (chmod(2)).
 pub async fn set_mode(path: &Path, credentials: &Credentials, permissions: u32) -> Result<()> {
     path.mount().check_writable()?;
@@ -123,16 +167,14 @@ pub async fn set_owner(
     // A changed owner must not inherit the power of a set-id program; Linux clears the bits for everyone,
     // the group bit only where the group may execute (else it meant mandatory locking).
     let permissions = attributes.permissions();
-    let change = SetAttributes {
-        uid,
-        gid,
-        permissions: (attributes.kind != FileType::Directory).then(|| {
-            let strip_group = permissions & 0o010 != 0
-                || !credentials.in_group(attributes.gid()) && !credentials.has(Capabilities::FSETID);
-            permissions & !0o4000 & if strip_group { !0o2000 } else { !0 }
-        }),
-        ..Default::default()
-    };
+    let strip_group = permissions & 0o010 != 0
+        || !credentials.in_group(attributes.gid()) && !credentials.has(Capabilities::FSETID);
+    let left = permissions & !0o4000 & if strip_group { !0o2000 } else { !0 };
+    let stripped = attributes.kind != FileType::Directory && left != permissions;
+    if stripped && !is_owner(attributes, credentials) {
+        return Err(Errno::EPERM);
+    }
+    let change = SetAttributes { uid, gid, permissions: stripped.then_some(left), ..Default::default() };
     path.inode().set_attributes(change).await
 }
 

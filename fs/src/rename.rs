@@ -78,16 +78,6 @@ impl Locks {
     }
 }
 
-async fn find(directory: &LockedDirectory, name: &[u8]) -> Result<Option<DentryRef>> {
-    match directory.find(Name::new(name)) {
-        Some(found) => Ok(found),
-        None => match fill_locked(directory, name).await {
-            Err(Errno::ENOENT) => Ok(None),
-            found => found,
-        },
-    }
-}
-
 impl View<'_> {
     /// Renames the file at `old_path` to `new_path`, which is walked in the view `new_view` (renameat2(2)). Whoever
     /// looks the new name up finds the old file or the new one, never none.
@@ -103,16 +93,22 @@ impl View<'_> {
         if exchange && keep {
             return Err(Errno::EINVAL);
         }
-        let old = self.place(old_path, |_| Errno::EBUSY).await?;
-        let new = new_view.place(new_path, |_| if keep { Errno::EEXIST } else { Errno::EBUSY }).await?;
+        let old = self.any_place(old_path).await?;
+        let new = new_view.any_place(new_path).await?;
         if !old.directory.mount().same(new.directory.mount()) {
             return Err(Errno::EXDEV);
+        }
+        if old.is_fixed() {
+            return Err(Errno::EBUSY);
+        }
+        if new.is_fixed() {
+            return Err(if keep { Errno::EEXIST } else { Errno::EBUSY });
         }
         old.directory.mount().check_writable()?;
 
         let mut locks = Locks::take(&old.directory, &new.directory).await;
-        let moved = find(&locks.from, &old.name).await?.ok_or(Errno::ENOENT)?;
-        let target = find(locks.to(), &new.name).await?;
+        let moved = fill_locked(&locks.from, &old.name).await?.ok_or(Errno::ENOENT)?;
+        let target = fill_locked(locks.to(), &new.name).await?;
         let moves_directory = moved.kind() == FileType::Directory;
         match &target {
             Some(_) if keep => return Err(Errno::EEXIST),

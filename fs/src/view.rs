@@ -28,6 +28,13 @@ pub(crate) struct HeldPlace {
     pub slashes: bool,
 }
 
+impl HeldPlace {
+    /// Whether the name cannot be made, removed or renamed: `.`, `..`, or none at all (the root).
+    pub fn is_fixed(&self) -> bool {
+        matches!(&*self.name, b"" | b"." | b"..")
+    }
+}
+
 /// What a walk found: a file, or the place for one.
 pub(crate) enum Target {
     File(Path),
@@ -263,12 +270,17 @@ impl<'v> View<'v> {
         }
     }
 
-    /// Finds the place of the last component. A path of only slashes or dots has none: `error`.
-    pub(crate) async fn place(self, path: &[u8], error: impl Fn(&[u8]) -> Errno) -> Result<HeldPlace> {
+    /// Finds the place of the last component, which may be none that can be changed: see [`HeldPlace::is_fixed`].
+    pub(crate) async fn any_place(self, path: &[u8]) -> Result<HeldPlace> {
         match self.target(path, LookupFlags::empty(), Last::Place).await? {
-            Target::Place(place) if matches!(&*place.name, b"." | b"..") => Err(error(&place.name)),
             Target::Place(place) => Ok(place),
-            Target::File(_) => Err(error(b"/")),
+            Target::File(directory) => Ok(HeldPlace { directory, name: OwnedName::new(), slashes: true }),
         }
+    }
+
+    /// Finds the place of the last component; `error` of it when it is none that can be changed.
+    pub(crate) async fn place(self, path: &[u8], error: impl Fn(&[u8]) -> Errno) -> Result<HeldPlace> {
+        let place = self.any_place(path).await?;
+        if place.is_fixed() { Err(error(&place.name)) } else { Ok(place) }
     }
 }

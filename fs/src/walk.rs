@@ -105,7 +105,7 @@ pub(crate) enum Last {
 pub(crate) enum Stop<'g> {
     /// At a file.
     At(Cursor<'g>),
-    /// At the last name, in a directory that has been checked for search permission.
+    /// At the last name, in a directory that has been checked for search permission. The name may be too long.
     Place(Place<'g>),
     /// At a name the cache does not know.
     Unknown(Cursor<'g>, &'g [u8]),
@@ -321,11 +321,15 @@ impl<'g> Walk<'g> {
                 }
                 continue;
             }
+            if self.last == Last::Place && self.is_last(after) {
+                return Ok(self.place(name, after));
+            }
             if name.bytes.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
-            if self.last == Last::Place && self.is_last(after) {
-                return Ok(self.place(name, after));
+            if self.last == Last::FileOrPlace && !after.is_empty() && self.is_last(after) {
+                // Slashes ask for a directory, and what is to be made, or opened as if, is none.
+                return Err(Errno::EISDIR);
             }
             match directory.find(name, self.guard) {
                 Cached::Positive(child) => {

@@ -20,6 +20,13 @@ fn check_name(name: &[u8]) -> Result<()> {
 
 fn check_rights(path: &Path, credentials: &Credentials, name: &[u8], write: bool) -> Result<()> {
     check_name(name)?;
+    check_space(path, credentials, name, write)?;
+    // The name of a space alone names nothing.
+    if matches!(name, b"user." | b"trusted." | b"security.") { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Who may use the space that a name is in.
+fn check_space(path: &Path, credentials: &Credentials, name: &[u8], write: bool) -> Result<()> {
     let inode = &**path.inode();
     if write {
         path.mount().check_writable()?;
@@ -38,20 +45,21 @@ fn check_rights(path: &Path, credentials: &Credentials, name: &[u8], write: bool
     if name.starts_with(b"trusted.") {
         return if credentials.has(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(denied) };
     }
-    if !name.starts_with(b"user.") {
-        return Err(Errno::EOPNOTSUPP);
-    }
     let attributes = inode.attributes();
+    let is_user = name.starts_with(b"user.");
     match attributes.kind {
         FileType::Regular => (),
         FileType::Directory => {
-            if write && attributes.permissions() & 0o1000 != 0 && !is_owner(attributes, credentials) {
+            let sticky = attributes.permissions() & 0o1000 != 0;
+            if is_user && write && sticky && !is_owner(attributes, credentials) {
                 return Err(Errno::EPERM);
             }
         }
-        _ => return Err(denied),
+        _ if is_user => return Err(denied),
+        _ => (),
     }
-    check(inode, credentials, if write { Access::WRITE } else { Access::READ })
+    check(inode, credentials, if write { Access::WRITE } else { Access::READ })?;
+    if is_user { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 /// The value of an attribute (getxattr(2)).

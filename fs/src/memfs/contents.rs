@@ -175,7 +175,8 @@ impl<'a> File<'a> {
     fn truncate_locked(self, size: u64) -> Result<()> {
         let old = self.attributes.size();
         self.attributes.set_size(size);
-        if size < old {
+        // Also where the size stays: pages may have been allocated behind it.
+        if size <= old {
             self.zero_tail(size);
             self.remove(index_of(size + PAGE_SIZE as u64 - 1), u64::MAX);
         }

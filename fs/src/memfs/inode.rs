@@ -11,11 +11,22 @@ use crate::{
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
+use core::sync::atomic::Ordering::Relaxed;
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 
 /// What an entry adds to the size of its directory, as on Linux's tmpfs.
 const ENTRY_SIZE: u64 = 20;
+
+/// The size of a directory with so many entries, `.` and `..` not counted among them.
+fn directory_size(count: usize) -> u64 {
+    (count as u64 + 2) * ENTRY_SIZE
+}
+
+/// Whether the target of a link counts as a page, as on Linux's tmpfs, so that links cannot hold memory without limit.
+fn is_long(target: &[u8]) -> bool {
+    target.len() >= 128
+}
 
 type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
@@ -44,9 +55,19 @@ impl MemInode {
         let attributes = anchor.0.birth(&new);
         let body = match new.kind {
             Kind::Regular => Body::File(Contents::new()),
-            Kind::Directory => Body::Directory(SpinMutex::new(Entries::new()), anchors.clone()),
+            Kind::Directory => {
+                attributes.set_size(directory_size(0));
+                Body::Directory(SpinMutex::new(Entries::new()), anchors.clone())
+            }
             Kind::Symlink(target) => {
                 attributes.set_size(target.len() as u64);
+                if is_long(target) {
+                    if !anchor.0.pages.charge(1) {
+                        anchor.0.inodes.uncharge(1);
+                        return Err(Errno::ENOSPC);
+                    }
+                    attributes.blocks.store(crate::PAGE_SIZE as u64 / 512, Relaxed);
+                }
                 Body::Symlink(target.into())
             }
             _ => Body::Special,
@@ -77,7 +98,7 @@ impl MemInode {
 
     /// Notes a change of this directory's entries, of which there are `count` now.
     fn changed(&self, count: usize, now: Timestamp) {
-        self.attributes.set_size(count as u64 * ENTRY_SIZE);
+        self.attributes.set_size(directory_size(count));
         self.attributes.modified.store(now);
         self.attributes.changed.store(now);
     }
@@ -348,11 +369,15 @@ impl Inode for MemInode {
 impl Drop for MemInode {
     fn drop(&mut self) {
         let shared = &self.anchor.0;
-        if let Body::File(contents) = &self.body {
-            // Nobody can be reading: readers borrow the inode.
-            let removed = contents.take();
-            shared.pages.uncharge(removed.pages as i64);
-            free(removed);
+        match &self.body {
+            Body::File(contents) => {
+                // Nobody can be reading: readers borrow the inode.
+                let removed = contents.take();
+                shared.pages.uncharge(removed.pages as i64);
+                free(removed);
+            }
+            Body::Symlink(target) if is_long(target) => shared.pages.uncharge(1),
+            _ => (),
         }
         shared.inodes.uncharge(1);
     }
