@@ -1,0 +1,178 @@
+//! Pipes: order, atomicity, ends and readiness.
+
+mod common;
+
+use common::{error, run};
+use executor::sync::Events;
+use fs::pipe::{ATOMIC, CAPACITY, Pipe, ReadEnd, WriteEnd, pipe};
+use fs::{PAGE_SIZE, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use syscalls::Errno;
+
+fn write(pipe: &WriteEnd, mut data: &[u8]) -> Result<usize> {
+    pipe.try_write(&mut data)
+}
+
+fn read(pipe: &ReadEnd, len: usize) -> Result<Vec<u8>> {
+    let mut buffer = vec![0; len];
+    let count = pipe.try_read(&mut &mut buffer[..])?;
+    buffer.truncate(count);
+    Ok(buffer)
+}
+
+#[test]
+fn bytes_come_out_in_order_and_ends_end() {
+    run(async {
+        let (reader, writer) = pipe();
+        assert_eq!(error(read(&reader, 10)), Errno::EAGAIN);
+        assert_eq!(write(&writer, b"hello").unwrap(), 5);
+        assert_eq!(write(&writer, b"").unwrap(), 0);
+        assert_eq!(reader.len(), 5);
+        assert_eq!(reader.reader().events(), Events::IN | Events::RDNORM);
+        assert_eq!(read(&reader, 2).unwrap(), b"he");
+        assert_eq!(read(&reader, 10).unwrap(), b"llo");
+        assert_eq!(reader.reader().events(), Events::empty());
+        write(&writer, b"last").unwrap();
+        drop(writer);
+        assert_eq!(reader.reader().events(), Events::IN | Events::RDNORM | Events::HUP);
+        assert_eq!(read(&reader, 10).unwrap(), b"last");
+        assert_eq!(read(&reader, 10).unwrap(), b"");
+        let (reader, writer) = pipe();
+        drop(reader);
+        assert!(writer.writer().events().contains(Events::ERR));
+        assert_eq!(error(write(&writer, b"x")), Errno::EPIPE);
+    });
+}
+
+#[test]
+fn small_writes_are_whole_and_large_ones_fill() {
+    run(async {
+        let (reader, writer) = pipe();
+        assert_eq!(write(&writer, &vec![1; CAPACITY - 10]).unwrap(), CAPACITY - 10);
+        assert_eq!(writer.writer().events(), Events::empty());
+        assert_eq!(error(write(&writer, &[2; 11])), Errno::EAGAIN);
+        assert_eq!(write(&writer, &[2; ATOMIC + 1]).unwrap(), 10);
+        assert_eq!(error(write(&writer, &[2; ATOMIC + 1])), Errno::EAGAIN);
+        assert_eq!(error(write(&writer, &[2])), Errno::EAGAIN);
+        // Writable again when a small write certainly fits.
+        read(&reader, ATOMIC - 1).unwrap();
+        assert_eq!(writer.writer().events(), Events::empty());
+        read(&reader, 1).unwrap();
+        assert_eq!(writer.writer().events(), Events::OUT | Events::WRNORM);
+        assert_eq!(write(&writer, &[3; ATOMIC]).unwrap(), ATOMIC);
+        let rest = read(&reader, CAPACITY).unwrap();
+        assert_eq!(rest.len(), CAPACITY);
+        assert_eq!(rest[CAPACITY - ATOMIC - 1..CAPACITY - ATOMIC + 1], [2, 3]);
+    });
+}
+
+#[test]
+fn capacity_changes_keep_the_contents() {
+    run(async {
+        let (reader, writer) = pipe();
+        let data: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+        // Begin in the middle of a page, and wrap around.
+        for round in 0..40 {
+            write(&writer, &data[..3001]).unwrap();
+            assert_eq!(read(&reader, 3001).unwrap(), &data[..3001], "{round}");
+        }
+        write(&writer, &data).unwrap();
+        assert_eq!(error(writer.set_capacity(4 * PAGE_SIZE)), Errno::EBUSY);
+        assert_eq!(writer.set_capacity(5 * PAGE_SIZE + 1).unwrap(), 8 * PAGE_SIZE);
+        assert_eq!(writer.capacity(), 8 * PAGE_SIZE);
+        assert_eq!(read(&reader, 5000).unwrap(), &data[..5000]);
+        assert_eq!(write(&writer, &vec![7; 1 << 20]).unwrap(), 8 * PAGE_SIZE - 15_000);
+        assert_eq!(writer.set_capacity(1 << 20).unwrap(), 1 << 20);
+        assert_eq!(read(&reader, 15_000).unwrap(), &data[5000..]);
+        assert_eq!(read(&reader, 1 << 20).unwrap(), vec![7; 8 * PAGE_SIZE - 15_000]);
+        assert_eq!(writer.set_capacity(1).unwrap(), PAGE_SIZE);
+        assert_eq!(write(&writer, &data).unwrap(), PAGE_SIZE);
+        assert_eq!(read(&reader, 20_000).unwrap(), &data[..PAGE_SIZE]);
+    });
+}
+
+#[test]
+fn openers_of_a_fifo_wait_for_each_other() {
+    run(async {
+        let fifo = Pipe::new();
+        let other = fifo.clone();
+        let opener = executor::spawn(async move {
+            let reader = other.open_read();
+            other.wait_for_writer().await;
+            reader
+        });
+        executor::yield_now().await;
+        assert!(!opener.is_finished());
+        // A writer that comes and goes lets the reader through.
+        drop(fifo.open_write());
+        let reader = opener.await.unwrap();
+        assert!(reader.reader().events().contains(Events::HUP));
+        let writer = fifo.open_write();
+        assert!(!reader.reader().events().contains(Events::HUP));
+        write(&writer, b"x").unwrap();
+        assert_eq!(read(&reader, 1).unwrap(), b"x");
+    });
+}
+
+/// Two readers, three writers, on four threads: every record arrives whole and once, and nobody sleeps for ever.
+#[test]
+fn records_arrive_whole_and_once() {
+    const RECORDS: u64 = 20_000;
+    const WRITERS: u64 = 3;
+    executor::host::block_on(4, async {
+        let (reader, writer) = pipe();
+        let (reader, writer) = (Arc::new(reader), Arc::new(writer));
+        let sum = Arc::new(AtomicU64::new(0));
+        let mut readers = Vec::new();
+        for _ in 0..2 {
+            let (reader, sum) = (reader.clone(), sum.clone());
+            readers.push(executor::spawn(async move {
+                loop {
+                    // Whole records only: lengths of reads are multiples of theirs.
+                    let mut buffer = [0; 16 * 64];
+                    match reader.try_read(&mut &mut buffer[..]) {
+                        Ok(0) => return,
+                        Ok(count) => {
+                            assert_eq!(count % 16, 0);
+                            for record in buffer[..count].chunks(16) {
+                                let (a, b) = record.split_at(8);
+                                assert_eq!(a, b);
+                                sum.fetch_add(u64::from_le_bytes(a.try_into().unwrap()), Relaxed);
+                            }
+                        }
+                        Err(Errno::EAGAIN) => drop(reader.reader().wait(Events::IN).await),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }));
+        }
+        drop(reader);
+        let mut writers = Vec::new();
+        for number in 0..WRITERS {
+            let writer = writer.clone();
+            writers.push(executor::spawn(async move {
+                for record in 0..RECORDS {
+                    let word = (record * WRITERS + number).to_le_bytes();
+                    let data = [word, word].concat();
+                    loop {
+                        match writer.try_write(&mut &data[..]) {
+                            Ok(count) => {
+                                assert_eq!(count, 16);
+                                break;
+                            }
+                            Err(Errno::EAGAIN) => drop(writer.writer().wait(Events::OUT).await),
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            }));
+        }
+        drop(writer);
+        for task in writers.into_iter().chain(readers) {
+            task.await.unwrap();
+        }
+        let all = RECORDS * WRITERS;
+        assert_eq!(sum.load(Relaxed), all * (all - 1) / 2);
+    });
+}
