@@ -44,6 +44,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     let cpus = arch::smp::bring_up();
     executor::init(cpus);
     random::init();
+    vdso::init();
     let ramdisk = memory::Ramdisk::of(boot);
     let greeting = Greeting { cpus, memory: memory::stats().total_bytes };
     arch::smp::start(machine::run_cpu);

@@ -2,6 +2,7 @@
 
 use conquer_once::spin::OnceCell;
 use drivers::random::{EntropySource, Random};
+use zerocopy::IntoBytes;
 
 use crate::arch::{clock, cpu};
 
@@ -30,7 +31,7 @@ pub fn init() {
         log::warn!("random: no hardware generator; seeding from clocks");
         for _ in 0..32 {
             let sample = [clock::cycles(), clock::wall_ns()];
-            generator.mix(zerocopy::IntoBytes::as_bytes(&sample), 8);
+            generator.mix(sample.as_bytes(), 8);
         }
     }
     let _ = GENERATOR.try_init_once(|| generator);
@@ -49,9 +50,9 @@ pub fn fill(bytes: &mut [u8]) {
     generator().fill(bytes);
 }
 
-/// A random number.
-pub fn u64() -> u64 {
-    let mut bytes = [0; 8];
-    fill(&mut bytes);
-    u64::from_ne_bytes(bytes)
+/// Random numbers. A request costs thousands of instructions, nearly the same for one number as for several.
+pub fn words<const N: usize>() -> [usize; N] {
+    let mut words = [0; N];
+    fill(words.as_mut_bytes());
+    words
 }

@@ -65,6 +65,12 @@ pub fn to_ns(cycles: u64) -> u64 {
     ((u128::from(elapsed) * u128::from(parameters.multiplier)) >> 32) as u64
 }
 
+/// A number of cycles as nanoseconds.
+#[inline]
+pub fn span_ns(cycles: u64) -> u64 {
+    ((u128::from(cycles) * u128::from(parameters().multiplier)) >> 32) as u64
+}
+
 /// The TSC's value at a time.
 #[inline]
 pub(super) fn to_cycles(ns: u64) -> u64 {

@@ -4,6 +4,7 @@ use super::percpu;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use raw_cpuid::{CpuId, ExtendedFeatures, ExtendedProcessorFeatureIdentifiers, FeatureInfo};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::model_specific::Msr;
 
 /// Most CPUs that are used.
 pub const MAX_CPUS: usize = 64;
@@ -52,6 +53,8 @@ pub struct Features {
     pub tsc_deadline: bool,
     /// RDRAND.
     pub rdrand: bool,
+    /// The RDTSCP instruction, by which programs learn which CPU they run on.
+    pub rdtscp: bool,
     /// The TSC runs at one rate in all power states.
     pub invariant_tsc: bool,
     /// Running under QEMU's emulator (TCG), where instruction costs differ from hardware's.
@@ -74,6 +77,7 @@ static FEATURES: Detected = Detected(core::cell::UnsafeCell::new(Features {
     x2apic: false,
     tsc_deadline: false,
     rdrand: false,
+    rdtscp: false,
     invariant_tsc: false,
     emulated: false,
 }));
@@ -105,6 +109,7 @@ pub(super) fn detect() {
         x2apic: basic.is_some_and(FeatureInfo::has_x2apic),
         tsc_deadline: basic.is_some_and(FeatureInfo::has_tsc_deadline),
         rdrand: basic.is_some_and(FeatureInfo::has_rdrand),
+        rdtscp: processor.as_ref().is_some_and(ExtendedProcessorFeatureIdentifiers::has_rdtscp),
         invariant_tsc: cpuid.get_advanced_power_mgmt_info().is_some_and(|a| a.has_invariant_tsc()),
         emulated: core::arch::x86_64::__cpuid(0x4000_0000).ebx.to_le_bytes() == *b"TCGT",
     };
@@ -148,6 +153,15 @@ pub(super) fn init_efer() {
         Efer::update(|efer| {
             efer.insert(EferFlags::NO_EXECUTE_ENABLE | EferFlags::SYSTEM_CALL_EXTENSIONS);
         });
+    }
+}
+
+/// Has RDTSCP (and RDPID) tell programs that they run on this CPU; what they read is Linux's format, node 0.
+pub(super) fn init_number(cpu: usize) {
+    const IA32_TSC_AUX: u32 = 0xc000_0103;
+    if features().rdtscp {
+        // SAFETY: the register exists where RDTSCP does, and the kernel does not depend on it.
+        unsafe { Msr::new(IA32_TSC_AUX).write(cpu as u64) };
     }
 }
 

@@ -64,7 +64,7 @@ fn open_terminal(caller: &Caller, number: Device, path: Path, flags: u32) -> Res
         numbers::TTY => job::terminal(caller).ok_or(Errno::ENXIO)?,
         numbers::CONSOLE | numbers::TTY_S0 => terminal::console().ok_or(Errno::ENXIO)?,
         _ if number.major() == numbers::PTS_MAJOR => {
-            root::pseudo_terminals().slave(number.minor()).ok_or(Errno::EIO)?
+            root::pseudo_terminals().slave(number.minor()).ok_or(Errno::ENOENT)?
         }
         _ => return Err(Errno::ENXIO),
     };
@@ -101,6 +101,10 @@ impl Stream for Memory {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn maps_as_memory(&self) -> bool {
+        matches!(self.0, MemoryDevice::Zero)
     }
 }
 

@@ -31,7 +31,11 @@ impl FileObject for MappedFile {
 
 /// What mmap shows of an open file. ENODEV for what has no pages, EACCES unless it is open for reading.
 pub fn of_file(file: &File, offset: u64) -> Result<Backing, Errno> {
-    let Object::Inode(path, _) = file.object() else { return Err(Errno::ENODEV) };
+    let path = match file.object() {
+        Object::Inode(path, _) => path,
+        Object::Stream(stream, _) if stream.maps_as_memory() => return Ok(Backing::Anonymous),
+        _ => return Err(Errno::ENODEV),
+    };
     if path.dentry().kind() != FileType::Regular {
         return Err(Errno::ENODEV);
     }

@@ -13,7 +13,7 @@ use crate::process::Caller;
 pub fn of_opened(opened: Opened, flags: u32) -> Option<Arc<File>> {
     match opened.path.dentry().kind() {
         FileType::Regular | FileType::Directory => {
-            Some(File::new(Object::Inode(opened.path, opened.stream), flags))
+            Some(File::new(Object::Inode(opened.path, opened.stream), flags | linux::O_LARGEFILE))
         }
         _ => None,
     }
@@ -36,6 +36,8 @@ pub async fn open(
     if flags & linux::O_PATH != 0 {
         return Ok(File::new(Object::Place(opened.path), flags));
     }
+    // Every file of a 64-bit program may be large, and says so.
+    let flags = flags | linux::O_LARGEFILE;
     let place = opened.path;
     match place.dentry().kind() {
         FileType::Regular | FileType::Directory => Ok(File::new(Object::Inode(place, opened.stream), flags)),

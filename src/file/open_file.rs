@@ -15,6 +15,16 @@ use super::Stream;
 pub const CHANGEABLE: u32 =
     linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME | linux::FASYNC;
 
+/// The flags of open(2) that exist.
+const KNOWN: u32 = linux::O_ACCMODE
+    | CHANGEABLE
+    | linux::O_PATH
+    | linux::O_SYNC
+    | linux::O_DIRECTORY
+    | linux::O_NOFOLLOW
+    | linux::O_LARGEFILE
+    | linux::__O_TMPFILE;
+
 /// What an open file stands for.
 pub enum Object {
     /// A file with contents or entries of its own: regular or directory; and the inode to read and write instead, for
@@ -41,19 +51,16 @@ pub struct File {
 impl File {
     /// An open file with these access and status flags.
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
-        let keep = linux::O_ACCMODE
-            | CHANGEABLE
-            | linux::O_PATH
-            | linux::O_SYNC
-            | linux::O_DIRECTORY
-            | linux::O_LARGEFILE;
+        // These speak of the act of opening alone; what is left is what `fcntl(F_GETFL)` shows.
+        let spent = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
+        let flags = flags & !spent & KNOWN;
         if let Object::Inode(path, _) = &object
             && writes(flags)
         {
             // Opening has checked that the file may be written; `deny_write` belongs to running programs.
             let _ = path.inode().attributes().begin_write();
         }
-        Arc::new(Self { object, flags: AtomicU32::new(flags & keep), offset: Mutex::new(0) })
+        Arc::new(Self { object, flags: AtomicU32::new(flags), offset: Mutex::new(0) })
     }
 
     /// What it stands for.

@@ -23,6 +23,11 @@ pub trait Stream: Send + Sync {
         false
     }
 
+    /// Whether mapping it gives memory, zero at first (`/dev/zero`).
+    fn maps_as_memory(&self) -> bool {
+        false
+    }
+
     /// What to wait on; `None` for a stream that never makes anybody wait.
     fn readiness(&self) -> Option<&Readiness> {
         None

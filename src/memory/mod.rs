@@ -17,6 +17,7 @@ mod ramdisk;
 pub mod space;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
+pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping, Place, RegionFlags, fork_form,

@@ -4,11 +4,12 @@
 //! its stack is built does the process change over, and from there on nothing fails.
 
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
-use core::sync::atomic::Ordering;
+use core::{ops::Range, sync::atomic::Ordering};
 
 use fs::{Inode, LookupFlags, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
+use zerocopy::IntoBytes;
 
 use super::{
     Caller,
@@ -33,6 +34,10 @@ const MAX_INTERPRETERS: usize = 5;
 const PROBE: usize = 256;
 /// Where position-independent programs go: two thirds up the address space, below the mappings.
 const PIE_BASE: usize = 0x5555_5555_4000;
+/// The stack ends at one of this many pages below the end of user space (Linux: 22 bits).
+const STACK_PAGES: usize = 1 << 22;
+/// What one page table maps.
+const TABLE_SPAN: usize = 2 << 20;
 
 /// Arguments and environment as `execve` was given them.
 #[derive(Default)]
@@ -84,7 +89,7 @@ async fn resolve_scripts(
 ) -> Result<(Path, Arguments), Errno> {
     let mut shown = display.to_vec();
     for _ in 0..=MAX_INTERPRETERS {
-        check_executable(caller, &path).await?;
+        check_executable(caller, &path)?;
         let start = read_start(&**path.inode(), PROBE).await?;
         let Some(line) = start.strip_prefix(b"#!") else { return Ok((path, arguments)) };
         let (interpreter, option) = parse_script_line(line)?;
@@ -114,7 +119,7 @@ fn parse_script_line(line: &[u8]) -> Result<(&[u8], Option<&[u8]>), Errno> {
 }
 
 /// EACCES unless the file is a regular one that the caller may execute.
-async fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
+pub fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
     if path.dentry().kind() != fs::FileType::Regular {
         return Err(Errno::EACCES);
     }
@@ -139,7 +144,7 @@ async fn load(caller: &Caller, path: &Path, display: &[u8], arguments: &Argument
     if let Some((offset, len)) = executable.interpreter {
         let name = read_interpreter_name(&**inode, offset, len).await?;
         let path = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
-        check_executable(caller, &path).await?;
+        check_executable(caller, &path)?;
         let interpreter = parse(&**path.inode()).await?;
         let (start, end) = interpreter.span();
         let base = if interpreter.relocatable { reserve(&space, end - start).await? } else { 0 };
@@ -148,9 +153,10 @@ async fn load(caller: &Caller, path: &Path, display: &[u8], arguments: &Argument
     }
     let (_, end) = executable.span();
     space.set_heap(end.wrapping_add(bias)).await;
-    let vdso = vdso::map(&space).await?;
-    let stack_top = map_stack(&space, executable.executable_stack).await?;
-    let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso };
+    let [stack_random, vdso_random, seed @ ..] = random::words::<4>();
+    let stack_top = map_stack(&space, executable.executable_stack, stack_random).await?;
+    let vdso = vdso::map(&space, room_above(stack_top), vdso_random).await?;
+    let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso, seed };
     let stack_pointer = build_stack(caller, &space, stack_top, display, arguments, &auxiliary).await?;
     let mut flat = Vec::new();
     for argument in &arguments.argv {
@@ -251,11 +257,14 @@ fn to_errno(error: FaultError) -> Errno {
     }
 }
 
-/// Maps the stack and returns its upper end, moved down by a random number of bytes.
-async fn map_stack(space: &Arc<AddressSpace>, executable: bool) -> Result<usize, Errno> {
+/// Maps the stack and returns its upper end, moved down by a random number of pages. What the same page table maps
+/// above it has room for the vDSO.
+async fn map_stack(space: &Arc<AddressSpace>, executable: bool, random: usize) -> Result<usize, Errno> {
     const INITIAL: usize = 132 << 10;
-    let jitter = (random::u64() as usize & 0x3ff) * PAGE_SIZE;
-    let top = USER_END - PAGE_SIZE - jitter;
+    let mut top = USER_END - random % STACK_PAGES * PAGE_SIZE;
+    if room_above(top).len() < vdso::SIZE {
+        top -= vdso::SIZE;
+    }
     let protection = linux::PROT_READ | linux::PROT_WRITE | if executable { linux::PROT_EXEC } else { 0 };
     space
         .map(Mapping {
@@ -268,6 +277,11 @@ async fn map_stack(space: &Arc<AddressSpace>, executable: bool) -> Result<usize,
     Ok(top)
 }
 
+/// The addresses from `top` that the page table maps that also maps what is right below `top`.
+fn room_above(top: usize) -> Range<usize> {
+    top..top.next_multiple_of(TABLE_SPAN).min(USER_END)
+}
+
 /// What the auxiliary vector tells of the image.
 struct Auxiliary<'a> {
     path: &'a Path,
@@ -275,6 +289,8 @@ struct Auxiliary<'a> {
     bias: usize,
     interpreter_base: usize,
     vdso: usize,
+    /// What the program takes its own secrets from.
+    seed: [usize; 2],
 }
 
 /// Builds the initial stack (System V ABI, x86-64 supplement, 3.4.1) below `top`; returns the stack pointer.
@@ -301,9 +317,7 @@ async fn build_stack(
     let envp: Vec<usize> = arguments.envp.iter().map(|s| with_nul(&mut strings, s)).collect();
     let file_name = with_nul(&mut strings, display);
     let platform = with_nul(&mut strings, b"x86_64");
-    let mut seed = [0; 16];
-    random::fill(&mut seed);
-    let random = place(&mut strings, &seed);
+    let random = place(&mut strings, auxiliary.seed.as_bytes());
 
     let strings_at = (top - strings.len() - size_of::<usize>()) & !15;
     let (credentials, secure) = caller.credentials.after_exec(auxiliary.path.inode().attributes());

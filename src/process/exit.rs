@@ -73,6 +73,7 @@ pub async fn thread(mut caller: Caller) {
     }
     // Before the parent hears of the end, everything the process held is given back: a parent that waits and then
     // measures or unmounts finds it gone.
+    process.peak_resident.store(caller.space.usage().resident as u64, Ordering::Relaxed);
     process.files.lock().take();
     process.fs.lock().take();
     process.space.lock().take();
@@ -146,18 +147,31 @@ async fn finish(process: &Arc<Process>) {
     }
 }
 
-/// Gives a process's children to the first process; returns them.
+/// Who takes a process's orphans: the nearest ancestor that has asked for them, else the first process.
+fn reaper_of(tree: &Tree, pid: u32) -> u32 {
+    let mut ancestor = tree.node(pid).map_or(0, |node| node.parent);
+    while let Some(node) = tree.node(ancestor) {
+        if node.process.is_subreaper.load(Ordering::Relaxed) && node.zombie.is_none() {
+            return ancestor;
+        }
+        ancestor = node.parent;
+    }
+    tree::INIT
+}
+
+/// Gives a process's children to whoever takes orphans; returns them.
 fn adopt_children(tree: &mut Tree, pid: u32) -> Vec<u32> {
+    let reaper = reaper_of(tree, pid);
     let Some(node) = tree.node_mut(pid) else { return Vec::new() };
     let children = core::mem::take(&mut node.children);
     for child in &children {
         if let Some(child) = tree.node_mut(*child) {
-            child.parent = tree::INIT;
-            child.process.parent.store(tree::INIT, Ordering::Relaxed);
+            child.parent = reaper;
+            child.process.parent.store(reaper, Ordering::Relaxed);
         }
     }
-    if let Some(init) = tree.node_mut(tree::INIT) {
-        init.children.extend_from_slice(&children);
+    if let Some(reaper) = tree.node_mut(reaper) {
+        reaper.children.extend_from_slice(&children);
     }
     children
 }

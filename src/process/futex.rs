@@ -219,8 +219,7 @@ pub struct Requeue {
     pub private: bool,
 }
 
-/// Wakes some waiters of one word and moves others to another; returns how many were woken and moved (only woken for
-/// plain `FUTEX_REQUEUE`).
+/// Wakes some waiters of one word and moves others to another; returns how many were woken and moved.
 pub async fn requeue(caller: &Caller, request: Requeue) -> Result<usize, Errno> {
     let from = key(caller, request.from, request.private).await?;
     let to = key(caller, request.to, request.private).await?;
@@ -240,7 +239,7 @@ pub async fn requeue(caller: &Caller, request: Requeue) -> Result<usize, Errno> 
                         (Some(second), true) => move_between(&mut first, second, from, to, &request),
                         (Some(second), false) => move_between(second, &mut first, from, to, &request),
                     };
-                    return Ok(if request.expected.is_some() { moved.0 + moved.1 } else { moved.0 });
+                    return Ok(moved.0 + moved.1);
                 }
             }
         };

@@ -44,6 +44,10 @@ pub struct Process {
     pub released: WaitQueue,
     /// Whether a `vfork` parent still lends its address space.
     pub borrows_space: AtomicBool,
+    /// Whether orphans among its descendants become its children (prctl(2)).
+    pub is_subreaper: AtomicBool,
+    /// Most memory it had when it exited, bytes.
+    pub peak_resident: AtomicU64,
     /// Woken each time a thread exits; `execve` waits for the others here.
     pub thread_exits: WaitQueue,
     /// The exit status that all threads take when one calls `exit_group` or dies of a signal; see
@@ -98,6 +102,8 @@ impl Process {
             resumed: WaitQueue::new(),
             released: WaitQueue::new(),
             borrows_space: AtomicBool::new(false),
+            is_subreaper: AtomicBool::new(false),
+            peak_resident: AtomicU64::new(0),
             thread_exits: WaitQueue::new(),
             exiting: AtomicU32::new(0),
             started: arch::clock::now_ns(),

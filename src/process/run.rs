@@ -152,6 +152,7 @@ async fn run(mut caller: Caller, mut context: UserContext) {
             }
             Trap::Interrupt => thread.process.sample(),
             Trap::PageFault { address, access, present: _ } => {
+                thread.process.count_fault();
                 let fault = pin!(caller.space.fault(address, access));
                 if let Err(error) = suspending(&mut context, fault).await {
                     fault_signal(&caller, address, error);

@@ -27,11 +27,13 @@ pub struct ResourceUsage {
     pub cycles: u64,
     /// Page faults served without waiting, and with.
     pub faults: [u64; 2],
+    /// Most memory at once, bytes; known when a process has ended.
+    pub peak_resident: u64,
 }
 
 /// Splits a run time as the samples at slice ends say; without samples it counts as user time.
 fn split(cycles: u64, samples: [u64; 2]) -> (u64, u64) {
-    let total = clock::to_ns(cycles);
+    let total = clock::span_ns(cycles);
     let [user, system] = samples;
     let sum = user + system;
     if sum == 0 {
@@ -58,7 +60,7 @@ impl ResourceUsage {
     /// What the children that a process has waited for used.
     pub fn of_children(process: &Process) -> Self {
         let cycles = process.cycles_of_children.load(Ordering::Relaxed);
-        Self { user: clock::to_ns(cycles), system: 0, cycles, faults: [0; 2] }
+        Self { user: clock::span_ns(cycles), cycles, ..Self::default() }
     }
 
     fn from_cycles(process: &Process, cycles: u64) -> Self {
@@ -66,7 +68,8 @@ impl ResourceUsage {
             [counters[0].load(Ordering::Relaxed), counters[1].load(Ordering::Relaxed)]
         };
         let (user, system) = split(cycles, load(&process.samples));
-        Self { user, system, cycles, faults: load(&process.faults) }
+        let peak_resident = process.peak_resident.load(Ordering::Relaxed);
+        Self { user, system, cycles, faults: load(&process.faults), peak_resident }
     }
 
     /// Adds this to what `parent`'s children have used.
@@ -76,6 +79,12 @@ impl ResourceUsage {
 }
 
 impl Process {
+    /// Counts a page fault of one of its threads.
+    #[inline]
+    pub fn count_fault(&self) {
+        self.faults[0].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Notes that an interrupt found the process in user mode.
     pub fn sample(&self) {
         self.samples[0].fetch_add(1, Ordering::Relaxed);

@@ -147,7 +147,8 @@ fn collect(parent: u32, which: Which, options: u32) -> Result<Option<Report>, Er
     let mut found = None;
     {
         let node = tree.node(parent).ok_or(Errno::ECHILD)?;
-        for child in node.children.iter().filter_map(|pid| tree.node(*pid)).filter(|n| which.includes(n)) {
+        let eligible = |child: &&Node| which.includes(child) && is_waited_for(child, options);
+        for child in node.children.iter().filter_map(|pid| tree.node(*pid)).filter(eligible) {
             any = true;
             if let Some(event) = event_of(child, options) {
                 found = Some((child.process.pid, event));
@@ -178,6 +179,12 @@ fn collect(parent: u32, which: Which, options: u32) -> Result<Option<Report>, Er
         }
     }
     Ok(Some(report))
+}
+
+/// Children that end with another signal than SIGCHLD are only seen under `__WCLONE` or `__WALL` (wait(2)).
+fn is_waited_for(child: &Node, options: u32) -> bool {
+    let is_clone = child.exit_signal != SIGCHLD;
+    options & linux::__WALL != 0 || is_clone == (options & linux::__WCLONE != 0)
 }
 
 fn event_of(child: &Node, options: u32) -> Option<Event> {

@@ -174,6 +174,13 @@ fn short_path(from: usize, buffer: &mut [u8; PathBuf::INLINE]) -> Result<usize, 
     uaccess::strncpy_from_user(buffer, from).map_err(|_| Pause::General)
 }
 
+/// A transfer from or to a file that stopped at a missing page is done anew in the general way: reading again, or
+/// writing the same bytes in the same place again, changes nothing.
+#[inline]
+fn check_whole(buffer: &UserBuffer) -> Result<(), Pause> {
+    if buffer.faulted() { Err(Pause::General) } else { Ok(()) }
+}
+
 /// What to do about a buffer that stopped at a missing page, after bytes have been moved.
 #[inline]
 fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
@@ -194,8 +201,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
             let Ok(read) = inode.read_at(*offset, &mut buffer).ready() else {
                 return Err(Pause::General);
             };
-            // Nothing has changed yet: an attempt that starts anew reads the same bytes.
-            check_fault(&buffer)?;
+            check_whole(&buffer)?;
             let read = read?;
             *offset += read as u64;
             Ok(read)
@@ -238,8 +244,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
             let Ok(written) = inode.write_at(Position::At(*offset), &mut buffer).ready() else {
                 return Err(Pause::General);
             };
-            // Writing the same bytes in the same place again changes nothing.
-            check_fault(&buffer)?;
+            check_whole(&buffer)?;
             let written = written?;
             *offset = written.at + written.count as u64;
             Ok(written.count)
@@ -280,7 +285,7 @@ fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> A
     file.check_readable()?;
     let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
     let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
-    check_fault(&buffer)?;
+    check_whole(&buffer)?;
     now(read)
 }
 
@@ -299,7 +304,7 @@ fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> 
     let Ok(written) = inode.write_at(Position::At(offset as u64), &mut buffer).ready() else {
         return Err(Pause::General);
     };
-    check_fault(&buffer)?;
+    check_whole(&buffer)?;
     Ok(written?.count)
 }
 

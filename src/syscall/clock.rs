@@ -20,6 +20,7 @@ use crate::{
         times::{self, ResourceUsage, TimeSpec, TimeVal},
         tree,
     },
+    vdso,
 };
 
 /// Nanoseconds by which `clock_settime` has moved the wall clock.
@@ -28,6 +29,11 @@ static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
 /// Wall-clock time in nanoseconds since 1970.
 pub fn wall_ns() -> u64 {
     clock::wall_ns().wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
+}
+
+/// What the wall clock would have shown at boot: nanoseconds since 1970.
+pub fn wall_origin() -> u64 {
+    clock::parameters().boot_time.wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
 }
 
 /// The time since boot at which the wall clock shows `wall`.
@@ -53,7 +59,7 @@ fn cpu_clock(caller: &Caller, id: i32) -> Result<u64, Errno> {
 }
 
 fn thread_time(thread: &crate::process::Thread) -> u64 {
-    clock::to_ns(thread.cycles.load(Ordering::Relaxed))
+    clock::span_ns(thread.cycles.load(Ordering::Relaxed))
 }
 
 fn process_time(process: &crate::process::Process) -> u64 {
@@ -83,7 +89,7 @@ fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
 /// What the caller has used since it was put on its CPU, which its count does not hold yet.
 fn running_part(caller: &Caller) -> u64 {
     let since = clock::cycles().wrapping_sub(caller.thread.polled_since.load(Ordering::Relaxed));
-    clock::to_ns(since)
+    clock::span_ns(since)
 }
 
 pub async fn clock_gettime(caller: &Caller, id: usize, address: usize) -> SysResult {
@@ -111,6 +117,7 @@ fn set_wall(caller: &Caller, time: u64) -> SysResult {
         return Err(Errno::EPERM);
     }
     WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
+    vdso::publish_wall_clock();
     Ok(0)
 }
 

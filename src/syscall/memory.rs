@@ -1,11 +1,12 @@
 //! Memory mappings: mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), msync(2), mlock(2), mincore(2), brk(2).
 
 use linux_raw_sys::general as linux;
+use syscalls::Errno;
 
 use super::user::{self, SysResult};
 use crate::{
     file::mapping,
-    memory::{Backing, Mapping, RegionFlags},
+    memory::{Backing, Mapping, PAGE_SIZE, RegionFlags},
     process::Caller,
 };
 
@@ -19,6 +20,9 @@ pub async fn mmap(
     fd: i32,
     offset: usize,
 ) -> SysResult {
+    if !offset.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
     let backing = if flags & linux::MAP_ANONYMOUS != 0 {
         Backing::Anonymous
     } else {

@@ -9,7 +9,7 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::{self, lookup},
+    file::{self, lookup, regular},
     process::Caller,
 };
 
@@ -70,8 +70,17 @@ pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
     let name = user::read_path(caller, path).await?;
     let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
     fs::check_at(&place, &caller.credentials.fs, Access::WRITE)?;
+    check_size_limit(caller, size)?;
     fs::file::truncate(&**place.inode(), &caller.credentials.fs, size as u64).await?;
     Ok(0)
+}
+
+/// EFBIG, and SIGXFSZ, for a size above `RLIMIT_FSIZE`.
+fn check_size_limit(caller: &Caller, size: i64) -> Result<(), Errno> {
+    if size == 0 {
+        return Ok(());
+    }
+    regular::limit_size(caller, size as u64 - 1, 1).map(drop)
 }
 
 pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
@@ -81,6 +90,7 @@ pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
     }
     let inode = file.inode().ok_or(Errno::EINVAL)?;
     file.check_writable().map_err(|_| Errno::EINVAL)?;
+    check_size_limit(caller, size)?;
     fs::file::truncate(&**inode, &caller.credentials.fs, size as u64).await?;
     Ok(0)
 }

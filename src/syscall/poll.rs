@@ -237,7 +237,12 @@ pub async fn select(caller: &mut Caller, count: usize, addresses: [usize; 3], ti
         0 => None,
         address => {
             let span: TimeVal = user::read(caller, address).await?;
-            Some(deadline_in(span.to_ns().ok_or(Errno::EINVAL)?))
+            // Unlike elsewhere, a second's worth of microseconds or more is taken for what it is.
+            if span.seconds < 0 || span.microseconds < 0 {
+                return Err(Errno::EINVAL);
+            }
+            let seconds = (span.seconds as u64).saturating_mul(1_000_000_000);
+            Some(deadline_in(seconds.saturating_add((span.microseconds as u64).saturating_mul(1000))))
         }
     };
     let result = select_files(caller, count, addresses, deadline).await;

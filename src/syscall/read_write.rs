@@ -169,10 +169,7 @@ pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysR
         linux::SEEK_HOLE => Some(inode.seek(offset as u64, Seek::Hole).await? as i64),
         _ => return Err(Errno::EINVAL),
     };
-    let target = target.ok_or(Errno::EOVERFLOW)?;
-    if target < 0 {
-        return Err(Errno::EINVAL);
-    }
+    let target = target.filter(|target| *target >= 0).ok_or(Errno::EINVAL)?;
     *position = target as u64;
     Ok(target as usize)
 }

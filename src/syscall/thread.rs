@@ -162,6 +162,14 @@ pub async fn prctl(caller: &Caller, option: usize, argument: usize) -> SysResult
             let name = *caller.thread.name.lock();
             user::copy_out(caller, argument, &name).await.map(|()| 0)
         }
+        options::PR_SET_CHILD_SUBREAPER => {
+            caller.process().is_subreaper.store(argument != 0, Ordering::Relaxed);
+            Ok(0)
+        }
+        options::PR_GET_CHILD_SUBREAPER => {
+            let is_subreaper = caller.process().is_subreaper.load(Ordering::Relaxed);
+            user::write(caller, argument, u32::from(is_subreaper)).await.map(|()| 0)
+        }
         options::PR_GET_DUMPABLE => Ok(1),
         options::PR_SET_DUMPABLE if argument <= 1 => Ok(0),
         options::PR_GET_NO_NEW_PRIVS => Ok(0),
@@ -221,6 +229,9 @@ pub async fn futex(
             futex::wake(caller, address, value as usize, linux::FUTEX_BITSET_MATCH_ANY, private).await
         }
         linux::FUTEX_WAKE_BITSET => futex::wake(caller, address, value as usize, value3, private).await,
+        linux::FUTEX_REQUEUE | linux::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (timeout as i32) < 0 => {
+            Err(Errno::EINVAL)
+        }
         linux::FUTEX_REQUEUE => futex::requeue(caller, requeue(None)).await,
         linux::FUTEX_CMP_REQUEUE => futex::requeue(caller, requeue(Some(value3))).await,
         linux::FUTEX_WAKE_OP => {

@@ -85,6 +85,7 @@ pub(super) fn init_cpu(cpu: usize) {
     descriptors::load(cpu);
     cpu::init_efer();
     cpu::init_control_registers();
+    cpu::init_number(cpu);
     user::init_syscalls();
 }
 

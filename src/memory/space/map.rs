@@ -74,6 +74,10 @@ impl Mapping {
         self.flags & flag != 0
     }
 
+    fn is_eager(&self) -> bool {
+        self.has(linux::MAP_LOCKED) || self.has(linux::MAP_POPULATE) && !self.has(linux::MAP_NONBLOCK)
+    }
+
     fn is_fixed(&self) -> bool {
         self.has(linux::MAP_FIXED | linux::MAP_FIXED_NOREPLACE)
     }
@@ -109,33 +113,58 @@ impl AddressSpace {
     /// As mmap(2): EINVAL, ENOMEM, EEXIST, EPERM, EACCES, EOVERFLOW, EOPNOTSUPP.
     pub async fn map(&self, mapping: Mapping) -> Result<usize, Errno> {
         let len = checked_length(&mapping)?;
+        if !mapping.is_eager()
+            && let Some(mut layout) = self.layout.try_lock()
+            && let Some(start) = self.map_new(&mut layout, &mapping, len)?
+        {
+            return Ok(start);
+        }
+        self.map_slowly(mapping, len).await
+    }
+
+    /// The cases that may have to wait: a busy lock, MAP_FIXED over something, pages that are wanted at once.
+    async fn map_slowly(&self, mapping: Mapping, len: usize) -> Result<usize, Errno> {
         let mut layout = self.layout.lock().await;
+        let start = match self.map_new(&mut layout, &mapping, len)? {
+            Some(start) => start,
+            None => {
+                let (start, _) = layout.place(&mapping, len)?;
+                let range = start..start + len;
+                let region = region_for(&mapping, &range)?;
+                let (mapped, data) = layout.regions.measure(&range);
+                let overlap = layout.regions.overlap(&range);
+                self.check_growth(&layout, &region, mapped, data, layout.regions.cuts(&range, &overlap))?;
+                self.zap_and(&mut layout, &range, |layout| {
+                    layout.regions.remove(&range)?;
+                    layout.regions.insert(region)
+                })
+                .await?;
+                self.publish(&layout);
+                start
+            }
+        };
+        drop(layout);
+        if mapping.is_eager() {
+            // As on Linux, failure to populate is not a failure to map.
+            let _ = self.populate(start..start + len, mapping.prot & linux::PROT_WRITE != 0).await;
+        }
+        Ok(start)
+    }
+
+    /// Adds the region where nothing is mapped; None, and nothing done, if something is in the way that has to go.
+    fn map_new(&self, layout: &mut Layout, mapping: &Mapping, len: usize) -> Result<Option<usize>, Errno> {
         if layout.regions.len() >= MAX_REGIONS {
             return Err(Errno::ENOMEM);
         }
-        let start = layout.place(&mapping, len)?;
-        let range = start..start + len;
-        let region = region_for(&mapping, &range)?;
-        self.check_growth(&layout, &region, &range)?;
-        if layout.regions.is_free(&range) {
-            layout.regions.insert(region)?;
-        } else {
-            // MAP_FIXED over something.
-            self.zap_and(&mut layout, &range, |layout| {
-                layout.regions.remove(&range)?;
-                layout.regions.insert(region)
-            })
-            .await?;
+        let (start, free) = layout.place(mapping, len)?;
+        if !free {
+            return Ok(None);
         }
-        self.publish(&layout);
-        drop(layout);
-        let eager = mapping.has(linux::MAP_LOCKED)
-            || mapping.has(linux::MAP_POPULATE) && !mapping.has(linux::MAP_NONBLOCK);
-        if eager {
-            // As on Linux, failure to populate is not a failure to map.
-            let _ = self.populate(range, mapping.prot & linux::PROT_WRITE != 0).await;
-        }
-        Ok(start)
+        let region = region_for(mapping, &(start..start + len))?;
+        self.check_growth(layout, &region, 0, 0, 0)?;
+        layout.regions.insert(region)?;
+        self.publish(layout);
+        Ok(Some(start))
     }
 
     /// Brings in all pages of `range` that a program could reach by reading, or by writing if `write`.
@@ -157,9 +186,16 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Whether limits and memory admit `region` in place of what `range` holds.
-    fn check_growth(&self, layout: &Layout, region: &Region, range: &Range<usize>) -> Result<(), Errno> {
-        let (mapped, data) = layout.regions.measure(range);
+    /// Whether limits and memory admit `region` in place of `mapped` and `data` bytes; taking those away leaves `cuts`
+    /// regions more.
+    fn check_growth(
+        &self,
+        layout: &Layout,
+        region: &Region,
+        mapped: usize,
+        data: usize,
+        cuts: usize,
+    ) -> Result<(), Errno> {
         let new_data = if region.is_data() { region.len() } else { 0 };
         let fits = self.may_grow(layout, region.len().saturating_sub(mapped), new_data.saturating_sub(data));
         // What can never be backed by memory is refused at once, as Linux's heuristic overcommit does.
@@ -167,14 +203,14 @@ impl AddressSpace {
             && !region.flags.contains(RegionFlags::NO_RESERVE)
             && (region.object.is_none() || region.flags.contains(RegionFlags::SHARED))
             && region.len() / PAGE > frame::total();
-        let room = layout.regions.len() + layout.regions.cuts(range) < MAX_REGIONS;
+        let room = layout.regions.len() + cuts < MAX_REGIONS;
         if fits && !obvious && room { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }
 
 impl Layout {
-    /// Chooses the address of a mapping of `len` bytes.
-    fn place(&mut self, mapping: &Mapping, len: usize) -> Result<usize, Errno> {
+    /// Chooses the address of a mapping of `len` bytes, and says whether nothing is mapped there.
+    fn place(&mut self, mapping: &Mapping, len: usize) -> Result<(usize, bool), Errno> {
         if mapping.is_fixed() {
             let start = mapping.hint;
             if start > USER_END - len {
@@ -186,10 +222,11 @@ impl Layout {
             if start < LOWEST && !mapping.privileged {
                 return Err(Errno::EPERM);
             }
-            if mapping.has(linux::MAP_FIXED_NOREPLACE) && !self.regions.is_free(&(start..start + len)) {
+            let free = self.regions.is_free(&(start..start + len));
+            if mapping.has(linux::MAP_FIXED_NOREPLACE) && !free {
                 return Err(Errno::EEXIST);
             }
-            return Ok(start);
+            return Ok((start, free));
         }
         let top = if mapping.has(linux::MAP_32BIT) { LOW_END } else { self.top };
         let hint = mapping.hint & !(PAGE - 1);
@@ -199,14 +236,14 @@ impl Layout {
         {
             let wanted = hint..hint + len;
             if self.regions.is_free(&wanted) {
-                return Ok(hint);
+                return Ok((hint, true));
             }
         }
         let found = self.regions.find_gap(len, LOWEST, top);
         // Above the usual area, where the stack could have grown: better than nothing.
         let found = found
             .or_else(|| self.regions.find_gap(len, LOWEST, if top == self.top { USER_END } else { top }));
-        found.ok_or(Errno::ENOMEM)
+        Ok((found.ok_or(Errno::ENOMEM)?, true))
     }
 }
 

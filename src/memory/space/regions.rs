@@ -73,10 +73,12 @@ impl Regions {
     }
 
     /// The indices, from the top, of the regions that overlap `range`.
-    fn overlap(&self, range: &Range<usize>) -> Range<usize> {
+    #[inline]
+    pub(super) fn overlap(&self, range: &Range<usize>) -> Range<usize> {
         let high = self.list.partition_point(|region| region.start >= range.end);
-        let low = self.list.partition_point(|region| region.end > range.start);
-        high..low.max(high)
+        // Usually none or one, and whoever asks is going to look at each.
+        let count = self.list[high..].iter().take_while(|region| region.end > range.start).count();
+        high..high + count
     }
 
     /// The regions that overlap `range`, from low to high addresses.
@@ -103,8 +105,12 @@ impl Regions {
 
     /// Bytes of regions within `range`, and of those that RLIMIT_DATA counts.
     pub(super) fn measure(&self, range: &Range<usize>) -> (usize, usize) {
+        self.measure_part(range, self.overlap(range))
+    }
+
+    fn measure_part(&self, range: &Range<usize>, overlap: Range<usize>) -> (usize, usize) {
         let (mut mapped, mut data) = (0, 0);
-        for region in self.overlapping(range) {
+        for region in &self.list[overlap] {
             let len = region.end.min(range.end) - region.start.max(range.start);
             mapped += len;
             if region.is_data() {
@@ -114,13 +120,11 @@ impl Regions {
         (mapped, data)
     }
 
-    /// How many regions there would be more after cutting `range` out.
-    pub(super) fn cuts(&self, range: &Range<usize>) -> usize {
-        let overlap = self.overlap(range);
-        match (self.list[overlap.clone()].first(), self.list[overlap].last()) {
-            (Some(high), Some(low)) => usize::from(high.end > range.end && low.start < range.start),
-            _ => 0,
-        }
+    /// How many regions there would be more after cutting `range` out, which overlaps those at `overlap`.
+    pub(super) fn cuts(&self, range: &Range<usize>, overlap: &Range<usize>) -> usize {
+        let cuts = overlap.len() == 1
+            && self.list.get(overlap.start).is_some_and(|one| one.end > range.end && one.start < range.start);
+        usize::from(cuts)
     }
 
     /// The addresses around `range` that no region uses: where page tables serve nobody else. `range` itself
@@ -180,11 +184,15 @@ impl Regions {
 
     /// Takes all regions out of `range`. ENOMEM, with nothing changed, when there is no memory for the list.
     pub(super) fn remove(&mut self, range: &Range<usize>) -> Result<(), Errno> {
-        let overlap = self.overlap(range);
+        self.remove_part(range, self.overlap(range))
+    }
+
+    /// As [`remove`](Self::remove) when it is known that `range` overlaps the regions at `overlap`.
+    pub(super) fn remove_part(&mut self, range: &Range<usize>, overlap: Range<usize>) -> Result<(), Errno> {
         if overlap.is_empty() {
             return Ok(());
         }
-        let (mapped, data) = self.measure(range);
+        let (mapped, data) = self.measure_part(range, overlap.clone());
         let list = self.own_list()?;
         let (high, low) = (overlap.start, overlap.end - 1);
         // What sticks out of the range stays; of one region it may be both ends.

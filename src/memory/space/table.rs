@@ -327,6 +327,14 @@ impl PageTables {
 
     /// Whether there is any page in `range`.
     pub(super) fn any(&self, range: &Range<usize>) -> bool {
+        if (range.start ^ (range.end - 1)) < span(1) {
+            // One page table at most.
+            let entry = self.leads_to(range.start);
+            let base = range.start & !(span(1) - 1);
+            // SAFETY: an entry of an upper level that is not empty points to a table.
+            return entry != Entry::EMPTY
+                && unsafe { Table::at(entry.address()) }.first(indices(base, 0, range)).is_some();
+        }
         let mut any = false;
         walk(self.root, 3, 0, range, &mut |table, _, part| any = any || table.first(part).is_some());
         any

@@ -30,12 +30,35 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let range = start..start + pages(len).ok_or(Errno::EINVAL)?;
-        let mut layout = self.layout.lock().await;
-        if layout.regions.is_free(&range) {
-            return Ok(());
+        if let Some(mut layout) = self.layout.try_lock()
+            && let Some(done) = self.unmap_untouched(&mut layout, &range)
+        {
+            return done;
         }
-        if layout.regions.len() + layout.regions.cuts(&range) > MAX_REGIONS {
-            return Err(Errno::ENOMEM);
+        self.unmap_slowly(range).await
+    }
+
+    /// The case without pages. None, and nothing done, if there are some.
+    fn unmap_untouched(&self, layout: &mut Layout, range: &Range<usize>) -> Option<Result<(), Errno>> {
+        let overlap = layout.regions.overlap(range);
+        if overlap.is_empty() {
+            return Some(Ok(()));
+        }
+        if layout.regions.len() + layout.regions.cuts(range, &overlap) > MAX_REGIONS {
+            return Some(Err(Errno::ENOMEM));
+        }
+        if layout.tables.any(range) {
+            return None;
+        }
+        let done = layout.regions.remove_part(range, overlap);
+        self.publish(layout);
+        Some(done)
+    }
+
+    async fn unmap_slowly(&self, range: Range<usize>) -> Result<(), Errno> {
+        let mut layout = self.layout.lock().await;
+        if let Some(done) = self.unmap_untouched(&mut layout, &range) {
+            return done;
         }
         self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await?;
         self.publish(&layout);
