@@ -30,8 +30,10 @@ pub fn group(caller: &Caller, status: ExitStatus) {
 
 /// As [`group`], for callers that hold the tree: every thread is called and leaves.
 pub fn begin_group_exit(threads: &[Arc<Thread>], process: &Process, status: ExitStatus) {
-    let decided =
-        process.exiting.compare_exchange(0, status.0 | EXITING, Ordering::AcqRel, Ordering::Acquire);
+    // A status that a single thread left by its own exit gives way.
+    let decided = process.exiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
+        (old & EXITING == 0).then_some(status.0 | EXITING)
+    });
     if decided.is_ok() {
         for thread in threads {
             thread.raise(Attention::KILL);

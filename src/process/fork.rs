@@ -101,6 +101,11 @@ pub async fn clone(
         let tid = tree.unused_id()?;
         if request.has(linux::CLONE_THREAD) {
             let process = caller.process().clone();
+            // Under the tree's lock, like the decision to exit: a new thread is either called with the others, or not
+            // made.
+            if exit::is_exiting(&process) {
+                return Err(Errno::ERESTARTNOINTR);
+            }
             let signals = ThreadSignals::with_mask(blocked);
             let thread = Arc::new(Thread::new(tid, process, space.clone(), signals, name));
             tree.insert_thread(thread.clone());

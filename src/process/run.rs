@@ -105,13 +105,11 @@ impl Caller {
 /// Starts `caller` as a task of its own; ENOMEM if there is no memory for it.
 pub fn start(caller: Caller, context: UserContext) -> Result<(), Errno> {
     let thread = caller.thread.clone();
-    let task = executor::Builder::new()
+    executor::Builder::new()
         .name("user thread")
         .try_spawn(Polled { thread: thread.clone(), body: run(caller, context) })
         .map_err(|_| Errno::ENOMEM)?
-        .task();
-    thread.set_task(task);
-    // A signal that came before the task was known could not wake it; the first poll looks at the flags anyway.
+        .detach();
     Ok(())
 }
 
@@ -233,6 +231,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         let this = self.project();
         let thread = &**this.thread;
         thread.set_running(Some(arch::cpu::id()));
+        thread.note_task();
         if let Some(space) = &*thread.space.lock() {
             space.activate();
         }

@@ -133,9 +133,14 @@ impl Thread {
         }
     }
 
-    /// Records the task that polls this thread, for [`wake`](Self::wake).
-    pub fn set_task(&self, task: TaskRef) {
-        *self.task.lock() = Some(task);
+    /// Records the task that polls this thread, for [`wake`](Self::wake). In each poll: before its first, there is
+    /// nothing that a wake could interrupt.
+    #[inline]
+    pub fn note_task(&self) {
+        let mut task = self.task.lock();
+        if task.is_none() {
+            *task = TaskRef::current();
+        }
     }
 
     /// Marks the thread as being polled on `cpu`, or on none. Pairs with [`raise`](Self::raise).
