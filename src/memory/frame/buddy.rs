@@ -108,3 +108,34 @@ impl Buddy {
         frames[block as usize].word.store(0, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn buddies_join_again_in_any_order() {
+        let frames: Vec<_> = (0..2048).map(|_| Metadata::reserved()).collect();
+        let mut buddy = Buddy::new();
+        frames[1024..].iter().for_each(|frame| frame.word.store(0, Relaxed));
+        buddy.release_range(&frames, 1024, 2048);
+        let (mut seed, mut blocks) = (1u64, Vec::new());
+        for _ in 0..100 {
+            while let Some(block) = buddy.allocate(&frames, (seed >> 33) as usize % 4) {
+                blocks.push((block, (seed >> 33) as usize % 4));
+                seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            }
+            let taken: usize = blocks.iter().map(|(_, order)| 1 << order).sum();
+            assert_eq!(buddy.free() + taken, 1024);
+            assert!(blocks.iter().all(|(block, order)| block.is_multiple_of(1 << order)));
+            while !blocks.is_empty() {
+                seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let (block, order) = blocks.swap_remove((seed >> 33) as usize % blocks.len());
+                buddy.release(&frames, block, order);
+            }
+            assert_eq!(buddy.allocate(&frames, 10), Some(1024), "one block again");
+            buddy.release(&frames, 1024, 10);
+        }
+    }
+}

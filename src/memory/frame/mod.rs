@@ -217,12 +217,12 @@ pub(super) fn number_of(address: usize) -> Number {
 }
 
 /// `count` frames in a row for the kernel, by the first one's number. They have no count of owners.
-pub(super) fn alloc_run(count: usize) -> Option<Number> {
+pub fn alloc_run(count: usize) -> Option<Number> {
     if count == 1 { pool::take(Purpose::Kernel) } else { pool::take_run(count) }
 }
 
 /// Gives back what [`alloc_run`] returned, or frames at one end of it.
-pub(super) fn free_run(start: Number, count: usize) {
+pub fn free_run(start: Number, count: usize) {
     if count == 1 {
         pool::give(start);
     } else {
