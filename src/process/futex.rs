@@ -5,17 +5,13 @@
 //! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock.
 
 use alloc::{collections::VecDeque, sync::Arc};
-use core::{
-    future::poll_fn,
-    sync::atomic::{AtomicBool, Ordering},
-    task::{Poll, Waker},
-};
+use core::{future::poll_fn, sync::atomic::Ordering, task::Poll};
 
 use executor::{sync::SpinMutex, time};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{Caller, interruptible};
+use super::{Caller, Thread, interruptible};
 use crate::{
     arch::user::Access,
     arch::{layout::USER_END, uaccess},
@@ -32,16 +28,11 @@ pub struct Key {
     offset: usize,
 }
 
+/// A thread in a wait; a thread is in one at most. [`Thread::futex_woken`] is where the wait and its wake meet.
 struct Waiter {
     key: Key,
     bitset: u32,
-    woken: Arc<Woken>,
-}
-
-/// The meeting point of one wait and its wake.
-struct Woken {
-    done: AtomicBool,
-    waker: SpinMutex<Option<Waker>>,
+    thread: Arc<Thread>,
 }
 
 /// `FUTEX_OP_OPARG_SHIFT`: the argument is a shift count.
@@ -59,12 +50,7 @@ fn bucket_index(key: Key) -> usize {
 /// The key of the word at `address`. A private futex needs no look at the mapping; a shared one is known by what is
 /// mapped there.
 async fn key(caller: &Caller, address: usize, private: bool) -> Result<Key, Errno> {
-    if !address.is_multiple_of(4) {
-        return Err(Errno::EINVAL);
-    }
-    if address >= USER_END {
-        return Err(Errno::EFAULT);
-    }
+    let key = private_key(caller, address)?;
     if !private {
         let place = caller.space.place(address).await.map_err(|_| Errno::EFAULT)?;
         if let Place::Shared(object, offset) = place {
@@ -72,29 +58,29 @@ async fn key(caller: &Caller, address: usize, private: bool) -> Result<Key, Errn
             return Ok(Key { object, offset: offset as usize });
         }
     }
-    Ok(Key { object: Arc::as_ptr(&caller.space) as usize, offset: address })
+    Ok(key)
 }
 
 /// Takes a waiter out of its bucket when the wait is given up.
 struct Enrolled<'a> {
     key: Key,
-    woken: &'a Arc<Woken>,
+    thread: &'a Arc<Thread>,
 }
 
 impl Drop for Enrolled<'_> {
     fn drop(&mut self) {
-        if self.woken.done.load(Ordering::Acquire) {
+        if self.thread.futex_woken.load(Ordering::Acquire) {
             return;
         }
         // The key may have moved to another bucket by a requeue; look where it started, then everywhere.
         let start = bucket_index(self.key);
         for step in 0..BUCKETS {
             let mut bucket = TABLE[(start + step) % BUCKETS].lock();
-            if let Some(index) = bucket.iter().position(|waiter| Arc::ptr_eq(&waiter.woken, self.woken)) {
+            if let Some(index) = bucket.iter().position(|waiter| Arc::ptr_eq(&waiter.thread, self.thread)) {
                 bucket.remove(index);
                 return;
             }
-            if self.woken.done.load(Ordering::Acquire) {
+            if self.thread.futex_woken.load(Ordering::Acquire) {
                 return;
             }
         }
@@ -115,29 +101,25 @@ pub async fn wait(
         return Err(Errno::EINVAL);
     }
     let key = key(caller, address, private).await?;
-    let woken = Arc::new(Woken { done: AtomicBool::new(false), waker: SpinMutex::new(None) });
+    let thread = &caller.thread;
+    thread.futex_woken.store(false, Ordering::Relaxed);
     let enrolled = loop {
         let fault = {
             let mut bucket = TABLE[bucket_index(key)].lock();
             match uaccess::read_user::<u32>(address) {
                 Ok(value) if value != expected => return Err(Errno::EAGAIN),
                 Ok(_) => {
-                    bucket.push_back(Waiter { key, bitset, woken: woken.clone() });
-                    break Enrolled { key, woken: &woken };
+                    bucket.push_back(Waiter { key, bitset, thread: thread.clone() });
+                    break Enrolled { key, thread };
                 }
                 Err(fault) => fault,
             }
         };
         fault_in(caller, fault.address, Access::Read).await?;
     };
-    let until_woken = poll_fn(|context| {
-        if woken.done.load(Ordering::Acquire) {
-            return Poll::Ready(());
-        }
-        *woken.waker.lock() = Some(context.waker().clone());
-        // A wake may have come between the look and the registration.
-        if woken.done.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-    });
+    // The wake that sets the flag then wakes the thread's task, which is the one that polls this.
+    let until_woken =
+        poll_fn(|_| if thread.futex_woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending });
     let result = match deadline {
         None => interruptible(&caller.thread, until_woken).await,
         Some(deadline) => match interruptible(&caller.thread, time::timeout(until_woken, deadline)).await {
@@ -148,16 +130,33 @@ pub async fn wait(
     };
     drop(enrolled);
     // A wake that came together with the time-out or the signal must not be lost: it counted this thread.
-    if woken.done.load(Ordering::Acquire) { Ok(()) } else { result }
+    if thread.futex_woken.load(Ordering::Acquire) { Ok(()) } else { result }
 }
 
-impl Woken {
+impl Waiter {
     fn wake(&self) {
-        self.done.store(true, Ordering::Release);
-        if let Some(waker) = self.waker.lock().take() {
-            waker.wake();
-        }
+        // Release: pairs with the loads in `wait`; what the waker did before is seen.
+        self.thread.futex_woken.store(true, Ordering::Release);
+        self.thread.wake();
     }
+}
+
+/// Wakes waiters of a private word, which takes no look at the mapping.
+#[inline]
+pub fn wake_private(caller: &Caller, address: usize, count: usize) -> Result<usize, Errno> {
+    Ok(wake_key(private_key(caller, address)?, count, u32::MAX))
+}
+
+/// The key of a private word.
+#[inline]
+fn private_key(caller: &Caller, address: usize) -> Result<Key, Errno> {
+    if !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    if address >= USER_END {
+        return Err(Errno::EFAULT);
+    }
+    Ok(Key { object: Arc::as_ptr(&caller.space) as usize, offset: address })
 }
 
 /// Wakes up to `count` waiters of the word whose bit sets meet `bitset`; returns how many.
@@ -182,7 +181,7 @@ fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
     while woken < count && index < bucket.len() {
         if bucket[index].key == key && bucket[index].bitset & bitset != 0 {
             if let Some(waiter) = bucket.remove(index) {
-                waiter.woken.wake();
+                waiter.wake();
                 woken += 1;
             }
         } else {
@@ -269,7 +268,7 @@ fn move_between(
         }
         let Some(mut waiter) = source.remove(index) else { break };
         if woken < request.wake {
-            waiter.woken.wake();
+            waiter.wake();
             woken += 1;
         } else {
             waiter.key = to;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     task::Poll,
 };
 
@@ -49,6 +49,8 @@ pub struct Thread {
     pub polled_since: AtomicU64,
     /// The system call it is in, plus one; 0 while it runs in user mode.
     pub in_call: AtomicU32,
+    /// Whether the futex wait that it is in, or was in last, has been woken. See [`futex`](super::futex).
+    pub futex_woken: AtomicBool,
     attention: AtomicU32,
     /// The CPU that polls it now, plus one; 0 while none does.
     running_on: AtomicU32,
@@ -75,6 +77,7 @@ impl Thread {
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
             in_call: AtomicU32::new(0),
+            futex_woken: AtomicBool::new(false),
             attention: AtomicU32::new(0),
             running_on: AtomicU32::new(0),
             task: SpinMutex::new(None),

@@ -24,7 +24,7 @@ use crate::{
     },
     file::{self, File, Object, lookup, regular},
     process::{
-        Caller,
+        Caller, futex,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
 };
@@ -54,7 +54,7 @@ pub type Attempt = Result<usize, Pause>;
 /// Serves the call that `context` asks for if that needs no waiting. `moved` counts the bytes that earlier attempts of
 /// the same call have moved.
 #[inline]
-pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) -> Attempt {
+pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize) -> Attempt {
     let Ok(number) = u32::try_from(context.orig_rax) else { return Err(Pause::Failed(Errno::ENOSYS)) };
     let fd = context.rdi as i32;
     match number {
@@ -126,6 +126,10 @@ pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) ->
         __NR_tgkill => {
             now(signal::tgkill(caller, context.rdi as i32, context.rsi as i32, context.rdx as usize))
         }
+        __NR_futex if context.rsi as u32 == FUTEX_WAKE | FUTEX_PRIVATE_FLAG => {
+            now(futex::wake_private(caller, context.rdi as usize, context.rdx as u32 as usize))
+        }
+        __NR_rt_sigreturn => signal::rt_sigreturn(caller, context),
         __NR_rt_sigaction => signal::rt_sigaction(
             caller,
             context.rdi as usize,

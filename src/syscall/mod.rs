@@ -14,7 +14,7 @@
 
 #![allow(non_upper_case_globals, reason = "the numbers have the names that Linux's headers give them")]
 
-mod attempt;
+pub mod attempt;
 pub mod clock;
 pub mod descriptor;
 pub mod system;
@@ -49,7 +49,7 @@ use executor::sync::Events;
 use crate::{
     arch::user::UserContext,
     file::{File, io, lookup::CWD},
-    process::{Caller, run::suspending},
+    process::{Caller, exit, run::suspending, signal::numbers::SIGSEGV, wait::ExitStatus},
 };
 use metadata::Subject;
 use read_write::Direction;
@@ -93,7 +93,12 @@ pub async fn finish(caller: &mut Caller, context: &mut UserContext, started: Sta
             Pause::General => return general(caller, context).await,
             Pause::Failed(errno) => Err(errno),
             Pause::Fault(address, access) => {
-                suspending(context, pin!(user::fault_in(caller, address, access))).await
+                let found = suspending(context, pin!(user::fault_in(caller, address, access))).await;
+                if found.is_err() && context.orig_rax as u32 == __NR_rt_sigreturn {
+                    // There is no frame to return from: the process cannot go on.
+                    exit::group(caller, ExitStatus::killed(SIGSEGV, true));
+                }
+                found
             }
             Pause::Readiness(file, events) => {
                 suspending(context, pin!(wait_for(caller, &file, events))).await
@@ -135,8 +140,8 @@ async fn general(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<
         [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9].map(|a| a as usize);
     let result = match number {
         // Those that need more of the registers than their arguments.
-        __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat
-        | __NR_rt_sigreturn | __NR_arch_prctl | __NR_exit | __NR_exit_group | __NR_sigaltstack => {
+        __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat | __NR_arch_prctl
+        | __NR_exit | __NR_exit_group | __NR_sigaltstack => {
             context.suspend();
             match Box::pin(whole_call(caller, context, number, arguments)).await {
                 Outcome::Result(result) => result,
@@ -172,10 +177,6 @@ async fn whole_call(caller: &mut Caller, context: &mut UserContext, number: u32,
         __NR_arch_prctl => return Outcome::Result(thread::arch_prctl(caller, context, a[0], a[1]).await),
         __NR_sigaltstack => {
             return Outcome::Result(signal::sigaltstack(caller, context.rsp, a[0], a[1]).await);
-        }
-        __NR_rt_sigreturn => {
-            signal::rt_sigreturn(caller, context).await;
-            return Outcome::Registers;
         }
         __NR_exit => {
             process::exit(caller, a[0]);

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     arch::{clock, user::UserContext},
     process::{
-        Caller, exit, interruptible,
+        Caller, interruptible,
         signal::{
             Action, Disposition, RawSigInfo, SI_TKILL, SI_USER, SigInfo, SignalSet, deliver,
             frame::{self, AlternateStack},
@@ -25,7 +25,6 @@ use crate::{
         thread::Attention,
         times::TimeSpec,
         tree,
-        wait::ExitStatus,
     },
 };
 
@@ -317,10 +316,9 @@ fn is_interrupted(caller: &Caller) -> bool {
     !deliverable.is_empty()
 }
 
-/// Takes the interrupted state back from the frame on the stack. The process dies if there is none.
-pub async fn rt_sigreturn(caller: &mut Caller, context: &mut UserContext) {
-    match frame::pop(caller, context).await {
-        Ok(mask) => deliver::set_mask(caller, mask),
-        Err(_) => exit::group(caller, ExitStatus::killed(SIGSEGV, true)),
-    }
+/// Takes the interrupted state back from the frame on the stack. Returns what `rax` was.
+pub fn rt_sigreturn(caller: &mut Caller, context: &mut UserContext) -> Attempt {
+    let mask = frame::pop(caller, context)?;
+    deliver::set_mask(caller, mask);
+    Ok(context.rax as usize)
 }

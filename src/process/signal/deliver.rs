@@ -14,6 +14,7 @@ use crate::{
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
     },
+    syscall::{attempt::Pause, user::fault_in},
 };
 
 /// How a system call that a signal cut short is to go on (the kernel-internal error numbers of Linux).
@@ -122,11 +123,18 @@ async fn handle(caller: &mut Caller, context: &mut UserContext, info: SigInfo, a
     }
     context.orig_rax = u64::MAX;
     let mask = caller.saved_mask.take().unwrap_or_else(|| caller.thread.signals.lock().blocked);
-    if frame::push(caller, context, info, &action, mask).await.is_err() {
-        // No room for the frame: the process dies of SIGSEGV, as its handler cannot be told.
-        exit::group(caller, ExitStatus::killed(SIGSEGV, true));
-        caller.thread.raise(Attention::KILL);
-        return;
+    loop {
+        let pushed = match frame::push(caller, context, info, &action, mask) {
+            Ok(()) => break,
+            Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await,
+            Err(_) => Err(Errno::EFAULT),
+        };
+        if pushed.is_err() {
+            // No room for the frame: the process dies of SIGSEGV, as its handler cannot be told.
+            exit::group(caller, ExitStatus::killed(SIGSEGV, true));
+            caller.thread.raise(Attention::KILL);
+            return;
+        }
     }
     let mut blocked = caller.thread.signals.lock().blocked.plus(action.mask);
     if !action.has(linux::SA_NODEFER) {

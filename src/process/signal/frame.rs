@@ -15,7 +15,11 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Action, SigInfo, SignalSet, info::RawSigInfo};
-use crate::{arch::user::UserContext, process::Caller, syscall::user};
+use crate::{
+    arch::user::UserContext,
+    process::Caller,
+    syscall::attempt::{Pause, copy_in, copy_out},
+};
 
 /// `stack_t`: the alternate signal stack.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
@@ -91,14 +95,15 @@ const USER_FLAGS: u64 = 0x0005_4dd5;
 /// Trap and direction flag are clear when a handler starts.
 const CLEARED_FOR_HANDLER: u64 = 0x500;
 
-/// Pushes a frame for `action` and points the context at the handler.
-pub async fn push(
+/// Pushes a frame for `action` and points the context at the handler. If a page of the stack is missing, nothing has
+/// been changed.
+pub fn push(
     caller: &mut Caller,
     context: &mut UserContext,
     info: SigInfo,
     action: &Action,
     mask: SignalSet,
-) -> Result<(), Errno> {
+) -> Result<(), Pause> {
     let stack = caller.alternate_stack;
     let on_alternate = stack.contains(context.rsp);
     let mut top = context.rsp.wrapping_sub(RED_ZONE);
@@ -109,9 +114,9 @@ pub async fn push(
     // The handler starts as if called: rsp + 8 is a multiple of 16.
     let frame_address = (fp_address.wrapping_sub(size_of::<Frame>() as u64) & !15).wrapping_sub(8);
     if on_alternate && !stack.contains(frame_address) {
-        return Err(Errno::EFAULT);
+        return Err(Pause::Failed(Errno::EFAULT));
     }
-    user::copy_out(caller, fp_address as usize, &context.fpu()).await?;
+    copy_out(fp_address as usize, &context.fpu())?;
     let frame = Frame {
         return_address: action.restorer,
         flags: UC_FLAGS,
@@ -121,7 +126,7 @@ pub async fn push(
         mask,
         info: info.to_raw(),
     };
-    user::write(caller, frame_address as usize, frame).await?;
+    copy_out(frame_address as usize, &frame)?;
     if stack.flags & SS_AUTODISARM != 0 {
         caller.alternate_stack = AlternateStack::DISABLED;
     }
@@ -170,13 +175,14 @@ fn save(context: &UserContext, mask: SignalSet, fp_state: usize) -> Registers {
     }
 }
 
-/// `rt_sigreturn`: takes everything back from the frame that the handler was given. EFAULT if the stack is gone.
-pub async fn pop(caller: &mut Caller, context: &mut UserContext) -> Result<SignalSet, Errno> {
+/// `rt_sigreturn`: takes everything back from the frame that the handler was given; returns the signal mask in it. If
+/// a page of the stack is missing, nothing has been changed.
+pub fn pop(caller: &mut Caller, context: &mut UserContext) -> Result<SignalSet, Pause> {
     let address = context.rsp.wrapping_sub(8) as usize;
-    let frame: Frame = user::read(caller, address).await?;
+    let frame: Frame = copy_in(address)?;
     let registers = &frame.registers;
     if registers.fp_state != 0 {
-        let state: [u8; FP_STATE as usize] = user::read(caller, registers.fp_state).await?;
+        let state: [u8; FP_STATE as usize] = copy_in(registers.fp_state)?;
         context.set_fpu(&state);
     }
     let r11;
