@@ -68,16 +68,34 @@ pub fn instant(at: Instant) -> crate::Instant {
 /// Host threads as a machine.
 struct Host;
 
+/// Leave to the simulator what happens inside a simulation.
+macro_rules! simulated {
+    ($sim:ident => $call:expr) => {
+        #[cfg(feature = "sim")]
+        if let Some($sim) = crate::sim::SimPlatform::current() {
+            return $call;
+        }
+    };
+    (nothing) => {
+        #[cfg(feature = "sim")]
+        if crate::sim::SimPlatform::current().is_some() {
+            return;
+        }
+    };
+}
+
 static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Platform for Host {
     #[inline]
     fn now() -> u64 {
+        simulated!(sim => sim.now());
         BOOT.elapsed().as_nanos() as u64
     }
 
     #[inline]
     fn cycles() -> u64 {
+        simulated!(sim => sim.now());
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         // SAFETY: every x86-64 processor has it, and it is enabled for user programs.
         let cycles = unsafe { core::arch::x86_64::_rdtsc() };
@@ -88,15 +106,18 @@ impl Platform for Host {
 
     #[inline(always)]
     fn worker() -> Option<&'static Worker> {
+        simulated!(sim => sim.worker());
         WORKER.get()
     }
 
     #[inline(always)]
     fn in_interrupt() -> bool {
+        simulated!(sim => sim.in_interrupt());
         IN_INTERRUPT.get()
     }
 
     fn park(name: usize, recheck: &mut dyn FnMut() -> bool) {
+        simulated!(sim => sim.park(recheck));
         let Some(cpu) = host_cpu(name) else { return };
         if recheck() {
             // A wake since the recheck has left its token, and `park` returns at once.
@@ -114,18 +135,22 @@ impl Platform for Host {
     }
 
     fn unpark(name: usize) {
+        simulated!(sim => sim.unpark(name));
         if let Some(cpu) = host_cpu(name) {
             cpu.thread.unpark();
         }
     }
 
     fn arm_timer(deadline_ns: Option<u64>) {
+        simulated!(sim => sim.arm_timer(deadline_ns));
         if let Some(cpu) = WORKER.get().and_then(|worker| host_cpu(worker.name())) {
             cpu.deadline.store(deadline_ns.unwrap_or(u64::MAX), Relaxed);
         }
     }
 
     fn tick() {
+        // The simulator's timers interrupt.
+        simulated!(nothing);
         let Some(worker) = WORKER.get() else { return };
         let Some(cpu) = host_cpu(worker.name()) else { return };
         let deadline = cpu.deadline.load(Relaxed);
@@ -136,6 +161,7 @@ impl Platform for Host {
     }
 
     fn relax() {
+        simulated!(sim => sim.relax());
         core::hint::spin_loop();
         // There may be fewer CPUs than workers, and the one we wait for may not be running.
         thread_local!(static ROUNDS: Cell<u32> = const { Cell::new(0) });

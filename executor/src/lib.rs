@@ -49,6 +49,8 @@ mod worker;
 
 #[cfg(all(any(test, feature = "std"), not(loom)))]
 pub mod host;
+#[cfg(all(feature = "sim", not(loom)))]
+pub mod sim;
 
 pub use coop::{YieldNow, consume_budget, yield_now};
 pub use fan_out::{FanOut, fan_out};
@@ -58,4 +60,4 @@ pub use shared::{cpus, current_cpu, idle_cpus, init, set_idle_spin, worker};
 pub use stats::{HISTOGRAM_BUCKETS, Stats, poll_histogram, set_accounting, slab_bytes, stats};
 pub use task::{Builder, Cancelled, JoinHandle, Lane, SpawnError, TaskRef, spawn, spawn_on, try_spawn};
 pub use time::{Elapsed, Instant, Sleep, Timeout, sleep, sleep_until, timeout, timeout_after};
-pub use worker::{Worker, attention, quiescent, segment_begin, segment_end, should_yield};
+pub use worker::{Worker, attention, quiescent, segment_begin, segment_end, set_time_slice, should_yield};

@@ -1,6 +1,11 @@
-//! The shared memory of the lock-free parts: the machine's, or under `cfg(loom)` the model checker's.
+//! The shared memory of the lock-free parts: the machine's; under `cfg(loom)` the model checker's;
+//! with the simulator, the machine's with a chance for other CPUs before every access.
 
-#[cfg(not(loom))]
+#[cfg(all(feature = "sim", not(loom)))]
+pub(crate) use crate::sim::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
+};
+#[cfg(not(any(loom, feature = "sim")))]
 pub(crate) use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
 };

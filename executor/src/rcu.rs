@@ -97,7 +97,7 @@ impl Local {
         self.seen.store(domain.grace.load(Acquire), Release);
     }
 
-    /// When a CPU that goes to sleep must look at its deferred frees again.
+    /// When this CPU must look at its deferred frees again, if there are any.
     pub(crate) fn next_try(&self) -> Option<u64> {
         let idle = self.waiting.get().is_empty() && self.next.get().is_empty();
         (!idle).then(|| hooks::now() + RETRY_NS)
@@ -212,9 +212,15 @@ fn defer_head(head: NonNull<Head>) {
     debug_assert!(!hooks::in_interrupt(), "an interrupt handler must not free");
     match hooks::worker() {
         Some(worker) => {
-            let mut list = worker.rcu.next.get();
+            let rcu = &worker.rcu;
+            if rcu.next_try().is_none() {
+                // The first in a while. A CPU that runs one long poll looks here when the timer
+                // says so; one that is less busy looks sooner.
+                worker.arm_before(hooks::now() + RETRY_NS);
+            }
+            let mut list = rcu.next.get();
             list.push(head);
-            worker.rcu.next.set(list);
+            rcu.next.set(list);
         }
         None => {
             let domain = &shared::default_executor().rcu;

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) rcu: rcu::Domain,
     /// How long a CPU looks around before it halts, in nanoseconds.
     pub(crate) spin_ns: AtomicU64,
+    /// How long a turn lasts when others wait, in nanoseconds.
+    pub(crate) slice_ns: AtomicU64,
     workers: Box<[Worker]>,
     ids: AtomicU32,
 }
@@ -138,6 +140,7 @@ pub(crate) fn create(cpus: usize) -> &'static Shared {
             slab: Depot::new(),
             rcu: rcu::Domain::new(),
             spin_ns: AtomicU64::new(DEFAULT_SPIN_NS),
+            slice_ns: AtomicU64::new(DEFAULT_SLICE_NS),
             workers: (0..cpus).map(|cpu| Worker::new(id, cpu)).collect(),
             ids: AtomicU32::new(0),
         }));
@@ -169,9 +172,51 @@ pub(crate) fn create(cpus: usize) -> &'static Shared {
     unreachable!("the table of executors is full")
 }
 
+/// Executors of ended simulations, ready for the next. They cannot be freed, for wakers live for ever.
+#[cfg(all(feature = "sim", not(loom)))]
+static ENDED: std::sync::Mutex<std::vec::Vec<ExecutorId>> = std::sync::Mutex::new(std::vec::Vec::new());
+
+/// An executor in its first state, new or from an ended simulation.
+#[cfg(all(feature = "sim", not(loom)))]
+pub(crate) fn recycled(cpus: usize) -> &'static Shared {
+    let mut ended = ENDED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match ended.iter().position(|&id| executor(id).cpus() == cpus) {
+        Some(index) => executor(ended.swap_remove(index)),
+        None => create(cpus),
+    }
+}
+
+/// Bring an executor back into its first state, for [`recycled`]. Its cells stay cells; those of
+/// tasks that have not ended are lost.
+///
+/// # Safety
+/// No CPU runs it, and there is no reference to it.
+#[cfg(all(feature = "sim", not(loom)))]
+pub(crate) unsafe fn recycle(id: ExecutorId) {
+    let pointer = EXECUTORS[index(id)].load(Acquire);
+    // SAFETY: the caller's promise makes this the only reference.
+    let shared = unsafe { &mut *pointer };
+    for worker in &shared.workers {
+        worker.cells().return_all(&shared.slab);
+    }
+    shared.idle = Idle::new(shared.workers.len());
+    shared.injector = Injector::new();
+    shared.background = Injector::new();
+    shared.rcu = rcu::Domain::new();
+    shared.spin_ns = AtomicU64::new(DEFAULT_SPIN_NS);
+    shared.slice_ns = AtomicU64::new(DEFAULT_SLICE_NS);
+    shared.ids = AtomicU32::new(0);
+    for (cpu, worker) in shared.workers.iter_mut().enumerate() {
+        *worker = Worker::new(usize::from(id), cpu);
+        worker.attach(pointer);
+    }
+    ENDED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(id);
+}
+
 /// Looking around for two microseconds catches most wakes of a busy neighbour and costs less than
 /// the interrupt that would be needed after halting.
 const DEFAULT_SPIN_NS: u64 = 2_000;
+const DEFAULT_SLICE_NS: u64 = 4_000_000;
 
 /// Make the executor: one [`Worker`] per CPU, in the order of CPU numbers. Call once, on the boot
 /// CPU, before any spawn; then each CPU calls [`Worker::run`] on its own.

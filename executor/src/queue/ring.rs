@@ -52,6 +52,12 @@ impl<T> Ring<T> {
         self.head.load(Relaxed) == self.tail.load(Relaxed)
     }
 
+    /// Zero if none waits, as [`is_empty`](Self::is_empty); for testing several things at once.
+    #[inline(always)]
+    pub(crate) fn difference(&self) -> usize {
+        self.head.load(Relaxed) ^ self.tail.load(Relaxed)
+    }
+
     /// Append. Owner only. `Err` when full.
     #[inline(always)]
     pub(crate) fn push(&self, item: *mut T) -> Result<(), Full> {

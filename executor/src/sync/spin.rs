@@ -1,6 +1,9 @@
 //! A spin lock for a few instructions at a time.
 
 use crate::platform::hooks;
+#[cfg(not(loom))]
+use crate::primitive::AtomicBool;
+#[cfg(loom)]
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

@@ -136,6 +136,16 @@ impl Cells {
         Some(task.0)
     }
 
+    /// Everything back to the depot.
+    #[cfg(all(feature = "sim", not(loom)))]
+    pub(crate) fn return_all(&self, depot: &Depot) {
+        for class in 0..CLASSES {
+            for chain in [&self.current[class], &self.spare[class]] {
+                depot.give(class, chain.replace(Chain::empty(class)));
+            }
+        }
+    }
+
     #[inline(always)]
     fn give(&self, task: TaskRef, depot: &Depot) {
         let class = task.kind().class();

@@ -86,7 +86,8 @@ impl Worker {
     #[cold]
     fn next_special(&self) -> Option<TaskRef> {
         let task = self.own.drivers.pop().or_else(|| {
-            let pinned = self.counters.polls.get() & 1 == 0 || self.ring.is_empty();
+            let others = !self.ring.is_empty() || !self.own.lifo.get().is_null();
+            let pinned = self.counters.polls.get() & 1 == 0 || !others;
             if pinned { self.own.pinned.pop() } else { None }
         })?;
         self.own.specials.set(self.own.specials.get() - 1);
@@ -114,6 +115,9 @@ impl Worker {
             self.run_timers();
         }
         self.take_in();
+        if self.door.slice_over.swap(false, Relaxed) {
+            self.share_load();
+        }
     }
 
     /// Bring in what others left at the door.

@@ -10,7 +10,7 @@ mod search;
 mod slice;
 mod wake;
 
-pub use slice::{attention, quiescent, segment_begin, segment_end, should_yield};
+pub use slice::{attention, quiescent, segment_begin, segment_end, set_time_slice, should_yield};
 
 use crate::platform::hooks;
 use crate::primitive::CacheLine;
@@ -74,8 +74,6 @@ struct Own {
     background: Fifo,
     cells: Cells,
     rng: Cell<u32>,
-    /// When the running user thread's turn is over; `u64::MAX`: never.
-    slice_end: Cell<u64>,
     /// Cycles to take off the running poll's length, and when the current exclusion began.
     excluded: Cell<u64>,
     excluded_since: Cell<u64>,
@@ -90,6 +88,9 @@ struct Door {
     /// What is measured: bit 0 poll lengths, bit 1 the trace.
     instruments: AtomicU8,
     timer_fired: AtomicBool,
+    /// The hardware timer fires before or when a time slice ends.
+    slice_armed: AtomicBool,
+    slice_over: AtomicBool,
     /// This CPU is looking around for work and needs no interrupt to see some.
     looking: AtomicBool,
     /// The waker made this CPU a searcher before it woke it.
@@ -124,7 +125,6 @@ impl Worker {
                 background: Fifo::new(),
                 cells: Cells::new(),
                 rng: Cell::new(0x9e37_79b9 ^ (cpu as u32 + 1).wrapping_mul(0x85eb_ca6b)),
-                slice_end: Cell::new(u64::MAX),
                 excluded: Cell::new(0),
                 excluded_since: Cell::new(0),
                 poll_began: Cell::new(0),
@@ -134,6 +134,8 @@ impl Worker {
                 attention: AtomicU8::new(0),
                 instruments: AtomicU8::new(0),
                 timer_fired: AtomicBool::new(false),
+                slice_armed: AtomicBool::new(false),
+                slice_over: AtomicBool::new(false),
                 looking: AtomicBool::new(false),
                 search_expected: AtomicBool::new(false),
                 armed: AtomicU64::new(u64::MAX),
@@ -208,9 +210,9 @@ impl Worker {
     }
 
     /// Nothing is queued that this CPU would run next by itself.
-    #[inline]
+    #[inline(always)]
     fn is_bare(&self) -> bool {
-        self.own.lifo.get().is_null() && self.ring.is_empty() && self.own.specials.get() == 0
+        self.own.lifo.get().addr() | self.own.specials.get() | self.ring.difference() == 0
     }
 
     /// A small pseudo-random number, for the order in which victims are visited.

@@ -19,6 +19,10 @@ impl Worker {
     /// Callable from its interrupt handler.
     pub fn on_timer_interrupt(&self) {
         self.door.armed.store(u64::MAX, Relaxed);
+        if self.door.slice_armed.load(Relaxed) {
+            self.door.slice_armed.store(false, Relaxed);
+            self.door.slice_over.store(true, Relaxed);
+        }
         self.door.timer_fired.store(true, Relaxed);
         self.door.attention.store(1, Relaxed);
         self.trace_about(Event::TimerInterrupt, self.cpu as u64);
@@ -41,11 +45,21 @@ impl Worker {
 
     /// The running task's turn ends in `ns` nanoseconds: the timer then sets the attention byte.
     ///
-    /// The hardware timer is set only if it is not set to something earlier already.
+    /// [`quiescent`] does this when others wait; calling it is for slices of another length. One that
+    /// begins while an earlier slice is still running inherits its end: that shortens a turn now and
+    /// then, and saves setting the timer at every switch.
+    #[inline(always)]
     pub fn begin_slice(&self, ns: u64) {
-        let end = hooks::now().saturating_add(ns);
-        self.own.slice_end.set(end);
-        self.arm_before(end);
+        if !self.door.slice_armed.load(Relaxed) {
+            self.arm_slice(ns);
+        }
+    }
+
+    #[cold]
+    fn arm_slice(&self, ns: u64) {
+        // First the flag: if the timer goes off between the two, its handler has the last word.
+        self.door.slice_armed.store(true, Relaxed);
+        self.arm_before(hooks::now().saturating_add(ns));
     }
 
     /// Make sure that the hardware timer fires at `deadline` or earlier.
@@ -59,7 +73,7 @@ impl Worker {
 
     /// Set the hardware timer to exactly what is due next, or to nothing.
     pub(super) fn arm_for_sleep(&self) {
-        self.own.slice_end.set(u64::MAX);
+        self.door.slice_armed.store(false, Relaxed);
         let mut next = self.wheel.lock().next_deadline();
         if let Some(retry) = self.rcu.next_try() {
             next = next.min(retry);
@@ -70,27 +84,51 @@ impl Worker {
         }
     }
 
+    /// A time slice is over, so this CPU has more to run than it can at once. If another has no
+    /// more than it is running, give it one: nobody there would come and steal while that one runs.
+    pub(super) fn share_load(&self) {
+        let shared = self.shared();
+        if self.ring.len() < 2 {
+            return;
+        }
+        let cpus = shared.cpus();
+        let spare = (1..cpus)
+            .map(|distance| (self.cpu + distance) % cpus)
+            .find(|&cpu| shared.workers()[cpu].has_nothing_waiting());
+        if let Some(cpu) = spare
+            && let Some((next, _)) = self.ring.pop()
+            // SAFETY: the ring holds tasks' pointers.
+            && let Some(task) = unsafe { TaskRef::from_ptr(next) }
+        {
+            shared.push_to(cpu, task);
+        }
+    }
+
+    /// As far as another CPU can see.
+    fn has_nothing_waiting(&self) -> bool {
+        self.ring.is_empty() && self.inbox().is_empty()
+    }
+
     /// Wake whoever's time has come, and set the hardware timer for the next.
     pub(super) fn run_timers(&self) {
         let now = hooks::now();
         crate::time::expire(&self.wheel, now);
+        self.rcu.reclaim(self);
         let mut next = self.wheel.lock().next_deadline();
-        let slice_end = self.own.slice_end.get();
-        if slice_end > now {
-            next = next.min(slice_end);
-        } else {
-            self.own.slice_end.set(u64::MAX);
+        if let Some(retry) = self.rcu.next_try() {
+            next = next.min(retry);
         }
         if next != u64::MAX {
             self.arm_before(next);
         }
-        self.rcu.reclaim(self);
     }
 
-    /// A user thread is about to run for long: what waits in the LIFO slot must not wait for it.
+    /// The running task is about to run for long, and others wait to run here: its turn must end.
     #[cold]
-    fn long_poll_ahead(&self) {
-        if self.shared().idle.count() > 0 {
+    fn others_wait(&self) {
+        let shared = self.shared();
+        self.begin_slice(shared.slice_ns.load(Relaxed));
+        if !self.own.lifo.get().is_null() && shared.idle.count() > 0 {
             self.arm_before(hooks::now() + LIFO_PATIENCE_NS);
         }
     }
@@ -159,27 +197,35 @@ pub fn should_yield() -> bool {
 #[inline(always)]
 #[must_use]
 pub fn attention() -> u8 {
-    crate::platform::hooks::worker().map_or(0, |worker| worker.door.attention.load(Relaxed))
+    hooks::worker().map_or(0, |worker| worker.door.attention.load(Relaxed))
 }
 
 /// A boundary inside a poll: the caller holds nothing that [`rcu`](crate::rcu) protects, and may
-/// now run for long without holding up memory that waits to be freed. The thread loop calls it
-/// right before it enters user mode. Two instructions, plus two when others wait to run here.
+/// now run for long. It does not hold up memory that waits to be freed, and if others wait to run on
+/// this CPU, the attention byte will be set when its [time slice](set_time_slice) is over.
+///
+/// The thread loop calls it right before it enters user mode. A handful of instructions.
 #[inline(always)]
 pub fn quiescent() {
-    if let Some(worker) = crate::platform::hooks::worker() {
+    if let Some(worker) = hooks::worker() {
         crate::rcu::assert_no_guard();
         worker.pass_boundary();
-        if !worker.own.lifo.get().is_null() {
-            worker.long_poll_ahead();
+        if !worker.is_bare() {
+            worker.others_wait();
         }
     }
+}
+
+/// How long a task that runs for long keeps a CPU for which others wait, in nanoseconds. Four
+/// milliseconds at first.
+pub fn set_time_slice(ns: u64) {
+    crate::shared::current().slice_ns.store(ns, Relaxed);
 }
 
 /// From here to [`segment_end`] the running poll's time is not its own (user mode, for instance).
 #[inline(always)]
 pub fn segment_begin() {
-    if let Some(worker) = crate::platform::hooks::worker()
+    if let Some(worker) = hooks::worker()
         && worker.instruments() & MEASURE_POLLS != 0
     {
         worker.own.excluded_since.set(hooks::cycles());
@@ -189,7 +235,7 @@ pub fn segment_begin() {
 /// The end of what [`segment_begin`] began.
 #[inline(always)]
 pub fn segment_end() {
-    if let Some(worker) = crate::platform::hooks::worker()
+    if let Some(worker) = hooks::worker()
         && worker.instruments() & MEASURE_POLLS != 0
     {
         let length = hooks::cycles().wrapping_sub(worker.own.excluded_since.get());
