@@ -212,7 +212,7 @@ fn slices_end_and_everybody_gets_a_share() {
         // In microseconds.
         let fair = 4_000 * executor::cpus().min(8) / 8;
         let ran: Vec<_> = ran.iter().map(|ran| ran.load(Relaxed)).collect();
-        assert!(ran.iter().all(|&ran| ran > fair / 4), "{ran:?}, fair would be {fair}");
+        assert!(ran.iter().all(|&ran| ran > fair / 2), "{ran:?}, fair would be {fair}");
     });
 }
 

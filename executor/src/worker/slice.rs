@@ -86,18 +86,23 @@ impl Worker {
 
     /// A time slice is over, so this CPU has more to run than it can at once. If another has no
     /// more than it is running, give it one: nobody there would come and steal while that one runs.
+    ///
+    /// The oldest stays and runs next: it has waited here, and would wait again elsewhere.
     pub(super) fn share_load(&self) {
         let shared = self.shared();
-        if self.ring.len() < 2 {
+        if self.ring.len() < 2 || !self.own.lifo.get().is_null() {
             return;
         }
         let cpus = shared.cpus();
         let spare = (1..cpus)
             .map(|distance| (self.cpu + distance) % cpus)
             .find(|&cpu| shared.workers()[cpu].has_nothing_waiting());
-        if let Some(cpu) = spare
-            && let Some((next, _)) = self.ring.pop()
-            // SAFETY: the ring holds tasks' pointers.
+        let Some(cpu) = spare else { return };
+        if let Some((oldest, _)) = self.ring.pop() {
+            self.own.lifo.set(oldest);
+        }
+        // SAFETY: the ring holds tasks' pointers.
+        if let Some((next, _)) = self.ring.pop()
             && let Some(task) = unsafe { TaskRef::from_ptr(next) }
         {
             shared.push_to(cpu, task);
