@@ -31,6 +31,10 @@ macro_rules! programs {
     };
     (@on $module:ident, $cpus:literal, $($name:ident)*) => {
         mod $module {
+            #[test]
+            fn powers_off() {
+                super::ended_well($cpus, &super::on_rusk(stringify!($module), $cpus)[super::batch::END]);
+            }
             $(
                 #[test]
                 fn $name() {
@@ -137,6 +141,14 @@ fn judge(module: &str, cpus: usize, name: &str) {
             Ok(theirs) => compare(ours, theirs),
             Err(lost) => panic!("on Linux: {lost}"),
         },
+    }
+}
+
+/// After everything that ran on it, the machine must still power off in order.
+fn ended_well(cpus: usize, end: &Result<Outcome, String>) {
+    match end {
+        Ok(outcome) => assert_eq!(outcome.end, "exited 0", "a machine with {cpus} CPUs"),
+        Err(lost) => panic!("{lost}"),
     }
 }
 

@@ -11,7 +11,7 @@ pub mod batch;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -193,11 +193,19 @@ impl Machine {
     /// Waits until the machine stops; the status of `scripts/run`, and all that was printed.
     #[track_caller]
     pub fn end(mut self) -> (Option<i32>, String) {
-        let silence =
-            self.wait_for("\0 never printed", PATIENCE).expect_err("the machine prints no NUL here");
-        assert!(matches!(silence, Silence::Stopped), "still running; printed last:\n{}", self.tail());
-        let status: ExitStatus = self.runner.wait().expect("the runner can be waited for");
-        (status.code(), std::mem::take(&mut self.printed))
+        match self.wait_end() {
+            Ok(status) => (status, std::mem::take(&mut self.printed)),
+            Err(_) => panic!("still running; printed last:\n{}", self.tail()),
+        }
+    }
+
+    /// Waits until the machine stops; the status of `scripts/run`.
+    pub fn wait_end(&mut self) -> Result<Option<i32>, Silence> {
+        // Text that is never printed: only the end of the output ends the wait well.
+        match self.wait_for("\0 never printed", PATIENCE) {
+            Err(Silence::Stopped) => Ok(self.runner.wait().expect("the runner can be waited for").code()),
+            _ => Err(Silence::TimeOut),
+        }
     }
 
     /// The last of what was printed.

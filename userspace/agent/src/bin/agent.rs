@@ -16,7 +16,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use support::cvt;
@@ -65,17 +65,17 @@ fn answer(text: &str) -> io::Result<()> {
 /// Runs one command and passes its output on; how it ended, in words.
 fn run(command: &str, limit: Duration) -> io::Result<String> {
     std::fs::create_dir_all(FOLDER)?;
+    std::env::set_current_dir(FOLDER)?;
     let (mut output, ours) = io::pipe()?;
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).current_dir(FOLDER).stdin(Stdio::null());
+    let mut shell = Command::new("setsid");
+    shell.args(["sh", "-c", command]).stdin(Stdio::null());
     shell.stdout(ours.try_clone()?).stderr(ours);
-    // SAFETY: setsid is async-signal-safe and involves no memory.
-    unsafe { shell.pre_exec(|| cvt(libc::setsid()).map(drop)) };
     let child = shell.spawn()?;
     // The command holds our ends of the pipe too; without this there would be no end of file.
     drop(shell);
     let in_time = copy(&mut output, Instant::now() + limit)?;
     let end = finish(child, in_time)?;
+    std::env::set_current_dir("/")?;
     std::fs::remove_dir_all(FOLDER)?;
     Ok(end)
 }
@@ -101,7 +101,7 @@ fn copy(output: &mut io::PipeReader, deadline: Instant) -> io::Result<bool> {
 /// Reaps the command, killing its session first if it had its time.
 fn finish(mut child: Child, in_time: bool) -> io::Result<String> {
     if !in_time {
-        // SAFETY: no memory is involved; the child leads a process group of its own number.
+        // SAFETY: no memory is involved; `setsid` has made the child the leader of a group of its own number.
         unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
         child.wait()?;
         return Ok("timeout".into());
