@@ -32,6 +32,10 @@ fn main() {
             // What ended just now may still be on its way back.
             sleep_ms(1000);
             let (free, processes) = now();
+            if free == 0 || processes == 0 {
+                println!("/proc does not say how much memory is free and what runs");
+                exit(1);
+            }
             fs::write(NOTE, format!("{free} {processes}")).expect("/run can be written");
         }
         Some("check") => check(),
