@@ -1,8 +1,15 @@
 //! A mounted file system: its root in the name cache, and what holds for all of its files.
 
-use crate::{FileSystem, dcache::DentryRef, lock::SleepLock};
+use crate::{
+    FileSystem,
+    dcache::{DentryRef, directory::Pruning},
+    lock::SleepLock,
+};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Steps of a long clean-up after which other tasks get a turn.
+const PAUSE: usize = 128;
 
 /// Sizes and limits of a file system, for statfs(2).
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +63,22 @@ impl Superblock {
 
 impl Drop for Superblock {
     fn drop(&mut self) {
-        self.root.prune();
+        let mut pruning = Pruning::of(self.root.clone());
+        if pruning.step(PAUSE) {
+            return;
+        }
+        let file_system = self.file_system.clone();
+        let rest = executor::try_spawn(async move {
+            while !pruning.step(PAUSE) {
+                executor::yield_now().await;
+            }
+            drop(file_system);
+        });
+        if rest.is_err() {
+            // No memory for a task: all at once, then.
+            let mut pruning = Pruning::of(self.root.clone());
+            while !pruning.step(PAUSE) {}
+        }
     }
 }
 

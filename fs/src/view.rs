@@ -110,7 +110,9 @@ impl<'v> View<'v> {
             match self.attempt(path, flags, last, finish) {
                 Attempt::Done(result) => return Some(result),
                 Attempt::Fill(directory, name) => match try_fill(&directory, &name)? {
-                    Ok(found) => _filled = found,
+                    Ok(Some(found)) => _filled = Some(found),
+                    // Some directories' absences are not remembered: the answer is used at once.
+                    Ok(None) => return Some(Err(Errno::ENOENT)),
                     Err(error) => return Some(Err(error)),
                 },
                 Attempt::Follow(..) => return None,
@@ -137,7 +139,9 @@ impl<'v> View<'v> {
             };
             match attempt {
                 Attempt::Done(result) => return result,
-                Attempt::Fill(directory, name) => _filled = fill(directory, &name).await?,
+                Attempt::Fill(directory, name) => {
+                    _filled = Some(fill(directory, &name).await?.ok_or(Errno::ENOENT)?);
+                }
                 Attempt::Again => (),
                 Attempt::Follow(directory, link, rest) => {
                     detours += 1;

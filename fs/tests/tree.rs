@@ -116,3 +116,31 @@ fn mounts_cover_and_are_busy() {
         assert_eq!(tree.namespace.mounts().len(), 1);
     });
 }
+
+#[test]
+fn confined_walks() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        tree.mkdir("/jail").await.unwrap();
+        tree.mkdir("/jail/in").await.unwrap();
+        tree.write_file("/secret", b"").await.unwrap();
+        tree.write_file("/jail/file", b"").await.unwrap();
+        tree.symlink("/file", "/jail/absolute").await.unwrap();
+        tree.symlink("../../secret", "/jail/in/out").await.unwrap();
+        let jail = tree.find("/jail").await.unwrap();
+        let view = View { start: &jail, ..tree.view() };
+        let lookup = async |path: &str, flags| {
+            view.lookup(path.as_bytes(), flags | LookupFlags::FOLLOW).await.map(drop)
+        };
+        let (beneath, in_root) = (LookupFlags::BENEATH, LookupFlags::IN_ROOT);
+        assert_eq!(lookup("in/../file", beneath).await, Ok(()));
+        for path in ["..", "/file", "absolute", "in/out", "in/../.."] {
+            assert_eq!(lookup(path, beneath).await, Err(Errno::EXDEV), "{path}");
+        }
+        for path in ["..", "/file", "absolute", "in/../../file"] {
+            assert_eq!(lookup(path, in_root).await, Ok(()), "{path}");
+        }
+        assert_eq!(lookup("in/out", in_root).await, Err(Errno::ENOENT));
+        assert_eq!(lookup("absolute", LookupFlags::NO_SYMLINKS).await, Err(Errno::ELOOP));
+    });
+}

@@ -160,10 +160,14 @@ impl LockedDirectory {
         }
     }
 
-    /// Unhashes a child whose file has vanished beneath the cache. Its users keep it.
+    /// Unhashes a child whose file has vanished beneath the cache, with what is cached below it. Users keep what they use.
     fn forget(&self, dentry: &Dentry) {
         if let Some(held) = dentry.try_ref() {
             self.remove(&held);
+            if held.directory().is_some() {
+                let mut pruning = Pruning::of(held);
+                while !pruning.step(usize::MAX) {}
+            }
         }
     }
 
@@ -278,42 +282,49 @@ pub(crate) fn exchange(from: &LockedDirectory, a: &DentryRef, to: &LockedDirecto
     retire_renamed(core::ptr::from_ref(name_b).cast_mut());
 }
 
-impl DentryRef {
-    /// Drops everything cached below this directory, whose file system is going out of use: nobody can
-    /// walk into it any more.
-    pub(crate) fn prune(&self) {
-        let mut here = self.clone();
-        loop {
-            let directory = here.as_directory();
+/// Drops everything cached below a directory whose file system is going out of use, so that nobody can walk into it any more.
+/// In steps, because there may be much.
+pub(crate) struct Pruning {
+    root: DentryRef,
+    here: DentryRef,
+}
+
+impl Pruning {
+    pub fn of(root: DentryRef) -> Self {
+        Pruning { here: root.clone(), root }
+    }
+
+    /// Takes `count` steps, each to another directory or over one entry; true when nothing is left.
+    pub fn step(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            let guard = rcu::read();
+            let directory = self.here.as_directory();
             while !directory.lock.try_lock_raw() {
                 // Only an evictor can hold it, and not for long.
                 core::hint::spin_loop();
             }
-            let guard = rcu::read();
-            let child = directory.children.first(&guard).and_then(|entry| match entry.positive() {
-                Some(child)
-                    if child.directory().is_some_and(|inner| inner.children.first(&guard).is_some()) =>
+            let below = directory.children.first(&guard).map(|entry| {
+                let positive = entry.positive();
+                if let Some(child) = positive
+                    && child.directory().is_some_and(|inner| inner.children.first(&guard).is_some())
                 {
-                    child.try_ref()
+                    return child.try_ref();
                 }
-                positive => {
-                    remove_entry(&here, entry);
-                    match positive {
-                        Some(child) => unhash_unused(child),
-                        None => Dentry::release_parent(retire_negative(entry)),
-                    }
-                    None
+                remove_entry(&self.here, entry);
+                match positive {
+                    Some(child) => unhash_unused(child),
+                    None => Dentry::release_parent(retire_negative(entry)),
                 }
+                None
             });
-            let done = child.is_none() && directory.children.first(&guard).is_none();
-            drop(guard);
             directory.lock.unlock();
-            here = match child {
-                Some(child) => child,
-                None if !done => continue,
-                None if here.same(self) => return,
-                None => here.parent(),
-            };
+            match below {
+                Some(Some(child)) => self.here = child,
+                Some(None) => (),
+                None if self.here.same(&self.root) => return true,
+                None => self.here = self.here.parent(),
+            }
         }
+        false
     }
 }

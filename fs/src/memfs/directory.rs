@@ -100,6 +100,11 @@ impl Entries {
         self.map.remove(&key).map(|entry| entry.inode)
     }
 
+    /// Takes all entries out; they are given one by one.
+    pub fn take(&mut self) -> impl Iterator<Item = Arc<dyn Inode>> + Send + use<> {
+        core::mem::take(&mut self.map).into_values().map(|entry| entry.inode)
+    }
+
     /// Lists the entries from a place on.
     pub fn list(&self, cookie: u64, emit: &mut Emit<'_>) {
         for (key, entry) in self.map.range(cookie..) {

@@ -84,7 +84,7 @@ impl MemInode {
         }
     }
 
-    fn entries(&self) -> Result<&SpinMutex<Entries>> {
+    pub fn entries(&self) -> Result<&SpinMutex<Entries>> {
         match &self.body {
             Body::Directory(entries, _) => Ok(entries),
             _ => Err(Errno::ENOTDIR),

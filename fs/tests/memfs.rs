@@ -1,0 +1,140 @@
+//! Limits, listings, times and the end of a file system in memory.
+
+mod common;
+
+use common::*;
+use fs::*;
+use syscalls::Errno;
+
+#[test]
+fn limits_hold_and_come_back() {
+    run(async {
+        let tree = Tree::new(memfs::Limits { size: Some(16 * 4096), inodes: Some(5) });
+        let file = tree.write_file("/file", &[1; 10 * 4096]).await.unwrap();
+        let written = write(&file, Position::End, &[2; 10 * 4096]).await.unwrap();
+        assert_eq!(written.count, 6 * 4096);
+        assert_eq!(error(write(&file, Position::End, &[2]).await), Errno::ENOSPC);
+        let stat = tree.root.mount().superblock().file_system().statfs().await.unwrap();
+        assert_eq!((stat.blocks, stat.free_blocks, stat.files, stat.free_files), (16, 0, 5, 3));
+        // An allocation that fails leaves nothing behind, and holes need no room.
+        tree.write_file("/other", b"").await.unwrap();
+        let other = tree.find("/other").await.unwrap();
+        other.inode().truncate(1 << 40).await.unwrap();
+        file.inode().truncate(12 * 4096).await.unwrap();
+        let keep = FallocateFlags::empty();
+        let inode = other.inode().clone();
+        assert_eq!(error(inode.fallocate(keep, 0, 5 * 4096).await), Errno::ENOSPC);
+        assert_eq!(inode.attributes().snapshot().blocks, 0);
+        inode.fallocate(keep, 0, 4 * 4096).await.unwrap();
+        assert_eq!(inode.attributes().snapshot().blocks, 32);
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        inode.fallocate(punch, 0, 1 << 40).await.unwrap();
+        assert_eq!(inode.attributes().snapshot().blocks, 0);
+        for name in ["/a", "/b"] {
+            tree.mkdir(name).await.unwrap();
+        }
+        assert_eq!(error(tree.mkdir("/c").await), Errno::ENOSPC);
+        tree.view().rmdir(b"/a").await.unwrap();
+        executor::rcu::synchronize().await;
+        tree.mkdir("/c").await.unwrap();
+    });
+}
+
+/// An entry that stays is listed exactly once, however others come and go between the steps.
+#[test]
+fn listings_are_stable() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        tree.mkdir("/d").await.unwrap();
+        for n in 0..2000 {
+            tree.write_file(&format!("/d/stays{n}"), b"").await.unwrap();
+        }
+        let directory = tree.find("/d").await.unwrap();
+        let mut listed = Vec::new();
+        let mut cookie = 0;
+        let mut step = 0;
+        loop {
+            let mut batch = Vec::new();
+            read_dir(&directory, cookie, &mut |entry| {
+                if batch.len() == 7 {
+                    return false;
+                }
+                batch.push((String::from_utf8(entry.name.to_vec()).unwrap(), entry.next));
+                true
+            })
+            .await
+            .unwrap();
+            let Some((_, next)) = batch.last() else { break };
+            cookie = *next;
+            listed.extend(batch.into_iter().map(|(name, _)| name));
+            tree.write_file(&format!("/d/goes{step}"), b"").await.unwrap();
+            if step >= 3 {
+                tree.unlink(&format!("/d/goes{}", step - 3)).await.unwrap();
+            }
+            step += 1;
+        }
+        let mut stayed: Vec<_> = listed.iter().filter(|name| name.starts_with("stays")).collect();
+        assert_eq!(stayed.len(), 2000);
+        stayed.sort();
+        stayed.dedup();
+        assert_eq!(stayed.len(), 2000);
+        assert_eq!(listed[..2], [".", ".."]);
+    });
+}
+
+#[test]
+fn times_follow_the_operations() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        let directory = tree.mkdir("/d").await.unwrap();
+        let times = |path: &Path| {
+            let stat = path.inode().attributes().snapshot();
+            (stat.accessed, stat.modified, stat.changed)
+        };
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(2));
+        let before = times(&directory);
+        pause();
+        let file = tree.write_file("/d/f", b"1").await.unwrap();
+        let after = times(&directory);
+        assert!(after.0 == before.0 && after.1 > before.1 && after.2 > before.2);
+        let before = times(&file);
+        pause();
+        read_all(&file).await.unwrap();
+        assert!(times(&file).0 > before.0, "the first read after a change is noted");
+        let noted = times(&file);
+        pause();
+        read_all(&file).await.unwrap();
+        assert_eq!(times(&file), noted, "later ones are not");
+        pause();
+        set_mode(&file, &Credentials::root(), 0o600).await.unwrap();
+        let changed = times(&file);
+        assert!(changed.0 == noted.0 && changed.1 == noted.1 && changed.2 > noted.2);
+        pause();
+        write(&file, Position::End, b"2").await.unwrap();
+        assert!(times(&file).1 > changed.1 && times(&file).2 > changed.2);
+        let linked = times(&file);
+        pause();
+        tree.view().link(&file, b"/d/g", false).await.unwrap();
+        assert!(times(&file).2 > linked.2 && times(&file).1 == linked.1);
+    });
+}
+
+/// A disk may hold up any operation; a tree is as good on a file system that always waits.
+#[test]
+fn deep_trees_end_without_deep_stacks() {
+    const DEPTH: usize = 100_000;
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        let mut here = tree.root.clone();
+        for _ in 0..DEPTH {
+            let next = View { start: &here, ..tree.view() };
+            here = next.make(b"d", Kind::Directory, 0o755).await.unwrap();
+        }
+        let (text, reachable) = here.text(&tree.root);
+        assert!(reachable && text.len() == 2 * DEPTH);
+        drop((here, tree));
+        for _ in 0..4 {
+            executor::rcu::synchronize().await;
+        }
+    });
+}
