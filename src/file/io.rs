@@ -115,6 +115,7 @@ async fn write_stream(
     file: &File,
     buffer: &mut UserBuffer,
 ) -> SysResult {
+    let wanted = buffer.remaining();
     let mut total = 0;
     loop {
         let failure = match stream.try_write(caller, buffer) {
@@ -125,7 +126,7 @@ async fn write_stream(
                         Ok(()) => continue,
                         Err(errno) => errno,
                     }
-                } else if buffer.remaining() == 0 || written == 0 {
+                } else if total >= wanted || written == 0 {
                     return Ok(total);
                 } else {
                     continue;

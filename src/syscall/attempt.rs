@@ -254,13 +254,15 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
             Ok(written.count)
         }
         Object::Stream(stream, _) if stream.master().is_none() => {
+            // Counted apart from the buffer: a device that throws bytes away does not take them out of it.
+            let wanted = buffer.remaining();
             buffer.skip(*moved);
             loop {
                 match stream.try_write(caller, &mut buffer) {
                     Ok(written) => {
                         *moved += written;
                         check_fault(&buffer)?;
-                        if buffer.remaining() == 0 || written == 0 || *moved >= len {
+                        if written == 0 || *moved >= wanted {
                             return Ok(*moved);
                         }
                     }
