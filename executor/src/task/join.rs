@@ -130,8 +130,7 @@ impl<T> JoinHandle<T> {
     #[inline]
     pub fn detach(self) {}
 
-    /// The task. After its output was taken, this is the null task's last cell: a legal reference
-    /// to whatever the cell holds now.
+    /// The task.
     ///
     /// # Panics
     /// If the output was already taken.

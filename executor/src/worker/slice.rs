@@ -101,10 +101,9 @@ impl Worker {
         if let Some((oldest, _)) = self.ring.pop() {
             self.own.lifo.set(oldest);
         }
+        let Some((next, _)) = self.ring.pop() else { return };
         // SAFETY: the ring holds tasks' pointers.
-        if let Some((next, _)) = self.ring.pop()
-            && let Some(task) = unsafe { TaskRef::from_ptr(next) }
-        {
+        if let Some(task) = unsafe { TaskRef::from_ptr(next) } {
             shared.push_to(cpu, task);
         }
     }
