@@ -139,8 +139,28 @@ impl Readiness {
         Wait { readiness: self, node: Node::new((events | Events::ALWAYS).bits()) }
     }
 
-    #[cold]
     fn wake(&self, events: Events) {
+        let list = self.waiters.lock();
+        let node = list.first();
+        if node.is_null() {
+            return;
+        }
+        // SAFETY: the first of the list, alive under its lock.
+        unsafe {
+            let tag = (*node).tag.get();
+            if list.is_only(node) && tag & WATCHER == 0 {
+                if tag & events.bits() != 0 {
+                    list.remove_only(node, WOKEN).wake();
+                }
+                return;
+            }
+        }
+        drop(list);
+        self.wake_many(events);
+    }
+
+    #[cold]
+    fn wake_many(&self, events: Events) {
         // Nodes of `Wait` leave the list when woken, those of watchers stay. So the list is walked
         // from where the last batch ended; as nodes may go meanwhile, from the start, with those
         // that have nobody to wake skipped.
@@ -192,8 +212,16 @@ impl Wait<'_> {
         if events.is_empty() { Poll::Pending } else { Poll::Ready(events) }
     }
 
+    #[inline(always)]
     fn leave(&self) {
         if self.node.state() == QUEUED {
+            self.leave_list();
+        }
+    }
+
+    #[cold]
+    fn leave_list(&self) {
+        {
             let list = self.readiness.waiters.lock();
             if self.node.state() == QUEUED {
                 // SAFETY: queued, and only taken out under this lock.

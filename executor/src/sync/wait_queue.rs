@@ -90,10 +90,34 @@ impl WaitQueue {
         }
         // Those that queue while we wake come behind, so counting is enough to leave them alone.
         let waiting = self.waiters.lock().len();
-        self.wake_some(waiting)
+        if waiting == 1 { self.wake_some(1) } else { self.wake_many(waiting) }
     }
 
     fn wake_some(&self, n: usize) -> usize {
+        let list = self.waiters.lock();
+        let node = list.first();
+        if node.is_null() || n == 0 {
+            return 0;
+        }
+        // SAFETY: the first of the list.
+        if unsafe { list.is_only(node) } {
+            // SAFETY: it is the only one.
+            unsafe { list.remove_only(node, WOKEN) }.wake();
+            return 1;
+        }
+        if n == 1 {
+            // SAFETY: the first of the list.
+            let wakee = unsafe { list.remove(node, WOKEN) };
+            drop(list);
+            wakee.wake();
+            return 1;
+        }
+        drop(list);
+        self.wake_many(n)
+    }
+
+    #[cold]
+    fn wake_many(&self, n: usize) -> usize {
         let mut woken = 0;
         loop {
             let mut batch = WakeBatch::new();
@@ -132,11 +156,14 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         // SAFETY: the node is never moved; `check` is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        if this.node.state() == IDLE {
-            if consume_budget(cx).is_pending() {
+        let state = this.node.state();
+        if state != QUEUED {
+            if state == IDLE && consume_budget(cx).is_pending() {
                 return Poll::Pending;
             }
             if let Some(value) = (this.check)() {
+                // A wake that led here is used up.
+                this.node.reset();
                 return Poll::Ready(value);
             }
         }
@@ -175,7 +202,7 @@ impl<F> WaitUntil<'_, F> {
         }
     }
 
-    /// Get out of the queue. `pass_on`: a wake that came is not used, so the next should have it.
+    /// Get out of the queue, if in it. `pass_on`: a wake that came is not used, so the next should have it.
     fn leave(&self, pass_on: bool) {
         if self.node.state() == QUEUED {
             let list = self.queue.waiters.lock();

@@ -19,6 +19,7 @@ use crate::primitive::{AtomicPtr, AtomicU8, Guarded};
 use crate::task::Wakee;
 use core::cell::Cell;
 use core::marker::PhantomPinned;
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::task::Waker;
@@ -102,23 +103,32 @@ impl Waiters {
     }
 
     /// Take the lock. Task context only.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock(&self) -> Locked<'_> {
         #[cfg(debug_assertions)]
         assert!(!hooks::in_interrupt(), "an interrupt handler must not touch a wait queue");
-        let mut head = self.head.load(Relaxed);
+        let head = self.head.load(Relaxed);
+        if !Self::is_locked(head) && self.try_lock_at(head) {
+            return Locked { list: self, first: Cell::new(head) };
+        }
+        self.lock_slowly()
+    }
+
+    #[inline(always)]
+    fn try_lock_at(&self, head: *mut Node) -> bool {
+        let locked = head.map_addr(|address| address | 1);
+        // Acquire: pairs with the release in `Locked::drop`. SeqCst for `is_empty`.
+        self.head.compare_exchange(head, locked, SeqCst, Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn lock_slowly(&self) -> Locked<'_> {
         loop {
-            if Self::is_locked(head) {
-                hooks::relax();
-                head = self.head.load(Relaxed);
-                continue;
+            let head = self.head.load(Relaxed);
+            if !Self::is_locked(head) && self.try_lock_at(head) {
+                return Locked { list: self, first: Cell::new(head) };
             }
-            let locked = head.map_addr(|address| address | 1);
-            // Acquire: pairs with the release in `Locked::drop`. SeqCst for `is_empty`.
-            match self.head.compare_exchange_weak(head, locked, SeqCst, Relaxed) {
-                Ok(_) => return Locked { list: self, first: Cell::new(head) },
-                Err(now) => head = now,
-            }
+            hooks::relax();
         }
     }
 }
@@ -148,6 +158,7 @@ impl Locked<'_> {
     ///
     /// # Safety
     /// The node is in no list, and stays where it is until it was taken out.
+    #[inline(always)]
     pub(crate) unsafe fn push(&self, node: *const Node, waker: &Waker) {
         let first = self.first.get();
         // SAFETY: the caller's promise for the node; queued nodes are alive and ours by the lock.
@@ -167,6 +178,7 @@ impl Locked<'_> {
     }
 
     /// The first node.
+    #[inline(always)]
     pub(crate) fn first(&self) -> *const Node {
         self.first.get()
     }
@@ -178,6 +190,32 @@ impl Locked<'_> {
     pub(crate) unsafe fn next(&self, node: *const Node) -> *const Node {
         // SAFETY: queued nodes are alive.
         unsafe { (*node).next.get() }
+    }
+
+    /// Is this node the only one?
+    ///
+    /// # Safety
+    /// The node is the first of this list.
+    #[inline(always)]
+    pub(crate) unsafe fn is_only(&self, node: *const Node) -> bool {
+        // SAFETY: queued nodes are alive.
+        unsafe { (*node).next.get().is_null() }
+    }
+
+    /// Take out the only node, and unlock; whom to wake.
+    ///
+    /// # Safety
+    /// The node is the only one in this list.
+    #[inline(always)]
+    pub(crate) unsafe fn remove_only(self, node: *const Node, state: u8) -> Wakee {
+        self.first.set(ptr::null_mut());
+        // SAFETY: queued nodes are alive and ours by the lock.
+        unsafe {
+            let wakee = self.take_wakee(node);
+            // Release: pairs with the acquire in `Node::state`.
+            (*node).state.store(state, Release);
+            wakee
+        }
     }
 
     /// How many wait.
@@ -210,6 +248,7 @@ impl Locked<'_> {
     ///
     /// # Safety
     /// The node is in this list.
+    #[inline(always)]
     pub(crate) unsafe fn take_wakee(&self, node: *const Node) -> Wakee {
         // SAFETY: under the lock the wakee is ours.
         unsafe { (*node).wakee.with(|wakee| core::mem::replace(wakee, Wakee::NOBODY)) }
@@ -245,34 +284,44 @@ impl Locked<'_> {
 
 /// Whom to wake after the lock is released, a few at a time.
 pub(crate) struct WakeBatch {
-    wakees: [Wakee; WakeBatch::SIZE],
+    /// The first `len` are there.
+    wakees: [MaybeUninit<Wakee>; WakeBatch::SIZE],
     len: usize,
 }
 
 impl WakeBatch {
     const SIZE: usize = 16;
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new() -> WakeBatch {
-        WakeBatch { wakees: [const { Wakee::NOBODY }; WakeBatch::SIZE], len: 0 }
+        WakeBatch { wakees: [const { MaybeUninit::uninit() }; WakeBatch::SIZE], len: 0 }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {
         self.len == Self::SIZE
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, wakee: Wakee) {
-        self.wakees[self.len] = wakee;
+        self.wakees[self.len].write(wakee);
         self.len += 1;
     }
 
     /// Not under any lock.
-    #[inline]
-    pub(crate) fn wake(self) {
-        for wakee in self.wakees.into_iter().take(self.len) {
-            wakee.wake();
+    #[inline(always)]
+    pub(crate) fn wake(mut self) {
+        let len = core::mem::replace(&mut self.len, 0);
+        for wakee in &self.wakees[..len] {
+            // SAFETY: the first `len` are there, and each is read once.
+            unsafe { wakee.assume_init_read() }.wake();
         }
+    }
+}
+
+impl Drop for WakeBatch {
+    #[inline(always)]
+    fn drop(&mut self) {
+        debug_assert_eq!(self.len, 0, "a batch is always woken");
     }
 }
