@@ -191,9 +191,7 @@ fn fault_signal(caller: &Caller, address: usize, error: FaultError) {
         FaultError::Forbidden => SigInfo::fault(SIGSEGV, SEGV_ACCERR, address),
         FaultError::Bus => SigInfo::fault(SIGBUS, BUS_ADRERR, address),
         FaultError::OutOfMemory => {
-            let process = caller.process();
-            log::warn!("out of memory: killed process {} ({})", process.pid, caller.thread);
-            exit::group(caller, super::wait::ExitStatus::killed(SIGKILL, false));
+            exit::out_of_memory(caller);
             return;
         }
     };

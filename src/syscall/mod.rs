@@ -400,7 +400,7 @@ fn unknown_call(caller: &Caller, number: u32) -> SysResult {
     };
     if first {
         let name = Sysno::new(number as usize).map_or("?", |call| call.name());
-        log::warn!("{} called {name} ({number}), which is not implemented", caller.thread);
+        log::warn!("{}: unknown system call {number} ({name})", caller.thread);
     }
     Err(Errno::ENOSYS)
 }

@@ -14,7 +14,8 @@ use crate::{
         uaccess::{self, Fault, StringError},
         user::Access,
     },
-    process::Caller,
+    memory::FaultError,
+    process::{Caller, exit},
 };
 
 /// The result of a system call: the value for `rax`, or the error number.
@@ -23,11 +24,17 @@ pub type SysResult = Result<usize, Errno>;
 /// The most bytes that one `read` or `write` moves, as on Linux (`MAX_RW_COUNT`).
 pub const MAX_RW_COUNT: usize = 0x7fff_f000;
 
-/// Brings the page at `address` in for `access`, or says why a program may not touch it.
+/// Brings the page at `address` in for `access`, or EFAULT if the program may not touch it. When there is no memory for
+/// it, the process dies, as it does of a fault of its own.
 #[cold]
 pub async fn fault_in(caller: &Caller, address: usize, access: Access) -> Result<(), Errno> {
     // Boxed because it is rare and large: it would otherwise be part of every handler's future.
-    Box::pin(caller.space.fault(address, access)).await.map_err(|_| Errno::EFAULT)
+    Box::pin(caller.space.fault(address, access)).await.map_err(|error| {
+        if error == FaultError::OutOfMemory {
+            exit::out_of_memory(caller);
+        }
+        Errno::EFAULT
+    })
 }
 
 /// Fills `into` from user memory at `from`.
