@@ -1,0 +1,102 @@
+//! The figures of `results.tsv`.
+
+/// One line: section, kernel, setting, name, value, unit.
+struct Figure {
+    key: [String; 4],
+    value: f64,
+}
+
+/// All figures. A figure measured in several rounds stands there several times.
+pub struct Figures(Vec<Figure>);
+
+impl Figures {
+    /// Reads the lines; what is no figure is skipped.
+    pub fn parse(text: &str) -> Self {
+        let line = |line: &str| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [section, kernel, setting, name, value, _unit] = fields[..] else { return None };
+            Some(Figure {
+                key: [section, kernel, setting, name].map(str::to_owned),
+                value: value.parse().ok()?,
+            })
+        };
+        Self(text.lines().filter_map(line).collect())
+    }
+
+    /// The median of a figure over its rounds.
+    pub fn get(&self, section: &str, kernel: &str, setting: &str, name: &str) -> Option<f64> {
+        let key = [section, kernel, setting, name];
+        let matching = self.0.iter().filter(|figure| figure.key == key);
+        let mut values: Vec<f64> = matching.map(|figure| figure.value).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() {
+            0 => None,
+            count if count % 2 == 1 => Some(values[middle]),
+            _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+        }
+    }
+
+    /// The different settings of a section, in the order of their first figure.
+    pub fn settings(&self, section: &str) -> Vec<&str> {
+        let mut settings: Vec<&str> = Vec::new();
+        for figure in self.0.iter().filter(|figure| figure.key[0] == section) {
+            if !settings.contains(&figure.key[2].as_str()) {
+                settings.push(&figure.key[2]);
+            }
+        }
+        settings
+    }
+}
+
+/// A number as people read it: four digits that mean something, thousands set apart.
+pub fn readable(value: f64) -> String {
+    if value.abs() < 100.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value < 0.0 { format!("-{text}") } else { text }
+}
+
+/// A figure, or a dash.
+pub fn cell(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), readable)
+}
+
+/// How many times larger `first` is than `second`.
+pub fn ratio(first: Option<f64>, second: Option<f64>) -> String {
+    match (first, second) {
+        (Some(first), Some(second)) if second > 0.0 => format!("{:.2}", first / second),
+        _ => "-".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_rounds_counts() {
+        let figures =
+            Figures::parse("s\tk\t1\tn\t30\tns\ns\tk\t1\tn\t10\tns\ns\tk\t1\tn\t20\tns\nnot a line\n");
+        assert_eq!(figures.get("s", "k", "1", "n"), Some(20.0));
+        assert_eq!(figures.get("s", "k", "2", "n"), None);
+        assert_eq!(figures.settings("s"), ["1"]);
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(readable(99.94), "99.9");
+        assert_eq!(readable(1_234_567.8), "1,234,568");
+        assert_eq!(readable(-1234.0), "-1,234");
+        assert_eq!(ratio(Some(3.0), Some(2.0)), "1.50");
+        assert_eq!(ratio(Some(3.0), None), "-");
+    }
+}
