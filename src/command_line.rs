@@ -2,6 +2,8 @@
 
 use alloc::{string::String, vec::Vec};
 
+use conquer_once::spin::OnceCell;
+
 use crate::{arch, memory, power};
 
 /// What the command line says.
@@ -15,6 +17,13 @@ pub struct CommandLine {
     pub environment: Vec<String>,
 }
 
+static TEXT: OnceCell<&'static str> = OnceCell::uninit();
+
+/// The whole command line, as it was given.
+pub fn text() -> &'static str {
+    TEXT.try_get().copied().unwrap_or("")
+}
+
 /// The command line before there is a heap.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
@@ -25,12 +34,15 @@ pub struct Options<'a> {
 const ACCEPTED: [&str; 10] =
     ["console", "root", "rootfstype", "ro", "rw", "ip", "maxcpus", "earlyprintk", "nokaslr", "mitigations"];
 
-impl<'a> Options<'a> {
-    /// The options in a command line.
-    pub fn new(text: &'a str) -> Self {
+impl Options<'static> {
+    /// The options in the machine's command line.
+    pub fn new(text: &'static str) -> Self {
+        let _ = TEXT.try_init_once(|| text);
         Self { text }
     }
+}
 
+impl<'a> Options<'a> {
     /// Words before `--`, each with its value if it has one.
     fn words(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
         let kernel = self.text.split(" -- ").next().unwrap_or("");

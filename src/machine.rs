@@ -1,12 +1,20 @@
 //! The executor's view of the machine: clock, idle CPUs, wake-ups, timers.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use alloc::{string::String, vec::Vec};
+use core::{
+    fmt::Write,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use executor::{Platform, Worker};
+use executor::{
+    Platform, Worker,
+    trace::{self, Event, Record},
+};
 
 use crate::{
     arch::{clock, cpu, interrupts, interrupts::vector, ipi, percpu, timer},
     memory,
+    procfs::{idle, load},
 };
 
 struct Machine;
@@ -32,14 +40,17 @@ impl Platform for Machine {
         interrupts::in_handler()
     }
 
-    fn park(_cpu: usize, recheck: &mut dyn FnMut() -> bool) {
+    fn park(cpu: usize, recheck: &mut dyn FnMut() -> bool) {
         // An idle CPU keeps no address space loaded, so that others need not interrupt it for its TLB.
         if cpu::count() > 1 {
             memory::leave();
         }
         interrupts::disable();
         if recheck() {
+            idle::begin(cpu);
             interrupts::enable_and_halt();
+            idle::end(cpu);
+            load::on_work();
         } else {
             interrupts::enable();
         }
@@ -102,6 +113,9 @@ pub fn run_first_cpu(first: impl Future<Output = ()> + Send + 'static) -> ! {
             log::error!("interrupt vector {vector:#x} is taken");
         }
     }
+    if is_traced() {
+        trace::enable(TRACE_RECORDS / executor::cpus());
+    }
     executor::Builder::new().name("start-up").spawn(first).detach();
     run(cpu::id())
 }
@@ -118,5 +132,58 @@ pub fn is_traced() -> bool {
     TRACE_AT_POWER_OFF.load(Ordering::Relaxed)
 }
 
-/// Writes trace.
-pub fn write_trace(_line: &mut dyn FnMut(&str)) {}
+/// Records of all CPUs together that a trace keeps: the last before the machine is switched off.
+const TRACE_RECORDS: usize = 1 << 16;
+
+/// Ends the recording and gives it out, line by line, in the order in which things happened:
+/// `trace: CPU NANOSECONDS KIND TASK NAME ARGUMENT`.
+pub fn write_trace(write: &mut dyn FnMut(&str)) {
+    trace::disable();
+    let mut records = Vec::new();
+    let mut lost = 0;
+    for cpu in 0..executor::cpus() {
+        let mut parked = false;
+        lost += trace::drain(cpu, |record| {
+            // Nothing is recorded when a CPU comes back: the first thing it does then tells.
+            if core::mem::replace(&mut parked, record.event == Event::Park) {
+                records.push((cpu, "unpark", Record { subject: 0, by: 0, name: "", ..record }));
+            }
+            records.push((cpu, kind(record.event), record));
+        });
+    }
+    // Stable, so what one CPU did at one moment stays in order.
+    records.sort_by_key(|(_, _, record)| record.time);
+    let mut line = String::new();
+    for (cpu, kind, record) in records {
+        let (task, argument) = match record.event {
+            Event::Spawn | Event::Wake => (record.by, record.subject),
+            _ => (record.subject, record.by),
+        };
+        let name = if record.name.is_empty() { "-" } else { &record.name.replace(' ', "-") };
+        line.clear();
+        // Writing to a string cannot fail.
+        let _ = writeln!(line, "trace: {cpu} {} {kind} {task} {name} {argument}", record.time);
+        write(&line);
+    }
+    if lost > 0 {
+        write(&alloc::format!("trace-lost: {lost}\n"));
+    }
+}
+
+/// What the lines of a trace call an event.
+fn kind(event: Event) -> &'static str {
+    match event {
+        Event::Spawn => "spawn",
+        Event::Wake => "wake",
+        Event::PollBegin => "poll-begin",
+        Event::PollEnd | Event::End => "poll-end",
+        Event::Cancel => "cancel",
+        Event::Steal => "steal",
+        Event::Park => "park",
+        Event::Unpark => "kick",
+        Event::TimerInterrupt => "timer",
+        Event::WakeInterrupt => "wake-interrupt",
+        Event::Interrupt => "interrupt",
+        Event::Mark => "mark",
+    }
+}

@@ -147,6 +147,9 @@ pub async fn slave_path(index: u32) -> Result<Path, Errno> {
     view.lookup(alloc::format!("/dev/pts/{index}").as_bytes(), LookupFlags::empty()).await
 }
 
+/// The types that [`new_file_system`] knows, for `/proc/filesystems`.
+pub const FILE_SYSTEMS: [&str; 6] = ["sysfs", "tmpfs", "ramfs", "proc", "devtmpfs", "devpts"];
+
 /// A new instance of a file system for `mount`; ENODEV for a type that there is not.
 pub fn new_file_system(kind: &str, options: &str) -> Result<Arc<Superblock>, Errno> {
     match kind {
@@ -159,6 +162,7 @@ pub fn new_file_system(kind: &str, options: &str) -> Result<Arc<Superblock>, Err
         "devtmpfs" => Ok(root().devices.superblock().clone()),
         "devpts" => Ok(root().slaves.superblock().clone()),
         "proc" => Ok(procfs::superblock()),
+        "sysfs" => Ok(procfs::sysfs()),
         _ => Err(Errno::ENODEV),
     }
 }

@@ -164,6 +164,27 @@ impl Mount {
         if self.flags().contains(MountFlags::READ_ONLY) { Err(Errno::EROFS) } else { Ok(()) }
     }
 
+    /// The number of the mount that it is attached to; its own where it is attached to none.
+    pub fn parent_id(&self) -> u64 {
+        self.place(&rcu::read()).map_or(self.id, |(parent, _)| parent.id)
+    }
+
+    /// The path, within the file system, of the directory or file that appears: `/` but for a bound part.
+    pub fn root_path(&self) -> Vec<u8> {
+        let guard = rcu::read();
+        let mut text = Vec::new();
+        let mut here: &Dentry = &self.root;
+        while let Some(entry) = here.entry(&guard) {
+            text.splice(0..0, [b"/".as_slice(), &entry.name].concat());
+            // SAFETY: a directory outlives its entries by a grace period.
+            here = unsafe { entry.parent.as_ref() };
+        }
+        if text.is_empty() {
+            text.push(b'/');
+        }
+        text
+    }
+
     /// Where it is attached: the mount below and the covered directory.
     #[inline]
     pub(crate) fn place<'g>(&'g self, guard: &'g rcu::ReadGuard) -> Option<(&'g Mount, &'g Dentry)> {

@@ -391,6 +391,20 @@ impl Drop for Pipe {
     }
 }
 
+impl ReadEnd {
+    /// The pipe, to open further ends of.
+    pub fn pipe(&self) -> &Arc<Pipe> {
+        &self.0
+    }
+}
+
+impl WriteEnd {
+    /// The pipe, to open further ends of.
+    pub fn pipe(&self) -> &Arc<Pipe> {
+        &self.0
+    }
+}
+
 impl Deref for ReadEnd {
     type Target = Arc<Pipe>;
 

@@ -20,12 +20,12 @@ pub const SYSFS_MAGIC: u64 = 0x6265_6572;
 
 /// A file's text.
 pub trait Text: Send + Sync + 'static {
-    /// Appends the text as it is now. An error ends the read: `ESRCH` for a process that is gone.
-    fn generate(&self, text: &mut Vec<u8>) -> Result<()>;
+    /// The text as it is now. An error ends the read: `ESRCH` for a process that is gone.
+    fn read(&self) -> Op<'_, Result<Vec<u8>>>;
 
-    /// Takes what a program wrote, in one piece.
-    fn write(&self, _data: &[u8]) -> Result<()> {
-        Err(Errno::EACCES)
+    /// Takes what a program wrote, in one piece. `EIO` where there is nothing to write, as on Linux.
+    fn write(&self, _data: Vec<u8>) -> Op<'_, Result<()>> {
+        Op::Ready(Err(Errno::EIO))
     }
 
     /// Permission bits.
@@ -34,10 +34,11 @@ pub trait Text: Send + Sync + 'static {
     }
 }
 
-/// Makes a [`Text`] of a function.
+/// Makes a [`Text`] of a function that appends it.
 impl<F: Fn(&mut Vec<u8>) -> Result<()> + Send + Sync + 'static> Text for F {
-    fn generate(&self, text: &mut Vec<u8>) -> Result<()> {
-        self(text)
+    fn read(&self) -> Op<'_, Result<Vec<u8>>> {
+        let mut text = Vec::new();
+        Op::Ready(self(&mut text).map(|()| text))
     }
 }
 
@@ -54,6 +55,16 @@ pub trait Link: Send + Sync + 'static {
     /// Whether [`target`](Self::target) is to be used.
     fn is_magic(&self) -> bool {
         false
+    }
+
+    /// Whether it still exists (a descriptor's link: whether the descriptor is still open in the same way).
+    fn alive(&self) -> bool {
+        true
+    }
+
+    /// Permission bits.
+    fn permissions(&self) -> u32 {
+        0o777
     }
 }
 
@@ -189,7 +200,7 @@ impl ProcInode {
         let permissions = match &node {
             Node::Directory(directory) => directory.permissions(),
             Node::Text(text) => text.permissions(),
-            Node::Link(_) => 0o777,
+            Node::Link(link) => link.permissions(),
         };
         let attributes = Attributes::new(Birth {
             dev: device,
@@ -259,22 +270,24 @@ impl Inode for ProcInode {
     }
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
-        Op::Ready(match &self.node {
-            Node::Text(text) => {
-                let mut bytes = Vec::new();
-                text.generate(&mut bytes).map(|()| put(&bytes, offset, sink))
-            }
-            Node::Directory(_) => Err(Errno::EISDIR),
-            Node::Link(_) => Err(Errno::EINVAL),
-        })
+        match &self.node {
+            Node::Text(text) => match text.read() {
+                Op::Ready(text) => Op::Ready(text.map(|text| put(&text, offset, sink))),
+                Op::Waiting(text) => {
+                    Op::waiting(async move { text.await.map(|text| put(&text, offset, sink)) })
+                }
+            },
+            Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
+            Node::Link(_) => Op::Ready(Err(Errno::EINVAL)),
+        }
     }
 
     fn write_at<'a>(&'a self, _position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
-        Op::Ready(match &self.node {
+        match &self.node {
             Node::Text(text) => write(&**text, source),
-            Node::Directory(_) => Err(Errno::EISDIR),
-            Node::Link(_) => Err(Errno::EINVAL),
-        })
+            Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
+            Node::Link(_) => Op::Ready(Err(Errno::EINVAL)),
+        }
     }
 
     /// Truncating is what shells do before writing; there is nothing to cut off.
@@ -320,8 +333,9 @@ impl Inode for ProcInode {
     fn still_valid(&self) -> bool {
         match &self.node {
             Node::Directory(directory) => self.is_root || directory.alive(),
-            // A file or link is only reached through its directory, which was asked.
-            _ => true,
+            Node::Link(link) => link.alive(),
+            // A file is only reached through its directory, which was asked.
+            Node::Text(_) => true,
         }
     }
 }
@@ -335,16 +349,23 @@ fn put(text: &[u8], offset: u64, sink: &mut dyn Sink) -> usize {
 /// The longest text that may be written at once.
 const WRITE_MAX: usize = crate::PAGE_SIZE;
 
-fn write(text: &dyn Text, source: &mut dyn Source) -> Result<Written> {
-    if source.remaining() > WRITE_MAX {
-        return Err(Errno::EINVAL);
+fn write<'a>(text: &'a dyn Text, source: &mut dyn Source) -> Op<'a, Result<Written>> {
+    let wanted = source.remaining();
+    if wanted > WRITE_MAX {
+        return Op::Ready(Err(Errno::EINVAL));
     }
-    let mut data = alloc::vec![0; source.remaining()];
+    let mut data = alloc::vec![0; wanted];
     let count = source.take(&mut data);
-    if count > 0 || data.is_empty() {
-        text.write(&data[..count])?;
+    data.truncate(count);
+    let written = Written { at: 0, count };
+    if count == 0 && wanted > 0 {
+        // The caller brings the bytes in and comes back.
+        return Op::Ready(Ok(written));
     }
-    Ok(Written { at: 0, count })
+    match text.write(data) {
+        Op::Ready(result) => Op::Ready(result.map(|()| written)),
+        Op::Waiting(result) => Op::waiting(async move { result.await.map(|()| written) }),
+    }
 }
 
 /// A file that was opened: its text is made at the first read, and again when the start is read again, so that a
@@ -352,7 +373,17 @@ fn write(text: &dyn Text, source: &mut dyn Source) -> Result<Written> {
 struct OpenText {
     attributes: Attributes,
     source: Arc<dyn Text>,
-    text: SpinMutex<Option<Arc<[u8]>>>,
+    text: SpinMutex<Option<Arc<Vec<u8>>>>,
+}
+
+impl OpenText {
+    /// Remembers a text that was made and shows the part that was asked for.
+    fn show(&self, text: Result<Vec<u8>>, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        let text = Arc::new(text?);
+        let old = self.text.lock().replace(text.clone());
+        drop(old);
+        Ok(put(&text, offset, sink))
+    }
 }
 
 impl Inode for OpenText {
@@ -366,25 +397,18 @@ impl Inode for OpenText {
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
         let kept = if offset == 0 { None } else { self.text.lock().clone() };
-        let text = match kept {
-            Some(text) => text,
-            None => {
-                // Made outside the lock: it may be long and may take locks of its own.
-                let mut text = Vec::new();
-                if let Err(error) = self.source.generate(&mut text) {
-                    return Op::Ready(Err(error));
-                }
-                let text: Arc<[u8]> = text.into();
-                let old = self.text.lock().replace(text.clone());
-                drop(old);
-                text
-            }
-        };
-        Op::Ready(Ok(put(&text, offset, sink)))
+        if let Some(text) = kept {
+            return Op::Ready(Ok(put(&text, offset, sink)));
+        }
+        // Made outside the lock: it may be long and may take locks of its own.
+        match self.source.read() {
+            Op::Ready(text) => Op::Ready(self.show(text, offset, sink)),
+            Op::Waiting(text) => Op::waiting(async move { self.show(text.await, offset, sink) }),
+        }
     }
 
     fn write_at<'a>(&'a self, _position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
-        Op::Ready(write(&*self.source, source))
+        write(&*self.source, source)
     }
 
     fn truncate(&self, _size: u64) -> Op<'_, Result<()>> {

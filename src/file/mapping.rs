@@ -21,10 +21,7 @@ impl FileObject for MappedFile {
         let attributes = self.0.inode().attributes();
         let root = crate::root::namespace().root();
         let (path, _) = self.0.text(&root);
-        let mut name = String::from_utf8_lossy(&path).into_owned();
-        if self.0.dentry().is_unlinked() {
-            name.push_str(" (deleted)");
-        }
+        let name = String::from_utf8_lossy(&path).into_owned();
         Identity { name, device: (attributes.dev.major(), attributes.dev.minor()), inode: attributes.ino }
     }
 }

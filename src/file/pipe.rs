@@ -74,6 +74,10 @@ impl Stream for Reader {
         Some(&self.end)
     }
 
+    fn shared_pipe(&self) -> Option<Arc<Pipe>> {
+        Some(self.end.pipe().clone())
+    }
+
     fn metadata(&self) -> Option<Metadata> {
         Some(self.identity.metadata())
     }
@@ -98,6 +102,10 @@ impl Stream for Writer {
 
     fn pipe(&self) -> Option<&Pipe> {
         Some(&self.end)
+    }
+
+    fn shared_pipe(&self) -> Option<Arc<Pipe>> {
+        Some(self.end.pipe().clone())
     }
 
     fn metadata(&self) -> Option<Metadata> {

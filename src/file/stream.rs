@@ -53,6 +53,11 @@ pub trait Stream: Send + Sync {
         None
     }
 
+    /// The same, to be opened once more by way of `/proc/PID/fd`.
+    fn shared_pipe(&self) -> Option<alloc::sync::Arc<fs::pipe::Pipe>> {
+        None
+    }
+
     /// What `fstat` says of a stream that has no node in the tree.
     fn metadata(&self) -> Option<Metadata> {
         None

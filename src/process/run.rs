@@ -227,6 +227,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
+        Thread::announce(Some(this.thread));
         let thread = &**this.thread;
         thread.set_running(Some(arch::cpu::id()));
         thread.note_task();
@@ -243,6 +244,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         // Only the polling CPU writes it, so a load and a store do.
         thread.cycles.store(thread.cycles.load(Ordering::Relaxed) + used, Ordering::Relaxed);
         thread.set_running(None);
+        Thread::announce(None);
         result
     }
 }

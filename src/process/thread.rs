@@ -155,6 +155,38 @@ impl Thread {
         }
     }
 
+    /// Whether it runs or waits for nothing but a CPU.
+    pub fn is_runnable(&self) -> bool {
+        self.running_on().is_some() || self.task.lock().is_some_and(TaskRef::is_scheduled)
+    }
+
+    /// Time on a CPU so far, in cycles, with the poll in progress. Exact for the thread that asks about itself.
+    pub fn cycles_so_far(&self) -> u64 {
+        let before = self.cycles.load(Ordering::Relaxed);
+        let since = self.polled_since.load(Ordering::Relaxed);
+        let poll = self.running_on().map_or(0, |_| arch::clock::cycles().saturating_sub(since));
+        before + poll
+    }
+
+    /// The thread that this CPU polls: whoever's system call the asking code serves. None in a kernel task.
+    pub fn current() -> Option<Arc<Self>> {
+        let thread = arch::percpu::thread().cast::<Self>();
+        if thread.is_null() {
+            return None;
+        }
+        // SAFETY: `announce` put it there from an `Arc` that the poll in progress on this CPU holds.
+        unsafe {
+            Arc::increment_strong_count(thread);
+            Some(Arc::from_raw(thread))
+        }
+    }
+
+    /// Makes `thread` this CPU's [`current`](Self::current) one for the length of a poll.
+    #[inline]
+    pub(super) fn announce(thread: Option<&Arc<Self>>) {
+        arch::percpu::set_thread(thread.map_or(core::ptr::null(), |thread| Arc::as_ptr(thread).cast()));
+    }
+
     /// The CPU that polls the thread at this moment.
     pub fn running_on(&self) -> Option<usize> {
         (self.running_on.load(Ordering::Relaxed) as usize).checked_sub(1)

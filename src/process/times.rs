@@ -48,7 +48,7 @@ impl ResourceUsage {
     pub fn of(process: &Process) -> Self {
         let live: u64 = tree::lock()
             .node(process.pid)
-            .map_or(0, |node| node.threads.iter().map(|thread| thread.cycles.load(Ordering::Relaxed)).sum());
+            .map_or(0, |node| node.threads.iter().map(|thread| thread.cycles_so_far()).sum());
         Self::from_cycles(process, live + process.cycles_of_dead.load(Ordering::Relaxed))
     }
 

@@ -283,6 +283,11 @@ impl Tree {
         (self.processes, self.threads, self.forks)
     }
 
+    /// The id that was given out last.
+    pub fn last_id(&self) -> u32 {
+        self.next.saturating_sub(1)
+    }
+
     /// Whether a group is orphaned: no member has a parent in another group of the same session (POSIX 3.264).
     pub fn is_orphaned(&self, group: u32) -> bool {
         !self.nodes().filter(|node| node.group == group && node.zombie.is_none()).any(|node| {

@@ -1,6 +1,75 @@
-//! `/proc`.
+//! `/proc` and `/sys`: the kernel's state as files (proc(5), sysfs(5)).
+//!
+//! ```text
+//!   /proc ─┬─ PID/, self, thread-self    process/     one process or thread
+//!          ├─ meminfo, stat, uptime...   system.rs    the machine
+//!          │                             load.rs      the load average; idle.rs: idle time
+//!          ├─ sys/                       settings.rs  what can be set
+//!          └─ executor, rusk/            executor.rs, objects.rs: what only Rusk has
+//!   /sys ─── class/, devices/, kernel/   sysfs.rs
+//! ```
+//!
+//! `fs::procfs` makes inodes of what is described here. A text is made when it is read; nothing is kept for a process
+//! but what its record holds anyway, and a directory of a process that is gone answers ESRCH or ENOENT.
+//!
+//! Where to start reading: [`text`], then `system.rs`.
+
+pub mod idle;
+pub mod load;
+
+mod executor;
+mod mounts;
+mod objects;
+mod process;
+mod settings;
+mod sysfs;
+mod system;
+mod text;
+
+pub use sysfs::superblock as sysfs;
+
 use alloc::sync::Arc;
-/// The file system.
-pub fn superblock() -> Arc<fs::Superblock> {
-    fs::Superblock::new(fs::memfs::MemFs::new(fs::memfs::Limits { size: None, inodes: None }, 0o555))
+
+use conquer_once::spin::OnceCell;
+use fs::{
+    Superblock,
+    procfs::{Fixed, Node, PROC_MAGIC, ProcFs},
+};
+use text::{file, link};
+
+/// The file system. Every mount shows the same one.
+pub fn superblock() -> Arc<Superblock> {
+    static PROC: OnceCell<Arc<Superblock>> = OnceCell::uninit();
+    PROC.get_or_init(|| {
+        load::start();
+        Superblock::new(ProcFs::new("proc", PROC_MAGIC, root()))
+    })
+    .clone()
+}
+
+fn root() -> Arc<Fixed> {
+    let directory =
+        |entries: alloc::vec::Vec<(&'static str, Node)>| Node::Directory(Fixed::new(entries, None));
+    let entries = alloc::vec![
+        ("cmdline", file(system::command_line)),
+        ("cpuinfo", file(system::cpu_info)),
+        ("devices", file(system::devices)),
+        ("executor", Node::Text(Arc::new(executor::Executor))),
+        ("filesystems", file(system::file_systems)),
+        ("interrupts", file(system::interrupts)),
+        ("loadavg", file(load::show)),
+        ("meminfo", file(system::memory)),
+        ("mounts", link("self/mounts")),
+        ("partitions", file(system::partitions)),
+        ("rusk", directory(alloc::vec![("live_objects", Node::Text(Arc::new(objects::LiveObjects)))])),
+        ("self", Node::Link(Arc::new(process::Own { thread: false }))),
+        ("stat", file(system::statistics)),
+        ("swaps", file(system::swaps)),
+        ("sys", settings::directory()),
+        ("thread-self", Node::Link(Arc::new(process::Own { thread: true }))),
+        ("uptime", file(system::uptime)),
+        ("version", file(system::version)),
+        ("vmstat", file(system::paging)),
+    ];
+    Fixed::new(entries, Some(Arc::new(process::Processes)))
 }

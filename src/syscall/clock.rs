@@ -59,7 +59,7 @@ fn cpu_clock(caller: &Caller, id: i32) -> Result<u64, Errno> {
 }
 
 fn thread_time(thread: &crate::process::Thread) -> u64 {
-    clock::span_ns(thread.cycles.load(Ordering::Relaxed))
+    clock::span_ns(thread.cycles_so_far())
 }
 
 fn process_time(process: &crate::process::Process) -> u64 {
@@ -79,17 +79,11 @@ fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_BOOTTIME
         | linux::CLOCK_BOOTTIME_ALARM => Ok(clock::now_ns()),
-        linux::CLOCK_PROCESS_CPUTIME_ID => Ok(process_time(caller.process()) + running_part(caller)),
-        linux::CLOCK_THREAD_CPUTIME_ID => Ok(thread_time(&caller.thread) + running_part(caller)),
+        linux::CLOCK_PROCESS_CPUTIME_ID => Ok(process_time(caller.process())),
+        linux::CLOCK_THREAD_CPUTIME_ID => Ok(thread_time(&caller.thread)),
         _ if (id as i32) < 0 => cpu_clock(caller, id as i32),
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// What the caller has used since it was put on its CPU, which its count does not hold yet.
-fn running_part(caller: &Caller) -> u64 {
-    let since = clock::cycles().wrapping_sub(caller.thread.polled_since.load(Ordering::Relaxed));
-    clock::span_ns(since)
 }
 
 pub async fn clock_gettime(caller: &Caller, id: usize, address: usize) -> SysResult {

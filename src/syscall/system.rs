@@ -10,6 +10,7 @@ use crate::{
     arch::clock,
     memory, power,
     process::{Caller, credentials::capability, tree},
+    procfs::load,
     random,
 };
 
@@ -36,6 +37,14 @@ pub fn host_name() -> alloc::string::String {
     let name = NAMES.lock()[0];
     let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     alloc::string::String::from_utf8_lossy(&name[..len]).into_owned()
+}
+
+/// Changes the host name (`/proc/sys/kernel/hostname`): at most 64 bytes.
+pub fn set_host_name(name: &[u8]) {
+    let mut field = [0; 65];
+    let len = name.len().min(64);
+    field[..len].copy_from_slice(&name[..len]);
+    NAMES.lock()[0] = field;
 }
 
 pub async fn uname(caller: &Caller, address: usize) -> SysResult {
@@ -81,7 +90,7 @@ pub async fn sysinfo(caller: &Caller, address: usize) -> SysResult {
     let (_, threads, _) = tree::lock().counts();
     let info = SysInfo {
         uptime: clock::now_ns() / 1_000_000_000,
-        loads: [0; 3],
+        loads: load::averages(),
         memory: [memory.total_bytes as u64, memory.free_bytes as u64],
         shared: 0,
         buffers: 0,

@@ -160,6 +160,13 @@ impl TaskRef {
         waker::task(waker)
     }
 
+    /// Whether the task is queued or being polled, as opposed to waiting or ended. A statistic: it may have changed
+    /// by the time the caller looks at the answer.
+    #[must_use]
+    pub fn is_scheduled(self) -> bool {
+        self.header().state.is_scheduled()
+    }
+
     #[inline(always)]
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: cells are never given back to the allocator and never hold anything else.

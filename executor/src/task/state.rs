@@ -71,6 +71,12 @@ impl State {
         self.0.fetch_add(1, AcqRel) == 0
     }
 
+    /// Whether wakes are outstanding. Relaxed: for statistics, nothing follows from it.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        let word = self.0.load(Relaxed);
+        word != 0 && word & DONE == 0
+    }
+
     /// Begin a poll. Acquire pairs with the release in every `wake` it counts.
     #[inline(always)]
     pub(crate) fn begin(&self) -> Seen {

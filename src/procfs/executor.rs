@@ -1,0 +1,61 @@
+//! `/proc/executor`: what the executor has done on each CPU. Writing 1 measures the lengths of polls from then on,
+//! anew; writing 0 stops that.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt::Write;
+
+use fs::{Op, procfs::Text};
+use syscalls::Errno;
+
+use super::text::Made;
+use crate::{arch::clock, process::run};
+
+/// The file.
+pub struct Executor;
+
+impl Text for Executor {
+    fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
+        let mut text = String::new();
+        Op::Ready(show(&mut text).map(|()| text.into_bytes()).map_err(|failure| failure.0))
+    }
+
+    fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
+        Op::Ready(match data.trim_ascii() {
+            b"0" => Ok(::executor::set_accounting(false)),
+            b"1" => Ok(::executor::set_accounting(true)),
+            _ => Err(Errno::EINVAL),
+        })
+    }
+
+    fn permissions(&self) -> u32 {
+        0o644
+    }
+}
+
+fn show(out: &mut String) -> Made {
+    writeln!(out, "cpu      polls     spawns      wakes     steals      parks       ipis")?;
+    let cpus = 0..::executor::cpus();
+    for cpu in cpus.clone() {
+        let s = ::executor::stats(cpu);
+        writeln!(
+            out,
+            "{cpu:<3} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            s.polls, s.spawns, s.wakes, s.steals, s.parks, s.ipis
+        )?;
+    }
+    let longest = cpus.clone().map(::executor::stats).max_by_key(|stats| stats.longest_poll);
+    if let Some(longest) = longest.filter(|longest| longest.longest_poll > 0) {
+        let cycles = longest.longest_poll;
+        let ns = clock::span_ns(cycles);
+        writeln!(out, "longest poll: {cycles} cycles, {ns} ns, {}", longest.longest_poll_name)?;
+    }
+    for bucket in 0..::executor::HISTOGRAM_BUCKETS {
+        let polls: u64 = cpus.clone().map(|cpu| ::executor::poll_histogram(cpu)[bucket]).sum();
+        if polls > 0 {
+            writeln!(out, "polls below {} cycles: {polls}", 1_u64 << bucket)?;
+        }
+    }
+    writeln!(out, "task cells: {} KiB", ::executor::slab_bytes() >> 10)?;
+    writeln!(out, "a user thread's future: {} bytes", run::FUTURE_SIZE)?;
+    Ok(())
+}

@@ -1,0 +1,406 @@
+//! `/proc/PID` and `/proc/PID/task/TID`: a process, or one of its threads (proc_pid(5)).
+//!
+//! ```text
+//!   Processes ── lists PIDs; a name leads to ── Subject ── a directory; finds its ── Target at each use
+//!                                                  ├─ FILES   status.rs, memory.rs, here
+//!                                                  ├─ links   links.rs: cwd, root, exe
+//!                                                  ├─ fd/, fdinfo/   descriptors.rs
+//!                                                  └─ task/   Threads
+//! ```
+
+mod descriptors;
+mod links;
+mod memory;
+mod status;
+
+pub use links::Own;
+
+use alloc::{
+    format,
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::fmt::Write;
+
+use fs::{
+    Capabilities, FileType, Op, Path,
+    procfs::{Directory, Node, Text},
+};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{
+    mounts,
+    text::{Failure, Made},
+};
+use crate::{
+    file::context::Places,
+    process::{Process, Thread, limits::UNLIMITED, tree},
+};
+
+/// Trace any process, which is also what looking into it takes.
+const SYS_PTRACE: Capabilities = Capabilities::from_bits_retain(1 << 19);
+
+/// What a directory stands for: a process as a whole, or one thread. It keeps neither alive.
+#[derive(Clone)]
+struct Subject {
+    process: Weak<Process>,
+    /// None for the process as a whole.
+    thread: Option<Weak<Thread>>,
+    /// The owner when the directory was looked up; another one makes it stale.
+    owner: (u32, u32),
+}
+
+/// A subject that was found.
+struct Target {
+    process: Arc<Process>,
+    /// The thread; for a process its first one, which may have exited.
+    thread: Option<Arc<Thread>>,
+    /// Whether it is about the process as a whole.
+    whole: bool,
+}
+
+impl Subject {
+    fn of(target: &Target) -> Self {
+        let thread = target.thread.as_ref().filter(|_| !target.whole).map(Arc::downgrade);
+        Self { process: Arc::downgrade(&target.process), thread, owner: target.owner() }
+    }
+
+    /// Finds it; ESRCH when it is gone.
+    fn find(&self) -> Result<Target, Errno> {
+        let process = self.process.upgrade().ok_or(Errno::ESRCH)?;
+        let wanted = match &self.thread {
+            Some(thread) => Some(thread.upgrade().ok_or(Errno::ESRCH)?),
+            None => None,
+        };
+        let tree = tree::lock();
+        let node = tree.node(process.pid).filter(|node| Arc::ptr_eq(&node.process, &process));
+        let node = node.ok_or(Errno::ESRCH)?;
+        let Some(wanted) = wanted else {
+            let thread = node.threads.iter().find(|thread| thread.tid() == process.pid).cloned();
+            drop(tree);
+            return Ok(Target { process, thread, whole: true });
+        };
+        let lives = node.threads.iter().any(|thread| Arc::ptr_eq(thread, &wanted));
+        drop(tree);
+        if lives { Ok(Target { process, thread: Some(wanted), whole: false }) } else { Err(Errno::ESRCH) }
+    }
+}
+
+impl Target {
+    fn process(pid: u32) -> Option<Self> {
+        let tree = tree::lock();
+        let node = tree.node(pid)?;
+        let thread = node.threads.iter().find(|thread| thread.tid() == pid).cloned();
+        Some(Self { process: node.process.clone(), thread, whole: true })
+    }
+
+    /// A thread of `process`.
+    fn thread(process: &Process, tid: u32) -> Option<Self> {
+        let thread = tree::lock().thread(tid).filter(|thread| thread.process.pid == process.pid)?;
+        Some(Self { process: thread.process.clone(), thread: Some(thread), whole: false })
+    }
+
+    /// The id that the directory is named by.
+    fn id(&self) -> u32 {
+        match &self.thread {
+            Some(thread) if !self.whole => thread.tid(),
+            _ => self.process.pid,
+        }
+    }
+
+    /// The effective user and group.
+    fn owner(&self) -> (u32, u32) {
+        let credentials = self.process.credentials();
+        (credentials.users[1], credentials.groups[1])
+    }
+
+    /// The name that `ps` shows. A process whose first thread has exited goes by its program's name.
+    fn name(&self) -> Vec<u8> {
+        if let Some(thread) = &self.thread {
+            let name = *thread.name.lock();
+            return name.iter().copied().take_while(|byte| *byte != 0).collect();
+        }
+        let image = self.process.image.lock();
+        let base = image.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        base[..base.len().min(15)].to_vec()
+    }
+
+    /// Where the process's paths start; ENOENT once it has exited.
+    fn places(&self) -> Result<Arc<Places>, Errno> {
+        self.process.fs.lock().as_ref().map(|fs| fs.places()).ok_or(Errno::ENOENT)
+    }
+
+    /// EACCES unless the asking thread may look into this process (ptrace(2), "Ptrace access mode checking").
+    fn check_access(&self) -> Result<(), Errno> {
+        let Some(asking) = Thread::current() else { return Err(Errno::EACCES) };
+        if Arc::ptr_eq(&asking.process, &self.process) {
+            return Ok(());
+        }
+        let (asking, target) = (asking.process.credentials(), self.process.credentials());
+        let same = target.users.iter().all(|user| *user == asking.fs.uid)
+            && target.groups.iter().all(|group| *group == asking.fs.gid);
+        if same || asking.has(SYS_PTRACE) { Ok(()) } else { Err(Errno::EACCES) }
+    }
+}
+
+/// Where the paths of the thread that asks start; the root of everything in a kernel task.
+fn asking_root() -> Path {
+    let asking = Thread::current().and_then(|thread| thread.process.fs.lock().clone());
+    asking.map_or_else(|| crate::root::namespace().root(), |fs| fs.places().root.clone())
+}
+
+/// A file of a process or thread.
+struct ProcessFile {
+    subject: Subject,
+    kind: &'static Kind,
+}
+
+/// How a file's text is made.
+enum Make {
+    /// At once.
+    Now(fn(&Target, &mut String) -> Made),
+    /// As bytes that need be no text.
+    Bytes(fn(&Target) -> Result<Vec<u8>, Errno>),
+    /// After waiting for the address space.
+    Later(fn(Target) -> Op<'static, Result<Vec<u8>, Errno>>),
+}
+
+/// A file's name, permissions and contents.
+struct Kind {
+    name: &'static str,
+    permissions: u32,
+    make: Make,
+}
+
+const fn kind(name: &'static str, permissions: u32, make: Make) -> Kind {
+    Kind { name, permissions, make }
+}
+
+static FILES: [Kind; 15] = [
+    kind("cmdline", 0o444, Make::Bytes(command_line)),
+    kind("comm", 0o644, Make::Bytes(name_line)),
+    kind("limits", 0o444, Make::Now(limits)),
+    kind("loginuid", 0o444, Make::Now(no_login)),
+    kind("maps", 0o444, Make::Later(memory::maps)),
+    kind("mountinfo", 0o444, Make::Now(|target, out| mounts::details(&target.places()?.root, out))),
+    kind("mounts", 0o444, Make::Now(|target, out| mounts::table(&target.places()?.root, out))),
+    kind("oom_adj", 0o444, Make::Now(zero)),
+    kind("oom_score", 0o444, Make::Now(zero)),
+    kind("oom_score_adj", 0o444, Make::Now(zero)),
+    kind("personality", 0o400, Make::Now(|_, out| Ok(writeln!(out, "00000000")?))),
+    kind("stat", 0o444, Make::Now(status::stat)),
+    kind("statm", 0o444, Make::Later(memory::sizes)),
+    kind("status", 0o444, Make::Later(status::status)),
+    kind("wchan", 0o444, Make::Now(|_, out| Ok(out.push('0')))),
+];
+
+impl Text for ProcessFile {
+    fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
+        let target = match self.subject.find() {
+            Ok(target) => target,
+            Err(errno) => return Op::Ready(Err(errno)),
+        };
+        match self.kind.make {
+            Make::Now(make) => {
+                let mut text = String::new();
+                let made = make(&target, &mut text).map_err(|Failure(errno)| errno);
+                Op::Ready(made.map(|()| text.into_bytes()))
+            }
+            Make::Bytes(make) => Op::Ready(make(&target)),
+            Make::Later(make) => make(target),
+        }
+    }
+
+    fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
+        if self.kind.name != "comm" {
+            return Op::Ready(Err(Errno::EIO));
+        }
+        Op::Ready(self.subject.find().and_then(|target| rename(&target, &data)))
+    }
+
+    fn permissions(&self) -> u32 {
+        self.kind.permissions
+    }
+}
+
+fn command_line(target: &Target) -> Result<Vec<u8>, Errno> {
+    // A process that has exited has no memory, so no arguments.
+    let lives = target.process.space.lock().is_some();
+    Ok(if lives { target.process.image.lock().arguments.clone() } else { Vec::new() })
+}
+
+fn name_line(target: &Target) -> Result<Vec<u8>, Errno> {
+    let mut line = target.name();
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Writing `comm`: for the threads of one's own process only.
+fn rename(target: &Target, data: &[u8]) -> Result<(), Errno> {
+    let asking = Thread::current().ok_or(Errno::EINVAL)?;
+    if asking.process.pid != target.process.pid {
+        return Err(Errno::EINVAL);
+    }
+    let thread = target.thread.as_ref().ok_or(Errno::ESRCH)?;
+    let mut name = [0; 16];
+    let data = data.strip_suffix(b"\n").unwrap_or(data);
+    let len = data.iter().position(|byte| *byte == 0).unwrap_or(data.len()).min(15);
+    name[..len].copy_from_slice(&data[..len]);
+    *thread.name.lock() = name;
+    Ok(())
+}
+
+fn zero(_target: &Target, out: &mut String) -> Made {
+    Ok(writeln!(out, "0")?)
+}
+
+/// Nobody logs in by way of an audit system.
+fn no_login(_target: &Target, out: &mut String) -> Made {
+    Ok(write!(out, "{}", u32::MAX)?)
+}
+
+fn limits(target: &Target, out: &mut String) -> Made {
+    const NAMES: [(&str, u32, &str); 16] = [
+        ("Max cpu time", linux::RLIMIT_CPU, "seconds"),
+        ("Max file size", linux::RLIMIT_FSIZE, "bytes"),
+        ("Max data size", linux::RLIMIT_DATA, "bytes"),
+        ("Max stack size", linux::RLIMIT_STACK, "bytes"),
+        ("Max core file size", linux::RLIMIT_CORE, "bytes"),
+        ("Max resident set", linux::RLIMIT_RSS, "bytes"),
+        ("Max processes", linux::RLIMIT_NPROC, "processes"),
+        ("Max open files", linux::RLIMIT_NOFILE, "files"),
+        ("Max locked memory", linux::RLIMIT_MEMLOCK, "bytes"),
+        ("Max address space", linux::RLIMIT_AS, "bytes"),
+        ("Max file locks", linux::RLIMIT_LOCKS, "locks"),
+        ("Max pending signals", linux::RLIMIT_SIGPENDING, "signals"),
+        ("Max msgqueue size", linux::RLIMIT_MSGQUEUE, "bytes"),
+        ("Max nice priority", linux::RLIMIT_NICE, ""),
+        ("Max realtime priority", linux::RLIMIT_RTPRIO, ""),
+        ("Max realtime timeout", linux::RLIMIT_RTTIME, "us"),
+    ];
+    let limits = target.process.limits.lock().clone();
+    let show = |value: u64| if value == UNLIMITED { String::from("unlimited") } else { format!("{value}") };
+    writeln!(out, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
+    for (name, resource, unit) in NAMES {
+        let limit = limits.get(resource as usize)?;
+        writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.soft), show(limit.hard))?;
+    }
+    Ok(())
+}
+
+/// The directories and links of a process or thread, before its files.
+const OTHERS: [(&str, FileType); 6] = [
+    ("task", FileType::Directory),
+    ("fd", FileType::Directory),
+    ("fdinfo", FileType::Directory),
+    ("cwd", FileType::Symlink),
+    ("exe", FileType::Symlink),
+    ("root", FileType::Symlink),
+];
+
+impl Directory for Subject {
+    fn lookup(&self, name: &[u8]) -> Option<Node> {
+        let subject = self.clone();
+        Some(match name {
+            b"task" if self.thread.is_none() => Node::Directory(Arc::new(Threads(subject))),
+            b"fd" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: false })),
+            b"fdinfo" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: true })),
+            b"cwd" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Working })),
+            b"exe" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Program })),
+            b"root" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Root })),
+            _ => {
+                let kind = FILES.iter().find(|kind| kind.name.as_bytes() == name)?;
+                Node::Text(Arc::new(ProcessFile { subject, kind }))
+            }
+        })
+    }
+
+    fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
+        let hidden = usize::from(self.thread.is_some());
+        let others = OTHERS[hidden..].iter().copied();
+        let entries = others.chain(FILES.iter().map(|kind| (kind.name, FileType::Regular)));
+        for (place, (name, kind)) in (2..).zip(entries).skip(from.saturating_sub(2) as usize) {
+            if !emit(place, name.as_bytes(), kind) {
+                return;
+            }
+        }
+    }
+
+    fn alive(&self) -> bool {
+        self.find().is_ok_and(|target| target.owner() == self.owner)
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        self.owner
+    }
+}
+
+/// A name as an id: digits without leading zeroes.
+fn parse_id(name: &[u8]) -> Option<u32> {
+    if name.first() == Some(&b'0') && name.len() > 1 || !name.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(name).ok()?.parse().ok()
+}
+
+/// Gives the ids from place `from` on, which is an id and 2, so that places stay while processes come and go.
+fn list_ids(from: u64, mut ids: Vec<u32>, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
+    ids.sort_unstable();
+    for id in ids {
+        let place = u64::from(id) + 2;
+        if place >= from && !emit(place, format!("{id}").as_bytes(), FileType::Directory) {
+            return;
+        }
+    }
+}
+
+/// The directories of all processes.
+pub struct Processes;
+
+impl Directory for Processes {
+    /// Threads can be looked up too, as on Linux, though only processes are listed.
+    fn lookup(&self, name: &[u8]) -> Option<Node> {
+        let id = parse_id(name)?;
+        let target = Target::process(id).or_else(|| {
+            let thread = tree::lock().thread(id)?;
+            Some(Target { process: thread.process.clone(), thread: Some(thread), whole: true })
+        })?;
+        Some(Node::Directory(Arc::new(Subject::of(&target))))
+    }
+
+    fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
+        let ids = tree::lock().nodes().map(|node| node.process.pid).collect();
+        list_ids(from, ids, emit);
+    }
+}
+
+/// The directories of a process's threads.
+struct Threads(Subject);
+
+impl Directory for Threads {
+    fn lookup(&self, name: &[u8]) -> Option<Node> {
+        let process = self.0.find().ok()?.process;
+        let target = Target::thread(&process, parse_id(name)?)?;
+        Some(Node::Directory(Arc::new(Subject::of(&target))))
+    }
+
+    fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
+        let Ok(target) = self.0.find() else { return };
+        let ids = {
+            let tree = tree::lock();
+            let Some(node) = tree.node(target.process.pid) else { return };
+            node.threads.iter().map(|thread| thread.tid()).collect()
+        };
+        list_ids(from, ids, emit);
+    }
+
+    fn alive(&self) -> bool {
+        self.0.alive()
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        self.0.owner
+    }
+}

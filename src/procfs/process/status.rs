@@ -1,0 +1,250 @@
+//! `stat` and `status`: what `ps` and `top` read (proc_pid_stat(5), proc_pid_status(5)).
+
+use alloc::{format, string::String, vec::Vec};
+use core::{fmt::Write, sync::atomic::Ordering::Relaxed};
+
+use fs::{Device, Op};
+use syscalls::Errno;
+
+use super::{Target, memory::Sizes};
+use crate::{
+    arch::{clock, cpu},
+    memory::PAGE_SIZE,
+    process::{
+        Thread,
+        signal::{SignalSet, numbers::SIGMAX},
+        times::ResourceUsage,
+        tree,
+    },
+    procfs::{
+        system::ticks,
+        text::{Failure, Made},
+    },
+};
+
+/// What the tree says of a process at one moment.
+struct Observed {
+    state: char,
+    parent: u32,
+    group: u32,
+    session: u32,
+    threads: usize,
+    exit_signal: u8,
+    exit_code: u32,
+    /// Device number of the controlling terminal, and its foreground group.
+    terminal: Option<(Device, i32)>,
+}
+
+impl Target {
+    fn observe(&self) -> Result<Observed, Errno> {
+        let mut tree = tree::lock();
+        let node = tree.node(self.process.pid).ok_or(Errno::ESRCH)?;
+        let state = match &self.thread {
+            None => 'Z',
+            Some(_) if node.zombie.is_some() => 'Z',
+            Some(thread) => state(thread),
+        };
+        let mut observed = Observed {
+            state,
+            parent: node.parent,
+            group: node.group,
+            session: node.session,
+            threads: node.threads.len(),
+            exit_signal: node.exit_signal,
+            exit_code: node.zombie.map_or(0, |status| status.0),
+            terminal: None,
+        };
+        let terminal = tree.session(observed.session).and_then(|session| session.terminal.clone());
+        drop(tree);
+        observed.terminal = terminal.map(|terminal| {
+            let (major, minor) = terminal.device();
+            (Device::new(major, minor), terminal.foreground())
+        });
+        Ok(observed)
+    }
+
+    /// Time in user mode and in the kernel, in nanoseconds.
+    fn times(&self) -> (u64, u64) {
+        match &self.thread {
+            Some(thread) if !self.whole => (clock::span_ns(thread.cycles_so_far()), 0),
+            _ => {
+                let usage = ResourceUsage::of(&self.process);
+                (usage.user, usage.system)
+            }
+        }
+    }
+
+    fn signals(&self) -> Signals {
+        let process = self.process.signals.lock();
+        let mut sets = Signals { shared: process.pending.set(), ..Signals::default() };
+        for signal in 1..=SIGMAX {
+            match process.actions.get(signal).handler {
+                0 => {}
+                1 => sets.ignored.add(signal),
+                _ => sets.caught.add(signal),
+            }
+        }
+        drop(process);
+        if let Some(thread) = &self.thread {
+            let own = thread.signals.lock();
+            sets.pending = own.pending.set();
+            sets.blocked = own.blocked;
+        }
+        sets
+    }
+}
+
+fn state(thread: &Thread) -> char {
+    if thread.is_runnable() {
+        'R'
+    } else if thread.process.signals.lock().stopped.is_some() {
+        'T'
+    } else {
+        'S'
+    }
+}
+
+/// Sets of signals.
+#[derive(Default)]
+struct Signals {
+    pending: SignalSet,
+    shared: SignalSet,
+    blocked: SignalSet,
+    ignored: SignalSet,
+    caught: SignalSet,
+}
+
+/// `stat`: one line of numbers.
+pub fn stat(target: &Target, out: &mut String) -> Made {
+    let process = &target.process;
+    let observed = target.observe()?;
+    let (user, system) = target.times();
+    let children = ResourceUsage::of_children(process);
+    let usage = process.space.lock().as_ref().map(|space| space.usage()).unwrap_or_default();
+    let signals = target.signals();
+    let nice = process.nice.load(Relaxed);
+    let (terminal, foreground) =
+        observed.terminal.map_or((0, -1), |(device, group)| (device.0 as i64, group));
+    let faults = [process.faults[0].load(Relaxed), process.faults[1].load(Relaxed)];
+    let processor = target.thread.as_ref().and_then(|thread| thread.running_on()).unwrap_or(0);
+    let name = target.name();
+    write!(out, "{} ({}) ", target.id(), String::from_utf8_lossy(&name))?;
+    let Observed { state, parent, group, session, threads, exit_signal, exit_code, .. } = observed;
+    write!(out, "{state} {parent} {group} {session} {terminal} {foreground} 4194304 ")?;
+    write!(out, "{} 0 {} 0 ", faults[0], faults[1])?;
+    write!(out, "{} {} {} {} ", ticks(user), ticks(system), ticks(children.user), ticks(children.system))?;
+    write!(out, "{} {nice} {threads} 0 {} ", 20 + nice, ticks(process.started))?;
+    write!(out, "{} {} {} ", usage.mapped, usage.resident / PAGE_SIZE, u64::MAX)?;
+    // Addresses of code, stack and instruction are not told.
+    write!(out, "0 0 0 0 0 ")?;
+    let low = |set: SignalSet| set.0 & 0x7fff_ffff;
+    write!(
+        out,
+        "{} {} {} {} ",
+        low(signals.pending),
+        low(signals.blocked),
+        low(signals.ignored),
+        low(signals.caught)
+    )?;
+    write!(out, "0 0 0 {exit_signal} {processor} 0 0 0 0 0 ")?;
+    writeln!(out, "0 0 0 0 0 0 0 {exit_code}")?;
+    Ok(())
+}
+
+/// `status`: the same and more, for people.
+pub fn status(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+    let space = target.process.space.lock().clone();
+    Op::waiting(async move {
+        let sizes = match &space {
+            Some(space) => Some(Sizes::of(space).await),
+            None => None,
+        };
+        drop(space);
+        let mut text = String::new();
+        match write_status(&target, sizes, &mut text) {
+            Ok(()) => Ok(text.into_bytes()),
+            Err(Failure(errno)) => Err(errno),
+        }
+    })
+}
+
+fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut String) -> Made {
+    let process = &target.process;
+    let observed = target.observe()?;
+    let credentials = process.credentials();
+    let state = match observed.state {
+        'R' => "R (running)",
+        'T' => "T (stopped)",
+        'Z' => "Z (zombie)",
+        _ => "S (sleeping)",
+    };
+    writeln!(out, "Name:\t{}", String::from_utf8_lossy(&target.name()))?;
+    if let Some(fs) = &*process.fs.lock() {
+        writeln!(out, "Umask:\t{:04o}", fs.umask())?;
+    }
+    writeln!(out, "State:\t{state}\nTgid:\t{}\nNgid:\t0\nPid:\t{}", process.pid, target.id())?;
+    writeln!(out, "PPid:\t{}\nTracerPid:\t0", observed.parent)?;
+    for (name, ids, acting) in
+        [("Uid", credentials.users, credentials.fs.uid), ("Gid", credentials.groups, credentials.fs.gid)]
+    {
+        writeln!(out, "{name}:\t{}\t{}\t{}\t{acting}", ids[0], ids[1], ids[2])?;
+    }
+    let files = process.files.lock().clone();
+    writeln!(out, "FDSize:\t{}", files.map_or(0, |files| files.list().len().next_power_of_two().max(64)))?;
+    write!(out, "Groups:\t")?;
+    for group in &*credentials.fs.groups {
+        write!(out, "{group} ")?;
+    }
+    writeln!(out, "\nNStgid:\t{}\nNSpid:\t{}", process.pid, target.id())?;
+    writeln!(out, "NSpgid:\t{}\nNSsid:\t{}", observed.group, observed.session)?;
+    if let Some(sizes) = sizes {
+        write_sizes(&sizes, out)?;
+    }
+    writeln!(out, "Threads:\t{}", observed.threads)?;
+    write_signals(target, out)?;
+    let capabilities = credentials.fs.capabilities.bits() & ((1 << 41) - 1);
+    let all: u64 = (1 << 41) - 1;
+    writeln!(out, "CapInh:\t{:016x}\nCapPrm:\t{capabilities:016x}\nCapEff:\t{capabilities:016x}", 0)?;
+    writeln!(out, "CapBnd:\t{all:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t0\nSeccomp:\t0", 0)?;
+    let cpus = cpu::count();
+    writeln!(out, "Cpus_allowed:\t{:x}", u64::MAX >> (64 - cpus))?;
+    let list = if cpus == 1 { String::from("0") } else { format!("0-{}", cpus - 1) };
+    writeln!(out, "Cpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
+    Ok(())
+}
+
+fn write_sizes(sizes: &Sizes, out: &mut String) -> Made {
+    for (name, bytes) in [
+        ("VmPeak", sizes.mapped),
+        ("VmSize", sizes.mapped),
+        ("VmLck", sizes.locked),
+        ("VmPin", 0),
+        ("VmHWM", sizes.peak_resident),
+        ("VmRSS", sizes.resident),
+        ("VmData", sizes.data),
+        ("VmStk", sizes.stack),
+        ("VmExe", sizes.text),
+        ("VmLib", 0),
+        ("VmSwap", 0),
+    ] {
+        writeln!(out, "{name}:\t{:>8} kB", bytes >> 10)?;
+    }
+    Ok(())
+}
+
+fn write_signals(target: &Target, out: &mut String) -> Made {
+    let signals = target.signals();
+    let limit = target.process.limits.lock().soft(linux_raw_sys::general::RLIMIT_SIGPENDING);
+    let queued = (signals.pending.0 | signals.shared.0).count_ones();
+    writeln!(out, "SigQ:\t{queued}/{limit}")?;
+    for (name, set) in [
+        ("SigPnd", signals.pending),
+        ("ShdPnd", signals.shared),
+        ("SigBlk", signals.blocked),
+        ("SigIgn", signals.ignored),
+        ("SigCgt", signals.caught),
+    ] {
+        writeln!(out, "{name}:\t{:016x}", set.0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! `/proc/sys`: what can be set, and limits (sysctl(8), proc_sys(5)).
+
+use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
+use core::fmt::Write;
+
+use conquer_once::spin::OnceCell;
+use fs::procfs::{Fixed, Node};
+use syscalls::Errno;
+
+use super::text::{Made, Setting, file, line};
+use crate::{
+    memory::{self, Form},
+    process::tree,
+    random,
+    syscall::system,
+};
+
+/// The directory.
+pub fn directory() -> Node {
+    folder(vec![
+        ("fs", folder(file_limits())),
+        ("kernel", folder(kernel())),
+        ("vm", folder(vec![("max_map_count", line("65530")), ("overcommit_memory", line("1"))])),
+    ])
+}
+
+fn folder(entries: Vec<(&'static str, Node)>) -> Node {
+    Node::Directory(Fixed::new(entries, None))
+}
+
+fn setting(read: fn() -> String, write: fn(&str) -> Result<(), Errno>) -> Node {
+    Node::Text(Arc::new(Setting { read, write }))
+}
+
+fn file_limits() -> Vec<(&'static str, Node)> {
+    vec![
+        ("file-max", line("9223372036854775807")),
+        ("nr_open", line("1048576")),
+        ("pipe-max-size", file(pipe_max_size)),
+    ]
+}
+
+fn kernel() -> Vec<(&'static str, Node)> {
+    vec![
+        ("cap_last_cap", line("40")),
+        ("fork_form", setting(fork_form, set_fork_form)),
+        ("hostname", setting(system::host_name, set_host_name)),
+        ("ngroups_max", line("65536")),
+        ("osrelease", line(system::LINUX_RELEASE)),
+        ("ostype", line("Linux")),
+        ("pid_max", file(pid_max)),
+        (
+            "random",
+            folder(vec![
+                ("boot_id", file(boot_id)),
+                ("entropy_avail", line("256")),
+                ("poolsize", line("256")),
+                ("uuid", file(uuid)),
+            ]),
+        ),
+        ("threads-max", file(threads_max)),
+        ("version", line(system::VERSION)),
+    ]
+}
+
+fn pipe_max_size(out: &mut String) -> Made {
+    Ok(writeln!(out, "{}", fs::pipe::CAPACITY_MAX)?)
+}
+
+fn pid_max(out: &mut String) -> Made {
+    Ok(writeln!(out, "{}", tree::PID_MAX)?)
+}
+
+/// As many as the first process's RLIMIT_NPROC allows.
+fn threads_max(out: &mut String) -> Made {
+    Ok(writeln!(out, "{}", memory::stats().total_bytes / (64 << 10))?)
+}
+
+fn fork_form() -> String {
+    memory::fork_form().name().into()
+}
+
+fn set_fork_form(name: &str) -> Result<(), Errno> {
+    memory::set_fork_form(Form::from_name(name).ok_or(Errno::EINVAL)?);
+    Ok(())
+}
+
+fn set_host_name(name: &str) -> Result<(), Errno> {
+    if name.len() > 64 {
+        return Err(Errno::EINVAL);
+    }
+    system::set_host_name(name.as_bytes());
+    Ok(())
+}
+
+/// A random number in the form of RFC 9562, version 4.
+fn new_uuid() -> String {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    let number = u128::from_be_bytes(bytes);
+    let number = number & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        number >> 96,
+        number >> 80 & 0xffff,
+        number >> 64 & 0xffff,
+        number >> 48 & 0xffff,
+        number & 0xffff_ffff_ffff
+    )
+}
+
+fn uuid(out: &mut String) -> Made {
+    Ok(writeln!(out, "{}", new_uuid())?)
+}
+
+fn boot_id(out: &mut String) -> Made {
+    static BOOT: OnceCell<String> = OnceCell::uninit();
+    Ok(writeln!(out, "{}", BOOT.get_or_init(new_uuid))?)
+}

@@ -1,0 +1,266 @@
+//! The machine as a whole: `/proc/meminfo`, `/proc/stat`, `/proc/cpuinfo` and so on (proc(5)).
+
+use alloc::string::String;
+use core::fmt::Write;
+
+use fs::Op;
+use raw_cpuid::{CpuId, CpuIdReader};
+
+use super::{idle, load, text::Made};
+use crate::{
+    arch::{clock, cpu, interrupts},
+    command_line,
+    memory::{self, PAGE_SIZE},
+    process::{times::TICKS_PER_SECOND, tree},
+    root,
+    syscall::{clock::wall_ns, system},
+};
+
+/// Nanoseconds as clock ticks, the unit of times in `/proc`.
+pub(super) fn ticks(ns: u64) -> u64 {
+    ns / (1_000_000_000 / TICKS_PER_SECOND)
+}
+
+pub(super) fn command_line(out: &mut String) -> Made {
+    Ok(writeln!(out, "{}", command_line::text())?)
+}
+
+pub(super) fn version(out: &mut String) -> Made {
+    let (release, version) = (system::LINUX_RELEASE, system::VERSION);
+    Ok(writeln!(out, "Linux version {release} (rusk@rusk) (rustc) {version}")?)
+}
+
+/// Seconds since boot, and seconds that all CPUs together have been idle.
+pub(super) fn uptime(out: &mut String) -> Made {
+    let idle: u64 = (0..cpu::count()).map(idle::nanoseconds).sum();
+    let hundredths = |ns: u64| (ns / 1_000_000_000, ns / 10_000_000 % 100);
+    let ((up, up_part), (idle, idle_part)) = (hundredths(clock::now_ns()), hundredths(idle));
+    Ok(writeln!(out, "{up}.{up_part:02} {idle}.{idle_part:02}")?)
+}
+
+/// A CPU's time is what it is not halted: there is no periodic tick that would tell user from system time apart, so
+/// all of it counts as user time.
+pub(super) fn statistics(out: &mut String) -> Made {
+    let now = clock::now_ns();
+    let idle = |cpu| idle::nanoseconds(cpu).min(now);
+    let cpus = 0..cpu::count();
+    let line = |out: &mut String, name: &str, busy: u64, idle: u64| {
+        writeln!(out, "{name} {} 0 0 {} 0 0 0 0 0 0", ticks(busy), ticks(idle))
+    };
+    let all_idle: u64 = cpus.clone().map(idle).sum();
+    line(out, "cpu ", (now * cpus.len() as u64).saturating_sub(all_idle), all_idle)?;
+    for cpu in cpus.clone() {
+        let idle = idle(cpu);
+        line(out, &alloc::format!("cpu{cpu}"), now - idle, idle)?;
+    }
+    let executors = cpus.map(executor::stats);
+    let (polls, ipis) = executors.fold((0, 0), |sum, cpu| (sum.0 + cpu.polls, sum.1 + cpu.ipis));
+    let (_, _, forks) = tree::lock().counts();
+    let (running, _) = load::threads();
+    writeln!(out, "intr {}", ipis + interrupts::unexpected())?;
+    writeln!(out, "ctxt {polls}")?;
+    writeln!(out, "btime {}", wall_ns().saturating_sub(now) / 1_000_000_000)?;
+    writeln!(out, "processes {forks}")?;
+    writeln!(out, "procs_running {running}")?;
+    writeln!(out, "procs_blocked 0")?;
+    Ok(())
+}
+
+/// Bytes that file systems in memory hold.
+fn in_files() -> u64 {
+    let mut seen = alloc::vec::Vec::new();
+    let mut bytes = 0;
+    for mount in root::namespace().mounts() {
+        let file_system = mount.mount().superblock().file_system();
+        let device = mount.inode().attributes().dev;
+        if !matches!(file_system.name(), "tmpfs" | "ramfs" | "rootfs") || seen.contains(&device) {
+            continue;
+        }
+        seen.push(device);
+        if let Op::Ready(Ok(space)) = file_system.statfs() {
+            bytes += space.blocks.saturating_sub(space.free_blocks) * space.block_size;
+        }
+    }
+    bytes
+}
+
+pub(super) fn memory(out: &mut String) -> Made {
+    let memory = memory::stats();
+    let files = in_files();
+    let heap = memory.heap_taken_bytes as u64;
+    let (total, free) = (memory.total_bytes as u64, memory.free_bytes as u64);
+    let programs = total.saturating_sub(free + files + heap);
+    for (name, bytes) in [
+        ("MemTotal", total),
+        ("MemFree", free),
+        // What the files hold cannot be taken back: there is no disk that has it too.
+        ("MemAvailable", free),
+        ("Buffers", 0),
+        ("Cached", files),
+        ("SwapCached", 0),
+        ("Active", programs),
+        ("Inactive", files),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", 0),
+        ("Writeback", 0),
+        ("AnonPages", programs),
+        ("Shmem", files),
+        ("Slab", heap),
+        ("SReclaimable", 0),
+        ("SUnreclaim", heap),
+        ("CommitLimit", total),
+    ] {
+        let label = alloc::format!("{name}:");
+        writeln!(out, "{label:<15} {:>8} kB", bytes >> 10)?;
+    }
+    Ok(())
+}
+
+/// Counts of pages, as `vmstat` and its like read them.
+pub(super) fn paging(out: &mut String) -> Made {
+    let memory = memory::stats();
+    let pages = |bytes: usize| bytes / PAGE_SIZE;
+    writeln!(out, "nr_free_pages {}", pages(memory.free_bytes))?;
+    writeln!(out, "nr_zeroed_pages {}", pages(memory.zeroed_bytes))?;
+    writeln!(out, "nr_slab_unreclaimable {}", pages(memory.heap_taken_bytes))?;
+    for name in ["pgpgin", "pgpgout", "pswpin", "pswpout"] {
+        writeln!(out, "{name} 0")?;
+    }
+    Ok(())
+}
+
+pub(super) fn cpu_info(out: &mut String) -> Made {
+    let id = CpuId::new();
+    let vendor = id.get_vendor_info();
+    let vendor = vendor.as_ref().map_or("unknown", raw_cpuid::VendorInfo::as_str);
+    let brand = id.get_processor_brand_string();
+    let brand = brand.as_ref().map_or("unknown", |brand| brand.as_str().trim());
+    let basic = id.get_feature_info();
+    let (family, model, stepping) =
+        basic.as_ref().map_or((0, 0, 0), |f| (f.family_id(), f.model_id(), f.stepping_id()));
+    let hertz = clock::parameters().frequency;
+    let cpus = cpu::count();
+    for number in 0..cpus {
+        writeln!(
+            out,
+            "processor\t: {number}\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}"
+        )?;
+        writeln!(out, "model name\t: {brand}\nstepping\t: {stepping}")?;
+        writeln!(out, "cpu MHz\t\t: {}.{:03}", hertz / 1_000_000, hertz / 1000 % 1000)?;
+        writeln!(out, "physical id\t: 0\nsiblings\t: {cpus}\ncore id\t\t: {number}\ncpu cores\t: {cpus}")?;
+        writeln!(out, "fpu\t\t: yes\nfpu_exception\t: yes\nwp\t\t: yes\nflags\t\t:{}", flags(&id))?;
+        writeln!(out, "bogomips\t: {}.{:02}", hertz / 500_000, hertz / 5000 % 100)?;
+        writeln!(out, "clflush size\t: 64\ncache_alignment\t: 64\n")?;
+    }
+    Ok(())
+}
+
+/// The processor's features that programs may use here, by Linux's names. There is no AVX without XSAVE, which is off.
+fn flags<R: CpuIdReader>(id: &CpuId<R>) -> String {
+    let mut text = String::new();
+    let mut add = |has: bool, name: &str| {
+        if has {
+            text.push(' ');
+            text.push_str(name);
+        }
+    };
+    if let Some(basic) = id.get_feature_info() {
+        add(basic.has_fpu(), "fpu");
+        add(basic.has_tsc(), "tsc");
+        add(basic.has_msr(), "msr");
+        add(basic.has_pae(), "pae");
+        add(basic.has_cmpxchg8b(), "cx8");
+        add(basic.has_apic(), "apic");
+        add(basic.has_sysenter_sysexit(), "sep");
+        add(basic.has_pge(), "pge");
+        add(basic.has_cmov(), "cmov");
+        add(basic.has_pat(), "pat");
+        add(basic.has_clflush(), "clflush");
+        add(basic.has_mmx(), "mmx");
+        add(basic.has_fxsave_fxstor(), "fxsr");
+        add(basic.has_sse(), "sse");
+        add(basic.has_sse2(), "sse2");
+        add(basic.has_htt(), "ht");
+        add(basic.has_sse3(), "pni");
+        add(basic.has_pclmulqdq(), "pclmulqdq");
+        add(basic.has_ssse3(), "ssse3");
+        add(basic.has_cmpxchg16b(), "cx16");
+        add(basic.has_pcid(), "pcid");
+        add(basic.has_sse41(), "sse4_1");
+        add(basic.has_sse42(), "sse4_2");
+        add(basic.has_x2apic(), "x2apic");
+        add(basic.has_movbe(), "movbe");
+        add(basic.has_popcnt(), "popcnt");
+        add(basic.has_tsc_deadline(), "tsc_deadline_timer");
+        add(basic.has_aesni(), "aes");
+        add(basic.has_rdrand(), "rdrand");
+        add(basic.has_hypervisor(), "hypervisor");
+    }
+    if let Some(more) = id.get_extended_processor_and_feature_identifiers() {
+        add(more.has_syscall_sysret(), "syscall");
+        add(more.has_execute_disable(), "nx");
+        add(more.has_1gib_pages(), "pdpe1gb");
+        add(more.has_rdtscp(), "rdtscp");
+        add(more.has_64bit_mode(), "lm");
+        add(more.has_lahf_sahf(), "lahf_lm");
+        add(more.has_lzcnt(), "abm");
+    }
+    if let Some(extended) = id.get_extended_feature_info() {
+        add(extended.has_fsgsbase(), "fsgsbase");
+        add(extended.has_bmi1(), "bmi1");
+        add(extended.has_smep(), "smep");
+        add(extended.has_bmi2(), "bmi2");
+        add(extended.has_rep_movsb_stosb(), "erms");
+        add(extended.has_invpcid(), "invpcid");
+        add(extended.has_rdseed(), "rdseed");
+        add(extended.has_adx(), "adx");
+        add(extended.has_smap(), "smap");
+        add(extended.has_clflushopt(), "clflushopt");
+        add(extended.has_sha(), "sha_ni");
+        add(extended.has_umip(), "umip");
+    }
+    text
+}
+
+pub(super) fn file_systems(out: &mut String) -> Made {
+    for name in root::FILE_SYSTEMS {
+        writeln!(out, "nodev\t{name}")?;
+    }
+    Ok(())
+}
+
+/// What interrupts each CPU has sent to others, and those nobody waited for.
+pub(super) fn interrupts(out: &mut String) -> Made {
+    write!(out, "     ")?;
+    for cpu in 0..cpu::count() {
+        write!(out, "{:>11}", alloc::format!("CPU{cpu}"))?;
+    }
+    write!(out, "\nRES: ")?;
+    for cpu in 0..cpu::count() {
+        write!(out, "{:>11}", executor::stats(cpu).ipis)?;
+    }
+    writeln!(out, "   Rescheduling interrupts sent")?;
+    writeln!(out, "ERR: {:>10}", interrupts::unexpected())?;
+    Ok(())
+}
+
+pub(super) fn devices(out: &mut String) -> Made {
+    out.push_str(
+        "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n",
+    );
+    out.push_str("\nBlock devices:\n");
+    Ok(())
+}
+
+/// There are no block devices.
+pub(super) fn partitions(out: &mut String) -> Made {
+    out.push_str("major minor  #blocks  name\n\n");
+    Ok(())
+}
+
+/// Nothing is swapped out.
+pub(super) fn swaps(out: &mut String) -> Made {
+    out.push_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Files made of functions.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::fmt;
+
+use fs::{
+    Op,
+    procfs::{Link, Node, Text},
+};
+use syscalls::Errno;
+
+/// Why a text could not be made.
+pub struct Failure(pub Errno);
+
+impl From<fmt::Error> for Failure {
+    fn from(_: fmt::Error) -> Self {
+        Failure(Errno::EIO)
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Failure(errno)
+    }
+}
+
+/// What a function that appends a text returns.
+pub type Made = Result<(), Failure>;
+
+/// A file that anybody may read.
+pub fn file(make: fn(&mut String) -> Made) -> Node {
+    Node::Text(Arc::new(move |text: &mut Vec<u8>| {
+        let mut made = String::new();
+        make(&mut made).map_err(|failure| failure.0)?;
+        text.append(&mut made.into_bytes());
+        Ok(())
+    }))
+}
+
+/// A file with one unchanging line.
+pub fn line(text: &'static str) -> Node {
+    Node::Text(Arc::new(move |made: &mut Vec<u8>| {
+        made.extend_from_slice(text.as_bytes());
+        made.push(b'\n');
+        Ok(())
+    }))
+}
+
+/// A symbolic link with an unchanging target.
+pub fn link(target: &'static str) -> Node {
+    struct Plain(&'static str);
+
+    impl Link for Plain {
+        fn text(&self) -> Result<Vec<u8>, Errno> {
+            Ok(self.0.as_bytes().to_vec())
+        }
+    }
+
+    Node::Link(Arc::new(Plain(target)))
+}
+
+/// A file that shows a setting in one line, and takes a new one.
+pub struct Setting {
+    /// The value, without the newline.
+    pub read: fn() -> String,
+    /// Takes a new value, without blanks around it.
+    pub write: fn(&str) -> Result<(), Errno>,
+}
+
+impl Text for Setting {
+    fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
+        let mut line = (self.read)().into_bytes();
+        line.push(b'\n');
+        Op::Ready(Ok(line))
+    }
+
+    fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
+        let text = core::str::from_utf8(&data).map_err(|_| Errno::EINVAL);
+        Op::Ready(text.and_then(|text| (self.write)(text.trim_matches(['\0', '\n', ' ', '\t']))))
+    }
+
+    fn permissions(&self) -> u32 {
+        0o644
+    }
+}
