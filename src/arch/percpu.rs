@@ -30,6 +30,7 @@ pub struct PerCpu {
     /// Whether an interrupt handler runs.
     pub(super) in_handler: u8,
     /// Slots for other rooms, in the order of the accessors below.
+    thread: usize,
     worker: usize,
     magazines: usize,
     address_space: usize,
@@ -52,6 +53,7 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             user_stack: 0,
             interrupted: 0,
             in_handler: 0,
+            thread: 0,
             worker: 0,
             magazines: 0,
             address_space: 0,
@@ -150,6 +152,10 @@ macro_rules! slot {
     };
 }
 
+slot!(
+    /// The user thread whose future is polled on this CPU, or null.
+    thread, set_thread
+);
 slot!(
     /// This CPU's executor worker, or null before it runs.
     worker, set_worker

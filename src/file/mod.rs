@@ -20,7 +20,7 @@ pub mod table;
 pub mod device;
 mod open;
 mod open_file;
-mod pipe;
+pub mod pipe;
 pub mod terminal;
 
 pub use context::FsContext;

@@ -162,25 +162,32 @@ impl Stream for Both {
     }
 }
 
+/// The type of the file systems that stand for pipes without a name.
+pub const NAMELESS: &str = "pipefs";
+
 /// Opens a named pipe: waits for the other end as fifo(7) says; ENXIO for a writer that may not wait.
 pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<File>, Errno> {
     let pipe = path.inode().attributes().attached_or_insert(Pipe::new);
+    // A pipe without a name, opened by its link in /proc, waits for nobody, as on Linux.
+    let named = path.mount().superblock().file_system().name() != NAMELESS;
     let nonblocking = flags & linux::O_NONBLOCK != 0;
     let identity = Identity::new();
     let stream: Arc<dyn Stream> = match flags & linux::O_ACCMODE {
         linux::O_RDONLY => {
             let end = pipe.open_read();
-            if !nonblocking {
+            if named && !nonblocking {
                 interruptible(&caller.thread, pipe.wait_for_writer()).await?;
             }
             Arc::new(Reader { end, identity })
         }
         linux::O_WRONLY => {
-            if nonblocking && pipe.readers() == 0 {
+            if named && nonblocking && pipe.readers() == 0 {
                 return Err(Errno::ENXIO);
             }
             let end = pipe.open_write();
-            interruptible(&caller.thread, pipe.wait_for_reader()).await?;
+            if named {
+                interruptible(&caller.thread, pipe.wait_for_reader()).await?;
+            }
             Arc::new(Writer { end, identity })
         }
         _ => Arc::new(Both { reader: pipe.open_read(), writer: pipe.open_write() }),

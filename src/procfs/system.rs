@@ -8,7 +8,7 @@ use raw_cpuid::{CpuId, CpuIdReader};
 
 use super::{idle, load, text::Made};
 use crate::{
-    arch::{clock, cpu, interrupts},
+    arch::{clock, cpu},
     command_line,
     memory::{self, PAGE_SIZE},
     process::{times::TICKS_PER_SECOND, tree},
@@ -57,7 +57,7 @@ pub(super) fn statistics(out: &mut String) -> Made {
     let (polls, ipis) = executors.fold((0, 0), |sum, cpu| (sum.0 + cpu.polls, sum.1 + cpu.ipis));
     let (_, _, forks) = tree::lock().counts();
     let (running, _) = load::threads();
-    writeln!(out, "intr {}", ipis + interrupts::unexpected())?;
+    writeln!(out, "intr {ipis}")?;
     writeln!(out, "ctxt {polls}")?;
     writeln!(out, "btime {}", wall_ns().saturating_sub(now) / 1_000_000_000)?;
     writeln!(out, "processes {forks}")?;
@@ -230,7 +230,7 @@ pub(super) fn file_systems(out: &mut String) -> Made {
     Ok(())
 }
 
-/// What interrupts each CPU has sent to others, and those nobody waited for.
+/// What interrupts each CPU has sent to others. Devices' interrupts are not counted.
 pub(super) fn interrupts(out: &mut String) -> Made {
     write!(out, "     ")?;
     for cpu in 0..cpu::count() {
@@ -241,7 +241,6 @@ pub(super) fn interrupts(out: &mut String) -> Made {
         write!(out, "{:>11}", executor::stats(cpu).ipis)?;
     }
     writeln!(out, "   Rescheduling interrupts sent")?;
-    writeln!(out, "ERR: {:>10}", interrupts::unexpected())?;
     Ok(())
 }
 

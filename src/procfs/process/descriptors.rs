@@ -20,7 +20,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{Subject, asking_root, parse_id};
-use crate::file::{File, FileTable, Stream};
+use crate::file::{File, FileTable, Stream, pipe::NAMELESS};
 
 /// The directory `fd`, or `fdinfo`.
 pub struct Descriptors {
@@ -216,7 +216,7 @@ struct OneFile {
 
 impl FileSystem for OneFile {
     fn name(&self) -> &'static str {
-        "pipefs"
+        NAMELESS
     }
 
     fn root(&self) -> Arc<dyn Inode> {
