@@ -63,6 +63,10 @@ impl Superblock {
 
 impl Drop for Superblock {
     fn drop(&mut self) {
+        if self.root.directory().is_none() {
+            // A file system of one file, as that of a pipe in /proc is, has no entries.
+            return;
+        }
         let mut pruning = Pruning::of(self.root.clone());
         if pruning.step(PAUSE) {
             return;
