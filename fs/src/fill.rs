@@ -45,8 +45,10 @@ fn enter_found(
 ) -> Result<Option<DentryRef>, Errno> {
     match found {
         Ok(inode) => Ok(Some(locked.insert(name, inode))),
-        // Where absence is not remembered, this is the answer: another walk would only ask again.
-        Err(Errno::ENOENT) if locked.insert_negative(name) => Ok(None),
+        Err(Errno::ENOENT) => {
+            locked.insert_negative(name);
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -5,8 +5,8 @@
 //! it uses what it remembers, and remembers no absences.
 
 use crate::{
-    Attributes, Birth, Caching, Device, DirEntry, Emit, FileSystem, FileType, Inode, Op, Path, Position,
-    Result, SetAttributes, Sink, Source, StatFs, Written, anonymous_device, dcache::name,
+    Attributes, Birth, Caching, Device, DirEntry, Emit, FileSystem, FileType, Inode, NewInode, Op, Path,
+    Position, Result, SetAttributes, Sink, Source, StatFs, Written, anonymous_device, dcache::name,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::any::Any;
@@ -315,6 +315,15 @@ impl Inode for ProcInode {
 
     fn lookup<'a>(&'a self, name: &'a [u8]) -> Op<'a, Result<Arc<dyn Inode>>> {
         Op::Ready(self.child(name))
+    }
+
+    /// Nothing can be made, and Linux says of a name that there is none that it does not exist.
+    fn create(&self, name: &[u8], _new: NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
+        let error = self.directory().map_or_else(
+            |error| error,
+            |directory| if directory.lookup(name).is_some() { Errno::EEXIST } else { Errno::ENOENT },
+        );
+        Op::Ready(Err(error))
     }
 
     fn read_dir<'a>(&'a self, cookie: u64, emit: &'a mut Emit<'_>) -> Op<'a, Result<()>> {

@@ -180,13 +180,11 @@ impl LockedDirectory {
         dentry
     }
 
-    /// Remembers that a name does not exist, if this file system wants that; whether it does.
-    pub fn insert_negative(&self, name: Name<'_>) -> bool {
-        let remembers = self.dentry.as_directory().remember_absence;
-        if remembers {
+    /// Remembers that a name does not exist.
+    pub fn insert_negative(&self, name: Name<'_>) {
+        if self.dentry.as_directory().remember_absence {
             self.put(name, Entry::new(&self.dentry, name, null()));
         }
-        remembers
     }
 
     /// Hashes `new`, replacing the entry of the same name, which is negative or has been unhashed from its dentry.
