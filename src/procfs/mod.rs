@@ -66,6 +66,7 @@ fn root() -> Arc<Fixed> {
         ("stat", file(system::statistics)),
         ("swaps", file(system::swaps)),
         ("sys", settings::directory()),
+        ("sysrq-trigger", Node::Text(Arc::new(system::RequestTrigger))),
         ("thread-self", Node::Link(Arc::new(process::Own { thread: true }))),
         ("uptime", file(system::uptime)),
         ("version", file(system::version)),
