@@ -228,25 +228,22 @@ async fn write_kernel(caller: &Caller, file: &File, bytes: &[u8]) -> SysResult {
             Ok(written.count)
         }
         Object::Stream(stream, _) => {
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                match stream.try_write(caller, &mut rest) {
+            // Counted apart from the bytes: a device that throws them away does not take them.
+            let mut done = 0;
+            while done < bytes.len() {
+                match stream.try_write(caller, &mut &bytes[done..]) {
                     Ok(0) => break,
-                    Ok(_) => {}
+                    Ok(written) => done += written,
                     Err(Errno::EAGAIN) if !file.is_nonblocking() => {
                         if let Err(errno) = io::wait(caller, &**stream, executor::sync::Events::OUT).await {
-                            return if rest.len() < bytes.len() {
-                                Ok(bytes.len() - rest.len())
-                            } else {
-                                Err(errno)
-                            };
+                            return if done > 0 { Ok(done) } else { Err(errno) };
                         }
                     }
-                    Err(errno) if rest.len() == bytes.len() => return Err(errno),
+                    Err(errno) if done == 0 => return Err(errno),
                     Err(_) => break,
                 }
             }
-            Ok(bytes.len() - rest.len())
+            Ok(done)
         }
         Object::Terminal(terminal, _) => {
             let who = terminal::describe(caller);
