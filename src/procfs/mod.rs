@@ -21,6 +21,7 @@ mod executor;
 mod mounts;
 mod objects;
 mod process;
+mod requests;
 mod settings;
 mod sysfs;
 mod system;
@@ -66,7 +67,7 @@ fn root() -> Arc<Fixed> {
         ("stat", file(system::statistics)),
         ("swaps", file(system::swaps)),
         ("sys", settings::directory()),
-        ("sysrq-trigger", Node::Text(Arc::new(system::RequestTrigger))),
+        ("sysrq-trigger", Node::Text(Arc::new(requests::RequestTrigger))),
         ("thread-self", Node::Link(Arc::new(process::Own { thread: true }))),
         ("uptime", file(system::uptime)),
         ("version", file(system::version)),

@@ -263,26 +263,3 @@ pub(super) fn swaps(out: &mut String) -> Made {
     out.push_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
     Ok(())
 }
-
-/// `/proc/sysrq-trigger`: `c` makes the kernel panic, to see what that looks like; `b` restarts and `o` switches off.
-pub struct RequestTrigger;
-
-impl fs::procfs::Text for RequestTrigger {
-    fn generate(&self, _text: &mut alloc::vec::Vec<u8>) -> Result<(), syscalls::Errno> {
-        Err(syscalls::Errno::EIO)
-    }
-
-    fn write(&self, data: &[u8]) -> Result<(), syscalls::Errno> {
-        match data.first() {
-            Some(b'c') => panic!("sysrq triggered crash"),
-            Some(b'b') => drop(executor::spawn(async { crate::power::restart().await })),
-            Some(b'o') => drop(executor::spawn(async { crate::power::off().await })),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn permissions(&self) -> u32 {
-        0o200
-    }
-}
