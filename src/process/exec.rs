@@ -157,19 +157,10 @@ async fn load(caller: &Caller, path: &Path, display: &[u8], arguments: &Argument
     let stack_top = map_stack(&space, executable.executable_stack, stack_random).await?;
     let vdso = vdso::map(&space, room_above(stack_top), vdso_random).await?;
     let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso, seed };
-    let stack_pointer = build_stack(caller, &space, stack_top, display, arguments, &auxiliary).await?;
-    let mut flat = Vec::new();
-    for argument in &arguments.argv {
-        flat.extend_from_slice(argument);
-        flat.push(0);
-    }
-    Ok(Loaded {
-        space,
-        entry,
-        stack_pointer,
-        image: Image { path: path.text(&caller.fs.places().root).0, arguments: flat },
-        name: short_name(display),
-    })
+    let stack = build_stack(caller, &space, stack_top, display, arguments, &auxiliary).await?;
+    let InitialStack { pointer: stack_pointer, arguments, environment } = stack;
+    let image = Image { file: Some(path.clone()), arguments, environment };
+    Ok(Loaded { space, entry, stack_pointer, image, name: short_name(display) })
 }
 
 async fn parse(inode: &dyn Inode) -> Result<Executable, Errno> {
@@ -293,7 +284,16 @@ struct Auxiliary<'a> {
     seed: [usize; 2],
 }
 
-/// Builds the initial stack (System V ABI, x86-64 supplement, 3.4.1) below `top`; returns the stack pointer.
+/// A stack that was built.
+struct InitialStack {
+    pointer: usize,
+    /// Where the strings of the arguments lie.
+    arguments: Range<usize>,
+    /// Where those of the environment lie.
+    environment: Range<usize>,
+}
+
+/// Builds the initial stack (System V ABI, x86-64 supplement, 3.4.1) below `top`.
 async fn build_stack(
     caller: &Caller,
     space: &AddressSpace,
@@ -301,7 +301,7 @@ async fn build_stack(
     display: &[u8],
     arguments: &Arguments,
     auxiliary: &Auxiliary<'_>,
-) -> Result<usize, Errno> {
+) -> Result<InitialStack, Errno> {
     let mut strings = Vec::new();
     let place = |strings: &mut Vec<u8>, bytes: &[u8]| {
         let offset = strings.len();
@@ -314,6 +314,7 @@ async fn build_stack(
         offset
     };
     let argv: Vec<usize> = arguments.argv.iter().map(|s| with_nul(&mut strings, s)).collect();
+    let arguments_len = strings.len();
     let envp: Vec<usize> = arguments.envp.iter().map(|s| with_nul(&mut strings, s)).collect();
     let file_name = with_nul(&mut strings, display);
     let platform = with_nul(&mut strings, b"x86_64");
@@ -358,7 +359,12 @@ async fn build_stack(
     }
     space.write_bytes(stack_pointer, &image).await.map_err(|_| Errno::E2BIG)?;
     space.write_bytes(strings_at, &strings).await.map_err(|_| Errno::E2BIG)?;
-    Ok(stack_pointer)
+    let environment_at = strings_at + arguments_len;
+    Ok(InitialStack {
+        pointer: stack_pointer,
+        arguments: strings_at..environment_at,
+        environment: environment_at..strings_at + file_name,
+    })
 }
 
 use linux_raw_sys::auxvec::{

@@ -1,9 +1,13 @@
 //! What the threads of one process share.
 
-use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use alloc::sync::Arc;
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
 
 use executor::sync::{SpinMutex, WaitQueue};
+use fs::Path;
 
 use super::{
     credentials::Credentials,
@@ -72,10 +76,12 @@ pub struct Process {
 /// What `/proc` shows of the program a process runs.
 #[derive(Clone, Default)]
 pub struct Image {
-    /// Absolute path of the executable.
-    pub path: Vec<u8>,
-    /// Arguments, each ended by a NUL.
-    pub arguments: Vec<u8>,
+    /// The executable; none before the first process has one.
+    pub file: Option<Path>,
+    /// Where in user memory the arguments lie, one behind the other, each ended by a NUL.
+    pub arguments: Range<usize>,
+    /// The same of the environment.
+    pub environment: Range<usize>,
 }
 
 impl Process {

@@ -23,7 +23,7 @@ impl Link for Own {
 }
 
 /// Which place a link leads to.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Which {
     /// The working directory.
     Working,
@@ -40,33 +40,29 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where it leads; ENOENT once the process has exited.
     fn path(&self) -> Result<Path, Errno> {
         let target = self.subject.find().map_err(|_| Errno::ENOENT)?;
         target.check_access()?;
         let places = target.places()?;
-        Ok(if self.which == Which::Root { places.root.clone() } else { places.working.clone() })
+        match self.which {
+            Which::Working => Ok(places.working.clone()),
+            Which::Root => Ok(places.root.clone()),
+            Which::Program => target.process.image.lock().file.clone().ok_or(Errno::ENOENT),
+        }
     }
 }
 
 impl Link for Place {
     fn text(&self) -> Result<Vec<u8>, Errno> {
-        if self.which != Which::Program {
-            return Ok(self.path()?.text(&asking_root()).0);
-        }
-        let target = self.subject.find().map_err(|_| Errno::ENOENT)?;
-        target.check_access()?;
-        if target.process.space.lock().is_none() {
-            return Err(Errno::ENOENT);
-        }
-        let path = target.process.image.lock().path.clone();
-        if path.is_empty() { Err(Errno::ENOENT) } else { Ok(path) }
+        Ok(self.path()?.text(&asking_root()).0)
     }
 
     fn target(&self) -> Option<Result<Path, Errno>> {
-        self.is_magic().then(|| self.path())
+        Some(self.path())
     }
 
     fn is_magic(&self) -> bool {
-        self.which != Which::Program
+        true
     }
 }

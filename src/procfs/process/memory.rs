@@ -1,7 +1,7 @@
 //! A process's memory: `maps` and `statm`.
 
 use alloc::{format, string::String, vec::Vec};
-use core::fmt::Write;
+use core::{fmt::Write, ops::Range};
 
 use fs::Op;
 use syscalls::Errno;
@@ -14,6 +14,33 @@ use crate::memory::{
 
 /// The column in which names begin, as on Linux.
 const NAME_COLUMN: usize = 73;
+
+/// `cmdline`: the arguments as they are now in the process's memory, where it may have changed them.
+pub fn arguments(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+    let range = target.process.image.lock().arguments.clone();
+    bytes(&target, range)
+}
+
+/// `environ`: the environment that the program was started with.
+pub fn environment(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+    if let Err(errno) = target.check_access() {
+        return Op::Ready(Err(errno));
+    }
+    let range = target.process.image.lock().environment.clone();
+    bytes(&target, range)
+}
+
+/// What lies at these addresses of a process. Nothing for one that has exited, or has unmapped them.
+fn bytes(target: &Target, range: Range<usize>) -> Op<'static, Result<Vec<u8>, Errno>> {
+    let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
+    Op::waiting(async move {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(range.len()).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(range.len(), 0);
+        let read = space.read_bytes(range.start, &mut bytes).await;
+        Ok(if read.is_ok() { bytes } else { Vec::new() })
+    })
+}
 
 /// `maps`: a line per region. Empty for a process that has exited.
 pub fn maps(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {

@@ -122,8 +122,9 @@ impl Target {
             let name = *thread.name.lock();
             return name.iter().copied().take_while(|byte| *byte != 0).collect();
         }
-        let image = self.process.image.lock();
-        let base = image.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let Some(program) = self.process.image.lock().file.clone() else { return Vec::new() };
+        let (path, _) = program.text(&asking_root());
+        let base = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         base[..base.len().min(15)].to_vec()
     }
 
@@ -178,9 +179,10 @@ const fn kind(name: &'static str, permissions: u32, make: Make) -> Kind {
     Kind { name, permissions, make }
 }
 
-static FILES: [Kind; 15] = [
-    kind("cmdline", 0o444, Make::Bytes(command_line)),
+static FILES: [Kind; 16] = [
+    kind("cmdline", 0o444, Make::Later(memory::arguments)),
     kind("comm", 0o644, Make::Bytes(name_line)),
+    kind("environ", 0o400, Make::Later(memory::environment)),
     kind("limits", 0o444, Make::Now(limits)),
     kind("loginuid", 0o444, Make::Now(no_login)),
     kind("maps", 0o444, Make::Later(memory::maps)),
@@ -223,12 +225,6 @@ impl Text for ProcessFile {
     fn permissions(&self) -> u32 {
         self.kind.permissions
     }
-}
-
-fn command_line(target: &Target) -> Result<Vec<u8>, Errno> {
-    // A process that has exited has no memory, so no arguments.
-    let lives = target.process.space.lock().is_some();
-    Ok(if lives { target.process.image.lock().arguments.clone() } else { Vec::new() })
 }
 
 fn name_line(target: &Target) -> Result<Vec<u8>, Errno> {

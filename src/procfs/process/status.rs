@@ -147,7 +147,10 @@ pub fn stat(target: &Target, out: &mut String) -> Made {
         low(signals.caught)
     )?;
     write!(out, "0 0 0 {exit_signal} {processor} 0 0 0 0 0 ")?;
-    writeln!(out, "0 0 0 0 0 0 0 {exit_code}")?;
+    let image = process.image.lock().clone();
+    let (arguments, environment) = (image.arguments, image.environment);
+    write!(out, "0 0 0 {} {} ", arguments.start, arguments.end)?;
+    writeln!(out, "{} {} {exit_code}", environment.start, environment.end)?;
     Ok(())
 }
 
