@@ -16,8 +16,9 @@ pub fn report_to_debug_console() {
     REPORTS.store(true, Ordering::Relaxed);
 }
 
-/// Switches the machine off.
+/// Switches the machine off. A program asked for it, so whoever waits for a status is told that all went well.
 pub async fn off() -> ! {
+    report(0);
     flush().await;
     arch::power::power_off()
 }
@@ -26,6 +27,15 @@ pub async fn off() -> ! {
 pub async fn restart() -> ! {
     flush().await;
     arch::power::reboot()
+}
+
+/// Reports an exit status, once. False if nobody wants to know, or knows already.
+fn report(code: u8) -> bool {
+    let wanted = REPORTS.swap(false, Ordering::Relaxed);
+    if wanted {
+        port::debug_console(alloc::format!("exit-status: {code}\n").as_bytes());
+    }
+    wanted
 }
 
 /// What must reach the outside before the machine stops.
@@ -39,8 +49,7 @@ async fn flush() {
 /// The first process has ended. A runner that wants to know its status gets it, and the machine is switched off;
 /// otherwise there is nothing to go on with, as on Linux.
 pub async fn init_exited(status: ExitStatus) -> ! {
-    if REPORTS.load(Ordering::Relaxed) {
-        port::debug_console(alloc::format!("exit-status: {}\n", status.shell_code()).as_bytes());
+    if report(status.shell_code()) {
         off().await;
     }
     flush().await;
