@@ -98,6 +98,8 @@ pub(super) struct Machine {
     max_switches: u64,
     digest: Cell<u64>,
     scheduled: Cell<u64>,
+    /// Nothing happens at points for the moment.
+    undisturbed: Cell<bool>,
     finished: Arc<AtomicBool>,
 }
 
@@ -127,6 +129,7 @@ impl Machine {
             max_switches,
             digest: Cell::new(0xcbf2_9ce4_8422_2325),
             scheduled: Cell::new(0),
+            undisturbed: Cell::new(false),
             finished: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -188,7 +191,7 @@ impl Machine {
     /// One access: time passes, interrupts come, perhaps another CPU goes on.
     fn step(&self) {
         let cpu = self.cpu();
-        if cpu.yielder.get().is_null() {
+        if cpu.yielder.get().is_null() || self.undisturbed.get() {
             // The scheduler itself, setting up.
             return;
         }
@@ -331,6 +334,18 @@ pub(crate) fn point() {
     if let Some(machine) = Machine::try_current() {
         machine.step();
     }
+}
+
+/// Do something that must not depend on the seed, nor the run on it: how the slab gets its cells is
+/// different in the second run of a process, and the run must not be.
+pub(crate) fn undisturbed<T>(action: impl FnOnce() -> T) -> T {
+    let machine = Machine::try_current();
+    let before = machine.is_some_and(|machine| machine.undisturbed.replace(true));
+    let result = action();
+    if let Some(machine) = machine {
+        machine.undisturbed.set(before);
+    }
+    result
 }
 
 /// The simulated machine as the host platform sees it; `None` outside of simulations.

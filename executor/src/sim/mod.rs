@@ -26,7 +26,7 @@ use crate::Builder;
 use crate::shared;
 use core::future::Future;
 use machine::Machine;
-pub(crate) use machine::{SimPlatform, point};
+pub(crate) use machine::{SimPlatform, point, undisturbed};
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -22,6 +22,15 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
+#[cfg(all(feature = "sim", not(loom)))]
+use crate::sim::undisturbed;
+/// Only the simulator has to be told.
+#[cfg(not(all(feature = "sim", not(loom))))]
+#[inline(always)]
+fn undisturbed<T>(action: impl FnOnce() -> T) -> T {
+    action()
+}
+
 /// Bytes of a cell, by class. Larger futures are boxed.
 const SIZES: [usize; CLASSES] = [64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
 const CLASSES: usize = 12;
@@ -129,7 +138,7 @@ impl Cells {
     fn refill(&self, class: usize, depot: &Depot) -> Option<NonNull<Header>> {
         let mut chain = self.spare[class].replace(Chain::empty(class));
         if chain.is_empty() {
-            chain = depot.take(class)?;
+            chain = undisturbed(|| depot.take(class))?;
         }
         let task = chain.pop()?;
         self.current[class].set(chain);
@@ -164,7 +173,7 @@ impl Cells {
     fn unload(&self, class: usize, depot: &Depot) {
         let full = self.spare[class].replace(self.current[class].get());
         if !full.is_empty() {
-            depot.give(class, full);
+            undisturbed(|| depot.give(class, full));
         }
     }
 }

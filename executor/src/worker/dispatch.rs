@@ -126,7 +126,13 @@ impl Worker {
             self.sort_in(task);
         }
         for task in self.door.inbox.take() {
-            self.sort_in(task);
+            if task.kind().is_plain() {
+                // Woken by an interrupt, most likely: it runs next, ahead of those that only wait
+                // for another slice.
+                self.run_next(task);
+            } else {
+                self.sort_in(task);
+            }
         }
     }
 
@@ -182,7 +188,7 @@ impl Worker {
         self.own.current.set(ptr::null_mut());
         self.counters.polls.increment();
         if ended {
-            self.own.self_woken.store(false, Relaxed);
+            self.own.self_woken.set(false);
             header.state.finish();
             // SAFETY: we polled it to its end just now.
             unsafe { settle(task, Outcome::Complete) };
@@ -194,26 +200,31 @@ impl Worker {
     /// The poll was pending: requeue if the task was woken meanwhile.
     #[inline(always)]
     fn after_pending(&self, task: TaskRef, seen: Seen) {
-        if self.own.self_woken.load(Relaxed) {
-            self.own.self_woken.store(false, Relaxed);
+        if self.own.self_woken.get() {
+            self.own.self_woken.set(false);
             // The wakes that this poll answered stay in the counter and keep it queued.
             self.requeue(task);
         } else if task.header().state.end(seen) {
-            self.requeue(task);
+            // Woken by others while it ran: no yield, but a wake like any other.
+            self.enqueue(task);
         }
     }
 
     /// A task that wants to go on: behind the others, if there are any.
     #[inline(always)]
     fn requeue(&self, task: TaskRef) {
-        if self.is_bare() && task.kind().is_plain() {
+        if self.door.attention.load(Relaxed) != 0 {
+            // What it was asked to make way for goes first.
+            self.attend();
+        }
+        if !task.kind().is_plain() {
+            self.requeue_special(task);
+        } else if self.is_bare() {
             // Alone: no trip through the ring.
             self.own.streak.set(0);
             self.own.lifo.set(task.as_ptr());
-        } else if task.kind().is_plain() {
-            self.push_ring(task);
         } else {
-            self.requeue_special(task);
+            self.push_ring(task);
         }
     }
 
@@ -235,7 +246,7 @@ impl Worker {
         // SAFETY: we are its poller, and it has not ended.
         unsafe { task.drop_future() };
         self.own.current.set(ptr::null_mut());
-        self.own.self_woken.store(false, Relaxed);
+        self.own.self_woken.set(false);
         task.header().state.finish();
         self.trace(Event::Cancel, task);
         // SAFETY: the future is gone and the state says so.

@@ -31,7 +31,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
 /// One CPU's part of the executor. Made by [`init`](crate::init), run by [`Worker::run`].
 #[repr(C)]
 pub struct Worker {
-    /// Touched only by this CPU, in task context (and `self_woken` in its interrupt handlers).
+    /// Touched only by this CPU, in task context (its interrupt handlers read `current`).
     own: CacheLine<Own>,
     /// Written by other CPUs and by interrupt handlers.
     door: CacheLine<Door>,
@@ -55,8 +55,8 @@ unsafe impl Send for Worker {}
 struct Own {
     /// The task being polled.
     current: Cell<*mut Header>,
-    /// The running task woke itself. An atomic, because an interrupt handler may say so too.
-    self_woken: AtomicBool,
+    /// The running task woke itself: it yields.
+    self_woken: Cell<bool>,
     /// What the running task woke last: it runs next, on a warm cache.
     lifo: Cell<*mut Header>,
     /// How often in a row the LIFO slot went first.
@@ -114,7 +114,7 @@ impl Worker {
         Worker {
             own: CacheLine(Own {
                 current: Cell::new(ptr::null_mut()),
-                self_woken: AtomicBool::new(false),
+                self_woken: Cell::new(false),
                 lifo: Cell::new(ptr::null_mut()),
                 streak: Cell::new(0),
                 budget: Cell::new(BUDGET),

@@ -2,7 +2,7 @@
 //!
 //! | who wakes                    | normal task                         | driver task         | pinned elsewhere       |
 //! |------------------------------|-------------------------------------|---------------------|------------------------|
-//! | the running task, itself     | flag: requeued after the poll       | the same            | -                      |
+//! | the running task, itself     | flag: after the poll, behind others | the same            | -                      |
 //! | task code on this CPU        | LIFO slot: runs next, warm cache    | driver list         | that CPU's pinned inbox|
 //! | an interrupt handler, busy   | a sleeping CPU's inbox, else ours   | our inbox, attention| that CPU's pinned inbox|
 //! | a thread that is no worker   | a sleeping CPU's inbox, else its last CPU's | the same    | that CPU's pinned inbox|
@@ -20,8 +20,8 @@ impl Worker {
     /// A wake by this CPU: by the task it polls, or by one of its interrupt handlers.
     #[inline(always)]
     pub(crate) fn wake(&self, task: TaskRef) {
-        if self.own.current.get() == task.as_ptr() {
-            self.own.self_woken.store(true, Relaxed);
+        if self.own.current.get() == task.as_ptr() && !hooks::in_interrupt() {
+            self.own.self_woken.set(true);
             return;
         }
         if task.header().state.wake() {
@@ -39,6 +39,12 @@ impl Worker {
         if hooks::in_interrupt() || !task.kind().is_plain() || !self.is_ours(task) {
             return self.enqueue_special(task);
         }
+        self.run_next(task);
+    }
+
+    /// Into the LIFO slot.
+    #[inline(always)]
+    pub(super) fn run_next(&self, task: TaskRef) {
         let next = self.own.lifo.replace(task.as_ptr());
         if !next.is_null() {
             self.push_displaced(next);
