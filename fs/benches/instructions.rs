@@ -12,26 +12,49 @@ use std::sync::Arc;
 
 const N: usize = 2000;
 
-const OPERATIONS: &[(&str, &str)] = &[
-    ("nothing", "the loop itself"),
-    ("walk2", "lookup /tmp/kb.dat, counted, and drop"),
-    ("stat2", "metadata of /tmp/kb.dat"),
-    ("stat-symlink", "metadata of /bin/ls -> busybox"),
-    ("absent", "lookup of a name known not to exist"),
-    ("open", "open /tmp/kb.dat for reading, and drop"),
-    ("create", "open O_CREAT of a new file in /tmp"),
-    ("create-unlink", "the same, and unlink it"),
-    ("mkdir-rmdir", "make and remove a directory"),
-    ("rename", "rename a file back and forth (per rename)"),
-    ("read1", "read 1 byte"),
-    ("read4k", "read 4 KiB"),
-    ("write1", "write 1 byte in place"),
-    ("write4k", "write 4 KiB in place"),
-    ("pipe5", "write and read 5 bytes through a pipe"),
-    ("pipe64k", "write and read 64 KiB through a pipe"),
-    ("clone", "clone a path and drop it"),
-    ("clock", "read the clock"),
-    ("page", "allocate and free a page"),
+#[derive(Clone, Copy, PartialEq)]
+enum Operation {
+    Nothing,
+    Walk2,
+    Stat2,
+    StatSymlink,
+    Absent,
+    Open,
+    Create,
+    CreateUnlink,
+    MkdirRmdir,
+    Rename,
+    Read1,
+    Read4k,
+    Write1,
+    Write4k,
+    Pipe5,
+    Pipe64k,
+    Clone,
+    Clock,
+    Page,
+}
+
+const OPERATIONS: &[(Operation, &str, &str)] = &[
+    (Operation::Nothing, "nothing", "the loop itself"),
+    (Operation::Walk2, "walk2", "lookup /tmp/kb.dat, counted, and drop"),
+    (Operation::Stat2, "stat2", "metadata of /tmp/kb.dat"),
+    (Operation::StatSymlink, "stat-symlink", "metadata of /bin/ls -> busybox"),
+    (Operation::Absent, "absent", "lookup of a name known not to exist"),
+    (Operation::Open, "open", "open /tmp/kb.dat for reading, and drop"),
+    (Operation::Create, "create", "open O_CREAT of a new file in /tmp"),
+    (Operation::CreateUnlink, "create-unlink", "the same, and unlink it"),
+    (Operation::MkdirRmdir, "mkdir-rmdir", "make and remove a directory"),
+    (Operation::Rename, "rename", "rename a file back and forth (per rename)"),
+    (Operation::Read1, "read1", "read 1 byte"),
+    (Operation::Read4k, "read4k", "read 4 KiB"),
+    (Operation::Write1, "write1", "write 1 byte in place"),
+    (Operation::Write4k, "write4k", "write 4 KiB in place"),
+    (Operation::Pipe5, "pipe5", "write and read 5 bytes through a pipe"),
+    (Operation::Pipe64k, "pipe64k", "write and read 64 KiB through a pipe"),
+    (Operation::Clone, "clone", "clone a path and drop it"),
+    (Operation::Clock, "clock", "read the clock"),
+    (Operation::Page, "page", "allocate and free a page"),
 ];
 
 async fn prepare() -> (Arc<Namespace>, Path, Credentials) {
@@ -55,7 +78,16 @@ async fn prepare() -> (Arc<Namespace>, Path, Credentials) {
     (namespace, root, credentials)
 }
 
-async fn measure(operation: String, n: usize) {
+/// The answer of an operation that has it at once, as the kernel's system calls ask for it.
+fn now<T>(op: Op<'_, Result<T>>) {
+    match op.ready() {
+        Ok(Ok(answer)) => drop(black_box(answer)),
+        Ok(Err(error)) => panic!("{error}"),
+        Err(_) => panic!("not at once"),
+    }
+}
+
+async fn measure(operation: Operation, n: usize) {
     let (_namespace, root, credentials) = prepare().await;
     let view = View { root: &root, start: &root, credentials: &credentials };
     let file = view.lookup(b"/tmp/kb.dat", LookupFlags::FOLLOW).await.unwrap();
@@ -65,38 +97,39 @@ async fn measure(operation: String, n: usize) {
     let make = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
     let mut kept = Vec::with_capacity(2 * N);
     for (i, name) in names.iter().enumerate().take(n) {
-        match operation.as_str() {
-            "nothing" => drop(black_box(i)),
-            "walk2" => {
-                drop(black_box(view.lookup(black_box(b"/tmp/kb.dat"), LookupFlags::FOLLOW).await.unwrap()));
+        match operation {
+            Operation::Nothing => drop(black_box(i)),
+            Operation::Walk2 => {
+                now(view.lookup(black_box(b"/tmp/kb.dat"), LookupFlags::FOLLOW));
             }
-            "stat2" => {
-                black_box(view.metadata(black_box(b"/tmp/kb.dat"), LookupFlags::FOLLOW).await.unwrap());
+            Operation::Stat2 => {
+                now(view.metadata(black_box(b"/tmp/kb.dat"), LookupFlags::FOLLOW));
             }
-            "stat-symlink" => {
-                black_box(view.metadata(black_box(b"/bin/ls"), LookupFlags::FOLLOW).await.unwrap());
+            Operation::StatSymlink => {
+                now(view.metadata(black_box(b"/bin/ls"), LookupFlags::FOLLOW));
             }
-            "absent" => {
-                black_box(view.metadata(black_box(b"/usr/none"), LookupFlags::FOLLOW).await.unwrap_err());
+            Operation::Absent => {
+                let absent = view.metadata(black_box(b"/usr/none"), LookupFlags::FOLLOW).ready();
+                black_box(absent.is_ok_and(|absent| absent.is_err()));
             }
-            "open" => {
+            Operation::Open => {
                 let path = black_box(b"/tmp/kb.dat");
-                drop(view.open(path, OpenFlags::empty(), 0, LookupFlags::empty()).await.unwrap());
+                now(view.open(path, OpenFlags::empty(), 0, LookupFlags::empty()));
             }
-            "create" => {
+            Operation::Create => {
                 let path = name.as_bytes();
-                kept.push(view.open(path, make, 0o644, LookupFlags::empty()).await.unwrap());
+                kept.push(view.open(path, make, 0o644, LookupFlags::empty()).ready().ok().unwrap().unwrap());
             }
-            "create-unlink" => {
+            Operation::CreateUnlink => {
                 let path = name.as_bytes();
-                drop(view.open(path, make, 0o644, LookupFlags::empty()).await.unwrap());
-                view.unlink(path).await.unwrap();
+                now(view.open(path, make, 0o644, LookupFlags::empty()));
+                now(view.unlink(path));
             }
-            "mkdir-rmdir" => {
+            Operation::MkdirRmdir => {
                 drop(view.make(b"/tmp/dir", Kind::Directory, 0o755).await.unwrap());
                 view.rmdir(b"/tmp/dir").await.unwrap();
             }
-            "rename" => {
+            Operation::Rename => {
                 let (old, new): (&[u8], &[u8]) = if i % 2 == 0 {
                     (b"/tmp/kb.dat", b"/tmp/other")
                 } else {
@@ -104,29 +137,26 @@ async fn measure(operation: String, n: usize) {
                 };
                 view.rename(old, view, new, RenameFlags::empty()).await.unwrap();
             }
-            "read1" | "read4k" => {
-                let len = if operation == "read1" { 1 } else { 4096 };
+            Operation::Read1 | Operation::Read4k => {
+                let len = if operation == Operation::Read1 { 1 } else { 4096 };
                 let mut sink = &mut buffer[..len];
-                black_box(file.inode().read_at(black_box(0), &mut sink).await.unwrap());
+                now(file.inode().read_at(black_box(0), &mut sink));
             }
-            "write1" | "write4k" => {
-                let len = if operation == "write1" { 1 } else { 4096 };
+            Operation::Write1 | Operation::Write4k => {
+                let len = if operation == Operation::Write1 { 1 } else { 4096 };
                 let mut source = &buffer[..len];
-                black_box(
-                    file::write(&**file.inode(), &credentials, Position::At(0), &mut source).await.unwrap(),
-                );
+                now(file.inode().write_at(Position::At(black_box(0)), &mut source));
             }
-            "pipe5" | "pipe64k" => {
-                let len = if operation == "pipe5" { 5 } else { 65536 };
+            Operation::Pipe5 | Operation::Pipe64k => {
+                let len = if operation == Operation::Pipe5 { 5 } else { 65536 };
                 let mut source = &buffer[..len];
                 black_box(writer.try_write(&mut source).unwrap());
                 let mut sink = &mut buffer[..len];
                 black_box(reader.try_read(&mut sink).unwrap());
             }
-            "clone" => drop(black_box(file.clone())),
-            "clock" => drop(black_box(Timestamp::now())),
-            "page" => drop(black_box(Page::zeroed())),
-            other => panic!("no operation {other}"),
+            Operation::Clone => drop(black_box(file.clone())),
+            Operation::Clock => drop(black_box(Timestamp::now())),
+            Operation::Page => drop(black_box(Page::zeroed())),
         }
     }
     // Kept files end outside of the count.
@@ -151,12 +181,13 @@ fn main() {
     if let [mode, operation, n] = arguments.as_slice()
         && mode == "measure"
     {
-        let (operation, n) = (operation.clone(), n.parse().unwrap());
+        let (operation, ..) = *OPERATIONS.iter().find(|(_, name, _)| name == operation).unwrap();
+        let n = n.parse().unwrap();
         executor::host::block_on(1, measure(operation, n));
         return;
     }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
-    for (name, meaning) in OPERATIONS.iter().filter(|(name, _)| wanted(name)) {
+    for (_, name, meaning) in OPERATIONS.iter().filter(|(_, name, _)| wanted(name)) {
         let per = (count(name, 2 * N) as f64 - count(name, N) as f64) / N as f64;
         println!("{name:14} {per:8.0}  {meaning}");
     }

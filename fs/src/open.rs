@@ -146,7 +146,11 @@ impl<'v> View<'v> {
                 _ => return self.create_now(place, name, permissions, &guard),
             }
         } else {
-            self.walk_straight(path, resolve, &guard)?
+            let end = self.set_out::<false>(path, resolve, &guard)?;
+            if end.used != path.len() {
+                return None;
+            }
+            end.at
         };
         if flags.contains(OpenFlags::TRUNCATE) {
             return None;

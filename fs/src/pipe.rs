@@ -20,6 +20,7 @@ use core::sync::atomic::{
     fence,
 };
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use smallvec::SmallVec;
 use syscalls::Errno;
 
 /// Writes of up to this many bytes are not mixed with others' (`PIPE_BUF`), unless the source stops in the middle.
@@ -28,6 +29,9 @@ pub const ATOMIC: usize = PAGE_SIZE;
 pub const CAPACITY: usize = 16 * PAGE_SIZE;
 /// The largest capacity that anyone may set (`/proc/sys/fs/pipe-max-size`).
 pub const CAPACITY_MAX: usize = 1 << 20;
+
+/// Spare pages that a pipe keeps: as many as fit in a new one, so that a stream that fills it and empties it in turn is steady.
+const SPARE: usize = CAPACITY / PAGE_SIZE;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
@@ -81,8 +85,8 @@ pub struct Pipe {
     tail: AtomicUsize,
     read_side: SpinMutex<Arc<Ring>>,
     write_side: SpinMutex<Arc<Ring>>,
-    /// An empty page, the last one that was read: a pipe in steady use neither allocates nor frees.
-    spare: AtomicPtr<u8>,
+    /// Pages that were read, for the next writes: a pipe in steady use neither allocates nor frees.
+    spare: SpinMutex<SmallVec<[Page; SPARE]>>,
     readable: Readiness,
     writable: Readiness,
     readers: AtomicU32,
@@ -113,7 +117,7 @@ impl Pipe {
             tail: AtomicUsize::new(0),
             read_side: SpinMutex::new(ring.clone()),
             write_side: SpinMutex::new(ring),
-            spare: AtomicPtr::new(null_mut()),
+            spare: SpinMutex::new(SmallVec::new()),
             readable: Readiness::new(),
             writable: Readiness::with(WRITABLE),
             readers: AtomicU32::new(0),
@@ -370,24 +374,22 @@ impl Pipe {
     }
 
     fn page(&self) -> Option<Page> {
-        match NonNull::new(self.spare.swap(null_mut(), Acquire)) {
-            // SAFETY: `spare` owned it.
-            Some(raw) => Some(unsafe { Page::from_raw(raw) }),
-            None => Page::zeroed(),
-        }
+        let spare = self.spare.lock().pop();
+        spare.or_else(Page::zeroed)
     }
 
+    /// Keeps a page that has been read, or frees it when there are enough.
     fn recycle(&self, raw: *mut u8) {
-        // Release pairs with the Acquire in `page`: what was read from it was read before it is reused.
-        if self.spare.compare_exchange(null_mut(), raw, Release, Relaxed).is_err() {
-            free_page(raw);
+        let Some(raw) = NonNull::new(raw) else { return };
+        // SAFETY: the slot owned the page, and the caller took it out.
+        let page = unsafe { Page::from_raw(raw) };
+        let mut spare = self.spare.lock();
+        if spare.len() < SPARE {
+            spare.push(page);
+        } else {
+            drop(spare);
+            drop(page);
         }
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        free_page(*self.spare.get_mut());
     }
 }
 

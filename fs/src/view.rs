@@ -78,7 +78,12 @@ impl<'v> View<'v> {
     #[inline]
     fn attempt<T>(&self, path: &[u8], flags: LookupFlags, last: Last, finish: impl Finish<T>) -> Attempt<T> {
         let guard = rcu::read();
-        match self.walk(path, flags, last, &guard) {
+        let begun = if last == Last::Place {
+            self.set_out::<true>(path, flags, &guard)
+        } else {
+            self.set_out::<false>(path, flags, &guard)
+        };
+        match self.walk(path, flags, last, begun, &guard) {
             Err(error) => Attempt::Done(Err(error)),
             Ok(stop @ (Stop::At(_) | Stop::Place(_))) => finish(&stop, &guard),
             Ok(Stop::Unknown(at, name)) => match at.dentry.try_ref() {
@@ -183,9 +188,11 @@ impl<'v> View<'v> {
         let view = self.confined(flags);
         {
             let guard = rcu::read();
-            let found = view.walk_straight(path, flags, &guard);
-            if let Some(path) = found.and_then(|cursor| cursor.to_path(&guard)) {
-                return Op::Ready(Ok(path));
+            if let Some(end) = view.set_out::<false>(path, flags, &guard)
+                && end.used == path.len()
+                && let Some(found) = end.at.to_path(&guard)
+            {
+                return Op::Ready(Ok(found));
             }
         }
         view.lookup_around(path, flags)
@@ -214,14 +221,16 @@ impl<'v> View<'v> {
     ) -> Option<Result<R>> {
         let view = self.confined(flags);
         let guard = rcu::read();
-        if let Some(cursor) = view.walk_straight(path, flags, &guard) {
-            return Some(Ok(look(cursor.mount, cursor.dentry)));
-        }
-        match view.walk(path, flags, Last::File, &guard) {
-            Err(error) => Some(Err(error)),
-            Ok(Stop::At(cursor)) => Some(Ok(look(cursor.mount, cursor.dentry))),
-            Ok(_) => None,
-        }
+        let begun = view.set_out::<false>(path, flags, &guard);
+        let at = match begun {
+            Some(end) if end.used == path.len() => end.at,
+            begun => match view.walk(path, flags, Last::File, begun, &guard) {
+                Err(error) => return Some(Err(error)),
+                Ok(Stop::At(at)) => at,
+                Ok(_) => return None,
+            },
+        };
+        Some(Ok(look(at.mount, at.dentry)))
     }
 
     /// The attributes of the file at `path` (stat(2)). A cached path is neither locked nor counted.

@@ -138,24 +138,23 @@ fn only_slashes(text: &[u8]) -> bool {
 }
 
 impl<'v> View<'v> {
-    /// Walks the whole of an ordinary path: cached names one after the other, through directories of one mount that everyone may
-    /// search. `None` for all others, which [`walk`](Self::walk) finds.
+    /// Walks the straight beginning of a path: cached names one after the other, through directories of one mount that everyone
+    /// may search; with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
     #[inline(always)]
-    pub(crate) fn walk_straight<'g>(
+    pub(crate) fn set_out<'g, const PLACE: bool>(
         &self,
         path: &'g [u8],
         flags: LookupFlags,
         guard: &'g rcu::ReadGuard,
-    ) -> Option<Cursor<'g>>
+    ) -> Option<Straight<'g>>
     where
         'v: 'g,
     {
-        if path.is_empty() || path.len() >= PATH_MAX || flags.intersects(LookupFlags::CHECKED) {
+        if path.len().wrapping_sub(1) >= PATH_MAX - 1 || flags.intersects(LookupFlags::CHECKED) {
             return None;
         }
-        let (start, used) = self.begin(path);
-        let end = straight::<false>(start.dentry(), path, used, guard);
-        (end.used == path.len()).then_some(Cursor { mount: start.mount(), dentry: end.dentry })
+        let (start, used) = if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) };
+        Some(straight::<PLACE>(Cursor::of(start), path, used, guard))
     }
 
     /// Walks an ordinary path to the directory of its last component, which is a proper name.
@@ -169,86 +168,62 @@ impl<'v> View<'v> {
     where
         'v: 'g,
     {
-        if path.is_empty() || path.len() >= PATH_MAX || flags.intersects(LookupFlags::CHECKED) {
-            return None;
-        }
-        let (start, used) = self.begin(path);
-        let end = straight::<true>(start.dentry(), path, used, guard);
+        let end = self.set_out::<true>(path, flags, guard)?;
         let name = end.last.filter(|name| !name.is_dots() && name.bytes.len() <= NAME_MAX)?;
-        Some((Cursor { mount: start.mount(), dentry: end.dentry }, name))
+        Some((end.at, name))
     }
 
-    /// Where a path starts, and how many of its bytes that has used.
-    #[inline(always)]
-    fn begin(&self, path: &[u8]) -> (&'v Path, usize) {
-        if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) }
-    }
-
-    /// Walks `path`.
+    /// Walks `path`, of which `begun` has been walked.
     pub(crate) fn walk<'g>(
         &self,
         path: &'g [u8],
         flags: LookupFlags,
         last: Last,
+        begun: Option<Straight<'g>>,
         guard: &'g rcu::ReadGuard,
     ) -> Result<Stop<'g>, Errno>
     where
         'v: 'g,
     {
-        if path.is_empty() {
-            return if flags.contains(LookupFlags::EMPTY_PATH) {
-                Ok(Stop::At(Cursor::of(self.start)))
-            } else {
-                Err(Errno::ENOENT)
-            };
-        }
-        if path.len() >= PATH_MAX {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        if path[0] == b'/' && flags.contains(LookupFlags::BENEATH) {
-            return Err(Errno::EXDEV);
-        }
-        let (start, used) = self.begin(path);
-        let end = if last == Last::Place {
-            straight::<true>(start.dentry(), path, used, guard)
-        } else {
-            straight::<false>(start.dentry(), path, used, guard)
+        let (at, used) = match begun {
+            Some(begun) => (begun.at, begun.used),
+            None if path.is_empty() => {
+                return if flags.contains(LookupFlags::EMPTY_PATH) {
+                    Ok(Stop::At(Cursor::of(self.start)))
+                } else {
+                    Err(Errno::ENOENT)
+                };
+            }
+            None if path.len() >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
+            None if path[0] != b'/' => (Cursor::of(self.start), 0),
+            None if flags.contains(LookupFlags::BENEATH) => return Err(Errno::EXDEV),
+            None => (Cursor::of(self.root), 1),
         };
-        let at = Cursor { mount: start.mount(), dentry: end.dentry };
-        Walk {
-            view: *self,
-            at,
-            rest: &path[end.used..],
-            pending: Pending::new(),
-            links: 0,
-            flags,
-            last,
-            guard,
-        }
-        .run()
+        Walk { view: *self, at, rest: &path[used..], pending: Pending::new(), links: 0, flags, last, guard }
+            .run()
     }
 }
 
-/// Where [`straight`] stopped.
-struct Straight<'g> {
-    dentry: &'g Dentry,
+/// Where the straight beginning of a path ended.
+pub(crate) struct Straight<'g> {
+    pub at: Cursor<'g>,
     /// How much of the path was used.
-    used: usize,
-    /// The last component, in `dentry`, when it was to be kept and nothing out of the ordinary came before it.
+    pub used: usize,
+    /// The last component, in `at`, when it was to be kept and nothing out of the ordinary came before it.
     last: Option<Name<'g>>,
 }
 
 /// Follows names from `used` in the path on, as long as nothing out of the ordinary is met; with `PLACE`, not the last one.
 #[inline(always)]
 fn straight<'g, const PLACE: bool>(
-    mut dentry: &'g Dentry,
+    mut at: Cursor<'g>,
     path: &'g [u8],
     mut used: usize,
     guard: &'g rcu::ReadGuard,
 ) -> Straight<'g> {
     while used < path.len() {
-        let Some(directory) = dentry.directory() else { break };
-        if dentry.attributes().permissions() & 0o111 != 0o111 {
+        let Some(directory) = at.dentry.directory() else { break };
+        if at.dentry.attributes().permissions() & 0o111 != 0o111 {
             break;
         }
         let name = Name::at(path, used);
@@ -256,7 +231,7 @@ fn straight<'g, const PLACE: bool>(
         // A second slash, or one at the end, is for the general walk.
         let next = match path.get(end + 1) {
             None if end != path.len() => break,
-            None if PLACE => return Straight { dentry, used, last: Some(name) },
+            None if PLACE => return Straight { at, used, last: Some(name) },
             None => end,
             Some(b'/') => break,
             Some(_) => end + 1,
@@ -266,9 +241,9 @@ fn straight<'g, const PLACE: bool>(
         if child.is_special() {
             break;
         }
-        (dentry, used) = (child, next);
+        (at.dentry, used) = (child, next);
     }
-    Straight { dentry, used, last: None }
+    Straight { at, used, last: None }
 }
 
 /// A walk under way.

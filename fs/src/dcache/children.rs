@@ -85,18 +85,20 @@ impl Children {
         None
     }
 
-    /// The slot that holds (or would hold) `hash`, with the nodes on the way there.
-    fn descend(&self, hash: u64) -> (&Slot, usize, [*mut Node; MAX_DEPTH]) {
-        let mut path = [null_mut(); MAX_DEPTH];
+    /// The slot that holds (or would hold) `hash`, its depth, and the node it is in. Calls `pass` with each node on the way.
+    #[inline(always)]
+    fn descend(&self, hash: u64, mut pass: impl FnMut(*mut Node)) -> (&Slot, usize, *mut Node) {
         let mut depth = 0;
         let mut slot = &self.root;
+        let mut above = null_mut();
         while let Some(node) = as_node(slot.load(Relaxed)) {
-            path[depth] = node;
+            pass(node);
+            above = node;
             // SAFETY: under the directory's lock no node is freed.
             slot = unsafe { &(*node).slots[slot_of(hash, depth)] };
             depth += 1;
         }
-        (slot, depth, path)
+        (slot, depth, above)
     }
 
     /// Puts an entry into the table. Under the directory's lock; the name is not in it.
@@ -104,7 +106,7 @@ impl Children {
         // SAFETY: the entry is the caller's until it is stored below.
         let new = unsafe { entry.as_ref() };
         loop {
-            let (slot, depth, path) = self.descend(new.hash);
+            let (slot, depth, above) = self.descend(new.hash, |_| ());
             let head = slot.load(Relaxed);
             if chain(head).count() >= CHAIN && depth < MAX_DEPTH {
                 split(slot, depth);
@@ -115,7 +117,7 @@ impl Children {
             slot.store(entry.as_ptr(), Release);
             if head.is_null() && depth > 0 {
                 // SAFETY: under the directory's lock no node is freed.
-                unsafe { &(*path[depth - 1]).used }.fetch_add(1, Relaxed);
+                unsafe { &(*above).used }.fetch_add(1, Relaxed);
             }
             return;
         }
@@ -137,22 +139,32 @@ impl Children {
     /// Takes an entry out. Under the directory's lock; the entry is in the table. Readers that are on it still
     /// find the rest of its chain.
     pub fn remove(&self, entry: &Entry) {
-        let (mut slot, mut depth, path) = self.descend(entry.hash);
+        let (slot, depth, _) = self.descend(entry.hash, |_| ());
         Self::link_to(slot, entry).store(entry.next.load(Relaxed), Release);
         entry.hashed.store(false, Relaxed);
-        // Free the nodes that became empty, from the bottom.
-        while depth > 0 && slot.load(Relaxed).is_null() {
-            let node = path[depth - 1];
+        if depth > 0 && slot.load(Relaxed).is_null() {
+            self.prune(entry.hash);
+        }
+    }
+
+    /// Frees the nodes on the way to an emptied slot that have no other, from the bottom.
+    fn prune(&self, hash: u64) {
+        let mut path = [null_mut(); MAX_DEPTH];
+        let mut len = 0;
+        self.descend(hash, |node| {
+            path[len] = node;
+            len += 1;
+        });
+        for depth in (0..len).rev() {
+            let node: *mut Node = path[depth];
             // SAFETY: under the directory's lock no node is freed but below.
             if unsafe { &(*node).used }.fetch_sub(1, Relaxed) > 1 {
-                break;
+                return;
             }
-            depth -= 1;
-            slot = if depth == 0 {
-                &self.root
-            } else {
+            let slot = match depth {
+                0 => &self.root,
                 // SAFETY: as above.
-                unsafe { &(*path[depth - 1]).slots[slot_of(entry.hash, depth - 1)] }
+                _ => unsafe { &(*path[depth - 1]).slots[slot_of(hash, depth - 1)] },
             };
             slot.store(null_mut(), Release);
             // SAFETY: made by `Box::into_raw` in `split`, no longer reachable, and unlinked once.
@@ -163,7 +175,7 @@ impl Children {
     /// Puts `new` in the place of `old`, which has the same name, in one step for readers. Under the
     /// directory's lock.
     pub fn replace(&self, old: &Entry, new: NonNull<Entry>) {
-        let (slot, ..) = self.descend(old.hash);
+        let (slot, ..) = self.descend(old.hash, |_| ());
         // SAFETY: `new` is the caller's until it is stored.
         let entry = unsafe { new.as_ref() };
         entry.next.store(old.next.load(Relaxed), Relaxed);

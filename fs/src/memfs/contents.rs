@@ -59,22 +59,37 @@ impl<'a> File<'a> {
             return 0;
         }
         let want = (sink.remaining() as u64).min(size - offset) as usize;
+        let first = (PAGE_SIZE - within(offset)).min(want);
+        let mut done = self.read_part(offset, first, sink);
+        if done == first && done < want {
+            done += self.read_pages(offset + done as u64, want - done, sink);
+        }
+        self.attributes.note_access();
+        done
+    }
+
+    /// Reads what lies in one page.
+    #[inline(always)]
+    fn read_part(self, offset: u64, len: usize, sink: &mut dyn Sink) -> usize {
+        let start = within(offset);
         let guard = rcu::read();
+        match self.contents.tree.get(index_of(offset), &guard) {
+            Some(page) => page.with(|page| sink.put(&page.bytes()[start..start + len])),
+            None => sink.put_zeros(len),
+        }
+    }
+
+    /// Reads from the beginning of a page on.
+    fn read_pages(self, offset: u64, len: usize, sink: &mut dyn Sink) -> usize {
         let mut done = 0;
-        while done < want {
-            let at = offset + done as u64;
-            let start = within(at);
-            let part = (PAGE_SIZE - start).min(want - done);
-            let moved = match self.contents.tree.get(index_of(at), &guard) {
-                Some(page) => page.with(|page| sink.put(&page.bytes()[start..start + part])),
-                None => sink.put_zeros(part),
-            };
+        while done < len {
+            let part = (len - done).min(PAGE_SIZE);
+            let moved = self.read_part(offset + done as u64, part, sink);
             done += moved;
             if moved < part {
                 break;
             }
         }
-        self.attributes.note_access();
         done
     }
 

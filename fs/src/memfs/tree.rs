@@ -1,27 +1,29 @@
 //! A file's pages by index: a radix tree that grows with the file.
 //!
 //! ```text
-//!   root, height 0:  page 0, or nothing            files up to 4 KiB have no node
-//!         height 1:  node of 64 pages              up to 256 KiB
-//!         height 2:  node of 64 nodes              up to 16 MiB ...
+//!   root, span 0:   page 0, or nothing             files up to 4 KiB have no node
+//!         span 6:   node of 64 pages               up to 256 KiB
+//!         span 12:  node of 64 nodes               up to 16 MiB ...
 //! ```
 //!
 //! Readers hold an RCU guard and no lock. Writers hold the file's lock, store pointers with Release, and free pages and
 //! nodes a grace period after taking them out.
 
 use crate::{PAGE_SHIFT, Page};
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicPtr, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use executor::rcu;
+use smallvec::SmallVec;
 
 const BITS: u32 = 6;
 const FANOUT: usize = 1 << BITS;
-/// The low bits of the root that hold the height.
-const HEIGHT: usize = 15;
+/// The low bits of the root that hold its span: how many bits of the index its subtree tells apart, `BITS` per level. At most 54,
+/// which is more than any file's offset has.
+const SPAN: usize = 63;
 
 /// Null, a page (lowest level), or a node.
 type Slot = AtomicPtr<u8>;
@@ -35,7 +37,7 @@ struct Node {
 
 /// The pages of one file.
 pub(super) struct Tree {
-    /// A page or node, with the height in the low bits.
+    /// A page or node, with its span in the low bits, which are free because both are aligned.
     root: Slot,
 }
 
@@ -62,9 +64,9 @@ impl PageRef<'_> {
     }
 }
 
-/// Parts taken out of a tree: nodes and pages with the height of what they are.
+/// Parts taken out of a tree: nodes and pages with their spans.
 pub(super) struct Removed {
-    parts: Vec<(NonNull<u8>, u32)>,
+    parts: SmallVec<[(NonNull<u8>, u32); 2]>,
     /// Pages among them.
     pub pages: u64,
 }
@@ -72,21 +74,25 @@ pub(super) struct Removed {
 // SAFETY: the parts are owned by this value alone.
 unsafe impl Send for Removed {}
 
+#[inline(always)]
 fn unpack(root: *mut u8) -> (*mut u8, u32) {
-    (root.map_addr(|address| address & !HEIGHT), (root.addr() & HEIGHT) as u32)
+    (root.map_addr(|address| address & !SPAN), (root.addr() & SPAN) as u32)
 }
 
-fn pack(pointer: *mut u8, height: u32) -> *mut u8 {
-    pointer.map_addr(|address| address | height as usize)
+fn pack(pointer: *mut u8, span: u32) -> *mut u8 {
+    pointer.map_addr(|address| address | span as usize)
 }
 
-fn slot_of(index: u64, height: u32) -> usize {
-    (index >> ((height - 1) * BITS)) as usize % FANOUT
+/// The slot of an index in a node of this span.
+#[inline(always)]
+fn slot_of(index: u64, span: u32) -> usize {
+    (index >> (span - BITS)) as usize % FANOUT
 }
 
-/// Whether a tree of this height reaches the index.
-fn reaches(height: u32, index: u64) -> bool {
-    height * BITS >= u64::BITS || index >> (height * BITS) == 0
+/// Whether a tree of this span reaches the index.
+#[inline(always)]
+fn reaches(span: u32, index: u64) -> bool {
+    index >> span == 0
 }
 
 /// # Safety
@@ -110,25 +116,25 @@ impl Tree {
     #[inline]
     pub fn get<'g>(&self, index: u64, _guard: &'g rcu::ReadGuard) -> Option<PageRef<'g>> {
         // Acquire, here and below, pairs with the Release stores of writers.
-        let (mut pointer, mut height) = unpack(self.root.load(Acquire));
-        if !reaches(height, index) {
+        let (mut pointer, mut span) = unpack(self.root.load(Acquire));
+        if !reaches(span, index) {
             return None;
         }
-        while height > 0 {
+        while span > 0 {
             if pointer.is_null() {
                 return None;
             }
             // SAFETY: nodes are freed a grace period after they were taken out.
-            pointer = unsafe { node(pointer) }.slots[slot_of(index, height)].load(Acquire);
-            height -= 1;
+            pointer = unsafe { node(pointer) }.slots[slot_of(index, span)].load(Acquire);
+            span -= BITS;
         }
         NonNull::new(pointer).map(|raw| PageRef { raw, _guard: core::marker::PhantomData })
     }
 
     /// Puts a page where there is none. Under the file's lock.
     pub fn insert(&self, index: u64, page: Page) {
-        let (mut pointer, mut height) = unpack(self.root.load(Relaxed));
-        while !reaches(height, index) {
+        let (mut pointer, mut span) = unpack(self.root.load(Relaxed));
+        while !reaches(span, index) {
             // One level more, with the old tree at its front.
             if !pointer.is_null() {
                 let above = new_node();
@@ -136,29 +142,29 @@ impl Tree {
                 let fresh = unsafe { node(above) };
                 fresh.slots[0].store(pointer, Relaxed);
                 // SAFETY: under the lock no node is freed.
-                let pages = if height == 0 { 1 } else { unsafe { node(pointer) }.pages.load(Relaxed) };
+                let pages = if span == 0 { 1 } else { unsafe { node(pointer) }.pages.load(Relaxed) };
                 fresh.pages.store(pages, Relaxed);
                 pointer = above;
             }
-            height += 1;
-            self.root.store(pack(pointer, height), Release);
+            span += BITS;
+            self.root.store(pack(pointer, span), Release);
         }
         let raw = page.into_raw().as_ptr();
-        if height == 0 {
+        if span == 0 {
             self.root.store(pack(raw, 0), Release);
             return;
         }
         if pointer.is_null() {
             pointer = new_node();
-            self.root.store(pack(pointer, height), Release);
+            self.root.store(pack(pointer, span), Release);
         }
         loop {
             // SAFETY: under the lock no node is freed.
             let here = unsafe { node(pointer) };
             here.pages.fetch_add(1, Relaxed);
-            let slot = &here.slots[slot_of(index, height)];
-            height -= 1;
-            if height == 0 {
+            let slot = &here.slots[slot_of(index, span)];
+            span -= BITS;
+            if span == 0 {
                 debug_assert!(slot.load(Relaxed).is_null());
                 slot.store(raw, Release);
                 return;
@@ -174,18 +180,17 @@ impl Tree {
     /// Takes out the pages from `first` up to, not including, `end`. Under the file's lock. The caller keeps the result for
     /// a grace period before it drops it.
     pub fn remove(&self, first: u64, end: u64) -> Removed {
-        let mut removed = Removed { parts: Vec::new(), pages: 0 };
-        let (pointer, height) = unpack(self.root.load(Relaxed));
+        let mut removed = Removed { parts: SmallVec::new(), pages: 0 };
+        let (pointer, span) = unpack(self.root.load(Relaxed));
         if let Some(part) = NonNull::new(pointer)
             && first < end
         {
-            let span = if height * BITS >= u64::BITS { u64::MAX } else { (1 << (height * BITS)) - 1 };
-            if first == 0 && end > span {
+            if first == 0 && end >= 1 << span {
                 self.root.store(null_mut(), Release);
-                removed.take(part, height);
-            } else if height > 0 {
+                removed.take(part, span);
+            } else if span > 0 {
                 // SAFETY: under the lock no node is freed.
-                remove_below(unsafe { node(pointer) }, height, 0, first, end, &mut removed);
+                remove_below(unsafe { node(pointer) }, span, 0, first, end, &mut removed);
             }
         }
         removed
@@ -195,79 +200,76 @@ impl Tree {
     pub fn next(&self, from: u64, end: u64, present: bool, guard: &rcu::ReadGuard) -> Option<u64> {
         let mut index = from;
         while index < end {
-            let (mut pointer, mut height) = unpack(self.root.load(Acquire));
-            if !reaches(height, index) {
+            let (mut pointer, mut span) = unpack(self.root.load(Acquire));
+            if !reaches(span, index) {
                 return (!present).then_some(index);
             }
-            while height > 0 && !pointer.is_null() {
+            while span > 0 && !pointer.is_null() {
                 // SAFETY: nodes are freed a grace period after they were taken out, and the guard is held.
-                pointer = unsafe { node(pointer) }.slots[slot_of(index, height)].load(Acquire);
-                height -= 1;
+                pointer = unsafe { node(pointer) }.slots[slot_of(index, span)].load(Acquire);
+                span -= BITS;
             }
             let _ = guard;
             if pointer.is_null() != present {
                 return Some(index);
             }
             // Past the page, or past everything under the empty slot.
-            let step = 1u64.checked_shl(height * BITS).unwrap_or(u64::MAX);
-            index = (index | (step - 1)).saturating_add(1);
+            index = (index | ((1 << span) - 1)) + 1;
         }
         None
     }
 }
 
-/// Removes the range from the part of a tree under `here`, whose first index is `base`; returns the pages removed.
-fn remove_below(here: &Node, height: u32, base: u64, first: u64, end: u64, removed: &mut Removed) -> u64 {
-    let step = 1u64 << ((height - 1) * BITS);
+/// Removes the range from the part of a tree under `here`, whose first index is `base`.
+fn remove_below(here: &Node, span: u32, base: u64, first: u64, end: u64, removed: &mut Removed) {
+    let inner = span - BITS;
     let before = removed.pages;
     for (number, slot) in here.slots.iter().enumerate() {
-        let low = base + number as u64 * step;
-        let high = low.saturating_add(step);
+        let low = base + ((number as u64) << inner);
+        let high = low + (1 << inner);
         if high <= first || low >= end {
             continue;
         }
         let Some(part) = NonNull::new(slot.load(Relaxed)) else { continue };
         if first <= low && high <= end {
             slot.store(null_mut(), Release);
-            removed.take(part, height - 1);
-        } else if height > 1 {
+            removed.take(part, inner);
+        } else if inner > 0 {
             // SAFETY: under the lock no node is freed.
-            remove_below(unsafe { node(part.as_ptr()) }, height - 1, low, first, end, removed);
+            remove_below(unsafe { node(part.as_ptr()) }, inner, low, first, end, removed);
         }
     }
-    let count = removed.pages - before;
-    here.pages.fetch_sub(count, Relaxed);
-    count
+    here.pages.fetch_sub(removed.pages - before, Relaxed);
 }
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        let (pointer, height) = unpack(*self.root.get_mut());
+        let (pointer, span) = unpack(*self.root.get_mut());
         if let Some(part) = NonNull::new(pointer) {
-            drop(Removed { parts: alloc::vec![(part, height)], pages: 0 });
+            drop(Removed { parts: smallvec::smallvec![(part, span)], pages: 0 });
         }
     }
 }
 
 impl Removed {
-    fn take(&mut self, part: NonNull<u8>, height: u32) {
-        // SAFETY: a part of height above zero is a node, owned by this value from now on.
-        self.pages += if height == 0 { 1 } else { unsafe { node(part.as_ptr()) }.pages.load(Relaxed) };
-        self.parts.push((part, height));
+    fn take(&mut self, part: NonNull<u8>, span: u32) {
+        // SAFETY: a part with a span is a node, owned by this value from now on.
+        self.pages += if span == 0 { 1 } else { unsafe { node(part.as_ptr()) }.pages.load(Relaxed) };
+        self.parts.push((part, span));
     }
 
     /// Frees up to `count` pages; false when nothing is left.
     pub fn free_some(&mut self, count: usize) -> bool {
         for _ in 0..count {
-            let Some((part, height)) = self.parts.pop() else { return false };
-            if height == 0 {
+            let Some((part, span)) = self.parts.pop() else { return false };
+            if span == 0 {
                 // SAFETY: the tree owned the page and gave it to this value.
                 drop(unsafe { Page::from_raw(part) });
             } else {
                 // SAFETY: made by `Box::into_raw` in `new_node`, owned by this value alone.
                 let node = unsafe { Box::from_raw(part.cast::<Node>().as_ptr()) };
                 let below = node.slots.iter().filter_map(|slot| NonNull::new(slot.load(Relaxed)));
-                self.parts.extend(below.map(|part| (part, height - 1)));
+                self.parts.extend(below.map(|part| (part, span - BITS)));
             }
         }
         true

@@ -1,6 +1,6 @@
 //! The operations on a tree in memory.
 
-use crate::common::{Tree, UNLIMITED, read_at};
+use crate::common::{Tree, UNLIMITED, read_at, waiting::Waiting};
 use crate::program::{Operation, Order, Outcome, SLOTS, Shown, Time, USERS, digest};
 use executor::host::Runtime;
 use fs::*;
@@ -30,12 +30,24 @@ struct Machine {
     order: Order,
 }
 
+/// Which file system the tree is on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ground {
+    Memory,
+    /// The same, with a wait in each operation.
+    Waiting,
+}
+
 /// Runs a program on an empty tree.
-pub fn run(program: &[Operation]) -> Vec<Outcome> {
+pub fn run(ground: Ground, program: &[Operation]) -> Vec<Outcome> {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new(1));
     let program = program.to_vec();
     RUNTIME.block_on(async move {
-        let tree = Tree::new(UNLIMITED);
+        let memory = memfs::MemFs::new(UNLIMITED, 0o755);
+        let tree = match ground {
+            Ground::Memory => Tree::on(memory),
+            Ground::Waiting => Tree::on(Waiting::new(memory)),
+        };
         let mut machine = Machine {
             tree,
             slots: [const { None }; SLOTS],

@@ -1,6 +1,8 @@
 //! A tree in memory to test on.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod waiting;
+
 use fs::memfs::{Limits, MemFs};
 use fs::*;
 use std::sync::Arc;
@@ -17,7 +19,12 @@ pub struct Tree {
 
 impl Tree {
     pub fn new(limits: Limits) -> Self {
-        let superblock = Superblock::new(MemFs::new(limits, 0o755));
+        Self::on(MemFs::new(limits, 0o755))
+    }
+
+    /// A tree on another file system.
+    pub fn on(file_system: Arc<dyn FileSystem>) -> Self {
+        let superblock = Superblock::new(file_system);
         let namespace = Namespace::new(superblock, "none", MountFlags::empty());
         Tree { root: namespace.root(), namespace, superuser: Credentials::root() }
     }
