@@ -74,7 +74,8 @@ pub fn stats() -> Stats {
     }
 }
 
-/// Asks whether there is memory for something that needs a fair amount of it, as a new process does.
+/// Asks whether there is memory for something that makes the kernel's own structures grow: a process, a file, a pipe.
+/// One load while there is plenty, so every such call can ask.
 ///
 /// # Errors
 /// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use.

@@ -13,8 +13,8 @@ use super::chain::{BATCH, Chain, CpuChain, Depot};
 use super::metadata::{self, Metadata};
 use super::{Number, Purpose};
 use crate::memory::cpu::{self, CPUS};
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 use executor::sync::SpinMutex;
 
 /// Chains that the depot keeps before it joins frames to larger blocks again: 16 MiB.
@@ -35,6 +35,8 @@ static POOL: SpinMutex<Pool> =
     SpinMutex::new(Pool { buddy: Buddy::new(), depot: Depot::new(), zeroed: Depot::new() });
 /// Frames in the pool's zeroed depot, for a look without the lock. Relaxed: a hint.
 static ZEROED: AtomicUsize = AtomicUsize::new(0);
+/// Whether the pool was short when frames were last taken from it. Relaxed: a hint.
+static SHORT: AtomicBool = AtomicBool::new(false);
 /// All frames that were ever given to the allocator.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 /// Frames in the pool that only the kernel's own heap may take.
@@ -87,9 +89,10 @@ pub fn total() -> usize {
     TOTAL.load(Relaxed)
 }
 
-/// Whether user memory may take no more.
+/// Whether only the kernel's reserve is left, or nearly so. One load as long as there is plenty.
+#[inline]
 pub fn is_short() -> bool {
-    !POOL.lock().allows(Purpose::User, BATCH as usize)
+    SHORT.load(Relaxed) && POOL.lock().is_short()
 }
 
 /// Gives frames `start..end`, which the allocator does not own yet, to it. Their metadata must exist.
@@ -106,13 +109,17 @@ pub(super) fn donate(start: Number, end: Number) {
 }
 
 impl Pool {
-    /// Frames that are left for `purpose`.
-    fn allows(&self, purpose: Purpose, wanted: usize) -> bool {
+    /// Whether user memory may take no more. Leaves the answer in `SHORT`.
+    fn is_short(&self) -> bool {
         let free = self.buddy.free() + self.depot.frames + self.zeroed.frames;
-        match purpose {
-            Purpose::Kernel => true,
-            Purpose::User => free >= RESERVE.load(Relaxed) + wanted,
-        }
+        let short = free < RESERVE.load(Relaxed) + BATCH as usize;
+        SHORT.store(short, Relaxed);
+        short
+    }
+
+    /// Whether frames may be taken for `purpose`.
+    fn allows(&self, purpose: Purpose) -> bool {
+        !self.is_short() || purpose == Purpose::Kernel
     }
 
     /// A chain of up to [`BATCH`] frames.
@@ -182,7 +189,7 @@ fn refill(purpose: Purpose) -> Option<Number> {
         return cpu.loaded.pop();
     }
     let mut pool = POOL.lock();
-    let chain = if pool.allows(purpose, BATCH as usize) { pool.take_chain(frames) } else { None };
+    let chain = if pool.allows(purpose) { pool.take_chain(frames) } else { None };
     drop(pool);
     match chain {
         Some(chain) => {
@@ -209,7 +216,7 @@ pub(super) fn take_zeroed(purpose: Purpose) -> Option<Number> {
 fn refill_zeroed(purpose: Purpose) -> Option<Number> {
     let frames = metadata::all();
     let mut pool = POOL.lock();
-    if !pool.allows(purpose, BATCH as usize) {
+    if !pool.allows(purpose) {
         return None;
     }
     let chain = pool.zeroed.take(frames)?;
@@ -291,6 +298,7 @@ pub(super) fn take_run(count: usize) -> Option<Number> {
     let frames = metadata::all();
     let order = count.next_power_of_two().trailing_zeros() as usize;
     let mut pool = POOL.lock();
+    pool.is_short();
     let block = match pool.buddy.allocate(frames, order) {
         Some(block) => block,
         None => {

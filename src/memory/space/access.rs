@@ -32,7 +32,7 @@ impl AddressSpace {
             let at = address.checked_add(done).ok_or(FaultError::NotMapped)?;
             let piece = (buffer.len() - done).min(PAGE - at % PAGE);
             let target = &mut buffer[done..done + piece];
-            let copied = self.layout.lock().await.reach(at, Access::Read).map(|source| {
+            let copied = self.locked().await.reach(at, Access::Read).map(|source| {
                 // SAFETY: `reach` gives the direct map's address of a page that stays while the lock is held; the piece
                 // lies in it. Programs may write it meanwhile: the bytes are only copied.
                 unsafe { core::ptr::copy_nonoverlapping(source.as_ptr(), target.as_mut_ptr(), piece) };
@@ -55,7 +55,7 @@ impl AddressSpace {
             let at = address.checked_add(done).ok_or(FaultError::NotMapped)?;
             let piece = (bytes.len() - done).min(PAGE - at % PAGE);
             let source = &bytes[done..done + piece];
-            let copied = self.layout.lock().await.reach(at, Access::Write).map(|target| {
+            let copied = self.locked().await.reach(at, Access::Write).map(|target| {
                 // SAFETY: as in `read_bytes`; the page may be written by this space.
                 unsafe { core::ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), piece) };
             });
@@ -72,7 +72,7 @@ impl AddressSpace {
     /// # Errors
     /// [`FaultError::NotMapped`].
     pub async fn place(&self, address: usize) -> Result<Place, FaultError> {
-        let layout = self.layout.lock().await;
+        let layout = self.locked().await;
         let (_, region) = layout.regions.find(address).ok_or(FaultError::NotMapped)?;
         Ok(match &region.object {
             Some(object) if region.flags.contains(RegionFlags::SHARED) => {

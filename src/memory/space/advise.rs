@@ -90,7 +90,7 @@ impl AddressSpace {
         if let Advice::Populate(access) = meaning {
             return self.populate(range, access == Access::Write).await;
         }
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         let mut at = range.start;
         let mut outcome = Ok(());
         while at < range.end {
@@ -137,7 +137,7 @@ impl AddressSpace {
             return Ok(());
         }
         let parts: Vec<Region> = {
-            let layout = self.layout.lock().await;
+            let layout = self.locked().await;
             layout.regions.overlapping(&range).map(|region| region.clip(range.start, range.end)).collect()
         };
         for part in parts.iter().filter(|part| part.flags.intersects(RegionFlags::RIGHTS)) {
@@ -160,7 +160,7 @@ impl AddressSpace {
         }
         let len = pages(len).ok_or(Errno::ENOMEM)?;
         let range = start..start.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let layout = self.layout.lock().await;
+        let layout = self.locked().await;
         if range.is_empty() || layout.regions.covers(&range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
@@ -176,7 +176,7 @@ impl AddressSpace {
         let end = start.checked_add(len).filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;
         let range = start..end;
         let mut present = Vec::new();
-        let layout = self.layout.lock().await;
+        let layout = self.locked().await;
         if range.is_empty() {
             return Ok(present);
         }

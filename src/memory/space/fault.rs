@@ -128,7 +128,7 @@ impl AddressSpace {
                 None => {}
             }
             // The lock is released before the step is awaited.
-            step = Some(self.layout.lock().await.resolve(self, address, access)?);
+            step = Some(self.locked().await.resolve(self, address, access)?);
         }
     }
 }
@@ -142,6 +142,9 @@ impl Layout {
         address: usize,
         access: Access,
     ) -> Result<Step, FaultError> {
+        if self.severed.is_some() {
+            self.settle_now(space);
+        }
         let region = match self.regions.at(self.hot, address) {
             Some(region) => region,
             None => {

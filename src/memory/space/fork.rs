@@ -11,11 +11,9 @@ use super::region::RegionFlags;
 use super::residency::Extent;
 use super::table::{self, PageTables, Table};
 use super::{AddressSpace, Layout, Limits};
-use crate::arch::layout::USER_END;
 use crate::arch::paging::Entry;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use syscalls::Errno;
@@ -67,8 +65,6 @@ pub fn set_fork_form(form: Form) {
 
 /// Fewer page tables than this are copied without help.
 const WORTH_HELP: usize = 4;
-/// All of user space.
-const EVERYWHERE: Range<usize> = 0..USER_END;
 
 impl AddressSpace {
     /// A copy of the space, as fork makes it. Limits are copied, too.
@@ -88,7 +84,7 @@ impl AddressSpace {
     }
 
     async fn copy(&self, form: Form) -> Result<Arc<Self>, Errno> {
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         let child = self.offspring(&layout)?;
         // Nobody else knows the child.
         let mut copy = child.layout.try_lock().ok_or(Errno::EAGAIN)?;
@@ -123,6 +119,7 @@ impl AddressSpace {
             hot: layout.hot,
             heap: layout.heap.clone(),
             top: layout.top,
+            severed: None,
         };
         Self::build(copy, limits, self.resident.load(Relaxed))
     }
@@ -159,27 +156,17 @@ struct Piece {
     index: usize,
 }
 
-/// Lists the page tables of `from`, and makes the directories of `to` that will lead to their copies.
+/// Lists the page tables of `from`, and makes the directories of `to` that will lead to their copies. All that a
+/// parallel fork does on one CPU: about 20 instructions for each piece of 10,000.
 fn pieces(from: &Layout, to: &mut Layout, child: &AddressSpace) -> Result<Vec<Piece>, Errno> {
-    let mut bases = Vec::new();
-    let mut full = false;
-    from.tables.tables(&EVERYWHERE, |base| {
-        full |= bases.try_reserve(1).is_err();
-        if !full {
-            bases.push(base);
-        }
-    });
-    let mut pieces = Vec::new();
-    pieces.try_reserve_exact(bases.len()).map_err(|_| Errno::ENOMEM)?;
-    for base in bases {
+    let mut pieces: Vec<Piece> = Vec::new();
+    from.tables.directories(|directory, base| -> Result<(), Errno> {
         let into = to.tables.descend(base, 1, &child.residency)?;
-        pieces.push(Piece {
-            from: from.tables.leads_to(base),
-            into,
-            index: crate::arch::paging::index(base, 1),
-        });
-    }
-    if full { Err(Errno::ENOMEM) } else { Ok(pieces) }
+        pieces.try_reserve(512).map_err(|_| Errno::ENOMEM)?;
+        directory.each(0..512, |index, entry| pieces.push(Piece { from: entry, into, index }));
+        Ok(())
+    })?;
+    Ok(pieces)
 }
 
 impl Piece {

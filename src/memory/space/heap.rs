@@ -12,12 +12,12 @@ use syscalls::Errno;
 impl AddressSpace {
     /// Sets where the heap begins, for the program loader. The break is there, too.
     pub async fn set_heap(&self, start: usize) {
-        self.layout.lock().await.heap = start..start;
+        self.locked().await.heap = start..start;
     }
 
     /// brk(2): moves the end of the heap to `wanted` if that is possible. Returns where it is then.
     pub async fn brk(&self, wanted: usize) -> usize {
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         let now = layout.heap.end;
         if wanted < layout.heap.start || wanted == now || wanted > USER_END || now < LOWEST {
             return now;

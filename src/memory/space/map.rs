@@ -115,6 +115,7 @@ impl AddressSpace {
         let len = checked_length(&mapping)?;
         if !mapping.is_eager()
             && let Some(mut layout) = self.layout.try_lock()
+            && layout.severed.is_none()
             && let Some(start) = self.map_new(&mut layout, &mapping, len)?
         {
             return Ok(start);
@@ -124,7 +125,7 @@ impl AddressSpace {
 
     /// The cases that may have to wait: a busy lock, MAP_FIXED over something, pages that are wanted at once.
     async fn map_slowly(&self, mapping: Mapping, len: usize) -> Result<usize, Errno> {
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         let start = match self.map_new(&mut layout, &mapping, len)? {
             Some(start) => start,
             None => {

@@ -54,7 +54,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
-use executor::sync::Mutex;
+use executor::sync::{Mutex, MutexGuard};
 use regions::Regions;
 use residency::Residency;
 use syscalls::Errno;
@@ -102,6 +102,8 @@ struct Layout {
     heap: Range<usize>,
     /// Mappings are placed downwards from here.
     top: usize,
+    /// What a cancelled call has left in the tables; see `zap.rs`.
+    severed: Option<zap::Severed>,
 }
 
 /// How much of something a program uses, bytes.
@@ -122,8 +124,14 @@ impl AddressSpace {
     /// ENOMEM.
     pub fn new() -> Result<Arc<Self>, Errno> {
         let tables = PageTables::new()?;
-        let layout =
-            Layout { regions: Regions::default(), tables, hot: 0, heap: 0..0, top: USER_END - STACK_ROOM };
+        let layout = Layout {
+            regions: Regions::default(),
+            tables,
+            hot: 0,
+            heap: 0..0,
+            top: USER_END - STACK_ROOM,
+            severed: None,
+        };
         let limits = Limits {
             address_space: AtomicU64::new(UNLIMITED),
             data: AtomicU64::new(UNLIMITED),
@@ -160,7 +168,7 @@ impl AddressSpace {
 
     /// Places later mappings downwards from `top`, a page boundary within user space. For address randomisation.
     pub async fn set_mapping_top(&self, top: usize) {
-        self.layout.lock().await.top = top.min(USER_END) & !(PAGE - 1);
+        self.locked().await.top = top.min(USER_END) & !(PAGE - 1);
     }
 
     /// How much it uses.
@@ -174,12 +182,21 @@ impl AddressSpace {
 
     /// A copy of the list of regions, from low to high addresses, for `/proc/PID/maps`.
     pub async fn regions(&self) -> Vec<Region> {
-        self.layout.lock().await.regions.iter().cloned().collect()
+        self.locked().await.regions.iter().cloned().collect()
     }
 
     /// As [`regions`](Self::regions), for callers that cannot wait; None while the space is being changed.
     pub fn try_regions(&self) -> Option<Vec<Region>> {
         Some(self.layout.try_lock()?.regions.iter().cloned().collect())
+    }
+
+    /// The layout, without anything that a cancelled call has left in it.
+    async fn locked(&self) -> MutexGuard<'_, Layout> {
+        let mut layout = self.layout.lock().await;
+        if layout.severed.is_some() {
+            layout.settle(self).await;
+        }
+        layout
     }
 
     /// Notes a change of the number of frames; only under the lock.

@@ -36,7 +36,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let mut range = start..end;
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         let (_, first) = layout.regions.find(start).ok_or(Errno::ENOMEM)?;
         match grows {
             linux::PROT_GROWSDOWN if first.flags.contains(RegionFlags::GROWS_DOWN) => {
@@ -99,7 +99,7 @@ impl AddressSpace {
         set: RegionFlags,
         clear: RegionFlags,
     ) -> Result<(), Errno> {
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         let layout = &mut *layout;
         if layout.regions.len() + 2 > MAX_REGIONS {
             return Err(Errno::ENOMEM);

@@ -40,7 +40,7 @@ impl AddressSpace {
         let new_len = pages(new_len).filter(|len| (1..=USER_END).contains(len)).ok_or(Errno::EINVAL)?;
         let end = start.checked_add(old_len).filter(|end| *end <= USER_END).ok_or(Errno::EFAULT)?;
 
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         if flags & FIXED != 0 {
             let apart = target >= end || target.saturating_add(new_len) <= start;
             if !target.is_multiple_of(PAGE) || target > USER_END - new_len || !apart {

@@ -373,14 +373,22 @@ impl PageTables {
         });
     }
 
-    /// Page tables (of the last level) that have a table for some of `range`, in ascending order: the address
-    /// that the first entry of each serves.
-    pub(super) fn tables(&self, range: &Range<usize>, mut each: impl FnMut(usize)) {
-        walk(self.root, 3, 0, range, &mut |_, base, _| each(base));
+    /// Calls `each` for the directories that lead to page tables, with the address that their first entry serves.
+    pub(super) fn directories<E>(
+        &self,
+        mut each: impl FnMut(Table, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.root.try_each(0..KERNEL_HALF, |upper, entry| {
+            // SAFETY: an entry of an upper level that is not empty points to a table, here and below.
+            unsafe { Table::at(entry.address()) }.try_each(0..512, |lower, entry| {
+                let directory = unsafe { Table::at(entry.address()) };
+                each(directory, upper * span(3) + lower * span(2))
+            })
+        })
     }
 
     /// The entry of the level above that leads to the page table for `address`; empty if there is none.
-    pub(super) fn leads_to(&self, address: usize) -> Entry {
+    fn leads_to(&self, address: usize) -> Entry {
         let mut table = self.root;
         for level in (2..4).rev() {
             let entry = table.get(index(address, level));

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// More page tables of its own than this make a space large: freeing one takes up to 13,000 instructions.
-const LARGE: usize = 6;
+/// More page tables of its own than this make a space large: freeing one takes up to 16,000 instructions.
+const LARGE: usize = 3;
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {

@@ -8,7 +8,8 @@
 //! 4. *reap*: free what the severed entries own, and the tables.
 //!
 //! The severed entries themselves remember what is to be freed, so no list is needed, however much it is. Steps 3 and
-//! 4 are a value ([`Reap`]) whose destructor completes them: dropping the future makes it finish at once.
+//! 4 are a value ([`Reap`]). If the future is dropped there, its destructor waits for the other CPUs and notes what
+//! is left to reap in the layout; whoever uses the tables next does that first, and the end of the space does it anyway.
 
 use super::regions::MAX_REGIONS;
 use super::residency::{Extent, Residency};
@@ -40,6 +41,9 @@ impl AddressSpace {
 
     /// The case without pages. None, and nothing done, if there are some.
     fn unmap_untouched(&self, layout: &mut Layout, range: &Range<usize>) -> Option<Result<(), Errno>> {
+        if layout.severed.is_some() {
+            return None;
+        }
         let overlap = layout.regions.overlap(range);
         if overlap.is_empty() {
             return Some(Ok(()));
@@ -56,7 +60,7 @@ impl AddressSpace {
     }
 
     async fn unmap_slowly(&self, range: Range<usize>) -> Result<(), Errno> {
-        let mut layout = self.layout.lock().await;
+        let mut layout = self.locked().await;
         if let Some(done) = self.unmap_untouched(&mut layout, &range) {
             return done;
         }
@@ -117,8 +121,25 @@ impl Layout {
             false => Shootdown::done(),
             true => space.residency.flush(&Extent::Range(range.clone())),
         };
-        let end = if found { range.end } else { range.start };
-        Reap { layout: self, space, at: range.start, end, spare: spare.clone(), shootdown }
+        let at = range.start..if found { range.end } else { range.start };
+        Reap { layout: self, space, left: Severed { at, spare: spare.clone() }, shootdown }
+    }
+
+    /// Reaps what a cancelled call has left, giving way to others in between.
+    pub(super) async fn settle(&mut self, space: &AddressSpace) {
+        if let Some(left) = self.severed.take() {
+            Reap { layout: self, space, left, shootdown: Shootdown::done() }.complete().await;
+        }
+    }
+
+    /// The same at once, for callers that cannot wait.
+    #[cold]
+    pub(super) fn settle_now(&mut self, space: &AddressSpace) {
+        if let Some(mut left) = self.severed.take() {
+            while !left.at.is_empty() {
+                left.step(self, space);
+            }
+        }
     }
 }
 
@@ -165,49 +186,54 @@ fn sever(own: Table, level: u32, base: usize, range: &Range<usize>, spare: &Rang
     found
 }
 
-/// Severed entries that are to be freed once no TLB has them.
+/// Addresses whose severed entries no TLB holds any more, and that are to be reaped.
+pub(super) struct Severed {
+    /// What is left of the range.
+    at: Range<usize>,
+    spare: Range<usize>,
+}
+
+impl Severed {
+    /// Frees what one page table has.
+    fn step(&mut self, layout: &mut Layout, space: &AddressSpace) {
+        let root = layout.tables.root_table();
+        let (next, frames) = reap(root, 3, 0, &self.at, &self.spare, &space.residency);
+        space.add_resident(-(frames as isize));
+        self.at.start = next;
+    }
+}
+
+/// Severed entries that are to be reaped once no TLB has them.
 struct Reap<'a> {
     layout: &'a mut Layout,
     space: &'a AddressSpace,
-    /// What is left of the range.
-    at: usize,
-    end: usize,
-    spare: Range<usize>,
+    left: Severed,
     shootdown: Shootdown,
 }
 
 impl Reap<'_> {
     async fn complete(mut self) {
-        if self.at == self.end {
+        if self.left.at.is_empty() {
             return;
         }
         if !self.shootdown.is_done() {
             (&mut self.shootdown).await;
         }
-        while self.at < self.end {
-            self.step();
-            if self.at < self.end && executor::should_yield() {
+        while !self.left.at.is_empty() {
+            self.left.step(self.layout, self.space);
+            if !self.left.at.is_empty() && executor::should_yield() {
                 executor::yield_now().await;
             }
         }
-    }
-
-    /// Frees what one page table has.
-    fn step(&mut self) {
-        let root = self.layout.tables.root_table();
-        let (next, frames) = reap(root, 3, 0, &(self.at..self.end), &self.spare, &self.space.residency);
-        self.space.add_resident(-(frames as isize));
-        self.at = next;
     }
 }
 
 impl Drop for Reap<'_> {
     fn drop(&mut self) {
-        if self.at < self.end {
+        if !self.left.at.is_empty() {
             core::mem::replace(&mut self.shootdown, Shootdown::done()).finish();
-            while self.at < self.end {
-                self.step();
-            }
+            let (at, spare) = (self.left.at.clone(), self.left.spare.clone());
+            self.layout.severed = Some(Severed { at, spare });
         }
     }
 }

@@ -135,9 +135,20 @@ pub mod interrupts {
 }
 
 pub mod ipi {
-    /// Runs the handler as CPU `cpu`, at once.
+    /// Runs the handler as CPU `cpu`: at once, or a moment later on another thread if that CPU is said to be slow.
     pub fn tlb_shootdown(cpu: usize) {
         super::SHOOTDOWNS.fetch_add(1, super::Ordering::Relaxed);
+        if super::SLOW.load(super::Ordering::Relaxed) {
+            std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                handle(cpu);
+            });
+        } else {
+            handle(cpu);
+        }
+    }
+
+    fn handle(cpu: usize) {
         let handler = super::HANDLER.load(super::Ordering::Relaxed);
         // SAFETY: only `register` stores here.
         let handler = unsafe { core::mem::transmute::<*mut (), fn(u8)>(handler) };
@@ -150,6 +161,8 @@ pub mod ipi {
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// Whether the CPUs have process-context identifiers.
 pub static TAGGED: AtomicBool = AtomicBool::new(false);
+/// Whether CPUs take their time to answer interrupts. What they forget then does not show in this thread.
+pub static SLOW: AtomicBool = AtomicBool::new(false);
 /// Interrupts sent.
 pub static SHOOTDOWNS: AtomicUsize = AtomicUsize::new(0);
 /// Threads that are not a test's own.

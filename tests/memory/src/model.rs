@@ -497,3 +497,47 @@ fn no_cpu_walks_a_table_that_was_given_up() {
     assert_eq!(read(&parent, start + 2 * PAGE), Ok(1));
     assert_eq!(read(&parent, start + 20 * PAGE), Ok(3));
 }
+
+#[test]
+fn a_cancelled_call_is_finished_by_whoever_comes_next() {
+    let _machine = machine();
+    let before = frame::statistics().free;
+    let space = AddressSpace::new().expect("memory");
+    let pages = 3 * 512;
+    let mapping = Mapping::anonymous(pages * PAGE, 3);
+    let start = now(space.map(mapping.clone())).expect("a place");
+    for round in 0..10 {
+        for page in (0..pages).step_by(7) {
+            now(space.write_bytes(start + page * PAGE, &[7; 8])).expect("mapped");
+        }
+        arch::switch(1);
+        space.activate();
+        arch::switch(0);
+        arch::SLOW.store(true, std::sync::atomic::Ordering::Relaxed);
+        let poll = |future: std::pin::Pin<&mut dyn Future<Output = Result<(), syscalls::Errno>>>| {
+            future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        };
+        let waiting = match round % 2 {
+            0 => poll(pin!(space.unmap(start, pages * PAGE))),
+            _ => poll(pin!(space.advise(start, pages * PAGE, linux::MADV_DONTNEED))),
+        };
+        arch::SLOW.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert!(waiting, "for the other CPU");
+        assert!(space.usage().resident >= pages / 7 * PAGE, "nothing is freed yet");
+        match round % 5 {
+            0 => drop(now(space.fork(Form::Shared)).expect("memory")),
+            1 => drop(now(space.fault(start, Access::Read))),
+            2 => drop(now(space.protect(start, PAGE, 1))),
+            _ => {}
+        }
+        let again = Mapping { hint: start, flags: mapping.flags | linux::MAP_FIXED, ..mapping.clone() };
+        assert_eq!(now(space.map(again)), Ok(start));
+        for page in 0..pages {
+            let mut word = [1; 8];
+            now(space.read_bytes(start + page * PAGE, &mut word)).expect("mapped");
+            assert_eq!(word, [0; 8], "page {page} in round {round}");
+        }
+    }
+    drop(space);
+    assert!(before - frame::statistics().free <= 1);
+}
