@@ -143,56 +143,54 @@ fn interrupts_wake_other_tasks_soon() {
 }
 
 /// Interrupts wake a task of this lane while user threads keep all CPUs busy.
-fn interrupted(lane: Lane) -> impl Future<Output = ()> + Send {
-    async move {
-        executor::set_time_slice(4_000_000);
-        let line = Arc::new((WakeCell::new(), AtomicUsize::new(0)));
-        let cpus = executor::cpus();
-        let rounds = 10;
-        let driver = {
-            let line = line.clone();
-            Builder::new().lane(lane).spawn(async move {
-                let mut served = 0;
-                while served < rounds {
-                    served += poll_fn(|cx| {
-                        line.0.register(cx.waker());
-                        match line.1.swap(0, SeqCst) {
-                            0 => Poll::Pending,
-                            n => Poll::Ready(n),
-                        }
-                    })
-                    .await;
-                }
-            })
-        };
-        // User threads that never sleep, and make way when asked.
-        let stop = Arc::new(AtomicBool::new(false));
-        for _ in 0..cpus {
-            let stop = stop.clone();
-            spawn(async move {
-                while !stop.load(Relaxed) {
-                    executor::quiescent();
-                    while !should_yield() {
-                        spend(500);
+async fn interrupted(lane: Lane) {
+    executor::set_time_slice(4_000_000);
+    let line = Arc::new((WakeCell::new(), AtomicUsize::new(0)));
+    let cpus = executor::cpus();
+    let rounds = 10;
+    let driver = {
+        let line = line.clone();
+        Builder::new().lane(lane).spawn(async move {
+            let mut served = 0;
+            while served < rounds {
+                served += poll_fn(|cx| {
+                    line.0.register(cx.waker());
+                    match line.1.swap(0, SeqCst) {
+                        0 => Poll::Pending,
+                        n => Poll::Ready(n),
                     }
-                    yield_now().await;
+                })
+                .await;
+            }
+        })
+    };
+    // User threads that never sleep, and make way when asked.
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 0..cpus {
+        let stop = stop.clone();
+        spawn(async move {
+            while !stop.load(Relaxed) {
+                executor::quiescent();
+                while !should_yield() {
+                    spend(500);
                 }
-            })
-            .detach();
-        }
-        for i in 0..rounds {
-            let line = line.clone();
-            interrupt_after(random(cpus as u64) as usize, 2_000 * i as u64 + random(2_000), move || {
-                line.1.fetch_add(1, SeqCst);
-                line.0.wake();
-            });
-        }
-        let begin = Instant::now();
-        driver.await.unwrap();
-        let took = begin.elapsed();
-        stop.store(true, Relaxed);
-        assert!(took < micros(50), "it waited for user threads: {took:?}");
+                yield_now().await;
+            }
+        })
+        .detach();
     }
+    for i in 0..rounds {
+        let line = line.clone();
+        interrupt_after(random(cpus as u64) as usize, 2_000 * i as u64 + random(2_000), move || {
+            line.1.fetch_add(1, SeqCst);
+            line.0.wake();
+        });
+    }
+    let begin = Instant::now();
+    driver.await.unwrap();
+    let took = begin.elapsed();
+    stop.store(true, Relaxed);
+    assert!(took < micros(50), "it waited for user threads: {took:?}");
 }
 
 #[test]

@@ -43,13 +43,14 @@ impl Worker {
 
     /// What to poll now, of what is queued here.
     ///
-    /// The order: drivers; what the last poll woke (at most three times in a row); the ring, with
-    /// pinned tasks in alternation.
+    /// The order: drivers; what the last poll or an interrupt woke, as long as such a chain lasts for
+    /// less than a time slice; the ring, with pinned tasks in alternation.
     #[inline(always)]
     fn next(&self) -> Option<TaskRef> {
         self.pass_boundary();
         if self.door.attention.load(Relaxed) != 0 {
             self.attend();
+            self.end_slice();
         }
         if self.counters.polls.get() % MAINTENANCE == MAINTENANCE - 1
             && let Some(task) = self.maintain()
@@ -70,7 +71,7 @@ impl Worker {
                 // SAFETY: the slot holds a task's pointer.
                 return unsafe { TaskRef::from_ptr(next) };
             }
-            // Enough of this pair: let the others have a turn.
+            // Enough of this chain: let the others have a turn.
             self.demote_lifo();
         }
         self.own.streak.set(0);
@@ -111,10 +112,18 @@ impl Worker {
     pub(crate) fn attend(&self) {
         // A swap, so that the looks below come after it: whoever rings later is heard later.
         self.door.attention.swap(0, SeqCst);
+        if self.door.slice_over.load(Relaxed) {
+            // A chain of wakes has had its slice, too.
+            self.demote_lifo();
+        }
         if self.door.timer_fired.swap(false, Relaxed) {
             self.run_timers();
         }
         self.take_in();
+    }
+
+    /// If a time slice is over: all that wait are queued again; give some away.
+    fn end_slice(&self) {
         if self.door.slice_over.swap(false, Relaxed) {
             self.share_load();
         }
@@ -214,9 +223,21 @@ impl Worker {
     #[inline(always)]
     fn requeue(&self, task: TaskRef) {
         if self.door.attention.load(Relaxed) != 0 {
-            // What it was asked to make way for goes first.
-            self.attend();
+            return self.make_way(task);
         }
+        self.requeue_quietly(task);
+    }
+
+    /// What the task was asked to make way for goes first.
+    #[cold]
+    fn make_way(&self, task: TaskRef) {
+        self.attend();
+        self.requeue_quietly(task);
+        self.end_slice();
+    }
+
+    #[inline(always)]
+    fn requeue_quietly(&self, task: TaskRef) {
         if !task.kind().is_plain() {
             self.requeue_special(task);
         } else if self.is_bare() {

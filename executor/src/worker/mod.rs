@@ -104,8 +104,9 @@ struct Door {
 
 /// Leaf futures that may be ready in one poll before it has to yield.
 const BUDGET: u32 = 256;
-/// How often in a row the LIFO slot may go first.
-const LIFO_STREAK: u8 = 3;
+/// How often in a row the LIFO slot may go first. The time slice is what limits chains of wakes among
+/// user threads; this limits those that never ask for one.
+const LIFO_STREAK: u8 = 64;
 /// Every so many polls the worker looks at what has no bell: injector, pinned tasks, clock, RCU.
 const MAINTENANCE: u64 = 64;
 
