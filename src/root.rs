@@ -104,7 +104,7 @@ pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     {
         devices.register(name.as_bytes(), Kind::Symlink(target.as_bytes()), 0o777, 0, 0).await?;
     }
-    let slaves = DevFs::new();
+    let slaves = DevFs::named("devpts");
     let terminals = PtyTable::new(&terminal::JOBS);
     let built = Root { namespace, devices, terminals, slaves };
     let _ = ROOT.try_init_once(|| built);

@@ -21,9 +21,14 @@ pub struct DevFs {
 impl DevFs {
     /// A device file system without nodes.
     pub fn new() -> Arc<Self> {
-        let file_system = MemFs::named("devtmpfs", Limits { size: None, inodes: None }, 0o755);
+        Self::named("devtmpfs")
+    }
+
+    /// One of another type, as /proc/mounts shows it.
+    pub fn named(kind: &'static str) -> Arc<Self> {
+        let file_system = MemFs::named(kind, Limits { size: None, inodes: None }, 0o755);
         let superblock = Superblock::new(file_system);
-        let inner = Namespace::new(superblock.clone(), "devtmpfs", MountFlags::empty());
+        let inner = Namespace::new(superblock.clone(), kind, MountFlags::empty());
         Arc::new(DevFs { superblock, inner })
     }
 

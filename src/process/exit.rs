@@ -137,7 +137,7 @@ async fn finish(process: &Arc<Process>) {
     let mut tree = tree::lock();
     let orphans = adopt_children(&mut tree, process.pid);
     let terminal = terminal_of_leader(&mut tree, process.pid);
-    let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, status);
+    let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, &orphans, status);
     notify_parent(&mut tree, process.pid);
     for child in orphans {
         if tree.node(child).is_some_and(|node| node.zombie.is_some()) {
@@ -198,18 +198,23 @@ fn signal_group(tree: &mut Tree, group: u32, signal: u8) {
     }
 }
 
-/// Marks the process a zombie and returns the groups with stopped members that its end has orphaned.
-fn newly_orphaned_groups(tree: &mut Tree, pid: u32, status: ExitStatus) -> Vec<u32> {
+/// Marks the process a zombie and returns the groups with stopped members that its end has orphaned: they are its
+/// own, which it tied to its parent's group, and those of its children, tied to its own group by it.
+fn newly_orphaned_groups(tree: &mut Tree, pid: u32, children: &[u32], status: ExitStatus) -> Vec<u32> {
     let Some(node) = tree.node_mut(pid) else { return Vec::new() };
     node.zombie = Some(status);
-    let (own_group, session) = (node.group, node.session);
-    // Only groups of which a member was this process's child, or its own, can have become orphaned.
-    let mut groups: Vec<u32> = tree
-        .nodes()
-        .filter(|n| n.session == session && n.zombie.is_none() && n.process.signals.lock().stopped.is_some())
-        .map(|n| n.group)
+    let (own_group, session, parent) = (node.group, node.session, node.parent);
+    let foreign = |node: &&tree::Node| node.session == session && node.group != own_group;
+    let mut groups: Vec<u32> = children
+        .iter()
+        .filter_map(|child| tree.node(*child))
+        .filter(foreign)
+        .map(|node| node.group)
         .collect();
-    groups.push(own_group);
+    if tree.node(parent).filter(foreign).is_some() {
+        groups.push(own_group);
+    }
+    // Most processes have tied nothing, and nobody is looked for.
     groups.sort_unstable();
     groups.dedup();
     groups.retain(|group| {

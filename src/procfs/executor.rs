@@ -20,11 +20,13 @@ impl Text for Executor {
     }
 
     fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
-        Op::Ready(match data.trim_ascii() {
-            b"0" => Ok(::executor::set_accounting(false)),
-            b"1" => Ok(::executor::set_accounting(true)),
-            _ => Err(Errno::EINVAL),
-        })
+        let on = match data.trim_ascii() {
+            b"0" => false,
+            b"1" => true,
+            _ => return Op::Ready(Err(Errno::EINVAL)),
+        };
+        ::executor::set_accounting(on);
+        Op::Ready(Ok(()))
     }
 
     fn permissions(&self) -> u32 {

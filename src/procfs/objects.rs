@@ -73,7 +73,7 @@ impl Table {
             *head = object[0].next.take();
         }
         self.objects = key;
-        if key as usize % HEADS == 0 {
+        if (key as usize).is_multiple_of(HEADS) {
             self.pieces.pop();
         }
     }

@@ -31,9 +31,8 @@ pub struct Descriptors {
 
 impl Descriptors {
     fn table(&self) -> Option<Arc<FileTable>> {
-        let target = self.subject.find().ok()?;
-        let table = target.process.files.lock().clone();
-        table
+        let process = self.subject.find().ok()?.process;
+        process.files.lock().clone()
     }
 }
 

@@ -6,7 +6,7 @@ use core::{fmt::Write, ops::Range};
 use fs::Op;
 use syscalls::Errno;
 
-use super::Target;
+use super::{Answer, Target};
 use crate::memory::{
     AddressSpace, PAGE_SIZE, RegionFlags,
     space::{Identity, Region},
@@ -16,22 +16,22 @@ use crate::memory::{
 const NAME_COLUMN: usize = 73;
 
 /// `cmdline`: the arguments as they are now in the process's memory, where it may have changed them.
-pub fn arguments(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+pub fn arguments(target: &Target) -> Answer {
     let range = target.process.image.lock().arguments.clone();
-    bytes(&target, range)
+    bytes(target, range)
 }
 
 /// `environ`: the environment that the program was started with.
-pub fn environment(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+pub fn environment(target: &Target) -> Answer {
     if let Err(errno) = target.check_access() {
         return Op::Ready(Err(errno));
     }
     let range = target.process.image.lock().environment.clone();
-    bytes(&target, range)
+    bytes(target, range)
 }
 
 /// What lies at these addresses of a process. Nothing for one that has exited, or has unmapped them.
-fn bytes(target: &Target, range: Range<usize>) -> Op<'static, Result<Vec<u8>, Errno>> {
+fn bytes(target: &Target, range: Range<usize>) -> Answer {
     let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
     Op::waiting(async move {
         let mut bytes = Vec::new();
@@ -43,7 +43,7 @@ fn bytes(target: &Target, range: Range<usize>) -> Op<'static, Result<Vec<u8>, Er
 }
 
 /// `maps`: a line per region. Empty for a process that has exited.
-pub fn maps(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+pub fn maps(target: &Target) -> Answer {
     if let Err(errno) = target.check_access() {
         return Op::Ready(Err(errno));
     }
@@ -152,7 +152,7 @@ impl Sizes {
 }
 
 /// `statm`: sizes in pages.
-pub fn sizes(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+pub fn sizes(target: &Target) -> Answer {
     let space = target.process.space.lock().clone();
     Op::waiting(async move {
         let sizes = match &space {

@@ -53,6 +53,7 @@ struct Subject {
 }
 
 /// A subject that was found.
+#[derive(Clone)]
 struct Target {
     process: Arc<Process>,
     /// The thread; for a process its first one, which may have exited.
@@ -158,6 +159,9 @@ struct ProcessFile {
     kind: &'static Kind,
 }
 
+/// A text that may have to be waited for.
+type Answer = Op<'static, Result<Vec<u8>, Errno>>;
+
 /// How a file's text is made.
 enum Make {
     /// At once.
@@ -165,7 +169,7 @@ enum Make {
     /// As bytes that need be no text.
     Bytes(fn(&Target) -> Result<Vec<u8>, Errno>),
     /// After waiting for the address space.
-    Later(fn(Target) -> Op<'static, Result<Vec<u8>, Errno>>),
+    Later(fn(&Target) -> Answer),
 }
 
 /// A file's name, permissions and contents.
@@ -195,7 +199,7 @@ static FILES: [Kind; 16] = [
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
     kind("status", 0o444, Make::Later(status::status)),
-    kind("wchan", 0o444, Make::Now(|_, out| Ok(out.push('0')))),
+    kind("wchan", 0o444, Make::Now(|_, out| Ok(write!(out, "0")?))),
 ];
 
 impl Text for ProcessFile {
@@ -211,7 +215,7 @@ impl Text for ProcessFile {
                 Op::Ready(made.map(|()| text.into_bytes()))
             }
             Make::Bytes(make) => Op::Ready(make(&target)),
-            Make::Later(make) => make(target),
+            Make::Later(make) => make(&target),
         }
     }
 

@@ -6,7 +6,7 @@ use core::{fmt::Write, sync::atomic::Ordering::Relaxed};
 use fs::{Device, Op};
 use syscalls::Errno;
 
-use super::{Target, memory::Sizes};
+use super::{Answer, Target, memory::Sizes};
 use crate::{
     arch::{clock, cpu},
     memory::PAGE_SIZE,
@@ -155,7 +155,8 @@ pub fn stat(target: &Target, out: &mut String) -> Made {
 }
 
 /// `status`: the same and more, for people.
-pub fn status(target: Target) -> Op<'static, Result<Vec<u8>, Errno>> {
+pub fn status(target: &Target) -> Answer {
+    let target = target.clone();
     let space = target.process.space.lock().clone();
     Op::waiting(async move {
         let sizes = match &space {
