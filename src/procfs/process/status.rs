@@ -1,6 +1,6 @@
 //! `stat` and `status`: what `ps` and `top` read (proc_pid_stat(5), proc_pid_status(5)).
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 use core::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
 use fs::{Device, Op};
