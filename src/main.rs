@@ -24,9 +24,17 @@ mod console;
 mod file;
 mod kernel_log;
 mod machine;
+#[allow(dead_code, reason = "accounts and limits wait for the reservations that build on them")]
 mod memory;
 mod power;
 mod process;
+#[allow(
+    clippy::needless_pass_by_value,
+    clippy::unit_arg,
+    clippy::let_and_return,
+    clippy::manual_is_multiple_of,
+    reason = "makers of texts all have one signature"
+)]
 mod procfs;
 mod random;
 mod root;

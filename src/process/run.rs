@@ -161,7 +161,6 @@ async fn run(mut caller: Caller, mut context: UserContext) {
             }
         }
     }
-    drop(context);
     futex::exit_robust_list(&mut caller).await;
     exit::thread(caller).await;
 }

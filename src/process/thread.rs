@@ -47,8 +47,6 @@ pub struct Thread {
     pub cycles: AtomicU64,
     /// Cycle counter when the CPU last began to poll it.
     pub polled_since: AtomicU64,
-    /// The system call it is in, plus one; 0 while it runs in user mode.
-    pub in_call: AtomicU32,
     /// Whether the futex wait that it is in, or was in last, has been woken. See [`futex`](super::futex).
     pub futex_woken: AtomicBool,
     attention: AtomicU32,
@@ -76,7 +74,6 @@ impl Thread {
             robust_list: AtomicUsize::new(0),
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
-            in_call: AtomicU32::new(0),
             futex_woken: AtomicBool::new(false),
             attention: AtomicU32::new(0),
             running_on: AtomicU32::new(0),

@@ -41,6 +41,7 @@ pub use access::Place;
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use map::{Backing, LOWEST, Mapping};
+#[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
 pub use region::{Region, RegionFlags};
 pub(super) use residency::CpuTags;

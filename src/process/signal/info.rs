@@ -24,10 +24,6 @@ pub struct SigInfo {
 pub const SI_USER: i32 = 0;
 /// Sent by the kernel.
 pub const SI_KERNEL: i32 = 0x80;
-/// Sent by `sigqueue`.
-pub const SI_QUEUE: i32 = -1;
-/// Sent by an expired POSIX timer.
-pub const SI_TIMER: i32 = -2;
 /// Sent by `tgkill` or `tkill`.
 pub const SI_TKILL: i32 = -6;
 
