@@ -85,8 +85,6 @@ pub async fn execveat(
         return Err(Errno::EINVAL);
     }
     let name = user::read_path(caller, path).await?;
-    let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
-    exec::check_executable(caller, &path)?;
     let mut total = 0;
     let mut argv = read_strings(caller, argv, &mut total).await?;
     let envp = read_strings(caller, envp, &mut total).await?;
@@ -94,6 +92,7 @@ pub async fn execveat(
         // Programs count on argv[0]; Linux supplies an empty one since 5.18.
         argv.push(Vec::new());
     }
+    let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
     exec::execve(caller, path, &name, Arguments { argv, envp }).await
 }
 

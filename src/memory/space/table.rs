@@ -381,6 +381,7 @@ impl PageTables {
         self.root.try_each(0..KERNEL_HALF, |upper, entry| {
             // SAFETY: an entry of an upper level that is not empty points to a table, here and below.
             unsafe { Table::at(entry.address()) }.try_each(0..512, |lower, entry| {
+                // SAFETY: as above.
                 let directory = unsafe { Table::at(entry.address()) };
                 each(directory, upper * span(3) + lower * span(2))
             })
