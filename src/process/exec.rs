@@ -119,7 +119,7 @@ fn parse_script_line(line: &[u8]) -> Result<(&[u8], Option<&[u8]>), Errno> {
 }
 
 /// EACCES unless the file is a regular one that the caller may execute.
-pub fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
+fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
     if path.dentry().kind() != fs::FileType::Regular {
         return Err(Errno::EACCES);
     }
