@@ -1,7 +1,8 @@
 //! The kernel's random numbers: one generator, seeded from the processor and from the time of events.
 
 use conquer_once::spin::OnceCell;
-use drivers::random::{EntropySource, Random};
+use drivers::random::{EntropySource, Random, SHORT};
+use executor::sync::SpinMutex;
 use zerocopy::IntoBytes;
 
 use crate::arch::{clock, cpu};
@@ -50,9 +51,25 @@ pub fn fill(bytes: &mut [u8]) {
     generator().fill(bytes);
 }
 
-/// Random numbers. A request costs thousands of instructions, nearly the same for one number as for several.
+/// Random numbers made in advance, as many as one request gives: it costs eight thousand instructions.
+struct Batch {
+    words: [usize; SHORT / size_of::<usize>()],
+    /// How many of the first ones have not been given out.
+    left: usize,
+}
+
+static BATCH: SpinMutex<Batch> = SpinMutex::new(Batch { words: [0; SHORT / size_of::<usize>()], left: 0 });
+
+/// A few random numbers. What is given out is forgotten here.
 pub fn words<const N: usize>() -> [usize; N] {
-    let mut words = [0; N];
-    fill(words.as_mut_bytes());
-    words
+    let mut batch = BATCH.lock();
+    let batch = &mut *batch;
+    core::array::from_fn(|_| {
+        if batch.left == 0 {
+            fill(batch.words.as_mut_bytes());
+            batch.left = batch.words.len();
+        }
+        batch.left -= 1;
+        core::mem::take(&mut batch.words[batch.left])
+    })
 }

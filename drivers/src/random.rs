@@ -1,13 +1,13 @@
 //! The random number generator: entropy gathered with BLAKE2s, output from ChaCha20 with fast key erasure.
 //!
 //! ```text
-//!   hardware, interrupts, writers ──mix──► Pool ──256 bits credited──► key ──► one block: new key │ request key
-//!                                        (BLAKE2s)                                                    │
-//!                                                                             caller's own ChaCha20 ◄─┘
+//!   hardware, interrupts, writers ──mix──► Pool ──256 bits credited──► key ──► four blocks: new key │ bytes, or the
+//!                                        (BLAKE2s)                                  key of the caller's own ChaCha20
 //! ```
 //!
 //! Every request replaces the key before it sees a byte, so a stolen key tells nothing of the past (D. J. Bernstein,
-//! "Fast-key-erasure random-number generators", 2017); and the bytes themselves are made without any lock held.
+//! "Fast-key-erasure random-number generators", 2017). A few bytes come from what the new key left over; many are made
+//! without any lock held.
 
 use blake2::{Blake2s256, Digest};
 use executor::sync::{SpinMutex, WaitQueue};
@@ -17,6 +17,9 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 const KEY_SIZE: usize = 32;
 /// Bits of entropy that the pool needs before its output counts as unpredictable.
 const ENOUGH_BITS: usize = 256;
+
+/// Bytes that the generator has computed beside a new key: ChaCha20 is run four blocks of 64 bytes at a time.
+pub const SHORT: usize = 4 * 64 - KEY_SIZE;
 
 type Key = [u8; KEY_SIZE];
 
@@ -53,13 +56,12 @@ impl State {
         self.credit = 0;
     }
 
-    /// A key for one request; the old key is gone.
-    fn next_key(&mut self) -> Key {
+    /// The old key's generator, for one request. The key is replaced by the first of its output, which leaves
+    /// [`SHORT`] bytes of what it computes at once.
+    fn next_generator(&mut self) -> ChaCha20Rng {
         let mut generator = ChaCha20Rng::from_seed(self.key);
-        let mut request = [0; KEY_SIZE];
         generator.fill_bytes(&mut self.key);
-        generator.fill_bytes(&mut request);
-        request
+        generator
     }
 }
 
@@ -121,13 +123,19 @@ impl Random {
 
     /// A stream of random bytes for one request.
     pub fn stream(&self) -> Stream {
-        let key = self.state.lock().next_key();
+        // Under a key of its own: who gets to see a stream's state must not learn the generator's next key.
+        let mut key = [0; KEY_SIZE];
+        self.state.lock().next_generator().fill_bytes(&mut key);
         Stream(ChaCha20Rng::from_seed(key))
     }
 
-    /// Fills `bytes` with random bytes.
+    /// Fills `bytes` with random bytes. Up to [`SHORT`] bytes cost the same, and half of what more cost at least.
     pub fn fill(&self, bytes: &mut [u8]) {
-        self.stream().fill(bytes);
+        if bytes.len() <= SHORT {
+            self.state.lock().next_generator().fill_bytes(bytes);
+        } else {
+            self.stream().fill(bytes);
+        }
     }
 }
 

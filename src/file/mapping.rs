@@ -45,7 +45,40 @@ pub fn of_file(file: &File, offset: u64) -> Result<Backing, Errno> {
     })
 }
 
-/// What the program loader maps of a file that may be executed.
-pub fn of_program(path: &Path, offset: u64) -> Backing {
-    Backing::File { object: Arc::new(MappedFile(path.clone())), offset, readable: true, writable: false }
+/// A program's file: nobody writes it as long as this exists, which is as long as it is mapped.
+pub struct Program(MappedFile);
+
+impl Program {
+    /// The program in the file at `path`. ETXTBSY if the file is open for writing.
+    pub fn new(path: Path) -> Result<Arc<Self>, Errno> {
+        // Undone in `drop`.
+        path.inode().attributes().deny_write()?;
+        Ok(Arc::new(Self(MappedFile(path))))
+    }
+
+    /// The file's place.
+    pub fn path(&self) -> &Path {
+        &self.0.0
+    }
+
+    /// What the program loader maps of it.
+    pub fn backing(self: &Arc<Self>, offset: u64) -> Backing {
+        Backing::File { object: self.clone(), offset, readable: true, writable: false }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.path().inode().attributes().allow_write();
+    }
+}
+
+impl FileObject for Program {
+    fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
+        self.0.page(index, write)
+    }
+
+    fn identity(&self) -> Identity {
+        self.0.identity()
+    }
 }

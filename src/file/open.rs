@@ -10,11 +10,9 @@ use super::{File, Object, device, lookup::Origin, pipe};
 use crate::process::Caller;
 
 /// The open file for an existing regular file or directory; `None` for what takes more to open.
-pub fn of_opened(opened: Opened, flags: u32) -> Option<Arc<File>> {
+pub fn of_opened(opened: Opened, flags: u32) -> Option<Result<Arc<File>, Errno>> {
     match opened.path.dentry().kind() {
-        FileType::Regular | FileType::Directory => {
-            Some(File::new(Object::Inode(opened.path, opened.stream), flags | linux::O_LARGEFILE))
-        }
+        FileType::Regular | FileType::Directory => Some(File::opened(opened, flags)),
         _ => None,
     }
 }
@@ -37,12 +35,11 @@ pub async fn open(
         return Ok(File::new(Object::Place(opened.path), flags));
     }
     // Every file of a 64-bit program may be large, and says so.
-    let flags = flags | linux::O_LARGEFILE;
-    let place = opened.path;
-    match place.dentry().kind() {
-        FileType::Regular | FileType::Directory => Ok(File::new(Object::Inode(place, opened.stream), flags)),
-        FileType::Fifo => alloc::boxed::Box::pin(pipe::open_fifo(caller, place, flags)).await,
-        FileType::Character => device::open(caller, place, flags).await,
+    let large = flags | linux::O_LARGEFILE;
+    match opened.path.dentry().kind() {
+        FileType::Regular | FileType::Directory => File::opened(opened, flags),
+        FileType::Fifo => alloc::boxed::Box::pin(pipe::open_fifo(caller, opened.path, large)).await,
+        FileType::Character => device::open(caller, opened.path, large).await,
         FileType::Block | FileType::Socket => Err(Errno::ENXIO),
         FileType::Symlink => Err(Errno::ELOOP),
     }

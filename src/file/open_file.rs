@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use drivers::tty::OpenTty;
 use executor::sync::{Events, Mutex, Readiness};
-use fs::{FileType, Inode, Path};
+use fs::{FileType, Inode, Opened, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -49,18 +49,23 @@ pub struct File {
 }
 
 impl File {
-    /// An open file with these access and status flags.
+    /// An open file with these access and status flags. A regular file that is open for writing is made by
+    /// [`opened`](Self::opened).
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
         // These speak of the act of opening alone; what is left is what `fcntl(F_GETFL)` shows.
         let spent = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
         let flags = flags & !spent & KNOWN;
-        if let Object::Inode(path, _) = &object
-            && writes(flags)
-        {
-            // Opening has checked that the file may be written; `deny_write` belongs to running programs.
-            let _ = path.inode().attributes().begin_write();
-        }
         Arc::new(Self { object, flags: AtomicU32::new(flags), offset: Mutex::new(0) })
+    }
+
+    /// An open regular file or directory. ETXTBSY when it would be written and is a program that runs.
+    pub fn opened(opened: Opened, flags: u32) -> Result<Arc<Self>, Errno> {
+        if writes(flags) {
+            // Undone when the file is dropped.
+            opened.path.inode().attributes().begin_write()?;
+        }
+        // Every file of a 64-bit program may be large, and says so.
+        Ok(Self::new(Object::Inode(opened.path, opened.stream), flags | linux::O_LARGEFILE))
     }
 
     /// What it stands for.

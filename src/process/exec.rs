@@ -4,7 +4,7 @@
 //! its stack is built does the process change over, and from there on nothing fails.
 
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
-use core::{ops::Range, sync::atomic::Ordering};
+use core::sync::atomic::Ordering;
 
 use fs::{Inode, LookupFlags, Path};
 use linux_raw_sys::general as linux;
@@ -15,15 +15,16 @@ use super::{
     Caller,
     elf::{Executable, Segment},
     exit, futex,
+    placement::Placement,
     record::Image,
     signal::frame::AlternateStack,
     tree,
 };
 use crate::{
     arch::{cpu, layout::USER_END, user::UserContext},
-    file::{lookup, mapping, regular},
+    file::{lookup, mapping::Program, regular},
     memory::{self, AddressSpace, FaultError, Mapping, PAGE_SIZE, RegionFlags},
-    random, vdso,
+    vdso,
 };
 
 /// Most bytes of arguments and environment together, with a pointer each (a quarter of the default stack limit).
@@ -32,12 +33,6 @@ const MAX_ARGUMENTS: usize = 2 << 20;
 const MAX_INTERPRETERS: usize = 5;
 /// Bytes of a file that decide what it is, as on Linux (`BINPRM_BUF_SIZE`).
 const PROBE: usize = 256;
-/// Where position-independent programs go: two thirds up the address space, below the mappings.
-const PIE_BASE: usize = 0x5555_5555_4000;
-/// The stack ends at one of this many pages below the end of user space (Linux: 22 bits).
-const STACK_PAGES: usize = 1 << 22;
-/// What one page table maps.
-const TABLE_SPAN: usize = 2 << 20;
 
 /// Arguments and environment as `execve` was given them.
 #[derive(Default)]
@@ -73,11 +68,11 @@ pub async fn execve(
     arguments: Arguments,
 ) -> Result<UserContext, Errno> {
     memory::check_pressure()?;
-    let (path, arguments) = resolve_scripts(caller, path, display, arguments).await?;
+    let (program, arguments) = resolve_scripts(caller, path, display, arguments).await?;
     arguments.check()?;
-    let loaded = load(caller, &path, display, &arguments).await?;
+    let loaded = load(caller, &program, display, &arguments).await?;
     exit::others(caller).await?;
-    Ok(change_over(caller, &path, loaded).await)
+    Ok(change_over(caller, program.path(), loaded).await)
 }
 
 /// Follows `#!` lines to the program that runs in the end, with the arguments it gets.
@@ -86,20 +81,21 @@ async fn resolve_scripts(
     mut path: Path,
     display: &[u8],
     mut arguments: Arguments,
-) -> Result<(Path, Arguments), Errno> {
-    let mut shown = display.to_vec();
+) -> Result<(Arc<Program>, Arguments), Errno> {
+    let mut script = None;
     for _ in 0..=MAX_INTERPRETERS {
-        check_executable(caller, &path)?;
-        let start = read_start(&**path.inode(), PROBE).await?;
-        let Some(line) = start.strip_prefix(b"#!") else { return Ok((path, arguments)) };
+        let program = open(caller, path)?;
+        let mut start = [0; PROBE];
+        let len = regular::read_exact_at(&**program.path().inode(), 0, &mut start).await?;
+        let Some(line) = start[..len].strip_prefix(b"#!") else { return Ok((program, arguments)) };
         let (interpreter, option) = parse_script_line(line)?;
         let mut argv = vec![interpreter.to_vec()];
         argv.extend(option.map(<[u8]>::to_vec));
-        argv.push(shown);
+        argv.push(script.unwrap_or_else(|| display.to_vec()));
         argv.extend(arguments.argv.into_iter().skip(1));
         arguments = Arguments { argv, envp: arguments.envp };
         path = lookup::path(caller, lookup::CWD, interpreter, LookupFlags::FOLLOW).await?;
-        shown = interpreter.to_vec();
+        script = Some(interpreter.to_vec());
     }
     Err(Errno::ELOOP)
 }
@@ -126,51 +122,64 @@ fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
     fs::check_at(path, &caller.credentials.fs, fs::Access::EXECUTE)
 }
 
-async fn read_start(inode: &dyn Inode, len: usize) -> Result<Vec<u8>, Errno> {
-    let mut bytes = vec![0; len];
-    let read = regular::read_exact_at(inode, 0, &mut bytes).await?;
-    bytes.truncate(read);
-    Ok(bytes)
+/// Opens a program. ETXTBSY if the file is open for writing; else as [`check_executable`].
+fn open(caller: &Caller, path: Path) -> Result<Arc<Program>, Errno> {
+    check_executable(caller, &path)?;
+    Program::new(path)
 }
 
 /// Loads the program, and its interpreter if it names one, into a fresh address space and builds the stack there.
-async fn load(caller: &Caller, path: &Path, display: &[u8], arguments: &Arguments) -> Result<Loaded, Errno> {
+async fn load(
+    caller: &Caller,
+    program: &Arc<Program>,
+    display: &[u8],
+    arguments: &Arguments,
+) -> Result<Loaded, Errno> {
+    let path = program.path();
     let inode = path.inode();
     let executable = parse(&**inode).await?;
     let space = AddressSpace::new()?;
-    let bias = map_image(&space, path, &executable, PIE_BASE).await?;
+    let placement = {
+        let limits = caller.process().limits.lock();
+        limits.apply_to(&space);
+        Placement::random(limits.soft(linux::RLIMIT_STACK))
+    };
+    map_stack(&space, executable.executable_stack, placement.stack_top).await?;
+    space.set_mapping_top(placement.mapping_top).await;
+    let bias = map_image(&space, program, &executable, placement.program).await?;
     let mut entry = executable.entry.wrapping_add(bias);
     let mut interpreter_base = 0;
     if let Some((offset, len)) = executable.interpreter {
         let name = read_interpreter_name(&**inode, offset, len).await?;
         let path = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
-        check_executable(caller, &path)?;
-        let interpreter = parse(&**path.inode()).await?;
+        let program = open(caller, path)?;
+        let interpreter = parse(&**program.path().inode()).await?;
         let (start, end) = interpreter.span();
         let base = if interpreter.relocatable { reserve(&space, end - start).await? } else { 0 };
-        interpreter_base = map_image(&space, &path, &interpreter, base).await?;
+        interpreter_base = map_image(&space, &program, &interpreter, base).await?;
         entry = interpreter.entry.wrapping_add(interpreter_base);
     }
     let (_, end) = executable.span();
-    space.set_heap(end.wrapping_add(bias)).await;
-    let [stack_random, vdso_random, seed @ ..] = random::words::<4>();
-    let stack_top = map_stack(&space, executable.executable_stack, stack_random).await?;
-    let vdso = vdso::map(&space, room_above(stack_top), vdso_random).await?;
+    space.set_heap(end.wrapping_add(bias) + placement.heap_gap).await;
+    let vdso = vdso::map(&space, placement.vdso).await?;
+    let seed = placement.seed;
     let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso, seed };
-    let stack = build_stack(caller, &space, stack_top, display, arguments, &auxiliary).await?;
+    let stack = build_stack(caller, &space, placement.stack_top, display, arguments, &auxiliary).await?;
     let InitialStack { pointer: stack_pointer, arguments, environment } = stack;
     let image = Image { file: Some(path.clone()), arguments, environment };
     Ok(Loaded { space, entry, stack_pointer, image, name: short_name(display) })
 }
 
 async fn parse(inode: &dyn Inode) -> Result<Executable, Errno> {
-    let start = read_start(inode, 64).await?;
-    let (offset, len) = Executable::header_range(&start)?;
+    let mut start = [0; 64];
+    let read = regular::read_exact_at(inode, 0, &mut start).await?;
+    let start = &start[..read];
+    let (offset, len) = Executable::header_range(start)?;
     let mut headers = vec![0; len];
     if regular::read_exact_at(inode, offset, &mut headers).await? != len {
         return Err(Errno::ENOEXEC);
     }
-    Executable::parse(&start, &headers)
+    Executable::parse(start, &headers)
 }
 
 async fn read_interpreter_name(inode: &dyn Inode, offset: u64, len: usize) -> Result<Vec<u8>, Errno> {
@@ -184,7 +193,7 @@ async fn read_interpreter_name(inode: &dyn Inode, offset: u64, len: usize) -> Re
 /// Maps all segments; returns the load bias.
 async fn map_image(
     space: &Arc<AddressSpace>,
-    path: &Path,
+    program: &Arc<Program>,
     executable: &Executable,
     relocatable_base: usize,
 ) -> Result<usize, Errno> {
@@ -194,7 +203,7 @@ async fn map_image(
         return Err(Errno::ENOMEM);
     }
     for segment in &executable.segments {
-        map_segment(space, path, segment, bias)
+        map_segment(space, program, segment, bias)
             .await
             .map_err(|errno| if errno == Errno::EEXIST { Errno::ENOEXEC } else { errno })?;
     }
@@ -211,7 +220,7 @@ async fn reserve(space: &AddressSpace, len: usize) -> Result<usize, Errno> {
 /// Maps one segment: the pages with file contents from the file, the rest of its memory as zeroes.
 async fn map_segment(
     space: &Arc<AddressSpace>,
-    path: &Path,
+    program: &Arc<Program>,
     segment: &Segment,
     bias: usize,
 ) -> Result<(), Errno> {
@@ -223,7 +232,7 @@ async fn map_segment(
     let mapped_end = if segment.file_size > 0 { file_end.next_multiple_of(PAGE_SIZE) } else { start };
     let fixed = linux::MAP_PRIVATE | linux::MAP_FIXED_NOREPLACE;
     if mapped_end > start {
-        let backing = mapping::of_program(path, segment.offset - lead as u64);
+        let backing = program.backing(segment.offset - lead as u64);
         let whole = Mapping::anonymous(mapped_end - start, segment.protection);
         space.map(Mapping { hint: start, flags: fixed, backing, ..whole }).await?;
     }
@@ -248,29 +257,17 @@ fn to_errno(error: FaultError) -> Errno {
     }
 }
 
-/// Maps the stack and returns its upper end, moved down by a random number of pages. What the same page table maps
-/// above it has room for the vDSO.
-async fn map_stack(space: &Arc<AddressSpace>, executable: bool, random: usize) -> Result<usize, Errno> {
+/// Maps the stack below `top`.
+async fn map_stack(space: &Arc<AddressSpace>, executable: bool, top: usize) -> Result<(), Errno> {
     const INITIAL: usize = 132 << 10;
-    let mut top = USER_END - random % STACK_PAGES * PAGE_SIZE;
-    if room_above(top).len() < vdso::SIZE {
-        top -= vdso::SIZE;
-    }
     let protection = linux::PROT_READ | linux::PROT_WRITE | if executable { linux::PROT_EXEC } else { 0 };
-    space
-        .map(Mapping {
-            hint: top - INITIAL,
-            flags: linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED | linux::MAP_GROWSDOWN,
-            extra: RegionFlags::STACK,
-            ..Mapping::anonymous(INITIAL, protection)
-        })
-        .await?;
-    Ok(top)
-}
-
-/// The addresses from `top` that the page table maps that also maps what is right below `top`.
-fn room_above(top: usize) -> Range<usize> {
-    top..top.next_multiple_of(TABLE_SPAN).min(USER_END)
+    let stack = Mapping {
+        hint: top - INITIAL,
+        flags: linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED | linux::MAP_GROWSDOWN,
+        extra: RegionFlags::STACK,
+        ..Mapping::anonymous(INITIAL, protection)
+    };
+    space.map(stack).await.map(drop)
 }
 
 /// What the auxiliary vector tells of the image.

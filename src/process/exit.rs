@@ -10,7 +10,7 @@ use drivers::tty::{Pid, Tty};
 
 use super::{
     Caller, Process, Thread, futex,
-    signal::{SigInfo, numbers::*, send},
+    signal::{SigInfo, any_stopped, numbers::*, send},
     thread::Attention,
     tree::{self, Tree},
     wait::ExitStatus,
@@ -203,6 +203,10 @@ fn signal_group(tree: &mut Tree, group: u32, signal: u8) {
 fn newly_orphaned_groups(tree: &mut Tree, pid: u32, children: &[u32], status: ExitStatus) -> Vec<u32> {
     let Some(node) = tree.node_mut(pid) else { return Vec::new() };
     node.zombie = Some(status);
+    node.process.signals.lock().set_stopped(false);
+    if !any_stopped() {
+        return Vec::new();
+    }
     let (own_group, session, parent) = (node.group, node.session, node.parent);
     let foreign = |node: &&tree::Node| node.session == session && node.group != own_group;
     let mut groups: Vec<u32> = children
@@ -220,7 +224,7 @@ fn newly_orphaned_groups(tree: &mut Tree, pid: u32, children: &[u32], status: Ex
     groups.retain(|group| {
         let stopped = tree
             .nodes()
-            .any(|n| n.group == *group && n.zombie.is_none() && n.process.signals.lock().stopped.is_some());
+            .any(|n| n.group == *group && n.zombie.is_none() && n.process.signals.lock().is_stopped());
         stopped && tree.is_orphaned(*group)
     });
     groups

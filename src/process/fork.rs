@@ -7,9 +7,11 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
-    Caller, Process, Thread, exit, run,
+    Caller, Process, Thread,
+    credentials::capability,
+    exit, run,
     signal::{Actions, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
-    tree::{self, Node},
+    tree::{self, Node, Tree},
 };
 use crate::{arch::user::UserContext, memory, syscall::user};
 
@@ -98,6 +100,7 @@ pub async fn clone(
 
     let thread = {
         let mut tree = tree::lock();
+        check_count(caller, &tree)?;
         let tid = tree.unused_id()?;
         if request.has(linux::CLONE_THREAD) {
             let process = caller.process().clone();
@@ -176,6 +179,21 @@ pub async fn clone(
         wait_for_release(caller, &thread.process).await;
     }
     Ok(tid as usize)
+}
+
+/// EAGAIN when the user has as many threads as `RLIMIT_NPROC` lets it; root is exempt, as on Linux.
+fn check_count(caller: &Caller, tree: &Tree) -> Result<(), Errno> {
+    let limit = caller.process().limits.lock().soft(linux::RLIMIT_NPROC);
+    let (_, all, _) = tree.counts();
+    // Usually all users together have fewer, and nobody needs to be counted.
+    if (all as u64) < limit || caller.credentials.has(capability::SYS_RESOURCE) {
+        return Ok(());
+    }
+    let uid = caller.credentials.uid();
+    let of_user = tree.nodes().filter(|node| node.process.credentials().uid() == uid);
+    // A process without threads is a zombie; it counts until it is waited for.
+    let own: usize = of_user.map(|node| node.threads.len().max(1)).sum();
+    if own as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
 /// A `vfork` parent sleeps until the child gives its memory back; only death wakes it earlier.

@@ -5,6 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use linux_raw_sys::general as linux;
 
+use crate::memory::AddressSpace;
+
 /// A soft limit and the hard limit that bounds it; all ones is "none".
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -46,6 +48,12 @@ impl Limits {
     /// The soft limit of a resource known to exist.
     pub fn soft(&self, resource: u32) -> u64 {
         self.0[resource as usize].soft
+    }
+
+    /// Has `space` obey those that are about memory.
+    pub fn apply_to(&self, space: &AddressSpace) {
+        let soft = |resource| self.soft(resource);
+        space.set_limits(soft(linux::RLIMIT_AS), soft(linux::RLIMIT_DATA), soft(linux::RLIMIT_STACK));
     }
 
     /// Replaces a limit: EINVAL for a soft limit above the hard one, EPERM for a higher hard limit without privilege.

@@ -29,6 +29,7 @@ pub mod times;
 pub mod tree;
 pub mod wait;
 
+mod placement;
 mod record;
 
 pub use first::start as start_first;

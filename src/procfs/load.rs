@@ -99,7 +99,7 @@ pub fn threads() -> (u64, u64) {
     let running = tree
         .nodes()
         .flat_map(|node| &node.threads)
-        .filter(|thread| thread.is_runnable() && thread.process.signals.lock().stopped.is_none())
+        .filter(|thread| thread.is_runnable() && !thread.process.signals.lock().is_stopped())
         .count();
     (running as u64, tree.counts().1 as u64)
 }

@@ -327,7 +327,7 @@ fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> 
     let opened = origin.view(caller).open(&name[..len], flags_of_view, permissions, LookupFlags::empty());
     let Ok(opened) = opened.ready() else { return Err(Pause::General) };
     let Some(file) = file::of_opened(opened?, flags) else { return Err(Pause::General) };
-    now(descriptor::install(caller, file, flags))
+    now(descriptor::install(caller, file?, flags))
 }
 
 fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32) -> Attempt {

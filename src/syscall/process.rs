@@ -1,5 +1,7 @@
 //! Processes: fork(2), execve(2), exit(2), wait4(2), getrlimit(2), getrusage(2).
 
+use core::sync::atomic::Ordering;
+
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
@@ -233,6 +235,12 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: usize, new: usize, o
         let previous = limits.get(resource)?;
         if let Some(limit) = replacement {
             limits.set(resource, limit, privileged)?;
+            // A `vfork` child's memory is its parent's, and so are that memory's limits.
+            if !process.borrows_space.load(Ordering::Relaxed)
+                && let Some(space) = &*process.space.lock()
+            {
+                limits.apply_to(space);
+            }
         }
         previous
     };

@@ -12,7 +12,6 @@
 mod data;
 
 use alloc::{string::ToString, sync::Arc, vec::Vec};
-use core::ops::Range;
 
 use conquer_once::spin::OnceCell;
 use executor::sync::SpinMutex;
@@ -106,15 +105,13 @@ pub fn publish_wall_clock() {
     vdso.data().write(Snapshot { base, multiplier, wall: syscall::clock::wall_origin() });
 }
 
-/// Maps the vDSO at a random page in `room`, which must be free. Returns where the image's ELF header is
-/// (`AT_SYSINFO_EHDR`).
+/// Maps the vDSO at `data`, where [`SIZE`] bytes must be free: the data page, then the image. Returns where the image's
+/// ELF header is (`AT_SYSINFO_EHDR`).
 ///
 /// # Errors
-/// ENOMEM, also if `room` is too small.
-pub async fn map(space: &AddressSpace, room: Range<usize>, random: usize) -> Result<usize, Errno> {
+/// ENOMEM.
+pub async fn map(space: &AddressSpace, data: usize) -> Result<usize, Errno> {
     let vdso = vdso();
-    let places = (room.len() / PAGE_SIZE + 1).checked_sub(SIZE / PAGE_SIZE).filter(|places| *places > 0);
-    let data = room.start + random % places.ok_or(Errno::ENOMEM)? * PAGE_SIZE;
     let image = data + PAGE_SIZE;
     show(space, &vdso.data, data, linux::PROT_READ, RegionFlags::NEVER_WRITE).await?;
     show(space, &vdso.image, image, linux::PROT_READ | linux::PROT_EXEC, RegionFlags::empty()).await?;

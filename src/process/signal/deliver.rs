@@ -179,10 +179,9 @@ fn stop(caller: &Caller, signal: u8) {
     }
     {
         let mut shared = process.signals.lock();
-        if shared.stopped.is_some() {
+        if !shared.set_stopped(true) {
             return;
         }
-        shared.stopped = Some(signal);
         shared.halted_threads = 0;
     }
     for thread in &node.threads {

@@ -16,5 +16,5 @@ mod set;
 
 pub use action::{Action, Actions, Disposition};
 pub use info::{RawSigInfo, SI_TKILL, SI_USER, SigInfo};
-pub use pending::{ProcessSignals, ThreadSignals};
+pub use pending::{ProcessSignals, ThreadSignals, any_stopped};
 pub use set::{SignalSet, numbers};

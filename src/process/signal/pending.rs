@@ -1,6 +1,7 @@
 //! Signals that wait to be delivered.
 
 use alloc::{collections::VecDeque, sync::Arc};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Actions, SigInfo, SignalSet, numbers::SIGRTMIN};
 
@@ -59,14 +60,22 @@ impl Pending {
     }
 }
 
+/// How many processes are stopped: when one ends, there is usually no need to look for groups that this orphans.
+static STOPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether any process is stopped. The caller holds the tree.
+pub fn any_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed) > 0
+}
+
 /// A process's share of the signal state.
 pub struct ProcessSignals {
     /// What it does about each signal.
     pub actions: Arc<Actions>,
     /// Sent to the process as a whole: any thread may take them.
     pub pending: Pending,
-    /// Stopped by job control, by this signal.
-    pub stopped: Option<u8>,
+    /// Whether job control has stopped it. Changed under the tree's lock.
+    is_stopped: bool,
     /// Threads that have noticed the stop.
     pub halted_threads: usize,
 }
@@ -74,7 +83,25 @@ pub struct ProcessSignals {
 impl ProcessSignals {
     /// Nothing pending.
     pub fn new(actions: Arc<Actions>) -> Self {
-        Self { actions, pending: Pending::default(), stopped: None, halted_threads: 0 }
+        Self { actions, pending: Pending::default(), is_stopped: false, halted_threads: 0 }
+    }
+
+    /// Whether job control has stopped the process.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Marks the process as stopped, or as not stopped any more: continued, or dead. Says whether that is news. The
+    /// caller holds the tree.
+    pub fn set_stopped(&mut self, stopped: bool) -> bool {
+        let is_news = core::mem::replace(&mut self.is_stopped, stopped) != stopped;
+        // Relaxed: the tree's lock orders it.
+        match (is_news, stopped) {
+            (false, _) => {}
+            (true, true) => drop(STOPPED.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(STOPPED.fetch_sub(1, Ordering::Relaxed)),
+        }
+        is_news
     }
 }
 

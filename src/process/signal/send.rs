@@ -137,7 +137,7 @@ fn prepare(node: &Node, signal: u8) -> bool {
     for thread in &node.threads {
         thread.signals.lock().pending.discard(cancelled);
     }
-    let was_stopped = signal == SIGCONT && shared.stopped.take().is_some();
+    let was_stopped = signal == SIGCONT && shared.set_stopped(false);
     if was_stopped {
         shared.halted_threads = 0;
         for thread in &node.threads {

@@ -97,7 +97,7 @@ impl Target {
 fn state(thread: &Thread) -> char {
     if thread.is_runnable() {
         'R'
-    } else if thread.process.signals.lock().stopped.is_some() {
+    } else if thread.process.signals.lock().is_stopped() {
         'T'
     } else {
         'S'
