@@ -48,10 +48,19 @@ pub fn generator() -> &'static Random {
 
 /// Fills `bytes`.
 pub fn fill(bytes: &mut [u8]) {
-    generator().fill(bytes);
+    // What programs ask for at their start: a few words.
+    const FEW: usize = 4;
+    if bytes.len() <= FEW * size_of::<usize>() {
+        for chunk in bytes.chunks_mut(size_of::<usize>()) {
+            let [word] = words();
+            chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
+        }
+    } else {
+        generator().fill(bytes);
+    }
 }
 
-/// Random numbers made in advance, as many as one request gives: it costs eight thousand instructions.
+/// Random numbers made in advance, as many as one request gives: it costs four thousand instructions.
 struct Batch {
     words: [usize; SHORT / size_of::<usize>()],
     /// How many of the first ones have not been given out.
@@ -66,7 +75,7 @@ pub fn words<const N: usize>() -> [usize; N] {
     let batch = &mut *batch;
     core::array::from_fn(|_| {
         if batch.left == 0 {
-            fill(batch.words.as_mut_bytes());
+            generator().fill(batch.words.as_mut_bytes());
             batch.left = batch.words.len();
         }
         batch.left -= 1;

@@ -4,7 +4,7 @@
 //! its stack is built does the process change over, and from there on nothing fails.
 
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
-use core::sync::atomic::Ordering;
+use core::{ops::Range, sync::atomic::Ordering};
 
 use fs::{Inode, LookupFlags, Path};
 use linux_raw_sys::general as linux;
@@ -31,8 +31,10 @@ use crate::{
 const MAX_ARGUMENTS: usize = 2 << 20;
 /// Most interpreters (`#!`) in a row.
 const MAX_INTERPRETERS: usize = 5;
-/// Bytes of a file that decide what it is, as on Linux (`BINPRM_BUF_SIZE`).
-const PROBE: usize = 256;
+/// Bytes that are read of a file to find out what it is: enough for the program headers of most.
+const PROBE: usize = 1024;
+/// Bytes of a script that may name its interpreter (Linux's `BINPRM_BUF_SIZE`, less the `#!`).
+const SCRIPT_LINE: usize = 254;
 
 /// Arguments and environment as `execve` was given them.
 #[derive(Default)]
@@ -68,11 +70,11 @@ pub async fn execve(
     arguments: Arguments,
 ) -> Result<UserContext, Errno> {
     memory::check_pressure()?;
-    let (program, arguments) = resolve_scripts(caller, path, display, arguments).await?;
+    let (opened, arguments) = resolve_scripts(caller, path, display, arguments).await?;
     arguments.check()?;
-    let loaded = load(caller, &program, display, &arguments).await?;
+    let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
-    Ok(change_over(caller, program.path(), loaded).await)
+    Ok(change_over(caller, opened.program.path(), loaded).await)
 }
 
 /// Follows `#!` lines to the program that runs in the end, with the arguments it gets.
@@ -81,14 +83,12 @@ async fn resolve_scripts(
     mut path: Path,
     display: &[u8],
     mut arguments: Arguments,
-) -> Result<(Arc<Program>, Arguments), Errno> {
+) -> Result<(Opened, Arguments), Errno> {
     let mut script = None;
     for _ in 0..=MAX_INTERPRETERS {
-        let program = open(caller, path)?;
-        let mut start = [0; PROBE];
-        let len = regular::read_exact_at(&**program.path().inode(), 0, &mut start).await?;
-        let Some(line) = start[..len].strip_prefix(b"#!") else { return Ok((program, arguments)) };
-        let (interpreter, option) = parse_script_line(line)?;
+        let opened = open(caller, path).await?;
+        let Some(line) = opened.start.strip_prefix(b"#!") else { return Ok((opened, arguments)) };
+        let (interpreter, option) = parse_script_line(&line[..line.len().min(SCRIPT_LINE)])?;
         let mut argv = vec![interpreter.to_vec()];
         argv.extend(option.map(<[u8]>::to_vec));
         argv.push(script.unwrap_or_else(|| display.to_vec()));
@@ -122,22 +122,33 @@ fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
     fs::check_at(path, &caller.credentials.fs, fs::Access::EXECUTE)
 }
 
+/// A program or script, and how its file begins.
+struct Opened {
+    program: Arc<Program>,
+    start: Vec<u8>,
+}
+
 /// Opens a program. ETXTBSY if the file is open for writing; else as [`check_executable`].
-fn open(caller: &Caller, path: Path) -> Result<Arc<Program>, Errno> {
+async fn open(caller: &Caller, path: Path) -> Result<Opened, Errno> {
     check_executable(caller, &path)?;
-    Program::new(path)
+    let program = Program::new(path)?;
+    let mut start = vec![0; PROBE];
+    let read = regular::read_exact_at(&**program.path().inode(), 0, &mut start).await?;
+    start.truncate(read);
+    Ok(Opened { program, start })
 }
 
 /// Loads the program, and its interpreter if it names one, into a fresh address space and builds the stack there.
 async fn load(
     caller: &Caller,
-    program: &Arc<Program>,
+    opened: &Opened,
     display: &[u8],
     arguments: &Arguments,
 ) -> Result<Loaded, Errno> {
+    let program = &opened.program;
     let path = program.path();
     let inode = path.inode();
-    let executable = parse(&**inode).await?;
+    let executable = parse(opened).await?;
     let space = AddressSpace::new()?;
     let placement = {
         let limits = caller.process().limits.lock();
@@ -152,11 +163,11 @@ async fn load(
     if let Some((offset, len)) = executable.interpreter {
         let name = read_interpreter_name(&**inode, offset, len).await?;
         let path = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
-        let program = open(caller, path)?;
-        let interpreter = parse(&**program.path().inode()).await?;
+        let opened = open(caller, path).await?;
+        let interpreter = parse(&opened).await?;
         let (start, end) = interpreter.span();
         let base = if interpreter.relocatable { reserve(&space, end - start).await? } else { 0 };
-        interpreter_base = map_image(&space, &program, &interpreter, base).await?;
+        interpreter_base = map_image(&space, &opened.program, &interpreter, base).await?;
         entry = interpreter.entry.wrapping_add(interpreter_base);
     }
     let (_, end) = executable.span();
@@ -170,13 +181,15 @@ async fn load(
     Ok(Loaded { space, entry, stack_pointer, image, name: short_name(display) })
 }
 
-async fn parse(inode: &dyn Inode) -> Result<Executable, Errno> {
-    let mut start = [0; 64];
-    let read = regular::read_exact_at(inode, 0, &mut start).await?;
-    let start = &start[..read];
+async fn parse(opened: &Opened) -> Result<Executable, Errno> {
+    let start = &opened.start;
     let (offset, len) = Executable::header_range(start)?;
+    let known = usize::try_from(offset).ok().and_then(|offset| start.get(offset..)?.get(..len));
+    if let Some(headers) = known {
+        return Executable::parse(start, headers);
+    }
     let mut headers = vec![0; len];
-    if regular::read_exact_at(inode, offset, &mut headers).await? != len {
+    if regular::read_exact_at(&**opened.program.path().inode(), offset, &mut headers).await? != len {
         return Err(Errno::ENOEXEC);
     }
     Executable::parse(start, &headers)
@@ -299,7 +312,8 @@ async fn build_stack(
     arguments: &Arguments,
     auxiliary: &Auxiliary<'_>,
 ) -> Result<InitialStack, Errno> {
-    let mut strings = Vec::new();
+    let given: usize = arguments.argv.iter().chain(&arguments.envp).map(|string| string.len() + 1).sum();
+    let mut strings = Vec::with_capacity(given + display.len() + 32);
     let place = |strings: &mut Vec<u8>, bytes: &[u8]| {
         let offset = strings.len();
         strings.extend_from_slice(bytes);
@@ -387,6 +401,7 @@ async fn change_over(caller: &mut Caller, path: &Path, loaded: Loaded) -> UserCo
     *caller.thread.name.lock() = loaded.name;
     caller.thread.clear_tid.store(0, Ordering::Relaxed);
     caller.thread.robust_list.store(0, Ordering::Relaxed);
+    caller.thread.sequence.clear();
     caller.alternate_stack = AlternateStack::DISABLED;
     let private = caller.files.for_exec(Arc::strong_count(&caller.files) > 2);
     caller.files = private;

@@ -139,6 +139,9 @@ pub async fn clone(
             thread
         }
     };
+    if !request.has(linux::CLONE_VM) {
+        thread.sequence.inherit(&caller.thread.sequence);
+    }
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
         let _ = user::write(caller, request.parent_tid, tid).await;

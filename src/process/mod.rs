@@ -22,6 +22,7 @@ pub mod fork;
 pub mod futex;
 pub mod job;
 pub mod limits;
+pub mod rseq;
 pub mod run;
 pub mod signal;
 pub mod thread;

@@ -137,6 +137,7 @@ async fn run(mut caller: Caller, mut context: UserContext) {
         if executor::should_yield() {
             context.suspend();
             yield_now().await;
+            thread.note_interruption();
             continue;
         }
         executor::quiescent();
@@ -151,8 +152,17 @@ async fn run(mut caller: Caller, mut context: UserContext) {
             Trap::Interrupt => thread.process.sample(),
             Trap::PageFault { address, access, present: _ } => {
                 thread.process.count_fault();
-                let fault = pin!(caller.space.fault(address, access));
-                if let Err(error) = suspending(&mut context, fault).await {
+                let mut fault = pin!(caller.space.fault(address, access));
+                let served = poll_fn(|cx| {
+                    let served = fault.as_mut().poll(cx);
+                    if served.is_pending() {
+                        context.suspend();
+                        // Others run here meanwhile.
+                        thread.note_interruption();
+                    }
+                    served
+                });
+                if let Err(error) = served.await {
                     fault_signal(&caller, address, error);
                 }
             }
@@ -228,8 +238,12 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         let this = self.project();
         Thread::announce(Some(this.thread));
         let thread = &**this.thread;
-        thread.set_running(Some(arch::cpu::id()));
+        let cpu = arch::cpu::id();
+        thread.set_running(Some(cpu));
         thread.note_task();
+        if thread.sequence.is_outdated(cpu) {
+            thread.note_interruption();
+        }
         if let Some(space) = &*thread.space.lock() {
             space.activate();
         }

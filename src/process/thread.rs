@@ -12,7 +12,7 @@ use bitflags::bitflags;
 use executor::{TaskRef, sync::SpinMutex};
 use syscalls::Errno;
 
-use super::{Process, signal::ThreadSignals};
+use super::{Process, rseq::Registration, signal::ThreadSignals};
 use crate::{arch, memory::AddressSpace};
 
 bitflags! {
@@ -25,6 +25,8 @@ bitflags! {
         const KILL = 2;
         /// Its process is stopped by job control.
         const STOP = 4;
+        /// It has been taken off its CPU, and must be told which one it is on now ([`rseq`](super::rseq)).
+        const SEQUENCE = 8;
     }
 }
 
@@ -43,6 +45,8 @@ pub struct Thread {
     pub clear_tid: AtomicUsize,
     /// Head of the robust futex list in user memory; 0 for none.
     pub robust_list: AtomicUsize,
+    /// Where it wants to read its CPU's number.
+    pub sequence: Registration,
     /// Time on a CPU so far, in cycles.
     pub cycles: AtomicU64,
     /// Cycle counter when the CPU last began to poll it.
@@ -72,6 +76,7 @@ impl Thread {
             name: SpinMutex::new(name),
             clear_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
+            sequence: Registration::default(),
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
             futex_woken: AtomicBool::new(false),
@@ -101,6 +106,12 @@ impl Thread {
         self.attention.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether the thread should leave a wait. What only matters in user mode is no reason.
+    #[inline]
+    pub fn is_called(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & !Attention::SEQUENCE.bits() != 0
+    }
+
     /// What calls for the thread's attention. Pairs with [`raise`](Self::raise).
     #[inline]
     pub fn attention(&self) -> Attention {
@@ -118,6 +129,15 @@ impl Thread {
         } else if cpu - 1 != arch::cpu::id() {
             arch::ipi::kick(cpu - 1);
             self.wake();
+        }
+    }
+
+    /// Notes that others have run on the thread's CPU while it was in user mode, or that it has moved to another. To be
+    /// called by the thread itself.
+    #[inline]
+    pub fn note_interruption(&self) {
+        if self.sequence.exists() {
+            self.attention.fetch_or(Attention::SEQUENCE.bits(), Ordering::Relaxed);
         }
     }
 
@@ -206,7 +226,7 @@ pub async fn interruptible<F: Future>(thread: &Thread, future: F) -> Result<F::O
     let mut future = pin!(future);
     poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending if thread.wanted() => Poll::Ready(Err(Errno::ERESTARTSYS)),
+        Poll::Pending if thread.is_called() => Poll::Ready(Err(Errno::ERESTARTSYS)),
         Poll::Pending => Poll::Pending,
     })
     .await

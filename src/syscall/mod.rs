@@ -49,7 +49,7 @@ use executor::sync::Events;
 use crate::{
     arch::user::UserContext,
     file::{File, io, lookup::CWD},
-    process::{Caller, exit, run::suspending, signal::numbers::SIGSEGV, wait::ExitStatus},
+    process::{Caller, exit, rseq, run::suspending, signal::numbers::SIGSEGV, wait::ExitStatus},
 };
 use metadata::Subject;
 use read_write::Direction;
@@ -355,6 +355,7 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_sched_getaffinity => {
             Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])).await
         }
+        __NR_rseq => Box::pin(rseq::register(caller, a[0], a[1], a[2], a[3] as u32)).await,
         __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])).await,
 
         // Signals.

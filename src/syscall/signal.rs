@@ -288,7 +288,7 @@ pub async fn rt_sigtimedwait(
     let arrival = poll_fn(|_| match take() {
         Some(info) => Poll::Ready(Ok(info)),
         // Attention for a signal that is awaited has been answered by `take`; anything else interrupts.
-        None if caller.thread.wanted() && is_interrupted(caller) => Poll::Ready(Err(Errno::EINTR)),
+        None if caller.thread.is_called() && is_interrupted(caller) => Poll::Ready(Err(Errno::EINTR)),
         None => Poll::Pending,
     });
     let result = match deadline {
@@ -304,7 +304,7 @@ pub async fn rt_sigtimedwait(
 /// Whether there is more to attend to than signals that stay blocked.
 fn is_interrupted(caller: &Caller) -> bool {
     let thread = &caller.thread;
-    if thread.attention() != Attention::SIGNAL {
+    if thread.attention().difference(Attention::SEQUENCE) != Attention::SIGNAL {
         return true;
     }
     let shared = caller.process().signals.lock();

@@ -9,7 +9,7 @@ use super::{Action, Disposition, SigInfo, SignalSet, frame, numbers::*};
 use crate::{
     arch::user::UserContext,
     process::{
-        Caller, exit,
+        Caller, exit, rseq,
         thread::Attention,
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
@@ -63,6 +63,12 @@ pub async fn attend(caller: &mut Caller, context: &mut UserContext) -> ControlFl
         }
         if attention.contains(Attention::STOP) {
             halt(caller).await;
+            caller.thread.note_interruption();
+            continue;
+        }
+        if attention.contains(Attention::SEQUENCE) {
+            caller.thread.settle(Attention::SEQUENCE);
+            rseq::resume(caller, context).await;
             continue;
         }
         if !attention.contains(Attention::SIGNAL) {
@@ -123,8 +129,13 @@ async fn handle(caller: &mut Caller, context: &mut UserContext, info: SigInfo, a
     }
     context.orig_rax = u64::MAX;
     let mask = caller.saved_mask.take().unwrap_or_else(|| caller.thread.signals.lock().blocked);
+    let sequence = rseq::interrupt(caller, context).await;
     loop {
-        let pushed = match frame::push(caller, context, info, &action, mask) {
+        let pushed = match sequence {
+            Ok(()) => frame::push(caller, context, info, &action, mask),
+            Err(errno) => Err(Pause::Failed(errno)),
+        };
+        let pushed = match pushed {
             Ok(()) => break,
             Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await,
             Err(_) => Err(Errno::EFAULT),
