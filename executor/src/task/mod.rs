@@ -133,6 +133,15 @@ impl TaskRef {
         }
     }
 
+    /// As [`wake`](Self::wake), for one of many that this CPU's worker wakes together.
+    pub(crate) fn wake_in_turn(self) {
+        match hooks::worker() {
+            Some(worker) if self.header().state.wake() => worker.enqueue_in_turn(self),
+            Some(_) => {}
+            None => self.wake_from_outside(),
+        }
+    }
+
     /// A wake by a thread that is no worker (or before the first worker runs).
     #[cold]
     fn wake_from_outside(self) {

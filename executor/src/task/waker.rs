@@ -93,6 +93,17 @@ impl Wakee {
         }
     }
 
+    /// As [`wake`](Self::wake), for one of many that are woken together: they keep their order.
+    pub(crate) fn wake_in_turn(self) {
+        if self.as_foreign().is_some() {
+            return self.wake_foreign();
+        }
+        // SAFETY: not foreign, so null or a task's pointer.
+        if let Some(task) = unsafe { TaskRef::from_ptr(self.0.cast()) } {
+            task.wake_in_turn();
+        }
+    }
+
     #[cold]
     fn wake_foreign(self) {
         if let Some(boxed) = self.as_foreign() {

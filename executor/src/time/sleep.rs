@@ -221,7 +221,7 @@ pub(crate) fn expire(wheel: &SpinMutex<Wheel>, now: u64) {
             }
         }
         for wakee in batch.into_iter().take(count) {
-            wakee.wake();
+            wakee.wake_in_turn();
         }
         if count < BATCH {
             return;

@@ -135,10 +135,10 @@ impl Worker {
             self.sort_in(task);
         }
         for task in self.door.inbox.take() {
-            if task.kind().is_plain() {
+            if self.own.lifo.get().is_null() && task.kind().is_plain() {
                 // Woken by an interrupt, most likely: it runs next, ahead of those that only wait
                 // for another slice.
-                self.run_next(task);
+                self.own.lifo.set(task.as_ptr());
             } else {
                 self.sort_in(task);
             }

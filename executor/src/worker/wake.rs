@@ -42,9 +42,20 @@ impl Worker {
         self.run_next(task);
     }
 
+    /// Queue one of several that are woken together: the first runs next, the others keep their order.
+    pub(crate) fn enqueue_in_turn(&self, task: TaskRef) {
+        if !self.own.lifo.get().is_null() && self.is_ours(task) && task.kind().is_plain() {
+            self.counters.wakes.increment();
+            self.trace(Event::Wake, task);
+            self.push_ring(task);
+        } else {
+            self.enqueue(task);
+        }
+    }
+
     /// Into the LIFO slot.
     #[inline(always)]
-    pub(super) fn run_next(&self, task: TaskRef) {
+    fn run_next(&self, task: TaskRef) {
         let next = self.own.lifo.replace(task.as_ptr());
         if !next.is_null() {
             self.push_displaced(next);
