@@ -4,7 +4,12 @@ use crate::{
     Path, Superblock,
     dcache::{Dentry, DentryRef},
 };
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
 use bitflags::bitflags;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -86,6 +91,7 @@ const DETACHED: u32 = 2;
 /// **The tree** of mounts is read under RCU guards and changed under one lock ([`TREE`]), which is taken for mounting
 /// and unmounting only.
 pub struct Mount {
+    me: Weak<Mount>,
     id: u64,
     superblock: Arc<Superblock>,
     root: DentryRef,
@@ -111,7 +117,8 @@ static TREE: SpinMutex<()> = SpinMutex::new(());
 impl Mount {
     fn new(superblock: Arc<Superblock>, root: DentryRef, source: &str, flags: MountFlags) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Mount {
+        Arc::new_cyclic(|me| Mount {
+            me: me.clone(),
             id: NEXT.fetch_add(1, Relaxed),
             superblock,
             root,
@@ -344,14 +351,9 @@ impl MountRef {
         core::ptr::eq(self.0.as_ptr(), other)
     }
 
-    /// The owner in memory behind the use.
+    /// The owner in memory behind the use: a mount with users is in the tree or lingers.
     fn to_arc(&self) -> Arc<Mount> {
-        // SAFETY: every mount is made by `Arc::new` in `Mount::new`, and one with users has an owner: its place in
-        // the tree, or `lingering`.
-        unsafe {
-            Arc::increment_strong_count(self.0.as_ptr());
-            Arc::from_raw(self.0.as_ptr())
-        }
+        self.me.upgrade().expect("a mount in use has an owner")
     }
 }
 

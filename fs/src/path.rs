@@ -2,7 +2,7 @@
 
 use crate::{
     Inode,
-    dcache::{Dentry, DentryRef},
+    dcache::{Dentry, DentryRef, directory::undisturbed},
     mount::{Mount, MountRef},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -63,10 +63,22 @@ impl Path {
         self.mount.root().same(&self.dentry)
     }
 
-    /// The path's text as seen from `root`, for getcwd and /proc: a removed name ends in ` (deleted)`. The flag
-    /// is false when the place does not lie under `root`; the text then starts where the climb ended.
+    /// The path's text as seen from `root`, for getcwd and /proc: a removed name ends in ` (deleted)`. The flag is false when the
+    /// place does not lie under `root`; the text then starts where the climb ended. The text is one that the file had at some
+    /// moment during the call, whatever is renamed meanwhile.
     pub fn text(&self, root: &Path) -> (Vec<u8>, bool) {
         let guard = rcu::read();
+        loop {
+            let name = self.dentry.entry(&guard).map(core::ptr::from_ref);
+            let text = undisturbed(|| self.climb(root, &guard));
+            // An entry that is still the file's was so all the time: entries are not used again under the guard.
+            if self.dentry.entry(&guard).map(core::ptr::from_ref) == name {
+                return text;
+            }
+        }
+    }
+
+    fn climb(&self, root: &Path, guard: &rcu::ReadGuard) -> (Vec<u8>, bool) {
         let mut names: Vec<&[u8]> = Vec::new();
         let (mut mount, mut dentry): (&Mount, &Dentry) = (&self.mount, &self.dentry);
         let reachable = loop {
@@ -74,13 +86,13 @@ impl Path {
                 break true;
             }
             if mount.root().same(dentry) {
-                match mount.place(&guard) {
+                match mount.place(guard) {
                     Some(place) => (mount, dentry) = place,
                     None => break false,
                 }
                 continue;
             }
-            match dentry.entry(&guard) {
+            match dentry.entry(guard) {
                 Some(entry) => {
                     names.push(&entry.name);
                     // SAFETY: a directory outlives its entries by a grace period.

@@ -123,7 +123,7 @@ impl Children {
         }
     }
 
-    /// The link that points to `entry`, starting at `slot`.
+    /// The link that points to `entry`, starting at `slot`. The pointer in it, unlike a reference to the entry, may free it.
     fn link_to<'a>(slot: &'a Slot, entry: &Entry) -> &'a Slot {
         let mut link = slot;
         loop {
@@ -136,15 +136,18 @@ impl Children {
         }
     }
 
-    /// Takes an entry out. Under the directory's lock; the entry is in the table. Readers that are on it still
-    /// find the rest of its chain.
-    pub fn remove(&self, entry: &Entry) {
+    /// Takes an entry out and gives it to the caller. Under the directory's lock; the entry is in the table. Readers
+    /// that are on it still find the rest of its chain.
+    pub fn remove(&self, entry: &Entry) -> NonNull<Entry> {
         let (slot, depth, _) = self.descend(entry.hash, |_| ());
-        Self::link_to(slot, entry).store(entry.next.load(Relaxed), Release);
+        let link = Self::link_to(slot, entry);
+        let removed = link.load(Relaxed);
+        link.store(entry.next.load(Relaxed), Release);
         entry.hashed.store(false, Relaxed);
         if depth > 0 && slot.load(Relaxed).is_null() {
             self.prune(entry.hash);
         }
+        NonNull::new(removed).expect("an entry that was linked")
     }
 
     /// Frees the nodes on the way to an emptied slot that have no other, from the bottom.
@@ -172,16 +175,19 @@ impl Children {
         }
     }
 
-    /// Puts `new` in the place of `old`, which has the same name, in one step for readers. Under the
-    /// directory's lock.
-    pub fn replace(&self, old: &Entry, new: NonNull<Entry>) {
+    /// Puts `new` in the place of `old`, which has the same name, in one step for readers, and gives `old` to the caller.
+    /// Under the directory's lock.
+    pub fn replace(&self, old: &Entry, new: NonNull<Entry>) -> NonNull<Entry> {
         let (slot, ..) = self.descend(old.hash, |_| ());
         // SAFETY: `new` is the caller's until it is stored.
         let entry = unsafe { new.as_ref() };
         entry.next.store(old.next.load(Relaxed), Relaxed);
         entry.hashed.store(true, Relaxed);
-        Self::link_to(slot, old).store(new.as_ptr(), Release);
+        let link = Self::link_to(slot, old);
+        let replaced = link.load(Relaxed);
+        link.store(new.as_ptr(), Release);
         old.hashed.store(false, Relaxed);
+        NonNull::new(replaced).expect("an entry that was linked")
     }
 
     /// Any entry. Exact under the directory's lock.

@@ -47,6 +47,8 @@ pub struct Dentry {
     /// The current name; null for a root or a nameless file. Swapped by rename with both directories locked.
     entry: AtomicPtr<Entry>,
     directory: Option<Box<Directory>>,
+    /// This dentry as it was allocated: a reference to it may not free it, this may.
+    me: NonNull<Dentry>,
     /// The inode's attributes: a permission check needs no call.
     attributes: NonNull<Attributes>,
     inode: Arc<dyn Inode>,
@@ -70,6 +72,7 @@ impl Dentry {
             kind,
             entry: AtomicPtr::new(null_mut()),
             directory: (kind == FileType::Directory).then(|| Box::new(Directory::new(caching))),
+            me: NonNull::dangling(),
             attributes: NonNull::from(inode.attributes()),
             inode,
         })
@@ -152,9 +155,14 @@ impl Dentry {
 
     /// Gives the dentry its (new) entry and returns the old one. The caller holds the locks of the directories
     /// concerned.
-    pub(crate) fn set_entry(&self, entry: NonNull<Entry>) -> *mut Entry {
+    pub(crate) fn set_entry(&self, entry: NonNull<Entry>) -> Option<NonNull<Entry>> {
         // Release pairs with the Acquire in `entry`.
-        self.entry.swap(entry.as_ptr(), AcqRel)
+        NonNull::new(self.entry.swap(entry.as_ptr(), AcqRel))
+    }
+
+    /// The pointer that may free it.
+    pub(crate) fn as_non_null(&self) -> NonNull<Dentry> {
+        self.me
     }
 
     /// One more user; there is one already.
@@ -174,7 +182,7 @@ impl Dentry {
         if !self.referenced.load(Relaxed) {
             self.referenced.store(true, Relaxed);
         }
-        Some(DentryRef(NonNull::from(self)))
+        Some(DentryRef(self.me))
     }
 
     /// Marks that the name is gone: the last user ends the dentry. The caller is a user.
@@ -255,7 +263,13 @@ unsafe impl Sync for DentryRef {}
 impl DentryRef {
     /// A dentry in no table, with one user.
     fn leak(dentry: Box<Dentry>) -> Self {
-        DentryRef(NonNull::from(Box::leak(dentry)))
+        let raw = Box::into_raw(dentry);
+        // SAFETY: a box is not null, and nobody else knows this one yet.
+        unsafe {
+            let me = NonNull::new_unchecked(raw);
+            (*raw).me = me;
+            DentryRef(me)
+        }
     }
 
     /// A dentry to be hashed as an entry of some directory.
@@ -290,10 +304,6 @@ impl DentryRef {
                 }
             }
         }
-    }
-
-    pub(crate) fn as_non_null(&self) -> NonNull<Dentry> {
-        self.0
     }
 }
 

@@ -13,10 +13,11 @@ use core::ops::Deref;
 use core::ptr::{NonNull, null};
 use core::sync::atomic::{
     AtomicBool, AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };
 use executor::rcu;
+use smallvec::SmallVec;
 use syscalls::Errno;
 
 /// What makes a dentry a directory.
@@ -83,24 +84,18 @@ impl Directory {
     }
 }
 
-/// Takes an entry out of its directory's table and off the eviction list. Under the directory's lock.
-pub(crate) fn remove_entry(parent: &Dentry, entry: &Entry) {
-    parent.as_directory().children.remove(entry);
+/// Takes an entry out of its directory's table and off the eviction list, and gives it to the caller. Under the directory's
+/// lock.
+pub(crate) fn remove_entry(parent: &Dentry, entry: &Entry) -> NonNull<Entry> {
+    let removed = parent.as_directory().children.remove(entry);
     lru::remove(entry);
+    removed
 }
 
-/// Frees a removed negative entry after a grace period; returns its directory, whose use the caller must release.
-pub(crate) fn retire_negative(entry: &Entry) -> NonNull<Dentry> {
-    let parent = entry.parent;
-    // SAFETY: made by `Box::leak`, removed from the table once under the directory's lock, and owned by no dentry.
-    retire_box(unsafe { Box::from_raw(core::ptr::from_ref(entry).cast_mut()) });
-    parent
-}
-
-/// Frees an entry that a dentry had before it was renamed, and its use of the directory.
-fn retire_renamed(entry: *mut Entry) {
-    // SAFETY: swapped out of its dentry and removed from its table by the caller, so it has one owner.
-    let entry = unsafe { Box::from_raw(entry) };
+/// Frees an entry that was taken out of its table and that no dentry has, and the use it had of its directory.
+pub(crate) fn retire_entry(entry: NonNull<Entry>) {
+    // SAFETY: made by `Box::leak`, taken out of its table once under the directory's lock, and owned by the caller.
+    let entry = unsafe { Box::from_raw(entry.as_ptr()) };
     let parent = entry.parent;
     retire_box(entry);
     Dentry::release_parent(parent);
@@ -194,12 +189,12 @@ impl LockedDirectory {
         match children.find(name, &guard) {
             None => children.insert(new),
             Some(old) => {
-                children.replace(old, new);
+                let replaced = children.replace(old, new);
                 lru::remove(old);
                 match old.positive() {
                     // A replaced file's entry stays with its dentry until that ends.
-                    Some(replaced) => replaced.set_unhashed(),
-                    None => Dentry::release_parent(retire_negative(old)),
+                    Some(file) => file.set_unhashed(),
+                    None => retire_entry(replaced),
                 }
             }
         }
@@ -224,11 +219,11 @@ impl LockedDirectory {
         directory.removed.store(true, Relaxed);
         let guard = rcu::read();
         while let Some(entry) = directory.children.first(&guard) {
-            remove_entry(&self.dentry, entry);
+            let removed = remove_entry(&self.dentry, entry);
             match entry.positive() {
                 // Only a file system that lost track of its entries gets here; the users keep the file.
                 Some(child) => unhash_unused(child),
-                None => Dentry::release_parent(retire_negative(entry)),
+                None => retire_entry(removed),
             }
         }
     }
@@ -241,22 +236,67 @@ fn unhash_unused(dentry: &Dentry) {
     }
 }
 
+/// Renames of directories that have begun, and that have ended: what lies above a file is one picture if none was under way while
+/// it was looked at. Written by such renames alone.
+static MOVES_BEGUN: AtomicU32 = AtomicU32::new(0);
+static MOVES_ENDED: AtomicU32 = AtomicU32::new(0);
+
+/// A rename of a directory, from here to its drop.
+struct DirectoryMove(bool);
+
+impl DirectoryMove {
+    fn begin(of_directory: bool) -> Self {
+        if of_directory {
+            // Before the first store of the rename: pairs with the fence in `undisturbed`.
+            MOVES_BEGUN.fetch_add(1, SeqCst);
+        }
+        DirectoryMove(of_directory)
+    }
+}
+
+impl Drop for DirectoryMove {
+    fn drop(&mut self) {
+        if self.0 {
+            // Release: who sees the end sees the whole rename.
+            MOVES_ENDED.fetch_add(1, Release);
+        }
+    }
+}
+
+/// Calls `look` until it has run while no directory was being renamed, and returns what it saw then.
+pub(crate) fn undisturbed<R>(mut look: impl FnMut() -> R) -> R {
+    loop {
+        let ended = MOVES_ENDED.load(Acquire);
+        let begun = MOVES_BEGUN.load(Acquire);
+        if begun == ended {
+            let seen = look();
+            // What was looked at was loaded before the count is looked at again.
+            fence(SeqCst);
+            if MOVES_BEGUN.load(Relaxed) == begun {
+                return seen;
+            }
+        }
+        core::hint::spin_loop();
+    }
+}
+
 /// Renames `child` in the cache, from its directory `from` to `name` in `to` (the same directory or another);
 /// whatever has that name is unhashed. Both directories are locked, as is `to`'s victim if it is a directory.
 pub(crate) fn rename(from: &LockedDirectory, child: &DentryRef, to: &LockedDirectory, name: Name<'_>) {
     let (source, target) = (from.as_directory(), to.as_directory());
+    let _move = DirectoryMove::begin(child.directory().is_some());
     source.begin_move();
     target.begin_move();
     let new = Entry::new(to, name, child.as_non_null().as_ptr());
     to.put(name, new);
-    let old = child.set_entry(new);
+    let old = child.set_entry(new).expect("a file that is renamed has a name");
     // SAFETY: the old entry is in `from`'s table, which is locked.
-    remove_entry(from, unsafe { &*old });
+    remove_entry(from, unsafe { old.as_ref() });
     target.end_move();
     if !core::ptr::eq(source, target) {
         source.end_move();
     }
-    retire_renamed(old);
+    retire_entry(old);
 }
 
 /// Exchanges the names of two files. Both directories are locked.
@@ -264,22 +304,23 @@ pub(crate) fn exchange(from: &LockedDirectory, a: &DentryRef, to: &LockedDirecto
     let guard = rcu::read();
     let (source, target) = (from.as_directory(), to.as_directory());
     let (Some(name_a), Some(name_b)) = (a.entry(&guard), b.entry(&guard)) else { return };
+    let _move = DirectoryMove::begin(a.directory().is_some() || b.directory().is_some());
     source.begin_move();
     target.begin_move();
+    let mut replaced: SmallVec<[NonNull<Entry>; 2]> = SmallVec::new();
     for (directory, old, dentry) in [(from, name_a, b), (to, name_b, a)] {
         let name = Name { bytes: &old.name, hash: old.hash, key: old.key };
         let new = Entry::new(directory, name, dentry.as_non_null().as_ptr());
         directory.as_directory().children.replace(old, new);
         lru::remove(old);
         lru::add(new);
-        dentry.set_entry(new);
+        replaced.extend(dentry.set_entry(new));
     }
     target.end_move();
     if !core::ptr::eq(source, target) {
         source.end_move();
     }
-    retire_renamed(core::ptr::from_ref(name_a).cast_mut());
-    retire_renamed(core::ptr::from_ref(name_b).cast_mut());
+    replaced.into_iter().for_each(retire_entry);
 }
 
 /// Drops everything cached below a directory whose file system is going out of use, so that nobody can walk into it any more.
@@ -310,10 +351,10 @@ impl Pruning {
                 {
                     return child.try_ref();
                 }
-                remove_entry(&self.here, entry);
+                let removed = remove_entry(&self.here, entry);
                 match positive {
                     Some(child) => unhash_unused(child),
-                    None => Dentry::release_parent(retire_negative(entry)),
+                    None => retire_entry(removed),
                 }
                 None
             });

@@ -49,11 +49,12 @@ impl Entry {
             key: name.key,
             name: OwnedName::from_slice(name.bytes),
             dentry,
-            parent: NonNull::from(parent),
+            parent: parent.as_non_null(),
             hashed: AtomicBool::new(false),
             links: Links::new(),
         });
-        NonNull::from(Box::leak(entry))
+        // SAFETY: a box is not null.
+        unsafe { NonNull::new_unchecked(Box::into_raw(entry)) }
     }
 
     /// Whether this is the entry of `name`.

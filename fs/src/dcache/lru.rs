@@ -5,7 +5,11 @@
 //! entries and evicts those that nobody uses and nobody has used since they were last looked at (the clock
 //! algorithm). The kernel also asks for memory back with [`shrink`].
 
-use super::{dentry::Dentry, directory::remove_entry, entry::Entry};
+use super::{
+    dentry::Dentry,
+    directory::{remove_entry, retire_entry},
+    entry::Entry,
+};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -155,8 +159,7 @@ fn try_evict(entry: &Entry, _guard: &rcu::ReadGuard) -> bool {
     let evict = entry.hashed.load(Relaxed)
         && entry.positive().is_none_or(|dentry| !dentry.is_mountpoint() && dentry.try_evict());
     if evict {
-        remove_entry(parent, entry);
-        finish(entry);
+        finish(remove_entry(parent, entry));
     }
     // The memory of the lock is valid even if the directory has just ended: the guard is held.
     directory.lock.unlock();
@@ -164,12 +167,14 @@ fn try_evict(entry: &Entry, _guard: &rcu::ReadGuard) -> bool {
 }
 
 /// Frees an entry that was removed by eviction, with its ended dentry.
-fn finish(entry: &Entry) {
-    let parent = match NonNull::new(entry.dentry.cast_mut()) {
-        Some(dentry) => Dentry::retire(dentry).expect("a hashed dentry has an entry"),
-        None => super::directory::retire_negative(entry),
-    };
-    Dentry::release_parent(parent);
+fn finish(entry: NonNull<Entry>) {
+    // SAFETY: just removed, and the caller holds an RCU guard.
+    match NonNull::new(unsafe { entry.as_ref() }.dentry.cast_mut()) {
+        Some(dentry) => {
+            Dentry::release_parent(Dentry::retire(dentry).expect("a hashed dentry has an entry"));
+        }
+        None => retire_entry(entry),
+    }
 }
 
 /// Sets how many entries the cache may hold before it evicts unused ones; a guide, not a hard limit.
