@@ -105,6 +105,14 @@ pub struct Machine {
     consumed: usize,
 }
 
+/// How many of `bytes` to take so that no UTF-8 character is cut at the end.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
+}
+
 /// Why [`Machine::expect`] gave up.
 #[derive(Debug)]
 pub enum Silence {
@@ -138,8 +146,11 @@ impl Machine {
         let (sender, screen) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
+            let mut unsent = Vec::new();
             while let Ok(count @ 1..) = output.read(&mut buffer) {
-                if sender.send(buffer[..count].to_vec()).is_err() {
+                unsent.extend_from_slice(&buffer[..count]);
+                let rest = unsent.split_off(whole_characters(&unsent));
+                if sender.send(std::mem::replace(&mut unsent, rest)).is_err() {
                     break;
                 }
             }

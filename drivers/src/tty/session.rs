@@ -4,6 +4,7 @@ use syscalls::Errno;
 
 use super::job::{Caller, Pid, Signal};
 use super::open::OpenTty;
+use super::terminal::Leftover;
 use super::termios::WindowSize;
 
 impl OpenTty {
@@ -119,14 +120,15 @@ impl OpenTty {
 
 impl super::Tty {
     /// The leader of `session` gives its controlling terminal up, or is `exiting`: then a terminal on a wire is hung
-    /// up as well, so that nobody of the old session can go on reading from it. Nothing happens when the terminal is
-    /// not that session's.
+    /// up as well, so that nobody of the old session can go on reading from it. What it wrote before is still sent
+    /// (Linux drops what is queued at that moment, which is less than here, where the driver is a task). Nothing happens
+    /// when the terminal is not that session's.
     pub fn leave_session(&self, session: Pid, exiting: bool) {
         if session == 0 || self.session() != session {
             return;
         }
         let foreground = if exiting && self.line.is_some() {
-            self.cut_off().1
+            self.cut_off(Leftover::Sent).1
         } else {
             self.with(|state| {
                 state.session = 0;

@@ -59,6 +59,15 @@ pub struct Tty {
     initial_termios: Termios,
 }
 
+/// What becomes of the output that is still queued when a terminal is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leftover {
+    /// It is dropped: the other end is gone.
+    Dropped,
+    /// It is sent: the other end is there, and is to see the last words of the session that ended.
+    Sent,
+}
+
 /// What the files share that were opened since the last hangup. A hangup replaces it, and so cuts them off.
 pub(super) struct Attachment {
     pub(super) readiness: Readiness,
@@ -254,7 +263,7 @@ impl Tty {
     /// their writes fail with EIO. The session that had it as controlling terminal loses it, and its leader gets
     /// SIGHUP and SIGCONT. What vhangup(2), a lost carrier and the last close of a master do.
     pub fn hang_up(&self) {
-        let (session, foreground) = self.cut_off();
+        let (session, foreground) = self.cut_off(Leftover::Dropped);
         if session != 0 {
             self.jobs.lose_terminal(session, foreground);
             self.jobs.signal_leader(session, Signal::Hangup);
@@ -264,7 +273,7 @@ impl Tty {
 
     /// A hangup as far as the terminal itself goes. Returns whose controlling terminal it was, and the foreground
     /// group.
-    pub(super) fn cut_off(&self) -> (Pid, Pid) {
+    pub(super) fn cut_off(&self, output: Leftover) -> (Pid, Pid) {
         let fresh = Attachment::new();
         let (owners, cut_off) = self.with(|state| {
             let owners = (core::mem::take(&mut state.session), core::mem::take(&mut state.foreground));
@@ -273,7 +282,10 @@ impl Tty {
             if self.line.is_none() {
                 state.discipline.set_termios(self.initial_termios);
             }
-            state.discipline.reset();
+            match output {
+                Leftover::Dropped => state.discipline.reset(),
+                Leftover::Sent => state.discipline.reset_input(),
+            }
             state.drop_staged();
             (owners, core::mem::replace(&mut state.attachment, fresh))
         });

@@ -337,6 +337,20 @@ fn a_leader_s_exit_hangs_a_wire_up() {
 }
 
 #[test]
+fn a_leader_s_last_words_are_sent() {
+    host::block_on(1, async {
+        let bench = Bench::start(transparent());
+        bench.file.acquire_on_open(&Caller { has_terminal: false, ..caller(1, 1) }, true);
+        let bytes = pattern(3000);
+        bench.write(&bytes).await;
+        bench.tty.leave_session(1, true);
+        assert!(bench.file.is_hung_up());
+        bench.until("sent", |bench| bench.chip.state().sent.len() == bytes.len()).await;
+        assert_eq!(bench.chip.state().sent, bytes);
+    });
+}
+
+#[test]
 fn settings_reach_the_chip() {
     host::block_on(1, async {
         let bench = Bench::start(transparent());
