@@ -116,8 +116,18 @@ pub fn run_first_cpu(first: impl Future<Output = ()> + Send + 'static) -> ! {
     if is_traced() {
         trace::enable(TRACE_RECORDS / executor::cpus());
     }
+    if POLLS_FROM_START.load(Ordering::Relaxed) {
+        executor::set_accounting(true);
+    }
     executor::Builder::new().name("start-up").spawn(first).detach();
     run(cpu::id())
+}
+
+static POLLS_FROM_START: AtomicBool = AtomicBool::new(false);
+
+/// Makes the executor measure the lengths of polls from its start; `/proc/executor` shows them.
+pub fn measure_polls_from_start() {
+    POLLS_FROM_START.store(true, Ordering::Relaxed);
 }
 
 static TRACE_AT_POWER_OFF: AtomicBool = AtomicBool::new(false);
@@ -184,6 +194,9 @@ fn kind(event: Event) -> &'static str {
         Event::TimerInterrupt => "timer",
         Event::WakeInterrupt => "wake-interrupt",
         Event::Interrupt => "interrupt",
-        Event::Mark => "mark",
+        Event::Leave => "leave",
+        Event::Return => "return",
+        Event::PieceBegin => "piece-begin",
+        Event::PieceEnd => "piece-end",
     }
 }

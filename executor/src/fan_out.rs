@@ -6,7 +6,8 @@
 
 use crate::shared;
 use crate::sync::WakeCell;
-use crate::task::try_spawn;
+use crate::task::Builder;
+use crate::trace;
 use crate::worker::should_yield;
 use alloc::sync::Arc;
 use core::future::Future;
@@ -83,7 +84,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> Job<F> {
                 return;
             }
             let helper = Helper { job: self.clone(), pieces: 0..0, claimed: 0 };
-            match try_spawn(helper) {
+            match Builder::new().name("fan-out helper").try_spawn(helper) {
                 Ok(handle) => handle.detach(),
                 // Without memory we do it ourselves.
                 Err(_) => return,
@@ -110,12 +111,14 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for Helper<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        // This poll's time counts from here.
+        let _ = should_yield();
         loop {
             while let Some(piece) = this.pieces.next() {
                 if this.job.cancelled.load(Relaxed) {
                     return Poll::Ready(());
                 }
-                (this.job.work)(piece);
+                trace::piece(piece, &this.job.work);
                 if should_yield() && !this.pieces.is_empty() {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -160,6 +163,8 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        // This poll's time counts from here.
+        let _ = should_yield();
         while let State::Alone(work) = &this.state {
             if this.pieces.is_empty() {
                 this.state = State::Done;
@@ -171,7 +176,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
             }
             let piece = this.pieces.start;
             this.pieces.start += 1;
-            work(piece);
+            trace::piece(piece, work);
             if should_yield() && !this.pieces.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -183,7 +188,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
             let mut did = 0;
             let mut make_way = false;
             for piece in this.pieces.by_ref() {
-                (job.work)(piece);
+                trace::piece(piece, &job.work);
                 did += 1;
                 if should_yield() && did < share {
                     make_way = true;

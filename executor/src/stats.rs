@@ -1,8 +1,9 @@
 //! Counters per CPU, and the lengths of polls.
 //!
 //! The longest poll is this kernel's longest pause: nothing else can run on that CPU meanwhile. So
-//! it is measured: with [`set_accounting`] on, every poll's length goes into a histogram, less what
-//! was spent between `segment_begin` and `segment_end`. Off, it costs one byte test per poll.
+//! it is measured: with [`set_accounting`] on, every poll's length goes into a histogram. A poll that
+//! goes [`outside`](crate::outside), to user mode, counts as one up to there and another from there.
+//! Off, it costs a byte test for each.
 
 use crate::shared;
 use crate::sync::SpinMutex;
@@ -78,6 +79,7 @@ impl Counters {
 
     fn reset_polls(&self) {
         self.longest.store(0, Relaxed);
+        *self.longest_name.lock() = "";
         for bucket in &self.histogram {
             bucket.0.store(0, Relaxed);
         }

@@ -42,8 +42,14 @@ pub enum Event {
     WakeInterrupt,
     /// A device or exception interrupt, reported by [`interrupt`]. Subject: its vector.
     Interrupt,
-    /// Something the embedding program marks, with [`mark`]. Subject: its own number.
-    Mark,
+    /// The polled task goes [outside](crate::outside): to user mode. Subject: the task.
+    Leave,
+    /// It is back. Subject: the task.
+    Return,
+    /// A piece of a [fan-out](crate::fan_out) begins. Subject: its number. By: the task.
+    PieceBegin,
+    /// The piece is done. Subject and by: as at its beginning.
+    PieceEnd,
 }
 
 impl Event {
@@ -51,7 +57,7 @@ impl Event {
         use Event::*;
         [Spawn, Wake, PollBegin, PollEnd, End, Cancel, Steal, Park, Unpark, TimerInterrupt, WakeInterrupt]
             .into_iter()
-            .chain([Interrupt, Mark])
+            .chain([Interrupt, Leave, Return, PieceBegin, PieceEnd])
             .find(|&event| event as u8 == byte)
     }
 }
@@ -245,12 +251,20 @@ pub fn interrupt(vector: u8) {
     }
 }
 
-/// Note something of the embedding program's own.
-#[inline]
-pub fn mark(number: u64) {
-    if let Some(worker) = hooks::worker()
-        && worker.instruments() & TRACE != 0
-    {
-        worker.trace.write(Event::Mark, number, worker.current().map_or(0, TaskRef::id), "");
+/// Do a piece of a fan-out.
+#[inline(always)]
+pub(crate) fn piece(number: usize, work: impl FnOnce(usize)) {
+    match hooks::worker() {
+        Some(worker) if worker.instruments() & TRACE != 0 => traced_piece(worker, number, work),
+        _ => work(number),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn traced_piece(worker: &Worker, number: usize, work: impl FnOnce(usize)) {
+    let by = worker.current().map_or(0, TaskRef::id);
+    worker.trace.write(Event::PieceBegin, number as u64, by, "");
+    work(number);
+    worker.trace.write(Event::PieceEnd, number as u64, by, "");
 }

@@ -6,7 +6,7 @@ use executor::sync::{
     Events, Mutex, Readiness, RwLock, Semaphore, SpinMutex, WaitQueue, WakeCell, channel, oneshot,
 };
 use executor::{
-    Builder, Instant, JoinSet, Lane, current_cpu, fan_out, rcu, should_yield, sleep, sleep_until, spawn,
+    Builder, Instant, JoinSet, Lane, attention, current_cpu, fan_out, rcu, sleep, sleep_until, spawn,
     timeout_after, yield_now,
 };
 use std::collections::VecDeque;
@@ -170,10 +170,11 @@ async fn interrupted(lane: Lane) {
         let stop = stop.clone();
         spawn(async move {
             while !stop.load(Relaxed) {
-                executor::quiescent();
-                while !should_yield() {
-                    spend(500);
-                }
+                executor::outside(|| {
+                    while attention() == 0 {
+                        spend(500);
+                    }
+                });
                 yield_now().await;
             }
         })
@@ -204,11 +205,12 @@ fn slices_end_and_everybody_gets_a_share() {
                 let (ran, stop) = (ran.clone(), stop.clone());
                 spawn(async move {
                     while !stop.load(Relaxed) {
-                        executor::quiescent();
-                        while !should_yield() && !stop.load(Relaxed) {
-                            spend(1_000);
-                            ran[who].fetch_add(1, Relaxed);
-                        }
+                        executor::outside(|| {
+                            while attention() == 0 && !stop.load(Relaxed) {
+                                spend(1_000);
+                                ran[who].fetch_add(1, Relaxed);
+                            }
+                        });
                         yield_now().await;
                     }
                 })
@@ -417,7 +419,7 @@ fn rcu_readers_never_see_freed_memory() {
                     }
                     match random(3) {
                         0 => sleep(micros(random(20))).await,
-                        1 => executor::quiescent(),
+                        1 => executor::outside(|| ()),
                         _ => yield_now().await,
                     }
                 }
@@ -448,10 +450,11 @@ fn a_cpu_that_stays_in_user_mode_does_not_hold_up_rcu_for_ever() {
                     .pin(cpu)
                     .spawn(async move {
                         while !stop.load(Relaxed) {
-                            executor::quiescent();
-                            while !should_yield() {
-                                spend(1_000);
-                            }
+                            executor::outside(|| {
+                                while attention() == 0 {
+                                    spend(1_000);
+                                }
+                            });
                             yield_now().await;
                         }
                     })

@@ -134,14 +134,13 @@ async fn run(mut caller: Caller, mut context: UserContext) {
                 break;
             }
         }
-        if executor::should_yield() {
+        if executor::attention() != 0 {
             context.suspend();
             yield_now().await;
             thread.note_interruption();
             continue;
         }
-        executor::quiescent();
-        match context.enter() {
+        match executor::outside(|| context.enter()) {
             Trap::Syscall => {
                 if let Err(started) = syscall::start(&mut caller, &mut context)
                     && syscall::finish(&mut caller, &mut context, started).await.is_break()

@@ -10,7 +10,7 @@ mod search;
 mod slice;
 mod wake;
 
-pub use slice::{attention, quiescent, segment_begin, segment_end, set_time_slice, should_yield};
+pub use slice::{attention, outside, set_time_slice, should_yield};
 
 use crate::platform::hooks;
 use crate::primitive::CacheLine;
@@ -74,10 +74,11 @@ struct Own {
     background: Fifo,
     cells: Cells,
     rng: Cell<u32>,
-    /// Cycles to take off the running poll's length, and when the current exclusion began.
-    excluded: Cell<u64>,
-    excluded_since: Cell<u64>,
-    poll_began: Cell<u64>,
+    /// The number of the last poll that asked whether it has gone on for long, and the cycle when it
+    /// first did.
+    long_poll: Cell<(u64, u64)>,
+    /// Cycles when the running poll began or came back from outside; 0 if that was not measured.
+    stretch_began: Cell<u64>,
     /// Taken when the poll begins: a future that ends takes its name with it.
     poll_name: Cell<&'static str>,
 }
@@ -126,9 +127,8 @@ impl Worker {
                 background: Fifo::new(),
                 cells: Cells::new(),
                 rng: Cell::new(0x9e37_79b9 ^ (cpu as u32 + 1).wrapping_mul(0x85eb_ca6b)),
-                excluded: Cell::new(0),
-                excluded_since: Cell::new(0),
-                poll_began: Cell::new(0),
+                long_poll: Cell::new((u64::MAX, 0)),
+                stretch_began: Cell::new(0),
                 poll_name: Cell::new(""),
             }),
             door: CacheLine(Door {

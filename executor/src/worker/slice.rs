@@ -5,7 +5,7 @@
 
 use super::Worker;
 use crate::platform::hooks;
-use crate::stats::{MEASURE_POLLS, TRACE};
+use crate::stats::MEASURE_POLLS;
 use crate::task::TaskRef;
 use crate::trace::Event;
 use core::sync::atomic::AtomicU8;
@@ -13,6 +13,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// A task in the LIFO slot waits at most this long for a user thread, if another CPU is idle.
 const LIFO_PATIENCE_NS: u64 = 50_000;
+/// After so many cycles a poll makes way whether somebody wants the CPU or not: ten to twenty
+/// microseconds, which is well above what it costs to yield.
+const LONG_POLL: u64 = 50_000;
 
 impl Worker {
     /// The timer that [`Platform::arm_timer`](crate::Platform::arm_timer) set went off on this CPU.
@@ -45,7 +48,7 @@ impl Worker {
 
     /// The running task's turn ends in `ns` nanoseconds: the timer then sets the attention byte.
     ///
-    /// [`quiescent`] does this when others wait; calling it is for slices of another length. One that
+    /// [`outside`] does this when others wait; calling it is for slices of another length. One that
     /// begins while an earlier slice is still running inherits its end: that shortens a turn now and
     /// then, and saves setting the timer at every switch.
     #[inline(always)]
@@ -140,28 +143,58 @@ impl Worker {
     /// Measuring is on: a poll begins.
     #[cold]
     pub(super) fn poll_begins(&self, task: TaskRef) {
-        let instruments = self.door.instruments.load(Relaxed);
-        if instruments & TRACE != 0 {
-            self.trace(Event::PollBegin, task);
-        }
+        self.trace(Event::PollBegin, task);
         // SAFETY: we are its poller, and its future is about to be polled.
         self.own.poll_name.set(unsafe { task.name() });
-        self.own.excluded.set(0);
-        self.own.poll_began.set(hooks::cycles());
+        self.own.stretch_began.set(hooks::cycles());
     }
 
     /// Measuring is on: a poll ended.
     #[cold]
     pub(super) fn poll_ends(&self, task: TaskRef, ended: bool) {
-        let instruments = self.door.instruments.load(Relaxed);
-        if instruments & MEASURE_POLLS != 0 {
-            let whole = hooks::cycles().wrapping_sub(self.own.poll_began.get());
-            let length = whole.saturating_sub(self.own.excluded.get());
+        self.stretch_ends();
+        self.trace(if ended { Event::End } else { Event::PollEnd }, task);
+    }
+
+    /// What the running poll has done since it began, or since it came back from [`outside`], is a
+    /// poll's length.
+    fn stretch_ends(&self) {
+        // Zero: measuring was switched on after that.
+        let began = self.own.stretch_began.replace(0);
+        if began != 0 && self.instruments() & MEASURE_POLLS != 0 {
+            let length = hooks::cycles().wrapping_sub(began);
             self.counters.record_poll(length, self.own.poll_name.get());
         }
-        if instruments & TRACE != 0 {
-            self.trace(if ended { Event::End } else { Event::PollEnd }, task);
+    }
+
+    /// [`outside`] while measuring is on.
+    #[cold]
+    #[inline(never)]
+    fn outside_measured<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.stretch_ends();
+        self.trace_current(Event::Leave);
+        let result = f();
+        self.trace_current(Event::Return);
+        self.own.stretch_began.set(hooks::cycles());
+        result
+    }
+
+    fn trace_current(&self, event: Event) {
+        if let Some(task) = self.current() {
+            self.trace(event, task);
         }
+    }
+
+    /// Has the running poll gone on for long, counted from the first time that it asked?
+    #[inline]
+    fn has_run_long(&self) -> bool {
+        let (poll, began) = self.own.long_poll.get();
+        let now = hooks::cycles();
+        if poll == self.counters.polls.get() {
+            return now.wrapping_sub(began) > LONG_POLL;
+        }
+        self.own.long_poll.set((self.counters.polls.get(), now));
+        false
     }
 
     #[inline(always)]
@@ -189,60 +222,47 @@ impl Worker {
     }
 }
 
-/// Should the running poll make way? True when driver-lane work waits, a timer is due, the time
-/// slice is over, or another CPU left something here. One byte load.
-#[inline(always)]
+/// Should the running poll make way? True when somebody [wants the CPU](attention), and when the poll
+/// has gone on for long: no poll is to take much more than a hundred thousand instructions, so that
+/// whoever is woken meanwhile need not wait for longer. For loops whose every round takes some
+/// thousand instructions at most; asked once a round.
+#[inline]
 #[must_use]
 pub fn should_yield() -> bool {
-    attention() != 0
+    hooks::worker().is_some_and(|worker| worker.door.attention.load(Relaxed) != 0 || worker.has_run_long())
 }
 
-/// This CPU's attention byte: non-zero when the running poll should make way.
+/// This CPU's attention byte: non-zero when driver-lane work waits, a timer is due, the time slice is
+/// over, or another CPU left something here.
 #[inline(always)]
 #[must_use]
 pub fn attention() -> u8 {
     hooks::worker().map_or(0, |worker| worker.door.attention.load(Relaxed))
 }
 
-/// A boundary inside a poll: the caller holds nothing that [`rcu`](crate::rcu) protects, and may
-/// now run for long. It does not hold up memory that waits to be freed, and if others wait to run on
-/// this CPU, the attention byte will be set when its [time slice](set_time_slice) is over.
+/// Run `f`, which is not the running poll's own work and may last: user mode. Before it is a boundary
+/// inside the poll: the caller holds nothing that [`rcu`](crate::rcu) protects. So `f` does not hold up
+/// memory that waits to be freed, and if others wait to run on this CPU, the attention byte will be set
+/// when its [time slice](set_time_slice) is over. The lengths of polls are counted up to here, and from
+/// the return of `f`.
 ///
-/// The thread loop calls it right before it enters user mode. A handful of instructions.
+/// `f` must stay on this CPU and return when the attention byte is set. A handful of instructions.
 #[inline(always)]
-pub fn quiescent() {
-    if let Some(worker) = hooks::worker() {
-        crate::rcu::assert_no_guard();
-        worker.pass_boundary();
-        if !worker.is_bare() {
-            worker.others_wait();
-        }
+pub fn outside<R>(f: impl FnOnce() -> R) -> R {
+    let Some(worker) = hooks::worker() else { return f() };
+    crate::rcu::assert_no_guard();
+    worker.pass_boundary();
+    if !worker.is_bare() {
+        worker.others_wait();
     }
+    if worker.instruments() != 0 {
+        return worker.outside_measured(f);
+    }
+    f()
 }
 
 /// How long a task that runs for long keeps a CPU for which others wait, in nanoseconds. Four
 /// milliseconds at first.
 pub fn set_time_slice(ns: u64) {
     crate::shared::current().slice_ns.store(ns, Relaxed);
-}
-
-/// From here to [`segment_end`] the running poll's time is not its own (user mode, for instance).
-#[inline(always)]
-pub fn segment_begin() {
-    if let Some(worker) = hooks::worker()
-        && worker.instruments() & MEASURE_POLLS != 0
-    {
-        worker.own.excluded_since.set(hooks::cycles());
-    }
-}
-
-/// The end of what [`segment_begin`] began.
-#[inline(always)]
-pub fn segment_end() {
-    if let Some(worker) = hooks::worker()
-        && worker.instruments() & MEASURE_POLLS != 0
-    {
-        let length = hooks::cycles().wrapping_sub(worker.own.excluded_since.get());
-        worker.own.excluded.set(worker.own.excluded.get().wrapping_add(length));
-    }
 }

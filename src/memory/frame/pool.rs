@@ -143,22 +143,36 @@ impl Pool {
     }
 
     /// Takes a chain back.
-    fn put_chain(&mut self, frames: &[Metadata], mut chain: Chain) {
+    fn put_chain(&mut self, frames: &[Metadata], chain: Chain) {
         if self.depot.chains < DEPOT_CHAINS {
             self.depot.put(frames, chain);
         } else {
-            while let Some(number) = chain.pop(frames) {
-                self.buddy.release(frames, number, 0);
+            self.join(frames, chain);
+        }
+    }
+
+    /// Gives a chain's frames back to the buddy allocator. Those that were taken one after the other mostly are
+    /// neighbours, and go together.
+    fn join(&mut self, frames: &[Metadata], mut chain: Chain) {
+        let Some(first) = chain.pop(frames) else { return };
+        let (mut start, mut end) = (first, first + 1);
+        while let Some(number) = chain.pop(frames) {
+            if number + 1 == start {
+                start = number;
+            } else if number == end {
+                end += 1;
+            } else {
+                self.buddy.release_range(frames, start, end);
+                (start, end) = (number, number + 1);
             }
         }
+        self.buddy.release_range(frames, start, end);
     }
 
     /// Gives everything in the depots back to the buddy allocator, so that large blocks form.
     fn drain(&mut self, frames: &[Metadata]) {
-        while let Some(mut chain) = self.depot.take(frames).or_else(|| self.zeroed.take(frames)) {
-            while let Some(number) = chain.pop(frames) {
-                self.buddy.release(frames, number, 0);
-            }
+        while let Some(chain) = self.depot.take(frames).or_else(|| self.zeroed.take(frames)) {
+            self.join(frames, chain);
         }
         ZEROED.store(0, Relaxed);
     }

@@ -76,8 +76,10 @@ impl AddressSpace {
             // In a task of its own: the pieces that run on other CPUs must not outlive the lock, even if this future
             // is dropped.
             let this = self.clone();
-            let copying =
-                executor::try_spawn(async move { this.copy(form).await }).map_err(|_| Errno::ENOMEM)?;
+            let copying = executor::Builder::new()
+                .name("fork")
+                .try_spawn(async move { this.copy(form).await })
+                .map_err(|_| Errno::ENOMEM)?;
             return copying.await.map_err(|_| Errno::ENOMEM)?;
         }
         self.copy(form).await
