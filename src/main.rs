@@ -7,7 +7,8 @@
 //!   process   user threads as futures, the process tree, signals, exec, fork, exit, wait, futexes
 //!   file      descriptors and open files; blocking I/O in one place
 //!   syscall   Linux's system calls, one file per area
-//!   root      the root file system, /dev and /proc
+//!   procfs    /proc and /sys; vdso: the time without a system call
+//!   root      the root file system; console, kernel_log, random, power: small services of the machine
 //! ```
 //!
 //! Where to start reading: [`kernel_main`] brings everything up in order and ends in the executor's loop, which the

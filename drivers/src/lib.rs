@@ -13,6 +13,8 @@
 //! Builder::new().lane(Lane::Driver).spawn(async move { uart.run(&tty).await }).detach();
 //! let file = tty.open(OpenAs { console: true, admin: true })?;  // what open("/dev/console") keeps
 //! ```
+//!
+//! Where to start reading: [`uart`] for what a driver is, [`tty`] for what a terminal is.
 #![no_std]
 
 extern crate alloc;

@@ -7,6 +7,8 @@
 //!
 //! A [`Stream`] never waits: it offers what it can do at once and a readiness to wait on. Blocking happens in one
 //! place, [`io`], for all of them.
+//!
+//! Where to start reading: `open_file.rs`, then [`io`]; [`lookup`] is where paths come from.
 
 pub mod context;
 pub mod io;

@@ -10,7 +10,8 @@
 //! An attempt is a plain function ([`attempt`]): no future, no queue, no heap. Handlers of rare calls with large
 //! futures are boxed, so that the future of a waiting thread stays small.
 //!
-//! The handlers are in one file per area; their names are those of the man pages.
+//! The handlers are in one file per area; their names are those of the man pages. Where to start reading: [`start`] and
+//! [`finish`], then [`mod@attempt`]; [`user`] is how all of them reach the program's memory.
 
 #![allow(non_upper_case_globals, reason = "the numbers have the names that Linux's headers give them")]
 

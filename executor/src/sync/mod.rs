@@ -14,6 +14,8 @@
 //! given something that only one may have (a lock, a wake), that goes to the next.
 //!
 //! Only [`WakeCell::wake`] (and a task's wakers) may be used in interrupt handlers.
+//!
+//! Start reading with `waiters.rs`, the list under nearly all of them, then `wait_queue.rs`.
 
 pub mod channel;
 pub mod embassy;

@@ -2,7 +2,7 @@
 //!
 //! Every CPU has a hierarchical [timer wheel](self::Wheel) whose entries lie inside the [`Sleep`]
 //! futures. Starting and dropping one costs a short lock and a few stores, whatever the number of
-//! timers; nothing is allocated.
+//! timers; nothing is allocated. Start reading with `sleep.rs`.
 
 mod sleep;
 mod wheel;

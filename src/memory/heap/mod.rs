@@ -13,6 +13,8 @@
 //! nothing to an allocation but the one addition that the statistics need anyway.
 //!
 //! The heap is for task context: interrupt handlers neither allocate nor free.
+//!
+//! Where to start reading: `alloc` below, then `slab.rs`.
 
 mod account;
 mod classes;

@@ -5,6 +5,8 @@
 //!                                                                     └─► deliver: run the default action,
 //!                                                                         or push a frame and enter the handler
 //! ```
+//!
+//! Where to start reading: [`send`], then [`deliver`]; how a thread is called is in `process/thread.rs`.
 
 mod action;
 pub mod deliver;
