@@ -199,20 +199,26 @@ impl<P: PortIo> Uart<P> {
         self.modem_status.store(self.port.read(offsets::MSR as u8) | unseen, Relaxed);
     }
 
-    /// Moves what the chip has received into the ring. In the section. Returns the line status at the end.
+    /// Moves what the chip has received into the ring and rings the bell if that is anything: also when the task itself
+    /// found it on its way to send, as the interrupt that follows then has nothing to tell. In the section. Returns the
+    /// line status at the end.
     fn empty_receiver(&self) -> LSR {
         // A FIFO that is refilled as fast as this reads is a chip gone mad.
-        for _ in 0..4 * FIFO_SIZE {
+        for round in 0..4 * FIFO_SIZE {
             let status = LSR::from_bits_retain(self.port.read(offsets::LSR as u8));
             if status.contains(LSR::OVERRUN_ERROR) {
                 self.overruns.fetch_add(1, Relaxed);
             }
             if !status.contains(LSR::DATA_READY) {
+                if round > 0 {
+                    self.bell.ring();
+                }
                 return status;
             }
             // The status belongs to the byte on top, and reading it has cleared its error bits.
             self.received.push(Received { byte: self.port.read(offsets::DATA as u8), status });
         }
+        self.bell.ring();
         LSR::from_bits_retain(self.port.read(offsets::LSR as u8))
     }
 }

@@ -28,6 +28,8 @@ pub struct State {
     transmitter_asks: bool,
     line_is_high: bool,
     has_edge: bool,
+    /// What arrives right before the driver next looks at the line status.
+    pub at_next_look: Vec<u8>,
     /// What has left through the wire.
     pub sent: Vec<u8>,
     /// Bytes written into a full FIFO: lost.
@@ -107,6 +109,8 @@ impl State {
             offsets::LCR => self.line_control.bits(),
             offsets::MCR => self.modem_control.bits(),
             offsets::LSR => {
+                let arriving = std::mem::take(&mut self.at_next_look);
+                self.receive.extend(arriving.into_iter().map(|byte| (byte, LSR::empty())));
                 let status = self.line_status();
                 self.is_overrun = false;
                 if let Some((_, errors)) = self.receive.front_mut() {
