@@ -146,7 +146,7 @@ pub fn is_traced() -> bool {
 const TRACE_RECORDS: usize = 1 << 16;
 
 /// Ends the recording and gives it out, line by line, in the order in which things happened:
-/// `trace: CPU NANOSECONDS KIND TASK NAME ARGUMENT`.
+/// `trace: CPU NANOSECONDS KIND SUBJECT NAME BY`.
 pub fn write_trace(write: &mut dyn FnMut(&str)) {
     trace::disable();
     let mut records = Vec::new();
@@ -165,14 +165,10 @@ pub fn write_trace(write: &mut dyn FnMut(&str)) {
     records.sort_by_key(|(_, _, record)| record.time);
     let mut line = String::new();
     for (cpu, kind, record) in records {
-        let (task, argument) = match record.event {
-            Event::Spawn | Event::Wake => (record.by, record.subject),
-            _ => (record.subject, record.by),
-        };
         let name = if record.name.is_empty() { "-" } else { &record.name.replace(' ', "-") };
         line.clear();
         // Writing to a string cannot fail.
-        let _ = writeln!(line, "trace: {cpu} {} {kind} {task} {name} {argument}", record.time);
+        let _ = writeln!(line, "trace: {cpu} {} {kind} {} {name} {}", record.time, record.subject, record.by);
         write(&line);
     }
     if lost > 0 {

@@ -45,6 +45,10 @@ enum State<F> {
     Done,
 }
 
+/// Most pieces that are claimed at once. Few, because a poll that makes way keeps what it has claimed, and all wait for
+/// it in the end.
+const MOST: usize = 4;
+
 struct Job<F> {
     work: F,
     /// The first piece that nobody has claimed.
@@ -53,6 +57,8 @@ struct Job<F> {
     /// Pieces done, of those that were claimed here.
     done: AtomicUsize,
     helpers: AtomicUsize,
+    /// Helpers that have begun.
+    begun: AtomicUsize,
     cancelled: AtomicBool,
     caller: WakeCell,
 }
@@ -66,7 +72,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> Job<F> {
             if left == 0 {
                 return 0..0;
             }
-            let share = (left / (2 * (self.helpers.load(Relaxed) + 1))).max(1);
+            let share = (left / (2 * (self.helpers.load(Relaxed) + 1))).clamp(1, MOST);
             match self.next.compare_exchange_weak(next, next + share, Relaxed, Relaxed) {
                 Ok(_) => return next..next + share,
                 Err(now) => next = now,
@@ -83,12 +89,20 @@ impl<F: Fn(usize) + Send + Sync + 'static> Job<F> {
                 self.helpers.fetch_sub(1, Relaxed);
                 return;
             }
-            let helper = Helper { job: self.clone(), pieces: 0..0, claimed: 0 };
+            let helper = Helper { job: self.clone(), has_begun: false, pieces: 0..0, claimed: 0 };
             match Builder::new().name("fan-out helper").try_spawn(helper) {
                 Ok(handle) => handle.detach(),
                 // Without memory we do it ourselves.
                 Err(_) => return,
             }
+        }
+    }
+
+    /// Helpers that have not begun wait in some ring, and will do so for longer than it takes to wake a CPU: have the
+    /// next one woken. At the beginning of every poll, so that waking goes on as a chain.
+    fn call_for_help(&self) {
+        if self.begun.load(Relaxed) < self.helpers.load(Relaxed) {
+            shared::call_for_help();
         }
     }
 
@@ -102,6 +116,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> Job<F> {
 
 struct Helper<F: Fn(usize) + Send + Sync + 'static> {
     job: Arc<Job<F>>,
+    has_begun: bool,
     pieces: Range<usize>,
     claimed: usize,
 }
@@ -113,6 +128,10 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for Helper<F> {
         let this = &mut *self;
         // This poll's time counts from here.
         let _ = should_yield();
+        if !core::mem::replace(&mut this.has_begun, true) {
+            this.job.begun.fetch_add(1, Relaxed);
+        }
+        this.job.call_for_help();
         loop {
             while let Some(piece) = this.pieces.next() {
                 if this.job.cancelled.load(Relaxed) {
@@ -149,6 +168,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> FanOut<F> {
             // Those that we did alone are done.
             done: AtomicUsize::new(first),
             helpers: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
             cancelled: AtomicBool::new(false),
             caller: WakeCell::new(),
         });
@@ -183,6 +203,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
             }
         }
         let State::Shared(job) = &this.state else { return Poll::Ready(()) };
+        job.call_for_help();
         loop {
             let share = this.pieces.len();
             let mut did = 0;

@@ -264,6 +264,13 @@ pub fn idle_cpus() -> usize {
     current().idle.count()
 }
 
+/// Wake a CPU that sleeps, if there is one and no other is looking for work: it will search the rings of all.
+pub(crate) fn call_for_help() {
+    if let Some(worker) = hooks::worker() {
+        worker.shared().call_helper(worker.cpu());
+    }
+}
+
 /// How long a CPU without work looks around before it halts, in nanoseconds; 0 for not at all.
 /// With one CPU it never does.
 pub fn set_idle_spin(ns: u64) {

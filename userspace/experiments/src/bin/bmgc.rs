@@ -18,7 +18,7 @@ fn main() {
     let times = options.value("--times", 500);
     options.finish();
     fs::write(OBJECTS, objects.to_string()).unwrap_or_else(|error| fail(OBJECTS, &error));
-    let elapsed = forks_as_is(times);
+    let elapsed = forks_as_is(times, 0);
     fs::write(OBJECTS, "0").unwrap_or_else(|error| fail(OBJECTS, &error));
     match elapsed {
         Ok(elapsed) => report::per_operation("bmgc_fork", elapsed.total, times),

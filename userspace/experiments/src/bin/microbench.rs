@@ -45,7 +45,7 @@ fn row(name: &str, total: Measured, count: u64) -> io::Result<()> {
 }
 
 fn fork_row(name: &str, mib: usize, times: u64) -> io::Result<()> {
-    let elapsed = forks::forks(mib << 20, times)?;
+    let elapsed = forks::forks(mib << 20, times, 0)?;
     per_operation(name, elapsed.total, times);
     per_operation(&format!("{name}_call"), elapsed.in_fork, times);
     Ok(())

@@ -4,6 +4,7 @@
 struct Figure {
     key: [String; 4],
     value: f64,
+    unit: String,
 }
 
 /// All figures. A figure measured in several rounds stands there several times.
@@ -14,27 +15,39 @@ impl Figures {
     pub fn parse(text: &str) -> Self {
         let line = |line: &str| {
             let fields: Vec<&str> = line.split('\t').collect();
-            let [section, kernel, setting, name, value, _unit] = fields[..] else { return None };
+            let [section, kernel, setting, name, value, unit] = fields[..] else { return None };
             Some(Figure {
                 key: [section, kernel, setting, name].map(str::to_owned),
                 value: value.parse().ok()?,
+                unit: unit.to_owned(),
             })
         };
         Self(text.lines().filter_map(line).collect())
     }
 
-    /// The median of a figure over its rounds.
+    fn all(&self, key: [&str; 4]) -> impl Iterator<Item = &Figure> {
+        self.0.iter().filter(move |figure| figure.key == key)
+    }
+
+    /// The least of a figure over its rounds: the one that was disturbed least. Exact figures have one round.
     pub fn get(&self, section: &str, kernel: &str, setting: &str, name: &str) -> Option<f64> {
-        let key = [section, kernel, setting, name];
-        let matching = self.0.iter().filter(|figure| figure.key == key);
-        let mut values: Vec<f64> = matching.map(|figure| figure.value).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        match values.len() {
-            0 => None,
-            count if count % 2 == 1 => Some(values[middle]),
-            _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-        }
+        self.all([section, kernel, setting, name]).map(|figure| figure.value).min_by(f64::total_cmp)
+    }
+
+    /// What stands in the place of the unit.
+    pub fn unit(&self, section: &str, kernel: &str, setting: &str, name: &str) -> Option<&str> {
+        self.all([section, kernel, setting, name]).next().map(|figure| figure.unit.as_str())
+    }
+
+    /// How often a figure was measured.
+    pub fn rounds(&self, section: &str, kernel: &str, setting: &str, name: &str) -> usize {
+        self.all([section, kernel, setting, name]).count()
+    }
+
+    /// The figures of a setting whose names begin with `prefix`: the rest of the name, and the value.
+    pub fn prefixed<'a>(&'a self, section: &str, setting: &str, prefix: &str) -> Vec<(&'a str, f64)> {
+        let of_setting = self.0.iter().filter(|figure| figure.key[0] == section && figure.key[2] == setting);
+        of_setting.filter_map(|figure| Some((figure.key[3].strip_prefix(prefix)?, figure.value))).collect()
     }
 
     /// The different settings of a section, in the order of their first figure.
@@ -83,10 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_of_rounds_counts() {
+    fn the_least_of_rounds_counts() {
         let figures =
             Figures::parse("s\tk\t1\tn\t30\tns\ns\tk\t1\tn\t10\tns\ns\tk\t1\tn\t20\tns\nnot a line\n");
-        assert_eq!(figures.get("s", "k", "1", "n"), Some(20.0));
+        assert_eq!(figures.get("s", "k", "1", "n"), Some(10.0));
+        assert_eq!(figures.rounds("s", "k", "1", "n"), 3);
+        assert_eq!(figures.unit("s", "k", "1", "n"), Some("ns"));
+        assert_eq!(figures.prefixed("s", "1", ""), [("n", 30.0), ("n", 10.0), ("n", 20.0)]);
         assert_eq!(figures.get("s", "k", "2", "n"), None);
         assert_eq!(figures.settings("s"), ["1"]);
     }

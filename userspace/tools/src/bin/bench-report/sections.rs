@@ -1,25 +1,31 @@
 //! The sections of the report, each with its table and perhaps a plot.
 
 use crate::figures::{Figures, cell, ratio, readable};
+use crate::lanes;
 use crate::papers::{BMGC, GOALS, PARALLEL_FORK, PING_PONG, SMALLFILE};
-use crate::plot;
+use crate::plot::{self, Row, Scale};
 use std::fmt::Write;
 
-/// A section as written: Markdown, and plots by file name.
-#[derive(Default)]
-pub struct Written {
-    pub text: String,
-    pub plots: Vec<(&'static str, String)>,
+/// A section as written.
+pub struct Section {
+    /// What its files are called.
+    pub name: &'static str,
+    title: &'static str,
+    introduction: String,
+    /// The table in Markdown, and what has to be said under it.
+    pub body: String,
+    /// What the plot shows, and the plot as SVG.
+    pub plot: Option<(&'static str, String)>,
 }
 
-impl Written {
-    fn titled(title: &str, introduction: &str) -> Self {
-        Self { text: format!("\n## {title}\n\n{introduction}\n\n"), plots: Vec::new() }
+impl Section {
+    fn new(name: &'static str, title: &'static str, introduction: impl Into<String>) -> Self {
+        Self { name, title, introduction: introduction.into(), body: String::new(), plot: None }
     }
 
     fn row<S: AsRef<str>>(&mut self, cells: &[S]) {
         let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
-        let _ = writeln!(self.text, "| {} |", cells.join(" | "));
+        let _ = writeln!(self.body, "| {} |", cells.join(" | "));
     }
 
     /// The head of a table; the first column is text, the others are numbers.
@@ -30,84 +36,95 @@ impl Written {
         self.row(&rule);
     }
 
-    fn plot(&mut self, name: &'static str, alternative: &str, drawing: String) {
-        let _ = writeln!(self.text, "\n![{alternative}]({name})");
-        self.plots.push((name, drawing));
+    fn note(&mut self, text: &str) {
+        let _ = writeln!(self.body, "\n{text}");
+    }
+
+    /// The section as a part of the report.
+    pub fn text(&self) -> String {
+        let Self { name, title, introduction, body, plot } = self;
+        let plot = plot.as_ref().map_or(String::new(), |(what, _)| format!("\n![{what}]({name}.svg)\n"));
+        format!("\n## {title}\n\n{introduction}\n\n{body}{plot}")
     }
 }
 
-/// All sections in their order. One without figures is empty.
-pub const ALL: [fn(&Figures) -> Written; 8] =
-    [instructions, forms, bmgc, smallfile, replay, wall, parallel, boot];
+/// All sections that have figures, in their order.
+pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
+    let sections = [instructions, forms, bmgc, smallfile, threads, polls, replay, parallel, wall, boot];
+    let mut written: Vec<Section> = sections.iter().filter_map(|section| section(figures)).collect();
+    written.extend(lanes(trace));
+    written
+}
 
-fn instructions(figures: &Figures) -> Written {
-    if figures.settings("instructions").is_empty() {
-        return Written::default();
-    }
-    let mut written = Written::titled(
+fn instructions(figures: &Figures) -> Option<Section> {
+    figures.settings("instructions").first()?;
+    let mut section = Section::new(
+        "instructions",
         "Instructions per operation",
         "One CPU, `-icount shift=0`. Linux: Debian's cloud kernel with `mitigations=off`. The last two columns: how many \
-         times fewer instructions Rusk needs than Linux, and the goal Rusk was given.",
+         times fewer instructions Rusk needs than Linux, and the goal that Rusk was given.",
     );
-    written.head(&["operation", "Linux", "Rusk", "Linux / Rusk", "goal"]);
+    section.head(&["operation", "Linux", "Rusk", "Linux / Rusk", "goal"]);
     let mut rows = Vec::new();
     for (name, title, goal) in GOALS {
         let value = |kernel: &str| figures.get("instructions", kernel, "icount", name);
         let (linux, rusk) = (value("linux"), value("rusk"));
-        let mark = rusk.map_or("", |rusk| if rusk <= *goal { " reached" } else { "" });
-        let goal = format!("{}{mark}", readable(*goal));
-        written.row(&[(*title).to_owned(), cell(linux), cell(rusk), ratio(linux, rusk), goal]);
-        if rusk.is_some() {
-            rows.push(((*title).to_owned(), vec![linux, rusk]));
+        if rusk.is_none() {
+            continue;
         }
+        section.row(&[(*title).to_owned(), cell(linux), cell(rusk), ratio(linux, rusk), readable(*goal)]);
+        rows.push(Row { name: (*title).to_owned(), values: vec![linux, rusk], mark: Some(*goal) });
     }
     let papers: Vec<String> =
         PING_PONG.iter().map(|(who, value)| format!("{who} {}", readable(*value))).collect();
-    let _ = writeln!(
-        written.text,
-        "\nThe pipe ping-pong in the OSDI 2018 paper, on hardware: {}.",
+    section.note(&format!(
+        "The OSDI 2018 paper's pipe ping-pong, in instructions on hardware: {}.",
         papers.join(", ")
-    );
-    if !rows.is_empty() {
-        let drawing = plot::bars("Instructions per operation (logarithmic)", &["Linux", "Rusk"], &rows);
-        written.plot("instructions.svg", "instructions per operation", drawing);
-    }
-    written
+    ));
+    let drawing = plot::bars("instructions", &["Linux 6.1", "Rusk"], Some("Rusk's goal"), &rows);
+    section.plot = Some(("Instructions per operation", drawing));
+    Some(section)
 }
 
-fn forms(figures: &Figures) -> Written {
+fn forms(figures: &Figures) -> Option<Section> {
     let settings = figures.settings("forms");
-    if settings.is_empty() {
-        return Written::default();
-    }
-    let mut written = Written::titled(
+    settings.first()?;
+    let mut section = Section::new(
+        "forms",
         "Fork three ways",
         "Instructions on one CPU. `serial` copies the page tables, `parallel` cuts the copy into pieces for idle CPUs (here \
-         there are none), `shared` lets parent and child share page-table pages until one of them writes.",
+         there are none), `shared` lets parent and child share page tables until one of them writes.",
     );
-    written.head(&["form and size", "the call alone", "with exit and wait"]);
+    section.head(&["form and size", "the call alone", "with exit and wait"]);
     let mut rows = Vec::new();
     for setting in settings {
         let value = |name: &str| figures.get("forms", "rusk", setting, name);
-        written.row(&[setting.to_owned(), cell(value("fork_call")), cell(value("fork_exit_wait"))]);
-        rows.push((setting.to_owned(), vec![value("fork_call"), value("fork_exit_wait")]));
+        let values = vec![value("fork_call"), value("fork_exit_wait")];
+        section.row(&[setting.to_owned(), cell(values[0]), cell(values[1])]);
+        rows.push(Row { name: setting.to_owned(), values, mark: None });
     }
-    let drawing =
-        plot::bars("Fork three ways: instructions (logarithmic)", &["call", "with exit and wait"], &rows);
-    written.plot("forms.svg", "instructions of fork in its three forms", drawing);
-    written
+    for (size, name) in [("64 MiB", "fork_64M"), ("512 MiB", "fork_512M")] {
+        let value = |name: &str| figures.get("instructions", "linux", "icount", name);
+        let values = vec![value(&format!("{name}_call")), value(name)];
+        if values.iter().any(Option::is_some) {
+            section.row(&[format!("Linux, {size}"), cell(values[0]), cell(values[1])]);
+            rows.push(Row { name: format!("Linux, {size}"), values, mark: None });
+        }
+    }
+    let drawing = plot::bars("instructions", &["the call alone", "with exit and wait"], None, &rows);
+    section.plot = Some(("Instructions of fork in its three forms", drawing));
+    Some(section)
 }
 
-fn bmgc(figures: &Figures) -> Written {
-    if figures.settings("bmgc").is_empty() {
-        return Written::default();
-    }
-    let mut written = Written::titled(
+fn bmgc(figures: &Figures) -> Option<Section> {
+    figures.settings("bmgc").first()?;
+    let mut section = Section::new(
+        "bmgc",
         "Fork with many live kernel objects (BMGC)",
         "Biscuit (figure 5 of the parallelism paper, millions of cycles) traces its live objects while it forks; Rusk \
          (instructions) has no collector. `relative` is to the smallest number of objects.",
     );
-    written.head(&["live objects", "Biscuit", "relative", "Rusk", "relative"]);
+    section.head(&["live objects", "Biscuit, M cycles", "relative", "Rusk, instructions", "relative"]);
     let value = |objects: u64| figures.get("bmgc", "rusk", &objects.to_string(), "bmgc_fork");
     let first = value(BMGC[0].0);
     let relative = |value: Option<f64>| Some(value? / first?);
@@ -115,29 +132,28 @@ fn bmgc(figures: &Figures) -> Written {
         let ours = value(objects);
         let theirs = format!("{:.3}", biscuit / BMGC[0].1);
         let relative = relative(ours).map_or_else(|| "-".into(), |relative| format!("{relative:.3}"));
-        written.row(&[readable(objects as f64), readable(biscuit), theirs, cell(ours), relative]);
+        section.row(&[readable(objects as f64), readable(biscuit), theirs, cell(ours), relative]);
     }
     let names: Vec<String> = BMGC.iter().map(|(objects, _)| format!("{} M", *objects as f64 / 1e6)).collect();
     let biscuit = BMGC.iter().map(|(_, cycles)| Some(cycles / BMGC[0].1)).collect();
     let rusk = BMGC.iter().map(|(objects, _)| relative(value(*objects))).collect();
-    let series = [("Biscuit", biscuit), ("Rusk", rusk)];
-    let drawing = plot::lines("Time of a fork, relative, over live kernel objects", &names, &series);
-    written.plot("bmgc.svg", "time of a fork over live kernel objects", drawing);
-    written
+    let series = [("Biscuit (paper)", biscuit), ("Rusk", rusk)];
+    let axes = ("live kernel objects", "time of a fork, relative");
+    section.plot =
+        Some(("Time of a fork over live kernel objects", plot::lines(axes, Scale::Linear, &names, &series)));
+    Some(section)
 }
 
-fn smallfile(figures: &Figures) -> Written {
-    let value =
-        |kernel: &str, name: &str| figures.get("instructions", kernel, "icount", name).map(|one| one * 100.0);
-    if value("rusk", "smallfile_create").is_none() {
-        return Written::default();
-    }
-    let mut written = Written::titled(
+fn smallfile(figures: &Figures) -> Option<Section> {
+    let value = |kernel: &str, name: &str| Some(figures.get("instructions", kernel, "icount", name)? * 100.0);
+    value("rusk", "smallfile_create")?;
+    let mut section = Section::new(
+        "smallfile",
         "Smallfile",
         "The phases for 100 files. The paper's figures (figure 4) are millions of cycles on a disk file system with a log; \
          ours are instructions on a memory file system. They show what each spends its time on, not who is faster.",
     );
-    written.head(&[
+    section.head(&[
         "phase",
         "xv6, M cycles",
         "Biscuit, M cycles",
@@ -146,107 +162,197 @@ fn smallfile(figures: &Figures) -> Written {
     ]);
     for (name, phase, xv6, biscuit) in SMALLFILE {
         let (linux, rusk) = (value("linux", name), value("rusk", name));
-        written.row(&[phase.to_owned(), readable(xv6), readable(biscuit), cell(linux), cell(rusk)]);
+        section.row(&[phase.to_owned(), readable(xv6), readable(biscuit), cell(linux), cell(rusk)]);
     }
-    written
+    Some(section)
 }
 
-fn replay(figures: &Figures) -> Written {
-    let value = |name: &str| figures.get("replay", "rusk", "icount", name);
-    let Some(serial) = value("replay_1") else { return Written::default() };
-    let mut written = Written::titled(
-        "Parallel fork, replayed",
-        "The pieces of a parallel fork of 1 GiB were recorded one by one, in instructions, on one CPU. Here they are replayed \
-         on more CPUs than QEMU's host has, with the executor's own rule for dividing them, and the recorded cost of \
-         starting a helper. The paper measured 525 million cycles serial and 70 parallel for 4 GiB on 8 CPUs.",
+fn threads(figures: &Figures) -> Option<Section> {
+    let value = |kernel: &str| figures.get("threads", kernel, "icount", "blocked_thread");
+    let rusk = value("rusk")?;
+    let mut section = Section::new(
+        "threads",
+        "What a waiting thread costs",
+        "Bytes of kernel memory for each of 4,000 threads that wait for a futex: free memory before less free memory after. \
+         On Linux the kernel stack alone is 16 KiB.",
     );
-    written.head(&["CPUs", "instructions until done", "speed-up", "paper"]);
+    section.head(&["", "Linux", "Rusk"]);
+    section.row(&["bytes per waiting thread".to_owned(), cell(value("linux")), readable(rusk)]);
+    Some(section)
+}
+
+fn polls(figures: &Figures) -> Option<Section> {
+    let settings = figures.settings("polls");
+    settings.first()?;
+    let mut section = Section::new(
+        "polls",
+        "The longest poll",
+        "The lengths of all polls, in instructions, from the first task at boot on. A poll is never preempted, so the longest \
+         is this kernel's longest pause; a poll ends when its task waits, makes way, or enters user mode. Each line is one \
+         machine that did nothing else.",
+    );
+    section.head(&["what ran", "polls", "99 % below", "99.99 % below", "longest", "whose"]);
+    for setting in settings {
+        let below: Vec<(u64, f64)> = figures
+            .prefixed("polls", setting, "below_")
+            .into_iter()
+            .filter_map(|(limit, count)| Some((limit.parse().ok()?, count)))
+            .collect();
+        let total: f64 = below.iter().map(|(_, count)| count).sum();
+        let quantile = |part: f64| {
+            let mut seen = 0.0;
+            let bucket = below.iter().find(|(_, count)| {
+                seen += count;
+                seen >= part * total
+            });
+            bucket.map_or_else(|| "-".into(), |(limit, _)| readable(*limit as f64))
+        };
+        let longest = figures.get("polls", "rusk", setting, "longest");
+        let whose = figures.unit("polls", "rusk", setting, "longest").unwrap_or("-").replace('-', " ");
+        section.row(&[
+            setting.to_owned(),
+            readable(total),
+            quantile(0.99),
+            quantile(0.9999),
+            cell(longest),
+            whose,
+        ]);
+    }
+    Some(section)
+}
+
+fn replay(figures: &Figures) -> Option<Section> {
+    let value = |name: &str| figures.get("replay", "rusk", "icount", name);
+    let serial = value("replay_1")?;
+    let mut section = Section::new(
+        "replay",
+        "Parallel fork, replayed",
+        "A parallel fork of 1 GiB was recorded piece by piece, in instructions, on one CPU. Here the executor's simulator runs \
+         its pieces on more CPUs, by the executor's own code for dividing them, with the cost of starting each helper. The \
+         paper measured 525 million cycles serial and 70 parallel for 4 GiB on 8 CPUs.",
+    );
+    section.head(&["CPUs", "instructions until done", "speed-up", "paper"]);
     let counts = [1, 2, 4, 8, 16, 32, 64];
     for cpus in counts {
         let ours = value(&format!("replay_{cpus}"));
         let paper = if cpus == 8 { ratio(Some(PARALLEL_FORK.0), Some(PARALLEL_FORK.1)) } else { "-".into() };
-        written.row(&[cpus.to_string(), cell(ours), ratio(Some(serial), ours), paper]);
+        section.row(&[cpus.to_string(), cell(ours), ratio(Some(serial), ours), paper]);
     }
+    section.note(&format!(
+        "{} page tables. Before the first piece the parent spends {} instructions, after the last {}.",
+        cell(value("pieces")),
+        cell(value("before")),
+        cell(value("after"))
+    ));
     let names: Vec<String> = counts.iter().map(ToString::to_string).collect();
     let speed_up = counts.iter().map(|cpus| Some(serial / value(&format!("replay_{cpus}"))?)).collect();
     let ideal = counts.iter().map(|cpus| Some(f64::from(*cpus))).collect();
-    let drawing =
-        plot::lines("Speed-up of a parallel fork over CPUs", &names, &[("ideal", ideal), ("Rusk", speed_up)]);
-    written.plot("replay.svg", "speed-up of a parallel fork", drawing);
-    written
+    let paper = counts.iter().map(|cpus| (*cpus == 8).then_some(PARALLEL_FORK.0 / PARALLEL_FORK.1)).collect();
+    let series = [("ideal", ideal), ("Rusk, replayed", speed_up), ("Biscuit (paper, measured)", paper)];
+    let drawing = plot::lines(("CPUs", "speed-up"), Scale::Doubling, &names, &series);
+    section.plot = Some(("Speed-up of a parallel fork over CPUs", drawing));
+    Some(section)
 }
 
-fn wall(figures: &Figures) -> Written {
-    if figures.settings("wall").is_empty() {
-        return Written::default();
-    }
-    let mut written = Written::titled(
-        "Wall clock",
-        "Nanoseconds per operation, medians of paired runs on multi-threaded TCG. With 2 CPUs, null calls and page faults \
-         run in two processes at once.",
-    );
-    written.head(&["operation", "CPUs", "Linux", "Rusk", "Linux / Rusk"]);
-    let names = [
-        "nullcall",
-        "pingpong",
-        "pagefault",
-        "smallfile_create",
-        "smallfile_read",
-        "smallfile_unlink",
-        "fork_call",
-        "fork_exit_wait",
-        "read_per_kib",
-        "write_per_kib",
-    ];
-    let mut rows = Vec::new();
-    for name in names {
-        for cpus in ["1", "2"] {
-            let (linux, rusk) =
-                (figures.get("wall", "linux", cpus, name), figures.get("wall", "rusk", cpus, name));
-            written.row(&[
-                name.replace('_', " "),
-                cpus.to_owned(),
-                cell(linux),
-                cell(rusk),
-                ratio(linux, rusk),
-            ]);
-            rows.push((format!("{}, {cpus} CPU", name.replace('_', " ")), vec![linux, rusk]));
-        }
-    }
-    let drawing = plot::bars("Nanoseconds per operation (logarithmic)", &["Linux", "Rusk"], &rows);
-    written.plot("wall.svg", "wall-clock time per operation", drawing);
-    written
-}
-
-fn parallel(figures: &Figures) -> Written {
-    if figures.settings("parallel").is_empty() {
-        return Written::default();
-    }
-    let mut written = Written::titled(
+fn parallel(figures: &Figures) -> Option<Section> {
+    figures.settings("parallel").first()?;
+    let value = |setting: &str, name: &str| figures.get("parallel", "rusk", setting, name);
+    let rounds = figures.rounds("parallel", "rusk", "1", "nullcall");
+    let mut section = Section::new(
+        "parallel",
         "What a second CPU brings",
-        "Two CPUs, wall clock, nanoseconds per operation: two independent processes against one, and a parallel fork of 1 GiB \
-         against a serial one.",
+        format!(
+            "Two CPUs, wall clock, nanoseconds per operation, the best of {rounds} rounds in turn: two independent processes \
+             against one, and a parallel fork of 1 GiB against a serial one, with time between forks for what the last child \
+             left. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
+             instructions counted together): what they grow by is what the CPUs cost each other."
+        ),
     );
-    written.head(&["operation", "one", "two", "speed-up"]);
+    section.head(&["operation", "one", "two", "speed-up", "instructions, one", "two"]);
     for (title, name, one, two) in [
         ("null calls in 1 and 2 processes", "nullcall", "1", "2"),
         ("page faults in 1 and 2 processes", "pagefault", "1", "2"),
         ("fork call, serial and parallel", "fork_call", "serial", "parallel"),
         ("fork, exit and wait, serial and parallel", "fork_exit_wait", "serial", "parallel"),
     ] {
-        let (one, two) =
-            (figures.get("parallel", "rusk", one, name), figures.get("parallel", "rusk", two, name));
-        written.row(&[title.to_owned(), cell(one), cell(two), ratio(one, two)]);
+        let work = |setting: &str| cell(value(&format!("{setting} icount"), name));
+        let (one_time, two_time) = (value(one, name), value(two, name));
+        section.row(&[
+            title.to_owned(),
+            cell(one_time),
+            cell(two_time),
+            ratio(one_time, two_time),
+            work(one),
+            work(two),
+        ]);
     }
-    written
+    Some(section)
 }
 
-fn boot(figures: &Figures) -> Written {
-    let value = |kernel: &str| figures.get("boot", kernel, "2", "boot").map(|time| time / 1e9);
-    let (Some(linux), Some(rusk)) = (value("linux"), value("rusk")) else { return Written::default() };
-    let mut written =
-        Written::titled("Boot", "Seconds from QEMU's start to the first command's output, two CPUs.");
-    written.head(&["", "Linux", "Rusk"]);
-    written.row(&["seconds".to_owned(), format!("{linux:.2}"), format!("{rusk:.2}")]);
-    written
+fn wall(figures: &Figures) -> Option<Section> {
+    figures.settings("wall").first()?;
+    let rounds = figures.rounds("wall", "rusk", "1", "nullcall");
+    let mut section = Section::new(
+        "wall",
+        "Wall clock",
+        format!(
+            "Nanoseconds per operation, the best of {rounds} paired runs on multi-threaded TCG. With 2 CPUs, null calls and \
+             page faults run in two processes at once."
+        ),
+    );
+    section.head(&["operation", "CPUs", "Linux", "Rusk", "Linux / Rusk"]);
+    let mut rows = Vec::new();
+    for (name, title) in [
+        ("nullcall", "null call"),
+        ("pingpong", "pipe ping-pong"),
+        ("pagefault", "page fault"),
+        ("smallfile_create", "small file: create"),
+        ("smallfile_read", "small file: read"),
+        ("smallfile_unlink", "small file: unlink"),
+        ("fork_call", "fork call, 1 GiB"),
+        ("fork_exit_wait", "fork, exit, wait, 1 GiB"),
+        ("read_per_kib", "read, per KiB of 64 MiB"),
+        ("write_per_kib", "write, per KiB of 64 MiB"),
+    ] {
+        for cpus in ["1", "2"] {
+            let value = |kernel: &str| figures.get("wall", kernel, cpus, name);
+            let (linux, rusk) = (value("linux"), value("rusk"));
+            section.row(&[title.to_owned(), cpus.to_owned(), cell(linux), cell(rusk), ratio(linux, rusk)]);
+            rows.push(Row { name: format!("{title}, {cpus} CPU"), values: vec![linux, rusk], mark: None });
+        }
+    }
+    let drawing = plot::bars("nanoseconds", &["Linux 6.1", "Rusk"], None, &rows);
+    section.plot = Some(("Wall-clock time per operation", drawing));
+    Some(section)
+}
+
+fn boot(figures: &Figures) -> Option<Section> {
+    let value = |kernel: &str| Some(figures.get("boot", kernel, "2", "boot")? / 1e9);
+    let rusk = value("rusk")?;
+    let linux = value("linux").map_or_else(|| "-".into(), |linux| format!("{linux:.2}"));
+    let mut section = Section::new(
+        "boot",
+        "Boot",
+        "Seconds from QEMU's start to the shell's prompt, two CPUs, the best of some runs in turn.",
+    );
+    section.head(&["", "Linux", "Rusk"]);
+    section.row(&["seconds to the prompt".to_owned(), linux, format!("{rusk:.2}")]);
+    Some(section)
+}
+
+fn lanes(trace: &str) -> Option<Section> {
+    let (drawing, length, busy) = lanes::draw(trace)?;
+    let mut section = Section::new(
+        "lanes",
+        "A fork on its CPUs",
+        "The executor's trace of one parallel fork, wall clock. Upper half of each lane: whose poll; lower half: what was in \
+         it. Lines lead from where a task was spawned to its first poll.",
+    );
+    section.head(&["", "share of the fork spent copying page tables"]);
+    for (cpu, part) in busy.iter().enumerate() {
+        section.row(&[format!("CPU {cpu}"), format!("{:.1} %", part * 100.0)]);
+    }
+    section.note(&format!("The fork took {} microseconds.", readable(length as f64 / 1000.0)));
+    section.plot = Some(("A fork's tasks on the CPUs", drawing));
+    Some(section)
 }
