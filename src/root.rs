@@ -9,7 +9,7 @@ use drivers::tty::PtyTable;
 use fs::{
     Credentials, Device, Kind, LookupFlags, MountFlags, Namespace, Path, Superblock, View, cpio,
     devfs::DevFs,
-    memfs::{Limits, MemFs},
+    memfs::{Limits, MemFs, TMPFS},
 };
 use syscalls::Errno;
 
@@ -18,6 +18,9 @@ use crate::{
     memory::{self, Ramdisk},
     procfs,
 };
+
+/// What statfs(2) calls a devpts (`<linux/magic.h>`).
+const DEVPTS: u64 = 0x1cd1;
 
 struct Root {
     namespace: Arc<Namespace>,
@@ -86,7 +89,7 @@ const NODES: [(&str, Device, u32); 9] = [
 /// Builds the root and unpacks the archive into it.
 pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     let half = total_bytes() / 2;
-    let file_system = MemFs::named("rootfs", Limits { size: Some(half), inodes: None }, 0o755);
+    let file_system = MemFs::named("rootfs", TMPFS, Limits { size: Some(half), inodes: None }, 0o755);
     let namespace = Namespace::new(Superblock::new(file_system), "rootfs", MountFlags::empty());
     let top = namespace.root();
     let unpacked = cpio::unpack(&top, ramdisk.bytes()).await.map_err(Error::Archive)?;
@@ -104,7 +107,7 @@ pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     {
         devices.register(name.as_bytes(), Kind::Symlink(target.as_bytes()), 0o777, 0, 0).await?;
     }
-    let slaves = DevFs::named("devpts");
+    let slaves = DevFs::named("devpts", DEVPTS);
     let terminals = PtyTable::new(&terminal::JOBS);
     let built = Root { namespace, devices, terminals, slaves };
     let _ = ROOT.try_init_once(|| built);

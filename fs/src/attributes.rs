@@ -285,6 +285,7 @@ impl Attributes {
     }
 
     /// All attributes at once.
+    #[inline]
     pub fn snapshot(&self) -> Metadata {
         Metadata {
             dev: self.dev,

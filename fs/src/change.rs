@@ -6,15 +6,14 @@
 //! changed on disk and unchanged in the cache.
 
 use crate::{
-    Credentials, FileType, Inode, Kind, LookupFlags, NewInode, Op, Path, Result, View,
+    Credentials, FileType, Kind, LookupFlags, NewInode, Op, Path, Result, View,
     attributes::{Access, Attributes},
     credentials::Capabilities,
-    dcache::{DentryRef, directory::LockedDirectory, name::Name},
+    dcache::{Dentry, DentryRef, directory::LockedDirectory, name::Name},
     fill::{fill_locked, known},
     permission,
     view::HeldPlace,
 };
-use alloc::sync::Arc;
 use executor::rcu;
 use syscalls::Errno;
 
@@ -79,13 +78,13 @@ pub(crate) fn inherit<'a>(
 
 /// The rights to remove (or rename) `victim` from `directory`; `as_directory` says what the caller takes it for.
 pub(crate) fn check_removal(
-    directory: &Arc<dyn Inode>,
-    victim: &DentryRef,
+    directory: &Dentry,
+    victim: &Dentry,
     credentials: &Credentials,
     as_directory: bool,
 ) -> Result<()> {
-    permission::check(&**directory, credentials, Access::WRITE | Access::EXECUTE)?;
-    permission::check_sticky(directory.attributes(), victim.inode().attributes(), credentials)?;
+    permission::check(directory.attributes(), credentials, Access::WRITE | Access::EXECUTE)?;
+    permission::check_sticky(directory.attributes(), victim.attributes(), credentials)?;
     match (as_directory, victim.kind() == FileType::Directory) {
         (true, false) => Err(Errno::ENOTDIR),
         (false, true) => Err(Errno::EISDIR),
@@ -111,7 +110,7 @@ impl<'v> View<'v> {
             Err(Errno::ENOENT)
         } else {
             place.directory.mount().check_writable().and(before).and_then(|()| {
-                permission::check(&**locked.inode(), self.credentials, Access::WRITE | Access::EXECUTE)
+                permission::check(locked.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)
             })
         };
         if let Err(error) = allowed {
@@ -200,7 +199,7 @@ impl<'v> View<'v> {
         let locked = LockedDirectory::try_lock(place.dentry.try_ref()?)?;
         let victim = locked.find(name)??;
         let parent = locked.inode();
-        check_removal(parent, &victim, self.credentials, false).ok()?;
+        check_removal(&locked, &victim, self.credentials, false).ok()?;
         if victim.is_mountpoint() {
             return None;
         }
@@ -215,7 +214,7 @@ impl<'v> View<'v> {
             return Err(if victim.kind() == FileType::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
         }
         let parent = locked.inode().clone();
-        check_removal(&parent, &victim, self.credentials, false)?;
+        check_removal(&locked, &victim, self.credentials, false)?;
         if victim.is_mountpoint() {
             return Err(Errno::EBUSY);
         }
@@ -234,7 +233,7 @@ impl<'v> View<'v> {
             .await?;
         let (locked, victim) = self.occupied(&place).await?;
         let parent = locked.inode().clone();
-        check_removal(&parent, &victim, self.credentials, true)?;
+        check_removal(&locked, &victim, self.credentials, true)?;
         if victim.is_mountpoint() {
             return Err(Errno::EBUSY);
         }

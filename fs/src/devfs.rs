@@ -6,7 +6,7 @@
 
 use crate::{
     Credentials, Kind, LookupFlags, MountFlags, Namespace, Result, Superblock, View,
-    memfs::{Limits, MemFs},
+    memfs::{Limits, MemFs, TMPFS},
 };
 use alloc::sync::Arc;
 use syscalls::Errno;
@@ -21,12 +21,12 @@ pub struct DevFs {
 impl DevFs {
     /// A device file system without nodes.
     pub fn new() -> Arc<Self> {
-        Self::named("devtmpfs")
+        Self::named("devtmpfs", TMPFS)
     }
 
-    /// One of another type, as /proc/mounts shows it.
-    pub fn named(kind: &'static str) -> Arc<Self> {
-        let file_system = MemFs::named(kind, Limits { size: None, inodes: None }, 0o755);
+    /// One of another type: its name in /proc/mounts and its number in statfs(2).
+    pub fn named(kind: &'static str, magic: u64) -> Arc<Self> {
+        let file_system = MemFs::named(kind, magic, Limits { size: None, inodes: None }, 0o755);
         let superblock = Superblock::new(file_system);
         let inner = Namespace::new(superblock.clone(), kind, MountFlags::empty());
         Arc::new(DevFs { superblock, inner })

@@ -1,7 +1,7 @@
 //! What every file system implements: files and directories.
 
 use crate::{
-    Attributes, Device, FileType, Metadata, Op, Page, SetAttributes, Sink, Source, StatFs, attributes::Access,
+    Attributes, Device, FileType, Op, Page, SetAttributes, Sink, Source, StatFs,
 };
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
@@ -182,20 +182,15 @@ pub trait Inode: Send + Sync + Any {
     /// The inode as its own type, for the file system that made it.
     fn as_any(&self) -> &dyn Any;
 
-    /// The attributes for `stat`, brought up to date.
-    fn metadata(&self) -> Op<'_, Result<Metadata>> {
-        Op::Ready(Ok(self.attributes().snapshot()))
+    /// Brings the attributes up to date, for `stat`, where others than this kernel change them.
+    fn refresh(&self) -> Op<'_, Result<()>> {
+        Op::Ready(Ok(()))
     }
 
     /// Changes attributes; the caller has checked the right to.
     fn set_attributes(&self, change: SetAttributes) -> Op<'_, Result<()>> {
         change.apply(self.attributes());
         Op::Ready(Ok(()))
-    }
-
-    /// A further condition on an access that the permission bits grant; `Ok` where they suffice.
-    fn permit(&self, _access: Access) -> Result<()> {
-        Ok(())
     }
 
     /// Called when the file is opened for reading or writing: an inode to use in this one's place for the open file's reads and

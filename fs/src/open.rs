@@ -177,7 +177,7 @@ impl<'v> View<'v> {
         }
         let parent = locked.inode();
         place.mount.check_writable().ok()?;
-        permission::check(&**parent, self.credentials, Access::WRITE | Access::EXECUTE).ok()?;
+        permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE).ok()?;
         let new = inherit(locked.attributes(), self.credentials, Kind::Regular, permissions);
         match parent.create(name.bytes, new).ready().ok()? {
             Ok(inode) => {
@@ -297,7 +297,7 @@ impl<'v> View<'v> {
         let parent = locked.inode().clone();
         let allowed =
             place.directory.mount().check_writable().and_then(|()| {
-                permission::check(&*parent, self.credentials, Access::WRITE | Access::EXECUTE)
+                permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)
             });
         if let Err(error) = allowed {
             // Whoever may not make the file may still open it, if it exists.
@@ -329,7 +329,7 @@ impl<'v> View<'v> {
         }
         directory.mount().check_writable()?;
         let parent = directory.inode();
-        permission::check(&**parent, self.credentials, Access::WRITE | Access::EXECUTE)?;
+        permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)?;
         let new = inherit(parent.attributes(), self.credentials, Kind::Regular, permissions);
         let inode = parent.create_unnamed(new).await?;
         Ok(Opened { path: directory.with(DentryRef::new_root(inode)), stream: None, created: true })

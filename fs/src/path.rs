@@ -1,7 +1,7 @@
 //! A place in the tree: what an open file, a working directory or a root holds.
 
 use crate::{
-    Inode,
+    Inode, Metadata, Result,
     dcache::{Dentry, DentryRef, directory::undisturbed},
     mount::{Mount, MountRef},
 };
@@ -51,6 +51,12 @@ impl Path {
     #[inline]
     pub fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()
+    }
+
+    /// The attributes of the file, for fstat(2).
+    pub async fn metadata(&self) -> Result<Metadata> {
+        self.inode().refresh().await?;
+        Ok(self.dentry.attributes().snapshot())
     }
 
     /// Another file of the same mount.

@@ -180,23 +180,23 @@ impl View<'_> {
         exchange: bool,
     ) -> Result<()> {
         let moves_directory = moved.kind() == FileType::Directory;
-        check_removal(locks.from.inode(), moved, self.credentials, moves_directory)?;
+        check_removal(&locks.from, moved, self.credentials, moves_directory)?;
         match target {
             None => {
                 locks.to().check_alive()?;
-                permission::check(&**locks.to().inode(), self.credentials, Access::WRITE | Access::EXECUTE)?;
+                permission::check(locks.to().attributes(), self.credentials, Access::WRITE | Access::EXECUTE)?;
             }
             Some(target) => {
                 let as_directory =
                     if exchange { target.kind() == FileType::Directory } else { moves_directory };
-                check_removal(locks.to().inode(), target, self.credentials, as_directory)?;
+                check_removal(locks.to(), target, self.credentials, as_directory)?;
             }
         }
         // A directory that gets another parent has its ".." changed, which needs the right to write it.
         if locks.to.is_some() {
             for dentry in [Some(moved), target.filter(|_| exchange)].into_iter().flatten() {
                 if dentry.kind() == FileType::Directory {
-                    permission::check(&**dentry.inode(), self.credentials, Access::WRITE)?;
+                    permission::check(dentry.attributes(), self.credentials, Access::WRITE)?;
                 }
             }
         }

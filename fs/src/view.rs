@@ -239,7 +239,10 @@ impl<'v> View<'v> {
     where
         'v: 'a,
     {
-        let seen = self.inspect(path, flags, |_, dentry| dentry.inode().metadata().ready().ok());
+        let seen = self.inspect(path, flags, |_, dentry| {
+            let current = dentry.inode().refresh().ready().ok()?;
+            Some(current.map(|()| dentry.attributes().snapshot()))
+        });
         match seen {
             Some(Ok(Some(result))) => Op::Ready(result),
             Some(Err(error)) => Op::Ready(Err(error)),
@@ -256,12 +259,12 @@ impl<'v> View<'v> {
         let found = match self.lookup(path, flags) {
             Op::Ready(Err(error)) => return Op::Ready(Err(error)),
             Op::Ready(Ok(path)) => path,
-            waiting => return Op::waiting(async move { waiting.await?.inode().metadata().await }),
+            waiting => return Op::waiting(async move { waiting.await?.metadata().await }),
         };
-        if let Ok(result) = found.inode().metadata().ready() {
-            return Op::Ready(result);
+        if let Ok(current) = found.inode().refresh().ready() {
+            return Op::Ready(current.map(|()| found.dentry().attributes().snapshot()));
         }
-        Op::waiting(async move { found.inode().metadata().await })
+        Op::waiting(async move { found.metadata().await })
     }
 
     /// The target of the symbolic link at `path` (readlink(2)); `EINVAL` when it is none.

@@ -286,7 +286,7 @@ impl<'g> Walk<'g> {
             let directory = self.at.dentry.directory().ok_or(Errno::ENOTDIR)?;
             // Where everyone may search, nothing else needs to be looked at.
             if self.at.dentry.attributes().permissions() & 0o111 != 0o111 {
-                permission::check(&**self.at.dentry.inode(), self.view.credentials, Access::EXECUTE)?;
+                permission::check(self.at.dentry.attributes(), self.view.credentials, Access::EXECUTE)?;
             }
             let name = Name::at(self.rest, 0);
             let after = &self.rest[name.bytes.len()..];

@@ -58,7 +58,7 @@ fn check_space(path: &Path, credentials: &Credentials, name: &[u8], write: bool)
         _ if is_user => return Err(denied),
         _ => (),
     }
-    check(inode, credentials, if write { Access::WRITE } else { Access::READ })?;
+    check(attributes, credentials, if write { Access::WRITE } else { Access::READ })?;
     if is_user { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 

@@ -94,17 +94,17 @@ global_asm!(
     copy_small!("jmp 9f"),
     "2:",
     "mov rcx, rdx",
-    "and rcx, -256",
+    "and rcx, -512",
     "jz 4f",
     "add rdi, rcx",
     "add rsi, rcx",
     "neg rcx",
     "3:",
-    copy_blocks!("rdi + rcx", "rsi + rcx", "0, 64, 128, 192"),
-    "add rcx, 256",
+    copy_blocks!("rdi + rcx", "rsi + rcx", "0, 64, 128, 192, 256, 320, 384, 448"),
+    "add rcx, 512",
     "jnz 3b",
     "4:",
-    "and edx, 255",
+    "and edx, 511",
     "jz 9f",
     "add rsi, rdx",
     "add rdi, rdx",
@@ -250,10 +250,9 @@ const UNFINISHED: usize = 512;
 /// Refuses a range that is not wholly in user space.
 #[inline(always)]
 fn check(address: usize, len: usize) -> Result<(), Fault> {
-    if len <= USER_END && address <= USER_END - len {
-        Ok(())
-    } else {
-        Err(Fault { copied: 0, address: address.max(USER_END) })
+    match address.checked_add(len) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Fault { copied: 0, address: address.max(USER_END) }),
     }
 }
 
@@ -307,8 +306,9 @@ pub fn copy_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
     copy_bytes_to_user(to, from)
 }
 
+/// As [`copy_from_user`], where the length is not known when this is compiled.
 #[inline(always)]
-fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
+pub fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
     #[cold]
     #[inline(never)]
     fn finish_from_user(base: usize, from: usize, address: usize) -> Fault {
@@ -324,8 +324,9 @@ fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
     }
 }
 
+/// As [`copy_to_user`], where the length is not known when this is compiled.
 #[inline(always)]
-fn copy_bytes_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
+pub fn copy_bytes_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
     #[cold]
     #[inline(never)]
     fn finish_to_user(to: usize, base: usize, address: usize) -> Fault {

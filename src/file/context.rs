@@ -28,10 +28,11 @@ impl FsContext {
         Arc::new(Self { places: SpinMutex::new(Arc::new(places)), umask: AtomicU32::new(0o022) })
     }
 
-    /// A copy that changes on its own.
+    /// A copy that changes on its own, and whose users write nothing that this one's users write.
     pub fn duplicate(&self) -> Arc<Self> {
         let umask = AtomicU32::new(self.umask.load(Ordering::Relaxed));
-        Arc::new(Self { places: SpinMutex::new(self.places()), umask })
+        let places = Arc::new(Places::clone(&self.places()));
+        Arc::new(Self { places: SpinMutex::new(places), umask })
     }
 
     /// The places as they are now.

@@ -40,7 +40,7 @@ pub fn of_file(file: &File, offset: u64) -> Result<Backing, Errno> {
     Ok(Backing::File {
         object: Arc::new(MappedFile(path.clone())),
         offset,
-        readable: mode != linux::O_WRONLY,
+        readable: file.check_readable().is_ok(),
         writable: mode == linux::O_RDWR,
     })
 }

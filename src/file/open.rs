@@ -27,6 +27,11 @@ pub async fn open(
     mode: u32,
     resolve: LookupFlags,
 ) -> Result<Arc<File>, Errno> {
+    const NEW_DIRECTORY: u32 = linux::O_CREAT | linux::O_DIRECTORY;
+    if flags & (NEW_DIRECTORY | linux::O_PATH) == NEW_DIRECTORY {
+        // What it would make is no directory.
+        return Err(Errno::EINVAL);
+    }
     let origin = Origin::new(caller, directory, path)?;
     let permissions = mode & 0o7777 & !caller.fs.umask();
     let wanted = OpenFlags::from_bits_retain(flags);

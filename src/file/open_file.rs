@@ -41,6 +41,8 @@ pub enum Object {
 /// An open file. Descriptors share it after `dup` and `fork`.
 pub struct File {
     object: Object,
+    readable: bool,
+    writable: bool,
     /// Access mode and status flags, `O_*`.
     flags: AtomicU32,
     /// Where the next `read` or `write` starts; for directories the cookie. Held for the length of a call, so that
@@ -54,8 +56,9 @@ impl File {
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
         // These speak of the act of opening alone; what is left is what `fcntl(F_GETFL)` shows.
         let spent = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
-        let flags = flags & !spent & KNOWN;
-        Arc::new(Self { object, flags: AtomicU32::new(flags), offset: Mutex::new(0) })
+        let (readable, writable) = (reads(flags), writes(flags));
+        let flags = AtomicU32::new(flags & !spent & KNOWN);
+        Arc::new(Self { object, readable, writable, flags, offset: Mutex::new(0) })
     }
 
     /// An open regular file or directory. ETXTBSY when it would be written and is a program that runs.
@@ -94,15 +97,13 @@ impl File {
     /// EBADF unless open for reading.
     #[inline]
     pub fn check_readable(&self) -> Result<(), Errno> {
-        let flags = self.flags();
-        let readable = flags & linux::O_ACCMODE != linux::O_WRONLY && flags & linux::O_PATH == 0;
-        if readable { Ok(()) } else { Err(Errno::EBADF) }
+        if self.readable { Ok(()) } else { Err(Errno::EBADF) }
     }
 
     /// EBADF unless open for writing.
     #[inline]
     pub fn check_writable(&self) -> Result<(), Errno> {
-        if writes(self.flags()) { Ok(()) } else { Err(Errno::EBADF) }
+        if self.writable { Ok(()) } else { Err(Errno::EBADF) }
     }
 
     /// Where it was opened, if it has a place in the tree.
@@ -169,14 +170,20 @@ impl File {
     }
 }
 
+/// Whether bytes can be read from a file opened with these flags. The access mode 3 allows neither (open(2)).
+fn reads(flags: u32) -> bool {
+    matches!(flags & (linux::O_ACCMODE | linux::O_PATH), linux::O_RDONLY | linux::O_RDWR)
+}
+
+/// Whether bytes can be written to it.
 fn writes(flags: u32) -> bool {
-    flags & linux::O_ACCMODE != linux::O_RDONLY && flags & linux::O_PATH == 0
+    matches!(flags & (linux::O_ACCMODE | linux::O_PATH), linux::O_WRONLY | linux::O_RDWR)
 }
 
 impl Drop for File {
     fn drop(&mut self) {
         if let Object::Inode(path, _) = &self.object
-            && writes(*self.flags.get_mut())
+            && self.writable
         {
             path.inode().attributes().end_write();
         }

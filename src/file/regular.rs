@@ -83,13 +83,16 @@ pub fn write_position(file: &File, offset: u64) -> Position {
 }
 
 /// How much of a write fits below `RLIMIT_FSIZE`; EFBIG (and SIGXFSZ) when nothing does.
+#[inline]
 pub fn limit_size(caller: &Caller, offset: u64, len: usize) -> Result<usize, Errno> {
-    let limit = caller.process().limits.lock().soft(linux::RLIMIT_FSIZE);
-    if limit == crate::process::limits::UNLIMITED || offset.saturating_add(len as u64) <= limit {
-        return Ok(len);
-    }
+    let limit = caller.process().limits.soft(linux::RLIMIT_FSIZE);
+    if offset.saturating_add(len as u64) <= limit { Ok(len) } else { cut_size(caller, offset, len, limit) }
+}
+
+#[cold]
+fn cut_size(caller: &Caller, offset: u64, len: usize, limit: u64) -> Result<usize, Errno> {
+    use crate::process::signal::{SigInfo, numbers::SIGXFSZ, send};
     if offset >= limit && len > 0 {
-        use crate::process::signal::{SigInfo, numbers::SIGXFSZ, send};
         let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGXFSZ));
         return Err(Errno::EFBIG);
     }

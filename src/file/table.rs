@@ -60,15 +60,17 @@ impl FileTable {
         limit: u64,
         close_on_exec: bool,
     ) -> Result<usize, Errno> {
-        let mut table = self.0.lock();
+        let table = &mut *self.0.lock();
         let mut fd = from.max(table.lowest_free);
-        while table.slots.get(fd).is_some_and(Option::is_some) {
+        while let Some(Some(_)) = table.slots.get(fd) {
             fd += 1;
         }
         if fd as u64 >= limit {
             return Err(Errno::EMFILE);
         }
-        table.grow(fd + 1)?;
+        if fd >= table.slots.len() {
+            table.grow(fd + 1)?;
+        }
         table.slots[fd] = Some(Entry { file, close_on_exec });
         if from <= table.lowest_free {
             table.lowest_free = fd + 1;
@@ -163,6 +165,7 @@ impl FileTable {
 }
 
 impl Entries {
+    #[cold]
     fn grow(&mut self, len: usize) -> Result<(), Errno> {
         if len > self.slots.len() {
             let wanted = len.max(16).next_power_of_two();

@@ -151,7 +151,7 @@ async fn load(
     let executable = parse(opened).await?;
     let space = AddressSpace::new()?;
     let placement = {
-        let limits = caller.process().limits.lock();
+        let limits = &caller.process().limits;
         limits.apply_to(&space);
         Placement::random(limits.soft(linux::RLIMIT_STACK))
     };

@@ -186,7 +186,7 @@ pub async fn clone(
 
 /// EAGAIN when the user has as many threads as `RLIMIT_NPROC` lets it; root is exempt, as on Linux.
 fn check_count(caller: &Caller, tree: &Tree) -> Result<(), Errno> {
-    let limit = caller.process().limits.lock().soft(linux::RLIMIT_NPROC);
+    let limit = caller.process().limits.soft(linux::RLIMIT_NPROC);
     let (_, all, _) = tree.counts();
     // Usually all users together have fewer, and nobody needs to be counted.
     if (all as u64) < limit || caller.credentials.has(capability::SYS_RESOURCE) {
@@ -220,7 +220,7 @@ fn child_process(caller: &Caller, pid: u32) -> Process {
         pid,
         caller.process().pid,
         caller.credentials.clone(),
-        parent.limits.lock().clone(),
+        parent.limits.duplicate(),
         actions,
         parent.image.lock().clone(),
     );

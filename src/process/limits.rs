@@ -1,5 +1,8 @@
 //! Resource limits (getrlimit(2)).
 
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use executor::sync::SpinMutex;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -20,9 +23,13 @@ pub struct Limit {
 /// No limit.
 pub const UNLIMITED: u64 = u64::MAX;
 
-/// The sixteen limits of a process, by their `RLIMIT_*` numbers.
-#[derive(Clone)]
-pub struct Limits([Limit; 16]);
+/// The sixteen limits of a process, by their `RLIMIT_*` numbers. Soft limits are read without a lock: nothing else
+/// hangs on when a change is seen.
+pub struct Limits {
+    soft: [AtomicU64; 16],
+    /// The hard limits; held while a soft one changes.
+    hard: SpinMutex<[u64; 16]>,
+}
 
 impl Limits {
     /// What the first process gets: Linux's defaults.
@@ -37,17 +44,30 @@ impl Limits {
         limits[linux::RLIMIT_MSGQUEUE as usize] = Limit { soft: 819_200, hard: 819_200 };
         limits[linux::RLIMIT_NICE as usize] = Limit { soft: 0, hard: 0 };
         limits[linux::RLIMIT_RTPRIO as usize] = Limit { soft: 0, hard: 0 };
-        Self(limits)
+        Self {
+            soft: limits.map(|limit| AtomicU64::new(limit.soft)),
+            hard: SpinMutex::new(limits.map(|limit| limit.hard)),
+        }
     }
 
     /// The limit with this number; EINVAL if there is none.
     pub fn get(&self, resource: usize) -> Result<Limit, Errno> {
-        self.0.get(resource).copied().ok_or(Errno::EINVAL)
+        let hard = self.hard.lock();
+        let hard = *hard.get(resource).ok_or(Errno::EINVAL)?;
+        Ok(Limit { soft: self.soft(resource as u32), hard })
+    }
+
+    /// The same limits, for a child.
+    pub fn duplicate(&self) -> Self {
+        let hard = self.hard.lock();
+        let soft = core::array::from_fn(|resource| AtomicU64::new(self.soft(resource as u32)));
+        Self { soft, hard: SpinMutex::new(*hard) }
     }
 
     /// The soft limit of a resource known to exist.
+    #[inline]
     pub fn soft(&self, resource: u32) -> u64 {
-        self.0[resource as usize].soft
+        self.soft[resource as usize].load(Relaxed)
     }
 
     /// Has `space` obey those that are about memory.
@@ -57,18 +77,22 @@ impl Limits {
     }
 
     /// Replaces a limit: EINVAL for a soft limit above the hard one, EPERM for a higher hard limit without privilege.
-    pub fn set(&mut self, resource: usize, new: Limit, privileged: bool) -> Result<(), Errno> {
-        let limit = self.0.get_mut(resource).ok_or(Errno::EINVAL)?;
+    /// Returns what it was.
+    pub fn set(&self, resource: usize, new: Limit, privileged: bool) -> Result<Limit, Errno> {
+        let mut hard = self.hard.lock();
+        let limit = hard.get_mut(resource).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
         }
-        if new.hard > limit.hard && !privileged {
+        if new.hard > *limit && !privileged {
             return Err(Errno::EPERM);
         }
         if resource == linux::RLIMIT_NOFILE as usize && new.hard > 1 << 20 {
             return Err(Errno::EPERM);
         }
-        *limit = new;
-        Ok(())
+        let old = Limit { soft: self.soft(resource as u32), hard: *limit };
+        *limit = new.hard;
+        self.soft[resource].store(new.soft, Relaxed);
+        Ok(old)
     }
 }

@@ -31,7 +31,7 @@ pub struct Process {
     /// The parent's id, for `getppid`; changed under the tree's lock.
     pub parent: AtomicU32,
     /// Resource limits.
-    pub limits: SpinMutex<Limits>,
+    pub limits: Limits,
     /// What outsiders (`/proc`) see of the address space; replaced by `execve`.
     pub space: SpinMutex<Option<Arc<AddressSpace>>>,
     /// What outsiders see of the descriptors.
@@ -99,7 +99,7 @@ impl Process {
             signals: SpinMutex::new(ProcessSignals::new(actions)),
             credentials: SpinMutex::new(credentials),
             parent: AtomicU32::new(parent),
-            limits: SpinMutex::new(limits),
+            limits,
             space: SpinMutex::new(None),
             files: SpinMutex::new(None),
             fs: SpinMutex::new(None),

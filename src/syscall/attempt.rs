@@ -8,10 +8,10 @@
 use alloc::sync::Arc;
 
 use executor::sync::Events;
-use fs::{LookupFlags, Position};
+use fs::{LookupFlags, Path, Position};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
     descriptor, identity, metadata, schedule, signal, thread,
@@ -75,6 +75,8 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         }
         __NR_newfstatat => stat(caller, fd, context.rsi as usize, context.rdx as usize, context.r10 as u32),
         __NR_fstat => fstat(caller, fd, context.rsi as usize),
+        __NR_unlink => unlink(caller, lookup::CWD, context.rdi as usize, 0),
+        __NR_unlinkat => unlink(caller, fd, context.rsi as usize, context.rdx as u32),
         __NR_getpid => Ok(identity::getpid(caller)),
         __NR_getppid => Ok(identity::getppid(caller)),
         __NR_gettid => Ok(identity::gettid(caller)),
@@ -240,9 +242,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
     match file.object() {
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
-            if file.flags() & (O_APPEND | O_SYNC) != 0 || inode.attributes().permissions() & 0o6000 != 0 {
-                return Err(Pause::General);
-            }
+            check_plain(&file, path)?;
             let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
             buffer.limit(regular::limit_size(caller, *offset, len)?);
             let Ok(written) = inode.write_at(Position::At(*offset), &mut buffer).ready() else {
@@ -282,6 +282,15 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
     }
 }
 
+/// A write is done at once unless more goes with it: appending, waiting for stable storage, taking set-id bits away.
+#[inline]
+fn check_plain(file: &File, path: &Path) -> Result<(), Pause> {
+    if file.flags() & (O_APPEND | O_SYNC) != 0 || path.dentry().attributes().permissions() & 0o6000 != 0 {
+        return Err(Pause::General);
+    }
+    Ok(())
+}
+
 fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
     let file = caller.files.get(fd)?;
     let Some(inode) = file.inode() else { return Err(Pause::General) };
@@ -297,14 +306,13 @@ fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> A
 
 fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
     let file = caller.files.get(fd)?;
-    let Some(inode) = file.inode() else { return Err(Pause::General) };
+    let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
     if offset < 0 {
         return Err(Pause::Failed(Errno::EINVAL));
     }
     file.check_writable()?;
-    if file.flags() & (O_APPEND | O_SYNC) != 0 || inode.attributes().permissions() & 0o6000 != 0 {
-        return Err(Pause::General);
-    }
+    check_plain(&file, path)?;
+    let inode = contents.as_ref().unwrap_or(path.inode());
     let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
     buffer.limit(regular::limit_size(caller, offset as u64, len)?);
     let Ok(written) = inode.write_at(Position::At(offset as u64), &mut buffer).ready() else {
@@ -338,17 +346,36 @@ fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32
     let len = short_path(path, &mut name)?;
     let follow = if flags == 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
     let origin = lookup::Origin::new(caller, directory, &name[..len])?;
-    let Ok(found) = origin.view(caller).metadata(&name[..len], follow).ready() else {
-        return Err(Pause::General);
-    };
-    copy_out(address, &metadata::Stat::from(&found?))?;
+    let mut stat = metadata::Stat::new_zeroed();
+    // Written where it is seen: the attributes are many words.
+    let seen = origin.view(caller).inspect(&name[..len], follow, |_, dentry| {
+        let current = dentry.inode().refresh().ready().ok()?;
+        stat = metadata::Stat::from(dentry.attributes());
+        Some(current)
+    });
+    let Some(Some(current)) = seen.transpose()? else { return Err(Pause::General) };
+    current?;
+    copy_out(address, &stat)?;
     Ok(0)
 }
 
 fn fstat(caller: &Caller, fd: i32, address: usize) -> Attempt {
     let file = caller.files.get(fd)?;
-    let Some(inode) = file.inode() else { return Err(Pause::General) };
-    let Ok(found) = inode.metadata().ready() else { return Err(Pause::General) };
-    copy_out(address, &metadata::Stat::from(&found?))?;
+    let Object::Inode(path, _) = file.object() else { return Err(Pause::General) };
+    let Ok(current) = path.inode().refresh().ready() else { return Err(Pause::General) };
+    current?;
+    copy_out(address, &metadata::Stat::from(path.dentry().attributes()))?;
+    Ok(0)
+}
+
+fn unlink(caller: &Caller, directory: i32, path: usize, flags: u32) -> Attempt {
+    if flags != 0 {
+        return Err(Pause::General);
+    }
+    let mut name = [0; PathBuf::INLINE];
+    let len = short_path(path, &mut name)?;
+    let origin = lookup::Origin::new(caller, directory, &name[..len])?;
+    let Ok(done) = origin.view(caller).unlink(&name[..len]).ready() else { return Err(Pause::General) };
+    done?;
     Ok(0)
 }

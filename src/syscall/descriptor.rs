@@ -11,7 +11,7 @@ use crate::{
 
 /// `RLIMIT_NOFILE`: descriptors are below this.
 pub fn descriptor_limit(caller: &Caller) -> u64 {
-    caller.process().limits.lock().soft(linux::RLIMIT_NOFILE)
+    caller.process().limits.soft(linux::RLIMIT_NOFILE)
 }
 
 /// Gives an open file the lowest free descriptor.

@@ -1,6 +1,6 @@
 //! Attributes of files: stat(2), statx(2), access(2), chmod(2), chown(2), utimensat(2), xattr(7), statfs(2).
 
-use fs::{Access, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp, XattrMode};
+use fs::{Access, Attributes, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp, XattrMode};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -39,6 +39,13 @@ fn time_spec(time: Timestamp) -> TimeSpec {
     TimeSpec { seconds: time.seconds, nanoseconds: i64::from(time.nanoseconds) }
 }
 
+impl From<&Attributes> for Stat {
+    #[inline]
+    fn from(attributes: &Attributes) -> Self {
+        Self::from(&attributes.snapshot())
+    }
+}
+
 impl From<&Metadata> for Stat {
     #[inline]
     fn from(metadata: &Metadata) -> Self {
@@ -65,7 +72,7 @@ impl From<&Metadata> for Stat {
 /// The attributes of an open file, whatever it is.
 async fn of_file(file: &File) -> Result<Metadata, Errno> {
     match file.path() {
-        Some(path) => path.inode().metadata().await,
+        Some(path) => path.metadata().await,
         None => file.stream().and_then(|stream| stream.metadata()).ok_or(Errno::EBADF),
     }
 }

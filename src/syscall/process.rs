@@ -230,19 +230,18 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: usize, new: usize, o
         }
     }
     let replacement: Option<Limit> = if new == 0 { None } else { Some(user::read(caller, new).await?) };
-    let previous = {
-        let mut limits = process.limits.lock();
-        let previous = limits.get(resource)?;
-        if let Some(limit) = replacement {
-            limits.set(resource, limit, privileged)?;
+    let previous = match replacement {
+        None => process.limits.get(resource)?,
+        Some(limit) => {
+            let previous = process.limits.set(resource, limit, privileged)?;
             // A `vfork` child's memory is its parent's, and so are that memory's limits.
             if !process.borrows_space.load(Ordering::Relaxed)
                 && let Some(space) = &*process.space.lock()
             {
-                limits.apply_to(space);
+                process.limits.apply_to(space);
             }
+            previous
         }
-        previous
     };
     user::write_optional(caller, old, previous).await?;
     Ok(0)

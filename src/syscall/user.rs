@@ -252,7 +252,7 @@ impl fs::Sink for UserBuffer {
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.remaining);
-        let result = uaccess::copy_to_user(self.address, &bytes[..len]);
+        let result = uaccess::copy_bytes_to_user(self.address, &bytes[..len]);
         self.advance(len, Access::Write, result)
     }
 
@@ -272,7 +272,7 @@ impl fs::Source for UserBuffer {
     #[inline]
     fn take(&mut self, into: &mut [u8]) -> usize {
         let len = into.len().min(self.remaining);
-        let result = uaccess::copy_from_user(&mut into[..len], self.address);
+        let result = uaccess::copy_bytes_from_user(&mut into[..len], self.address);
         self.advance(len, Access::Read, result)
     }
 

@@ -95,8 +95,14 @@ impl Entries {
     }
 
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<dyn Inode>> {
+        use alloc::collections::btree_map::Entry::Occupied;
+        if let Occupied(first) = self.map.entry(first_key(name))
+            && *first.get().name == *name
+        {
+            return Some(first.remove().inode);
+        }
         let key = self.key_of(name)?;
-        self.collided -= usize::from(key & COLLISIONS != 0);
+        self.collided -= 1;
         self.map.remove(&key).map(|entry| entry.inode)
     }
 

@@ -26,8 +26,8 @@ use budget::Budget;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use inode::MemInode;
 
-/// What statfs(2) calls a tmpfs.
-const MAGIC: u64 = 0x0102_1994;
+/// What statfs(2) calls a tmpfs, and a devtmpfs.
+pub const TMPFS: u64 = 0x0102_1994;
 /// Hard links to one file; enough for anyone, and far from overflow.
 const LINK_MAX: u32 = 1 << 30;
 
@@ -43,6 +43,7 @@ pub struct Limits {
 /// A file system in memory.
 pub struct MemFs {
     name: &'static str,
+    magic: u64,
     shared: Arc<Shared>,
     root: Arc<dyn Inode>,
 }
@@ -71,11 +72,11 @@ struct Anchors(Box<[Arc<Anchor>]>);
 impl MemFs {
     /// An empty file system whose root directory belongs to root and has `permissions`.
     pub fn new(limits: Limits, permissions: u32) -> Arc<Self> {
-        Self::named("tmpfs", limits, permissions)
+        Self::named("tmpfs", TMPFS, limits, permissions)
     }
 
-    /// As [`new`](Self::new), under another type name.
-    pub fn named(name: &'static str, limits: Limits, permissions: u32) -> Arc<Self> {
+    /// As [`new`](Self::new), under another type name, and with the number that statfs(2) has for the type.
+    pub fn named(name: &'static str, magic: u64, limits: Limits, permissions: u32) -> Arc<Self> {
         let cpus = executor::cpus().max(1);
         let shared = Arc::new(Shared {
             device: anonymous_device(),
@@ -87,7 +88,7 @@ impl MemFs {
         let anchors = Arc::new(Anchors((0..cpus).map(|_| Arc::new(Anchor(shared.clone()))).collect()));
         let new = NewInode { kind: Kind::Directory, permissions, uid: 0, gid: 0 };
         let root = MemInode::new(&anchors, new).expect("a limit that leaves no root directory");
-        Arc::new(MemFs { name, shared, root })
+        Arc::new(MemFs { name, magic, shared, root })
     }
 }
 
@@ -181,7 +182,7 @@ impl FileSystem for MemFs {
         let (blocks, free_blocks) = shared.pages.total_and_free();
         let (files, free_files) = shared.inodes.total_and_free();
         Op::Ready(Ok(StatFs {
-            magic: MAGIC,
+            magic: self.magic,
             block_size: PAGE_SIZE as u64,
             blocks,
             free_blocks,

@@ -186,7 +186,7 @@ impl Machine {
                 Ok(open.path.inode().seek(*offset as u64, what).await?.to_string())
             }
             Operation::StatSlot { slot } => {
-                let stat = self.slot(*slot)?.path.inode().metadata().await?;
+                let stat = self.slot(*slot)?.path.metadata().await?;
                 Ok(self.order.show(&shown(&stat)))
             }
             Operation::LinkSlot { .. } if self.credentials.uid != 0 => Ok("skipped".into()),
@@ -296,7 +296,7 @@ impl Machine {
         if opened.path.dentry().kind().is_special() && !flags.contains(OpenFlags::PATH) {
             return Ok("special".into());
         }
-        let stat = opened.path.inode().metadata().await?;
+        let stat = opened.path.metadata().await?;
         let unnamed = flags.contains(OpenFlags::UNNAMED) && !flags.contains(OpenFlags::EXCLUSIVE);
         self.slots[slot] = Some(Open { path: opened.path, flags, unnamed });
         Ok(self.order.show(&shown(&stat)))
@@ -314,7 +314,7 @@ impl Machine {
             Time::At(seconds) => SetTime::To(Timestamp { seconds, nanoseconds: 7 }),
         };
         set_times(&path, &self.credentials, set(accessed), set(modified)).await?;
-        let stat = path.inode().metadata().await?;
+        let stat = path.metadata().await?;
         let mut shown = String::new();
         for (set, time) in [(accessed, stat.accessed), (modified, stat.modified)] {
             if let Time::At(_) = set {

@@ -88,8 +88,8 @@ impl Inode for Wrapped {
         self
     }
 
-    fn metadata(&self) -> Op<'_, Result<Metadata>> {
-        later!(self, metadata())
+    fn refresh(&self) -> Op<'_, Result<()>> {
+        later!(self, refresh())
     }
 
     fn set_attributes(&self, change: SetAttributes) -> Op<'_, Result<()>> {

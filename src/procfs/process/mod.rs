@@ -280,7 +280,7 @@ fn limits(target: &Target, out: &mut String) -> Made {
         ("Max realtime priority", linux::RLIMIT_RTPRIO, ""),
         ("Max realtime timeout", linux::RLIMIT_RTTIME, "us"),
     ];
-    let limits = target.process.limits.lock().clone();
+    let limits = &target.process.limits;
     let show = |value: u64| if value == UNLIMITED { String::from("unlimited") } else { format!("{value}") };
     writeln!(out, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
     for (name, resource, unit) in NAMES {

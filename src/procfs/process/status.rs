@@ -238,7 +238,7 @@ fn write_sizes(sizes: &Sizes, out: &mut String) -> Made {
 
 fn write_signals(target: &Target, out: &mut String) -> Made {
     let signals = target.signals();
-    let limit = target.process.limits.lock().soft(linux_raw_sys::general::RLIMIT_SIGPENDING);
+    let limit = target.process.limits.soft(linux_raw_sys::general::RLIMIT_SIGPENDING);
     let queued = (signals.pending.0 | signals.shared.0).count_ones();
     writeln!(out, "SigQ:\t{queued}/{limit}")?;
     for (name, set) in [
