@@ -10,7 +10,7 @@ use syscalls::Errno;
 pub const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// Takes away the set-id bits that a change of contents by the caller takes away.
-async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
+pub async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
     match lost_privileges(inode.attributes(), credentials) {
         None => Ok(()),
         Some(permissions) => {

@@ -1,8 +1,6 @@
 //! What every file system implements: files and directories.
 
-use crate::{
-    Attributes, Device, FileType, Op, Page, SetAttributes, Sink, Source, StatFs,
-};
+use crate::{Attributes, Device, FileType, Op, Page, SetAttributes, Sink, Source, StatFs};
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::any::Any;
@@ -162,6 +160,18 @@ pub enum Caching {
     Revalidate,
 }
 
+/// A write in several steps that no other write, truncation or allocation of the file comes between, from when it was begun
+/// to its end, which is [`end`](Self::end) or its drop. The program's memory may be waited for between the steps.
+pub trait Writing: Send + Sync {
+    /// Moves bytes from `source` into the file from `offset` on, until the source is empty or stops. Parts that do not
+    /// overlap may be moved at the same time on several CPUs. An error is returned only when nothing was moved.
+    fn fill(&self, offset: u64, source: &mut dyn Source) -> Result<usize>;
+
+    /// Ends the write, once, and lets others begin: the bytes up to `end` are the file's. Those that were moved behind it, none at
+    /// or after `touched`, are not. Nothing may be moved afterwards.
+    fn end(&self, end: u64, touched: u64);
+}
+
 /// A file or directory of some file system, in memory while anyone refers to it.
 ///
 /// **Locking.** Above this trait, the name cache holds a directory's lock across `lookup` and each
@@ -211,6 +221,11 @@ pub trait Inode: Send + Sync + Any {
     /// source is empty or stops. An error is returned only when nothing was written.
     fn write_at<'a>(&'a self, _position: Position, _source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
         Op::Ready(Err(wrong_type(self.attributes().kind)))
+    }
+
+    /// Begins a write in several steps. `None` where there is only [`write_at`](Self::write_at).
+    fn begin_write(self: Arc<Self>) -> Op<'static, Result<Option<Arc<dyn Writing>>>> {
+        Op::Ready(Ok(None))
     }
 
     /// Sets the size: cuts off, or adds a hole.

@@ -64,7 +64,7 @@ pub use dcache::name::NAME_MAX;
 pub use dcache::{Dentry, DentryRef};
 pub use inode::{
     Caching, DirEntry, Emit, FallocateFlags, FileSystem, Inode, Kind, NewInode, Position, Renaming, Result,
-    Seek, Written, XattrMode,
+    Seek, Writing, Written, XattrMode,
 };
 pub use lock::{SleepGuard, SleepLock};
 pub use mount::{Mount, MountFlags, MountRef, Namespace, UnmountFlags};

@@ -295,10 +295,9 @@ impl<'v> View<'v> {
             return Ok(None);
         }
         let parent = locked.inode().clone();
-        let allowed =
-            place.directory.mount().check_writable().and_then(|()| {
-                permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)
-            });
+        let allowed = place.directory.mount().check_writable().and_then(|()| {
+            permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)
+        });
         if let Err(error) = allowed {
             // Whoever may not make the file may still open it, if it exists.
             return if known.is_none() && fill_locked(&locked, &place.name).await?.is_some() {

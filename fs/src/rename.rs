@@ -184,7 +184,11 @@ impl View<'_> {
         match target {
             None => {
                 locks.to().check_alive()?;
-                permission::check(locks.to().attributes(), self.credentials, Access::WRITE | Access::EXECUTE)?;
+                permission::check(
+                    locks.to().attributes(),
+                    self.credentials,
+                    Access::WRITE | Access::EXECUTE,
+                )?;
             }
             Some(target) => {
                 let as_directory =

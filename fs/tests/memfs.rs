@@ -119,6 +119,70 @@ fn times_follow_the_operations() {
     });
 }
 
+/// Between the steps of a write no other write comes, but a mapping's page does, as a step may wait for just that.
+#[test]
+fn a_write_in_steps_is_alone_until_its_end() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        let file = tree.write_file("/file", b"old").await.unwrap();
+        let inode = file.inode().clone();
+        let writing = inode.clone().begin_write().await.unwrap().expect("memfs offers it");
+        assert_eq!(writing.fill(0, &mut &[b'x'; 5000][..]), Ok(5000));
+        // Left behind by a part that ran ahead of one that stopped.
+        assert_eq!(writing.fill(8192, &mut &[b'y'; 4096][..]), Ok(4096));
+        assert_eq!(inode.attributes().size(), 3);
+        assert!(inode.page(0, true).ready().is_ok());
+        let mut more: &[u8] = b"more";
+        assert!(inode.write_at(Position::End, &mut more).ready().is_err(), "another write has to wait");
+        assert!(inode.truncate(0).ready().is_err(), "and so has cutting the file");
+        writing.end(5000, 8192 + 4096);
+        assert_eq!(inode.attributes().size(), 5000);
+        assert_eq!(inode.attributes().snapshot().blocks, 16);
+        assert_eq!(write(&file, Position::End, b"more").await.unwrap().at, 5000);
+        inode.truncate(20_000).await.unwrap();
+        let contents = read_all(&file).await.unwrap();
+        assert_eq!(contents[..5000], [b'x'; 5000]);
+        assert_eq!(contents[5000..5004], *b"more");
+        assert!(contents[5004..].iter().all(|byte| *byte == 0), "what did not count is gone");
+        // One that is dropped has ended, too.
+        drop(inode.clone().begin_write().await.unwrap());
+        assert_eq!(write(&file, Position::At(0), b"new").await.unwrap().count, 3);
+    });
+}
+
+/// Parts of one write, and mappings of the holes that they fill, on several CPUs at once.
+#[test]
+fn parts_of_a_write_and_mappings_meet_in_one_page() {
+    const PAGES: usize = 256;
+    executor::host::block_on(4, async {
+        for round in 0..20 {
+            let tree = Tree::new(UNLIMITED);
+            let file = tree.write_file("/file", b"").await.unwrap();
+            let inode = file.inode().clone();
+            inode.truncate((PAGES * 4096) as u64).await.unwrap();
+            let writing = inode.clone().begin_write().await.unwrap().expect("memfs offers it");
+            let shared = inode.clone();
+            let filler = writing.clone();
+            executor::fan_out(2 * PAGES, move |piece| {
+                let (page, half) = (piece / 2, piece % 2);
+                if (piece + round) % 3 == 0 {
+                    assert!(matches!(shared.page(page as u64, true).ready(), Ok(Ok(_))));
+                }
+                let offset = (page * 4096 + half * 2048) as u64;
+                let byte = (piece % 251) as u8;
+                assert_eq!(filler.fill(offset, &mut &[byte; 2048][..]), Ok(2048));
+            })
+            .await;
+            writing.end((PAGES * 4096) as u64, (PAGES * 4096) as u64);
+            let contents = read_all(&file).await.unwrap();
+            for (piece, part) in contents.chunks(2048).enumerate() {
+                assert!(part.iter().all(|byte| *byte == (piece % 251) as u8), "half page {piece}");
+            }
+            assert_eq!(inode.attributes().snapshot().blocks, 8 * PAGES as u64);
+        }
+    });
+}
+
 /// A disk may hold up any operation; a tree is as good on a file system that always waits.
 #[test]
 fn deep_trees_end_without_deep_stacks() {

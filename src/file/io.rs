@@ -23,7 +23,7 @@ pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysR
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
-            let read = regular::read_at(caller, &**inode, *offset, buffer).await?;
+            let read = regular::read_at(caller, inode, *offset, buffer).await?;
             *offset += read as u64;
             Ok(read)
         }
@@ -43,7 +43,7 @@ pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> Sys
             let mut offset = file.offset.lock().await;
             buffer.limit(regular::limit_size(caller, *offset, buffer.remaining())?);
             let position = regular::write_position(file, *offset);
-            let (written, end) = regular::write_at(caller, &**inode, position, buffer).await?;
+            let (written, end) = regular::write_at(caller, inode, position, buffer).await?;
             if written > 0 {
                 *offset = end;
             }

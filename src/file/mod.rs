@@ -10,6 +10,7 @@
 //!
 //! Where to start reading: `open_file.rs`, then [`io`]; [`lookup`] is where paths come from.
 
+pub mod bulk;
 pub mod context;
 pub mod io;
 pub mod lookup;

@@ -1,10 +1,12 @@
 //! Reading and writing files that have contents of their own.
 
-use fs::{Inode, Position};
+use alloc::{boxed::Box, sync::Arc};
+
+use fs::{Inode, Position, Writing};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::File;
+use super::{File, bulk};
 use crate::{
     process::Caller,
     syscall::user::{SysResult, UserBuffer},
@@ -26,38 +28,153 @@ pub async fn read_exact_at(inode: &dyn Inode, offset: u64, into: &mut [u8]) -> R
 
 /// Reads at `offset` into user memory, bringing in missing pages of the buffer as it goes.
 #[inline]
-pub async fn read_at(caller: &Caller, inode: &dyn Inode, offset: u64, buffer: &mut UserBuffer) -> SysResult {
+pub async fn read_at(
+    caller: &Caller,
+    inode: &Arc<dyn Inode>,
+    offset: u64,
+    buffer: &mut UserBuffer,
+) -> SysResult {
     let mut total = 0;
     loop {
-        let read = inode.read_at(offset + total as u64, buffer).await;
-        match read {
-            Ok(read) => total += read,
-            Err(errno) if total == 0 && !buffer.faulted() => return Err(errno),
-            Err(_) => {}
+        if buffer.remaining() >= bulk::LARGE {
+            let moved = Box::pin(read_large(caller, inode, offset + total as u64, buffer)).await;
+            buffer.skip(moved);
+            total += moved;
+            if caller.thread.is_killed() {
+                return Ok(total);
+            }
         }
-        if !buffer.faulted() {
-            return Ok(total);
-        }
-        if let Err(errno) = buffer.resolve(caller).await {
+        let mut part = buffer.front(bulk::PIECE);
+        let wanted = part.remaining();
+        let failure = match inode.read_at(offset + total as u64, &mut part).await {
+            Ok(read) => {
+                buffer.skip(read);
+                total += read;
+                if !part.faulted() && (read < wanted || buffer.remaining() == 0) {
+                    return Ok(total);
+                }
+                None
+            }
+            Err(errno) if !part.faulted() => Some(errno),
+            Err(_) => None,
+        };
+        if let Some(errno) = failure.or(part.resolve(caller).await.err()) {
             return if total > 0 { Ok(total) } else { Err(errno) };
         }
     }
 }
 
-/// Writes user memory at `position`; returns the bytes written and where the last one ended.
+/// The part of a read that is large enough to be done in pieces; 0 if there is none.
+async fn read_large(caller: &Caller, inode: &Arc<dyn Inode>, offset: u64, buffer: &UserBuffer) -> usize {
+    let left = inode.attributes().size().saturating_sub(offset);
+    let len = buffer.remaining().min(usize::try_from(left).unwrap_or(usize::MAX));
+    if len < bulk::LARGE {
+        return 0;
+    }
+    let inode = inode.clone();
+    let step =
+        move |at: usize, part: &mut UserBuffer| inode.read_at(offset + at as u64, part).ready().ok()?.ok();
+    bulk::in_pieces(caller, buffer, len, step).await.count
+}
+
+/// Writes user memory at `position`; returns the bytes written and where the last one ended. No other write comes in
+/// between, where the file system offers that.
 #[inline]
 pub async fn write_at(
+    caller: &Caller,
+    inode: &Arc<dyn Inode>,
+    position: Position,
+    buffer: &mut UserBuffer,
+) -> Result<(usize, u64), Errno> {
+    fs::file::strip_privileges(&**inode, &caller.credentials.fs).await?;
+    match inode.clone().begin_write().await? {
+        Some(writing) => Box::pin(write_steps(caller, inode, writing, position, buffer)).await,
+        None => write_parts(caller, &**inode, position, buffer).await,
+    }
+}
+
+/// A write in steps, which ends with this, wherever that comes.
+struct Steps {
+    writing: Arc<dyn Writing>,
+    at: u64,
+    done: usize,
+    touched: usize,
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        let touched = if self.touched > 0 { self.at + self.touched as u64 } else { 0 };
+        self.writing.end(self.at + self.done as u64, touched);
+    }
+}
+
+async fn write_steps(
+    caller: &Caller,
+    inode: &Arc<dyn Inode>,
+    writing: Arc<dyn Writing>,
+    position: Position,
+    buffer: &mut UserBuffer,
+) -> Result<(usize, u64), Errno> {
+    let at = match position {
+        Position::At(offset) => offset,
+        Position::End => inode.attributes().size(),
+    };
+    let mut steps = Steps { writing, at, done: 0, touched: 0 };
+    let room = fs::file::SIZE_MAX.saturating_sub(at);
+    if room == 0 && buffer.remaining() > 0 {
+        return Err(Errno::EFBIG);
+    }
+    buffer.limit(usize::try_from(room).unwrap_or(usize::MAX));
+    loop {
+        let offset = at + steps.done as u64;
+        if buffer.remaining() >= bulk::LARGE {
+            let writing = steps.writing.clone();
+            let step = move |at: usize, part: &mut UserBuffer| writing.fill(offset + at as u64, part).ok();
+            let moved = bulk::in_pieces(caller, buffer, buffer.remaining(), step).await;
+            buffer.skip(moved.count);
+            steps.touched = steps.touched.max(steps.done + moved.touched);
+            steps.done += moved.count;
+            if caller.thread.is_killed() {
+                break;
+            }
+        }
+        let mut part = buffer.front(bulk::PIECE);
+        let wanted = part.remaining();
+        let failure = match steps.writing.fill(at + steps.done as u64, &mut part) {
+            Ok(moved) => {
+                buffer.skip(moved);
+                steps.done += moved;
+                steps.touched = steps.touched.max(steps.done);
+                if !part.faulted() && (moved < wanted || buffer.remaining() == 0) {
+                    break;
+                }
+                None
+            }
+            Err(errno) if !part.faulted() => Some(errno),
+            Err(_) => None,
+        };
+        if let Some(errno) = failure.or(part.resolve(caller).await.err()) {
+            if steps.done == 0 {
+                return Err(errno);
+            }
+            break;
+        }
+    }
+    Ok((steps.done, at + steps.done as u64))
+}
+
+/// A write to a file whose file system takes each part as a write of its own.
+async fn write_parts(
     caller: &Caller,
     inode: &dyn Inode,
     position: Position,
     buffer: &mut UserBuffer,
 ) -> Result<(usize, u64), Errno> {
-    let credentials = &caller.credentials.fs;
     let mut total = 0;
     let mut end = 0;
     let mut position = position;
     loop {
-        match fs::file::write(inode, credentials, position, buffer).await {
+        match inode.write_at(position, buffer).await {
             Ok(written) => {
                 total += written.count;
                 end = written.at + written.count as u64;

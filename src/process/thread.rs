@@ -118,6 +118,12 @@ impl Thread {
         Attention::from_bits_retain(self.attention.load(Ordering::Acquire))
     }
 
+    /// Whether it is to exit as soon as it can.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.attention().contains(Attention::KILL)
+    }
+
     /// Calls the thread back from wherever it is: out of a wait, or out of user mode on another CPU.
     pub fn raise(&self, why: Attention) {
         self.attention.fetch_or(why.bits(), Ordering::SeqCst);

@@ -22,7 +22,7 @@ use crate::{
         uaccess::{self, Fault},
         user::{Access, UserContext},
     },
-    file::{self, File, Object, lookup, regular},
+    file::{self, File, Object, bulk, lookup, regular},
     process::{
         Caller, futex,
         signal::{SigInfo, numbers::SIGPIPE, send},
@@ -204,6 +204,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
+            check_small(path, *offset, len)?;
             let Ok(read) = inode.read_at(*offset, &mut buffer).ready() else {
                 return Err(Pause::General);
             };
@@ -242,7 +243,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
     match file.object() {
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
-            check_plain(&file, path)?;
+            check_plain(&file, path, len)?;
             let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
             buffer.limit(regular::limit_size(caller, *offset, len)?);
             let Ok(written) = inode.write_at(Position::At(*offset), &mut buffer).ready() else {
@@ -282,22 +283,32 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
     }
 }
 
-/// A write is done at once unless more goes with it: appending, waiting for stable storage, taking set-id bits away.
+/// A write is done at once unless it is large or more goes with it: appending, waiting for stable storage, taking
+/// set-id bits away.
 #[inline]
-fn check_plain(file: &File, path: &Path) -> Result<(), Pause> {
-    if file.flags() & (O_APPEND | O_SYNC) != 0 || path.dentry().attributes().permissions() & 0o6000 != 0 {
-        return Err(Pause::General);
-    }
-    Ok(())
+fn check_plain(file: &File, path: &Path, len: usize) -> Result<(), Pause> {
+    let more =
+        file.flags() & (O_APPEND | O_SYNC) != 0 || path.dentry().attributes().permissions() & 0o6000 != 0;
+    if more || len >= bulk::LARGE { Err(Pause::General) } else { Ok(()) }
+}
+
+/// A read is done at once unless it is large.
+#[inline]
+fn check_small(path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
+    let large =
+        len >= bulk::LARGE && path.dentry().attributes().size().saturating_sub(offset) >= bulk::LARGE as u64;
+    if large { Err(Pause::General) } else { Ok(()) }
 }
 
 fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
     let file = caller.files.get(fd)?;
-    let Some(inode) = file.inode() else { return Err(Pause::General) };
+    let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
     if offset < 0 {
         return Err(Pause::Failed(Errno::EINVAL));
     }
     file.check_readable()?;
+    check_small(path, offset as u64, len)?;
+    let inode = contents.as_ref().unwrap_or(path.inode());
     let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
     let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
     check_whole(&buffer)?;
@@ -311,7 +322,7 @@ fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> 
         return Err(Pause::Failed(Errno::EINVAL));
     }
     file.check_writable()?;
-    check_plain(&file, path)?;
+    check_plain(&file, path, len)?;
     let inode = contents.as_ref().unwrap_or(path.inode());
     let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
     buffer.limit(regular::limit_size(caller, offset as u64, len)?);

@@ -43,7 +43,7 @@ fn positioned(file: &File, offset: i64) -> Result<u64, Errno> {
 
 async fn read_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
     match file.inode() {
-        Some(inode) => regular::read_at(caller, &**inode, offset, buffer).await,
+        Some(inode) => regular::read_at(caller, inode, offset, buffer).await,
         None => io::read(caller, file, buffer).await,
     }
 }
@@ -53,7 +53,7 @@ async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBu
     buffer.limit(regular::limit_size(caller, offset, buffer.remaining())?);
     // Linux appends here too when the file is open with O_APPEND (pwrite(2), "Bugs").
     let position = regular::write_position(file, offset);
-    let (written, _) = regular::write_at(caller, &**inode, position, buffer).await?;
+    let (written, _) = regular::write_at(caller, inode, position, buffer).await?;
     io::sync_if_asked(file).await?;
     Ok(written)
 }

@@ -193,6 +193,18 @@ impl UserBuffer {
         }
     }
 
+    /// The first of the bytes still to move.
+    #[inline]
+    pub fn address(&self) -> usize {
+        self.address
+    }
+
+    /// The first `len` of the bytes still to move.
+    #[inline]
+    pub fn front(&self, len: usize) -> Self {
+        Self { address: self.address, remaining: self.remaining.min(len), fault: None }
+    }
+
     /// Bytes still to move.
     #[inline]
     pub fn remaining(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use super::{
     Anchor,
-    tree::{Removed, Tree, index_of},
+    tree::{PageRef, Removed, Tree, index_of, pages_to},
 };
 use crate::{
     Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, Position, Result, Seek, Sink, SleepLock,
@@ -10,7 +10,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
-use executor::rcu;
+use executor::{rcu, sync::SpinMutex};
 use syscalls::Errno;
 
 /// Pages that are allocated or freed before other tasks get a turn.
@@ -20,12 +20,14 @@ const BLOCKS: u64 = PAGE_SIZE as u64 / 512;
 
 /// The pages of a regular file.
 ///
-/// Reading takes no lock. Everything that changes the size or the set of pages takes `lock`, in which no operation
-/// waits except to let others run during a long one; bytes within a page may change under a reader, as on
-/// any file system.
+/// Reading takes no lock; bytes within a page may change under a reader, as on any file system. Writing, truncating and
+/// allocating take `order`, so that each is whole before the next begins, and hold it also while they wait for the
+/// program's memory. What is waited for may be a page of this file in a mapping: a mapping takes `shape` alone, the
+/// inner lock, under which the set of pages changes and nothing waits.
 pub(super) struct Contents {
     tree: Tree,
-    lock: SleepLock,
+    order: SleepLock,
+    shape: SpinMutex<()>,
 }
 
 /// A file's parts, as its operations need them.
@@ -42,7 +44,12 @@ fn within(offset: u64) -> usize {
 
 impl Contents {
     pub const fn new() -> Self {
-        Contents { tree: Tree::new(), lock: SleepLock::new() }
+        Contents { tree: Tree::new(), order: SleepLock::new(), shape: SpinMutex::new(()) }
+    }
+
+    /// What a write holds from its beginning to its end.
+    pub fn order(&self) -> &SleepLock {
+        &self.order
     }
 
     /// Takes all pages out, when the inode ends and nobody else can reach them.
@@ -95,10 +102,10 @@ impl<'a> File<'a> {
 
     #[inline]
     pub fn write(self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
-        match self.contents.lock.try_lock() {
+        match self.contents.order.try_lock() {
             Some(_held) => Op::Ready(self.write_locked(position, source)),
             None => Op::waiting(async move {
-                let _held = self.contents.lock.lock().await;
+                let _held = self.contents.order.lock().await;
                 self.write_locked(position, source)
             }),
         }
@@ -113,30 +120,32 @@ impl<'a> File<'a> {
         if at >= SIZE_MAX {
             return if source.remaining() == 0 { Ok(Written { at, count: 0 }) } else { Err(Errno::EFBIG) };
         }
-        let want = (source.remaining() as u64).min(SIZE_MAX - at) as usize;
+        let count = self.fill(at, source)?;
+        if count > 0 {
+            if at + count as u64 > size {
+                self.attributes.set_size(at + count as u64);
+            }
+            self.attributes.note_modification();
+        }
+        Ok(Written { at, count })
+    }
+
+    /// Moves bytes from `source` into pages from `offset` on, which are made where there are none. The size stays. Under
+    /// `order`; its holder may fill several places at once. An error is returned only when nothing was moved.
+    #[inline]
+    pub fn fill(self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        let want = (source.remaining() as u64).min(SIZE_MAX - offset) as usize;
         let guard = rcu::read();
         let mut done = 0;
-        let mut result = Ok(());
         while done < want {
-            let here = at + done as u64;
+            let here = offset + done as u64;
             let start = within(here);
             let part = (PAGE_SIZE - start).min(want - done);
             let moved = match self.contents.tree.get(index_of(here), &guard) {
                 Some(page) => page.with(|page| page.fill(start, part, source)),
-                None => match self.new_page() {
-                    Ok(page) => {
-                        let moved = page.fill(start, part, source);
-                        if moved == 0 {
-                            self.uncharge(1);
-                        } else {
-                            self.contents.tree.insert(index_of(here), page);
-                        }
-                        moved
-                    }
-                    Err(error) => {
-                        result = Err(error);
-                        0
-                    }
+                None => match self.fill_hole(here, part, source) {
+                    Err(error) if done == 0 => return Err(error),
+                    filled => filled.unwrap_or(0),
                 },
             };
             done += moved;
@@ -144,15 +153,43 @@ impl<'a> File<'a> {
                 break;
             }
         }
-        if done > 0 {
-            if at + done as u64 > size {
-                self.attributes.set_size(at + done as u64);
-            }
-            self.attributes.note_modification();
-        } else {
-            result?;
+        Ok(done)
+    }
+
+    /// As [`fill`](Self::fill), in one page that was not there.
+    fn fill_hole(self, offset: u64, part: usize, source: &mut dyn Source) -> Result<usize> {
+        let start = within(offset);
+        let page = self.new_page()?;
+        let moved = page.fill(start, part, source);
+        if moved == 0 {
+            self.uncharge(1);
+            return Ok(0);
         }
-        Ok(Written { at, count: done })
+        let _shape = self.contents.shape.lock();
+        match self.contents.tree.get(index_of(offset), &rcu::read()) {
+            None => self.contents.tree.insert(index_of(offset), page),
+            // A mapping was faster: the bytes go into the page that it shows.
+            Some(there) => {
+                there.with(|there| there.write(start, &page.bytes()[start..start + moved]));
+                self.uncharge(1);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The end of a write that was done by [`fill`](Self::fill): bytes up to `end` count, those behind it, up to `touched`, do not.
+    /// Under `order`.
+    pub fn settle(self, end: u64, touched: u64) {
+        if touched == 0 {
+            return;
+        }
+        let size = self.attributes.size().max(end);
+        if touched > size {
+            self.zero_tail(size);
+            self.remove(pages_to(size), pages_to(touched));
+        }
+        self.attributes.set_size(size);
+        self.attributes.note_modification();
     }
 
     /// A page charged to the file system, to be put into the tree.
@@ -178,10 +215,10 @@ impl<'a> File<'a> {
     }
 
     pub fn truncate(self, size: u64) -> Op<'a, Result<()>> {
-        match self.contents.lock.try_lock() {
+        match self.contents.order.try_lock() {
             Some(_held) => Op::Ready(self.truncate_locked(size)),
             None => Op::waiting(async move {
-                let _held = self.contents.lock.lock().await;
+                let _held = self.contents.order.lock().await;
                 self.truncate_locked(size)
             }),
         }
@@ -193,7 +230,7 @@ impl<'a> File<'a> {
         // Also where the size stays: pages may have been allocated behind it.
         if size <= old {
             self.zero_tail(size);
-            self.remove(index_of(size + PAGE_SIZE as u64 - 1), u64::MAX);
+            self.remove(pages_to(size), u64::MAX);
         }
         self.attributes.note_modification();
         Ok(())
@@ -216,7 +253,10 @@ impl<'a> File<'a> {
 
     /// Frees pages.
     fn remove(self, first: u64, end: u64) {
-        let removed = self.contents.tree.remove(first, end);
+        let removed = {
+            let _shape = self.contents.shape.lock();
+            self.contents.tree.remove(first, end)
+        };
         if removed.pages > 0 {
             self.uncharge(removed.pages);
             rcu::defer(move || free(removed));
@@ -227,13 +267,13 @@ impl<'a> File<'a> {
         if flags.intersects(FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE) {
             return Err(Errno::EOPNOTSUPP);
         }
-        let _held = self.contents.lock.lock().await;
+        let _held = self.contents.order.lock().await;
         let end = offset + len;
         if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
             self.punch(offset, end);
         }
         if !flags.contains(FallocateFlags::PUNCH_HOLE) {
-            self.allocate(index_of(offset), index_of(end + PAGE_SIZE as u64 - 1)).await?;
+            self.allocate(index_of(offset), pages_to(end)).await?;
             if !flags.contains(FallocateFlags::KEEP_SIZE) && end > self.attributes.size() {
                 self.attributes.set_size(end);
             }
@@ -244,7 +284,7 @@ impl<'a> File<'a> {
 
     /// Makes a range read as zeros: whole pages are freed, parts of pages zeroed.
     fn punch(self, offset: u64, end: u64) {
-        let first = index_of(offset + PAGE_SIZE as u64 - 1);
+        let first = pages_to(offset);
         let last = index_of(end);
         if within(offset) != 0 {
             let stop = end.min(first << PAGE_SHIFT);
@@ -266,14 +306,11 @@ impl<'a> File<'a> {
         loop {
             let hole = self.contents.tree.next(index, end, false, &rcu::read());
             let Some(hole) = hole else { return Ok(()) };
-            match self.new_page() {
-                Ok(page) => self.contents.tree.insert(hole, page),
-                Err(error) => {
-                    for (from, to) in added {
-                        self.remove(from, to);
-                    }
-                    return Err(error);
+            if let Err(error) = self.page_at(hole, || true) {
+                for (from, to) in added {
+                    self.remove(from, to);
                 }
+                return Err(error);
             }
             match added.last_mut() {
                 Some((_, to)) if *to == hole => *to += 1,
@@ -287,31 +324,31 @@ impl<'a> File<'a> {
         }
     }
 
-    pub fn page(self, index: u64) -> Op<'a, Result<Page>> {
-        let known = move |file: File<'_>| {
-            if index >= index_of(file.attributes.size() + PAGE_SIZE as u64 - 1) {
-                return Some(Err(Errno::EFAULT));
-            }
-            file.contents.tree.get(index, &rcu::read()).map(|page| Ok(page.to_page()))
-        };
-        // Under the lock. A hole gets a page also for reading, so that all mappings of it agree.
-        let fill = move |file: File<'_>| {
-            known(file).unwrap_or_else(|| {
-                let page = file.new_page()?;
-                file.contents.tree.insert(index, page.clone());
-                Ok(page)
-            })
-        };
-        if let Some(answer) = known(self) {
-            return Op::Ready(answer);
+    /// The page at `index`, made if there is none; `EFAULT` behind the end of the file.
+    pub fn page(self, index: u64) -> Result<Page> {
+        // A hole gets a page also for reading, so that all mappings of it agree.
+        self.page_at(index, || index < pages_to(self.attributes.size()))?.ok_or(Errno::EFAULT)
+    }
+
+    /// The page at `index`, made if there is none and it is `wanted`.
+    fn page_at(self, index: u64, wanted: impl Fn() -> bool) -> Result<Option<Page>> {
+        if !wanted() {
+            return Ok(None);
         }
-        match self.contents.lock.try_lock() {
-            Some(_held) => Op::Ready(fill(self)),
-            None => Op::waiting(async move {
-                let _held = self.contents.lock.lock().await;
-                fill(self)
-            }),
+        let known = || self.contents.tree.get(index, &rcu::read()).map(PageRef::to_page);
+        if let Some(page) = known() {
+            return Ok(Some(page));
         }
+        let page = self.new_page()?;
+        let _shape = self.contents.shape.lock();
+        // Somebody else may have been faster; or the file has been cut: its size is set before its pages are removed.
+        let there = known();
+        if there.is_some() || !wanted() {
+            self.uncharge(1);
+            return Ok(there);
+        }
+        self.contents.tree.insert(index, page.clone());
+        Ok(Some(page))
     }
 
     pub fn seek(self, offset: u64, what: Seek) -> Result<u64> {
@@ -319,7 +356,7 @@ impl<'a> File<'a> {
         if offset >= size {
             return Err(Errno::ENXIO);
         }
-        let end = index_of(size + PAGE_SIZE as u64 - 1);
+        let end = pages_to(size);
         let found = self.contents.tree.next(index_of(offset), end, what == Seek::Data, &rcu::read());
         match (found, what) {
             (Some(index), _) => Ok((index << PAGE_SHIFT).clamp(offset, size)),

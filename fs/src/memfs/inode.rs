@@ -7,11 +7,11 @@ use super::{
 };
 use crate::{
     Attributes, Emit, FallocateFlags, Inode, Kind, NewInode, Op, Page, Position, Renaming, Result, Seek,
-    SetAttributes, Sink, Source, Timestamp, Written, XattrMode, file::SIZE_MAX,
+    SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, file::SIZE_MAX,
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 
@@ -232,6 +232,37 @@ impl MemInode {
     }
 }
 
+/// A regular file whose `order` is held until the write has ended.
+struct Exclusive {
+    inode: Arc<MemInode>,
+    ended: AtomicBool,
+}
+
+impl Writing for Exclusive {
+    fn fill(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        self.inode.file().ok_or(Errno::EINVAL)?.fill(offset, source)
+    }
+
+    fn end(&self, end: u64, touched: u64) {
+        if let Some(file) = self.inode.file()
+            && !self.ended.swap(true, Relaxed)
+        {
+            file.settle(end, touched);
+            file.contents.order().unlock();
+        }
+    }
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        if let Body::File(contents) = &self.inode.body
+            && !*self.ended.get_mut()
+        {
+            contents.order().unlock();
+        }
+    }
+}
+
 impl Inode for MemInode {
     fn attributes(&self) -> &Attributes {
         &self.attributes
@@ -260,6 +291,26 @@ impl Inode for MemInode {
         }
     }
 
+    fn begin_write(self: Arc<Self>) -> Op<'static, Result<Option<Arc<dyn Writing>>>> {
+        let taken = match &self.body {
+            Body::File(contents) => contents.order().try_lock_raw(),
+            _ => return Op::Ready(Ok(None)),
+        };
+        let exclusive = |inode| {
+            let writing: Arc<dyn Writing> = Arc::new(Exclusive { inode, ended: AtomicBool::new(false) });
+            Ok(Some(writing))
+        };
+        if taken {
+            return Op::Ready(exclusive(self));
+        }
+        Op::waiting(async move {
+            if let Body::File(contents) = &self.body {
+                contents.order().lock_raw().await;
+            }
+            exclusive(self)
+        })
+    }
+
     fn truncate(&self, size: u64) -> Op<'_, Result<()>> {
         match self.file() {
             Some(_) if size > SIZE_MAX => Op::Ready(Err(Errno::EINVAL)),
@@ -277,7 +328,7 @@ impl Inode for MemInode {
 
     fn page(&self, index: u64, _write: bool) -> Op<'_, Result<Page>> {
         match self.file() {
-            Some(file) => file.page(index),
+            Some(file) => Op::Ready(file.page(index)),
             None => Op::Ready(Err(Errno::ENODEV)),
         }
     }

@@ -6,10 +6,10 @@
 //!         span 12:  node of 64 nodes               up to 16 MiB ...
 //! ```
 //!
-//! Readers hold an RCU guard and no lock. Writers hold the file's lock, store pointers with Release, and free pages and
+//! Readers hold an RCU guard and no lock. Writers hold the file's inner lock, store pointers with Release, and free pages and
 //! nodes a grace period after taking them out.
 
-use crate::{PAGE_SHIFT, Page};
+use crate::{PAGE_SHIFT, PAGE_SIZE, Page};
 use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
@@ -280,6 +280,12 @@ impl Drop for Removed {
     fn drop(&mut self) {
         while self.free_some(usize::MAX) {}
     }
+}
+
+/// How many pages the bytes before `offset` lie in: the index of the first that has none of them.
+#[inline]
+pub(super) fn pages_to(offset: u64) -> u64 {
+    offset.div_ceil(PAGE_SIZE as u64)
 }
 
 /// The index of the page that has the byte at `offset`.

@@ -6,7 +6,7 @@ use std::io;
 /// Bytes in a page.
 pub const PAGE: usize = 4096;
 
-/// A private anonymous mapping, readable and writable; unmapped when dropped.
+/// An anonymous mapping, readable and writable; unmapped when dropped.
 ///
 /// Huge pages are refused for it, so that kernels that have them and kernels that have not do the same work.
 pub struct Anonymous {
@@ -17,8 +17,17 @@ pub struct Anonymous {
 impl Anonymous {
     /// Maps `length` bytes, none of them present yet.
     pub fn map(length: usize) -> io::Result<Self> {
+        Self::map_as(length, libc::MAP_PRIVATE)
+    }
+
+    /// As [`map`](Self::map), for memory that children share.
+    pub fn map_shared(length: usize) -> io::Result<Self> {
+        Self::map_as(length, libc::MAP_SHARED)
+    }
+
+    fn map_as(length: usize, sharing: i32) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let flags = sharing | libc::MAP_ANONYMOUS;
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {

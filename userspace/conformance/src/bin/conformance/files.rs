@@ -4,6 +4,7 @@ use crate::check::{aside, outcome, path, show, sorted, sys, value};
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
+use support::memory::Anonymous;
 
 pub fn run() {
     open_flags();
@@ -18,6 +19,7 @@ pub fn run() {
     folders();
     devices();
     copies();
+    large_transfers();
     file_systems();
 }
 
@@ -374,6 +376,53 @@ fn copies() {
     value("at the end", sys!(SYS_sendfile, to, from, 0, 100));
     show("content", fs::read_to_string("to").unwrap_or_default());
     [from, to].into_iter().for_each(close);
+}
+
+/// Bytes that one call moves, on several CPUs where the kernel can.
+const LARGE: usize = (1 << 20) + 1234;
+
+fn large_transfers() {
+    let byte_at = |at: usize| (at % 251) as u8;
+    let file = open("large", libc::O_RDWR | libc::O_CREAT).expect("a file");
+    let data: Vec<u8> = (0..LARGE).map(byte_at).collect();
+    value("write", sys!(SYS_pwrite64, file, data.as_ptr(), LARGE, 100));
+    value("size", stat("large").map(|stat| stat.st_size));
+    // Into memory that is not there yet, and at the end of the file.
+    let mut fresh = Anonymous::map(2 * LARGE).expect("memory");
+    value("read", sys!(SYS_pread64, file, fresh.start(), 2 * LARGE, 0));
+    show("head", fresh.bytes()[..100].iter().all(|byte| *byte == 0));
+    show("same", fresh.bytes()[100..100 + LARGE] == data[..]);
+    show("rest", fresh.bytes()[100 + LARGE..].iter().all(|byte| *byte == 0));
+    value("lseek", sys!(SYS_lseek, file, 4096, libc::SEEK_SET));
+    value("read by offset", sys!(SYS_read, file, fresh.start(), LARGE));
+    value("offset after", sys!(SYS_lseek, file, 0, libc::SEEK_CUR));
+    show("same", fresh.bytes()[..100].iter().enumerate().all(|(at, byte)| *byte == byte_at(4096 - 100 + at)));
+    // Memory that ends in the middle.
+    let hole = 400 << 10;
+    value("mprotect", sys!(SYS_mprotect, fresh.start() as usize + hole, 4096, libc::PROT_NONE));
+    value("read up to bad memory", sys!(SYS_pread64, file, fresh.start(), LARGE, 0));
+    outcome("truncate", sys!(SYS_ftruncate, file, 5));
+    value("write up to bad memory", sys!(SYS_pwrite64, file, fresh.start(), LARGE, 0));
+    value("size", stat("large").map(|stat| stat.st_size));
+    outcome("grow", sys!(SYS_ftruncate, file, LARGE));
+    let content = fs::read("large").unwrap_or_default();
+    show("nothing behind it", content[hole..].iter().all(|byte| *byte == 0));
+    // Two processes append: every block is whole.
+    fs::write("blocks", "").expect("a file");
+    let block = 600 << 10;
+    let children = [b'a', b'b'].map(|letter| {
+        support::process::fork(move || {
+            let file = open("blocks", libc::O_WRONLY | libc::O_APPEND).expect("the file");
+            let data = vec![letter; block];
+            (0..4).for_each(|_| drop(sys!(SYS_write, file, data.as_ptr(), block)));
+            0
+        })
+    });
+    children.into_iter().for_each(|child| drop(child.expect("fork").wait()));
+    let content = fs::read("blocks").unwrap_or_default();
+    show("blocks", content.len() / block);
+    show("whole", content.chunks(block).all(|part| part.iter().all(|byte| *byte == part[0])));
+    close(file);
 }
 
 fn file_systems() {

@@ -31,6 +31,8 @@ const VICTIMS: &[(&str, Victim)] = &[
     ("computing", |_| compute_for_ever()),
     ("file writes", |_| write_for_ever()),
     ("exec again and again", |_| exec_for_ever()),
+    ("large reads", |_| move_large_for_ever(libc::SYS_pread64)),
+    ("large writes", |_| move_large_for_ever(libc::SYS_pwrite64)),
 ];
 
 /// No signals, and signal 1, as sets.
@@ -116,6 +118,42 @@ fn write_for_ever() {
     while std::fs::write(&name, [1_u8; 20_000]).is_ok() && std::fs::remove_file(&name).is_ok() {}
 }
 
+/// Bytes that one call moves, on several CPUs if it can.
+const LARGE: usize = 1 << 20;
+
+fn move_large_for_ever(number: i64) {
+    let name = format!("large{:?}", thread::current().id());
+    let mut buffer = vec![1_u8; LARGE];
+    let mut options = std::fs::File::options();
+    let Ok(file) = options.read(true).write(true).create(true).truncate(true).open(&name) else { return };
+    let start = buffer.as_mut_ptr() as usize;
+    let move_all = |number| call(number, &[file.as_raw_fd() as usize, start, LARGE, 0]);
+    let _ = move_all(libc::SYS_pwrite64);
+    while move_all(number).is_ok() {}
+}
+
+/// Once a process is gone, nothing that a call of it had other CPUs copy reaches memory that it shared.
+fn nothing_comes_late(random: &mut Random) -> Result<(), String> {
+    let mut shared = Anonymous::map_shared(LARGE).map_err(|error| error.to_string())?;
+    std::fs::write("late", vec![1_u8; LARGE]).map_err(|error| error.to_string())?;
+    let start = shared.start() as usize;
+    let child = fork(move || {
+        let Ok(file) = std::fs::File::open("late") else { return 1 };
+        while call(libc::SYS_pread64, &[file.as_raw_fd() as usize, start, LARGE, 0]).is_ok() {}
+        1
+    });
+    let child = child.map_err(|error| format!("fork: {error}"))?;
+    std::thread::sleep(std::time::Duration::from_micros(1000 + random.below(3000)));
+    child.kill(libc::SIGKILL).map_err(|error| format!("kill: {error}"))?;
+    child.wait().map_err(|error| format!("wait: {error}"))?;
+    shared.bytes().fill(0);
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    match shared.bytes().iter().position(|byte| *byte != 0) {
+        None => Ok(()),
+        Some(at) => Err(format!("byte {at} of shared memory was written after its writer's end")),
+    }
+}
+
 fn exec_for_ever() {
     let arguments = [c"storm".as_ptr(), c"no such storm".as_ptr(), std::ptr::null()];
     while let Ok(child) = fork(|| {
@@ -135,6 +173,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
     let mut first_round = true;
     while first_round || deadline.ahead() {
         first_round = false;
+        nothing_comes_late(&mut random)?;
         for (what, victim) in VICTIMS {
             for threads in [0, 3] {
                 let stage = Stage {
