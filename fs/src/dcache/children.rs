@@ -38,6 +38,8 @@ type Slot = AtomicPtr<Entry>;
 
 struct Node {
     slots: [Slot; FANOUT],
+    /// The node above; null in the uppermost. Never changes.
+    above: AtomicPtr<Node>,
     /// Slots in use; written under the directory's lock.
     used: AtomicUsize,
 }
@@ -85,14 +87,13 @@ impl Children {
         None
     }
 
-    /// The slot that holds (or would hold) `hash`, its depth, and the node it is in. Calls `pass` with each node on the way.
+    /// The slot that holds (or would hold) `hash`, its depth, and the node it is in.
     #[inline(always)]
-    fn descend(&self, hash: u64, mut pass: impl FnMut(*mut Node)) -> (&Slot, usize, *mut Node) {
+    fn descend(&self, hash: u64) -> (&Slot, usize, *mut Node) {
         let mut depth = 0;
         let mut slot = &self.root;
         let mut above = null_mut();
         while let Some(node) = as_node(slot.load(Relaxed)) {
-            pass(node);
             above = node;
             // SAFETY: under the directory's lock no node is freed.
             slot = unsafe { &(*node).slots[slot_of(hash, depth)] };
@@ -106,10 +107,10 @@ impl Children {
         // SAFETY: the entry is the caller's until it is stored below.
         let new = unsafe { entry.as_ref() };
         loop {
-            let (slot, depth, above) = self.descend(new.hash, |_| ());
+            let (slot, depth, above) = self.descend(new.hash);
             let head = slot.load(Relaxed);
             if chain(head).count() >= CHAIN && depth < MAX_DEPTH {
-                split(slot, depth);
+                split(slot, depth, above);
                 continue;
             }
             new.next.store(head, Relaxed);
@@ -139,46 +140,43 @@ impl Children {
     /// Takes an entry out and gives it to the caller. Under the directory's lock; the entry is in the table. Readers
     /// that are on it still find the rest of its chain.
     pub fn remove(&self, entry: &Entry) -> NonNull<Entry> {
-        let (slot, depth, _) = self.descend(entry.hash, |_| ());
+        let (slot, depth, node) = self.descend(entry.hash);
         let link = Self::link_to(slot, entry);
         let removed = link.load(Relaxed);
         link.store(entry.next.load(Relaxed), Release);
         entry.hashed.store(false, Relaxed);
         if depth > 0 && slot.load(Relaxed).is_null() {
-            self.prune(entry.hash);
+            self.prune(node, depth, entry.hash);
         }
         NonNull::new(removed).expect("an entry that was linked")
     }
 
-    /// Frees the nodes on the way to an emptied slot that have no other, from the bottom.
-    fn prune(&self, hash: u64) {
-        let mut path = [null_mut(); MAX_DEPTH];
-        let mut len = 0;
-        self.descend(hash, |node| {
-            path[len] = node;
-            len += 1;
-        });
-        for depth in (0..len).rev() {
-            let node: *mut Node = path[depth];
-            // SAFETY: under the directory's lock no node is freed but below.
-            if unsafe { &(*node).used }.fetch_sub(1, Relaxed) > 1 {
+    /// Frees the nodes on the way to an emptied slot at this depth that have no other in use, from the bottom: the slot's
+    /// own `node` first.
+    fn prune(&self, mut node: *mut Node, mut depth: usize, hash: u64) {
+        // SAFETY: under the directory's lock no node is freed but below.
+        while let Some(here) = unsafe { node.as_ref() } {
+            if here.used.fetch_sub(1, Relaxed) > 1 {
                 return;
             }
-            let slot = match depth {
-                0 => &self.root,
-                // SAFETY: as above.
-                _ => unsafe { &(*path[depth - 1]).slots[slot_of(hash, depth - 1)] },
+            depth -= 1;
+            let above = here.above.load(Relaxed);
+            // SAFETY: as above.
+            let slot = match unsafe { above.as_ref() } {
+                None => &self.root,
+                Some(above) => &above.slots[slot_of(hash, depth - 1)],
             };
             slot.store(null_mut(), Release);
             // SAFETY: made by `Box::into_raw` in `split`, no longer reachable, and unlinked once.
             retire_box(unsafe { Box::from_raw(node) });
+            node = above;
         }
     }
 
     /// Puts `new` in the place of `old`, which has the same name, in one step for readers, and gives `old` to the caller.
     /// Under the directory's lock.
     pub fn replace(&self, old: &Entry, new: NonNull<Entry>) -> NonNull<Entry> {
-        let (slot, ..) = self.descend(old.hash, |_| ());
+        let (slot, ..) = self.descend(old.hash);
         // SAFETY: `new` is the caller's until it is stored.
         let entry = unsafe { new.as_ref() };
         entry.next.store(old.next.load(Relaxed), Relaxed);
@@ -218,10 +216,13 @@ fn chain(head: *mut Entry) -> impl Iterator<Item = NonNull<Entry>> {
     })
 }
 
-/// Replaces the chain in `slot`, at `depth`, by a node with its entries one level down.
-fn split(slot: &Slot, depth: usize) {
-    let node =
-        Box::new(Node { slots: [const { AtomicPtr::new(null_mut()) }; FANOUT], used: AtomicUsize::new(0) });
+/// Replaces the chain in `slot`, at `depth` in the node `above`, by a node with its entries one level down.
+fn split(slot: &Slot, depth: usize, above: *mut Node) {
+    let node = Box::new(Node {
+        slots: [const { AtomicPtr::new(null_mut()) }; FANOUT],
+        above: AtomicPtr::new(above),
+        used: AtomicUsize::new(0),
+    });
     let mut pointer = slot.load(Relaxed);
     // SAFETY: under the directory's lock entries in the table stay.
     while let Some(entry) = unsafe { pointer.as_ref() } {
