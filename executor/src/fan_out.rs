@@ -4,6 +4,7 @@
 //! claims a share of what is left, smaller and smaller, so all finish at about the same time. With
 //! no CPU idle nothing is spawned or allocated, and a thousand pieces cost what a loop costs.
 
+use crate::primitive::{AtomicBool, AtomicUsize};
 use crate::shared;
 use crate::sync::WakeCell;
 use crate::task::Builder;
@@ -14,7 +15,6 @@ use core::future::Future;
 use core::ops::Range;
 use core::pin::Pin;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use core::sync::atomic::{AtomicBool, AtomicUsize};
 use core::task::{Context, Poll};
 
 /// Call `work(0)` to `work(n - 1)`, each once, on this CPU and on idle ones; ready when all are done.

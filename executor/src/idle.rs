@@ -2,28 +2,38 @@
 //!
 //! The one rule that matters: **announce, then look**. A CPU that wants to sleep sets its bit and
 //! then looks at all queues once more; whoever queues work that its own CPU will not run looks at
-//! the bits afterwards. Both sides put a full barrier between, so at least one sees the other.
+//! the bits afterwards. Both sides put a full barrier between, so at least one sees the other. The
+//! barriers are in here, where the models check them.
 //!
 //! A push to the pusher's own ring needs no barrier: the pusher is awake and will come to that work
 //! itself. It only wants *help*, asks with a plain load, and asks again at its next dispatch.
 //!
 //! At most half of the CPUs search at a time, and a push wakes nobody while one searches: the last
 //! searcher that finds something wakes the next, so help arrives as a chain and stops by itself.
+//! A sleeper that is woken to help is counted as a searcher from that moment, and is told so by a bit
+//! of its own: if it finds that it has work already, it has to stop being counted.
 
-use crate::primitive::{AtomicU32, AtomicU64, fence_after_rmw};
-use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+use crate::primitive::{AtomicU32, AtomicU64, fence, fence_after_rmw};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// The sleepers and searchers among up to 64 CPUs.
 pub(crate) struct Idle {
     /// A bit per CPU that sleeps or is about to. Clearing it is the right to wake that CPU.
     parked: AtomicU64,
     searching: AtomicU32,
+    /// A bit per CPU that is counted as a searcher by whoever wakes it, and has not noticed yet.
+    helpers: AtomicU64,
     cpus: u32,
 }
 
 impl Idle {
     pub(crate) fn new(cpus: usize) -> Idle {
-        Idle { parked: AtomicU64::new(0), searching: AtomicU32::new(0), cpus: cpus as u32 }
+        Idle {
+            parked: AtomicU64::new(0),
+            searching: AtomicU32::new(0),
+            helpers: AtomicU64::new(0),
+            cpus: cpus as u32,
+        }
     }
 
     /// How many sleep or search. A guess, for deciding how much to spread.
@@ -57,29 +67,45 @@ impl Idle {
 
     /// Call for help: choose a sleeper and make it a searcher. The caller must then wake it.
     /// `None` if nobody sleeps or somebody searches already.
-    ///
-    /// SeqCst: whatever the caller queued comes before this.
     pub(crate) fn claim_helper(&self, near: usize) -> Option<usize> {
+        // Whatever the caller queued comes before these looks; pairs with the fence in `park` and
+        // with the read-modify-write in `stop_search`.
+        fence(SeqCst);
         loop {
             if self.searching.load(SeqCst) != 0 {
                 return None;
             }
             let cpu = self.any_parked(near)?;
-            // Count it before it runs, so that a second push in between wakes nobody.
+            let bit = 1 << cpu;
+            // Count it before it runs, so that a second push in between wakes nobody; and tell it
+            // before, so that it cannot run without knowing.
             self.searching.fetch_add(1, SeqCst);
-            if self.claim(cpu) {
-                return Some(cpu);
+            if self.helpers.fetch_or(bit, SeqCst) & bit == 0 {
+                if self.claim(cpu) {
+                    return Some(cpu);
+                }
+                // Somebody else wakes it for something else. If it has been told already, it
+                // searches; and sees what the caller queued.
+                if self.helpers.fetch_and(!bit, SeqCst) & bit == 0 {
+                    return None;
+                }
             }
+            // Somebody else has chosen it, or we have taken it back.
             self.searching.fetch_sub(1, SeqCst);
         }
     }
 
+    /// Was `cpu`, which is awake now, woken to help? Then it is a searcher. By that CPU.
+    pub(crate) fn is_helper(&self, cpu: usize) -> bool {
+        let bit = 1 << cpu;
+        // The wake's claim, which `unpark` has seen, comes after the bit was set.
+        self.helpers.load(Relaxed) & bit != 0 && self.helpers.fetch_and(!bit, SeqCst) & bit != 0
+    }
+
     /// The right to wake `cpu`. `true`: the caller must wake it; `false`: it is awake, or somebody
-    /// else is waking it, and it will look at its queues before it sleeps again.
+    /// else is waking it. Who has queued something for it rings its bell then.
     #[inline]
     pub(crate) fn claim(&self, cpu: usize) -> bool {
-        // After the caller's push, which is a read-modify-write.
-        fence_after_rmw();
         let bit = 1 << cpu;
         self.parked.load(SeqCst) & bit != 0 && self.parked.fetch_and(!bit, SeqCst) & bit != 0
     }
@@ -96,18 +122,27 @@ impl Idle {
     /// Stop searching. `true`: this was the last searcher, so it must look once more if it found
     /// nothing (a push may have relied on it) and call the next helper if it found something.
     pub(crate) fn stop_search(&self) -> bool {
-        self.searching.fetch_sub(1, SeqCst) == 1
+        let last = self.searching.fetch_sub(1, SeqCst) == 1;
+        // Pairs with the fence in `claim_helper`: who still saw a searcher has queued before the
+        // look that comes now.
+        fence_after_rmw();
+        last
     }
 
     /// Announce that `cpu` is going to sleep. The caller looks at all queues after this.
     pub(crate) fn park(&self, cpu: usize) {
         self.parked.fetch_or(1 << cpu, SeqCst);
+        // Announce, then look: pairs with the barrier in every push that is not to one's own ring.
+        fence(SeqCst);
     }
 
-    /// `cpu` is awake. AcqRel and unconditional, whoever cleared the bit: this read-modify-write
-    /// comes after every look at the bit that found it set (the RCU's, in particular).
+    /// `cpu` is awake. Unconditional, whoever cleared the bit: this read-modify-write comes after
+    /// every look at the bit that found it set (the RCU's, in particular).
     pub(crate) fn unpark(&self, cpu: usize) {
-        self.parked.fetch_and(!(1 << cpu), AcqRel);
+        self.parked.fetch_and(!(1 << cpu), Relaxed);
+        // Pairs with the fence in `Grace::before_look`: what was unpublished while we slept is seen
+        // as unpublished from here on. And what who woke us did before is seen.
+        fence(SeqCst);
     }
 }
 
@@ -124,8 +159,10 @@ mod tests {
         assert_eq!(idle.claim_helper(0), Some(2));
         assert_eq!(idle.claim_helper(0), None);
         assert!(!idle.claim(2));
-        assert!(idle.stop_search());
         idle.unpark(2);
+        assert!(idle.is_helper(2));
+        assert!(!idle.is_helper(2));
+        assert!(idle.stop_search());
         assert_eq!(idle.count(), 0);
     }
 

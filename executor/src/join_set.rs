@@ -122,7 +122,9 @@ impl<T: Send + 'static> JoinSet<T> {
         for handle in self.running.drain(..) {
             handle.cancel();
         }
-        self.ended.outputs.lock().clear();
+        let outputs = core::mem::take(&mut *self.ended.outputs.lock());
+        // Not under the lock.
+        drop(outputs);
         self.left = 0;
     }
 }

@@ -58,6 +58,15 @@ impl<T> Guarded<T> {
     }
 }
 
+/// Whoever frees the data uses it, too.
+#[cfg(loom)]
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        // SAFETY: the last use, and checked by the model.
+        self.0.with_mut(|_| ());
+    }
+}
+
 /// Keeps its contents on cache lines of their own. 128 bytes, because x86 prefetches lines in pairs.
 #[derive(Default)]
 #[repr(align(128))]

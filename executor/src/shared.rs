@@ -12,8 +12,8 @@ use crate::task::slab::Depot;
 use crate::worker::Worker;
 use alloc::boxed::Box;
 use core::ptr;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, fence};
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// An executor's number. Always 0 in a kernel.
 pub(crate) type ExecutorId = u16;
@@ -75,7 +75,7 @@ impl Shared {
         target.deliver(task);
         if self.idle.claim(cpu) {
             target.unpark();
-        } else if target.call_attention() && !target.is_looking() && !target.is_here() {
+        } else if target.call_attention() && !target.is_here() {
             // It runs something, perhaps user code: only an interrupt makes that look up.
             target.unpark();
         }
@@ -84,14 +84,12 @@ impl Shared {
     /// Tasks for any CPU; wakes one if nobody is looking. Task context only.
     pub(crate) fn inject(&self, tasks: impl IntoIterator<Item = TaskRef>) {
         self.injector.push(tasks);
-        fence(SeqCst);
         self.call_helper(0);
     }
 
     /// A background task that any CPU may run.
     pub(crate) fn push_background(&self, task: TaskRef, near: usize) {
         self.background.push([task]);
-        fence(SeqCst);
         self.call_helper(near);
     }
 
@@ -99,9 +97,7 @@ impl Shared {
     #[cold]
     pub(crate) fn call_helper(&self, near: usize) {
         if let Some(cpu) = self.idle.claim_helper(near) {
-            let helper = &self.workers[cpu];
-            helper.expect_search();
-            helper.unpark();
+            self.workers[cpu].unpark();
         }
     }
 }

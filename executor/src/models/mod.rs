@@ -2,14 +2,16 @@
 //! value a load may legally see, up to its bounds.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" cargo test --release -p rusk-executor --lib models
+//! RUSTFLAGS="--cfg loom" cargo test --profile checked -p rusk-executor --lib models
 //! ```
 //!
 //! A model uses the real data structures with the model checker's atomics under them
 //! (`primitive.rs`), and plays the parts of the workers itself, in as few steps as show the point.
 
 mod idle;
+mod join;
 mod queue;
+mod rcu;
 mod state;
 mod timer;
 mod waiters;

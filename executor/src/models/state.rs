@@ -2,6 +2,7 @@
 
 use super::bounded_model;
 use crate::task::state::State;
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -74,6 +75,43 @@ fn no_wake_is_lost_and_none_queues_twice() {
         seen = seen.max(task.run());
         assert_eq!(seen, 2, "the last poll has seen what both wakers wrote");
         assert_eq!(task.queued.load(Relaxed), 0);
+    });
+}
+
+/// Whoever wins the right to queue a task may poll it at once: the state word alone hands the future on.
+#[test]
+fn the_future_goes_from_poller_to_poller() {
+    struct Polled {
+        state: State,
+        future: UnsafeCell<usize>,
+    }
+    impl Polled {
+        fn poll(&self) {
+            loop {
+                let seen = self.state.begin();
+                // SAFETY: the poller owns the future; the model checks it.
+                self.future.with_mut(|future| unsafe { *future += 1 });
+                if !self.state.end(seen) {
+                    return;
+                }
+            }
+        }
+    }
+    loom::model(|| {
+        let task = Arc::new(Polled { state: State::free(), future: UnsafeCell::new(0) });
+        task.state.spawned();
+        let waker = {
+            let task = task.clone();
+            thread::spawn(move || {
+                if task.state.wake() {
+                    task.poll();
+                }
+            })
+        };
+        task.poll();
+        waker.join().unwrap();
+        // SAFETY: the other has ended.
+        task.future.with(|future| assert!((1..=2).contains(unsafe { &*future })));
     });
 }
 

@@ -1,7 +1,8 @@
 //! The waiter list and what stands on it: no lost wakes, and none after the waiter is gone.
 
-use super::{Count, waker};
+use super::{Count, bounded_model, waker};
 use crate::sync::{Mutex, Semaphore, WaitQueue, WakeCell};
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -50,6 +51,26 @@ fn a_wait_queue_loses_no_wake() {
     });
 }
 
+/// A waiter that sees that it was woken does not take the lock, and may be freed at once.
+#[test]
+fn a_waiter_may_go_as_soon_as_it_was_woken() {
+    bounded_model(|| {
+        let shared = Arc::new((WaitQueue::new(), AtomicUsize::new(0)));
+        let count = Count::new();
+        let check = || (shared.1.load(Relaxed) == 1).then_some(());
+        let mut wait = Box::pin(shared.0.wait_until(check));
+        assert!(poll(&mut wait, &count).is_pending());
+        let other = shared.clone();
+        let waking = thread::spawn(move || {
+            other.1.store(1, Relaxed);
+            other.0.wake_one();
+        });
+        let _ = poll(&mut wait, &count);
+        drop(wait);
+        waking.join().unwrap();
+    });
+}
+
 /// Two wait for one wake; the one that gets it goes away instead, so the other must get it.
 #[test]
 fn a_wake_that_is_not_used_goes_to_the_next() {
@@ -76,26 +97,30 @@ fn a_wake_that_is_not_used_goes_to_the_next() {
 #[test]
 fn the_mutex_excludes_and_hands_over() {
     loom::model(|| {
-        let mutex = Arc::new(Mutex::new(0));
+        // The model checker watches who uses the data.
+        let mutex = Arc::new(Mutex::new(UnsafeCell::new(0)));
+        // SAFETY: with the lock; the model checks it.
+        let add = |data: &UnsafeCell<i32>, n| data.with_mut(|data| unsafe { *data += n });
         let other = mutex.clone();
         let holder = thread::spawn(move || {
-            if let Some(mut guard) = other.try_lock() {
-                *guard += 1;
+            if let Some(guard) = other.try_lock() {
+                add(&guard, 1);
             }
         });
         let count = Count::new();
         let mut lock = Box::pin(mutex.lock());
         match poll(&mut lock, &count) {
-            Poll::Ready(mut guard) => *guard += 10,
+            Poll::Ready(guard) => add(&guard, 10),
             Poll::Pending => {
                 holder.join().unwrap();
                 assert_eq!(count.get(), 1, "the holder has gone and nobody was woken");
                 match poll(&mut lock, &count) {
-                    Poll::Ready(mut guard) => *guard += 10,
+                    Poll::Ready(guard) => add(&guard, 10),
                     Poll::Pending => panic!("woken without the lock"),
                 }
                 drop(lock);
-                assert_eq!(*mutex.try_lock().unwrap(), 11);
+                // SAFETY: with the lock.
+                mutex.try_lock().unwrap().with(|data| assert_eq!(unsafe { *data }, 11));
                 return;
             }
         }

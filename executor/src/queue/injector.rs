@@ -1,9 +1,9 @@
 //! The queue of no CPU in particular: overflow of the rings, and the background lane.
 
 use super::Fifo;
+use crate::primitive::AtomicUsize;
 use crate::sync::SpinMutex;
 use crate::task::TaskRef;
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// A list under a short lock, with a length that can be read without it.

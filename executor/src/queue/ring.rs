@@ -14,7 +14,7 @@
 use crate::primitive::{AtomicPtr, AtomicUsize, CacheLine};
 use core::array;
 use core::ptr;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 #[cfg(not(loom))]
 pub(crate) const CAPACITY: usize = 256;
@@ -76,11 +76,12 @@ impl<T> Ring<T> {
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<(*mut T, bool)> {
         let tail = self.tail.load(Relaxed);
-        let mut head = self.head.load(Acquire);
+        let mut head = self.head.load(Relaxed);
         while head != tail {
             let item = self.slots[head & MASK].load(Relaxed);
-            // AcqRel: one chain of takers, each of which finished reading before the next.
-            match self.head.compare_exchange_weak(head, head.wrapping_add(1), AcqRel, Acquire) {
+            // Relaxed: the owner wrote what it reads; and a read-modify-write does not come between
+            // a thief's release and the owner's acquire in `push`.
+            match self.head.compare_exchange_weak(head, head.wrapping_add(1), Relaxed, Relaxed) {
                 Ok(_) => return Some((item, head.wrapping_add(1) != tail)),
                 Err(now) => head = now,
             }
@@ -105,8 +106,9 @@ impl<T> Ring<T> {
         for (i, place) in into.iter_mut().enumerate().take(take) {
             *place = self.slots[head.wrapping_add(i) & MASK].load(Relaxed);
         }
-        // Release: the owner may overwrite the slots only after these reads.
-        match self.head.compare_exchange(head, head.wrapping_add(take), AcqRel, Relaxed) {
+        // Release: the owner may overwrite the slots only after these reads. (The models do not show
+        // it: loom has no reads that are late.)
+        match self.head.compare_exchange(head, head.wrapping_add(take), Release, Relaxed) {
             Ok(_) => take,
             Err(_) => 0,
         }

@@ -259,7 +259,8 @@ impl Machine {
                 // Whoever sleeps or polls has to see that it is over.
                 for cpu in &self.cpus {
                     cpu.wake.set(Some(0));
-                    cpu.worker.call_attention();
+                    // No CPU is running that could make way.
+                    undisturbed(|| cpu.worker.call_attention());
                 }
             }
             let Some(index) = self.choose() else { break };

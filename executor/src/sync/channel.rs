@@ -2,10 +2,10 @@
 
 use super::spin::SpinMutex;
 use super::wait_queue::WaitQueue;
+use crate::primitive::AtomicUsize;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 struct Inner<T> {

@@ -1,8 +1,8 @@
 //! A signal that is remembered until somebody takes it.
 
 use super::wait_queue::WaitQueue;
+use crate::primitive::AtomicBool;
 use core::future::Future;
-use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 /// A flag to wait for: [`notify`](Self::notify) sets it and wakes one waiter,

@@ -1,11 +1,11 @@
 //! A channel for one value.
 
 use super::wake_cell::WakeCell;
+use crate::primitive::AtomicU8;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use core::task::{Context, Poll};
 

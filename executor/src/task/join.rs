@@ -10,7 +10,8 @@
 //!    (gone)                COMPLETE or CANCELLED; the handle takes the output and frees the cell
 //! ```
 
-use super::{TaskRef, Wakee};
+use super::{Header, TaskRef, Wakee};
+use crate::primitive::AtomicPtr;
 use crate::task::slab;
 use core::fmt;
 use core::future::Future;
@@ -19,7 +20,7 @@ use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 // Small addresses that no task and no box has.
 const DETACHED: *mut () = ptr::null_mut();
@@ -34,6 +35,113 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
+/// The meeting point.
+pub(crate) struct JoinWord(AtomicPtr<()>);
+
+/// What is left to do for a task that has ended.
+pub(crate) enum Ended {
+    /// Nothing: the handle has the cell now.
+    Kept,
+    /// Nothing but to wake the one who awaits the handle.
+    Awaited(Wakee),
+    /// There is no handle any more: free the cell.
+    Last,
+}
+
+impl JoinWord {
+    #[cfg(all(test, loom))]
+    pub(crate) fn new() -> JoinWord {
+        JoinWord(AtomicPtr::new(HANDLE))
+    }
+
+    /// The task is about to be queued, and has a handle. The push publishes it.
+    #[inline(always)]
+    fn attach(&self) {
+        self.0.store(HANDLE, Relaxed);
+    }
+
+    /// The task has ended; its output, if any, lies in the cell.
+    #[inline(always)]
+    pub(crate) fn end(&self, outcome: Outcome) -> Ended {
+        // Acquire: pairs with the swap in `detach`, after which the handle no longer touches the cell.
+        if self.0.load(Acquire) == DETACHED {
+            return Ended::Last;
+        }
+        let end = if outcome == Outcome::Complete { COMPLETE } else { CANCELLED };
+        // Release: the handle's taker sees the output. Acquire: as above.
+        match self.0.swap(end, AcqRel) {
+            HANDLE => Ended::Kept,
+            DETACHED => Ended::Last,
+            // SAFETY: not one of the constants, so the handle left a wakee there.
+            found => Ended::Awaited(unsafe { Wakee::from_raw(found) }),
+        }
+    }
+
+    /// Has the task ended? If not, its end wakes `waker` and no other. By the handle.
+    #[inline(always)]
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Outcome> {
+        // Acquire: pairs with the release in `end`, so the output is there.
+        let mut found = self.0.load(Acquire);
+        let mut me = None;
+        loop {
+            match found {
+                COMPLETE => return Poll::Ready(Outcome::Complete),
+                CANCELLED => return Poll::Ready(Outcome::Cancelled),
+                _ => {}
+            }
+            let raw = me.take().unwrap_or_else(|| Wakee::new(waker)).into_raw();
+            // Release: the task's end sees the wakee. Acquire: as above, when it fails.
+            match self.0.compare_exchange(found, raw, AcqRel, Acquire) {
+                Ok(old) => {
+                    if old != HANDLE {
+                        // SAFETY: an earlier poll's wakee, and the word no longer holds it.
+                        drop(unsafe { Wakee::from_raw(old) });
+                    }
+                    return Poll::Pending;
+                }
+                Err(now) => {
+                    // SAFETY: the word was not stored.
+                    me = Some(unsafe { Wakee::from_raw(raw) });
+                    found = now;
+                }
+            }
+        }
+    }
+
+    /// The handle goes. `Some`: the task has ended, and the cell is the handle's to free.
+    #[inline(always)]
+    pub(crate) fn detach(&self) -> Option<Outcome> {
+        // Release: the task's end may free the cell after all we did with it. Acquire: see the output.
+        let found = self.0.swap(DETACHED, AcqRel);
+        if found == HANDLE { None } else { Self::detach_late(found) }
+    }
+
+    /// The task has ended, or somebody had awaited it.
+    #[cold]
+    #[inline(never)]
+    fn detach_late(found: *mut ()) -> Option<Outcome> {
+        match found {
+            COMPLETE => Some(Outcome::Complete),
+            CANCELLED => Some(Outcome::Cancelled),
+            wakee => {
+                // SAFETY: an earlier poll's wakee.
+                drop(unsafe { Wakee::from_raw(wakee) });
+                None
+            }
+        }
+    }
+
+    /// For the slab, to which a free cell's word belongs.
+    pub(super) fn set_link(&self, next: *mut Header) {
+        self.0.store(next.cast(), Relaxed);
+    }
+
+    /// What [`set_link`](Self::set_link) set.
+    pub(super) fn link(&self) -> *mut Header {
+        self.0.load(Relaxed).cast()
+    }
+}
+
 /// A task has ended (its state word already says so): hand the output over, or free the cell.
 ///
 /// # Safety
@@ -41,23 +149,11 @@ pub(crate) enum Outcome {
 /// nothing if `Cancelled`.
 #[inline(always)]
 pub(crate) unsafe fn settle(task: TaskRef, outcome: Outcome) {
-    let join = &task.header().join;
-    // Acquire: pairs with the swap in the handle's drop, after which it no longer touches the cell.
-    let mut found = join.load(Acquire);
-    if found != DETACHED {
-        let end = if outcome == Outcome::Complete { COMPLETE } else { CANCELLED };
-        // Release: the handle's taker sees the output. Acquire: as above.
-        found = join.swap(end, AcqRel);
-        if found == HANDLE {
-            return;
-        }
-    }
-    if found == DETACHED {
+    match task.header().join.end(outcome) {
+        Ended::Kept => {}
         // SAFETY: nobody else refers to the cell; the body is as the caller promised.
-        unsafe { free(task, outcome) };
-    } else {
-        // SAFETY: not one of the constants, so the handle left a wakee there.
-        unsafe { Wakee::from_raw(found) }.wake();
+        Ended::Last => unsafe { free(task, outcome) },
+        Ended::Awaited(wakee) => wakee.wake(),
     }
 }
 
@@ -104,7 +200,7 @@ impl<T> JoinHandle<T> {
     /// The handle of a task that is about to be queued.
     #[inline(always)]
     pub(super) fn new(task: TaskRef) -> JoinHandle<T> {
-        task.header().join.store(HANDLE, Relaxed);
+        task.header().join.attach();
         JoinHandle { task: Some(task), _output: PhantomData }
     }
 
@@ -142,7 +238,7 @@ impl<T> JoinHandle<T> {
     /// Take the output of an ended task.
     ///
     /// # Safety
-    /// The `join` word held COMPLETE (`Outcome::Complete`) or CANCELLED, read with acquire.
+    /// The `join` word said that the task has ended so.
     unsafe fn take(&mut self, task: TaskRef, outcome: Outcome) -> Result<T, Cancelled> {
         self.task = None;
         if outcome == Outcome::Cancelled {
@@ -168,65 +264,32 @@ impl<T> Future for JoinHandle<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let task = self.task.expect("polled again after the output was taken");
-        let join = &task.header().join;
-        // Acquire: pairs with the release in `settle`, so the output is there.
-        let mut found = join.load(Acquire);
-        let mut me = None;
-        loop {
-            let outcome = match found {
-                COMPLETE => Outcome::Complete,
-                CANCELLED => Outcome::Cancelled,
-                _ => {
-                    let wakee = me.take().unwrap_or_else(|| Wakee::new(cx.waker()));
-                    let raw = wakee.into_raw();
-                    // Release: the task's end sees the wakee. Acquire: as above, when it fails.
-                    match join.compare_exchange(found, raw, AcqRel, Acquire) {
-                        Ok(old) => {
-                            if old != HANDLE {
-                                // SAFETY: an earlier poll's wakee, and the word no longer holds it.
-                                drop(unsafe { Wakee::from_raw(old) });
-                            }
-                            return Poll::Pending;
-                        }
-                        Err(now) => {
-                            // SAFETY: the word was not stored.
-                            me = Some(unsafe { Wakee::from_raw(raw) });
-                            found = now;
-                            continue;
-                        }
-                    }
-                }
-            };
-            // SAFETY: `found` says so, and was read with acquire.
-            return Poll::Ready(unsafe { self.take(task, outcome) });
-        }
+        // SAFETY: the word says so.
+        task.header().join.poll(cx.waker()).map(|outcome| unsafe { self.take(task, outcome) })
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     #[inline(always)]
     fn drop(&mut self) {
-        let Some(task) = self.task else { return };
-        // Release: the task's end may free the cell after all we did with it. Acquire: see the output.
-        let found = task.header().join.swap(DETACHED, AcqRel);
-        if found != HANDLE {
-            detach_late(task, found);
+        if let Some(task) = self.task
+            && let Some(outcome) = task.header().join.detach()
+        {
+            // SAFETY: the task has ended and left the cell to us.
+            unsafe { free_late(task, outcome) };
         }
     }
 }
 
-/// The handle of a task that has ended, or that somebody had awaited, was dropped.
+/// As [`free`], for a handle that was dropped after the task's end.
+///
+/// # Safety
+/// As for `free`.
 #[cold]
 #[inline(never)]
-fn detach_late(task: TaskRef, found: *mut ()) {
-    match found {
-        // SAFETY: the task has ended and left the cell to us.
-        COMPLETE => unsafe { free(task, Outcome::Complete) },
-        // SAFETY: as above.
-        CANCELLED => unsafe { free(task, Outcome::Cancelled) },
-        // SAFETY: an earlier poll's wakee.
-        wakee => drop(unsafe { Wakee::from_raw(wakee) }),
-    }
+unsafe fn free_late(task: TaskRef, outcome: Outcome) {
+    // SAFETY: the caller's promise.
+    unsafe { free(task, outcome) };
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {

@@ -22,8 +22,10 @@ pub(crate) mod state;
 mod waker;
 
 pub use builder::{Builder, Lane, SpawnError, spawn, spawn_on, try_spawn};
+#[cfg(all(test, loom))]
+pub(crate) use join::Ended;
 pub use join::{Cancelled, JoinHandle};
-pub(crate) use join::{Outcome, settle};
+pub(crate) use join::{JoinWord, Outcome, settle};
 pub(crate) use waker::Wakee;
 
 use crate::platform::hooks;
@@ -48,7 +50,7 @@ pub(crate) struct Header {
     /// The next in whatever intrusive list this cell is in: inbox, injector, lane or free list.
     pub(crate) link: AtomicPtr<Header>,
     vtable: Cell<*const VTable>,
-    join: AtomicPtr<()>,
+    join: JoinWord,
     kind: Cell<Kind>,
     /// The CPU that polled it last, or to which it is pinned.
     pub(crate) cpu: Cell<u8>,

@@ -202,7 +202,7 @@ impl Shelf {
     fn put(&mut self, chain: Chain) {
         // SAFETY: chains hold pointers of cells.
         if let Some(first) = unsafe { TaskRef::from_ptr(chain.first) } {
-            first.header().join.store(self.magazines.cast(), Relaxed);
+            first.header().join.set_link(self.magazines);
             first.header().id.store(chain.room, Relaxed);
             self.magazines = chain.first;
         }
@@ -211,7 +211,7 @@ impl Shelf {
     fn get(&mut self, class: usize) -> Option<Chain> {
         // SAFETY: the stack holds pointers of cells.
         if let Some(first) = unsafe { TaskRef::from_ptr(self.magazines) } {
-            self.magazines = first.header().join.load(Relaxed).cast();
+            self.magazines = first.header().join.link();
             return Some(Chain { first: first.as_ptr(), room: first.header().id.load(Relaxed) });
         }
         if !self.loose.is_empty() {

@@ -8,9 +8,9 @@ use crate::task::{Lane, Outcome, TaskRef, settle};
 use crate::trace::Event;
 use core::mem::ManuallyDrop;
 use core::ptr;
+use core::sync::atomic::Ordering::Relaxed;
 #[cfg(all(any(test, feature = "std"), not(loom)))]
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use core::task::Context;
 
 impl Worker {
@@ -48,7 +48,7 @@ impl Worker {
     #[inline(always)]
     fn next(&self) -> Option<TaskRef> {
         self.pass_boundary();
-        if self.door.attention.load(Relaxed) != 0 {
+        if self.door.bell.is_ringing() {
             self.attend();
             self.end_slice();
         }
@@ -110,8 +110,7 @@ impl Worker {
     /// Something rang the bell: timers, or tasks at the door.
     #[cold]
     pub(crate) fn attend(&self) {
-        // A swap, so that the looks below come after it: whoever rings later is heard later.
-        self.door.attention.swap(0, SeqCst);
+        self.door.bell.answer();
         if self.door.slice_over.load(Relaxed) {
             // A chain of wakes has had its slice, too.
             self.demote_lifo();
@@ -222,7 +221,7 @@ impl Worker {
     /// A task that wants to go on: behind the others, if there are any.
     #[inline(always)]
     fn requeue(&self, task: TaskRef) {
-        if self.door.attention.load(Relaxed) != 0 {
+        if self.door.bell.is_ringing() {
             return self.make_way(task);
         }
         self.requeue_quietly(task);

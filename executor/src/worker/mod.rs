@@ -3,8 +3,10 @@
 //! * `dispatch.rs`: what to poll next, and a poll's beginning and end;
 //! * `wake.rs`: where woken and spawned tasks are queued;
 //! * `search.rs`: stealing, and going to sleep;
-//! * `slice.rs`: timers, time slices, and the attention byte.
+//! * `slice.rs`: timers, time slices, and the length of polls;
+//! * `bell.rs`: how a busy CPU is told that something happened.
 
+pub(crate) mod bell;
 mod dispatch;
 mod search;
 mod slice;
@@ -13,7 +15,7 @@ mod wake;
 pub use slice::{attention, outside, set_time_slice, should_yield};
 
 use crate::platform::hooks;
-use crate::primitive::CacheLine;
+use crate::primitive::{AtomicBool, AtomicU64, CacheLine};
 use crate::queue::{Fifo, Inbox, Ring};
 use crate::rcu;
 use crate::shared::Shared;
@@ -23,10 +25,11 @@ use crate::task::slab::Cells;
 use crate::task::{Header, TaskRef};
 use crate::time::Wheel;
 use crate::trace::TraceRing;
+use bell::Bell;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::Ordering::{Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
 
 /// One CPU's part of the executor. Made by [`init`](crate::init), run by [`Worker::run`].
 #[repr(C)]
@@ -84,18 +87,14 @@ struct Own {
 }
 
 struct Door {
-    /// Non-zero: something happened that the running poll should make way for.
-    attention: AtomicU8,
+    /// Rings when something happened that the running poll should make way for.
+    bell: Bell,
     /// What is measured: bit 0 poll lengths, bit 1 the trace.
     instruments: AtomicU8,
     timer_fired: AtomicBool,
     /// The hardware timer fires before or when a time slice ends.
     slice_armed: AtomicBool,
     slice_over: AtomicBool,
-    /// This CPU is looking around for work and needs no interrupt to see some.
-    looking: AtomicBool,
-    /// The waker made this CPU a searcher before it woke it.
-    search_expected: AtomicBool,
     /// What the hardware timer is set to; `u64::MAX`: nothing.
     armed: AtomicU64,
     inbox: Inbox<TaskRef>,
@@ -132,13 +131,11 @@ impl Worker {
                 poll_name: Cell::new(""),
             }),
             door: CacheLine(Door {
-                attention: AtomicU8::new(0),
+                bell: Bell::new(),
                 instruments: AtomicU8::new(0),
                 timer_fired: AtomicBool::new(false),
                 slice_armed: AtomicBool::new(false),
                 slice_over: AtomicBool::new(false),
-                looking: AtomicBool::new(false),
-                search_expected: AtomicBool::new(false),
                 armed: AtomicU64::new(u64::MAX),
                 inbox: Inbox::new(),
                 pinned_inbox: Inbox::new(),

@@ -5,8 +5,7 @@ use crate::platform::hooks;
 use crate::task::{Header, TaskRef};
 use crate::trace::Event;
 use core::ptr;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::fence;
+use core::sync::atomic::Ordering::Relaxed;
 
 impl Worker {
     /// Nothing is queued here. Find something elsewhere, or sleep until something may be here.
@@ -19,40 +18,52 @@ impl Worker {
         if !self.is_bare() {
             return;
         }
-        let idle = &self.shared().idle;
-        let expected = self.door.search_expected.swap(false, SeqCst);
-        if expected || idle.start_search() {
-            let found = self.search();
-            let last = idle.stop_search();
-            if found {
-                // One more, if there may be more: help arrives as a chain.
-                if last && self.is_backlog_here() {
-                    self.shared().call_helper(self.cpu);
-                }
-                return;
-            }
-            // A push may have relied on this search, which had already passed it by.
-            if last && self.work_elsewhere() {
-                return;
-            }
+        let is_searcher = self.shared().idle.start_search();
+        let found = self.look_around(is_searcher);
+        if (is_searcher && self.end_search(found)) || found {
+            return;
         }
         if let Some(task) = self.own.background.pop().or_else(|| self.take_background()) {
             return self.poll(task);
         }
         self.park();
+        if self.shared().idle.is_helper(self.cpu) {
+            self.help();
+        }
+    }
+
+    /// This CPU was woken to help, and counts as a searcher.
+    #[cold]
+    fn help(&self) {
+        self.take_in();
+        if self.is_bare() {
+            let found = self.look_around(true);
+            self.end_search(found);
+        } else if self.shared().idle.stop_search() && self.is_work_elsewhere() {
+            // It has got work of its own meanwhile, so somebody else has to help.
+            self.shared().call_helper(self.cpu);
+        }
+    }
+
+    /// This CPU no longer counts as a searcher. `true`: it has to look again before it sleeps.
+    fn end_search(&self, found: bool) -> bool {
+        let last = self.shared().idle.stop_search();
+        if last && found && self.ring.len() > 1 {
+            // One more, if there may be more: help arrives as a chain.
+            self.shared().call_helper(self.cpu);
+        }
+        // A push may have relied on this search, which had already passed it by.
+        last && !found && self.is_work_elsewhere()
     }
 
     fn take_background(&self) -> Option<TaskRef> {
         self.shared().background.pop(0, |_| {})
     }
 
-    fn is_backlog_here(&self) -> bool {
-        self.ring.len() > 1
-    }
-
-    /// Look around for a while. `true`: something is queued here now.
-    fn search(&self) -> bool {
-        if self.steal() {
+    /// Look around for a while, a searcher also at what others have. `true`: something is queued here,
+    /// or the bell rings.
+    fn look_around(&self, is_searcher: bool) -> bool {
+        if is_searcher && self.steal() {
             return true;
         }
         let shared = self.shared();
@@ -61,20 +72,18 @@ impl Worker {
             return false;
         }
         let end = hooks::now() + spin;
-        self.door.looking.store(true, Relaxed);
+        self.door.bell.look_around();
         let found = loop {
             hooks::relax();
             self.pass_boundary();
-            if self.door.attention.load(Relaxed) != 0 || self.steal() {
+            if self.door.bell.is_ringing() || (is_searcher && self.steal()) {
                 break true;
             }
             if hooks::now() >= end {
                 break false;
             }
         };
-        // A full barrier: whoever still saw us looking has rung the bell before, and it is heard
-        // at the next dispatch or in the look at the inboxes before sleep.
-        self.door.looking.swap(false, SeqCst);
+        self.door.bell.look_away();
         found
     }
 
@@ -120,11 +129,12 @@ impl Worker {
         found
     }
 
-    /// Is there anything that a CPU without work should take?
-    fn work_elsewhere(&self) -> bool {
+    /// Do others have anything that a CPU without work should take?
+    fn is_work_elsewhere(&self) -> bool {
         let shared = self.shared();
-        !shared.injector.is_empty()
-            || shared.workers().iter().any(|w| !w.ring.is_empty() || !w.inbox().is_empty())
+        let has_none =
+            |other: &Worker| ptr::eq(other, self) || (other.ring.is_empty() && other.inbox().is_empty());
+        !(shared.injector.is_empty() && shared.workers().iter().all(has_none))
     }
 
     /// Sleep until an interrupt or a wake.
@@ -132,22 +142,19 @@ impl Worker {
         let idle = &self.shared().idle;
         self.arm_for_sleep();
         idle.park(self.cpu);
-        // Announce, then look: pairs with the barrier in every push that is not to one's own ring.
-        fence(SeqCst);
         self.counters.parks.increment();
         self.trace_about(Event::Park, self.cpu as u64);
         hooks::park(self.name, &mut || !self.has_reason_to_wake());
         idle.unpark(self.cpu);
-        // Pairs with the fence in RCU's look for sleepers: what was unpublished while we slept is
-        // seen as unpublished from here on.
-        fence(SeqCst);
     }
 
     fn has_reason_to_wake(&self) -> bool {
-        self.door.attention.load(SeqCst) != 0
-            || self.door.search_expected.load(SeqCst)
+        self.door.bell.is_ringing()
             || !self.door.pinned_inbox.is_empty()
+            || !self.inbox().is_empty()
             || !self.shared().background.is_empty()
-            || self.work_elsewhere()
+            || self.is_work_elsewhere()
+            // Who claims this CPU interrupts it; that may have been before interrupts were off.
+            || !self.shared().idle.is_parked(self.cpu)
     }
 }

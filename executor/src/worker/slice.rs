@@ -1,18 +1,14 @@
-//! Time on a worker: timers, time slices, attention, and the length of polls.
-//!
-//! A poll is never preempted; it makes way when it is asked to. The question is one byte per CPU,
-//! the *attention* byte: interrupt handlers and other CPUs set it, long-running code reads it.
+//! Time on a worker: timers, time slices, and the length of polls.
 
 use super::Worker;
 use crate::platform::hooks;
 use crate::stats::MEASURE_POLLS;
 use crate::task::TaskRef;
 use crate::trace::Event;
-use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A task in the LIFO slot waits at most this long for a user thread, if another CPU is idle.
-const LIFO_PATIENCE_NS: u64 = 50_000;
+/// A task waits at most this long for a user thread, if another CPU is idle.
+const PATIENCE_NS: u64 = 50_000;
 /// After so many cycles a poll makes way whether somebody wants the CPU or not: ten to twenty
 /// microseconds, which is well above what it costs to yield.
 const LONG_POLL: u64 = 50_000;
@@ -27,26 +23,19 @@ impl Worker {
             self.door.slice_over.store(true, Relaxed);
         }
         self.door.timer_fired.store(true, Relaxed);
-        self.door.attention.store(1, Relaxed);
+        self.door.bell.ring_here();
         self.trace_about(Event::TimerInterrupt, self.cpu as u64);
     }
 
     /// Another CPU wants this one to look up: the handler of the interrupt that
     /// [`Platform::unpark`](crate::Platform::unpark) sends.
     ///
-    /// The sender has set the attention byte where it matters; a wake from sleep needs nothing.
+    /// The sender has rung the bell where it matters; a wake from sleep needs nothing.
     pub fn on_wake_interrupt(&self) {
         self.trace_about(Event::WakeInterrupt, self.cpu as u64);
     }
 
-    /// Where this CPU's attention byte is, for code that tests it with interrupts off right before
-    /// it enters user mode (an interrupt between the test and the entry would be lost otherwise).
-    #[must_use]
-    pub fn attention_byte(&self) -> &AtomicU8 {
-        &self.door.attention
-    }
-
-    /// The running task's turn ends in `ns` nanoseconds: the timer then sets the attention byte.
+    /// The running task's turn ends in `ns` nanoseconds: the timer then rings the bell.
     ///
     /// [`outside`] does this when others wait; calling it is for slices of another length. One that
     /// begins while an earlier slice is still running inherits its end: that shortens a turn now and
@@ -135,9 +124,15 @@ impl Worker {
     fn others_wait(&self) {
         let shared = self.shared();
         self.begin_slice(shared.slice_ns.load(Relaxed));
-        if !self.own.lifo.get().is_null() && shared.idle.count() > 0 {
-            self.arm_before(hooks::now() + LIFO_PATIENCE_NS);
+        if shared.idle.count() == 0 {
+            return;
         }
+        // Whoever was called for what is in the ring may have found something else; and nobody can be
+        // called for what is in the LIFO slot.
+        if !self.ring.is_empty() && shared.idle.may_help() {
+            shared.call_helper(self.cpu);
+        }
+        self.arm_before(hooks::now() + PATIENCE_NS);
     }
 
     /// Measuring is on: a poll begins.
@@ -214,7 +209,7 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn spend_budget(&self) -> bool {
         let left = self.own.budget.get();
-        if left == 0 || self.door.attention.load(Relaxed) != 0 {
+        if left == 0 || self.door.bell.is_ringing() {
             return false;
         }
         self.own.budget.set(left - 1);
@@ -229,7 +224,7 @@ impl Worker {
 #[inline]
 #[must_use]
 pub fn should_yield() -> bool {
-    hooks::worker().is_some_and(|worker| worker.door.attention.load(Relaxed) != 0 || worker.has_run_long())
+    hooks::worker().is_some_and(|worker| worker.door.bell.is_ringing() || worker.has_run_long())
 }
 
 /// This CPU's attention byte: non-zero when driver-lane work waits, a timer is due, the time slice is
@@ -237,7 +232,7 @@ pub fn should_yield() -> bool {
 #[inline(always)]
 #[must_use]
 pub fn attention() -> u8 {
-    hooks::worker().map_or(0, |worker| worker.door.attention.load(Relaxed))
+    hooks::worker().map_or(0, |worker| worker.door.bell.attention())
 }
 
 /// Run `f`, which is not the running poll's own work and may last: user mode. Before it is a boundary

@@ -4,7 +4,7 @@
 //! |------------------------------|-------------------------------------|---------------------|------------------------|
 //! | the running task, itself     | flag: after the poll, behind others | the same            | -                      |
 //! | task code on this CPU        | LIFO slot: runs next, warm cache    | driver list         | that CPU's pinned inbox|
-//! | an interrupt handler, busy   | a sleeping CPU's inbox, else ours   | our inbox, attention| that CPU's pinned inbox|
+//! | an interrupt handler, busy   | a sleeping CPU's inbox, else ours   | our inbox, bell     | that CPU's pinned inbox|
 //! | a thread that is no worker   | a sleeping CPU's inbox, else its last CPU's | the same    | that CPU's pinned inbox|
 
 use super::Worker;
@@ -14,7 +14,6 @@ use crate::stats::TRACE;
 use crate::task::{Header, Lane, TaskRef};
 use crate::trace::Event;
 use core::ptr;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 impl Worker {
     /// A wake by this CPU: by the task it polls, or by one of its interrupt handlers.
@@ -93,7 +92,7 @@ impl Worker {
             self.sort_in(task);
             if task.kind().lane() == Lane::Driver {
                 // The waker is a task, which makes way when it asks `should_yield`.
-                self.door.attention.store(1, Relaxed);
+                self.door.bell.ring_here();
             }
         }
     }
@@ -176,15 +175,9 @@ impl Worker {
         }
     }
 
-    /// Ring this worker's bell. `true` if it did not ring already.
+    /// Ring this worker's bell. `true`: it takes an interrupt for it to be heard.
     pub(crate) fn call_attention(&self) -> bool {
-        // Release: with the byte, what was delivered before is seen. SeqCst for `is_looking`.
-        self.door.attention.swap(1, SeqCst) == 0
-    }
-
-    /// Is this worker looking around for work? Ring its bell before asking.
-    pub(crate) fn is_looking(&self) -> bool {
-        self.door.looking.load(SeqCst)
+        self.door.bell.ring()
     }
 
     /// Interrupt this worker's CPU.
@@ -194,11 +187,6 @@ impl Worker {
         }
         self.trace_about(Event::Unpark, self.cpu as u64);
         hooks::unpark(self.name);
-    }
-
-    /// The caller made this CPU a searcher; say so before waking it.
-    pub(crate) fn expect_search(&self) {
-        self.door.search_expected.store(true, SeqCst);
     }
 
     /// The inbox that thieves may empty.

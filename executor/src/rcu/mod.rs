@@ -17,7 +17,12 @@
 //! earlier reads are over. No fences, no read-modify-writes. A CPU that sleeps counts as having
 //! passed (both sides fence around that look); one that stays in user mode for long is called back.
 
+mod grace;
+
+pub(crate) use grace::{Grace, Passed};
+
 use crate::platform::hooks;
+use crate::primitive::{AtomicBool, AtomicPtr};
 use crate::shared::{self, Shared};
 use crate::sync::{SpinMutex, oneshot};
 use crate::worker::Worker;
@@ -25,8 +30,7 @@ use alloc::boxed::Box;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 /// A sleeping CPU looks again after this long whether its frees may happen.
 const RETRY_NS: u64 = 1_000_000;
@@ -35,8 +39,7 @@ const PATIENCE_NS: u64 = 5_000_000;
 
 /// Shared by the CPUs of an executor.
 pub(crate) struct Domain {
-    /// The number of the newest grace period.
-    grace: AtomicU64,
+    grace: Grace,
     /// What was deferred by callers that run on no worker.
     orphans: SpinMutex<List>,
     has_orphans: AtomicBool,
@@ -45,7 +48,7 @@ pub(crate) struct Domain {
 impl Domain {
     pub(crate) fn new() -> Domain {
         Domain {
-            grace: AtomicU64::new(0),
+            grace: Grace::new(),
             orphans: SpinMutex::new(List::EMPTY),
             has_orphans: AtomicBool::new(false),
         }
@@ -54,10 +57,7 @@ impl Domain {
 
 /// A CPU's part.
 pub(crate) struct Local {
-    /// The newest grace number at this CPU's last boundary.
-    seen: AtomicU64,
-    /// Has this CPU ever run? One that has not holds nothing.
-    running: AtomicBool,
+    passed: Passed,
     /// Deferred, waiting for the next grace period. This and all below: owner only.
     next: Cell<List>,
     /// Waiting for the grace period `target`, which began at `began` (nanoseconds).
@@ -72,8 +72,7 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn new() -> Local {
         Local {
-            seen: AtomicU64::new(0),
-            running: AtomicBool::new(false),
+            passed: Passed::new(),
             next: Cell::new(List::EMPTY),
             waiting: Cell::new(List::EMPTY),
             target: Cell::new(0),
@@ -85,16 +84,13 @@ impl Local {
 
     /// This CPU's worker begins to run.
     pub(crate) fn start(&self) {
-        self.running.store(true, SeqCst);
-        // Pairs with the fence in `reclaim`: an updater that did not see us running unpublished
-        // before anything we read.
-        fence(SeqCst);
+        self.passed.start();
     }
 
-    /// A boundary. See the module's documentation for the orderings.
+    /// A boundary.
     #[inline(always)]
     pub(crate) fn pass(&self, domain: &Domain) {
-        self.seen.store(domain.grace.load(Acquire), Release);
+        self.passed.pass(&domain.grace);
     }
 
     /// When this CPU must look at its deferred frees again, if there are any.
@@ -120,12 +116,10 @@ impl Local {
                 return;
             }
             self.waiting.set(self.next.replace(List::EMPTY));
-            // Release (in AcqRel): what was unpublished before is seen with the new number.
-            self.target.set(domain.grace.fetch_add(1, AcqRel) + 1);
+            self.target.set(domain.grace.begin());
             self.began.set(hooks::now());
         }
-        // Unpublished before the look at who sleeps; pairs with the fences around sleep.
-        fence(SeqCst);
+        domain.grace.before_look();
         self.pass(domain);
         if self.all_passed(shared, worker) {
             self.waiting.replace(List::EMPTY).run();
@@ -137,12 +131,7 @@ impl Local {
         let late = hooks::now().saturating_sub(self.began.get()) > PATIENCE_NS;
         let mut all = true;
         for other in shared.workers() {
-            let rcu = &other.rcu;
-            // Acquire: pairs with the release in `pass`; that CPU's reads are over.
-            let passed = rcu.seen.load(Acquire) >= target
-                || !rcu.running.load(SeqCst)
-                || shared.idle.is_parked(other.cpu());
-            if !passed {
+            if !other.rcu.passed.has_passed(target, || shared.idle.is_parked(other.cpu())) {
                 all = false;
                 if late && !ptr::eq(other, worker) && other.call_attention() {
                     other.unpark();
@@ -342,6 +331,7 @@ unsafe impl<T: Send + Sync + 'static> Sync for RcuOption<T> {}
 
 impl<T: Send + 'static> RcuOption<T> {
     /// Empty.
+    #[cfg(not(loom))]
     #[must_use]
     pub const fn empty() -> Self {
         RcuOption { pointer: AtomicPtr::new(ptr::null_mut()), _owns: PhantomData }
@@ -370,8 +360,8 @@ impl<T: Send + 'static> RcuOption<T> {
 
 impl<T: Send + 'static> Drop for RcuOption<T> {
     fn drop(&mut self) {
-        // Readers borrow the cell, so there are none.
-        if let Some(head) = NonNull::new(self.pointer.get_mut().cast::<Head>()) {
+        // Readers borrow the cell, so there are none; nobody else has access.
+        if let Some(head) = NonNull::new(self.pointer.load(Relaxed).cast::<Head>()) {
             // SAFETY: leaked by `leak` and not freed since.
             unsafe { Boxed::<T>::free(head) };
         }
