@@ -22,9 +22,6 @@ enum Verdict {
 /// Programs that find differences still, so that they have no row yet.
 const UNSETTLED: &[&str] = &[
     "conformance errors",
-    "conformance exec",
-    "conformance mappings",
-    "conformance memory",
     "conformance procfs",
     "conformance signals",
     "sh /usr/lib/tests/processes.sh",
@@ -58,10 +55,13 @@ macro_rules! programs {
 }
 
 programs! {
+    exec: "conformance exec", 120, AsOnLinux;
     files: "conformance files", 60, AsOnLinux;
     futexes: "conformance futexes", 30, AsOnLinux;
     identity: "conformance identity", 30, AsOnLinux;
     job_control: "conformance job_control", 60, AsOnLinux;
+    mappings: "conformance mappings", 30, AsOnLinux;
+    memory: "conformance memory", 30, AsOnLinux;
     names: "conformance names", 30, AsOnLinux;
     pipes: "conformance pipes", 30, AsOnLinux;
     polling: "conformance polling", 30, AsOnLinux;
@@ -83,13 +83,13 @@ programs! {
     busybox_shell: "sh /usr/lib/tests/shell.sh", 60, AsOnLinux;
     busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
 
+    damage: "damage 3000", 120, Succeeds;
     storm_faults: "storm faults 3", 60, Succeeds;
     storm_forks: "storm forks 3", 60, Succeeds;
     storm_futexes: "storm futexes 3", 60, Succeeds;
     storm_kills: "storm kills 3", 60, Succeeds;
     storm_pipes: "storm pipes 3", 60, Succeeds;
     storm_signals: "storm signals 3", 60, Succeeds;
-
 }
 
 /// The jobs the command line asks for in a module.

@@ -357,8 +357,8 @@ impl Attributes {
         self.writers.fetch_add(1, Relaxed);
     }
 
-    /// The object that openers of a fifo or socket node share while anyone holds it, made by
-    /// `make` when there is none.
+    /// The object that openers of a fifo or socket node share while anyone holds it, and those who map a regular file;
+    /// made by `make` when there is none.
     pub fn attached_or_insert<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         if let Some(found) = self.attached() {
             return found;
@@ -374,7 +374,7 @@ impl Attributes {
         made
     }
 
-    /// The object attached to a fifo or socket node, while somebody holds it.
+    /// The object attached to a file, while somebody holds it.
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.attached.lock().as_ref().and_then(Weak::upgrade).and_then(|any| any.downcast().ok())
     }

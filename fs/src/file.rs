@@ -1,13 +1,15 @@
 //! Operations on an open file's contents that need to know who asks.
 
 use crate::{
-    Credentials, FallocateFlags, FileType, Inode, Position, Result, SetAttributes, Source, Written,
-    permission::lost_privileges,
+    Copies, Credentials, FallocateFlags, FileType, Inode, PAGE_SIZE, Position, Result, SetAttributes, Source,
+    Written, mapping, permission::lost_privileges,
 };
 use syscalls::Errno;
 
 /// The largest offset behind a byte of a file: what a signed 64-bit offset can say.
 pub const SIZE_MAX: u64 = i64::MAX as u64;
+
+const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Takes away the set-id bits that a change of contents by the caller takes away.
 pub async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
@@ -45,7 +47,9 @@ pub async fn truncate(inode: &dyn Inode, credentials: &Credentials, size: u64) -
         return Err(Errno::EINVAL);
     }
     strip_privileges(inode, credentials).await?;
-    inode.truncate(size).await
+    inode.truncate(size).await?;
+    mapping::lose(inode, size.div_ceil(PAGE)..u64::MAX, Copies::Go).await;
+    Ok(())
 }
 
 /// Allocates, punches or zeroes a range (fallocate(2)); the caller has checked that the file may be written.
@@ -77,5 +81,8 @@ pub async fn fallocate(
         return Err(Errno::EFBIG);
     }
     inode.fallocate(flags, offset, len).await?;
+    if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
+        mapping::lose(inode, offset.div_ceil(PAGE)..(offset + len) / PAGE, Copies::Stay).await;
+    }
     strip_privileges(inode, credentials).await
 }

@@ -228,7 +228,7 @@ pub trait Inode: Send + Sync + Any {
         Op::Ready(Ok(None))
     }
 
-    /// Sets the size: cuts off, or adds a hole.
+    /// Sets the size: cuts off, or adds a hole. Programs that have mapped pages that go lose them afterwards.
     fn truncate(&self, _size: u64) -> Op<'_, Result<()>> {
         Op::Ready(Err(Errno::EINVAL))
     }
@@ -236,6 +236,11 @@ pub trait Inode: Send + Sync + Any {
     /// Allocates, punches or zeroes a range of bytes (fallocate(2)).
     fn fallocate(&self, _flags: FallocateFlags, _offset: u64, _len: u64) -> Op<'_, Result<()>> {
         Op::Ready(Err(Errno::ENODEV))
+    }
+
+    /// Whether the file has pages that can be mapped.
+    fn is_mappable(&self) -> bool {
+        false
     }
 
     /// The page of the file at `index` (in pages), for mapping it. With `write` a hole is filled first;

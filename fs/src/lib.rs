@@ -40,6 +40,7 @@ mod fill;
 pub mod host;
 mod inode;
 mod lock;
+mod mapping;
 pub mod memfs;
 mod mount;
 mod op;
@@ -67,6 +68,7 @@ pub use inode::{
     Seek, Writing, Written, XattrMode,
 };
 pub use lock::{SleepGuard, SleepLock};
+pub use mapping::{Copies, Mapping, Mappings};
 pub use mount::{Mount, MountFlags, MountRef, Namespace, UnmountFlags};
 pub use op::Op;
 pub use open::{OpenFlags, Opened};

@@ -295,6 +295,9 @@ impl Pipe {
 
     /// Writes. `EAGAIN` when it would have to wait: a write of up to [`ATOMIC`] bytes until there is room for all of it, a
     /// longer one until there is room for any. `EPIPE` without readers (the caller sends SIGPIPE).
+    ///
+    /// The pipe may have taken more from the source than it says: of a short write all if the source stopped in its
+    /// middle. It is to be offered again.
     #[inline]
     pub fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
         let want = source.remaining();
@@ -334,7 +337,8 @@ impl Pipe {
             }
         }
         let count = position.wrapping_sub(head);
-        if count == 0 {
+        if count < want && (count == 0 || want <= ATOMIC) {
+            // The source stopped in the middle: a short write goes in whole or not at all.
             return result.map(|()| 0);
         }
         // Release pairs with the Acquire in `try_read`.

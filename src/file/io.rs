@@ -118,9 +118,11 @@ async fn write_stream(
     let wanted = buffer.remaining();
     let mut total = 0;
     loop {
+        let offered = buffer.remaining();
         let failure = match stream.try_write(caller, buffer) {
             Ok(written) => {
                 total += written;
+                buffer.give_back(offered.saturating_sub(buffer.remaining() + written));
                 if buffer.faulted() {
                     match buffer.resolve(caller).await {
                         Ok(()) => continue,

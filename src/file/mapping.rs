@@ -1,44 +1,96 @@
 //! Files as objects that can be mapped.
 
 use alloc::{string::String, sync::Arc};
+use core::ops::Range;
 
-use fs::{FileType, Op, Page, Path};
+use fs::{Copies, FileType, Mappings, Op, Page, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{File, Object};
-use crate::memory::{Backing, FileObject, Identity};
+use crate::memory::{AddressSpace, Backing, FileObject, Identity, Kin};
 
 /// A file of the tree, mapped: its pages are the file's own.
-struct MappedFile(Path);
+struct MappedFile {
+    path: Path,
+    /// The spaces that may show it.
+    kin: Arc<Kin>,
+    mappings: Arc<Mappings>,
+}
 
-impl FileObject for MappedFile {
-    fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
-        self.0.inode().page(index, write)
-    }
-
-    fn identity(&self) -> Identity {
-        let attributes = self.0.inode().attributes();
-        let root = crate::root::namespace().root();
-        let (path, _) = self.0.text(&root);
-        let name = String::from_utf8_lossy(&path).into_owned();
-        Identity { name, device: (attributes.dev.major(), attributes.dev.minor()), inode: attributes.ino }
+impl MappedFile {
+    fn new(path: Path, kin: Arc<Kin>) -> Arc<Self> {
+        let mappings = Mappings::of(path.inode().attributes());
+        let mapped = Arc::new(Self { path, kin, mappings });
+        mapped.mappings.add(&mapped);
+        mapped
     }
 }
 
-/// What mmap shows of an open file. ENODEV for what has no pages, EACCES unless it is open for reading.
-pub fn of_file(file: &File, offset: u64) -> Result<Backing, Errno> {
+impl Drop for MappedFile {
+    fn drop(&mut self) {
+        self.mappings.remove(self);
+    }
+}
+
+impl FileObject for MappedFile {
+    fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
+        self.path.inode().page(index, write)
+    }
+
+    fn has(&self, index: u64) -> bool {
+        has(&self.path, index)
+    }
+
+    fn identity(&self) -> Identity {
+        identity(&self.path)
+    }
+
+    fn key(&self) -> usize {
+        key(&self.path)
+    }
+}
+
+impl fs::Mapping for MappedFile {
+    fn lose(self: Arc<Self>, pages: Range<u64>, copies: Copies) -> Op<'static, ()> {
+        let kin = self.kin.clone();
+        Op::waiting(async move { kin.lose(self, pages, copies).await })
+    }
+}
+
+/// Whether a file has the page at `index`: whether there is data.
+fn has(path: &Path, index: u64) -> bool {
+    let offset = index << fs::PAGE_SHIFT;
+    matches!(path.inode().seek(offset, fs::Seek::Data), Op::Ready(Ok(at)) if at == offset)
+}
+
+/// How `/proc/PID/maps` names a file.
+fn identity(path: &Path) -> Identity {
+    let attributes = path.inode().attributes();
+    let root = crate::root::namespace().root();
+    let (text, _) = path.text(&root);
+    let name = String::from_utf8_lossy(&text).into_owned();
+    Identity { name, device: (attributes.dev.major(), attributes.dev.minor()), inode: attributes.ino }
+}
+
+/// What all mappings of a file have in common.
+fn key(path: &Path) -> usize {
+    Arc::as_ptr(path.inode()).addr()
+}
+
+/// What mmap in `space` shows of an open file. ENODEV for what has no pages, EACCES unless it is open for reading.
+pub async fn of_file(file: &File, offset: u64, space: &Arc<AddressSpace>) -> Result<Backing, Errno> {
     let path = match file.object() {
         Object::Inode(path, _) => path,
         Object::Stream(stream, _) if stream.maps_as_memory() => return Ok(Backing::Anonymous),
         _ => return Err(Errno::ENODEV),
     };
-    if path.dentry().kind() != FileType::Regular {
+    if path.dentry().kind() != FileType::Regular || !path.inode().is_mappable() {
         return Err(Errno::ENODEV);
     }
     let mode = file.flags() & linux::O_ACCMODE;
     Ok(Backing::File {
-        object: Arc::new(MappedFile(path.clone())),
+        object: MappedFile::new(path.clone(), space.kin().await),
         offset,
         readable: file.check_readable().is_ok(),
         writable: mode == linux::O_RDWR,
@@ -46,19 +98,19 @@ pub fn of_file(file: &File, offset: u64) -> Result<Backing, Errno> {
 }
 
 /// A program's file: nobody writes it as long as this exists, which is as long as it is mapped.
-pub struct Program(MappedFile);
+pub struct Program(Path);
 
 impl Program {
     /// The program in the file at `path`. ETXTBSY if the file is open for writing.
     pub fn new(path: Path) -> Result<Arc<Self>, Errno> {
         // Undone in `drop`.
         path.inode().attributes().deny_write()?;
-        Ok(Arc::new(Self(MappedFile(path))))
+        Ok(Arc::new(Self(path)))
     }
 
     /// The file's place.
     pub fn path(&self) -> &Path {
-        &self.0.0
+        &self.0
     }
 
     /// What the program loader maps of it.
@@ -69,16 +121,24 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.path().inode().attributes().allow_write();
+        self.0.inode().attributes().allow_write();
     }
 }
 
 impl FileObject for Program {
     fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
-        self.0.page(index, write)
+        self.0.inode().page(index, write)
+    }
+
+    fn has(&self, index: u64) -> bool {
+        has(&self.0, index)
     }
 
     fn identity(&self) -> Identity {
-        self.0.identity()
+        identity(&self.0)
+    }
+
+    fn key(&self) -> usize {
+        key(&self.0)
     }
 }

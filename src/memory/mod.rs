@@ -20,8 +20,8 @@ pub use crate::arch::paging::PAGE as PAGE_SIZE;
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use space::{
-    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping, Place, RegionFlags, fork_form,
-    leave, set_fork_form,
+    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
+    fork_form, leave, set_fork_form,
 };
 
 use bootloader_api::BootInfo;

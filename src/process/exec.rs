@@ -33,8 +33,8 @@ const MAX_ARGUMENTS: usize = 2 << 20;
 const MAX_INTERPRETERS: usize = 5;
 /// Bytes that are read of a file to find out what it is: enough for the program headers of most.
 const PROBE: usize = 1024;
-/// Bytes of a script that may name its interpreter (Linux's `BINPRM_BUF_SIZE`, less the `#!`).
-const SCRIPT_LINE: usize = 254;
+/// Bytes of a script that are looked at for its interpreter (Linux's `BINPRM_BUF_SIZE`).
+const SCRIPT_START: usize = 256;
 
 /// Arguments and environment as `execve` was given them.
 #[derive(Default)]
@@ -87,31 +87,51 @@ async fn resolve_scripts(
     let mut script = None;
     for _ in 0..=MAX_INTERPRETERS {
         let opened = open(caller, path).await?;
-        let Some(line) = opened.start.strip_prefix(b"#!") else { return Ok((opened, arguments)) };
-        let (interpreter, option) = parse_script_line(&line[..line.len().min(SCRIPT_LINE)])?;
+        if !opened.start.starts_with(b"#!") {
+            return Ok((opened, arguments));
+        }
+        let mut start = [0; SCRIPT_START];
+        let known = opened.start.len().min(SCRIPT_START);
+        start[..known].copy_from_slice(&opened.start[..known]);
+        let (interpreter, option) = parse_script(&start)?;
         let mut argv = vec![interpreter.to_vec()];
         argv.extend(option.map(<[u8]>::to_vec));
         argv.push(script.unwrap_or_else(|| display.to_vec()));
         argv.extend(arguments.argv.into_iter().skip(1));
         arguments = Arguments { argv, envp: arguments.envp };
+        if interpreter.is_empty() {
+            // On Linux, too, the working directory, which is not executable.
+            return Err(Errno::EACCES);
+        }
         path = lookup::path(caller, lookup::CWD, interpreter, LookupFlags::FOLLOW).await?;
         script = Some(interpreter.to_vec());
     }
     Err(Errno::ELOOP)
 }
 
-/// Splits what follows `#!` into the interpreter and its one optional argument (execve(2), "Interpreter scripts").
-fn parse_script_line(line: &[u8]) -> Result<(&[u8], Option<&[u8]>), Errno> {
+/// The interpreter that a script names after its `#!`, and the one optional argument (execve(2), "Interpreter scripts").
+/// `start` is how the file begins; zeros follow its end.
+fn parse_script(start: &[u8; SCRIPT_START]) -> Result<(&[u8], Option<&[u8]>), Errno> {
     let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
-    let end = line.iter().position(|byte| *byte == b'\n' || *byte == 0).unwrap_or(line.len());
-    let line = line[..end].trim_ascii();
-    if line.is_empty() {
+    let ends_name = |byte: &u8| blank(byte) || *byte == 0;
+    let newline = start.iter().position(|byte| *byte == b'\n');
+    let line = &start[2..newline.unwrap_or(SCRIPT_START - 1)];
+    let (name, rest) = split(split(line, |byte| !blank(byte)).1, ends_name);
+    let is_cut = rest.is_empty() && newline.is_none() && !ends_name(&start[SCRIPT_START - 1]);
+    if is_cut || line.iter().all(blank) {
         return Err(Errno::ENOEXEC);
     }
-    match line.iter().position(blank) {
-        Some(split) => Ok((&line[..split], Some(line[split..].trim_ascii()))),
-        None => Ok((line, None)),
+    let option = split(rest, |byte| !blank(byte)).1;
+    if option.is_empty() || rest[0] == 0 {
+        return Ok((name, None));
     }
+    let end = option.iter().rposition(|byte| !blank(byte)).map_or(0, |last| last + 1);
+    Ok((name, Some(split(&option[..end], |byte| *byte == 0).0)))
+}
+
+/// What comes before the first byte that is an `end`, and the rest from there on.
+fn split(bytes: &[u8], end: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
+    bytes.split_at(bytes.iter().position(end).unwrap_or(bytes.len()))
 }
 
 /// EACCES unless the file is a regular one that the caller may execute.

@@ -54,8 +54,7 @@ async fn key(caller: &Caller, address: usize, private: bool) -> Result<Key, Errn
     if !private {
         let place = caller.space.place(address).await.map_err(|_| Errno::EFAULT)?;
         if let Place::Shared(object, offset) = place {
-            let object = Arc::as_ptr(&object).cast::<()>() as usize;
-            return Ok(Key { object, offset: offset as usize });
+            return Ok(Key { object: object.key(), offset: offset as usize });
         }
     }
     Ok(key)

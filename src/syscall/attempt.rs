@@ -14,7 +14,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    descriptor, identity, metadata, schedule, signal, thread,
+    descriptor, identity, memory, metadata, schedule, signal, thread,
     user::{MAX_RW_COUNT, PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -146,6 +146,17 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             context.rdx as usize,
             context.r10 as usize,
         ),
+        __NR_mmap => memory::map_now(
+            caller,
+            context.rdi as usize,
+            context.rsi as usize,
+            context.rdx as u32,
+            context.r10 as u32,
+            context.r9 as usize,
+        )
+        .map_or(Err(Pause::General), now),
+        __NR_munmap => memory::unmap_now(caller, context.rdi as usize, context.rsi as usize)
+            .map_or(Err(Pause::General), now),
         _ => Err(Pause::General),
     }
 }

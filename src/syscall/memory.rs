@@ -27,10 +27,32 @@ pub async fn mmap(
         Backing::Anonymous
     } else {
         let file = caller.files.get_open(fd)?;
-        mapping::of_file(&file, offset as u64)?
+        mapping::of_file(&file, offset as u64, &caller.space).await?
     };
     let mapping = Mapping { hint, len, prot, flags, backing, privileged: false, extra: RegionFlags::empty() };
     caller.space.map(mapping).await
+}
+
+/// Anonymous memory, as most want it, where that need not wait; else None, and nothing is done.
+#[inline]
+pub fn map_now(
+    caller: &Caller,
+    hint: usize,
+    len: usize,
+    prot: u32,
+    flags: u32,
+    offset: usize,
+) -> Option<SysResult> {
+    if flags & linux::MAP_ANONYMOUS == 0 || !offset.is_multiple_of(PAGE_SIZE) {
+        return None;
+    }
+    caller.space.map_now(&Mapping { hint, flags, ..Mapping::anonymous(len, prot) })
+}
+
+/// What was never touched; else None, and nothing is done.
+#[inline]
+pub fn unmap_now(caller: &Caller, start: usize, len: usize) -> Option<SysResult> {
+    Some(caller.space.unmap_now(start, len)?.map(|()| 0))
 }
 
 #[inline]

@@ -224,6 +224,13 @@ impl UserBuffer {
         self.remaining -= len;
     }
 
+    /// Offers the last `len` bytes that were taken out of it again.
+    #[inline]
+    pub fn give_back(&mut self, len: usize) {
+        self.address -= len;
+        self.remaining += len;
+    }
+
     /// Where the last operation stopped for a missing page, and what it wanted to do there.
     #[inline]
     pub fn missing(&self) -> Option<(usize, Access)> {

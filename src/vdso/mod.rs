@@ -45,6 +45,10 @@ impl FileObject for Shared {
         fs::Op::Ready(frame.cloned().map(page_of).ok_or(Errno::EFAULT))
     }
 
+    fn has(&self, index: u64) -> bool {
+        index < self.frames.len() as u64
+    }
+
     fn identity(&self) -> Identity {
         Identity { name: self.name.to_string(), ..Identity::default() }
     }

@@ -326,6 +326,10 @@ impl Inode for MemInode {
         }
     }
 
+    fn is_mappable(&self) -> bool {
+        self.file().is_some()
+    }
+
     fn page(&self, index: u64, _write: bool) -> Op<'_, Result<Page>> {
         match self.file() {
             Some(file) => Op::Ready(file.page(index)),

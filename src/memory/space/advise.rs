@@ -80,7 +80,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// EINVAL for bad arguments, and for advice that does not suit a region; ENOMEM if part of the range is not
-    /// mapped (the rest is still advised) or there is no memory; EFAULT from `MADV_POPULATE_*`.
+    /// mapped (the rest is still advised) or there is no memory; EFAULT from `MADV_POPULATE_*` behind a file's end.
     pub async fn advise(&self, start: usize, len: usize, advice: u32) -> Result<(), Errno> {
         let meaning = meaning(advice).ok_or(Errno::EINVAL)?;
         let range = page_range(start, len)?;
@@ -184,9 +184,15 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         present.try_reserve_exact(len / PAGE).map_err(|_| Errno::ENOMEM)?;
-        present.resize(len / PAGE, 0);
+        for region in layout.regions.overlapping(&range) {
+            let pages = (region.start.max(start)..region.end.min(end)).step_by(PAGE);
+            present.extend(pages.map(|page| {
+                let object = region.object.as_ref();
+                Presence::from(object.is_some_and(|object| object.has(region.page_index(page))))
+            }));
+        }
         layout.tables.visit(&range, |address, entry| {
-            present[(address - start) / PAGE] = Presence::from(entry != Entry::EMPTY);
+            present[(address - start) / PAGE] |= Presence::from(entry != Entry::EMPTY);
         });
         Ok(present)
     }

@@ -6,7 +6,7 @@ use super::region::{Region, RegionFlags};
 use super::regions::GUARD_GAP;
 use super::residency::Extent;
 use super::shootdown::Shootdown;
-use super::table::{COMMON, OWNED, OutOfFrames, Slot};
+use super::table::{COMMON, OWNED, OutOfFrames, SHOWN, Slot};
 use super::{AddressSpace, Layout, zero_frame};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
@@ -64,6 +64,11 @@ const WRITABLE: Flags = Flags::WRITABLE.union(Flags::DIRTY);
 #[inline(always)]
 pub(super) fn no_execute(flags: RegionFlags) -> Flags {
     if flags.contains(RegionFlags::EXECUTE) { Flags::empty() } else { Flags::NO_EXECUTE }
+}
+
+/// Whether a page of a private mapping is the program's own copy of what the object has.
+pub(super) fn is_copy(entry: Entry) -> bool {
+    !entry.flags().contains(SHOWN)
 }
 
 impl AddressSpace {
@@ -231,7 +236,7 @@ fn change(
     if entry.0 & COMMON.bits() != 0 {
         return show(space, region, slot, address, access);
     }
-    let writable = entry.flags() | PRESENT | WRITABLE | OWNED;
+    let writable = (entry.flags() - SHOWN) | PRESENT | WRITABLE | OWNED;
     if entry.0 & OWNED.bits() == 0 {
         // The zero page: a copy of it is cheap.
         let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
@@ -287,6 +292,8 @@ fn show(
     }
     if write {
         attributes |= WRITABLE;
+    } else if !shared {
+        attributes |= SHOWN;
     }
     // A private page that is going to be written is copied right away instead of at a second fault.
     let frame = if write && !shared { page.duplicate().ok_or(OutOfFrames)? } else { page };

@@ -121,9 +121,14 @@ impl AddressSpace {
             hot: layout.hot,
             heap: layout.heap.clone(),
             top: layout.top,
+            kin: layout.kin.clone(),
             severed: None,
         };
-        Self::build(copy, limits, self.resident.load(Relaxed))
+        let child = Self::build(copy, limits, self.resident.load(Relaxed))?;
+        if let Some(kin) = &layout.kin {
+            kin.join(&child);
+        }
+        Ok(child)
     }
 
     /// Obeys `MADV_DONTFORK` and `MADV_WIPEONFORK` in a child. Memory locks are not inherited, either.

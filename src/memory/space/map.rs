@@ -112,15 +112,30 @@ impl AddressSpace {
     /// # Errors
     /// As mmap(2): EINVAL, ENOMEM, EEXIST, EPERM, EACCES, EOVERFLOW, EOPNOTSUPP.
     pub async fn map(&self, mapping: Mapping) -> Result<usize, Errno> {
-        let len = checked_length(&mapping)?;
-        if !mapping.is_eager()
-            && let Some(mut layout) = self.layout.try_lock()
-            && layout.severed.is_none()
-            && let Some(start) = self.map_new(&mut layout, &mapping, len)?
-        {
-            return Ok(start);
+        match self.map_now(&mapping) {
+            Some(done) => done,
+            None => {
+                let len = checked_length(&mapping)?;
+                self.map_slowly(mapping, len).await
+            }
         }
-        self.map_slowly(mapping, len).await
+    }
+
+    /// As [`map`](Self::map) where that need not wait; None where it may have to, with nothing done.
+    #[inline]
+    pub fn map_now(&self, mapping: &Mapping) -> Option<Result<usize, Errno>> {
+        let len = match checked_length(mapping) {
+            Ok(len) => len,
+            Err(errno) => return Some(Err(errno)),
+        };
+        if mapping.is_eager() {
+            return None;
+        }
+        let mut layout = self.layout.try_lock()?;
+        if layout.severed.is_some() {
+            return None;
+        }
+        self.map_new(&mut layout, mapping, len).transpose()
     }
 
     /// The cases that may have to wait: a busy lock, MAP_FIXED over something, pages that are wanted at once.
@@ -171,14 +186,15 @@ impl AddressSpace {
     /// Brings in all pages of `range` that a program could reach by reading, or by writing if `write`.
     ///
     /// # Errors
-    /// ENOMEM if part of it is not mapped or there is no frame; EFAULT if part of it does not allow the access or the
-    /// object fails. Pages before stay.
+    /// ENOMEM if part of it is not mapped or there is no frame; EINVAL if part of it does not allow the access; EFAULT
+    /// if the object fails. Pages before stay.
     pub async fn populate(&self, range: Range<usize>, write: bool) -> Result<(), Errno> {
         let access = if write { Access::Write } else { Access::Read };
         for page in range.step_by(PAGE) {
             self.fault(page, access).await.map_err(|error| match error {
                 FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
-                FaultError::Forbidden | FaultError::Bus => Errno::EFAULT,
+                FaultError::Forbidden => Errno::EINVAL,
+                FaultError::Bus => Errno::EFAULT,
             })?;
             if executor::should_yield() {
                 executor::yield_now().await;

@@ -3,6 +3,7 @@
 //! ```text
 //!   AddressSpace ─┬─ Layout (under an async lock): Regions    what each range of addresses stands for
 //!                 │                                PageTables  what has been touched
+//!                 ├─ Kin: spaces that may show the same files (kin.rs)
 //!                 ├─ Residency: CPUs that have it loaded; flushes their TLBs (shootdown.rs)
 //!                 └─ limits and counters, readable without the lock
 //! ```
@@ -25,6 +26,7 @@ mod advise;
 mod fault;
 mod fork;
 mod heap;
+mod kin;
 mod map;
 mod object;
 mod protect;
@@ -40,6 +42,7 @@ mod zap;
 pub use access::Place;
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
+pub use kin::Kin;
 pub use map::{Backing, LOWEST, Mapping};
 #[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
@@ -103,6 +106,8 @@ struct Layout {
     heap: Range<usize>,
     /// Mappings are placed downwards from here.
     top: usize,
+    /// Its relatives; None as long as it has mapped no file that may lose pages.
+    kin: Option<Arc<Kin>>,
     /// What a cancelled call has left in the tables; see `zap.rs`.
     severed: Option<zap::Severed>,
 }
@@ -131,6 +136,7 @@ impl AddressSpace {
             hot: 0,
             heap: 0..0,
             top: USER_END - STACK_ROOM,
+            kin: None,
             severed: None,
         };
         let limits = Limits {

@@ -14,8 +14,17 @@ pub trait FileObject: Send + Sync {
     /// device errors (SIGBUS) and without memory (`ENOMEM`).
     fn page(&self, index: u64, write: bool) -> fs::Op<'_, Result<fs::Page, Errno>>;
 
+    /// Whether it has a page at `index` in memory, so that [`page`](Self::page) would not have to make or fetch one.
+    fn has(&self, index: u64) -> bool;
+
     /// How `/proc/PID/maps` names it.
     fn identity(&self) -> Identity;
+
+    /// What all objects that have the same pages have in common and no others that are alive. For futexes, by which
+    /// programs meet that have mapped a file independently.
+    fn key(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
 }
 
 /// What `/proc/PID/maps` says about a mapped object.
@@ -47,6 +56,10 @@ impl FileObject for SharedAnonymous {
             }
         };
         fs::Op::Ready(Ok(page_of(frame)))
+    }
+
+    fn has(&self, index: u64) -> bool {
+        self.pages.lock().contains_key(&index)
     }
 
     fn identity(&self) -> Identity {

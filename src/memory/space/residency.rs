@@ -101,6 +101,11 @@ impl Residency {
         }
     }
 
+    /// A number that no other space has or had; later ones have higher ones.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Whether this CPU has it loaded.
     #[inline(always)]
     pub(super) fn is_loaded_here(&self) -> bool {

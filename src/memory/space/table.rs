@@ -38,6 +38,8 @@ pub(super) struct OutOfFrames;
 pub(super) const OWNED: Flags = Flags::SOFT_0;
 /// The page belongs to a shared mapping: fork leaves its write permission alone.
 pub(super) const COMMON: Flags = Flags::SOFT_1;
+/// The page is a file's own, seen through a private mapping that has no copy of it yet.
+pub(super) const SHOWN: Flags = Flags::SOFT_2;
 /// Entries that point to tables.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER).union(Flags::ACCESSED);
 /// Index of the first entry of the root that belongs to the kernel.

@@ -16,6 +16,9 @@ const LARGE: usize = 3;
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         self.residency.evict();
+        if let Some(kin) = self.layout.get_mut().kin.take() {
+            kin.part(self.residency.id());
+        }
         // A space with fewer frames cannot have so many full tables.
         if self.resident.get_mut().div_ceil(512) > LARGE {
             let tables = &mut self.layout.get_mut().tables;

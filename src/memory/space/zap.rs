@@ -27,16 +27,19 @@ impl AddressSpace {
     /// # Errors
     /// EINVAL for bad addresses; ENOMEM if it would split a region when there are too many, or without memory.
     pub async fn unmap(&self, start: usize, len: usize) -> Result<(), Errno> {
-        if !start.is_multiple_of(PAGE) || start > USER_END || len > USER_END - start || len == 0 {
-            return Err(Errno::EINVAL);
+        match self.unmap_now(start, len) {
+            Some(done) => done,
+            None => self.unmap_slowly(checked_range(start, len)?).await,
         }
-        let range = start..start + pages(len).ok_or(Errno::EINVAL)?;
-        if let Some(mut layout) = self.layout.try_lock()
-            && let Some(done) = self.unmap_untouched(&mut layout, &range)
-        {
-            return done;
+    }
+
+    /// As [`unmap`](Self::unmap) where nothing was touched; None, with nothing done, elsewhere.
+    #[inline]
+    pub fn unmap_now(&self, start: usize, len: usize) -> Option<Result<(), Errno>> {
+        match checked_range(start, len) {
+            Ok(range) => self.unmap_untouched(&mut *self.layout.try_lock()?, &range),
+            Err(errno) => Some(Err(errno)),
         }
-        self.unmap_slowly(range).await
     }
 
     /// The case without pages. None, and nothing done, if there are some.
@@ -93,6 +96,14 @@ impl AddressSpace {
     pub(super) async fn zap(&self, layout: &mut Layout, range: &Range<usize>) -> Result<(), Errno> {
         self.zap_and(layout, range, |_| Ok(())).await
     }
+}
+
+/// The pages that munmap is asked to take.
+fn checked_range(start: usize, len: usize) -> Result<Range<usize>, Errno> {
+    if !start.is_multiple_of(PAGE) || start > USER_END || len > USER_END - start || len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(start..start + pages(len).ok_or(Errno::EINVAL)?)
 }
 
 impl Layout {

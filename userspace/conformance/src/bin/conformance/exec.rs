@@ -152,6 +152,20 @@ fn scripts() {
     let long = format!("#!/bin/{}\n", "x".repeat(300));
     attempt("interpreter too long", &file("script", long), &["script"]);
     let long = format!("#!/bin/echo {}\n", "x".repeat(300));
+    for length in 251..=256 {
+        let line = format!("#!/bin/echo{}\n", "\0".repeat(length - 11));
+        attempt(&format!("line of {length} bytes"), &file("script", line), &["script"]);
+        let line = format!("#!/{}", "x".repeat(length - 3));
+        attempt(&format!("name up to byte {length}"), &file("script", &line), &["script"]);
+        attempt("and a blank", &file("script", line + " "), &["script"]);
+    }
+    attempt("#! alone", &file("script", "#!"), &["script"]);
+    attempt("#! and a blank", &file("script", "#! "), &["script"]);
+    attempt("blanks at the end of the file", &file("script", "#!/bin/echo a  "), &["script"]);
+    attempt("blank at the end of the file", &file("script", "#!/bin/echo "), &["script"]);
+    attempt("NUL in the name", &file("script", "#!/bin/echo\0x y\n"), &["script"]);
+    attempt("NUL after a blank", &file("script", "#!/bin/echo \0x y\n"), &["script"]);
+    attempt("NUL in the argument", &file("script", "#!/bin/echo x\0y z\n"), &["script"]);
     attempt("argument too long is cut", &file("script", long), &["script"]);
     file("first", "#!/bin/echo inner\n");
     attempt("script of a script", &file("second", "#!./first outer\n"), &["second", "last"]);

@@ -3,7 +3,9 @@
 use crate::check::{aside, in_child, outcome, path, show, sys, value};
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use support::memory::PAGE;
+use support::pipe::{Pipe, pipe};
 
 const READ: i32 = libc::PROT_READ;
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -26,6 +28,14 @@ fn write(at: usize, byte: u8) {
     unsafe { (at as *mut u8).write_volatile(byte) };
 }
 
+fn tell(pipe: &Pipe) {
+    let _ = sys!(SYS_write, pipe.writer.as_raw_fd(), b"x".as_ptr(), 1);
+}
+
+fn wait_for(pipe: &Pipe) {
+    let _ = sys!(SYS_read, pipe.reader.as_raw_fd(), [0_u8].as_mut_ptr(), 1);
+}
+
 /// A file of some pages; the first byte of page N is `a` + N.
 fn lettered(name: &str, pages: usize) {
     let content: Vec<u8> = (0..pages).flat_map(|page| [b'a' + page as u8; PAGE]).collect();
@@ -36,6 +46,10 @@ pub fn run() {
     shared();
     private();
     ends();
+    ends_of_private();
+    holes();
+    populated();
+    futexes();
     modes();
     after_unlink();
     offsets();
@@ -111,10 +125,124 @@ fn ends() {
     }
     let buffer = at + PAGE - 4;
     outcome("shrink", sys!(SYS_ftruncate, file, 10));
-    let pipe = support::pipe::pipe().expect("a pipe");
-    let writer = std::os::fd::AsRawFd::as_raw_fd(&pipe.writer);
+    let pipe = pipe().expect("a pipe");
+    let writer = pipe.writer.as_raw_fd();
     value("write from a page past the end", sys!(SYS_write, writer, buffer + PAGE, 8));
     value("write across the edge", sys!(SYS_write, writer, buffer, 8));
+}
+
+/// As [`ends`], where programs have copies of their own of what goes, also such as share page tables.
+fn ends_of_private() {
+    lettered("ends", 6);
+    let file = open("ends", libc::O_RDWR);
+    let at = map(file, 6, RW, libc::MAP_PRIVATE, 0).expect("a mapping");
+    let other = map(file, 6, READ, libc::MAP_PRIVATE, 0).expect("a mapping");
+    let _ = read(at + PAGE) + read(other + 3 * PAGE);
+    write(at, b'0');
+    write(at + 2 * PAGE, b'2');
+    write(at + PAGE + 200, b'1');
+    // A child that sees the same pages; both sides lose them.
+    let (ours, theirs) = (support::pipe::pipe().expect("a pipe"), support::pipe::pipe().expect("a pipe"));
+    let child = support::process::fork(|| {
+        write(at + 4 * PAGE, b'4');
+        tell(&theirs);
+        wait_for(&ours);
+        show("child's copy that stays", format!("{}{}", read(at) as char, read(at + PAGE + 200)));
+        in_child("child's copy that goes", || i32::from(read(at + 4 * PAGE)));
+        in_child("page of the parent's copy", || i32::from(read(at + 2 * PAGE)));
+        0
+    });
+    wait_for(&theirs);
+    outcome("shrink", sys!(SYS_ftruncate, file, PAGE + 100));
+    show("copies that stay", format!("{}{}", read(at) as char, read(at + PAGE + 200)));
+    in_child("a copy that goes", || i32::from(read(at + 2 * PAGE)));
+    in_child("write to one that goes", || {
+        write(at + 2 * PAGE, 1);
+        0
+    });
+    in_child("a page that nobody copied", || i32::from(read(other + 3 * PAGE)));
+    tell(&ours);
+    value("child", child.and_then(support::process::Child::wait).map(crate::check::describe));
+    outcome("grow", sys!(SYS_ftruncate, file, 6 * PAGE));
+    show("new pages", (2..6).map(|page| read(at + page * PAGE).to_string()).collect::<String>());
+    outcome("by opening", fs::write("ends", "short"));
+    in_child("beyond", || i32::from(read(at + PAGE)));
+    show("before", read(other) as char);
+    let at = map(file, 1, RW, libc::MAP_PRIVATE, 0).expect("a mapping");
+    outcome("an unmapped one", sys!(SYS_munmap, at, PAGE));
+    outcome("has no part", sys!(SYS_ftruncate, file, 0));
+}
+
+/// Holes that are made in a mapped file.
+fn holes() {
+    const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    let file = sys!(SYS_memfd_create, c"holes".as_ptr(), 0).or_else(|_| {
+        let name = path("/dev/shm/holes");
+        sys!(SYS_open, name.as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600)
+    });
+    let Ok(file) = file else { return show("holes", "no file in memory") };
+    let content: Vec<u8> = (0..6).flat_map(|page| [b'a' + page; PAGE]).collect();
+    value("write", sys!(SYS_pwrite64, file, content.as_ptr(), content.len(), 0));
+    let shared = map(file, 6, RW, libc::MAP_SHARED, 0).expect("a mapping");
+    let private = map(file, 6, RW, libc::MAP_PRIVATE, 0).expect("a mapping");
+    (0..6).for_each(|page| drop(Box::new(read(shared + page * PAGE) + read(private + page * PAGE))));
+    write(private + 2 * PAGE, b'!');
+    outcome("punch", sys!(SYS_fallocate, file, PUNCH, PAGE + 100, 3 * PAGE));
+    let bytes =
+        |at: usize| (0..6).map(|page| read(at + page * PAGE).to_string()).collect::<Vec<_>>().join(" ");
+    show("shared", bytes(shared));
+    show("private", bytes(private));
+    show("edges", format!("{} {}", read(shared + PAGE + 99), read(shared + 4 * PAGE + 100)));
+    write(shared + 3 * PAGE, b'n');
+    show("private sees a new page", read(private + 3 * PAGE) as char);
+}
+
+/// `MAP_POPULATE` brings in what is there.
+fn populated() {
+    lettered("populated", 4);
+    let file = open("populated", libc::O_RDWR);
+    for (kind, flags) in [("private", libc::MAP_PRIVATE), ("shared", libc::MAP_SHARED)] {
+        let at = map(file, 6, RW, flags | libc::MAP_POPULATE, 0).expect("a mapping");
+        show(kind, read(at + 3 * PAGE) as char);
+        let mut resident = [9_u8; 4];
+        outcome("mincore", sys!(SYS_mincore, at, 4 * PAGE, resident.as_mut_ptr()));
+        show("resident", format!("{resident:?}"));
+        in_child("past the end", || i32::from(read(at + 4 * PAGE)));
+    }
+    let at = map(file, 4, READ, libc::MAP_PRIVATE, 0).expect("a mapping");
+    let mut resident = [9_u8; 4];
+    outcome("mincore untouched", sys!(SYS_mincore, at, 4 * PAGE, resident.as_mut_ptr()));
+    show("in the cache", format!("{resident:?}"));
+    outcome("msync in the middle of a page", sys!(SYS_msync, at + 1, PAGE, libc::MS_SYNC));
+    outcome("msync both ways", sys!(SYS_msync, at, PAGE, libc::MS_SYNC | libc::MS_ASYNC));
+    outcome("msync of an unknown kind", sys!(SYS_msync, at, PAGE, 64));
+    outcome("msync async", sys!(SYS_msync, at, PAGE, libc::MS_ASYNC | libc::MS_INVALIDATE));
+    let _ = sys!(SYS_munmap, at + PAGE, PAGE);
+    outcome("msync across a hole", sys!(SYS_msync, at, 4 * PAGE, libc::MS_SYNC));
+    outcome("msync of nothing", sys!(SYS_msync, at, 0, libc::MS_SYNC));
+}
+
+/// Programs that map a file independently meet at a word in it.
+fn futexes() {
+    lettered("futexes", 1);
+    let file = open("futexes", libc::O_RDWR);
+    let ours = map(file, 1, RW, libc::MAP_SHARED, 0).expect("a mapping");
+    write(ours, 0);
+    let ready = pipe().expect("a pipe");
+    let child = support::process::fork(|| {
+        let file = open("futexes", libc::O_RDWR);
+        let theirs = map(file, 1, RW, libc::MAP_SHARED, 0).expect("a mapping");
+        // SAFETY: the mapping of this process.
+        let word = unsafe { (theirs as *const u32).read_volatile() };
+        tell(&ready);
+        let limit = libc::timespec { tv_sec: 20, tv_nsec: 0 };
+        i32::from(sys!(SYS_futex, theirs, libc::FUTEX_WAIT, word, &raw const limit).is_err())
+    });
+    wait_for(&ready);
+    while sys!(SYS_futex, ours, libc::FUTEX_WAKE, 1).is_ok_and(|woken| woken == 0) {
+        std::thread::yield_now();
+    }
+    value("woken", child.and_then(support::process::Child::wait).map(crate::check::describe));
 }
 
 fn modes() {

@@ -54,6 +54,7 @@ pub fn run() {
     shared();
     break_pointer();
     stack();
+    guard_gap();
     limits();
     locking();
 }
@@ -149,6 +150,28 @@ fn moving() {
     outcome("to size 0", remap(target + PAGE, 2, 0, libc::MREMAP_MAYMOVE));
     outcome("unaligned", sys!(SYS_mremap, target + 1, PAGE, PAGE, 0));
     outcome("across two mappings", remap(target, 4, 5, libc::MREMAP_MAYMOVE));
+    let at = map(0, 4, RW, PRIVATE).expect("a mapping");
+    (0..4).for_each(|page| write(at + page * PAGE, 20 + page as u8));
+    let keep = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    outcome("DONTUNMAP of another size", remap(at, 4, 5, keep));
+    outcome("DONTUNMAP without MAYMOVE", remap(at, 4, 4, libc::MREMAP_DONTUNMAP));
+    let moved = remap(at, 4, 4, keep).expect("room somewhere");
+    show("it is there", format!("{} {}", read(moved), read(moved + 3 * PAGE)));
+    show("and here it is fresh", format!("{} {}", read(at), read(at + 3 * PAGE)));
+    outcome("of a length of 0", remap(at, 0, 4, libc::MREMAP_MAYMOVE));
+    outcome("unknown flag", remap(at, 4, 4, 8));
+    outcome("fixed without MAYMOVE", remap(at, 4, 4, libc::MREMAP_FIXED));
+    outcome("to an odd place", sys!(SYS_mremap, at, PAGE, PAGE, flags, target + 1));
+    outcome("into the kernel", sys!(SYS_mremap, at, PAGE, PAGE, flags, crate::check::KERNEL));
+    outcome("of what is not mapped", {
+        let _ = unmap(at, 4);
+        remap(at, 4, 4, libc::MREMAP_MAYMOVE)
+    });
+    let at = map(0, 4, RW, SHARED).expect("a mapping");
+    write(at + PAGE, 9);
+    let twin = remap(at, 0, 4, libc::MREMAP_MAYMOVE).expect("a second mapping of shared memory");
+    write(twin + 2 * PAGE, 8);
+    show("twins", format!("{} {}", read(twin + PAGE), read(at + 2 * PAGE)));
 }
 
 fn advice() {
@@ -164,6 +187,43 @@ fn advice() {
     show("a touched page is there", resident[0] & 1);
     outcome("unmap one", unmap(at + PAGE, 1));
     outcome("DONTNEED across a hole", sys!(SYS_madvise, at, 8 * PAGE, libc::MADV_DONTNEED));
+    for (name, advice) in [
+        ("NORMAL", 0),
+        ("RANDOM", 1),
+        ("SEQUENTIAL", 2),
+        ("FREE", 8),
+        ("REMOVE", 9),
+        ("unknown", 77),
+        ("MERGEABLE", 12),
+        ("HUGEPAGE", 14),
+        ("NOHUGEPAGE", 15),
+        ("DONTDUMP", 16),
+        ("DODUMP", 17),
+        ("WIPEONFORK", 18),
+        ("KEEPONFORK", 19),
+        ("COLD", 20),
+        ("PAGEOUT", 21),
+        ("POPULATE_READ", 22),
+        ("POPULATE_WRITE", 23),
+        ("DONTNEED_LOCKED", 24),
+    ] {
+        outcome(name, sys!(SYS_madvise, at + 4 * PAGE, 2 * PAGE, advice));
+        outcome("beyond a hole", sys!(SYS_madvise, at, 3 * PAGE, advice));
+    }
+    let shared = map(0, 2, RW, SHARED).expect("a mapping");
+    write(shared, 1);
+    for (name, advice) in [("FREE of shared", 8), ("WIPEONFORK of shared", 18), ("DONTNEED of shared", 4)] {
+        outcome(name, sys!(SYS_madvise, shared, PAGE, advice));
+    }
+    show("shared stays", read(shared));
+    let sealed = map(0, 1, libc::PROT_NONE, PRIVATE).expect("a mapping");
+    outcome("POPULATE_READ of PROT_NONE", sys!(SYS_madvise, sealed, PAGE, 22));
+    outcome("POPULATE_WRITE of PROT_NONE", sys!(SYS_madvise, sealed, PAGE, 23));
+    let wiped = map(0, 2, RW, PRIVATE).expect("a mapping");
+    write(wiped, 6);
+    outcome("WIPEONFORK", sys!(SYS_madvise, wiped, 2 * PAGE, 18));
+    in_child("wiped in the child", || i32::from(read(wiped)));
+    show("not in the parent", read(wiped));
     outcome("DONTFORK", sys!(SYS_madvise, at, PAGE, libc::MADV_DONTFORK));
     touch("in the child it is gone", at, false);
     touch("the rest is there", at + 4 * PAGE, true);
@@ -250,6 +310,55 @@ fn stack() {
     });
 }
 
+/// What may lie below a stack, and how far it grows.
+fn guard_gap() {
+    let page = |at: usize| at & !(PAGE - 1);
+    in_child("right above a mapping", || {
+        let here = 0_u8;
+        let at = page(&raw const here as usize) - (2 << 20);
+        let below = map(at, 1, RW, PRIVATE | libc::MAP_FIXED_NOREPLACE);
+        // 256 pages are kept between a stack and what is below it.
+        write(at + 258 * PAGE, 1);
+        below.map_or(1, |_| 0)
+    });
+    in_child("in the gap above a mapping", || {
+        let here = 0_u8;
+        let at = page(&raw const here as usize) - (2 << 20);
+        let _ = map(at, 1, RW, PRIVATE | libc::MAP_FIXED_NOREPLACE);
+        write(at + 100 * PAGE, 1);
+        0
+    });
+    in_child("above a mapping without rights", || {
+        let here = 0_u8;
+        let at = page(&raw const here as usize) - (2 << 20);
+        let _ = map(at, 1, libc::PROT_NONE, PRIVATE | libc::MAP_FIXED_NOREPLACE);
+        write(at + PAGE, 1);
+        0
+    });
+    in_child("beyond a lower limit", || {
+        let limit = [1_u64 << 20, 8 << 20];
+        let _ = sys!(SYS_setrlimit, libc::RLIMIT_STACK, limit.as_ptr());
+        let here = 0_u8;
+        write(&raw const here as usize - (2 << 20), 1);
+        0
+    });
+    in_child("within a higher limit", || {
+        let limit = [32_u64 << 20, 32 << 20];
+        let _ = sys!(SYS_setrlimit, libc::RLIMIT_STACK, limit.as_ptr());
+        let here = 0_u8;
+        write(&raw const here as usize - (16 << 20), 1);
+        0
+    });
+    in_child("a mapping that grows", || {
+        let room = map(0, 1024, libc::PROT_NONE, PRIVATE).expect("room");
+        let _ = unmap(room, 1024);
+        let stack = map(room + 1000 * PAGE, 4, RW, PRIVATE | libc::MAP_FIXED | libc::MAP_GROWSDOWN);
+        write(room + 998 * PAGE, 1);
+        write(room + 500 * PAGE, 1);
+        stack.map_or(1, |_| 0)
+    });
+}
+
 fn limits() {
     aside("address space limit", || {
         let limit = [256_u64 << 20; 2];
@@ -262,7 +371,25 @@ fn limits() {
         let limit = [16_u64 << 20; 2];
         outcome("setrlimit", sys!(SYS_setrlimit, libc::RLIMIT_DATA, limit.as_ptr()));
         outcome("32 MiB", map(0, 32 << 8, RW, PRIVATE));
-        outcome("32 MiB read-only", map(0, 32 << 8, libc::PROT_READ, PRIVATE));
+        let at = map(0, 32 << 8, libc::PROT_READ, PRIVATE);
+        outcome("32 MiB read-only", at.as_ref().map(|_| ()).map_err(|error| io::Error::from(error.kind())));
+        outcome("make it writable", protect(at.unwrap_or(0), 32 << 8, RW));
+        outcome("32 MiB shared", map(0, 32 << 8, RW, SHARED));
+        let now = sys!(SYS_brk, 0).unwrap_or(0);
+        show("brk stays", sys!(SYS_brk, now + (32 << 20)).is_ok_and(|at| at == now));
+    });
+    aside("address space limit and growth", || {
+        let at = map(0, 64 << 8, RW, PRIVATE).expect("a mapping");
+        let limit = [128_u64 << 20; 2];
+        outcome("setrlimit", sys!(SYS_setrlimit, libc::RLIMIT_AS, limit.as_ptr()));
+        outcome("mremap", sys!(SYS_mremap, at, 64 << 20, 128 << 20, libc::MREMAP_MAYMOVE));
+        let now = sys!(SYS_brk, 0).unwrap_or(0);
+        show("brk stays", sys!(SYS_brk, now + (128 << 20)).is_ok_and(|at| at == now));
+        outcome("in place of it", map(at, 64 << 8, RW, PRIVATE | libc::MAP_FIXED));
+        outcome("exec of a small program", {
+            let (name, end) = (c"/usr/bin/nothing", std::ptr::null::<u8>());
+            sys!(SYS_execve, name.as_ptr(), [name.as_ptr().cast(), end].as_ptr(), [end].as_ptr())
+        });
     });
     outcome("128 TiB", map(0, 1 << 35, RW, PRIVATE | libc::MAP_NORESERVE));
 }
