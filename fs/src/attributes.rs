@@ -338,6 +338,12 @@ impl Attributes {
             .map_err(|_| Errno::ETXTBSY)
     }
 
+    /// As [`begin_write`](Self::begin_write), undone when the result is dropped.
+    pub fn write_access(&self) -> Result<WriteAccess<'_>, Errno> {
+        self.begin_write()?;
+        Ok(WriteAccess(self))
+    }
+
     /// Undoes one `begin_write`.
     pub fn end_write(&self) {
         self.writers.fetch_sub(1, Relaxed);
@@ -377,6 +383,16 @@ impl Attributes {
     /// The object attached to a file, while somebody holds it.
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.attached.lock().as_ref().and_then(Weak::upgrade).and_then(|any| any.downcast().ok())
+    }
+}
+
+/// A writer of a file, for as long as this lives.
+#[must_use = "the file has a writer only as long as this lives"]
+pub struct WriteAccess<'a>(&'a Attributes);
+
+impl Drop for WriteAccess<'_> {
+    fn drop(&mut self) {
+        self.0.end_write();
     }
 }
 

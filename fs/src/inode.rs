@@ -4,6 +4,7 @@ use crate::{Attributes, Device, FileType, Op, Page, SetAttributes, Sink, Source,
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::any::Any;
+use core::ops::Range;
 use syscalls::Errno;
 
 /// The answer to an operation on an inode.
@@ -238,6 +239,12 @@ pub trait Inode: Send + Sync + Any {
         Op::Ready(Err(Errno::ENODEV))
     }
 
+    /// Whether the pages stay the file's own for as long as it lives and nobody writes to it, so that programs may be shown
+    /// them without being counted among their owners.
+    fn keeps_pages(&self) -> bool {
+        false
+    }
+
     /// Whether the file has pages that can be mapped.
     fn is_mappable(&self) -> bool {
         false
@@ -249,6 +256,10 @@ pub trait Inode: Send + Sync + Any {
     fn page(&self, _index: u64, _write: bool) -> Op<'_, Result<Page>> {
         Op::Ready(Err(Errno::ENODEV))
     }
+
+    /// Calls `each` with the index of each page in this range that is in memory and before the end of the file, and with
+    /// the page. Waits for nothing; for who shows programs more than they have asked for.
+    fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &Page)) {}
 
     /// The next data or hole at or after `offset`; `ENXIO` behind the end.
     fn seek(&self, offset: u64, what: Seek) -> Op<'_, Result<u64>> {

@@ -59,7 +59,7 @@ mod view;
 mod walk;
 mod xattr;
 
-pub use attributes::{Access, Attributes, Birth, Device, FileType, Metadata, SetAttributes};
+pub use attributes::{Access, Attributes, Birth, Device, FileType, Metadata, SetAttributes, WriteAccess};
 pub use credentials::{Capabilities, Credentials};
 pub use dcache::name::NAME_MAX;
 pub use dcache::{Dentry, DentryRef};

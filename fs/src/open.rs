@@ -1,7 +1,7 @@
 //! Opening files.
 
 use crate::{
-    Attributes, FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
+    FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
     attributes::Access,
     change::{commit, inherit, lock},
     dcache::{
@@ -273,15 +273,7 @@ impl<'v> View<'v> {
 
     /// Cuts a regular file to no bytes; `ETXTBSY` while it is being executed.
     async fn cut(&self, path: &Path) -> Result<()> {
-        struct Writing<'a>(&'a Attributes);
-        impl Drop for Writing<'_> {
-            fn drop(&mut self) {
-                self.0.end_write();
-            }
-        }
-        let attributes = path.dentry().attributes();
-        attributes.begin_write()?;
-        let _writing = Writing(attributes);
+        let _writing = path.dentry().attributes().write_access()?;
         file::truncate(&**path.inode(), self.credentials, 0).await
     }
 

@@ -38,6 +38,10 @@ impl FileObject for MappedFile {
         self.path.inode().page(index, write)
     }
 
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        self.path.inode().pages_in_memory(range, each);
+    }
+
     fn has(&self, index: u64) -> bool {
         has(&self.path, index)
     }
@@ -128,6 +132,15 @@ impl Drop for Program {
 impl FileObject for Program {
     fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
         self.0.inode().page(index, write)
+    }
+
+    fn keeps_pages(&self) -> bool {
+        // Nobody writes it.
+        self.0.inode().keeps_pages()
+    }
+
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        self.0.inode().pages_in_memory(range, each);
     }
 
     fn has(&self, index: u64) -> bool {

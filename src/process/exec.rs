@@ -197,6 +197,7 @@ async fn load(
     let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso, seed };
     let stack = build_stack(caller, &space, placement.stack_top, display, arguments, &auxiliary).await?;
     let InitialStack { pointer: stack_pointer, arguments, environment } = stack;
+    space.preload().await;
     let image = Image { file: Some(path.clone()), arguments, environment };
     Ok(Loaded { space, entry, stack_pointer, image, name: short_name(display) })
 }
@@ -238,7 +239,7 @@ async fn map_image(
     for segment in &executable.segments {
         map_segment(space, program, segment, bias)
             .await
-            .map_err(|errno| if errno == Errno::EEXIST { Errno::ENOEXEC } else { errno })?;
+            .map_err(|errno| if errno == Errno::ENOMEM { errno } else { Errno::ENOEXEC })?;
     }
     Ok(bias)
 }

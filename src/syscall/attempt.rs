@@ -155,6 +155,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             context.r9 as usize,
         )
         .map_or(Err(Pause::General), now),
+        __NR_brk => caller.space.brk_now(context.rdi as usize).ok_or(Pause::General),
         __NR_munmap => memory::unmap_now(caller, context.rdi as usize, context.rsi as usize)
             .map_or(Err(Pause::General), now),
         _ => Err(Pause::General),

@@ -71,6 +71,7 @@ pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
     let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
     fs::check_at(&place, &caller.credentials.fs, Access::WRITE)?;
     check_size_limit(caller, size)?;
+    let _writing = place.inode().attributes().write_access()?;
     fs::file::truncate(&**place.inode(), &caller.credentials.fs, size as u64).await?;
     Ok(0)
 }

@@ -45,6 +45,10 @@ impl FileObject for Shared {
         fs::Op::Ready(frame.cloned().map(page_of).ok_or(Errno::EFAULT))
     }
 
+    fn keeps_pages(&self) -> bool {
+        true
+    }
+
     fn has(&self, index: u64) -> bool {
         index < self.frames.len() as u64
     }

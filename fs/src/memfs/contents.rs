@@ -9,6 +9,7 @@ use crate::{
     Source, Written, file::SIZE_MAX,
 };
 use alloc::sync::Arc;
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use executor::{rcu, sync::SpinMutex};
 use syscalls::Errno;
@@ -349,6 +350,14 @@ impl<'a> File<'a> {
         }
         self.contents.tree.insert(index, page.clone());
         Ok(Some(page))
+    }
+
+    /// Calls `each` for the pages in a range; holes and what is behind the end are left out.
+    pub fn pages(self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        let end = range.end.min(index_of(self.attributes.size() + PAGE_SIZE as u64 - 1));
+        self.contents.tree.each(range.start..end, &rcu::read(), |index, page| {
+            page.with(|page| each(index, page));
+        });
     }
 
     pub fn seek(self, offset: u64, what: Seek) -> Result<u64> {

@@ -11,6 +11,7 @@ use crate::{
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use syscalls::Errno;
@@ -326,6 +327,10 @@ impl Inode for MemInode {
         }
     }
 
+    fn keeps_pages(&self) -> bool {
+        self.file().is_some()
+    }
+
     fn is_mappable(&self) -> bool {
         self.file().is_some()
     }
@@ -334,6 +339,12 @@ impl Inode for MemInode {
         match self.file() {
             Some(file) => Op::Ready(file.page(index)),
             None => Op::Ready(Err(Errno::ENODEV)),
+        }
+    }
+
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        if let Some(file) = self.file() {
+            file.pages(range, each);
         }
     }
 

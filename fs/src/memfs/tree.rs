@@ -11,6 +11,7 @@
 
 use crate::{PAGE_SHIFT, PAGE_SIZE, Page};
 use alloc::boxed::Box;
+use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicPtr, AtomicU64,
@@ -129,6 +130,45 @@ impl Tree {
             span -= BITS;
         }
         NonNull::new(pointer).map(|raw| PageRef { raw, _guard: core::marker::PhantomData })
+    }
+
+    /// Calls `each` for the pages in a range.
+    #[inline]
+    pub fn each<'g>(
+        &self,
+        range: Range<u64>,
+        _guard: &'g rcu::ReadGuard,
+        mut each: impl FnMut(u64, PageRef<'g>),
+    ) {
+        let mut index = range.start;
+        while index < range.end {
+            let (mut pointer, mut span) = unpack(self.root.load(Acquire));
+            if !reaches(span, index) {
+                return;
+            }
+            while span > BITS && !pointer.is_null() {
+                // SAFETY: nodes are freed a grace period after they were taken out.
+                pointer = unsafe { node(pointer) }.slots[slot_of(index, span)].load(Acquire);
+                span -= BITS;
+            }
+            // What is left of the range under this pointer.
+            let part = index..range.end.min((index | ((1 << span) - 1)) + 1);
+            index = part.end;
+            if pointer.is_null() {
+                continue;
+            }
+            for at in part {
+                let slot = if span == 0 {
+                    pointer
+                } else {
+                    // SAFETY: as above.
+                    unsafe { node(pointer) }.slots[slot_of(at, BITS)].load(Acquire)
+                };
+                if let Some(raw) = NonNull::new(slot) {
+                    each(at, PageRef { raw, _guard: core::marker::PhantomData });
+                }
+            }
+        }
     }
 
     /// Puts a page where there is none. Under the file's lock.

@@ -11,7 +11,7 @@ use super::{AddressSpace, Layout, zero_frame};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
-use crate::memory::frame::Frame;
+use crate::memory::frame::{Frame, physical_of};
 use crate::memory::provider::frame_of;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -64,6 +64,13 @@ const WRITABLE: Flags = Flags::WRITABLE.union(Flags::DIRTY);
 #[inline(always)]
 pub(super) fn no_execute(flags: RegionFlags) -> Flags {
     if flags.contains(RegionFlags::EXECUTE) { Flags::empty() } else { Flags::NO_EXECUTE }
+}
+
+/// The attributes of an entry that shows an object's page to a private mapping.
+#[inline(always)]
+pub(super) fn shown_attributes(flags: RegionFlags) -> Flags {
+    let owned = if flags.contains(RegionFlags::KEPT) { Flags::empty() } else { OWNED };
+    PRESENT | no_execute(flags) | SHOWN | owned
 }
 
 /// Whether a page of a private mapping is the program's own copy of what the object has.
@@ -238,8 +245,15 @@ fn change(
     }
     let writable = (entry.flags() - SHOWN) | PRESENT | WRITABLE | OWNED;
     if entry.0 & OWNED.bits() == 0 {
-        // The zero page: a copy of it is cheap.
-        let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
+        let frame = if entry.0 & SHOWN.bits() == 0 {
+            // The zero page: a copy of it is cheap.
+            Frame::alloc_zeroed()
+        } else {
+            // SAFETY: the frame is its object's, which the region holds; the handle gives nothing up.
+            let shown = core::mem::ManuallyDrop::new(unsafe { Frame::from_physical(entry.address()) });
+            shown.duplicate()
+        };
+        let frame = frame.ok_or(OutOfFrames)?;
         slot.set(Entry::new(frame.into_physical(), writable));
         space.add_resident(1);
         return Ok(replaced(space, address, None));
@@ -286,21 +300,25 @@ fn show(
         Ok(Err(_)) => return Err(FaultError::Bus),
         Err(_) => return Ok(Step::Fetch(object.clone(), index, shared && write)),
     };
-    let mut attributes = PRESENT | no_execute(region.flags) | OWNED;
-    if shared {
-        attributes |= COMMON;
-    }
-    if write {
-        attributes |= WRITABLE;
-    } else if !shared {
-        attributes |= SHOWN;
-    }
+    let owned = PRESENT | no_execute(region.flags) | OWNED;
+    let attributes = match (write, shared) {
+        (true, true) => owned | COMMON | WRITABLE,
+        (false, true) => owned | COMMON,
+        (true, false) => owned | WRITABLE,
+        (false, false) => shown_attributes(region.flags),
+    };
     // A private page that is going to be written is copied right away instead of at a second fault.
     let frame = if write && !shared { page.duplicate().ok_or(OutOfFrames)? } else { page };
     let old = slot.get();
-    slot.set(Entry::new(frame.into_physical(), attributes));
+    let owned = attributes.contains(OWNED);
+    // Where the entry does not own it, its object keeps it.
+    let physical = if owned { frame.into_physical() } else { frame.physical() };
+    slot.set(Entry::new(physical, attributes));
     if old == Entry::EMPTY {
-        space.add_resident(1);
+        let more = if write { 0 } else { show_around(region, slot, address, &**object, attributes) };
+        if owned {
+            space.add_resident(1 + more);
+        }
         return Ok(Step::Done);
     }
     // SAFETY: the entry that owned it is gone from the table.
@@ -311,4 +329,38 @@ fn show(
         return Ok(Step::Done);
     }
     Ok(replaced(space, address, Some(old_frame)))
+}
+
+/// Pages of an object that are shown together when one is read, if they are in memory: an aligned group of this many
+/// (Linux's `fault_around_bytes`). Few programs read one page and not those beside it.
+const AROUND: usize = 16;
+
+/// Shows the pages around `address`, whose entry is at `slot`, where there is nothing yet. Returns how many that were.
+#[inline]
+fn show_around(
+    region: &Region,
+    slot: Slot,
+    address: usize,
+    object: &dyn FileObject,
+    attributes: Flags,
+) -> isize {
+    let group = address & !(AROUND * PAGE - 1);
+    let (start, end) = (group.max(region.start), (group + AROUND * PAGE).min(region.end));
+    let first = region.page_index(start);
+    // In the same table: groups are aligned.
+    let first_entry = slot.index - (address - start) / PAGE;
+    let owned = attributes.contains(OWNED);
+    let mut shown = 0;
+    object.pages_in_memory(first..first + ((end - start) / PAGE) as u64, &mut |index, page| {
+        let place = Slot { table: slot.table, index: first_entry + (index - first) as usize };
+        if place.get() == Entry::EMPTY {
+            if owned {
+                // The entry's from now on.
+                page.clone().into_raw();
+            }
+            place.set(Entry::new(physical_of(page.as_ptr().addr().get()), attributes));
+            shown += 1;
+        }
+    });
+    shown
 }

@@ -18,24 +18,39 @@ impl AddressSpace {
     /// brk(2): moves the end of the heap to `wanted` if that is possible. Returns where it is then.
     pub async fn brk(&self, wanted: usize) -> usize {
         let mut layout = self.locked().await;
-        let now = layout.heap.end;
-        if wanted < layout.heap.start || wanted == now || wanted > USER_END || now < LOWEST {
-            return now;
+        if let Some(end) = self.brk_upwards(&mut layout, wanted) {
+            return end;
         }
-        let (old, new) = (now.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
-        let moved = match new {
-            new if new < old => {
-                let range = new..old;
-                self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await
-            }
-            new if new > old => self.extend_heap(&mut layout, old, new),
-            _ => Ok(()),
-        };
-        if moved.is_ok() {
+        let range = wanted.next_multiple_of(PAGE)..layout.heap.end.next_multiple_of(PAGE);
+        if self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await.is_ok() {
             layout.heap.end = wanted;
             self.publish(&layout);
         }
         layout.heap.end
+    }
+
+    /// As [`brk`](Self::brk) where that need not wait; None, with nothing done, where it may have to.
+    #[inline]
+    pub fn brk_now(&self, wanted: usize) -> Option<usize> {
+        let mut layout = self.layout.try_lock()?;
+        if layout.severed.is_some() { None } else { self.brk_upwards(&mut layout, wanted) }
+    }
+
+    /// Moves the break unless that takes pages away; then None.
+    fn brk_upwards(&self, layout: &mut Layout, wanted: usize) -> Option<usize> {
+        let now = layout.heap.end;
+        if wanted < layout.heap.start || wanted == now || wanted > USER_END || now < LOWEST {
+            return Some(now);
+        }
+        let (old, new) = (now.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
+        if new < old {
+            return None;
+        }
+        if new == old || self.extend_heap(layout, old, new).is_ok() {
+            layout.heap.end = wanted;
+            self.publish(layout);
+        }
+        Some(layout.heap.end)
     }
 
     fn extend_heap(&self, layout: &mut Layout, old: usize, new: usize) -> Result<(), Errno> {

@@ -324,6 +324,7 @@ fn region_for(mapping: &Mapping, range: &Range<usize>) -> Result<Region, Errno> 
             if grows {
                 return Err(Errno::EINVAL);
             }
+            flags.set(RegionFlags::KEPT, !shared && object.keeps_pages());
             (Some(object.clone()), *offset)
         }
     };

@@ -29,6 +29,7 @@ mod heap;
 mod kin;
 mod map;
 mod object;
+mod preload;
 mod protect;
 mod region;
 mod regions;

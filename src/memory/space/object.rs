@@ -4,6 +4,7 @@ use crate::memory::frame::Frame;
 use crate::memory::provider::page_of;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use core::ops::Range;
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 
@@ -13,6 +14,14 @@ pub trait FileObject: Send + Sync {
     /// programs write the page in place, so it must be the object's own. Errors behind the end (SIGBUS), on
     /// device errors (SIGBUS) and without memory (`ENOMEM`).
     fn page(&self, index: u64, write: bool) -> fs::Op<'_, Result<fs::Page, Errno>>;
+
+    /// Whether its pages stay its own as long as it lives, so that entries which show them need not own them.
+    fn keeps_pages(&self) -> bool {
+        false
+    }
+
+    /// Calls `each` with index and page for the pages in a range that it has in memory, as far as that is cheap to say.
+    fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &fs::Page)) {}
 
     /// Whether it has a page at `index` in memory, so that [`page`](Self::page) would not have to make or fetch one.
     fn has(&self, index: u64) -> bool;

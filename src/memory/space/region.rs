@@ -35,6 +35,8 @@ bitflags! {
         const HEAP = 1 << 11;
         /// The initial stack.
         const STACK = 1 << 12;
+        /// The object keeps its pages, and entries that show them do not own them.
+        const KEPT = 1 << 14;
         /// Cannot be grown or moved by mremap (`VM_DONTEXPAND`): the vDSO.
         const FIXED_SIZE = 1 << 13;
     }

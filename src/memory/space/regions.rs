@@ -3,6 +3,7 @@
 //! A vector by *descending* address: mappings are placed from the top of user space downwards, so a new one usually
 //! goes near the end and moves few others. The vector is shared by fork until one side changes its copy.
 
+use super::object::FileObject;
 use super::region::{Region, RegionFlags};
 use crate::arch::paging::PAGE;
 use alloc::sync::Arc;
@@ -23,6 +24,9 @@ pub(super) struct Regions {
     pub(super) mapped: usize,
     /// Bytes in regions that RLIMIT_DATA counts.
     pub(super) data: usize,
+    /// Objects of regions that are gone, which keep pages that the tables or TLBs may show still without owning them: for
+    /// as long as the space lives.
+    kept: Vec<Arc<dyn FileObject>>,
     /// A hint: no gap of `hole.0` bytes or more lies above `hole.1` in the area for mappings.
     hole: (usize, usize),
 }
@@ -192,6 +196,25 @@ impl Regions {
         if overlap.is_empty() {
             return Ok(());
         }
+        self.keep_objects(overlap.clone())?;
+        self.cut_out(range, overlap)
+    }
+
+    /// Notes objects whose pages somebody may still see when the regions at `overlap` are gone.
+    fn keep_objects(&mut self, overlap: Range<usize>) -> Result<(), Errno> {
+        for region in &self.list[overlap] {
+            if region.flags.contains(RegionFlags::KEPT)
+                && let Some(object) = &region.object
+                && !self.kept.iter().any(|kept| Arc::ptr_eq(kept, object))
+            {
+                self.kept.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                self.kept.push(object.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn cut_out(&mut self, range: &Range<usize>, overlap: Range<usize>) -> Result<(), Errno> {
         let (mapped, data) = self.measure_part(range, overlap.clone());
         let list = self.own_list()?;
         let (high, low) = (overlap.start, overlap.end - 1);
@@ -231,7 +254,10 @@ impl Regions {
         // Taking out makes at most one more of what is there, and each part that comes back at most one more.
         let list = self.own_list()?;
         list.try_reserve(parts.len() + 2).map_err(|_| Errno::ENOMEM)?;
-        self.remove(range)?;
+        let overlap = self.overlap(range);
+        if !overlap.is_empty() {
+            self.cut_out(range, overlap)?;
+        }
         parts.into_iter().try_for_each(|part| self.insert(part))
     }
 

@@ -34,7 +34,8 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OutOfFrames;
 
-/// The entry owns its frame: it counts among the frame's owners. The shared zero page is mapped without.
+/// The entry owns its frame: it counts among the frame's owners. The shared zero page is mapped without, and so are
+/// pages of an object that keeps them; the regions see to it that such an object outlives the entries.
 pub(super) const OWNED: Flags = Flags::SOFT_0;
 /// The page belongs to a shared mapping: fork leaves its write permission alone.
 pub(super) const COMMON: Flags = Flags::SOFT_1;
@@ -66,10 +67,15 @@ impl Table {
 
     /// A new empty table. The caller owns it.
     #[inline]
-    fn new() -> Result<Self, OutOfFrames> {
+    pub(super) fn new() -> Result<Self, OutOfFrames> {
         let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
         frame.metadata().link.store(0, Relaxed);
         Ok(Self { physical: frame.into_physical() })
+    }
+
+    /// The entry of the level above that leads to this table, which it owns from then on.
+    pub(super) fn entry(self) -> Entry {
+        Entry::new(self.physical, TABLE)
     }
 
     #[inline(always)]
@@ -137,6 +143,18 @@ impl Table {
         let Ok(()) = outcome;
     }
 
+    /// Calls `each` for the lines of eight entries that may hold some, with the index of the first.
+    #[inline(always)]
+    fn each_line(self, mut each: impl FnMut(usize, [Entry; 8])) {
+        let page = self.page();
+        let mut lines = self.metadata().link.load(Relaxed);
+        while lines != 0 {
+            let first = lines.trailing_zeros() as usize * 8;
+            lines &= lines - 1;
+            each(first, core::array::from_fn(|at| page.get(first + at)));
+        }
+    }
+
     /// As [`each`](Self::each), until `each` fails.
     #[inline(always)]
     pub(super) fn try_each<E>(
@@ -181,6 +199,22 @@ impl Table {
 }
 
 impl Table {
+    /// Clears all entries of a table of the last level and frees what they own; returns how many frames that were.
+    fn release_all(self) -> usize {
+        let mut frames = 0;
+        self.each_line(|first, entries| {
+            (first..first + 8).for_each(|at| self.clear(at));
+            if any_owned(&entries) {
+                for entry in entries.iter().filter(|entry| entry.0 & OWNED.bits() != 0) {
+                    frames += 1;
+                    // SAFETY: the entry was an owner and is gone from its table.
+                    drop(unsafe { Frame::from_physical(entry.address()) });
+                }
+            }
+        });
+        frames
+    }
+
     /// Clears the entries of a table of the last level within `range` and frees what they own; returns how many frames
     /// that were.
     pub(super) fn release_range(self, range: Range<usize>) -> usize {
@@ -206,6 +240,12 @@ impl Table {
         });
         frames
     }
+}
+
+/// Whether any entry of a line of a table of the last level owns its frame.
+#[inline(always)]
+fn any_owned(entries: &[Entry; 8]) -> bool {
+    entries.iter().fold(0, |all, entry| all | entry.0) & OWNED.bits() != 0
 }
 
 /// Takes write permission from an entry as fork does: private pages become copy-on-write, tables shared.
@@ -416,7 +456,7 @@ fn descend(root: Table, address: usize, level: u32, residency: &Residency) -> Re
         let slot = index(address, above);
         table = if table.get(slot) == Entry::EMPTY {
             let new = Table::new()?;
-            table.set(slot, Entry::new(new.physical, TABLE));
+            table.set(slot, new.entry());
             new
         } else {
             own(table, slot, above, residency)?
@@ -498,7 +538,7 @@ fn unshare(table: Table, slot: usize, level: u32, residency: &Residency) -> Resu
     }
     let new = Table::new()?;
     copy_entries(old, new, level - 1);
-    table.update(slot, Entry::new(new.physical, TABLE));
+    table.update(slot, new.entry());
     // No CPU may walk through the old table on our behalf when we no longer own it.
     residency.retire(|| {
         release_table(old, level - 1);
@@ -512,12 +552,20 @@ fn unshare(table: Table, slot: usize, level: u32, residency: &Residency) -> Resu
 /// Others may do the same to `old` at the same time: all write the same values.
 fn copy_entries(old: Table, new: Table, level: u32) {
     let page = new.page();
-    old.each(0..512, |at, entry| {
+    let copy = |at: usize, entry: Entry| {
         let entry = protected(entry);
         // SAFETY: `old` has an owner (us) and so keeps what its entries point to.
         unsafe { add_owner(entry, level) };
         old.update(at, entry);
         page.set(at, entry);
+    };
+    old.each_line(|first, entries| {
+        if level == 0 && !any_owned(&entries) {
+            // Nothing to be counted, nor ever to be written: a plain copy.
+            return (first..).zip(entries).for_each(|(at, entry)| page.set(at, entry));
+        }
+        let used = (first..).zip(entries).filter(|(_, entry)| *entry != Entry::EMPTY);
+        used.for_each(|(at, entry)| copy(at, entry));
     });
     new.metadata().link.store(old.metadata().link.load(Relaxed), Relaxed);
 }
@@ -526,7 +574,7 @@ fn copy_entries(old: Table, new: Table, level: u32) {
 pub(super) fn copy_table(old: Table) -> Result<Entry, OutOfFrames> {
     let new = Table::new()?;
     copy_entries(old, new, 0);
-    Ok(Entry::new(new.physical, TABLE))
+    Ok(new.entry())
 }
 
 /// Shares all of `old`'s tables with the empty root `new`.
@@ -572,7 +620,7 @@ pub(super) fn release_table(table: Table, level: u32) -> usize {
         word.store(1, Relaxed);
     }
     let frames = match level {
-        0 => table.release_range(0..512),
+        0 => table.release_all(),
         _ => table.release_below(0..512, level),
     };
     // All entries are cleared: the frame is zero again.

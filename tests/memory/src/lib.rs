@@ -16,6 +16,7 @@ mod arch;
 #[path = "../../../src/memory/mod.rs"]
 mod memory;
 
+mod files;
 mod frames;
 mod model;
 mod parallel;

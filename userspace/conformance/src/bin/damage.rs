@@ -3,7 +3,8 @@
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::ExitCode;
 use std::ptr::null;
@@ -80,7 +81,8 @@ fn execute(path: &str, tight: bool) -> i32 {
     let memory = if tight { 4 << 20 } else { 256 << 20 };
     let limit = libc::rlimit { rlim_cur: memory, rlim_max: memory };
     // SAFETY: the pointers are to live values and NUL-terminated strings; the list ends with null.
-    unsafe {
+    let report = unsafe {
+        let report = libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 3);
         let null_device = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
         (0..3).for_each(|file| {
             libc::dup2(null_device, file);
@@ -88,9 +90,16 @@ fn execute(path: &str, tight: bool) -> i32 {
         libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
         libc::setrlimit(libc::RLIMIT_AS, &raw const limit);
         libc::execve(path.as_ptr(), [path.as_ptr(), null()].as_ptr(), [null()].as_ptr());
+        report
+    };
+    let error = io::Error::last_os_error();
+    if error.raw_os_error().is_some_and(|number| REFUSALS.contains(&number)) {
+        return REFUSED;
     }
-    let error = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    if REFUSALS.contains(&error) { REFUSED } else { WRONG_ERROR }
+    // SAFETY: made above, and nobody else has it.
+    let mut report = unsafe { File::from_raw_fd(report) };
+    let _ = writeln!(report, "{error}");
+    WRONG_ERROR
 }
 
 /// Opens a file for writing. A program that was just killed may hold it a moment longer.

@@ -188,6 +188,7 @@ fn refusals() {
         let _open = fs::OpenOptions::new().append(true).open(&busy).expect("the file");
         exec(&busy, &["busy"], &[]).map_or_else(|error| error.raw_os_error().unwrap_or(0), |_| 0)
     });
+    outcome("truncating a running program", sys!(SYS_truncate, path("/proc/self/exe").as_ptr(), 0));
     in_child("writing a running program", || {
         let running =
             fs::read("/usr/bin/nothing").map(|_| fs::OpenOptions::new().append(true).open("/proc/self/exe"));
