@@ -250,13 +250,14 @@ pub fn timer_cancelled<C: Contestant>(on: &C, n: usize) {
 }
 
 /// `n` tasks sleep, all due within a millisecond, so that the work of expiring is measured and not
-/// the sleeping in between; from the first spawn to the last end.
-pub fn timer_expired<C: Contestant>(on: &C, n: usize) {
+/// the sleeping in between; from the first spawn to the last end. The first is due after `lead`, in
+/// which all must have been spawned.
+pub fn timer_expired<C: Contestant>(on: &C, n: usize, lead: Duration) {
     let executor = on.clone();
     on.run(async move {
         let latch = Latch::new();
         latch.set(n);
-        let begin = Instant::now() + Duration::from_millis(10);
+        let begin = Instant::now() + lead;
         for i in 0..n {
             let at = begin + Duration::from_nanos(1_000_000 * ((i * 7919 % n) as u64) / n as u64);
             let executor_inside = executor.clone();
@@ -268,6 +269,7 @@ pub fn timer_expired<C: Contestant>(on: &C, n: usize) {
                 give_way().await;
             }
         }
+        assert!(Instant::now() < begin, "the first were due before the last had been spawned");
         latch.wait().await;
     });
 }
