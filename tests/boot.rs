@@ -36,6 +36,13 @@ fn exit_status_is_the_guests() {
 }
 
 #[test]
+fn all_that_was_printed_arrives() {
+    // The end of the command hangs its terminal up, which is no reason to lose what it wrote just before.
+    let printed = run(&["--smp", "2"], &["seq", "1000"]).1;
+    assert!(printed.ends_with("\n999\n1000\n"), "printed:\n{printed}");
+}
+
+#[test]
 fn arguments_arrive_as_they_are() {
     let words =
         ["two words", "", "quo\"te's", "per%cent", "back\\slash", "$HOME", "gr\u{fc}n", "a=b", "--smp", "*"];

@@ -23,8 +23,6 @@ enum Verdict {
 const UNSETTLED: &[&str] = &[
     "conformance errors",
     "conformance procfs",
-    "conformance signals",
-    "sh /usr/lib/tests/processes.sh",
     "resources check",
 ];
 
@@ -66,6 +64,7 @@ programs! {
     pipes: "conformance pipes", 30, AsOnLinux;
     polling: "conformance polling", 30, AsOnLinux;
     processes: "conformance processes", 30, AsOnLinux;
+    signals: "conformance signals", 60, AsOnLinux;
     terminals: "conformance terminals", 60, AsOnLinux;
     threads: "conformance threads", 60, AsOnLinux;
     times: "conformance times", 30, AsOnLinux;
@@ -80,6 +79,7 @@ programs! {
 
     busybox_archives: "sh /usr/lib/tests/archives.sh", 60, AsOnLinux;
     busybox_files: "sh /usr/lib/tests/files.sh", 60, AsOnLinux;
+    busybox_processes: "sh /usr/lib/tests/processes.sh", 60, AsOnLinux;
     busybox_shell: "sh /usr/lib/tests/shell.sh", 60, AsOnLinux;
     busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
 

@@ -30,6 +30,41 @@ impl Future for YieldNow {
     }
 }
 
+/// Move the running task to `cpu` for good, as if it had been [spawned there](crate::spawn_on); `None`:
+/// any CPU may run it again. It goes on there after those that are queued.
+///
+/// # Panics
+/// When it is polled, if there is no such CPU.
+#[must_use = "a future does nothing unless awaited"]
+pub fn stay_on(cpu: Option<usize>) -> StayOn {
+    StayOn { cpu, moved: false }
+}
+
+/// The future of [`stay_on`].
+#[derive(Debug)]
+pub struct StayOn {
+    cpu: Option<usize>,
+    moved: bool,
+}
+
+impl Future for StayOn {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.moved {
+            return Poll::Ready(());
+        }
+        self.moved = true;
+        if let Some(worker) = hooks::worker()
+            && let Some(task) = worker.current()
+        {
+            worker.check_cpu(self.cpu);
+            task.pin(self.cpu);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 /// For leaf futures that are ready: may this poll go on? `Pending` when the poll has used up its
 /// budget or somebody wants the CPU; the task is then woken already.
 ///

@@ -55,6 +55,14 @@ impl Shared {
         self.workers.len()
     }
 
+    /// # Panics
+    /// If a task is to be pinned to a CPU that does not exist.
+    pub(crate) fn check_cpu(&self, cpu: Option<usize>) {
+        if let Some(cpu) = cpu {
+            assert!(cpu < self.cpus(), "cannot pin a task to CPU {cpu} of {}", self.cpus());
+        }
+    }
+
     /// A task number for a spawner that is no worker.
     pub(crate) fn next_id(&self) -> u32 {
         self.ids.fetch_add(1, Relaxed)

@@ -11,6 +11,7 @@ use super::{
     credentials::capability,
     exit, run,
     signal::{Actions, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
+    thread::Attention,
     tree::{self, Node, Tree},
 };
 use crate::{arch::user::UserContext, memory, syscall::user};
@@ -142,6 +143,7 @@ pub async fn clone(
     if !request.has(linux::CLONE_VM) {
         thread.sequence.inherit(&caller.thread.sequence);
     }
+    thread.inherit_cpus(&caller.thread);
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
         let _ = user::write(caller, request.parent_tid, tid).await;
@@ -205,7 +207,7 @@ async fn wait_for_release(caller: &Caller, child: &Process) {
         .released
         .wait_until(|| {
             let given_back = !child.borrows_space.load(Ordering::Acquire);
-            (given_back || exit::is_exiting(caller.process())).then_some(())
+            (given_back || caller.thread.attention().contains(Attention::KILL)).then_some(())
         })
         .await;
 }

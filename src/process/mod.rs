@@ -13,6 +13,7 @@
 //!
 //! Start reading at [`run`], then [`fork`], [`exec`], [`exit`] and [`wait`].
 
+pub mod affinity;
 pub mod credentials;
 pub mod elf;
 pub mod exec;

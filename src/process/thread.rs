@@ -12,7 +12,7 @@ use bitflags::bitflags;
 use executor::{TaskRef, sync::SpinMutex};
 use syscalls::Errno;
 
-use super::{Process, rseq::Registration, signal::ThreadSignals};
+use super::{Process, affinity::CpuSet, rseq::Registration, signal::ThreadSignals};
 use crate::{arch, memory::AddressSpace};
 
 bitflags! {
@@ -27,6 +27,10 @@ bitflags! {
         const STOP = 4;
         /// It has been taken off its CPU, and must be told which one it is on now ([`rseq`](super::rseq)).
         const SEQUENCE = 8;
+        /// It may not be on the CPU that it is on ([`affinity`](super::affinity)).
+        const PLACE = 16;
+        /// What only matters in user mode, so that it is no reason to leave a wait.
+        const IN_USER_MODE = Self::SEQUENCE.bits() | Self::PLACE.bits();
     }
 }
 
@@ -47,6 +51,8 @@ pub struct Thread {
     pub robust_list: AtomicUsize,
     /// Where it wants to read its CPU's number.
     pub sequence: Registration,
+    /// Where it may run.
+    pub cpus: CpuSet,
     /// Time on a CPU so far, in cycles.
     pub cycles: AtomicU64,
     /// Cycle counter when the CPU last began to poll it.
@@ -77,6 +83,7 @@ impl Thread {
             clear_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
             sequence: Registration::default(),
+            cpus: CpuSet::default(),
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
             futex_woken: AtomicBool::new(false),
@@ -106,10 +113,10 @@ impl Thread {
         self.attention.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether the thread should leave a wait. What only matters in user mode is no reason.
+    /// Whether the thread should leave a wait.
     #[inline]
     pub fn is_called(&self) -> bool {
-        self.attention.load(Ordering::Relaxed) & !Attention::SEQUENCE.bits() != 0
+        self.attention.load(Ordering::Relaxed) & !Attention::IN_USER_MODE.bits() != 0
     }
 
     /// What calls for the thread's attention. Pairs with [`raise`](Self::raise).

@@ -353,6 +353,9 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_futex => thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32).await,
         __NR_sched_yield => schedule::sched_yield().await,
         __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])).await,
+        __NR_sched_setaffinity => {
+            Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])).await
+        }
         __NR_sched_getaffinity => {
             Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])).await
         }

@@ -1,5 +1,6 @@
 //! Scheduling (sched(7), getpriority(2), sched_setaffinity(2)).
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
@@ -8,7 +9,7 @@ use syscalls::Errno;
 use super::user::{self, SysResult};
 use crate::{
     arch::cpu,
-    process::{Caller, credentials::capability, tree},
+    process::{Caller, Thread, affinity, credentials::capability, tree},
 };
 
 pub async fn sched_yield() -> SysResult {
@@ -50,16 +51,38 @@ pub async fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> SysRes
     Ok(0)
 }
 
-pub async fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: usize) -> SysResult {
-    if tid != 0 && tree::lock().thread(tid as u32).is_none() {
-        return Err(Errno::ESRCH);
+/// The thread with an id; 0 names the caller.
+fn thread_of(caller: &Caller, tid: i32) -> Result<Arc<Thread>, Errno> {
+    match tid {
+        0 => Ok(caller.thread.clone()),
+        tid => tree::lock().thread(tid as u32).ok_or(Errno::ESRCH),
     }
-    let cpus = cpu::count();
-    if size * 8 < cpus || !size.is_multiple_of(8) {
+}
+
+pub async fn sched_setaffinity(caller: &Caller, tid: i32, size: usize, address: usize) -> SysResult {
+    // CPUs beyond the end of the set are not in it, and a set may have more than there can be.
+    let mut set = [0; size_of::<u64>()];
+    let known = size.min(set.len());
+    user::copy_in(caller, address, &mut set[..known]).await?;
+    let thread = thread_of(caller, tid)?;
+    let (own, target) = (caller.credentials.users[1], thread.process.credentials());
+    if !target.users[..2].contains(&own) && !caller.credentials.has(capability::SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    let set = u64::from_le_bytes(set) & affinity::all();
+    if set == 0 {
         return Err(Errno::EINVAL);
     }
-    let mask = u64::MAX >> (64 - cpus);
-    user::write(caller, address, mask).await?;
+    thread.confine(set);
+    Ok(0)
+}
+
+pub async fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: usize) -> SysResult {
+    if size * 8 < cpu::count() || !size.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let set = thread_of(caller, tid)?.cpus.get();
+    user::write(caller, address, set).await?;
     Ok(size_of::<u64>())
 }
 

@@ -304,7 +304,7 @@ pub async fn rt_sigtimedwait(
 /// Whether there is more to attend to than signals that stay blocked.
 fn is_interrupted(caller: &Caller) -> bool {
     let thread = &caller.thread;
-    if thread.attention().difference(Attention::SEQUENCE) != Attention::SIGNAL {
+    if thread.attention().difference(Attention::IN_USER_MODE) != Attention::SIGNAL {
         return true;
     }
     let shared = caller.process().signals.lock();

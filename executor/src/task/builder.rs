@@ -213,9 +213,7 @@ fn launch<J: Job + 'static>(job: J, builder: Builder) -> Result<JoinHandle<J::Ou
     #[cfg(not(any(test, feature = "std")))]
     let outside = shared::default_executor;
     let shared: &'static Shared = worker.map_or_else(outside, Worker::shared);
-    if let Some(cpu) = builder.cpu {
-        assert!(cpu < shared.cpus(), "cannot pin a task to CPU {cpu} of {}", shared.cpus());
-    }
+    shared.check_cpu(builder.cpu);
     let cell = match worker {
         Some(worker) => worker.cells().take(class, &shared.slab),
         None => shared.slab.take_one(class),

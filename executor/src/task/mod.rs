@@ -42,7 +42,7 @@ use state::State;
 /// The fixed part of a task's cell.
 ///
 /// `state`, `join`, `link` and `id` are atomics. The rest is written by the spawner before the task
-/// is published, and (`cpu`) by whoever polls it; it is read by its poller and by the waker that won
+/// is published, and (`cpu`, and pinning in `kind`) by whoever polls it; it is read by its poller and by the waker that won
 /// the right to enqueue it. The state word orders all of these.
 #[repr(C)]
 pub(crate) struct Header {
@@ -91,6 +91,11 @@ impl Kind {
     #[inline]
     pub(crate) fn is_pinned(self) -> bool {
         self.0 & Self::PINNED != 0
+    }
+
+    fn with_pinned(self, pinned: bool) -> Kind {
+        let bit = if pinned { Self::PINNED } else { 0 };
+        Kind(self.0 & !Self::PINNED | bit)
     }
 
     #[inline(always)]
@@ -214,6 +219,17 @@ impl TaskRef {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         self.header().kind.get()
+    }
+
+    /// Pin the task to a CPU, or to none. Its poll in progress still ends where it is.
+    ///
+    /// Only for its poller: the end of the poll hands the header over.
+    pub(crate) fn pin(&self, cpu: Option<usize>) {
+        let header = self.header();
+        header.kind.set(header.kind.get().with_pinned(cpu.is_some()));
+        if let Some(cpu) = cpu {
+            header.cpu.set(cpu as u8);
+        }
     }
 
     /// Poll the future. `true`: it ended, and its output lies in the cell.

@@ -102,6 +102,26 @@ fn cancel_drops_an_idle_task_at_once() {
 }
 
 #[test]
+fn a_task_moves_to_where_it_is_told_and_stays() {
+    block_on(3, async {
+        for _ in 0..scaled(200, 5) {
+            for cpu in [2, 0, 1, 1] {
+                crate::stay_on(Some(cpu)).await;
+                for _ in 0..3 {
+                    assert_eq!(crate::current_cpu(), cpu);
+                    yield_now().await;
+                }
+                // A wake from another CPU brings it back here.
+                spawn_on((cpu + 1) % 3, async {}).await.unwrap();
+                assert_eq!(crate::current_cpu(), cpu);
+            }
+        }
+        crate::stay_on(None).await;
+        assert!(crate::TaskRef::current().is_some_and(|task| task.kind().is_plain()));
+    });
+}
+
+#[test]
 fn cancel_while_polled_elsewhere_takes_effect_at_the_boundary() {
     let drops = Drops::default();
     let inner = drops.clone();

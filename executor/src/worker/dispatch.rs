@@ -250,6 +250,10 @@ impl Worker {
 
     #[cold]
     fn requeue_special(&self, task: TaskRef) {
+        if self.is_elsewhere(task) {
+            // It has just been pinned there.
+            return self.shared().push_to(usize::from(task.header().cpu.get()), task);
+        }
         let kind = task.kind();
         match kind.lane() {
             // Its turn is over; for this round it stands in line with everybody.

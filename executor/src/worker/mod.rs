@@ -188,6 +188,11 @@ impl Worker {
         self.name
     }
 
+    /// Panic if a task is to be pinned to a CPU that does not exist.
+    pub(crate) fn check_cpu(&self, cpu: Option<usize>) {
+        self.shared().check_cpu(cpu);
+    }
+
     /// Is this the worker of the calling CPU?
     #[inline]
     pub(crate) fn is_here(&self) -> bool {

@@ -119,7 +119,7 @@ impl Worker {
     }
 
     /// Pinned to another CPU?
-    fn is_elsewhere(&self, task: TaskRef) -> bool {
+    pub(super) fn is_elsewhere(&self, task: TaskRef) -> bool {
         task.kind().is_pinned() && usize::from(task.header().cpu.get()) != self.cpu
     }
 

@@ -9,7 +9,7 @@ use super::{Action, Disposition, SigInfo, SignalSet, frame, numbers::*};
 use crate::{
     arch::user::UserContext,
     process::{
-        Caller, exit, rseq,
+        Caller, affinity, exit, rseq,
         thread::Attention,
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
@@ -63,6 +63,12 @@ pub async fn attend(caller: &mut Caller, context: &mut UserContext) -> ControlFl
         }
         if attention.contains(Attention::STOP) {
             halt(caller).await;
+            caller.thread.note_interruption();
+            continue;
+        }
+        if attention.contains(Attention::PLACE) {
+            caller.thread.settle(Attention::PLACE);
+            affinity::follow(&caller.thread).await;
             caller.thread.note_interruption();
             continue;
         }

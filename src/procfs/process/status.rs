@@ -1,6 +1,6 @@
 //! `stat` and `status`: what `ps` and `top` read (proc_pid_stat(5), proc_pid_status(5)).
 
-use alloc::{format, string::String};
+use alloc::string::String;
 use core::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
 use fs::{Device, Op};
@@ -8,10 +8,10 @@ use syscalls::Errno;
 
 use super::{Answer, Target, memory::Sizes};
 use crate::{
-    arch::{clock, cpu},
+    arch::clock,
     memory::PAGE_SIZE,
     process::{
-        Thread,
+        Thread, affinity,
         signal::{SignalSet, numbers::SIGMAX},
         times::ResourceUsage,
         tree,
@@ -210,11 +210,27 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut String) -> Made
     let all: u64 = (1 << 41) - 1;
     writeln!(out, "CapInh:\t{:016x}\nCapPrm:\t{capabilities:016x}\nCapEff:\t{capabilities:016x}", 0)?;
     writeln!(out, "CapBnd:\t{all:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t0\nSeccomp:\t0", 0)?;
-    let cpus = cpu::count();
-    writeln!(out, "Cpus_allowed:\t{:x}", u64::MAX >> (64 - cpus))?;
-    let list = if cpus == 1 { String::from("0") } else { format!("0-{}", cpus - 1) };
-    writeln!(out, "Cpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
+    let cpus = target.thread.as_ref().map_or(affinity::all(), |thread| thread.cpus.get());
+    writeln!(out, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{}", ranges(cpus))?;
+    writeln!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;
     Ok(())
+}
+
+/// The members of a set as Linux lists them: `0-2,5`.
+fn ranges(mut set: u64) -> String {
+    let mut list = String::new();
+    while set != 0 {
+        let first = set.trailing_zeros();
+        let len = (!(set >> first)).trailing_zeros();
+        let comma = if list.is_empty() { "" } else { "," };
+        let _ = match len {
+            1 => write!(list, "{comma}{first}"),
+            _ => write!(list, "{comma}{first}-{}", first + len - 1),
+        };
+        // The carry clears the lowest run of ones.
+        set &= set.wrapping_add(1 << first);
+    }
+    list
 }
 
 fn write_sizes(sizes: &Sizes, out: &mut String) -> Made {

@@ -12,6 +12,7 @@ pub fn run() {
     sharing();
     local_storage();
     signals();
+    placement();
     endings();
     memory();
 }
@@ -31,6 +32,86 @@ fn counting() {
     });
     show("under a mutex", plain.into_inner().expect("not poisoned"));
     show("atomic", atomic.into_inner());
+}
+
+/// Threads stay on the CPUs that they are given: here CPU 0, as not every machine has more.
+fn placement() {
+    let mut all = [0_u64; 16];
+    let whole = size_of_val(&all);
+    show("size of a set", sys!(SYS_sched_getaffinity, 0, whole, all.as_mut_ptr()).unwrap_or(-1) % 8 == 0);
+    let mine = || {
+        let mut set = [0_u64; 16];
+        let _ = sys!(SYS_sched_getaffinity, 0, whole, set.as_mut_ptr());
+        format!("{:#x}", set[0])
+    };
+    let here = || {
+        let mut cpu = 99_u32;
+        let _ = sys!(SYS_getcpu, &raw mut cpu, 0, 0);
+        cpu
+    };
+    let (first, nothing, absent) = (1_u64, 0_u64, 1_u64 << 40);
+    outcome("confine", sys!(SYS_sched_setaffinity, 0, 8, &raw const first));
+    show("is there at once", here());
+    show("set", mine());
+    let stays = (0..200).all(|round| {
+        if round % 10 == 0 {
+            sleep_ms(1);
+        }
+        thread::yield_now();
+        here() == 0
+    });
+    show("stays", stays);
+    let inherited = thread::spawn(move || {
+        let mut set = [0_u64; 16];
+        let _ = sys!(SYS_sched_getaffinity, 0, size_of_val(&set), set.as_mut_ptr());
+        format!("{:#x}", set[0])
+    });
+    show("a thread inherits it", inherited.join().expect("a thread"));
+    crate::check::aside("a child inherits it", || {
+        show("a child inherits it", format!("{} on {}", mine(), here()))
+    });
+    outcome("a set of one byte", sys!(SYS_sched_setaffinity, 0, 1, &raw const first));
+    outcome("no CPU", sys!(SYS_sched_setaffinity, 0, 8, &raw const nothing));
+    outcome("no bytes", sys!(SYS_sched_setaffinity, 0, 0, &raw const first));
+    outcome("a CPU that is not there", sys!(SYS_sched_setaffinity, 0, 8, &raw const absent));
+    outcome("no such thread", sys!(SYS_sched_setaffinity, 4_000_000, 8, &raw const first));
+    outcome("no memory", sys!(SYS_sched_setaffinity, 0, 8, crate::check::BAD));
+    outcome("ask with too little room", sys!(SYS_sched_getaffinity, 0, 4, all.as_mut_ptr()));
+    outcome("ask for no thread", sys!(SYS_sched_getaffinity, 4_000_000, whole, all.as_mut_ptr()));
+    outcome("set free", sys!(SYS_sched_setaffinity, 0, whole, all.as_ptr()));
+    show("all again", {
+        let set = mine();
+        set == format!("{:#x}", all[0])
+    });
+    // Another thread is moved while it computes.
+    let (tid, moved) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            tid.store(sys!(SYS_gettid).unwrap_or(0) as usize, SeqCst);
+            while moved.load(SeqCst) == 0 {
+                std::hint::spin_loop();
+            }
+            show("moved while it ran", here());
+        });
+        while tid.load(SeqCst) == 0 {
+            thread::yield_now();
+        }
+        outcome("move another", sys!(SYS_sched_setaffinity, tid.load(SeqCst), 8, &raw const first));
+        sleep_ms(20);
+        moved.store(1, SeqCst);
+    });
+    let child = support::process::fork(|| {
+        sleep_ms(10_000);
+        0
+    })
+    .expect("fork");
+    crate::check::aside("as another user", || {
+        let _ = sys!(SYS_setuid, 1000);
+        outcome("another user's process", sys!(SYS_sched_setaffinity, child.pid, 8, &raw const first));
+        outcome("its own", sys!(SYS_sched_setaffinity, 0, 8, &raw const first));
+    });
+    let _ = child.kill(libc::SIGKILL);
+    let _ = child.wait();
 }
 
 fn tools() {
@@ -111,12 +192,22 @@ fn sharing() {
     let now = std::env::current_dir().expect("a working folder");
     show("its working folder is ours", now.ends_with("below"));
     let count = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    let (running, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let tasks = thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| sleep_ms(300));
+            scope.spawn(|| {
+                running.fetch_add(1, SeqCst);
+                while done.load(SeqCst) == 0 {
+                    sleep_ms(1);
+                }
+            });
         }
-        sleep_ms(50);
-        count()
+        while running.load(SeqCst) < 3 {
+            sleep_ms(1);
+        }
+        let tasks = count();
+        done.store(1, SeqCst);
+        tasks
     });
     show("tasks while three run", tasks);
 }
