@@ -22,7 +22,8 @@ const SLOTS: usize = 1 << LEVEL_BITS;
 /// Eight levels of six bits and ten bits of tick: 2⁵⁸ ns, nine years. Later deadlines wait in the
 /// last level and are looked at again when it comes round.
 const LEVELS: usize = 8;
-const MAX_DISTANCE: u64 = (1 << (LEVEL_BITS * LEVELS as u32)) - 1;
+/// One slot less than a lap, or they would be in the slot that the wheel has just reached.
+const MAX_DISTANCE: u64 = (SLOTS as u64 - 1) << (LEVEL_BITS * (LEVELS as u32 - 1));
 
 /// A timer, embedded in whatever waits for it.
 ///
@@ -231,6 +232,24 @@ mod tests {
         }
         assert!(due.is_sorted());
         assert_eq!(wheel.next_deadline(), u64::MAX);
+    }
+
+    #[test]
+    fn the_far_future_is_beyond_the_last_level_and_never_now() {
+        let mut wheel = Wheel::new();
+        let mut clock = 5_000;
+        for deadline in [1 << 58, 1 << 62, u64::MAX] {
+            let entry = Rc::new(Entry::new());
+            // SAFETY: the entry stays where it is until it is removed.
+            unsafe { wheel.insert(Rc::as_ptr(&entry), deadline, clock) };
+            for _ in 0..10 {
+                assert!(wheel.next_deadline() > clock, "the clock must advance");
+                clock = (clock + (1 << 54)).min(deadline - 1);
+                assert_eq!(wheel.pop_due(clock), None, "early");
+            }
+            // SAFETY: it is still there.
+            unsafe { wheel.remove(Rc::as_ptr(&entry)) };
+        }
     }
 
     #[test]
