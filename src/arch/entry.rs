@@ -31,6 +31,7 @@ use core::mem::offset_of;
 
 /// Page fault.
 pub(super) const PAGE_FAULT: u64 = 14;
+const GENERAL_PROTECTION: u64 = 13;
 const DEBUG: u64 = 1;
 const NON_MASKABLE: u64 = 2;
 const SIMD: u64 = 19;
@@ -327,12 +328,17 @@ pub(super) fn fault_address() -> usize {
 /// An exception in kernel mode: either a user-memory routine met a bad address and continues where its
 /// exception-table entry says, or the kernel is broken.
 extern "C" fn kernel_exception(frame: &mut TrapFrame) {
-    if frame.vector == PAGE_FAULT
-        && fault_address() < USER_END
+    let fault = match frame.vector {
+        PAGE_FAULT => fault_address(),
+        // A program's floating-point state that cannot be loaded: as bad as no memory at all.
+        GENERAL_PROTECTION => USER_END - 1,
+        _ => USER_END,
+    };
+    if fault < USER_END
         && let Some(target) = uaccess::fixup(frame.rip as usize)
     {
         frame.rip = target as u64;
-        frame.rax = fault_address() as u64;
+        frame.rax = fault as u64;
         return;
     }
     if frame.vector == SIMD {

@@ -12,6 +12,8 @@
 use super::asm::{copy_blocks, copy_small, ex_range, fill_blocks, smap};
 use super::layout::USER_END;
 use core::arch::{asm, global_asm};
+use core::mem::MaybeUninit;
+use zerocopy::FromBytes;
 
 /// A user address could not be accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +252,7 @@ const UNFINISHED: usize = 512;
 
 /// Refuses a range that is not wholly in user space.
 #[inline(always)]
-fn check(address: usize, len: usize) -> Result<(), Fault> {
+pub(super) fn check(address: usize, len: usize) -> Result<(), Fault> {
     match address.checked_add(len) {
         Some(end) if end <= USER_END => Ok(()),
         _ => Err(Fault { copied: 0, address: address.max(USER_END) }),
@@ -288,6 +290,39 @@ pub fn copy_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
         return Ok(());
     }
     copy_bytes_from_user(to, from)
+}
+
+/// Copies a value of a plain type from user memory at `from`.
+#[inline(always)]
+pub fn copy_value_from_user<T: FromBytes>(from: usize) -> Result<T, Fault> {
+    let mut slot = MaybeUninit::uninit();
+    copy_into_from_user(&mut slot, from)?;
+    // SAFETY: it has been filled.
+    Ok(unsafe { slot.assume_init() })
+}
+
+/// As [`copy_value_from_user`], to where the value is used.
+///
+/// Where the length is known to be 4 or 8 when this is compiled, one instruction does it.
+#[inline(always)]
+pub fn copy_into_from_user<T: FromBytes>(slot: &mut MaybeUninit<T>, from: usize) -> Result<&mut T, Fault> {
+    let base = slot.as_mut_ptr();
+    // SAFETY: all bytes of the value are written, in which any values are a valid T. Reads are in user space and may
+    // fault; then the value is not used.
+    unsafe {
+        match size_of::<T>() {
+            8 => base.cast::<u64>().write_unaligned(read_user(from)?),
+            4 => base.cast::<u32>().write_unaligned(read_user(from)?),
+            len => {
+                check(from, len)?;
+                let address = user_copy(base as usize, from, len);
+                if address != 0 {
+                    return Err(Fault { copied: 0, address });
+                }
+            }
+        }
+        Ok(slot.assume_init_mut())
+    }
 }
 
 /// Copies to user memory at `to`. On a fault `copied` bytes have arrived.

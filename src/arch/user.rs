@@ -14,11 +14,12 @@
 //! whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who wants to read or
 //! clone the whole context.
 
-use super::asm::{load_xmm, save_xmm};
+use super::asm::{ex_range, load_xmm, save_xmm, smap};
 use super::cpu;
 use super::descriptors::{KERNEL_CODE, SYSRET_BASE, USER_CODE, USER_DATA};
 use super::layout::USER_END;
 use super::percpu::PerCpu;
+use super::uaccess::{self, Fault};
 use core::arch::{asm, global_asm};
 use core::mem::{MaybeUninit, offset_of};
 use x86_64::VirtAddr;
@@ -27,8 +28,8 @@ use x86_64::registers::rflags::RFlags;
 
 /// MXCSR as a program starts: all exceptions masked, round to nearest.
 pub const MXCSR_DEFAULT: u32 = 0x1f80;
-/// The bits of MXCSR that exist on every x86-64 processor; loading others is a #GP.
-const MXCSR_VALID: u32 = 0xffff;
+/// Bytes that FXSAVE and FXRSTOR claim.
+const FXSAVE_SIZE: usize = 512;
 /// The x87 control word as a program starts: all exceptions masked, 64-bit precision.
 const X87_CONTROL_DEFAULT: u16 = 0x37f;
 
@@ -93,26 +94,27 @@ struct FpuState {
 #[allow(missing_docs, reason = "the fields are the registers of the same names")]
 pub struct UserContext {
     fpu: FpuState,
-    pub rax: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rdx: u64,
-    pub r10: u64,
+    // From here to `rflags`: the order of Linux's `struct sigcontext`.
     pub r8: u64,
     pub r9: u64,
-    pub rbx: u64,
-    pub rbp: u64,
+    pub r10: u64,
+    pub(super) r11: u64,
     pub r12: u64,
     pub r13: u64,
     pub r14: u64,
     pub r15: u64,
-    pub rsp: u64,
-    /// The system call's number while one is handled, otherwise all ones, as on Linux.
-    pub orig_rax: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub rdx: u64,
+    pub rax: u64,
     pub(super) rcx: u64,
-    pub(super) r11: u64,
+    pub rsp: u64,
     pub(super) rip: u64,
     pub(super) rflags: u64,
+    /// The system call's number while one is handled, otherwise all ones, as on Linux.
+    pub orig_rax: u64,
     fs_base: u64,
     gs_base: u64,
     /// `FULL`, `UNLOADED` and `UNCHECKED`; 0 means that `sysret` can continue the program with what is in the processor.
@@ -130,6 +132,8 @@ impl UserContext {
     const UNLOADED: u32 = 2;
     /// `rip` was set by the kernel and may be any number.
     const UNCHECKED: u32 = 4;
+    /// The flags that a signal handler does not inherit: TF DF RF.
+    const NOT_FOR_HANDLERS: u64 = 0x1_0500;
     /// The flags that a signal handler's return may set, as on Linux: CF PF AF ZF SF TF DF OF RF AC.
     const USER_FLAGS: u64 = 0x0005_0dd5;
     /// Interrupts on, and the bit that is always one.
@@ -184,26 +188,9 @@ impl UserContext {
         self.rip = rip;
     }
 
-    /// The flags.
-    pub fn rflags(&self) -> u64 {
-        self.rflags
-    }
-
-    /// Sets those flags that a program may choose.
-    pub fn set_rflags(&mut self, rflags: u64) {
-        self.make_full();
-        self.rflags = rflags & Self::USER_FLAGS | Self::FIXED_FLAGS;
-    }
-
     /// `rcx`; after a system call, the address behind the `syscall` instruction.
     pub fn rcx(&self) -> u64 {
         if self.state & Self::FULL == 0 { self.rip } else { self.rcx }
-    }
-
-    /// Sets `rcx`.
-    pub fn set_rcx(&mut self, rcx: u64) {
-        self.make_full();
-        self.rcx = rcx;
     }
 
     /// `r11`; after a system call, the flags.
@@ -211,10 +198,37 @@ impl UserContext {
         if self.state & Self::FULL == 0 { self.rflags } else { self.r11 }
     }
 
-    /// Sets `r11`.
-    pub fn set_r11(&mut self, r11: u64) {
-        self.make_full();
-        self.r11 = r11;
+    /// Goes on at `rip` as a signal handler starts: by a call, in which `rcx` and `r11` are lost. Any value, as in
+    /// [`Self::set_rip`].
+    pub fn divert(&mut self, rip: u64) {
+        self.state &= !Self::FULL;
+        if rip >= USER_END as u64 {
+            self.state |= Self::UNCHECKED;
+        }
+        self.rip = rip;
+        self.rflags &= !Self::NOT_FOR_HANDLERS;
+    }
+
+    /// The registers that Linux's `struct sigcontext` begins with, in its order: r8 to r15; and rdi, rsi, rbp, rbx, rdx,
+    /// rax, rcx, rsp, rip, rflags.
+    pub fn registers(&mut self) -> (&[u64; 8], &[u64; 10]) {
+        (self.rcx, self.r11) = (self.rcx(), self.r11());
+        // SAFETY: that many fields lie in a row from each of the two on (see below).
+        unsafe { (&*(&raw const self.r8).cast(), &*(&raw const self.rdi).cast()) }
+    }
+
+    /// Sets all of them: `rip` as [`Self::set_rip`] does, and those flags that a program may choose.
+    pub fn set_registers(&mut self, numbered: &[u64; 8], others: &[u64; 10]) {
+        // SAFETY: as in `registers`.
+        unsafe {
+            (&raw mut self.r8).cast::<[u64; 8]>().write(*numbered);
+            (&raw mut self.rdi).cast::<[u64; 10]>().write(*others);
+        }
+        self.rflags = self.rflags & Self::USER_FLAGS | Self::FIXED_FLAGS;
+        self.state |= Self::FULL;
+        if self.rip >= USER_END as u64 {
+            self.state |= Self::UNCHECKED;
+        }
     }
 
     /// Gives `rcx` and `r11` the values that `syscall` left in them, now that they are going to matter.
@@ -256,26 +270,49 @@ impl UserContext {
         true
     }
 
-    /// The floating-point state as FXSAVE would write it: what a signal frame holds. Brings it up to date first.
-    pub fn fpu(&mut self) -> [u8; 512] {
-        self.sync();
-        let mut area = [0; 512];
-        area[..160].copy_from_slice(&self.fpu.header_and_x87);
-        for (bytes, value) in area[160..416].as_chunks_mut::<16>().0.iter_mut().zip(self.fpu.xmm) {
-            *bytes = value.to_le_bytes();
+    /// Writes the floating-point state to user memory at `to`, a multiple of 16, as FXSAVE does: 512 bytes, of which the
+    /// last 96 are reserved and left alone.
+    pub fn save_fpu(&mut self, to: usize) -> Result<(), Fault> {
+        uaccess::check(to, FXSAVE_SIZE)?;
+        if self.state & Self::UNLOADED != 0 {
+            self.load_fpu();
         }
-        area
+        let fault: usize;
+        // SAFETY: loads from the context; then a store to user space whose fault continues at label 3 with the address
+        // in rax. The unit holds this thread's state, or what was loaded above, which nobody else needs there.
+        unsafe {
+            asm!(load_xmm!("{fpu} + 160"), "xor eax, eax", smap!("stac"), "2: fxsave64 [{to}]",
+                "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
+                fpu = in(reg) &raw const self.fpu, to = in(reg) to, out("rax") fault,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
+        }
+        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault }) }
     }
 
-    /// Loads a floating-point state from a program's hands; reserved bits are dropped.
-    pub fn set_fpu(&mut self, area: &[u8; 512]) {
-        self.suspend();
-        self.fpu.header_and_x87.copy_from_slice(&area[..160]);
-        let mxcsr = u32::from_le_bytes([area[24], area[25], area[26], area[27]]) & MXCSR_VALID;
-        self.fpu.header_and_x87[24..28].copy_from_slice(&mxcsr.to_le_bytes());
-        for (bytes, value) in area[160..416].as_chunks::<16>().0.iter().zip(&mut self.fpu.xmm) {
-            *value = u128::from_le_bytes(*bytes);
+    /// Loads a floating-point state from user memory, as FXRSTOR does; an address or a content that it refuses counts as
+    /// a fault. After a fault the state is a valid one, but which is unspecified.
+    pub fn restore_fpu(&mut self, from: usize) -> Result<(), Fault> {
+        uaccess::check(from, FXSAVE_SIZE)?;
+        let fault: usize;
+        // SAFETY: a load from user space whose fault continues at label 3 with the address in rax; then stores to the
+        // context.
+        unsafe {
+            asm!("xor eax, eax", smap!("stac"), "2: fxrstor64 [{from}]", "3:", smap!("clac"),
+                ex_range!("2b", "3b", "3b"), save_xmm!("{fpu} + 160"),
+                fpu = in(reg) &raw mut self.fpu, from = in(reg) from, out("rax") fault,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _, options(nostack));
         }
+        if self.state & Self::UNLOADED != 0 {
+            // The unit is not where it stays.
+            self.sync_fpu();
+        }
+        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault }) }
     }
 
     /// Copies what the processor still holds of this thread, if anything, so that the context is complete.
@@ -283,6 +320,19 @@ impl UserContext {
         if self.state & Self::UNLOADED != 0 {
             return;
         }
+        self.sync_fpu();
+        if cpu::features().fsgsbase {
+            // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
+            // paranoid vectors cope.
+            unsafe {
+                asm!("rdfsbase {fs}", "pushfq", "cli", "swapgs", "rdgsbase {gs}", "swapgs", "popfq",
+                    fs = out(reg) self.fs_base, gs = out(reg) self.gs_base);
+            }
+        }
+    }
+
+    /// Copies the x87 unit's state and MXCSR, which the processor holds.
+    fn sync_fpu(&mut self) {
         #[repr(C, align(16))]
         struct Area([u8; 512]);
         /// Offset of the abridged tag word: a bit for each x87 register that is in use.
@@ -299,14 +349,6 @@ impl UserContext {
         // Between functions the x87 stack is empty, so there is rarely more to take.
         if area[TAGS] != 0 {
             registers.copy_from_slice(&area[32..160]);
-        }
-        if cpu::features().fsgsbase {
-            // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
-            // paranoid vectors cope.
-            unsafe {
-                asm!("rdfsbase {fs}", "pushfq", "cli", "swapgs", "rdgsbase {gs}", "swapgs", "popfq",
-                    fs = out(reg) self.fs_base, gs = out(reg) self.gs_base);
-            }
         }
     }
 
@@ -326,10 +368,10 @@ impl UserContext {
         copy
     }
 
-    /// Puts the thread's state into the processor.
-    fn load(&mut self) {
+    /// Puts the x87 unit's state and MXCSR into the processor.
+    fn load_fpu(&self) {
         // SAFETY: the area is aligned; FXRSTOR64 reads 512 bytes, of which the last 96, the registers behind
-        // `fpu`, are reserved and ignored. MXCSR has valid bits only (`set_fpu`). XMM registers are clobbered.
+        // `fpu`, are reserved and ignored. MXCSR came from the processor, or is the default. XMM registers are clobbered.
         unsafe {
             asm!("fxrstor64 [{}]", in(reg) &raw const self.fpu,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
@@ -339,6 +381,11 @@ impl UserContext {
                 out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
                 options(nostack, preserves_flags, readonly));
         }
+    }
+
+    /// Puts the thread's state into the processor.
+    fn load(&mut self) {
+        self.load_fpu();
         if cpu::features().fsgsbase {
             // SAFETY: as in `sync`; the values are canonical: set by `set_*_base` or read from the processor.
             unsafe {
@@ -430,6 +477,12 @@ impl UserContext {
         }
     }
 }
+
+const _: () = assert!(
+    offset_of!(UserContext, r15) - offset_of!(UserContext, r8) == 7 * size_of::<u64>()
+        && offset_of!(UserContext, rflags) - offset_of!(UserContext, rdi) == 9 * size_of::<u64>(),
+    "`registers` takes these fields to lie in a row"
+);
 
 /// Tells the compiler to favour the other branch.
 #[cold]

@@ -21,8 +21,15 @@ use super::{
     thread::Attention,
 };
 use crate::{
-    arch::{cpu, layout::USER_END, user::UserContext},
-    syscall::user::{self, SysResult},
+    arch::{
+        cpu,
+        layout::USER_END,
+        user::{Access, UserContext},
+    },
+    syscall::{
+        attempt::{Pause, copy_in, copy_out},
+        user::{self, SysResult},
+    },
 };
 
 /// Bytes of `struct rseq`, and what its address is a multiple of.
@@ -155,51 +162,64 @@ pub async fn register(
 }
 
 /// Tells a thread that has lost its CPU in user mode where it is now, and aborts the sequence it was in. Memory or a
-/// section that cannot be right costs the process its life, as on Linux.
-pub async fn resume(caller: &Caller, context: &mut UserContext) {
+/// section that cannot be right costs the process its life, as on Linux. `Err` is the page that is missing for it.
+pub fn resume(caller: &Caller, context: &mut UserContext) -> Result<(), (usize, Access)> {
     let registration = &caller.thread.sequence;
     let address = registration.address.load(Relaxed);
     if address == 0 {
-        return;
+        return Ok(());
     }
     let number = cpu::id() as u32;
-    // First: should the write have to wait and the thread move, it will be told again.
+    // First: should a page have to be waited for and the thread move, it will be told again.
     registration.cpu.store(number, Relaxed);
-    let told = match abort(caller, context).await {
-        Ok(()) => user::write(caller, address + NUMBERS, [number; 2]).await,
-        Err(errno) => Err(errno),
-    };
-    if told.is_err() {
-        // What cannot be written now cannot be at the next attempt.
-        registration.clear();
-        send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
+    match abort(caller, context).and_then(|()| copy_out(address + NUMBERS, &[number; 2])) {
+        Ok(()) => {}
+        Err(Pause::Fault(address, access)) => return Err((address, access)),
+        Err(_) => give_up(caller),
     }
+    Ok(())
+}
+
+/// There is nothing to be read or written where the registration says, and at the next attempt neither.
+#[cold]
+pub fn give_up(caller: &Caller) {
+    caller.thread.sequence.clear();
+    send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
 }
 
 /// As [`resume`], before a signal handler runs: it interrupts a sequence, but the thread stays where it is.
-pub async fn interrupt(caller: &Caller, context: &mut UserContext) -> Result<(), Errno> {
-    if caller.thread.sequence.exists() { abort(caller, context).await } else { Ok(()) }
+#[inline(always)]
+pub fn interrupt(caller: &Caller, context: &mut UserContext) -> Result<(), Pause> {
+    if caller.thread.sequence.exists() { abort(caller, context) } else { Ok(()) }
 }
 
 /// If the thread is inside a sequence, has it go on where that says.
-async fn abort(caller: &Caller, context: &mut UserContext) -> Result<(), Errno> {
-    let registration = &caller.thread.sequence;
-    let slot = registration.address.load(Relaxed) + SECTION;
-    let section: usize = user::read(caller, slot).await?;
-    if section == 0 {
-        return Ok(());
+#[inline(always)]
+fn abort(caller: &Caller, context: &mut UserContext) -> Result<(), Pause> {
+    let slot = caller.thread.sequence.address.load(Relaxed) + SECTION;
+    match copy_in(slot)? {
+        0 => Ok(()),
+        section => abort_section(caller, context, slot, section),
     }
-    let section: Section = user::read(caller, section).await?;
+}
+
+fn abort_section(
+    caller: &Caller,
+    context: &mut UserContext,
+    slot: usize,
+    section: usize,
+) -> Result<(), Pause> {
+    let section: Section = copy_in(section)?;
     section.check()?;
     let inside = section.contains(context.rip() as usize);
     if inside {
-        let signature: u32 = user::read(caller, section.abort - size_of::<u32>()).await?;
-        if signature != registration.signature.load(Relaxed) {
-            return Err(Errno::EINVAL);
+        let signature: u32 = copy_in(section.abort - size_of::<u32>())?;
+        if signature != caller.thread.sequence.signature.load(Relaxed) {
+            return Err(Pause::Failed(Errno::EINVAL));
         }
     }
     // Left, one way or the other.
-    user::write(caller, slot, 0usize).await?;
+    copy_out(slot, &0usize)?;
     if inside {
         context.set_rip(section.abort as u64);
     }

@@ -1,6 +1,6 @@
 //! The life of a user thread: one future, one loop.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -128,11 +128,15 @@ async fn run(mut caller: Caller, mut context: UserContext) {
     let thread = caller.thread.clone();
     loop {
         // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
-        if thread.wanted() {
+        if thread.wanted()
+            && let Err(obstacle) = deliver::attend(&mut caller, &mut context)
+        {
             context.suspend();
-            if deliver::attend(&mut caller, &mut context).await.is_break() {
+            // Boxed because it is rare and large.
+            if Box::pin(deliver::overcome(&mut caller, &mut context, obstacle)).await.is_break() {
                 break;
             }
+            continue;
         }
         if executor::attention() != 0 {
             context.suspend();

@@ -6,6 +6,7 @@
 //! says have been moved already.
 
 use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 
 use executor::sync::Events;
 use fs::{LookupFlags, Path, Position};
@@ -169,10 +170,18 @@ fn now(result: SysResult) -> Attempt {
 
 /// Copies a value out of user memory.
 #[inline]
-pub fn copy_in<T: FromBytes + IntoBytes>(from: usize) -> Result<T, Pause> {
-    let mut value = T::new_zeroed();
-    match uaccess::copy_from_user(value.as_mut_bytes(), from) {
-        Ok(()) => Ok(value),
+pub fn copy_in<T: FromBytes>(from: usize) -> Result<T, Pause> {
+    match uaccess::copy_value_from_user(from) {
+        Ok(value) => Ok(value),
+        Err(Fault { address, .. }) => Err(Pause::Fault(address, Access::Read)),
+    }
+}
+
+/// Copies a large value out of user memory to where it is used.
+#[inline]
+pub fn copy_into<T: FromBytes>(slot: &mut MaybeUninit<T>, from: usize) -> Result<&mut T, Pause> {
+    match uaccess::copy_into_from_user(slot, from) {
+        Ok(value) => Ok(value),
         Err(Fault { address, .. }) => Err(Pause::Fault(address, Access::Read)),
     }
 }

@@ -50,7 +50,11 @@ use executor::sync::Events;
 use crate::{
     arch::user::UserContext,
     file::{File, io, lookup::CWD},
-    process::{Caller, exit, rseq, run::suspending, signal::numbers::SIGSEGV, wait::ExitStatus},
+    process::{
+        Caller, rseq,
+        run::suspending,
+        signal::{SigInfo, numbers::SIGSEGV, send},
+    },
 };
 use metadata::Subject;
 use read_write::Direction;
@@ -96,8 +100,8 @@ pub async fn finish(caller: &mut Caller, context: &mut UserContext, started: Sta
             Pause::Fault(address, access) => {
                 let found = suspending(context, pin!(user::fault_in(caller, address, access))).await;
                 if found.is_err() && context.orig_rax as u32 == __NR_rt_sigreturn {
-                    // There is no frame to return from: the process cannot go on.
-                    exit::group(caller, ExitStatus::killed(SIGSEGV, true));
+                    // There is no frame to return from, which is a fault like that of an instruction.
+                    send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
                 }
                 found
             }

@@ -114,11 +114,20 @@ async fn read_timeout(caller: &Caller, address: usize) -> Result<Option<u64>, Er
     Ok(Some(deadline_in(span)))
 }
 
-/// Tells how much of a time-out is left, as Linux's `ppoll`, `select` and `pselect6` do.
-async fn write_left(caller: &Caller, address: usize, deadline: Option<u64>) {
-    if let Some(deadline) = deadline {
-        let left = deadline.saturating_sub(clock::now_ns());
-        let _ = user::write(caller, address, TimeSpec::from_ns(left)).await;
+/// Tells how much of a time-out is left, as Linux's `ppoll`, `select` and `pselect6` do. An interrupted call for which
+/// that cannot be told cannot be gone on with.
+async fn write_left<T: IntoBytes + Immutable>(
+    caller: &Caller,
+    result: SysResult,
+    address: usize,
+    deadline: Option<u64>,
+    form: fn(u64) -> T,
+) -> SysResult {
+    let Some(deadline) = deadline else { return result };
+    let left = deadline.saturating_sub(clock::now_ns());
+    match (user::write(caller, address, form(left)).await, result) {
+        (Err(_), Err(Errno::ERESTARTNOHAND)) => Err(Errno::EINTR),
+        (_, result) => result,
     }
 }
 
@@ -133,8 +142,8 @@ pub async fn ppoll(
     let deadline = read_timeout(caller, timeout).await?;
     replace_mask(caller, mask, size).await?;
     let result = poll_files(caller, fds, count, deadline).await;
-    write_left(caller, timeout, deadline).await;
-    finish_masked(caller, result)
+    let result = finish_masked(caller, result);
+    write_left(caller, result, timeout, deadline, TimeSpec::from_ns).await
 }
 
 /// The three sets of `select`, as bit maps of 64-bit words.
@@ -246,11 +255,8 @@ pub async fn select(caller: &mut Caller, count: usize, addresses: [usize; 3], ti
         }
     };
     let result = select_files(caller, count, addresses, deadline).await;
-    if let Some(deadline) = deadline {
-        let left = deadline.saturating_sub(clock::now_ns());
-        let _ = user::write(caller, timeout, TimeVal::from_ns(left)).await;
-    }
-    result.map_err(|errno| if errno == Errno::ERESTARTSYS { Errno::ERESTARTNOHAND } else { errno })
+    let result = finish_masked(caller, result);
+    write_left(caller, result, timeout, deadline, TimeVal::from_ns).await
 }
 
 pub async fn pselect6(
@@ -266,6 +272,6 @@ pub async fn pselect6(
         replace_mask(caller, address, size).await?;
     }
     let result = select_files(caller, count, addresses, deadline).await;
-    write_left(caller, timeout, deadline).await;
-    finish_masked(caller, result)
+    let result = finish_masked(caller, result);
+    write_left(caller, result, timeout, deadline, TimeSpec::from_ns).await
 }

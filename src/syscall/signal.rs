@@ -24,7 +24,7 @@ use crate::{
         },
         thread::Attention,
         times::TimeSpec,
-        tree,
+        tree::{self, Tree},
     },
 };
 
@@ -42,33 +42,33 @@ pub fn kill(caller: &Caller, pid: i32, signal: usize) -> SysResult {
     send_to(caller, pid, info_of(caller, signal, SI_USER)).map(|()| 0)
 }
 
-/// The targets of `kill`'s first argument.
+/// Sends to what `kill`'s first argument names.
+#[inline]
 fn send_to(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
+    if pid > 0 {
+        send_to_process(caller, &mut tree::lock(), pid as u32, info)
+    } else {
+        send_to_many(caller, pid, info)
+    }
+}
+
+/// Sends to a group, or to everybody.
+#[inline(never)]
+fn send_to_many(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
     let mut tree = tree::lock();
     let own = caller.process().pid;
-    let node = tree.node(own).ok_or(Errno::ESRCH)?;
-    let (own_group, own_session) = (node.group, node.session);
     let targets = match pid {
         i32::MIN => return Err(Errno::ESRCH),
         -1 => {
             let all = tree.nodes().map(|node| node.process.pid);
             all.filter(|target| *target != own && *target != tree::INIT).collect()
         }
-        0 => send::group_members(&tree, own_group),
-        pid if pid < 0 => send::group_members(&tree, pid.unsigned_abs()),
-        pid => alloc::vec![pid as u32],
+        0 => send::group_members(&tree, tree.node(own).ok_or(Errno::ESRCH)?.group),
+        pid => send::group_members(&tree, pid.unsigned_abs()),
     };
     let mut result = Err(Errno::ESRCH);
     for target in targets {
-        let Some(node) = tree.node(target) else { continue };
-        let same_session = node.session == own_session;
-        let permitted = target == own
-            || send::may_signal(&caller.credentials, &node.process.credentials(), same_session, info.signal);
-        let sent = match (permitted, info.signal) {
-            (false, _) => Err(Errno::EPERM),
-            (true, 0) => Ok(()),
-            (true, _) => send::to_process_locked(&mut tree, target, info),
-        };
+        let sent = send_to_process(caller, &mut tree, target, info);
         // Sending to everybody succeeds even if nobody may be signalled (kill(2), Linux).
         let sent = if pid == -1 && sent == Err(Errno::EPERM) { Ok(()) } else { sent };
         if sent.is_ok() || result == Err(Errno::ESRCH) {
@@ -76,6 +76,20 @@ fn send_to(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
         }
     }
     result
+}
+
+/// Sends to a process if the caller may.
+#[inline(always)]
+fn send_to_process(caller: &Caller, tree: &mut Tree, target: u32, info: SigInfo) -> Result<(), Errno> {
+    let own = caller.process().pid;
+    if target != own {
+        let node = tree.node(target).ok_or(Errno::ESRCH)?;
+        let same_session = tree.node(own).is_some_and(|own| own.session == node.session);
+        if !send::may_signal(&caller.credentials, &node.process.credentials(), same_session, info.signal) {
+            return Err(Errno::EPERM);
+        }
+    }
+    if info.signal == 0 { Ok(()) } else { send::to_process_locked(tree, target, info) }
 }
 
 pub fn tkill(caller: &Caller, tid: i32, signal: usize) -> SysResult {

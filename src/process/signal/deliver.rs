@@ -1,15 +1,18 @@
-//! Delivery: what a thread does about its signals on the way back to user mode.
+//! Delivery: what a thread does about its signals, and whatever else calls it, on the way back to user mode.
+//!
+//! Like a system call this is attempted at once ([`attend`]); only what has to wait ([`Obstacle`]) is a future
+//! ([`overcome`]).
 
 use core::ops::ControlFlow;
 
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{Action, Disposition, SigInfo, SignalSet, frame, numbers::*};
+use super::{Action, Disposition, SigInfo, SignalSet, frame, numbers::*, send};
 use crate::{
-    arch::user::UserContext,
+    arch::user::{Access, UserContext},
     process::{
-        Caller, affinity, exit, rseq,
+        Caller, Thread, affinity, exit, rseq,
         thread::Attention,
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
@@ -54,110 +57,169 @@ fn repeat_call(context: &mut UserContext, number: u64) {
     context.set_rip(context.rip().wrapping_sub(2));
 }
 
-/// Attends to everything that called the thread. `Break` when it must exit.
-pub async fn attend(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<()> {
+/// What keeps a thread from going on in user mode until something has been waited for.
+pub enum Obstacle {
+    /// It must exit.
+    Exit,
+    /// Its process is stopped.
+    Stop,
+    /// It must go to another CPU.
+    Place,
+    /// A page that its restartable sequence needs is missing.
+    Sequence(usize, Access),
+    /// A page that a handler's frame needs is missing.
+    Frame(usize, Access, Delivery),
+}
+
+/// A signal that has been taken. If it is to be handled, its handler's mask is in force.
+pub struct Delivery {
+    info: SigInfo,
+    action: Action,
+    /// The mask that the handler's return restores.
+    mask: SignalSet,
+}
+
+/// Attends to everything that called the thread, as far as it can be done at once.
+#[inline(never)]
+pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obstacle> {
     loop {
         let attention = caller.thread.attention();
         if attention.contains(Attention::KILL) {
-            return ControlFlow::Break(());
+            return Err(Obstacle::Exit);
         }
         if attention.contains(Attention::STOP) {
-            halt(caller).await;
-            caller.thread.note_interruption();
-            continue;
+            return Err(Obstacle::Stop);
         }
         if attention.contains(Attention::PLACE) {
-            caller.thread.settle(Attention::PLACE);
-            affinity::follow(&caller.thread).await;
-            caller.thread.note_interruption();
-            continue;
+            return Err(Obstacle::Place);
         }
         if attention.contains(Attention::SEQUENCE) {
             caller.thread.settle(Attention::SEQUENCE);
-            rseq::resume(caller, context).await;
+            rseq::resume(caller, context).map_err(|(address, access)| Obstacle::Sequence(address, access))?;
             continue;
         }
-        if !attention.contains(Attention::SIGNAL) {
-            break;
+        if attention.contains(Attention::SIGNAL)
+            && let Some(delivery) = next(&caller.thread)
+        {
+            let signal = delivery.info.signal;
+            match delivery.action.disposition(signal) {
+                Disposition::Ignore | Disposition::Continue => {}
+                Disposition::Stop => stop(caller, signal),
+                Disposition::Terminate { core } => {
+                    exit::group(caller, ExitStatus::killed(signal, core));
+                    return Err(Obstacle::Exit);
+                }
+                // A second signal is delivered on top of the first one's handler.
+                Disposition::Handle => {
+                    if let Err((address, access)) = handle(caller, context, &delivery) {
+                        return Err(Obstacle::Frame(address, access, delivery));
+                    }
+                }
+            }
+            continue;
         }
-        let Some((info, action)) = next(caller) else { break };
-        match action.disposition(info.signal) {
-            Disposition::Ignore | Disposition::Continue => {}
-            Disposition::Stop => stop(caller, info.signal),
-            Disposition::Terminate { core } => {
-                exit::group(caller, ExitStatus::killed(info.signal, core));
-                return ControlFlow::Break(());
-            }
-            Disposition::Handle => {
-                handle(caller, context, info, action).await;
-                // One frame at a time: a second signal is delivered on top of the first one's handler.
-            }
+        restart_unhandled(context);
+        // The mask that comes back may let something in.
+        match caller.saved_mask.take() {
+            Some(mask) => set_mask(caller, mask),
+            None => return Ok(()),
         }
     }
-    restart_unhandled(context);
-    if let Some(mask) = caller.saved_mask.take() {
-        set_mask(caller, mask);
+}
+
+/// Waits until an obstacle is out of the way; then the thread is to [`attend`] again. `Break` when it must exit.
+pub async fn overcome(caller: &mut Caller, context: &mut UserContext, obstacle: Obstacle) -> ControlFlow<()> {
+    match obstacle {
+        Obstacle::Exit => return ControlFlow::Break(()),
+        Obstacle::Stop => halt(caller).await,
+        Obstacle::Place => {
+            caller.thread.settle(Attention::PLACE);
+            affinity::follow(&caller.thread).await;
+        }
+        Obstacle::Sequence(address, access) => match fault_in(caller, address, access).await {
+            Ok(()) => caller.thread.raise(Attention::SEQUENCE),
+            Err(_) => rseq::give_up(caller),
+        },
+        Obstacle::Frame(mut address, mut access, delivery) => loop {
+            if fault_in(caller, address, access).await.is_err() {
+                no_room(caller, delivery.info.signal);
+                break;
+            }
+            match handle(caller, context, &delivery) {
+                Ok(()) => break,
+                Err(missing) => (address, access) = missing,
+            }
+        },
     }
+    // Others have run here meanwhile, or the thread is elsewhere.
+    caller.thread.note_interruption();
     ControlFlow::Continue(())
 }
 
-/// Takes the next deliverable signal with its action, or settles the attention flag if there is none.
-fn next(caller: &Caller) -> Option<(SigInfo, Action)> {
-    let thread = &caller.thread;
+/// Takes the next signal that is neither blocked nor ignored, with its action and the mask so far. If it is to be
+/// handled, the handler's mask is in force at once.
+fn next(thread: &Thread) -> Option<Delivery> {
     let mut shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
-    let blocked = own.blocked;
-    loop {
-        let Some(info) = own.pending.take(blocked).or_else(|| shared.pending.take(blocked)) else {
-            thread.settle(Attention::SIGNAL);
-            return None;
-        };
+    let mask = own.blocked;
+    let found = loop {
+        let Some(info) = own.pending.take(mask).or_else(|| shared.pending.take(mask)) else { break None };
         let action = *shared.actions.get(info.signal);
-        if action.has(linux::SA_RESETHAND) && action.handler > 1 {
-            alloc::sync::Arc::make_mut(&mut shared.actions).set(info.signal, Action::default());
+        match action.disposition(info.signal) {
+            Disposition::Ignore => continue,
+            Disposition::Handle => {
+                own.blocked = mask.plus(action.mask);
+                if !action.has(linux::SA_NODEFER) {
+                    own.blocked.add(info.signal);
+                }
+                if action.has(linux::SA_RESETHAND) {
+                    alloc::sync::Arc::make_mut(&mut shared.actions).set(info.signal, Action::default());
+                }
+            }
+            _ => {}
         }
-        if action.disposition(info.signal) == Disposition::Ignore {
-            continue;
-        }
-        return Some((info, action));
+        break Some(Delivery { info, action, mask });
+    };
+    // Whoever sends another one does so under these locks, and calls the thread again.
+    if own.pending.set().plus(shared.pending.set()).minus(own.blocked).is_empty() {
+        thread.settle(Attention::SIGNAL);
     }
+    found
 }
 
-/// Sets the frame for the handler up, after deciding what becomes of an interrupted system call.
-async fn handle(caller: &mut Caller, context: &mut UserContext, info: SigInfo, action: Action) {
-    let restart = Restart::of(context);
+/// Has the handler run next, after deciding what becomes of an interrupted system call. `Err` is the page that is
+/// missing for it; then it is to be repeated.
+fn handle(
+    caller: &mut Caller,
+    context: &mut UserContext,
+    delivery: &Delivery,
+) -> Result<(), (usize, Access)> {
+    let Delivery { info, action, mask } = delivery;
     let number = context.orig_rax;
-    match restart {
+    match Restart::of(context) {
         Restart::No => {}
         Restart::Always => repeat_call(context, number),
         Restart::IfAllowed if action.has(linux::SA_RESTART) => repeat_call(context, number),
         _ => context.rax = (-i64::from(Errno::EINTR.into_raw())) as u64,
     }
     context.orig_rax = u64::MAX;
-    let mask = caller.saved_mask.take().unwrap_or_else(|| caller.thread.signals.lock().blocked);
-    let sequence = rseq::interrupt(caller, context).await;
-    loop {
-        let pushed = match sequence {
-            Ok(()) => frame::push(caller, context, info, &action, mask),
-            Err(errno) => Err(Pause::Failed(errno)),
-        };
-        let pushed = match pushed {
-            Ok(()) => break,
-            Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await,
-            Err(_) => Err(Errno::EFAULT),
-        };
-        if pushed.is_err() {
-            // No room for the frame: the process dies of SIGSEGV, as its handler cannot be told.
-            exit::group(caller, ExitStatus::killed(SIGSEGV, true));
-            caller.thread.raise(Attention::KILL);
-            return;
-        }
+    let mask = caller.saved_mask.unwrap_or(*mask);
+    let pushed =
+        rseq::interrupt(caller, context).and_then(|()| frame::push(caller, context, info, action, mask));
+    match pushed {
+        Ok(()) => caller.saved_mask = None,
+        Err(Pause::Fault(address, access)) => return Err((address, access)),
+        Err(_) => no_room(caller, info.signal),
     }
-    let mut blocked = caller.thread.signals.lock().blocked.plus(action.mask);
-    if !action.has(linux::SA_NODEFER) {
-        blocked.add(info.signal);
-    }
-    set_mask(caller, blocked);
+    Ok(())
+}
+
+/// There is no place for the frame of `signal`'s handler. That is a fault of the thread's own; if it is the handler for
+/// such faults that cannot run, the process dies.
+#[cold]
+fn no_room(caller: &Caller, signal: u8) {
+    let force = if signal == SIGSEGV { send::force_fatal } else { send::force };
+    force(&caller.thread, SigInfo::kernel(SIGSEGV));
 }
 
 /// A call that was cut short and met no handler starts again.

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 
 use syscalls::Errno;
 
-use super::{Disposition, SigInfo, SignalSet, info, numbers::*};
+use super::{Action, Disposition, SigInfo, SignalSet, info, numbers::*};
 use crate::process::{
     Process, Thread,
     credentials::{Credentials, capability},
@@ -28,9 +28,8 @@ pub fn to_process_locked(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(),
     if node.zombie.is_some() {
         return Ok(());
     }
-    let process = node.process.clone();
-    let continued = prepare(node, info.signal);
-    let accepted = post(node, &process, info);
+    let continued = SignalSet::JOB_CONTROL.has(info.signal) && prepare(node, info.signal);
+    let accepted = post(node, info);
     if continued {
         wait::report_job_event(tree, pid, JobEvent::Continued);
     }
@@ -38,37 +37,41 @@ pub fn to_process_locked(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(),
 }
 
 /// Queues the signal for the process, unless it would be ignored, and calls a thread.
-fn post(node: &Node, process: &Process, info: SigInfo) -> Result<(), Errno> {
+#[inline]
+fn post(node: &Node, info: SigInfo) -> Result<(), Errno> {
     let signal = info.signal;
-    if node.process.pid == tree::INIT && is_refused_by_init(process, signal) {
+    let process = &node.process;
+    let mut shared = process.signals.lock();
+    let action = shared.actions.get(signal);
+    if process.pid == tree::INIT && is_refused_by_init(action) {
         return Ok(());
     }
     if signal == SIGKILL {
+        drop(shared);
         exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL, false));
         return Ok(());
     }
-    let mut shared = process.signals.lock();
-    let wants = |thread: &&Arc<Thread>| {
+    let taker = node.threads.iter().find_map(|thread| {
         let own = thread.signals.lock();
-        !own.blocked.has(signal) || own.awaited.has(signal)
-    };
-    let taker = node.threads.iter().find(wants);
-    let ignored = shared.actions.get(signal).disposition(signal) == Disposition::Ignore;
-    if ignored && taker.is_some_and(|thread| !thread.signals.lock().awaited.has(signal)) {
+        let awaits = own.awaited.has(signal);
+        (awaits || !own.blocked.has(signal)).then_some((thread, awaits))
+    });
+    let ignored = action.disposition(signal) == Disposition::Ignore;
+    if ignored && taker.is_some_and(|(_, awaits)| !awaits) {
         return Ok(());
     }
     if !shared.pending.add(info) {
         return Err(Errno::EAGAIN);
     }
-    if let Some(thread) = taker {
+    if let Some((thread, _)) = taker {
         thread.raise(Attention::SIGNAL);
     }
     Ok(())
 }
 
 /// The first process is not killed by signals that it has no handler for (kill(2), "Notes").
-fn is_refused_by_init(process: &Process, signal: u8) -> bool {
-    process.signals.lock().actions.get(signal).handler <= 1
+fn is_refused_by_init(action: &Action) -> bool {
+    action.handler <= 1
 }
 
 /// Sends to one thread.
@@ -80,12 +83,12 @@ pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
     if signal == SIGKILL || node.zombie.is_some() {
         return to_process_locked(&mut tree, pid, info);
     }
-    if pid == tree::INIT && is_refused_by_init(&thread.process, signal) {
-        return Ok(());
-    }
-    let continued = prepare(node, signal);
+    let continued = SignalSet::JOB_CONTROL.has(signal) && prepare(node, signal);
     {
         let shared = thread.process.signals.lock();
+        if pid == tree::INIT && is_refused_by_init(shared.actions.get(signal)) {
+            return Ok(());
+        }
         let mut own = thread.signals.lock();
         let blocked = own.blocked.has(signal);
         let ignored = shared.actions.get(signal).disposition(signal) == Disposition::Ignore;
@@ -107,31 +110,34 @@ pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
 /// Raises a signal that the thread's own instruction caused. If it is blocked or ignored the process dies of it, as
 /// it could make no progress.
 pub fn force(thread: &Thread, info: SigInfo) {
+    force_as(thread, info, false);
+}
+
+/// As [`force`], but the process dies of it whatever it does about the signal.
+pub fn force_fatal(thread: &Thread, info: SigInfo) {
+    force_as(thread, info, true);
+}
+
+fn force_as(thread: &Thread, info: SigInfo, fatal: bool) {
+    let signal = info.signal;
     {
         let mut shared = thread.process.signals.lock();
         let mut own = thread.signals.lock();
-        let signal = info.signal;
-        let action = *shared.actions.get(signal);
-        if own.blocked.has(signal) || action.handler == 1 {
+        if fatal || own.blocked.has(signal) || shared.actions.get(signal).handler == 1 {
             own.blocked.remove(signal);
-            Arc::make_mut(&mut shared.actions).set(signal, super::Action::default());
+            Arc::make_mut(&mut shared.actions).set(signal, Action::default());
         }
         own.pending.add(info);
     }
     thread.raise(Attention::SIGNAL);
 }
 
-/// What sending a stop or continue signal does at once, whatever becomes of the signal itself: each cancels the
-/// other's pending instances, and SIGCONT and SIGKILL let a stopped process run. Says whether it was continued.
+/// What sending a signal of job control does at once, whatever becomes of the signal itself: stop and continue signals
+/// cancel each other's pending instances, and SIGCONT lets a stopped process run. Says whether it was continued.
+#[cold]
 fn prepare(node: &Node, signal: u8) -> bool {
     let process = &node.process;
-    let cancelled = if signal == SIGCONT {
-        SignalSet::STOPPING
-    } else if SignalSet::STOPPING.has(signal) {
-        SignalSet::of(&[SIGCONT])
-    } else {
-        return false;
-    };
+    let cancelled = if signal == SIGCONT { SignalSet::STOPPING } else { SignalSet::of(&[SIGCONT]) };
     let mut shared = process.signals.lock();
     shared.pending.discard(cancelled);
     for thread in &node.threads {

@@ -56,6 +56,8 @@ impl SignalSet {
     pub const UNBLOCKABLE: Self = Self::of(&[SIGKILL, SIGSTOP]);
     /// Those whose default action stops the process.
     pub const STOPPING: Self = Self::of(&[SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]);
+    /// Those that stop a process, or let it go on.
+    pub const JOB_CONTROL: Self = Self::STOPPING.plus(Self::of(&[SIGCONT]));
     /// Those that the faulting instruction itself raises; delivered before others.
     pub const SYNCHRONOUS: Self = Self::of(&[SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS]);
 
