@@ -57,6 +57,7 @@ programs! {
     files: "conformance files", 60, AsOnLinux;
     futexes: "conformance futexes", 30, AsOnLinux;
     identity: "conformance identity", 30, AsOnLinux;
+    interruptions: "conformance interruptions", 120, AsOnLinux;
     job_control: "conformance job_control", 60, AsOnLinux;
     mappings: "conformance mappings", 30, AsOnLinux;
     memory: "conformance memory", 30, AsOnLinux;

@@ -2,6 +2,7 @@
 
 use crate::cvt;
 use std::io;
+use std::ops::Deref;
 
 /// Bytes in a page.
 pub const PAGE: usize = 4096;
@@ -62,6 +63,42 @@ impl Drop for Anonymous {
     fn drop(&mut self) {
         // SAFETY: nothing borrows from the mapping any more.
         let result = cvt(unsafe { libc::munmap(self.start.cast(), self.length) });
+        result.expect("munmap of a whole mapping");
+    }
+}
+
+/// A value in memory that is shared with the children made after it.
+pub struct Shared<T>(*mut T);
+
+impl<T: Sync> Shared<T> {
+    /// Puts `value`, which needs no destructor, into fresh shared memory.
+    pub fn new(value: T) -> io::Result<Self> {
+        const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= PAGE) };
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<T>(), protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the mapping is large enough, and aligned to a page.
+        unsafe { start.cast::<T>().write(value) };
+        Ok(Self(start.cast()))
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the mapping lives as long as this, and holds a value that is only ever shared.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrows from the mapping any more.
+        let result = cvt(unsafe { libc::munmap(self.0.cast(), size_of::<T>()) });
         result.expect("munmap of a whole mapping");
     }
 }

@@ -9,6 +9,7 @@ mod exec;
 mod files;
 mod futexes;
 mod identity;
+mod interruptions;
 mod job_control;
 mod mappings;
 mod memory;
@@ -30,6 +31,7 @@ const AREAS: &[(&str, fn())] = &[
     ("files", files::run),
     ("futexes", futexes::run),
     ("identity", identity::run),
+    ("interruptions", interruptions::run),
     ("job_control", job_control::run),
     ("mappings", mappings::run),
     ("memory", memory::run),

@@ -68,7 +68,7 @@ fn placement() {
     });
     show("a thread inherits it", inherited.join().expect("a thread"));
     crate::check::aside("a child inherits it", || {
-        show("a child inherits it", format!("{} on {}", mine(), here()))
+        show("a child inherits it", format!("{} on {}", mine(), here()));
     });
     outcome("a set of one byte", sys!(SYS_sched_setaffinity, 0, 1, &raw const first));
     outcome("no CPU", sys!(SYS_sched_setaffinity, 0, 8, &raw const nothing));
