@@ -338,7 +338,7 @@ extern "C" fn kernel_exception(frame: &mut TrapFrame) {
         && let Some(target) = uaccess::fixup(frame.rip as usize)
     {
         frame.rip = target as u64;
-        frame.rax = fault as u64;
+        frame.rax = uaccess::faulted(fault);
         return;
     }
     if frame.vector == SIMD {

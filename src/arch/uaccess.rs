@@ -54,8 +54,8 @@ unsafe extern "C" {
     static __smap_sites_end: usize;
 }
 
-/// Where to continue after a fault at `rip`, if that is an instruction that may fault. In rax the routine gets the
-/// address.
+/// Where to continue after a fault at `rip`, if that is an instruction that may fault. In rax the routine gets what
+/// [`faulted`] says.
 pub(super) fn fixup(rip: usize) -> Option<usize> {
     let start = &raw const __ex_table_start;
     let count = (&raw const __ex_table_end as usize - start as usize) / size_of::<Entry>();
@@ -81,7 +81,15 @@ pub(super) unsafe fn patch_smap() {
     }
 }
 
-// Each returns 0 or the address that faulted, in rax. System V calling convention.
+/// Set in rax beside the address that faulted: it tells a fault, even one at address 0, from none. No user address has the bit.
+pub(super) const FAULTED: usize = 1 << 63;
+
+/// What rax holds when a fix-up runs after a fault at `address`.
+pub(super) fn faulted(address: usize) -> u64 {
+    (address | FAULTED) as u64
+}
+
+// Each returns 0, or what [`faulted`] makes of the address, in rax. System V calling convention.
 global_asm!(
     ".pushsection .text.mem, \"ax\"",
     // rdi, rsi, rdx = to, from, length. Ascending, except for overlapping blocks at the end.
@@ -174,7 +182,7 @@ global_asm!(
     "user_zero_end:",
     ex_range!("user_zero_start", "user_zero_end", "user_fault"),
     ".cfi_endproc",
-    // rdi, rsi, rdx = to, from, most bytes. rax = 0 or the faulting address; rdx = bytes before the NUL, or the
+    // rdi, rsi, rdx = to, from, most bytes. rax = 0 or the fault; rdx = bytes before the NUL, or the
     // most if there is none; on a fault, bytes known to be readable and not NUL.
     ".balign 64",
     ".global user_string",
@@ -259,17 +267,17 @@ pub(super) fn check(address: usize, len: usize) -> Result<(), Fault> {
     }
 }
 
-/// After a fault at `address` in a range from `start` on: moves what lies before it, so that `copied` is exact.
-/// `redo(from, to)` moves the bytes with these indices and returns a fault's address or 0.
-fn finish(start: usize, mut address: usize, redo: impl Fn(usize, usize) -> usize) -> Fault {
+/// After a fault in a range from `start` on: moves what lies before it, so that `copied` is exact. `redo(from, to)` moves
+/// the bytes with these indices and returns a fault or 0.
+fn finish(start: usize, mut fault: usize, redo: impl Fn(usize, usize) -> usize) -> Fault {
     loop {
+        let address = fault & !FAULTED;
         let copied = address.saturating_sub(start);
-        let fault = redo(copied.saturating_sub(UNFINISHED), copied);
+        fault = redo(copied.saturating_sub(UNFINISHED), copied);
         // The range before the fault can itself have been unmapped meanwhile.
         if fault == 0 {
             return Fault { copied, address };
         }
-        address = fault;
     }
 }
 
@@ -347,16 +355,16 @@ pub fn copy_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
 pub fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
     #[cold]
     #[inline(never)]
-    fn finish_from_user(base: usize, from: usize, address: usize) -> Fault {
+    fn finish_from_user(base: usize, from: usize, fault: usize) -> Fault {
         // SAFETY: part of the range that the caller checked.
-        finish(from, address, |a, b| unsafe { user_copy(base + a, from + a, b - a) })
+        finish(from, fault, |a, b| unsafe { user_copy(base + a, from + a, b - a) })
     }
     check(from, to.len())?;
     let base = to.as_mut_ptr() as usize;
     // SAFETY: writes stay in `to`; reads are in user space and may fault.
     match unsafe { user_copy(base, from, to.len()) } {
         0 => Ok(()),
-        address => Err(finish_from_user(base, from, address)),
+        fault => Err(finish_from_user(base, from, fault)),
     }
 }
 
@@ -365,16 +373,16 @@ pub fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
 pub fn copy_bytes_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
     #[cold]
     #[inline(never)]
-    fn finish_to_user(to: usize, base: usize, address: usize) -> Fault {
+    fn finish_to_user(to: usize, base: usize, fault: usize) -> Fault {
         // SAFETY: part of the range that the caller checked.
-        finish(to, address, |a, b| unsafe { user_copy(to + a, base + a, b - a) })
+        finish(to, fault, |a, b| unsafe { user_copy(to + a, base + a, b - a) })
     }
     check(to, from.len())?;
     let base = from.as_ptr() as usize;
     // SAFETY: reads stay in `from`; writes are in user space and may fault.
     match unsafe { user_copy(to, base, from.len()) } {
         0 => Ok(()),
-        address => Err(finish_to_user(to, base, address)),
+        fault => Err(finish_to_user(to, base, fault)),
     }
 }
 
@@ -385,7 +393,7 @@ pub fn zero_user(to: usize, len: usize) -> Result<(), Fault> {
     match unsafe { user_zero(to, len) } {
         0 => Ok(()),
         // SAFETY: as above.
-        address => Err(finish(to, address, |a, b| unsafe { user_zero(to + a, b - a) })),
+        fault => Err(finish(to, fault, |a, b| unsafe { user_zero(to + a, b - a) })),
     }
 }
 
@@ -403,7 +411,7 @@ pub fn strncpy_from_user(to: &mut [u8], from: usize) -> Result<usize, StringErro
             out("rax") fault, clobber_abi("sysv64"));
     }
     if fault != 0 {
-        Err(Fault { copied: len, address: fault }.into())
+        Err(Fault { copied: len, address: fault & !FAULTED }.into())
     } else if len < room {
         Ok(len)
     } else if room < to.len() {
@@ -434,7 +442,7 @@ macro_rules! word {
             #[inline(always)]
             unsafe fn read(address: usize) -> Result<Self, usize> {
                 let (value, fault): ($type, usize);
-                // SAFETY: a load from user space whose fault continues at label 3 with the address in rax.
+                // SAFETY: a load from user space whose fault continues at label 3 and is in rax.
                 unsafe {
                     asm!("xor eax, eax", smap!("stac"),
                         concat!("2: mov {value", $modifier, "}, ", $size, " ptr [{address}]"),
@@ -442,13 +450,13 @@ macro_rules! word {
                         value = out($class) value, address = in(reg) address, out("rax") fault,
                         options(nostack, readonly));
                 }
-                if fault == 0 { Ok(value) } else { Err(fault) }
+                if fault == 0 { Ok(value) } else { Err(fault & !FAULTED) }
             }
 
             #[inline(always)]
             unsafe fn write(self, address: usize) -> Result<(), usize> {
                 let fault: usize;
-                // SAFETY: a store to user space whose fault continues at label 3 with the address in rax.
+                // SAFETY: a store to user space whose fault continues at label 3 and is in rax.
                 unsafe {
                     asm!("xor eax, eax", smap!("stac"),
                         concat!("2: mov ", $size, " ptr [{address}], {value", $modifier, "}"),
@@ -456,7 +464,7 @@ macro_rules! word {
                         value = in($class) self, address = in(reg) address, out("rax") fault,
                         options(nostack));
                 }
-                if fault == 0 { Ok(()) } else { Err(fault) }
+                if fault == 0 { Ok(()) } else { Err(fault & !FAULTED) }
             }
         }
     };
@@ -488,7 +496,7 @@ pub fn write_user<T: Word>(address: usize, value: T) -> Result<(), Fault> {
 pub fn cmpxchg_user_u32(address: usize, old: u32, new: u32) -> Result<u32, Fault> {
     check(address, 4)?;
     let (previous, fault): (u32, usize);
-    // SAFETY: a locked access to user space. A fault continues at label 3 with the address in rax, which replaces
+    // SAFETY: a locked access to user space. A fault continues at label 3 and is in rax, which replaces
     // the zero only then; the old value is kept in another register.
     unsafe {
         asm!("xor {fault:e}, {fault:e}", smap!("stac"),
@@ -499,5 +507,5 @@ pub fn cmpxchg_user_u32(address: usize, old: u32, new: u32) -> Result<u32, Fault
             address = in(reg) address, new = in(reg) new, fault = out(reg) fault,
             inout("eax") old => previous, options(nostack));
     }
-    if fault == 0 { Ok(previous) } else { Err(Fault { copied: 0, address: fault }) }
+    if fault == 0 { Ok(previous) } else { Err(Fault { copied: 0, address: fault & !FAULTED }) }
 }

@@ -288,7 +288,7 @@ impl UserContext {
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
         }
-        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault }) }
+        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
     }
 
     /// Loads a floating-point state from user memory, as FXRSTOR does; an address or a content that it refuses counts as
@@ -312,7 +312,7 @@ impl UserContext {
             // The unit is not where it stays.
             self.sync_fpu();
         }
-        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault }) }
+        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
     }
 
     /// Copies what the processor still holds of this thread, if anything, so that the context is complete.
