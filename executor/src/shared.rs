@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) slice_ns: AtomicU64,
     workers: Box<[Worker]>,
     ids: AtomicU32,
+    /// Cells that were freed on no worker.
+    pub(crate) freed: AtomicU32,
 }
 
 impl Shared {
@@ -66,6 +68,15 @@ impl Shared {
     /// A task number for a spawner that is no worker.
     pub(crate) fn next_id(&self) -> u32 {
         self.ids.fetch_add(1, Relaxed)
+    }
+
+    /// How many tasks there are: spawned and not yet freed. Exact while none is spawned or ends.
+    pub(crate) fn live_tasks(&self) -> u64 {
+        let spawned =
+            self.workers.iter().map(Worker::spawns).sum::<u64>() + u64::from(self.ids.load(Relaxed));
+        let freed = self.workers.iter().map(Worker::freed).sum::<u64>() + u64::from(self.freed.load(Relaxed));
+        // The counts of spawns wrap before those of frees do.
+        spawned.wrapping_sub(freed) % (1 << 26)
     }
 
     /// Queue a task from a thread that is no worker. The caller owns the right to.
@@ -147,6 +158,7 @@ pub(crate) fn create(cpus: usize) -> &'static Shared {
             slice_ns: AtomicU64::new(DEFAULT_SLICE_NS),
             workers: (0..cpus).map(|cpu| Worker::new(id, cpu)).collect(),
             ids: AtomicU32::new(0),
+            freed: AtomicU32::new(0),
         }));
         let pointer: *mut Shared = shared;
         for worker in &shared.workers {
@@ -210,6 +222,7 @@ pub(crate) unsafe fn recycle(id: ExecutorId) {
     shared.spin_ns = AtomicU64::new(DEFAULT_SPIN_NS);
     shared.slice_ns = AtomicU64::new(DEFAULT_SLICE_NS);
     shared.ids = AtomicU32::new(0);
+    shared.freed = AtomicU32::new(0);
     for (cpu, worker) in shared.workers.iter_mut().enumerate() {
         *worker = Worker::new(usize::from(id), cpu);
         worker.attach(pointer);

@@ -148,6 +148,12 @@ pub fn set_accounting(on: bool) {
     }
 }
 
+/// How many tasks there are: spawned, and not yet ended with their output taken. Exact while none comes or goes.
+#[must_use]
+pub fn live_tasks() -> u64 {
+    shared::current().live_tasks()
+}
+
 /// Bytes that task cells hold: the peak so far, for the slab is never given back.
 #[must_use]
 pub fn slab_bytes() -> usize {

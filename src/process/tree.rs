@@ -119,8 +119,11 @@ impl Tree {
                 id = 300; // the low ids stay with the programs that started first, as on Linux
             }
             if id as usize / CHUNK == self.chunks.len() {
-                let chunk: Vec<Slot> = (0..CHUNK).map(|_| Slot::default()).collect();
+                let mut chunk = Vec::new();
+                chunk.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
+                chunk.resize_with(CHUNK, Slot::default);
                 let chunk: Box<[Slot]> = chunk.into_boxed_slice();
+                self.chunks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 self.chunks.push(chunk.try_into().map_err(|_| Errno::ENOMEM)?);
             }
             if self.slot(id).is_some_and(Slot::is_free) {
@@ -276,6 +279,11 @@ impl Tree {
     /// All records, by ascending id.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|slot| slot.node.as_deref())
+    }
+
+    /// Bytes of the table of ids. It keeps what it ever needed.
+    pub fn table_bytes(&self) -> usize {
+        self.chunks.len() * size_of::<[Slot; CHUNK]>()
     }
 
     /// Processes, threads, and how many of either were ever made.

@@ -5,7 +5,7 @@
 //!          ├─ meminfo, stat, uptime...   system.rs    the machine
 //!          │                             load.rs      the load average; idle.rs: idle time
 //!          ├─ sys/                       settings.rs  what can be set
-//!          └─ executor, rusk/            executor.rs, objects.rs: what only Rusk has
+//!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs: what only Rusk has
 //!   /sys ─── class/, devices/, kernel/   sysfs.rs
 //! ```
 //!
@@ -17,6 +17,7 @@
 pub mod idle;
 pub mod load;
 
+mod caches;
 mod executor;
 mod mounts;
 mod objects;
@@ -62,7 +63,13 @@ fn root() -> Arc<Fixed> {
         ("meminfo", file(system::memory)),
         ("mounts", link("self/mounts")),
         ("partitions", file(system::partitions)),
-        ("rusk", directory(alloc::vec![("live_objects", Node::Text(Arc::new(objects::LiveObjects)))])),
+        (
+            "rusk",
+            directory(alloc::vec![
+                ("live_objects", Node::Text(Arc::new(objects::LiveObjects))),
+                ("in_use", file(caches::in_use)),
+            ]),
+        ),
         ("self", Node::Link(Arc::new(process::Own { thread: false }))),
         ("stat", file(system::statistics)),
         ("swaps", file(system::swaps)),

@@ -7,7 +7,10 @@ use conquer_once::spin::OnceCell;
 use fs::procfs::{Fixed, Node};
 use syscalls::Errno;
 
-use super::text::{Made, Setting, file, line};
+use super::{
+    caches,
+    text::{Made, Setting, file, line},
+};
 use crate::{
     memory::{self, Form},
     process::tree,
@@ -20,7 +23,14 @@ pub fn directory() -> Node {
     folder(vec![
         ("fs", folder(file_limits())),
         ("kernel", folder(kernel())),
-        ("vm", folder(vec![("max_map_count", line("65530")), ("overcommit_memory", line("1"))])),
+        (
+            "vm",
+            folder(vec![
+                ("drop_caches", Node::Text(Arc::new(caches::DropCaches))),
+                ("max_map_count", line("65530")),
+                ("overcommit_memory", line("1")),
+            ]),
+        ),
     ])
 }
 

@@ -69,9 +69,14 @@ pub(crate) unsafe fn free(task: TaskRef) {
     debug_assert!(!hooks::in_interrupt(), "an interrupt handler must not free");
     match hooks::worker() {
         Some(worker) if task.is_of(worker.shared().id) => {
+            worker.count_freed();
             worker.cells().give(task, &worker.shared().slab);
         }
-        _ => task.executor().slab.give_one(task),
+        _ => {
+            let shared = task.executor();
+            shared.freed.fetch_add(1, Relaxed);
+            shared.slab.give_one(task);
+        }
     }
 }
 

@@ -23,6 +23,19 @@ fn spawned_tasks_give_their_outputs() {
 }
 
 #[test]
+fn live_tasks_are_counted() {
+    block_on(2, async {
+        let alone = crate::live_tasks();
+        let handles: Vec<_> = (0..100).map(|_| spawn(yield_now())).collect();
+        assert_eq!(crate::live_tasks(), alone + 100);
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        assert_eq!(crate::live_tasks(), alone);
+    });
+}
+
+#[test]
 fn many_workers_run_everything_once() {
     let count = Arc::new(AtomicUsize::new(0));
     let n = scaled(20_000, 300);

@@ -68,6 +68,8 @@ struct Own {
     budget: Cell<u32>,
     /// The number of the next task spawned here: CPU numbers modulo 64 keep CPUs apart.
     next_id: AtomicU32,
+    /// How many cells of ended tasks were freed here.
+    freed: AtomicU32,
     /// How many wait in the next two lists.
     specials: Cell<usize>,
     drivers: Fifo,
@@ -120,6 +122,7 @@ impl Worker {
                 streak: Cell::new(0),
                 budget: Cell::new(BUDGET),
                 next_id: AtomicU32::new(cpu as u32 + crate::shared::MAX_CPUS as u32),
+                freed: AtomicU32::new(0),
                 specials: Cell::new(0),
                 drivers: Fifo::new(),
                 pinned: Fifo::new(),
@@ -205,6 +208,17 @@ impl Worker {
         let id = self.own.next_id.load(Relaxed);
         self.own.next_id.store(id.wrapping_add(crate::shared::MAX_CPUS as u32), Relaxed);
         id
+    }
+
+    /// The cell of an ended task is freed here.
+    #[inline(always)]
+    pub(crate) fn count_freed(&self) {
+        self.own.freed.store(self.own.freed.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// How many cells of ended tasks were freed here, modulo 2³².
+    pub(crate) fn freed(&self) -> u64 {
+        u64::from(self.own.freed.load(Relaxed))
     }
 
     /// How many tasks were spawned here, modulo 2²⁶.

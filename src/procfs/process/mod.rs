@@ -284,7 +284,7 @@ fn limits(target: &Target, out: &mut String) -> Made {
     let show = |value: u64| if value == UNLIMITED { String::from("unlimited") } else { format!("{value}") };
     writeln!(out, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
     for (name, resource, unit) in NAMES {
-        let limit = limits.get(resource as usize)?;
+        let limit = limits.get(resource)?;
         writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.soft), show(limit.hard))?;
     }
     Ok(())

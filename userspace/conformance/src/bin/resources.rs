@@ -1,7 +1,7 @@
 //! `resources note` and `resources check`: whether what programs used came back.
 //!
-//! `note` remembers how much memory is free and how many processes there are; `check` compares, giving background
-//! work a few seconds to return what ended programs held. Caches may keep a little.
+//! `note` remembers what the kernel has in use once it has dropped its caches; `check` compares, giving background work a
+//! few seconds to return what ended programs held. Only Rusk has the counts.
 
 use std::fs;
 use std::process::exit;
@@ -9,34 +9,37 @@ use support::clock::sleep_ms;
 
 /// Where the note lies.
 const NOTE: &str = "/run/resources";
-/// KiB that caches may hold more than when the note was taken.
-const SLACK: i64 = 2048;
 
-/// Free memory in KiB, and the number of processes.
-fn now() -> (i64, i64) {
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let free = memory.lines().find_map(|line| line.strip_prefix("MemFree:"));
-    let free = free.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
-    let processes = fs::read_dir("/proc").map_or(0, |entries| {
-        entries
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok())
-            .count()
-    });
-    (free, processes as i64)
+/// What is counted, and how much more of it may be in use than when the note was taken.
+const COUNTS: &[(&str, i64)] = &[
+    // Programs lie at random addresses: they have a few page tables more or less. The shells and the agent that run
+    // before and after touch some pages of their own meanwhile.
+    ("frames", 48),
+    // What waits for a grace period, and tables that those who run before and after have grown.
+    ("heap_bytes", 16384),
+    ("tasks", 0),
+    ("processes", 0),
+    ("threads", 0),
+];
+
+/// The counts, caches dropped.
+fn now() -> Vec<i64> {
+    fs::write("/proc/sys/vm/drop_caches", "3").expect("caches can be dropped");
+    let text = fs::read_to_string("/proc/rusk/in_use").expect("the kernel counts");
+    let count = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in:\n{text}"))
+    };
+    COUNTS.iter().map(|(name, _)| count(name)).collect()
 }
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("note") => {
             // What ended just now may still be on its way back.
-            sleep_ms(1000);
-            let (free, processes) = now();
-            if free == 0 || processes == 0 {
-                println!("/proc does not say how much memory is free and what runs");
-                exit(1);
-            }
-            fs::write(NOTE, format!("{free} {processes}")).expect("/run can be written");
+            sleep_ms(500);
+            let words: Vec<String> = now().iter().map(ToString::to_string).collect();
+            fs::write(NOTE, words.join(" ")).expect("/run can be written");
         }
         Some("check") => check(),
         _ => {
@@ -51,16 +54,21 @@ fn check() {
         println!("no note: {error}");
         exit(1)
     });
-    let mut words = note.split(' ').map(|word| word.parse::<i64>().expect("a number"));
-    let (old_free, old_processes) = (words.next().unwrap_or(0), words.next().unwrap_or(0));
-    for attempt in 0..20 {
-        let (free, processes) = now();
-        if free + SLACK >= old_free && processes <= old_processes {
+    let before: Vec<i64> = note.split(' ').map(|word| word.parse().expect("a number")).collect();
+    for attempt in 0.. {
+        let now = now();
+        let more: Vec<_> = COUNTS
+            .iter()
+            .zip(before.iter().zip(&now))
+            .filter(|((_, allowed), (before, now))| *now - *before > *allowed)
+            .collect();
+        if more.is_empty() {
             return;
         }
-        if attempt == 19 {
-            println!("free memory was {old_free} KiB and is {free} KiB");
-            println!("processes were {old_processes} and are {processes}");
+        if attempt == 20 {
+            for ((name, allowed), (before, now)) in more {
+                println!("{name}: {before} before, {now} after, of which {allowed} more would be allowed");
+            }
             exit(1);
         }
         sleep_ms(250);

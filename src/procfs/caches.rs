@@ -1,0 +1,83 @@
+//! What is in use and what is merely kept: `/proc/rusk/in_use`, and `/proc/sys/vm/drop_caches`, which gives up what is kept
+//! (proc_sys_vm(5)).
+//!
+//! After a program has ended, everything it used is back, and the two together show that: caches dropped, the counts are
+//! what they were before.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt::Write;
+
+use fs::{Op, dcache, procfs::Text};
+use syscalls::Errno;
+
+use super::text::Made;
+use crate::{
+    memory::{self, PAGE_SIZE},
+    process::tree,
+};
+
+/// Names looked at before other tasks get their turn.
+const BATCH: usize = 64;
+
+/// `NAME COUNT` in each line. Exact while nothing else runs.
+pub(super) fn in_use(out: &mut String) -> Made {
+    let memory = memory::stats();
+    // Neither task cells nor the table of process ids ever shrink: they are as large as the most there ever was.
+    let cells = executor::slab_bytes();
+    let frames = (memory.total_bytes - memory.free_bytes).saturating_sub(memory.heap_taken_bytes) / PAGE_SIZE;
+    let (ids, (processes, threads, _)) = {
+        let tree = tree::lock();
+        (tree.table_bytes(), tree.counts())
+    };
+    writeln!(out, "frames {frames}")?;
+    writeln!(out, "heap_bytes {}", memory.heap_bytes.saturating_sub(cells + ids))?;
+    writeln!(out, "task_cell_bytes {cells}")?;
+    writeln!(out, "process_id_bytes {ids}")?;
+    writeln!(out, "tasks {}", executor::live_tasks())?;
+    writeln!(out, "processes {processes}")?;
+    writeln!(out, "threads {threads}")?;
+    writeln!(out, "cached_names {}", dcache::stats().entries)?;
+    Ok(())
+}
+
+/// The file. Writing 2 or 3 forgets names that nobody uses. There is no disk that has the files' contents too, so 1
+/// drops nothing.
+pub(super) struct DropCaches;
+
+impl Text for DropCaches {
+    fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
+        Op::Ready(Err(Errno::EINVAL))
+    }
+
+    fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
+        match data.trim_ascii() {
+            b"1" => Op::Ready(Ok(())),
+            b"2" | b"3" => Op::waiting(async {
+                drop_names().await;
+                Ok(())
+            }),
+            _ => Op::Ready(Err(Errno::EINVAL)),
+        }
+    }
+
+    fn permissions(&self) -> u32 {
+        0o200
+    }
+}
+
+/// Forgets the names that are not in use, from the leaves up.
+async fn drop_names() {
+    let mut without = 0;
+    // A name that was looked up lately survives the first look at it; a directory goes after what is in it.
+    while without < 3 {
+        let mut left = dcache::stats().entries;
+        let mut dropped = 0;
+        while left > 0 {
+            dropped += dcache::shrink(BATCH.min(left));
+            left = left.saturating_sub(BATCH);
+            executor::yield_now().await;
+        }
+        without = if dropped == 0 { without + 1 } else { 0 };
+    }
+    memory::heap::shrink();
+}
