@@ -89,7 +89,8 @@ const NODES: [(&str, Device, u32); 9] = [
 /// Builds the root and unpacks the archive into it.
 pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     let half = total_bytes() / 2;
-    let file_system = MemFs::named("rootfs", TMPFS, Limits { size: Some(half), inodes: None }, 0o755);
+    let limits = Limits { size: Some(half), inodes: Some(most_inodes()) };
+    let file_system = MemFs::named("rootfs", TMPFS, limits, 0o755);
     let namespace = Namespace::new(Superblock::new(file_system), "rootfs", MountFlags::empty());
     let top = namespace.root();
     let unpacked = cpio::unpack(&top, ramdisk.bytes()).await.map_err(Error::Archive)?;
@@ -183,6 +184,12 @@ fn total_bytes() -> u64 {
     memory::stats().total_bytes as u64
 }
 
+/// As many files as a file system in memory may have by default: one for every two pages of memory, as on Linux. What the
+/// kernel keeps for each is less than a page.
+fn most_inodes() -> u64 {
+    total_bytes() / memory::PAGE_SIZE as u64 / 2
+}
+
 /// `size=` and `nr_inodes=`, with Linux's suffixes and percentages.
 fn tmpfs_limits(options: &str) -> Result<Limits, Errno> {
     let total = total_bytes();
@@ -193,8 +200,8 @@ fn tmpfs_limits(options: &str) -> Result<Limits, Errno> {
             None => parse_size(text)?,
         },
     };
-    let inodes = option(options, "nr_inodes").map(parse_size).transpose()?;
-    Ok(Limits { size: Some(size), inodes })
+    let inodes = option(options, "nr_inodes").map_or_else(|| Ok(most_inodes()), parse_size)?;
+    Ok(Limits { size: Some(size), inodes: Some(inodes) })
 }
 
 fn parse_size(text: &str) -> Result<u64, Errno> {

@@ -212,3 +212,73 @@ fn damaged_archives_never_panic() {
         }
     });
 }
+
+/// Several kinds of damage at once, from many seeds: bits turned over, pieces cut out, doubled and moved, fields replaced by
+/// extreme numbers. An error or a success, never a panic, and never more than the file system may hold.
+#[test]
+fn archives_damaged_in_many_places_never_panic() {
+    let sample = Sample::new("damage");
+    let small = [
+        member("dir", 0o40755, b""),
+        member("dir/file", 0o100644, &[7; 5000]),
+        member("dir/second", 0o100755, b"short"),
+        member("link", 0o120777, b"dir/file"),
+        member("node", 0o20600, b""),
+        member("TRAILER!!!", 0, b""),
+    ]
+    .concat();
+    let archives = [gzip(&small), small, sample.pack()];
+    run(async move {
+        for seed in 1..2000_u64 {
+            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            // The large one now and then.
+            let which = if seed % 50 == 0 { 2 } else { (seed % 2) as usize };
+            let mut archive = archives[which].clone();
+            for _ in 0..=random.below(6) {
+                damage(&mut archive, &mut random);
+            }
+            let tree = Tree::new(memfs::Limits { size: Some(1 << 20), inodes: Some(100) });
+            let _ = unpack(&tree.root, &archive).await;
+        }
+    });
+}
+
+/// Numbers that look random and are the same each time (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+}
+
+fn damage(archive: &mut Vec<u8>, random: &mut Random) {
+    let len = archive.len();
+    let (from, to) = (random.below(len), random.below(len));
+    match random.below(6) {
+        0 | 1 => {
+            if let Some(byte) = archive.get_mut(from) {
+                *byte ^= 1 << random.below(8);
+            }
+        }
+        2 => archive.truncate(from),
+        3 => drop(archive.drain(from.min(to)..from.max(to))),
+        4 => {
+            let piece = archive[from.min(to)..from.max(to)].to_vec();
+            archive.splice(from..from, piece);
+        }
+        _ => {
+            // Eight digits, as a header's fields have, near a header if there is one.
+            let at =
+                archive.windows(6).position(|window| window == b"070701").map_or(from, |start| start + 6);
+            let at = at + 8 * random.below(13);
+            let field = ["ffffffff", "00000000", "7fffffff", "80000000", "0000007f"][random.below(5)];
+            if let Some(place) = archive.get_mut(at..at + 8) {
+                place.copy_from_slice(field.as_bytes());
+            }
+        }
+    }
+}

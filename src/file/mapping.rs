@@ -82,8 +82,18 @@ fn key(path: &Path) -> usize {
     Arc::as_ptr(path.inode()).addr()
 }
 
-/// What mmap in `space` shows of an open file. ENODEV for what has no pages, EACCES unless it is open for reading.
-pub async fn of_file(file: &File, offset: u64, space: &Arc<AddressSpace>) -> Result<Backing, Errno> {
+/// What mmap in `space` shows of an open file. EACCES unless it is open for reading, and for writing if it `is_written`;
+/// ENODEV for what has no pages.
+pub async fn of_file(
+    file: &File,
+    offset: u64,
+    is_written: bool,
+    space: &Arc<AddressSpace>,
+) -> Result<Backing, Errno> {
+    let mode = file.flags() & linux::O_ACCMODE;
+    if mode == linux::O_WRONLY || is_written && mode != linux::O_RDWR {
+        return Err(Errno::EACCES);
+    }
     let path = match file.object() {
         Object::Inode(path, _) => path,
         Object::Stream(stream, _) if stream.maps_as_memory() => return Ok(Backing::Anonymous),
@@ -92,7 +102,6 @@ pub async fn of_file(file: &File, offset: u64, space: &Arc<AddressSpace>) -> Res
     if path.dentry().kind() != FileType::Regular || !path.inode().is_mappable() {
         return Err(Errno::ENODEV);
     }
-    let mode = file.flags() & linux::O_ACCMODE;
     Ok(Backing::File {
         object: MappedFile::new(path.clone(), space.kin().await),
         offset,

@@ -32,6 +32,11 @@ pub async fn open(
         // What it would make is no directory.
         return Err(Errno::EINVAL);
     }
+    // Without the directory bit, kernels that do not know the flag would make a file of that name.
+    if flags & linux::__O_TMPFILE != 0 && flags & (linux::O_DIRECTORY | linux::O_CREAT) != linux::O_DIRECTORY
+    {
+        return Err(Errno::EINVAL);
+    }
     let origin = Origin::new(caller, directory, path)?;
     let permissions = mode & 0o7777 & !caller.fs.umask();
     let wanted = OpenFlags::from_bits_retain(flags);
@@ -41,7 +46,12 @@ pub async fn open(
     }
     // Every file of a 64-bit program may be large, and says so.
     let large = flags | linux::O_LARGEFILE;
-    match opened.path.dentry().kind() {
+    let kind = opened.path.dentry().kind();
+    // Nothing here reads or writes past the pages that a file is made of; for a pipe the flag means packets.
+    if flags & linux::O_DIRECT != 0 && kind != FileType::Fifo {
+        return Err(Errno::EINVAL);
+    }
+    match kind {
         FileType::Regular | FileType::Directory => File::opened(opened, flags),
         FileType::Fifo => alloc::boxed::Box::pin(pipe::open_fifo(caller, opened.path, large)).await,
         FileType::Character => device::open(caller, opened.path, large).await,

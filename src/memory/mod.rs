@@ -78,9 +78,13 @@ pub fn stats() -> Stats {
 /// One load while there is plenty, so every such call can ask.
 ///
 /// # Errors
-/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use.
+/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use and some names were
+/// forgotten.
 pub fn check_pressure() -> Result<(), Errno> {
+    /// Names that are forgotten at a time.
+    const NAMES: usize = 256;
     if frame::is_short() {
+        fs::dcache::shrink(NAMES);
         heap::shrink();
         if frame::is_short() {
             return Err(Errno::ENOMEM);

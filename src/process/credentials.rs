@@ -16,6 +16,8 @@ pub mod capability {
     pub const SETGID: Capabilities = Capabilities::from_bits_retain(1 << 6);
     /// Change user ids at will.
     pub const SETUID: Capabilities = Capabilities::from_bits_retain(1 << 7);
+    /// Map the lowest addresses.
+    pub const SYS_RAWIO: Capabilities = Capabilities::from_bits_retain(1 << 17);
     /// Change the root directory.
     pub const SYS_CHROOT: Capabilities = Capabilities::from_bits_retain(1 << 18);
     /// Switch the machine off.

@@ -175,6 +175,8 @@ fn adopt_children(tree: &mut Tree, pid: u32) -> Vec<u32> {
     for child in &children {
         if let Some(child) = tree.node_mut(*child) {
             child.parent = reaper;
+            // Whatever the parent wanted to hear, the reaper waits for children as usual.
+            child.exit_signal = SIGCHLD;
             child.process.parent.store(reaper, Ordering::Relaxed);
         }
     }

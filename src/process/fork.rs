@@ -73,6 +73,10 @@ pub async fn clone(
     request: CloneRequest,
 ) -> Result<usize, Errno> {
     request.check()?;
+    // Nobody waits for the siblings of the first process.
+    if request.has(linux::CLONE_PARENT) && caller.process().pid == tree::INIT {
+        return Err(Errno::EINVAL);
+    }
     if exit::is_exiting(caller.process()) {
         return Err(Errno::ERESTARTNOINTR);
     }
@@ -123,7 +127,12 @@ pub async fn clone(
             let signals = ThreadSignals::with_mask(blocked);
             let thread = Arc::new(Thread::new(tid, process.clone(), space.clone(), signals, name));
             let own = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
-            let parent = if request.has(linux::CLONE_PARENT) { own.parent } else { caller.process().pid };
+            // A sibling tells the parent of its end as its maker does: the parent has not asked for another signal.
+            let (parent, exit_signal) = if request.has(linux::CLONE_PARENT) {
+                (own.parent, own.exit_signal)
+            } else {
+                (caller.process().pid, request.exit_signal)
+            };
             let (group, session) = (own.group, own.session);
             tree.insert(Node {
                 process,
@@ -134,7 +143,7 @@ pub async fn clone(
                 threads: alloc::vec![thread.clone()],
                 zombie: None,
                 job_event: None,
-                exit_signal: request.exit_signal,
+                exit_signal,
                 has_execed: false,
             });
             thread

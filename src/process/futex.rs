@@ -54,10 +54,27 @@ async fn key(caller: &Caller, address: usize, private: bool) -> Result<Key, Errn
     if !private {
         let place = caller.space.place(address).await.map_err(|_| Errno::EFAULT)?;
         if let Place::Shared(object, offset) = place {
+            reach(caller, address, Access::Read).await?;
             return Ok(Key { object: object.key(), offset: offset as usize });
         }
+        reach(caller, address, Access::Write).await?;
     }
     Ok(key)
+}
+
+/// EFAULT unless the word of a futex that may be shared can be reached so; Linux asks that even of those who only wake.
+async fn reach(caller: &Caller, address: usize, access: Access) -> Result<(), Errno> {
+    loop {
+        let reached = match access {
+            // Writes what is there.
+            Access::Write => uaccess::cmpxchg_user_u32(address, 0, 0),
+            _ => uaccess::read_user(address),
+        };
+        match reached {
+            Ok(_) => return Ok(()),
+            Err(fault) => fault_in(caller, fault.address, access).await?,
+        }
+    }
 }
 
 /// Takes a waiter out of its bucket when the wait is given up.

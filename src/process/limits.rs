@@ -51,10 +51,10 @@ impl Limits {
     }
 
     /// The limit with this number; EINVAL if there is none.
-    pub fn get(&self, resource: usize) -> Result<Limit, Errno> {
+    pub fn get(&self, resource: u32) -> Result<Limit, Errno> {
         let hard = self.hard.lock();
-        let hard = *hard.get(resource).ok_or(Errno::EINVAL)?;
-        Ok(Limit { soft: self.soft(resource as u32), hard })
+        let hard = *hard.get(resource as usize).ok_or(Errno::EINVAL)?;
+        Ok(Limit { soft: self.soft(resource), hard })
     }
 
     /// The same limits, for a child.
@@ -78,21 +78,21 @@ impl Limits {
 
     /// Replaces a limit: EINVAL for a soft limit above the hard one, EPERM for a higher hard limit without privilege.
     /// Returns what it was.
-    pub fn set(&self, resource: usize, new: Limit, privileged: bool) -> Result<Limit, Errno> {
+    pub fn set(&self, resource: u32, new: Limit, privileged: bool) -> Result<Limit, Errno> {
         let mut hard = self.hard.lock();
-        let limit = hard.get_mut(resource).ok_or(Errno::EINVAL)?;
+        let limit = hard.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
         }
         if new.hard > *limit && !privileged {
             return Err(Errno::EPERM);
         }
-        if resource == linux::RLIMIT_NOFILE as usize && new.hard > 1 << 20 {
+        if resource == linux::RLIMIT_NOFILE && new.hard > 1 << 20 {
             return Err(Errno::EPERM);
         }
-        let old = Limit { soft: self.soft(resource as u32), hard: *limit };
+        let old = Limit { soft: self.soft(resource), hard: *limit };
         *limit = new.hard;
-        self.soft[resource].store(new.soft, Relaxed);
+        self.soft[resource as usize].store(new.soft, Relaxed);
         Ok(old)
     }
 }

@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
     descriptor, identity, memory, metadata, schedule, signal, thread,
-    user::{MAX_RW_COUNT, PathBuf, SysResult, UserBuffer},
+    user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
     arch::{
@@ -24,6 +24,7 @@ use crate::{
         user::{Access, UserContext},
     },
     file::{self, File, Object, bulk, lookup, regular},
+    memory::frame,
     process::{
         Caller, futex,
         signal::{SigInfo, numbers::SIGPIPE, send},
@@ -220,7 +221,7 @@ fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
 fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {
     let file = caller.files.get(fd)?;
     file.check_readable()?;
-    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    let mut buffer = UserBuffer::new(address, len)?;
     match file.object() {
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
@@ -260,7 +261,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
 fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {
     let file = caller.files.get(fd)?;
     file.check_writable()?;
-    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    let mut buffer = UserBuffer::new(address, len)?;
     match file.object() {
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
@@ -322,30 +323,32 @@ fn check_small(path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
 }
 
 fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
+    // Neither the offset nor the end may be negative; which error that is depends on the file.
+    if offset | offset.wrapping_add(len as i64) < 0 {
+        return Err(Pause::General);
+    }
     let file = caller.files.get(fd)?;
     let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
-    if offset < 0 {
-        return Err(Pause::Failed(Errno::EINVAL));
-    }
     file.check_readable()?;
     check_small(path, offset as u64, len)?;
     let inode = contents.as_ref().unwrap_or(path.inode());
-    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    let mut buffer = UserBuffer::new(address, len)?;
     let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
     check_whole(&buffer)?;
     now(read)
 }
 
 fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
+    // Neither the offset nor the end may be negative; which error that is depends on the file.
+    if offset | offset.wrapping_add(len as i64) < 0 {
+        return Err(Pause::General);
+    }
     let file = caller.files.get(fd)?;
     let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
-    if offset < 0 {
-        return Err(Pause::Failed(Errno::EINVAL));
-    }
     file.check_writable()?;
     check_plain(&file, path, len)?;
     let inode = contents.as_ref().unwrap_or(path.inode());
-    let mut buffer = UserBuffer::new(address, len.min(MAX_RW_COUNT))?;
+    let mut buffer = UserBuffer::new(address, len)?;
     buffer.limit(regular::limit_size(caller, offset as u64, len)?);
     let Ok(written) = inode.write_at(Position::At(offset as u64), &mut buffer).ready() else {
         return Err(Pause::General);
@@ -356,7 +359,7 @@ fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> 
 
 /// Opens or makes a file whose directory is in the name cache.
 fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> Attempt {
-    if flags & (__O_TMPFILE | O_TRUNC | O_PATH) != 0 {
+    if flags & (__O_TMPFILE | O_TRUNC | O_PATH | O_DIRECT) != 0 || frame::is_short() {
         return Err(Pause::General);
     }
     let mut name = [0; PathBuf::INLINE];

@@ -45,6 +45,11 @@ pub fn realtime_to_monotonic(wall: u64) -> u64 {
 /// CPU-time clocks of other processes and threads: the id is in the upper bits, complemented (clock_getcpuclockid(3)).
 fn cpu_clock(caller: &Caller, id: i32) -> Result<u64, Errno> {
     const PER_THREAD: i32 = 4;
+    /// Not a CPU-time clock: a device's.
+    const DEVICE: i32 = 3;
+    if id & DEVICE == DEVICE {
+        return Err(Errno::EINVAL);
+    }
     let target = !(id >> 3) as u32;
     let tree = tree::lock();
     if id & PER_THREAD != 0 {
@@ -99,16 +104,20 @@ pub async fn clock_getres(caller: &Caller, id: usize, address: usize) -> SysResu
 }
 
 pub async fn clock_settime(caller: &Caller, id: usize, address: usize) -> SysResult {
-    let time = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
     if id as u32 != linux::CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
+    let time = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
     set_wall(caller, time)
 }
 
 fn set_wall(caller: &Caller, time: u64) -> SysResult {
     if !caller.credentials.has(capability::SYS_TIME) {
         return Err(Errno::EPERM);
+    }
+    // The machine was not switched on before 1970.
+    if time < clock::now_ns() {
+        return Err(Errno::EINVAL);
     }
     WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
     vdso::publish_wall_clock();
@@ -187,7 +196,7 @@ pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
 }
 
 /// `ITIMER_REAL`; the others measure CPU time.
-const ITIMER_REAL: usize = 0;
+const ITIMER_REAL: u32 = 0;
 
 pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
     let deadline = if seconds == 0 { 0 } else { clock::now_ns() + u64::from(seconds) * 1_000_000_000 };
@@ -195,7 +204,7 @@ pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
     Ok(left.div_ceil(1_000_000_000) as usize)
 }
 
-pub async fn getitimer(caller: &Caller, which: usize, address: usize) -> SysResult {
+pub async fn getitimer(caller: &Caller, which: u32, address: usize) -> SysResult {
     if which > 2 {
         return Err(Errno::EINVAL);
     }
@@ -204,7 +213,7 @@ pub async fn getitimer(caller: &Caller, which: usize, address: usize) -> SysResu
     Ok(0)
 }
 
-pub async fn setitimer(caller: &Caller, which: usize, new: usize, old: usize) -> SysResult {
+pub async fn setitimer(caller: &Caller, which: u32, new: usize, old: usize) -> SysResult {
     if which != ITIMER_REAL {
         return Err(if which <= 2 { Errno::ENOSYS } else { Errno::EINVAL });
     }

@@ -72,7 +72,7 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
     let file = caller.files.get(fd)?;
     match command {
         linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
-            let limit = descriptor_limit(caller);
+            let (argument, limit) = (argument as u32 as usize, descriptor_limit(caller));
             if argument as u64 >= limit {
                 return Err(Errno::EINVAL);
             }
@@ -85,6 +85,8 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
         }
         linux::F_GETFL => Ok(file.flags() as usize),
         _ if file.flags() & linux::O_PATH != 0 => Err(Errno::EBADF),
+        // Nothing here reads or writes past the pages that a file is made of; for a pipe the flag means packets.
+        linux::F_SETFL if argument as u32 & linux::O_DIRECT != 0 && !is_pipe(&file) => Err(Errno::EINVAL),
         linux::F_SETFL => {
             file.set_flags(argument as u32);
             Ok(0)
@@ -99,7 +101,16 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
     }
 }
 
+fn is_pipe(file: &File) -> bool {
+    file.stream().is_some_and(|stream| stream.pipe().is_some())
+}
+
 pub async fn pipe2(caller: &Caller, pair: usize, flags: u32) -> SysResult {
+    /// `O_NOTIFICATION_PIPE`, whose bit is that of another flag.
+    const NOTIFICATIONS: u32 = linux::O_EXCL;
+    if flags & NOTIFICATIONS != 0 {
+        return Err(Errno::ENOPKG);
+    }
     if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }

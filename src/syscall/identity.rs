@@ -30,7 +30,7 @@ pub fn getpgid(caller: &Caller, pid: i32) -> SysResult {
 }
 
 pub fn setpgid(caller: &Caller, pid: i32, group: i32) -> SysResult {
-    if group < 0 {
+    if group < 0 || group == 0 && pid < 0 {
         return Err(Errno::EINVAL);
     }
     job::set_group(caller, checked_pid(pid)?, group as u32).map(|()| 0)

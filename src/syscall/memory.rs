@@ -7,7 +7,7 @@ use super::user::{self, SysResult};
 use crate::{
     file::mapping,
     memory::{Backing, Mapping, PAGE_SIZE, RegionFlags},
-    process::Caller,
+    process::{Caller, credentials::capability},
 };
 
 #[inline]
@@ -27,9 +27,12 @@ pub async fn mmap(
         Backing::Anonymous
     } else {
         let file = caller.files.get_open(fd)?;
-        mapping::of_file(&file, offset as u64, &caller.space).await?
+        let shared = matches!(flags & linux::MAP_TYPE, linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE);
+        let is_written = shared && prot & linux::PROT_WRITE != 0;
+        mapping::of_file(&file, offset as u64, is_written, &caller.space).await?
     };
-    let mapping = Mapping { hint, len, prot, flags, backing, privileged: false, extra: RegionFlags::empty() };
+    let privileged = caller.credentials.has(capability::SYS_RAWIO);
+    let mapping = Mapping { hint, len, prot, flags, backing, privileged, extra: RegionFlags::empty() };
     caller.space.map(mapping).await
 }
 

@@ -1,5 +1,7 @@
 //! Attributes of files: stat(2), statx(2), access(2), chmod(2), chown(2), utimensat(2), xattr(7), statfs(2).
 
+use alloc::vec::Vec;
+
 use fs::{Access, Attributes, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp, XattrMode};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -97,7 +99,9 @@ pub async fn fstat(caller: &Caller, fd: i32, address: usize) -> SysResult {
     Ok(0)
 }
 
-const STAT_FLAGS: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH | linux::AT_NO_AUTOMOUNT;
+/// How fresh what a file system somewhere else knows has to be.
+const SYNC: u32 = linux::AT_STATX_FORCE_SYNC | linux::AT_STATX_DONT_SYNC;
+const STAT_FLAGS: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH | linux::AT_NO_AUTOMOUNT | SYNC;
 
 #[inline]
 pub async fn newfstatat(
@@ -162,8 +166,7 @@ pub async fn statx(
     mask: u32,
     address: usize,
 ) -> SysResult {
-    const SYNC: u32 = linux::AT_STATX_FORCE_SYNC | linux::AT_STATX_DONT_SYNC;
-    if flags & !(STAT_FLAGS | SYNC) != 0 || flags & SYNC == SYNC || mask & linux::STATX__RESERVED != 0 {
+    if flags & !STAT_FLAGS != 0 || flags & SYNC == SYNC || mask & linux::STATX__RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
     let metadata = {
@@ -260,7 +263,7 @@ pub async fn fchown(caller: &Caller, fd: i32, uid: u32, gid: u32) -> SysResult {
     Ok(0)
 }
 
-/// A time of `utimensat`.
+/// A time of `utimensat`. It is looked at after the path.
 fn set_time(time: TimeSpec) -> Result<SetTime, Errno> {
     match time.nanoseconds as u32 {
         linux::UTIME_NOW => Ok(SetTime::Now),
@@ -276,20 +279,21 @@ pub async fn utimensat(caller: &Caller, directory: i32, path: usize, times: usiz
     if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (accessed, modified) = match times {
-        0 => (SetTime::Now, SetTime::Now),
-        address => {
-            let [accessed, modified]: [TimeSpec; 2] = user::read(caller, address).await?;
-            (set_time(accessed)?, set_time(modified)?)
-        }
+    let times: Option<[TimeSpec; 2]> = match times {
+        0 => None,
+        address => Some(user::read(caller, address).await?),
     };
     let place = match path {
         // A null path names the descriptor's own file (utimensat(2), "C library/ kernel differences").
-        0 => place_of(&*caller.files.get(directory)?)?,
+        0 if directory != lookup::CWD => place_of(&*caller.files.get_open(directory)?)?,
         path => {
             let name = user::read_path(caller, path).await?;
             lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?
         }
+    };
+    let (accessed, modified) = match times {
+        None => (SetTime::Now, SetTime::Now),
+        Some([accessed, modified]) => (set_time(accessed)?, set_time(modified)?),
     };
     fs::set_times(&place, &caller.credentials.fs, accessed, modified).await?;
     Ok(0)
@@ -385,9 +389,15 @@ pub async fn statfs(caller: &Caller, path: usize, address: usize) -> SysResult {
 }
 
 pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
+    /// What the file system of pipes is called.
+    const PIPEFS_MAGIC: u64 = 0x5049_5045;
     let file = caller.files.get(fd)?;
-    let place = file.path().ok_or(Errno::ENOSYS)?;
-    statfs_of(caller, place, address).await
+    if let Some(place) = file.path() {
+        return statfs_of(caller, place, address).await;
+    }
+    let stat = StatFs { magic: PIPEFS_MAGIC, block_size: 4096, name_max: 255, ..StatFs::default() };
+    user::write(caller, address, RawStatFs::from(stat)).await?;
+    Ok(0)
 }
 
 /// What an xattr call is about: a path, with or without following a last link, or a descriptor.
@@ -404,7 +414,10 @@ pub enum Subject {
 impl Subject {
     async fn place(self, caller: &Caller) -> Result<Path, Errno> {
         let (path, flags) = match self {
-            Self::Descriptor(fd) => return place_of(&*caller.files.get_open(fd)?),
+            Self::Descriptor(fd) => {
+                // A pipe has no such attributes.
+                return caller.files.get_open(fd)?.path().cloned().ok_or(Errno::EOPNOTSUPP);
+            }
             Self::Path(path) => (path, LookupFlags::FOLLOW),
             Self::Link(path) => (path, LookupFlags::empty()),
         };
@@ -413,7 +426,7 @@ impl Subject {
     }
 }
 
-async fn attribute_name(caller: &Caller, name: usize) -> Result<alloc::vec::Vec<u8>, Errno> {
+async fn attribute_name(caller: &Caller, name: usize) -> Result<Vec<u8>, Errno> {
     let name = user::read_string(caller, name, 256).await;
     let name = name.map_err(|errno| if errno == Errno::E2BIG { Errno::ERANGE } else { errno })?;
     if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
@@ -444,8 +457,10 @@ pub async fn getxattr(
 }
 
 pub async fn listxattr(caller: &Caller, subject: Subject, list: usize, size: usize) -> SysResult {
-    let place = subject.place(caller).await?;
-    let bytes = fs::list_xattrs(&place, &caller.credentials.fs).await?;
+    let bytes = match subject.place(caller).await {
+        Err(Errno::EOPNOTSUPP) => Vec::new(),
+        place => fs::list_xattrs(&place?, &caller.credentials.fs).await?,
+    };
     hand_out(caller, &bytes, list, size).await
 }
 

@@ -141,6 +141,12 @@ async fn wait_for(caller: &Caller, file: &File, events: Events) -> Result<(), Er
 /// Serves a call through its general handler.
 async fn general(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<()> {
     let number = context.orig_rax as u32;
+    if makes_something(number)
+        && let Err(errno) = crate::memory::check_pressure()
+    {
+        context.rax = encode(Err(errno));
+        return ControlFlow::Continue(());
+    }
     let arguments =
         [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9].map(|a| a as usize);
     let result = match number {
@@ -158,6 +164,35 @@ async fn general(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<
     };
     context.rax = encode(result);
     ControlFlow::Continue(())
+}
+
+/// Whether a call leaves something new behind in the kernel's own memory, which must not run out.
+fn makes_something(number: u32) -> bool {
+    matches!(
+        number,
+        __NR_open
+            | __NR_openat
+            | __NR_openat2
+            | __NR_creat
+            | __NR_mkdir
+            | __NR_mkdirat
+            | __NR_mknod
+            | __NR_mknodat
+            | __NR_symlink
+            | __NR_symlinkat
+            | __NR_link
+            | __NR_linkat
+            | __NR_pipe
+            | __NR_pipe2
+            | __NR_setxattr
+            | __NR_lsetxattr
+            | __NR_fsetxattr
+            | __NR_mount
+            | __NR_mmap
+            | __NR_mprotect
+            | __NR_mremap
+            | __NR_rt_sigqueueinfo
+    )
 }
 
 /// What a call that has the registers did.
@@ -213,13 +248,19 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_write => read_write::write(caller, fd, a[1], a[2]).await,
         __NR_pread64 => read_write::pread64(caller, fd, a[1], a[2], a[3] as i64).await,
         __NR_pwrite64 => read_write::pwrite64(caller, fd, a[1], a[2], a[3] as i64).await,
-        __NR_readv => Box::pin(read_write::vectored(caller, fd, a[1], a[2], -1, Direction::Read)).await,
-        __NR_writev => Box::pin(read_write::vectored(caller, fd, a[1], a[2], -1, Direction::Write)).await,
+        __NR_readv => {
+            Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Read)).await
+        }
+        __NR_writev => {
+            Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Write)).await
+        }
         __NR_preadv => {
-            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2], a[3] as i64, Direction::Read)).await
+            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Read))
+                .await
         }
         __NR_pwritev => {
-            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2], a[3] as i64, Direction::Write)).await
+            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Write))
+                .await
         }
         __NR_lseek => read_write::lseek(caller, fd, a[1] as i64, a[2]).await,
         __NR_sendfile => Box::pin(read_write::sendfile(caller, fd, a[1] as i32, a[2], a[3])).await,
@@ -245,7 +286,7 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_fdatasync => Box::pin(open::fsync(caller, fd, true)).await,
         __NR_sync => Box::pin(open::sync()).await,
         __NR_syncfs => Box::pin(open::syncfs(caller, fd)).await,
-        __NR_fadvise64 => open::fadvise64(caller, fd, a[2] as i64, a[3]),
+        __NR_fadvise64 => open::fadvise64(caller, fd, a[2] as i64, a[3] as u32),
 
         // Names.
         __NR_mkdir => Box::pin(directory::mkdirat(caller, CWD, a[0], a[1] as u32)).await,
@@ -349,9 +390,9 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_waitid => Box::pin(process::waitid(caller, a[0] as u32, a[1], a[2], a[3] as u32, a[4])).await,
         __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])).await,
         __NR_times => Box::pin(process::times(caller, a[0])).await,
-        __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1], a[2], a[3])).await,
-        __NR_getrlimit => Box::pin(process::prlimit64(caller, 0, a[0], 0, a[1])).await,
-        __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0], a[1])).await,
+        __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1] as u32, a[2], a[3])).await,
+        __NR_getrlimit => Box::pin(process::getrlimit(caller, a[0] as u32, a[1])).await,
+        __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0] as u32, a[1])).await,
         __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])).await,
         __NR_prctl => Box::pin(thread::prctl(caller, a[0], a[1])).await,
         __NR_futex => thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32).await,
@@ -384,8 +425,8 @@ async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
         __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])).await,
         __NR_time => clock::time(caller, a[0]).await,
         __NR_alarm => clock::alarm(caller, a[0] as u32),
-        __NR_getitimer => Box::pin(clock::getitimer(caller, a[0], a[1])).await,
-        __NR_setitimer => Box::pin(clock::setitimer(caller, a[0], a[1], a[2])).await,
+        __NR_getitimer => Box::pin(clock::getitimer(caller, a[0] as u32, a[1])).await,
+        __NR_setitimer => Box::pin(clock::setitimer(caller, a[0] as u32, a[1], a[2])).await,
 
         // The machine.
         __NR_uname => Box::pin(system::uname(caller, a[0])).await,

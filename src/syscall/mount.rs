@@ -17,13 +17,14 @@ async fn text(caller: &Caller, address: usize) -> Result<String, Errno> {
     if address == 0 {
         return Ok(String::new());
     }
-    let bytes = user::read_string(caller, address, user::PATH_MAX).await?;
+    let bytes = user::read_string(caller, address, user::PATH_MAX).await;
+    let bytes = bytes.map_err(|errno| if errno == Errno::E2BIG { Errno::EINVAL } else { errno })?;
     String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
 }
 
-async fn directory(caller: &Caller, path: usize) -> Result<fs::Path, Errno> {
+async fn place(caller: &Caller, path: usize, flags: LookupFlags) -> Result<fs::Path, Errno> {
     let name = user::read_path(caller, path).await?;
-    lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await
+    lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW | flags).await
 }
 
 pub async fn mount(
@@ -37,18 +38,25 @@ pub async fn mount(
     const CHANGES_PROPAGATION: u32 =
         linux::MS_PRIVATE | linux::MS_SHARED | linux::MS_SLAVE | linux::MS_UNBINDABLE;
     check_privilege(caller)?;
-    let at = directory(caller, target).await?;
+    let at = place(caller, target, LookupFlags::empty()).await?;
     let mount_flags = MountFlags::from_bits_truncate(flags);
     let namespace = root::namespace();
     if flags & linux::MS_REMOUNT != 0 {
         at.mount().set_flags(mount_flags);
     } else if flags & linux::MS_BIND != 0 {
-        namespace.bind(&directory(caller, source).await?, &at, flags & linux::MS_REC != 0)?;
+        namespace.bind(
+            &place(caller, source, LookupFlags::empty()).await?,
+            &at,
+            flags & linux::MS_REC != 0,
+        )?;
     } else if flags & linux::MS_MOVE != 0 {
-        namespace.move_mount(&directory(caller, source).await?, &at)?;
+        namespace.move_mount(&place(caller, source, LookupFlags::empty()).await?, &at)?;
     } else if flags & CHANGES_PROPAGATION != 0 {
         // There is one namespace, so nothing to propagate to.
     } else {
+        if kind == 0 {
+            return Err(Errno::EINVAL);
+        }
         let source = text(caller, source).await?;
         let kind = text(caller, kind).await?;
         let options = text(caller, data).await?;
@@ -61,15 +69,15 @@ pub async fn mount(
 pub async fn umount2(caller: &Caller, target: usize, flags: u32) -> SysResult {
     check_privilege(caller)?;
     let flags = UnmountFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-    let at = directory(caller, target).await?;
+    let at = place(caller, target, LookupFlags::empty()).await?;
     root::namespace().unmount(at, flags).await?;
     Ok(0)
 }
 
 pub async fn pivot_root(caller: &Caller, new_root: usize, put_old: usize) -> SysResult {
     check_privilege(caller)?;
-    let new_root = directory(caller, new_root).await?;
-    let put_old = directory(caller, put_old).await?;
+    let new_root = place(caller, new_root, LookupFlags::DIRECTORY).await?;
+    let put_old = place(caller, put_old, LookupFlags::DIRECTORY).await?;
     root::namespace().pivot_root(&new_root, &put_old)?;
     caller.fs.set_root(new_root);
     Ok(0)

@@ -102,7 +102,11 @@ pub async fn fallocate(caller: &Caller, fd: i32, mode: u32, offset: i64, len: i6
         return Err(Errno::EINVAL);
     }
     file.check_writable()?;
-    let inode = file.inode().ok_or(Errno::ESPIPE)?;
+    let inode = match file.inode() {
+        Some(inode) => inode,
+        None if file.stream().is_some_and(|stream| stream.pipe().is_some()) => return Err(Errno::ESPIPE),
+        None => return Err(Errno::ENODEV),
+    };
     let flags = FallocateFlags::from_bits_retain(mode);
     fs::file::fallocate(&**inode, &caller.credentials.fs, flags, offset as u64, len as u64).await?;
     Ok(0)
@@ -124,15 +128,20 @@ pub async fn sync() -> SysResult {
 
 pub async fn syncfs(caller: &Caller, fd: i32) -> SysResult {
     let file = caller.files.get(fd)?;
-    let place = file.path().ok_or(Errno::EBADF)?;
-    place.mount().superblock().file_system().sync().await?;
+    if file.flags() & linux::O_PATH != 0 {
+        return Err(Errno::EBADF);
+    }
+    // A pipe is on no disk.
+    if let Some(place) = file.path() {
+        place.mount().superblock().file_system().sync().await?;
+    }
     Ok(0)
 }
 
 /// Advice that costs nothing to ignore is still checked.
-pub fn fadvise64(caller: &Caller, fd: i32, len: i64, advice: usize) -> SysResult {
+pub fn fadvise64(caller: &Caller, fd: i32, len: i64, advice: u32) -> SysResult {
     let file = caller.files.get_open(fd)?;
-    if file.stream().is_some() {
+    if file.stream().is_some_and(|stream| stream.pipe().is_some()) {
         return Err(Errno::ESPIPE);
     }
     if len < 0 || advice > 5 { Err(Errno::EINVAL) } else { Ok(0) }

@@ -143,18 +143,18 @@ pub async fn waitid(
         }
         _ => return Err(Errno::EINVAL),
     };
-    let report = wait::wait(caller, which, options).await?;
-    if info != 0 {
-        match &report {
-            Some(report) => user::write(caller, info, report.info().to_raw()).await?,
-            // Nothing has happened: the signal number and the id say so.
-            None => user::copy_out(caller, info, &[0; 24]).await?,
-        }
-    }
-    if let Some(report) = &report {
+    let report = wait::wait(caller, which, options).await;
+    if let Ok(Some(report)) = &report {
         user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
     }
-    Ok(0)
+    if info != 0 {
+        match &report {
+            Ok(Some(report)) => user::write(caller, info, report.info().to_raw()).await?,
+            // Nothing has happened, or there is nobody: the signal number and the id say so.
+            Ok(None) | Err(_) => user::copy_out(caller, info, &[0; 24]).await?,
+        }
+    }
+    report.map(|_| 0)
 }
 
 /// `struct rusage`.
@@ -210,14 +210,20 @@ pub async fn times(caller: &Caller, address: usize) -> SysResult {
     Ok(ticks(crate::arch::clock::now_ns()) as usize)
 }
 
-pub async fn setrlimit(caller: &Caller, resource: usize, new: usize) -> SysResult {
+pub async fn getrlimit(caller: &Caller, resource: u32, old: usize) -> SysResult {
+    let limit = caller.process().limits.get(resource)?;
+    user::write(caller, old, limit).await?;
+    Ok(0)
+}
+
+pub async fn setrlimit(caller: &Caller, resource: u32, new: usize) -> SysResult {
     if new == 0 {
         return Err(Errno::EFAULT);
     }
     prlimit64(caller, 0, resource, new, 0).await
 }
 
-pub async fn prlimit64(caller: &Caller, pid: i32, resource: usize, new: usize, old: usize) -> SysResult {
+pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old: usize) -> SysResult {
     let process = match pid {
         0 => caller.process().clone(),
         pid => tree::lock().process(pid as u32).ok_or(Errno::ESRCH)?,

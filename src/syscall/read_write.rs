@@ -12,30 +12,34 @@ use crate::{
     process::{Caller, interruptible},
 };
 
-fn buffer(address: usize, len: usize) -> Result<UserBuffer, Errno> {
-    UserBuffer::new(address, len.min(MAX_RW_COUNT))
-}
-
 #[inline]
 pub async fn read(caller: &Caller, fd: i32, address: usize, len: usize) -> SysResult {
     let file = caller.files.get(fd)?;
-    io::read(caller, &file, &mut buffer(address, len)?).await
+    io::read(caller, &file, &mut UserBuffer::new(address, len)?).await
 }
 
 #[inline]
 pub async fn write(caller: &Caller, fd: i32, address: usize, len: usize) -> SysResult {
     let file = caller.files.get(fd)?;
-    io::write(caller, &file, &mut buffer(address, len)?).await
+    io::write(caller, &file, &mut UserBuffer::new(address, len)?).await
 }
 
-/// The file of a positioned call: ESPIPE for a stream.
-fn positioned(file: &File, offset: i64) -> Result<u64, Errno> {
-    if offset < 0 {
-        return Err(Errno::EINVAL);
-    }
+/// The offset of a positioned call: EINVAL for a negative one, before anything else is looked at.
+fn checked_offset(offset: i64) -> Result<u64, Errno> {
+    u64::try_from(offset).map_err(|_| Errno::EINVAL)
+}
+
+/// EINVAL for a transfer that would end beyond the largest offset there is.
+fn check_end(offset: u64, len: usize) -> Result<(), Errno> {
+    let end = (offset as i64).checked_add_unsigned(len as u64);
+    if end.is_some() { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether a positioned call may be made on the file: ESPIPE for a stream.
+fn check_positioned(file: &File) -> Result<(), Errno> {
     match file.object() {
-        Object::Inode(..) => Ok(offset as u64),
-        Object::Stream(stream, _) if stream.is_seekable() => Ok(offset as u64),
+        Object::Inode(..) => Ok(()),
+        Object::Stream(stream, _) if stream.is_seekable() => Ok(()),
         Object::Stream(..) | Object::Terminal(..) => Err(Errno::ESPIPE),
         Object::Place(_) => Err(Errno::EBADF),
     }
@@ -60,18 +64,24 @@ async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBu
 
 #[inline]
 pub async fn pread64(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> SysResult {
+    let offset = checked_offset(offset)?;
     let file = caller.files.get(fd)?;
-    let offset = positioned(&file, offset)?;
+    check_positioned(&file)?;
     file.check_readable()?;
-    read_at(caller, &file, offset, &mut buffer(address, len)?).await
+    let mut buffer = UserBuffer::new(address, len)?;
+    check_end(offset, len)?;
+    read_at(caller, &file, offset, &mut buffer).await
 }
 
 #[inline]
 pub async fn pwrite64(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> SysResult {
+    let offset = checked_offset(offset)?;
     let file = caller.files.get(fd)?;
-    let offset = positioned(&file, offset)?;
+    check_positioned(&file)?;
     file.check_writable()?;
-    write_at(caller, &file, offset, &mut buffer(address, len)?).await
+    let mut buffer = UserBuffer::new(address, len)?;
+    check_end(offset, len)?;
+    write_at(caller, &file, offset, &mut buffer).await
 }
 
 /// Which way a vectored call moves bytes.
@@ -89,16 +99,22 @@ pub async fn vectored(
     caller: &Caller,
     fd: i32,
     vectors: usize,
-    count: usize,
+    count: u32,
     offset: i64,
     direction: Direction,
 ) -> SysResult {
     let file = caller.files.get(fd)?;
+    let mut at = match offset {
+        -1 => None,
+        offset => {
+            check_positioned(&file)?;
+            Some(checked_offset(offset)?)
+        }
+    };
     match direction {
         Direction::Read => file.check_readable()?,
         Direction::Write => file.check_writable()?,
     }
-    let mut at = if offset == -1 { None } else { Some(positioned(&file, offset)?) };
     let mut total = 0;
     for vector in user::read_iovecs(caller, vectors, count).await? {
         if vector.len == 0 {
@@ -134,7 +150,7 @@ pub async fn vectored_at(
     caller: &Caller,
     fd: i32,
     vectors: usize,
-    count: usize,
+    count: u32,
     offset: i64,
     direction: Direction,
 ) -> SysResult {
@@ -152,6 +168,11 @@ fn is_drained(file: &File, direction: Direction) -> bool {
 
 pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysResult {
     let file = caller.files.get(fd)?;
+    let whence = whence as u32;
+    // Where a directory ends is not known before it is read.
+    if whence > linux::SEEK_HOLE || whence > linux::SEEK_CUR && file.is_directory() {
+        return Err(Errno::EINVAL);
+    }
     let inode = match file.object() {
         Object::Inode(path, contents) => contents.as_ref().unwrap_or(path.inode()),
         Object::Stream(stream, _) if stream.is_seekable() => return Ok(0),
@@ -160,7 +181,7 @@ pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysR
     };
     let mut position = file.offset.lock().await;
     let size = || inode.attributes().size() as i64;
-    let target = match whence as u32 {
+    let target = match whence {
         linux::SEEK_SET => Some(offset),
         linux::SEEK_CUR => (*position as i64).checked_add(offset),
         linux::SEEK_END => size().checked_add(offset),
@@ -180,7 +201,10 @@ pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, c
     let target = caller.files.get(out)?;
     source.check_readable()?;
     target.check_writable()?;
-    let inode = source.inode().ok_or(Errno::EINVAL)?;
+    if offset_at != 0 {
+        check_positioned(&source)?;
+    }
+    let inode = source.inode().filter(|_| !source.is_directory()).ok_or(Errno::EINVAL)?;
     let mut offset = match offset_at {
         0 => *source.offset.lock().await,
         address => user::read::<u64>(caller, address).await?,

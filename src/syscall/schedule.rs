@@ -46,6 +46,9 @@ pub fn sched_getscheduler(tid: i32) -> SysResult {
 }
 
 pub async fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> SysResult {
+    if address == 0 {
+        return Err(Errno::EINVAL);
+    }
     sched_getscheduler(tid)?;
     user::write(caller, address, 0u32).await?;
     Ok(0)

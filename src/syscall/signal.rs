@@ -38,23 +38,23 @@ fn info_of(caller: &Caller, signal: u8, code: i32) -> SigInfo {
 }
 
 pub fn kill(caller: &Caller, pid: i32, signal: usize) -> SysResult {
-    let signal = checked(signal)?;
-    send_to(caller, pid, info_of(caller, signal, SI_USER)).map(|()| 0)
+    send_to(caller, pid, signal, |signal| info_of(caller, signal, SI_USER)).map(|()| 0)
 }
 
-/// Sends to what `kill`'s first argument names.
+/// Sends to the targets of `kill`'s first argument what `info` makes of the signal. Whether there is such a signal is
+/// asked once there is a target.
 #[inline]
-fn send_to(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
+fn send_to(caller: &Caller, pid: i32, signal: usize, info: impl Fn(u8) -> SigInfo) -> Result<(), Errno> {
     if pid > 0 {
-        send_to_process(caller, &mut tree::lock(), pid as u32, info)
+        send_to_process(caller, &mut tree::lock(), pid as u32, signal, info)
     } else {
-        send_to_many(caller, pid, info)
+        send_to_many(caller, pid, signal, &info)
     }
 }
 
 /// Sends to a group, or to everybody.
 #[inline(never)]
-fn send_to_many(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
+fn send_to_many(caller: &Caller, pid: i32, signal: usize, info: &dyn Fn(u8) -> SigInfo) -> Result<(), Errno> {
     let mut tree = tree::lock();
     let own = caller.process().pid;
     let targets = match pid {
@@ -68,7 +68,7 @@ fn send_to_many(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
     };
     let mut result = Err(Errno::ESRCH);
     for target in targets {
-        let sent = send_to_process(caller, &mut tree, target, info);
+        let sent = send_to_process(caller, &mut tree, target, signal, info);
         // Sending to everybody succeeds even if nobody may be signalled (kill(2), Linux).
         let sent = if pid == -1 && sent == Err(Errno::EPERM) { Ok(()) } else { sent };
         if sent.is_ok() || result == Err(Errno::ESRCH) {
@@ -80,15 +80,25 @@ fn send_to_many(caller: &Caller, pid: i32, info: SigInfo) -> Result<(), Errno> {
 
 /// Sends to a process if the caller may.
 #[inline(always)]
-fn send_to_process(caller: &Caller, tree: &mut Tree, target: u32, info: SigInfo) -> Result<(), Errno> {
+fn send_to_process(
+    caller: &Caller,
+    tree: &mut Tree,
+    target: u32,
+    signal: usize,
+    info: impl Fn(u8) -> SigInfo,
+) -> Result<(), Errno> {
     let own = caller.process().pid;
-    if target != own {
+    let info = if target == own {
+        info(checked(signal)?)
+    } else {
         let node = tree.node(target).ok_or(Errno::ESRCH)?;
+        let info = info(checked(signal)?);
         let same_session = tree.node(own).is_some_and(|own| own.session == node.session);
         if !send::may_signal(&caller.credentials, &node.process.credentials(), same_session, info.signal) {
             return Err(Errno::EPERM);
         }
-    }
+        info
+    };
     if info.signal == 0 { Ok(()) } else { send::to_process_locked(tree, target, info) }
 }
 
@@ -104,7 +114,6 @@ pub fn tgkill(caller: &Caller, pid: i32, tid: i32, signal: usize) -> SysResult {
 }
 
 fn send_to_thread(caller: &Caller, pid: Option<u32>, tid: i32, signal: usize) -> SysResult {
-    let signal = checked(signal)?;
     if tid <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -112,6 +121,7 @@ fn send_to_thread(caller: &Caller, pid: Option<u32>, tid: i32, signal: usize) ->
     if pid.is_some_and(|pid| pid != thread.process.pid) {
         return Err(Errno::ESRCH);
     }
+    let signal = checked(signal)?;
     if thread.process.pid != caller.process().pid {
         let target = thread.process.credentials();
         if !send::may_signal(&caller.credentials, &target, false, signal) {
@@ -125,14 +135,13 @@ fn send_to_thread(caller: &Caller, pid: Option<u32>, tid: i32, signal: usize) ->
 }
 
 pub async fn rt_sigqueueinfo(caller: &Caller, pid: i32, signal: usize, info: usize) -> SysResult {
-    let signal = checked(signal)?;
     let raw: RawSigInfo = user::read(caller, info).await?;
-    let info = SigInfo::from_raw(&raw, signal);
+    let info = SigInfo::from_raw(&raw, signal as u8);
     // Only the kernel and `kill` may say that they were the sender.
     if (info.code >= 0 || info.code == SI_TKILL) && pid as u32 != caller.process().pid {
         return Err(Errno::EPERM);
     }
-    send_to(caller, pid, info).map(|()| 0)
+    send_to(caller, pid, signal, |_| info).map(|()| 0)
 }
 
 pub fn rt_sigaction(caller: &Caller, signal: usize, new: usize, old: usize, size: usize) -> Attempt {

@@ -5,7 +5,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, MAX_RW_COUNT, SysResult};
+use super::user::{self, SysResult, UserBuffer};
 use crate::{
     arch::clock,
     memory, power,
@@ -132,18 +132,19 @@ pub async fn getrandom(caller: &Caller, address: usize, len: usize, flags: u32) 
     if flags & !(linux::GRND_NONBLOCK | BOTH) != 0 || flags & BOTH == BOTH {
         return Err(Errno::EINVAL);
     }
-    let len = len.min(MAX_RW_COUNT);
+    let mut buffer = UserBuffer::new(address, len)?;
+    let len = buffer.remaining();
     let mut chunk = [0; 256];
-    let mut done = 0;
-    while done < len {
-        let part = &mut chunk[..256.min(len - done)];
+    while buffer.remaining() > 0 {
+        let part = &mut chunk[..256.min(buffer.remaining())];
         random::fill(part);
-        if let Err(errno) = user::copy_out(caller, address.wrapping_add(done), part).await {
+        fs::Sink::put(&mut buffer, part);
+        if let Err(errno) = buffer.resolve(caller).await {
+            let done = len - buffer.remaining();
             return if done > 0 { Ok(done) } else { Err(errno) };
         }
-        done += part.len();
     }
-    Ok(done)
+    Ok(len)
 }
 
 pub async fn syslog(caller: &Caller, action: usize, buffer: usize, len: i32) -> SysResult {

@@ -150,11 +150,8 @@ pub async fn prctl(caller: &Caller, option: usize, argument: usize) -> SysResult
     match option as u32 {
         options::PR_SET_NAME => {
             let mut name = [0; 16];
-            let string = user::read_string(caller, argument, usize::MAX >> 1).await;
-            let string =
-                string.or_else(|errno| if errno == Errno::E2BIG { Ok(alloc::vec![]) } else { Err(errno) })?;
-            let len = string.len().min(15);
-            name[..len].copy_from_slice(&string[..len]);
+            let len = user::read_prefix(caller, argument, &mut name[..15]).await?;
+            name[len..].fill(0);
             *caller.thread.name.lock() = name;
             Ok(0)
         }

@@ -163,6 +163,17 @@ pub async fn read_string(caller: &Caller, from: usize, limit: usize) -> Result<V
     }
 }
 
+/// Reads as much of a NUL-terminated string as fits `into`, and returns how much that is, without the NUL.
+pub async fn read_prefix(caller: &Caller, from: usize, into: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match uaccess::strncpy_from_user(into, from) {
+            Ok(len) => return Ok(len),
+            Err(StringError::TooLong) => return Ok(into.len()),
+            Err(StringError::Fault(Fault { address, .. })) => fault_in(caller, address, Access::Read).await?,
+        }
+    }
+}
+
 /// Appends to a string that stays below `limit` bytes.
 fn append(string: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(), Errno> {
     if string.len() + bytes.len() >= limit {
@@ -184,11 +195,14 @@ pub struct UserBuffer {
 }
 
 impl UserBuffer {
-    /// The range of `len` bytes at `address`; EFAULT if it leaves user space, so that nothing is moved at all.
+    /// The range of `len` bytes at `address`, of which at most [`MAX_RW_COUNT`] are moved; EFAULT if it leaves user
+    /// space, so that nothing is moved at all.
     #[inline]
     pub fn new(address: usize, len: usize) -> Result<Self, Errno> {
         match address.checked_add(len) {
-            Some(end) if end <= USER_END => Ok(Self { address, remaining: len, fault: None }),
+            Some(end) if end <= USER_END => {
+                Ok(Self { address, remaining: len.min(MAX_RW_COUNT), fault: None })
+            }
             _ => Err(Errno::EFAULT),
         }
     }
@@ -314,16 +328,18 @@ pub struct IoVec {
 /// Most elements of such an array (`IOV_MAX`).
 pub const IOV_MAX: usize = 1024;
 
-/// Reads and checks an array of [`IoVec`]s; EINVAL for too many or a length above `isize::MAX`.
-pub async fn read_iovecs(caller: &Caller, from: usize, count: usize) -> Result<Vec<IoVec>, Errno> {
+/// Reads and checks an array of [`IoVec`]s: EINVAL for too many or a length above `isize::MAX`, EFAULT for one that leaves
+/// user space.
+pub async fn read_iovecs(caller: &Caller, from: usize, count: u32) -> Result<Vec<IoVec>, Errno> {
+    let count = count as usize;
     if count > IOV_MAX {
         return Err(Errno::EINVAL);
     }
     let vectors: Vec<IoVec> = read_array(caller, from, count).await?;
     // Together they may be longer than one call moves: it then moves less.
     if vectors.iter().any(|vector| vector.len > isize::MAX as usize) {
-        Err(Errno::EINVAL)
-    } else {
-        Ok(vectors)
+        return Err(Errno::EINVAL);
     }
+    vectors.iter().try_for_each(|vector| UserBuffer::new(vector.base, vector.len).map(drop))?;
+    Ok(vectors)
 }

@@ -125,7 +125,8 @@ impl AddressSpace {
     /// EINVAL if the range overflows; ENOMEM if part of it is not mapped or there is no memory.
     pub async fn lock_pages(&self, start: usize, len: usize, lock: bool) -> Result<(), Errno> {
         let first = start & !(PAGE - 1);
-        let len = pages(len.checked_add(start - first).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
+        // A length that wraps is none, as on Linux.
+        let len = pages(len.wrapping_add(start - first)).unwrap_or(0);
         let range = first..first.checked_add(len).ok_or(Errno::EINVAL)?;
         if range.is_empty() {
             return Ok(());
@@ -158,7 +159,8 @@ impl AddressSpace {
         if flags & !KNOWN != 0 || flags & both == both || !start.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
-        let len = pages(len).ok_or(Errno::ENOMEM)?;
+        // A length that wraps is none, as on Linux.
+        let len = pages(len).unwrap_or(0);
         let range = start..start.checked_add(len).ok_or(Errno::ENOMEM)?;
         let layout = self.locked().await;
         if range.is_empty() || layout.regions.covers(&range) { Ok(()) } else { Err(Errno::ENOMEM) }

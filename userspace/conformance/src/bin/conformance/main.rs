@@ -3,6 +3,7 @@
 //! Nothing printed depends on addresses, process numbers, times or the machine: a difference from Linux's output
 //! is a difference in behaviour. Each area is a module; [`check`] has the words they share.
 
+mod arguments;
 mod check;
 mod errors;
 mod exec;
@@ -26,6 +27,7 @@ mod waiting;
 
 /// The areas, by name.
 const AREAS: &[(&str, fn())] = &[
+    ("arguments", arguments::run),
     ("errors", errors::run),
     ("exec", exec::run),
     ("files", files::run),

@@ -36,7 +36,12 @@ fn own_process() {
     show("threads", fields.get(17).unwrap_or(&"none"));
     let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     show("virtual size is in pages", number(20) > 0 && number(20) % 4096 == 0);
-    show("resident pages", number(21) > 10);
+    // Linux adds up what each thread has counted only now and then: enough pages that it must have.
+    let mut touched = support::memory::Anonymous::map(1 << 20).expect("memory");
+    touched.touch();
+    let stat = text("/proc/self/stat");
+    let resident = stat.split_whitespace().nth(23).and_then(|field| field.parse::<u64>().ok());
+    show("resident pages", resident.is_some_and(|pages| pages > 128));
     show("all numbers", fields.iter().skip(1).all(|field| field.parse::<i128>().is_ok()));
     has_lines(
         "/proc/self/status",
@@ -91,19 +96,25 @@ fn other_process() {
         0
     })
     .expect("fork");
-    support::clock::sleep_ms(30);
-    let state = |wanted: &str| {
+    let state = || {
         let stat = text(&format!("/proc/{}/stat", child.pid));
-        let state = stat.rsplit_once(") ").map_or("?", |(_, rest)| &rest[..1]).to_owned();
-        show(wanted, state);
+        stat.rsplit_once(") ").map_or("?", |(_, rest)| &rest[..1]).to_owned()
     };
-    state("asleep");
+    // Until the child has come so far.
+    let until = |wanted: &str, what: &str| {
+        for _ in 0..500 {
+            if state() == wanted {
+                break;
+            }
+            support::clock::sleep_ms(10);
+        }
+        show(what, state());
+    };
+    until("S", "asleep");
     let _ = child.kill(libc::SIGSTOP);
-    support::clock::sleep_ms(20);
-    state("stopped");
+    until("T", "stopped");
     let _ = child.kill(libc::SIGKILL);
-    support::clock::sleep_ms(20);
-    state("zombie");
+    until("Z", "zombie");
     show("its command line", format!("{:?}", text(&format!("/proc/{}/cmdline", child.pid))));
     outcome("its exe", fs::read_link(format!("/proc/{}/exe", child.pid)));
     let _ = child.wait();

@@ -2,6 +2,7 @@
 //!
 //! A storm prints what went wrong and exits with status 1, or prints `ok`.
 
+mod calls;
 mod faults;
 mod forks;
 mod futexes;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 type Storm = fn(Deadline) -> Result<(), String>;
 
 const STORMS: &[(&str, Storm)] = &[
+    ("calls", calls::run),
     ("forks", forks::run),
     ("faults", faults::run),
     ("futexes", futexes::run),
