@@ -94,7 +94,7 @@ pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     let namespace = Namespace::new(Superblock::new(file_system), "rootfs", MountFlags::empty());
     let top = namespace.root();
     let unpacked = cpio::unpack(&top, ramdisk.bytes()).await.map_err(Error::Archive)?;
-    ramdisk.free();
+    ramdisk.free().await;
     log::info!("root: {} files, {} KiB", unpacked.members, unpacked.bytes >> 10);
 
     let devices = DevFs::new();

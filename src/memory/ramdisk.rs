@@ -29,11 +29,20 @@ impl Ramdisk {
         self.0
     }
 
-    /// Gives the memory to the frame allocator.
-    pub fn free(self) {
-        if !self.0.is_empty() {
-            let start = frame::physical_of(self.0.as_ptr().addr());
-            frame::donate(start, start + self.0.len() as u64);
+    /// Gives the memory to the frame allocator, letting others run in between.
+    pub async fn free(self) {
+        /// Bytes at a time; whole frames.
+        const PART: u64 = 4 << 20;
+        if self.0.is_empty() {
+            return;
+        }
+        let mut start = frame::physical_of(self.0.as_ptr().addr());
+        let end = start + self.0.len() as u64;
+        while start < end {
+            let next = ((start + PART) & !(PART - 1)).min(end);
+            frame::donate(start, next);
+            start = next;
+            executor::yield_now().await;
         }
     }
 }

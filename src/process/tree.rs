@@ -76,9 +76,27 @@ impl Slot {
     }
 }
 
+/// Slots for neighbouring ids.
+struct Chunk {
+    slots: Box<[Slot; CHUNK]>,
+    /// Which of them have a process, 64 to a word: most ids that ever were in use belong to nobody.
+    taken: [u64; CHUNK / 64],
+}
+
+impl Chunk {
+    /// The processes here.
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        let words = self.taken.iter().enumerate().filter(|(_, bits)| **bits != 0);
+        let places = words.flat_map(|(word, bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
+        });
+        places.filter_map(|place| self.slots[place].node.as_deref())
+    }
+}
+
 /// The table; [`lock`] gives it.
 pub struct Tree {
-    chunks: Vec<Box<[Slot; CHUNK]>>,
+    chunks: Vec<Chunk>,
     next: u32,
     sessions: BTreeMap<u32, Session>,
     processes: usize,
@@ -102,11 +120,11 @@ pub fn lock() -> SpinMutexGuard<'static, Tree> {
 
 impl Tree {
     fn slot(&self, id: u32) -> Option<&Slot> {
-        self.chunks.get(id as usize / CHUNK).map(|chunk| &chunk[id as usize % CHUNK])
+        self.chunks.get(id as usize / CHUNK).map(|chunk| &chunk.slots[id as usize % CHUNK])
     }
 
     fn slot_mut(&mut self, id: u32) -> Option<&mut Slot> {
-        self.chunks.get_mut(id as usize / CHUNK).map(|chunk| &mut chunk[id as usize % CHUNK])
+        self.chunks.get_mut(id as usize / CHUNK).map(|chunk| &mut chunk.slots[id as usize % CHUNK])
     }
 
     /// Takes an unused id; EAGAIN when all are in use, ENOMEM when the table cannot grow.
@@ -119,12 +137,13 @@ impl Tree {
                 id = 300; // the low ids stay with the programs that started first, as on Linux
             }
             if id as usize / CHUNK == self.chunks.len() {
-                let mut chunk = Vec::new();
-                chunk.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
-                chunk.resize_with(CHUNK, Slot::default);
-                let chunk: Box<[Slot]> = chunk.into_boxed_slice();
+                let mut slots = Vec::new();
+                slots.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
+                slots.resize_with(CHUNK, Slot::default);
+                let slots: Box<[Slot]> = slots.into_boxed_slice();
+                let slots = slots.try_into().map_err(|_| Errno::ENOMEM)?;
                 self.chunks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                self.chunks.push(chunk.try_into().map_err(|_| Errno::ENOMEM)?);
+                self.chunks.push(Chunk { slots, taken: [0; CHUNK / 64] });
             }
             if self.slot(id).is_some_and(Slot::is_free) {
                 self.next = id + 1;
@@ -156,6 +175,19 @@ impl Tree {
         if let Some(slot) = self.slot_mut(id) {
             slot.thread = first;
             slot.node = Some(Box::new(node));
+        }
+        self.mark_taken(id, true);
+    }
+
+    /// Notes whether `id` has a process.
+    fn mark_taken(&mut self, id: u32, taken: bool) {
+        let (chunk, place) = (id as usize / CHUNK, id as usize % CHUNK);
+        let Some(chunk) = self.chunks.get_mut(chunk) else { return };
+        let bit = 1 << (place % 64);
+        if taken {
+            chunk.taken[place / 64] |= bit;
+        } else {
+            chunk.taken[place / 64] &= !bit;
         }
     }
 
@@ -223,6 +255,7 @@ impl Tree {
     /// Takes out a process that has been waited for.
     pub fn remove(&mut self, pid: u32) -> Option<Box<Node>> {
         let node = self.slot_mut(pid)?.node.take()?;
+        self.mark_taken(pid, false);
         if let Some(parent) = self.node_mut(node.parent) {
             parent.children.retain(|child| *child != pid);
         }
@@ -278,7 +311,7 @@ impl Tree {
 
     /// All records, by ascending id.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|slot| slot.node.as_deref())
+        self.chunks.iter().flat_map(Chunk::nodes)
     }
 
     /// Bytes of the table of ids. It keeps what it ever needed.

@@ -216,6 +216,9 @@ pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, c
     let mut total = 0;
     let count = count.min(MAX_RW_COUNT);
     while total < count {
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
         let want = chunk.len().min(count - total);
         let read = regular::read_exact_at(&**inode, offset, &mut chunk[..want]).await?;
         if read == 0 {

@@ -81,7 +81,8 @@ struct Own {
     rng: Cell<u32>,
     /// The number of the last poll that asked whether it has gone on for long, and the cycle when it
     /// first did.
-    long_poll: Cell<(u64, u64)>,
+    asking_poll: Cell<u64>,
+    asked_at: Cell<u64>,
     /// Cycles when the running poll began or came back from outside; 0 if that was not measured.
     stretch_began: Cell<u64>,
     /// Taken when the poll begins: a future that ends takes its name with it.
@@ -129,7 +130,8 @@ impl Worker {
                 background: Fifo::new(),
                 cells: Cells::new(),
                 rng: Cell::new(0x9e37_79b9 ^ (cpu as u32 + 1).wrapping_mul(0x85eb_ca6b)),
-                long_poll: Cell::new((u64::MAX, 0)),
+                asking_poll: Cell::new(u64::MAX),
+                asked_at: Cell::new(0),
                 stretch_began: Cell::new(0),
                 poll_name: Cell::new(""),
             }),

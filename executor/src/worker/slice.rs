@@ -183,12 +183,12 @@ impl Worker {
     /// Has the running poll gone on for long, counted from the first time that it asked?
     #[inline]
     fn has_run_long(&self) -> bool {
-        let (poll, began) = self.own.long_poll.get();
-        let now = hooks::cycles();
-        if poll == self.counters.polls.get() {
-            return now.wrapping_sub(began) > LONG_POLL;
+        let (poll, now) = (self.counters.polls.get(), hooks::cycles());
+        if self.own.asking_poll.get() == poll {
+            return now.wrapping_sub(self.own.asked_at.get()) > LONG_POLL;
         }
-        self.own.long_poll.set((self.counters.polls.get(), now));
+        self.own.asking_poll.set(poll);
+        self.own.asked_at.set(now);
         false
     }
 
@@ -250,6 +250,7 @@ pub fn outside<R>(f: impl FnOnce() -> R) -> R {
     if !worker.is_bare() {
         worker.others_wait();
     }
+    worker.own.asking_poll.set(u64::MAX);
     if worker.instruments() != 0 {
         return worker.outside_measured(f);
     }

@@ -1,11 +1,11 @@
 //! The life of tasks: spawned, stolen, pinned, awaited, cancelled.
 
 use crate::{micros, seeds, seeds_on};
-use executor::sim::{interrupt_after, random, spend};
+use executor::sim::{Simulation, interrupt_after, random, spend};
 use executor::sync::WakeCell;
 use executor::{
-    Builder, Instant, JoinHandle, Lane, attention, current_cpu, fan_out, sleep, spawn, spawn_on,
-    timeout_after, yield_now,
+    Builder, Instant, JoinHandle, Lane, attention, current_cpu, fan_out, should_yield, sleep, spawn,
+    spawn_on, timeout_after, yield_now,
 };
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -108,6 +108,33 @@ fn fan_out_under_changing_load() {
         })
         .await;
         assert!(seen.iter().all(|count| count.load(SeqCst) == 1));
+    });
+}
+
+#[test]
+fn fan_out_brings_all_cpus_to_work_and_lets_all_end_together() {
+    for seed in 0..10 {
+        let run = Simulation::new(seed, 16).run(async {
+            // By then all others sleep.
+            sleep(micros(100)).await;
+            let begin = Instant::now();
+            fan_out(512, |_| spend(10_000)).await;
+            begin.elapsed()
+        });
+        let even = micros(512 * 10 / 16);
+        assert!(run.output < even * 115 / 100, "seed {seed}: {:?} for {even:?}", run.output);
+    }
+}
+
+#[test]
+fn a_long_poll_makes_way_though_nobody_waits() {
+    Simulation::new(0, 1).run(async {
+        let long = || (0..1000).take_while(|_| !should_yield()).map(|_| spend(1_000)).count();
+        assert!((30..100).contains(&long()), "it is told to after some tens of microseconds");
+        yield_now().await;
+        assert!(long() >= 30, "the next poll has its own time");
+        executor::outside(|| spend(1_000_000));
+        assert!(long() >= 30, "so has what comes after user mode");
     });
 }
 

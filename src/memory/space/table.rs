@@ -377,9 +377,7 @@ impl PageTables {
             return entry != Entry::EMPTY
                 && unsafe { Table::at(entry.address()) }.first(indices(base, 0, range)).is_some();
         }
-        let mut any = false;
-        walk(self.root, 3, 0, range, &mut |table, _, part| any = any || table.first(part).is_some());
-        any
+        any(self.root, 3, 0, range)
     }
 
     /// Changes the non-empty entries of the last level in `range`, whose tables are this space's own.
@@ -479,6 +477,20 @@ pub(super) fn each_own(table: Table, level: u32, each: &mut impl FnMut(Table, us
             }
         }
     });
+}
+
+/// Whether there is any page in `range` below `table`.
+fn any(table: Table, level: u32, base: usize, range: &Range<usize>) -> bool {
+    let part = indices(base, level, range);
+    if level == 0 {
+        return table.first(part).is_some();
+    }
+    let found = table.try_each(part, |at, entry| {
+        // SAFETY: an entry of an upper level that is not empty points to a table.
+        let below = unsafe { Table::at(entry.address()) };
+        if any(below, level - 1, base + at * span(level), range) { Err(()) } else { Ok(()) }
+    });
+    found.is_err()
 }
 
 /// Calls `each(table, address of its first entry, indices in range)` for the tables of the last level.

@@ -231,10 +231,12 @@ impl Reap<'_> {
             (&mut self.shootdown).await;
         }
         while !self.left.at.is_empty() {
-            self.left.step(self.layout, self.space);
-            if !self.left.at.is_empty() && executor::should_yield() {
+            if executor::should_yield() {
                 executor::yield_now().await;
+                // The time of the new poll counts from here.
+                let _ = executor::should_yield();
             }
+            self.left.step(self.layout, self.space);
         }
     }
 }
