@@ -82,6 +82,8 @@ programs! {
     busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
 
     damage: "damage 3000", 120, Succeeds;
+    waiting_threads: "waiting", 60, Succeeds;
+
     storm_calls: "resources note; storm calls 3 && resources check", 60, Succeeds;
     storm_faults: "resources note; storm faults 3 && resources check", 60, Succeeds;
     storm_forks: "resources note; storm forks 3 && resources check", 60, Succeeds;

@@ -42,6 +42,12 @@ impl Idle {
         (self.parked.load(Relaxed).count_ones() + self.searching.load(Relaxed)) as usize
     }
 
+    /// Whether any sleeps or searches. As good a guess as [`count`](Self::count).
+    #[inline(always)]
+    pub(crate) fn is_anybody(&self) -> bool {
+        self.parked.load(Relaxed) | u64::from(self.searching.load(Relaxed)) != 0
+    }
+
     /// Would a call for help reach anybody? Two plain loads, no ordering.
     #[inline(always)]
     pub(crate) fn may_help(&self) -> bool {

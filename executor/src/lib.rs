@@ -93,6 +93,8 @@ pub use join_set::JoinSet;
 pub use platform::{Platform, hooks};
 pub use shared::{cpus, current_cpu, idle_cpus, init, set_idle_spin, worker};
 pub use stats::{HISTOGRAM_BUCKETS, Stats, live_tasks, poll_histogram, set_accounting, slab_bytes, stats};
-pub use task::{Builder, Cancelled, JoinHandle, Lane, SpawnError, TaskRef, spawn, spawn_on, try_spawn};
+pub use task::{
+    Builder, Cancelled, JoinHandle, Lane, SpawnError, TaskCell, TaskRef, Titled, spawn, spawn_on, try_spawn,
+};
 pub use time::{Elapsed, Instant, Sleep, Timeout, sleep, sleep_until, timeout, timeout_after};
 pub use worker::{Worker, attention, outside, set_time_slice, should_yield};

@@ -1,7 +1,7 @@
 //! The machine: everything that knows it is an x86-64.
 //!
 //! Where to start reading: [`boot`] is how the kernel comes up, [`user`] and `entry` are the way between user mode
-//! and the kernel, [`interrupts`] is how devices are heard.
+//! and the kernel, with [`answers`] at its door, [`interrupts`] is how devices are heard.
 //!
 //! ```text
 //!  boot ──▶ descriptors, stacks, percpu ── what each CPU has of its own
@@ -13,7 +13,8 @@
 //!  timer, ipi: what the executor needs       panic ── backtrace ── symbols
 //! ```
 //!
-//! Nothing here needs the executor or the memory allocator; what needs memory gets it while the kernel starts.
+//! Nothing here needs the executor, and nothing but a user context that uses the x87 unit the memory allocator; what
+//! else needs memory gets it while the kernel starts.
 
 mod apic;
 mod asm;
@@ -27,6 +28,7 @@ mod stacks;
 mod symbols;
 
 pub mod acpi;
+pub mod answers;
 pub mod boot;
 pub mod clock;
 pub mod console;

@@ -5,7 +5,9 @@
 //! exchanges them at the boundary (`super::entry`). A task stays on its CPU for the length of a poll, so what a
 //! function reads here is its own CPU's until it awaits.
 
+use super::answers::Answers;
 use super::cpu::MAX_CPUS;
+use super::user::FxArea;
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -31,9 +33,14 @@ pub struct PerCpu {
     pub(super) in_handler: u8,
     /// Slots for other rooms, in the order of the accessors below.
     thread: usize,
+    /// The thread's [`Answers`], for the entry code.
+    pub(super) answers: usize,
     worker: usize,
     magazines: usize,
     address_space: usize,
+    /// What an x87 unit as good as new is loaded from: all zero, but for its control word and MXCSR, which are those of
+    /// the thread that was loaded last.
+    pub(super) new_x87: FxArea,
 }
 
 /// The blocks of all CPUs.
@@ -54,9 +61,11 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             interrupted: 0,
             in_handler: 0,
             thread: 0,
+            answers: 0,
             worker: 0,
             magazines: 0,
             address_space: 0,
+            new_x87: FxArea::ZERO,
         }
     }; MAX_CPUS],
 ));
@@ -179,4 +188,15 @@ pub fn worker_of_this_cpu() -> Option<&'static executor::Worker> {
 /// Notes this CPU's executor worker.
 pub fn set_worker_of_this_cpu(worker: &'static executor::Worker) {
     set_worker(core::ptr::from_ref(worker).cast());
+}
+
+/// Notes what the entry code answers to that thread. The reference is good until the next is noted, or user mode is
+/// never entered again on this CPU.
+#[inline(always)]
+pub fn set_answers(answers: &Answers) {
+    // SAFETY: GS points to this CPU's block.
+    unsafe {
+        asm!("mov gs:[{}], {}", const offset_of!(PerCpu, answers), in(reg) answers,
+            options(nostack, preserves_flags));
+    }
 }

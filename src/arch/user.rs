@@ -14,12 +14,14 @@
 //! whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who wants to read or
 //! clone the whole context.
 
+use super::answers;
 use super::asm::{ex_range, load_xmm, save_xmm, smap};
 use super::cpu;
 use super::descriptors::{KERNEL_CODE, SYSRET_BASE, USER_CODE, USER_DATA};
 use super::layout::USER_END;
 use super::percpu::PerCpu;
 use super::uaccess::{self, Fault};
+use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
 use core::mem::{MaybeUninit, offset_of};
 use x86_64::VirtAddr;
@@ -77,13 +79,24 @@ pub enum Access {
     Execute,
 }
 
-/// The first 416 bytes of the FXSAVE area (Intel SDM volume 1, table 10-2): the rest is reserved.
+/// The part of the FXSAVE area (Intel SDM volume 1, table 10-2) before the XMM registers, in units of 16 bytes: control,
+/// status and tag words and address of the last operation; address of its operand, MXCSR; ST0 to ST7.
+type X87 = [u128; 10];
+
+/// The FXSAVE area: that, the XMM registers, and what is reserved.
 #[repr(C, align(16))]
-#[derive(Clone, Copy)]
-struct FpuState {
-    /// Control words, tags, pointers, MXCSR at 24, then ST0 to ST7.
-    header_and_x87: [u8; 160],
+pub(super) struct FxArea {
+    x87: X87,
     xmm: [u128; 16],
+    reserved: [u128; 6],
+}
+
+impl FxArea {
+    /// Nothing in it.
+    pub(super) const ZERO: Self = Self { x87: [0; 10], xmm: [0; 16], reserved: [0; 6] };
+    /// Where the control word and MXCSR are.
+    const CONTROL: usize = 0;
+    const MXCSR: usize = 24;
 }
 
 /// The registers of one user thread.
@@ -93,7 +106,7 @@ struct FpuState {
 #[repr(C, align(16))]
 #[allow(missing_docs, reason = "the fields are the registers of the same names")]
 pub struct UserContext {
-    fpu: FpuState,
+    xmm: [u128; 16],
     // From here to `rflags`: the order of Linux's `struct sigcontext`.
     pub r8: u64,
     pub r9: u64,
@@ -117,6 +130,10 @@ pub struct UserContext {
     pub orig_rax: u64,
     fs_base: u64,
     gs_base: u64,
+    /// The x87 unit and its registers, unless they are as a program finds them: few programs ever use them.
+    x87: Option<Box<X87>>,
+    mxcsr: u32,
+    x87_control: u16,
     /// `FULL`, `UNLOADED` and `UNCHECKED`; 0 means that `sysret` can continue the program with what is in the processor.
     pub(super) state: u32,
 }
@@ -125,7 +142,7 @@ impl UserContext {
     /// The base from which assembly addresses the fields: general registers get one-byte displacements.
     const BASE: usize = offset_of!(UserContext, rax);
     /// Where the XMM registers are from there.
-    pub(super) const XMM: isize = Self::offset(offset_of!(UserContext, fpu) + 160);
+    pub(super) const XMM: isize = Self::offset(offset_of!(UserContext, xmm));
     /// `rcx` and `r11` matter (they are lost by `sysret`), or `rip` was set: leave by `iretq`.
     pub(super) const FULL: u32 = 1;
     /// The x87 unit, MXCSR and the segment bases are not in the processor.
@@ -146,11 +163,8 @@ impl UserContext {
 
     /// A program about to start at `rip` with its stack at `rsp` and all else zero.
     pub fn new(rip: u64, rsp: u64) -> Self {
-        let mut fpu = FpuState { header_and_x87: [0; 160], xmm: [0; 16] };
-        fpu.header_and_x87[..2].copy_from_slice(&X87_CONTROL_DEFAULT.to_le_bytes());
-        fpu.header_and_x87[24..28].copy_from_slice(&MXCSR_DEFAULT.to_le_bytes());
         Self {
-            fpu,
+            xmm: [0; 16],
             rax: 0,
             rdi: 0,
             rsi: 0,
@@ -172,6 +186,9 @@ impl UserContext {
             rflags: Self::FIXED_FLAGS,
             fs_base: 0,
             gs_base: 0,
+            x87: None,
+            mxcsr: MXCSR_DEFAULT,
+            x87_control: X87_CONTROL_DEFAULT,
             state: Self::FULL | Self::UNLOADED | Self::UNCHECKED,
         }
     }
@@ -275,15 +292,15 @@ impl UserContext {
     pub fn save_fpu(&mut self, to: usize) -> Result<(), Fault> {
         uaccess::check(to, FXSAVE_SIZE)?;
         if self.state & Self::UNLOADED != 0 {
-            self.load_fpu();
+            self.load_x87();
         }
         let fault: usize;
         // SAFETY: loads from the context; then a store to user space whose fault continues at label 3 with the address
         // in rax. The unit holds this thread's state, or what was loaded above, which nobody else needs there.
         unsafe {
-            asm!(load_xmm!("{fpu} + 160"), "xor eax, eax", smap!("stac"), "2: fxsave64 [{to}]",
+            asm!(load_xmm!("{xmm} + 0"), "xor eax, eax", smap!("stac"), "2: fxsave64 [{to}]",
                 "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
-                fpu = in(reg) &raw const self.fpu, to = in(reg) to, out("rax") fault,
+                xmm = in(reg) &raw const self.xmm, to = in(reg) to, out("rax") fault,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
@@ -300,8 +317,8 @@ impl UserContext {
         // context.
         unsafe {
             asm!("xor eax, eax", smap!("stac"), "2: fxrstor64 [{from}]", "3:", smap!("clac"),
-                ex_range!("2b", "3b", "3b"), save_xmm!("{fpu} + 160"),
-                fpu = in(reg) &raw mut self.fpu, from = in(reg) from, out("rax") fault,
+                ex_range!("2b", "3b", "3b"), save_xmm!("{xmm} + 0"),
+                xmm = in(reg) &raw mut self.xmm, from = in(reg) from, out("rax") fault,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
@@ -310,7 +327,7 @@ impl UserContext {
         }
         if self.state & Self::UNLOADED != 0 {
             // The unit is not where it stays.
-            self.sync_fpu();
+            self.sync_x87();
         }
         if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
     }
@@ -320,7 +337,7 @@ impl UserContext {
         if self.state & Self::UNLOADED != 0 {
             return;
         }
-        self.sync_fpu();
+        self.sync_x87();
         if cpu::features().fsgsbase {
             // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
             // paranoid vectors cope.
@@ -332,24 +349,29 @@ impl UserContext {
     }
 
     /// Copies the x87 unit's state and MXCSR, which the processor holds.
-    fn sync_fpu(&mut self) {
-        #[repr(C, align(16))]
-        struct Area([u8; 512]);
-        /// Offset of the abridged tag word: a bit for each x87 register that is in use.
-        const TAGS: usize = 4;
-        let mut area = MaybeUninit::<Area>::uninit();
+    #[inline(always)]
+    fn sync_x87(&mut self) {
+        /// Status and tags and the address of the last operation: all zero if there has been none, or the unit is as
+        /// new. (Its opcode means nothing alone.) Registers without a tag are empty.
+        const USED: u128 = !0xffff_ff00_0000_ffff;
+        let mut area = MaybeUninit::<FxArea>::uninit();
         // SAFETY: an aligned area of the size that FXSAVE64 writes; the kernel computes nothing with x87, so the
         // unit holds this thread's state. XMM registers hold the kernel's values here and are not taken.
-        let area = unsafe {
+        let words = unsafe {
             asm!("fxsave64 [{}]", in(reg) area.as_mut_ptr(), options(nostack, preserves_flags));
-            &(*area.as_ptr()).0
+            &(*area.as_ptr()).x87
         };
-        let (header, registers) = self.fpu.header_and_x87.split_at_mut(32);
-        header.copy_from_slice(&area[..32]);
-        // Between functions the x87 stack is empty, so there is rarely more to take.
-        if area[TAGS] != 0 {
-            registers.copy_from_slice(&area[32..160]);
+        self.x87_control = words[0] as u16;
+        self.mxcsr = (words[1] >> 64) as u32;
+        if words[0] & USED != 0 || self.x87.is_some() {
+            self.keep_x87(words);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_x87(&mut self, words: &X87) {
+        **self.x87.get_or_insert_with(|| Box::new(*words)) = *words;
     }
 
     /// Takes the thread's state out of the processor, so that another thread may run here and this one elsewhere.
@@ -359,21 +381,59 @@ impl UserContext {
         self.state |= Self::UNLOADED;
     }
 
+    /// Whether [`suspend`](Self::suspend) was called since it last entered user mode.
+    pub fn is_suspended(&self) -> bool {
+        self.state & Self::UNLOADED != 0
+    }
+
     /// A copy for a new thread.
     pub fn duplicate(&mut self) -> Self {
         self.sync();
-        // SAFETY: plain data; what says that the processor holds the original's state is changed below.
-        let mut copy = unsafe { core::ptr::read(self) };
+        // SAFETY: plain data, but for the box, which the copy gets one of its own in place of; what says that the
+        // processor holds the original's state is changed below.
+        let mut copy = unsafe {
+            let mut copy = MaybeUninit::new(core::ptr::read(self));
+            (&raw mut (*copy.as_mut_ptr()).x87).write(self.x87.clone());
+            copy.assume_init()
+        };
         copy.state |= Self::UNLOADED;
         copy
     }
 
-    /// Puts the x87 unit's state and MXCSR into the processor.
-    fn load_fpu(&self) {
-        // SAFETY: the area is aligned; FXRSTOR64 reads 512 bytes, of which the last 96, the registers behind
-        // `fpu`, are reserved and ignored. MXCSR came from the processor, or is the default. XMM registers are clobbered.
+    /// Puts the x87 unit's state and MXCSR into the processor. XMM registers are clobbered.
+    #[inline(always)]
+    fn load_x87(&self) {
+        if let Some(words) = &self.x87 {
+            return Self::load_used_x87(words);
+        }
+        // SAFETY: this CPU's block has an aligned area of FXRSTOR64's size, for this use only. MXCSR came from the
+        // processor, or is the default.
         unsafe {
-            asm!("fxrstor64 [{}]", in(reg) &raw const self.fpu,
+            asm!("mov gs:[{area} + {at_control}], {control:x}",
+                "mov gs:[{area} + {at_mxcsr}], {mxcsr:e}",
+                "fxrstor64 gs:[{area}]",
+                area = const offset_of!(PerCpu, new_x87),
+                at_control = const FxArea::CONTROL,
+                at_mxcsr = const FxArea::MXCSR,
+                control = in(reg) self.x87_control,
+                mxcsr = in(reg) self.mxcsr,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+                options(nostack, preserves_flags));
+        }
+    }
+
+    /// Loads an x87 unit that is not as new.
+    #[cold]
+    #[inline(never)]
+    fn load_used_x87(words: &X87) {
+        let area = FxArea { x87: *words, ..FxArea::ZERO };
+        // SAFETY: the area is aligned and FXRSTOR64's size, and its x87 part came from the processor, MXCSR included.
+        unsafe {
+            asm!("fxrstor64 [{}]", in(reg) &raw const area,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
@@ -385,7 +445,7 @@ impl UserContext {
 
     /// Puts the thread's state into the processor.
     fn load(&mut self) {
-        self.load_fpu();
+        self.load_x87();
         if cpu::features().fsgsbase {
             // SAFETY: as in `sync`; the values are canonical: set by `set_*_base` or read from the processor.
             unsafe {
@@ -582,6 +642,18 @@ global_asm!(
     "user_syscall:",
     "swapgs",
     "mov gs:[{user_stack}], rsp",
+    // What `answers` answers: rsp serves as the register that the program would not miss.
+    "cmp rax, {numbers}",
+    "jae 2f",
+    "movzx esp, byte ptr [rax + {places}]",
+    "test esp, esp",
+    "jz 2f",
+    "add rsp, gs:[{answers}]",
+    "mov eax, [rsp - 4]",
+    "mov rsp, gs:[{user_stack}]",
+    "swapgs",
+    "sysretq",
+    "2:",
     "mov rsp, gs:[{user_context}]",
     "mov [rsp + {orig_rax}], rax",
     "mov [rsp + {rdi}], rdi",
@@ -636,6 +708,9 @@ global_asm!(
     xmm = const UserContext::XMM,
     full = const UserContext::FULL,
     trap_interrupt = const TRAP_INTERRUPT,
+    answers = const offset_of!(PerCpu, answers),
+    numbers = const answers::NUMBERS,
+    places = sym answers::PLACES,
 );
 
 unsafe extern "C" {

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use executor::sync::Events;
+use executor::sync::{Events, Readiness};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -71,10 +71,21 @@ pub async fn sync_if_asked(file: &File) -> Result<(), Errno> {
     }
 }
 
-/// Waits until the stream can be read or written, as `events` says; ERESTARTSYS for a signal.
+/// Where to wait until the stream can be read or written, as `events` says.
+#[inline]
+fn readiness_of(stream: &dyn Stream, events: Events) -> Option<&Readiness> {
+    if events.contains(Events::OUT) { stream.write_readiness() } else { stream.readiness() }
+}
+
+/// Where to wait until a file that is a stream can be read or written; None where nobody has to.
+#[inline]
+pub fn readiness(file: &File, events: Events) -> Option<&Readiness> {
+    readiness_of(&**file.stream()?, events)
+}
+
+/// Waits until the stream can be read or written; ERESTARTSYS for a signal.
 pub async fn wait(caller: &Caller, stream: &dyn Stream, events: Events) -> Result<(), Errno> {
-    let readiness = if events.contains(Events::OUT) { stream.write_readiness() } else { stream.readiness() };
-    match readiness {
+    match readiness_of(stream, events) {
         Some(readiness) => interruptible(&caller.thread, readiness.wait(events)).await.map(drop),
         None => Ok(()),
     }

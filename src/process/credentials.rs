@@ -3,6 +3,8 @@
 use fs::{Attributes, Capabilities};
 use syscalls::Errno;
 
+use crate::arch::answers::Answers;
+
 /// Leaves an id as it is.
 pub const UNCHANGED: u32 = u32::MAX;
 
@@ -45,6 +47,11 @@ impl Credentials {
     /// User 0 with every capability.
     pub fn root() -> Self {
         Self { users: [0; 3], groups: [0; 3], fs: fs::Credentials::root() }
+    }
+
+    /// Tells a thread who it acts as.
+    pub fn tell(&self, thread: &Answers) {
+        thread.act_as([self.users[0], self.users[1]], [self.groups[0], self.groups[1]]);
     }
 
     /// The real user id.

@@ -177,7 +177,9 @@ fn adopt_children(tree: &mut Tree, pid: u32) -> Vec<u32> {
             child.parent = reaper;
             // Whatever the parent wanted to hear, the reaper waits for children as usual.
             child.exit_signal = SIGCHLD;
-            child.process.parent.store(reaper, Ordering::Relaxed);
+            for thread in &child.threads {
+                thread.answers.parent.store(reaper, Ordering::Relaxed);
+            }
         }
     }
     if let Some(reaper) = tree.node_mut(reaper) {

@@ -13,8 +13,7 @@ use super::{
     exec::{self, Arguments},
     limits::Limits,
     record::Image,
-    run::Restart,
-    signal::{Actions, ThreadSignals, frame::AlternateStack},
+    signal::{Actions, SavedMask, ThreadSignals, frame::AlternateStack},
     tree::{self, Node},
 };
 use crate::{
@@ -89,7 +88,6 @@ async fn first_caller() -> Result<Caller, Errno> {
     let actions = Arc::new(Actions::default());
     let process = Arc::new(Process::new(
         tree::INIT,
-        0,
         credentials.clone(),
         Limits::initial(max_processes),
         actions,
@@ -101,7 +99,8 @@ async fn first_caller() -> Result<Caller, Errno> {
     let mut name = [0; 16];
     name[..4].copy_from_slice(b"init");
     let signals = ThreadSignals::default();
-    let thread = Arc::new(Thread::new(tree::INIT, process.clone(), space.clone(), signals, name));
+    let thread = Thread::new(tree::INIT, 0, process.clone(), &credentials, space.clone(), signals, name);
+    let thread = Arc::new(thread);
     {
         let mut tree = tree::lock();
         // A second attempt, with another program, takes the place of the first.
@@ -127,8 +126,8 @@ async fn first_caller() -> Result<Caller, Errno> {
         fs,
         credentials,
         alternate_stack: AlternateStack::DISABLED,
-        saved_mask: None,
-        restart: Restart::None,
+        saved_mask: SavedMask::default(),
+        restart: None,
     };
     open_console(&caller).await;
     Ok(caller)

@@ -10,7 +10,7 @@ use super::{
     Caller, Process, Thread,
     credentials::capability,
     exit, run,
-    signal::{Actions, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
+    signal::{Actions, SavedMask, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
     thread::Attention,
     tree::{self, Node, Tree},
 };
@@ -115,7 +115,9 @@ pub async fn clone(
                 return Err(Errno::ERESTARTNOINTR);
             }
             let signals = ThreadSignals::with_mask(blocked);
-            let thread = Arc::new(Thread::new(tid, process, space.clone(), signals, name));
+            let parent = tree.node(process.pid).ok_or(Errno::ESRCH)?.parent;
+            let thread = Thread::new(tid, parent, process, &caller.credentials, space.clone(), signals, name);
+            let thread = Arc::new(thread);
             tree.insert_thread(thread.clone());
             thread
         } else {
@@ -125,7 +127,6 @@ pub async fn clone(
             *process.fs.lock() = Some(fs.clone());
             process.borrows_space.store(request.has(linux::CLONE_VFORK), Ordering::Relaxed);
             let signals = ThreadSignals::with_mask(blocked);
-            let thread = Arc::new(Thread::new(tid, process.clone(), space.clone(), signals, name));
             let own = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
             // A sibling tells the parent of its end as its maker does: the parent has not asked for another signal.
             let (parent, exit_signal) = if request.has(linux::CLONE_PARENT) {
@@ -134,6 +135,9 @@ pub async fn clone(
                 (caller.process().pid, request.exit_signal)
             };
             let (group, session) = (own.group, own.session);
+            let thread =
+                Thread::new(tid, parent, process.clone(), &caller.credentials, space.clone(), signals, name);
+            let thread = Arc::new(thread);
             tree.insert(Node {
                 process,
                 parent,
@@ -178,8 +182,8 @@ pub async fn clone(
         } else {
             AlternateStack::DISABLED
         },
-        saved_mask: None,
-        restart: run::Restart::None,
+        saved_mask: SavedMask::default(),
+        restart: None,
     };
     if let Err(errno) = run::start(child, context) {
         let mut tree = tree::lock();
@@ -229,7 +233,6 @@ fn child_process(caller: &Caller, pid: u32) -> Process {
     let actions: Arc<Actions> = parent.signals.lock().actions.clone();
     let child = Process::new(
         pid,
-        caller.process().pid,
         caller.credentials.clone(),
         parent.limits.duplicate(),
         actions,

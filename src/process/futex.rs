@@ -5,18 +5,30 @@
 //! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock.
 
 use alloc::{collections::VecDeque, sync::Arc};
-use core::{future::poll_fn, sync::atomic::Ordering, task::Poll};
+use core::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU8, Ordering},
+    task::{Context, Poll},
+};
 
-use executor::{sync::SpinMutex, time};
+use executor::{
+    sync::SpinMutex,
+    time::{Instant, Sleep, sleep_until},
+};
 use linux_raw_sys::general as linux;
+use pin_project::{pin_project, pinned_drop};
 use syscalls::Errno;
 
-use super::{Caller, Thread, interruptible};
+use super::{Caller, Thread};
 use crate::{
     arch::user::Access,
     arch::{layout::USER_END, uaccess},
     memory::Place,
-    syscall::user::{self, fault_in},
+    syscall::{
+        attempt::Pause,
+        user::{self, fault_in},
+    },
 };
 
 /// What a futex word is known by: private to an address space, or shared by everyone who maps the same memory.
@@ -28,16 +40,44 @@ pub struct Key {
     offset: usize,
 }
 
-/// A thread in a wait; a thread is in one at most. [`Thread::futex_woken`] is where the wait and its wake meet.
+/// A thread in a wait; a thread is in one at most.
 struct Waiter {
     key: Key,
     bitset: u32,
     thread: Arc<Thread>,
 }
 
+/// In no bucket, and not woken since the wait began.
+const AWAY: u8 = 0;
+/// In a bucket.
+const SEATED: u8 = 1;
+/// Taken out of its bucket by a wake.
+const WOKEN: u8 = 2;
+
+/// A thread's part in its wait: where the wait and its wake meet. Changed under the bucket's lock.
+#[derive(Default)]
+pub struct Seat {
+    state: AtomicU8,
+    bucket: AtomicU8,
+}
+
+impl Seat {
+    fn take(&self, bucket: usize) {
+        self.bucket.store(bucket as u8, Ordering::Relaxed);
+        self.state.store(SEATED, Ordering::Relaxed);
+    }
+
+    /// Acquire: pairs with the release in [`Waiter::wake`]; what the waker did before is seen.
+    #[inline]
+    fn is_woken(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WOKEN
+    }
+}
+
 /// `FUTEX_OP_OPARG_SHIFT`: the argument is a shift count.
 const OPARG_SHIFT: u32 = 8;
 
+/// As many as a [`Seat`] can name.
 const BUCKETS: usize = 256;
 
 static TABLE: [SpinMutex<VecDeque<Waiter>>; BUCKETS] = [const { SpinMutex::new(VecDeque::new()) }; BUCKETS];
@@ -77,82 +117,126 @@ async fn reach(caller: &Caller, address: usize, access: Access) -> Result<(), Er
     }
 }
 
-/// Takes a waiter out of its bucket when the wait is given up.
-struct Enrolled<'a> {
-    key: Key,
-    thread: &'a Arc<Thread>,
+/// Begins a wait for a private word, if it still holds `expected` (else EAGAIN); [`woken`] goes on with it. `Pause` says
+/// what is missing.
+#[inline]
+pub fn enrol(caller: &Caller, address: usize, expected: u32, bitset: u32) -> Result<(), Pause> {
+    enrol_as(caller, private_key(caller, address)?, address, expected, bitset)
 }
 
-impl Drop for Enrolled<'_> {
-    fn drop(&mut self) {
-        if self.thread.futex_woken.load(Ordering::Acquire) {
-            return;
+fn enrol_as(caller: &Caller, key: Key, address: usize, expected: u32, bitset: u32) -> Result<(), Pause> {
+    if bitset == 0 {
+        return Err(Pause::Failed(Errno::EINVAL));
+    }
+    let index = bucket_index(key);
+    let mut bucket = TABLE[index].lock();
+    match uaccess::read_user::<u32>(address) {
+        Ok(value) if value != expected => Err(Pause::Failed(Errno::EAGAIN)),
+        Ok(_) => {
+            caller.thread.futex.take(index);
+            bucket.push_back(Waiter { key, bitset, thread: caller.thread.clone() });
+            Ok(())
         }
-        // The key may have moved to another bucket by a requeue; look where it started, then everywhere.
-        let start = bucket_index(self.key);
-        for step in 0..BUCKETS {
-            let mut bucket = TABLE[(start + step) % BUCKETS].lock();
-            if let Some(index) = bucket.iter().position(|waiter| Arc::ptr_eq(&waiter.thread, self.thread)) {
-                bucket.remove(index);
-                return;
-            }
-            if self.thread.futex_woken.load(Ordering::Acquire) {
-                return;
-            }
+        Err(fault) => Err(Pause::Fault(fault.address, Access::Read)),
+    }
+}
+
+/// Takes a thread that gives up its wait out of its bucket. False if a wake has done that already.
+fn leave(thread: &Thread) -> bool {
+    let seat = &thread.futex;
+    loop {
+        let index = seat.bucket.load(Ordering::Relaxed) as usize;
+        let mut bucket = TABLE[index].lock();
+        if seat.state.load(Ordering::Relaxed) == WOKEN {
+            return false;
+        }
+        // Unless a requeue has moved it meanwhile.
+        if let Some(at) = bucket.iter().position(|waiter| core::ptr::eq(&*waiter.thread, thread)) {
+            let waiter = bucket.remove(at);
+            seat.state.store(AWAY, Ordering::Relaxed);
+            drop(bucket);
+            drop(waiter);
+            return true;
         }
     }
 }
 
 /// Waits until woken through `bitset`, if the word at `address` still holds `expected` (else EAGAIN). ETIMEDOUT once
-/// `deadline` (nanoseconds since boot) has passed, ERESTARTSYS for a signal.
+/// `deadline` has passed, ERESTARTSYS for a signal.
 pub async fn wait(
     caller: &Caller,
     address: usize,
     expected: u32,
-    deadline: Option<u64>,
+    deadline: Instant,
     bitset: u32,
     private: bool,
 ) -> Result<(), Errno> {
-    if bitset == 0 {
-        return Err(Errno::EINVAL);
-    }
     let key = key(caller, address, private).await?;
-    let thread = &caller.thread;
-    thread.futex_woken.store(false, Ordering::Relaxed);
-    let enrolled = loop {
-        let fault = {
-            let mut bucket = TABLE[bucket_index(key)].lock();
-            match uaccess::read_user::<u32>(address) {
-                Ok(value) if value != expected => return Err(Errno::EAGAIN),
-                Ok(_) => {
-                    bucket.push_back(Waiter { key, bitset, thread: thread.clone() });
-                    break Enrolled { key, thread };
-                }
-                Err(fault) => fault,
-            }
+    loop {
+        match enrol_as(caller, key, address, expected, bitset) {
+            Ok(()) => return woken(&caller.thread, deadline).await,
+            Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await?,
+            Err(Pause::Failed(errno)) => return Err(errno),
+            Err(_) => return Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// Goes on with a wait that has begun, until it is woken: ETIMEDOUT at `deadline`, unless that is
+/// [`Instant::FAR_FUTURE`]; ERESTARTSYS for a signal. To be called right after the wait has begun: it is given up by
+/// dropping the answer.
+#[inline(always)]
+pub fn woken(thread: &Thread, deadline: Instant) -> Woken<'_> {
+    Woken { thread, sleep: sleep_until(deadline) }
+}
+
+/// The future of [`woken`].
+#[must_use = "a future does nothing unless awaited"]
+#[pin_project(PinnedDrop)]
+pub struct Woken<'a> {
+    thread: &'a Thread,
+    /// Not even started if it is for ever.
+    #[pin]
+    sleep: Sleep,
+}
+
+impl Future for Woken<'_> {
+    type Output = Result<(), Errno>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // The wake that marks the seat then wakes the thread's task, which is the one that polls this.
+        if this.thread.futex.is_woken() {
+            return Poll::Ready(Ok(()));
+        }
+        let ends = this.sleep.deadline() != Instant::FAR_FUTURE;
+        let errno = if ends && this.sleep.poll(context).is_ready() {
+            Errno::ETIMEDOUT
+        } else if this.thread.is_called() {
+            Errno::ERESTARTSYS
+        } else {
+            return Poll::Pending;
         };
-        fault_in(caller, fault.address, Access::Read).await?;
-    };
-    // The wake that sets the flag then wakes the thread's task, which is the one that polls this.
-    let until_woken =
-        poll_fn(|_| if thread.futex_woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending });
-    let result = match deadline {
-        None => interruptible(&caller.thread, until_woken).await,
-        Some(deadline) => match interruptible(&caller.thread, time::timeout(until_woken, deadline)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Errno::ETIMEDOUT),
-            Err(errno) => Err(errno),
-        },
-    };
-    drop(enrolled);
-    // A wake that came together with the time-out or the signal must not be lost: it counted this thread.
-    if thread.futex_woken.load(Ordering::Acquire) { Ok(()) } else { result }
+        // A wake that came together with the time-out or the signal must not be lost: it counted this thread.
+        Poll::Ready(if leave(this.thread) { Err(errno) } else { Ok(()) })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Woken<'_> {
+    #[inline]
+    fn drop(self: Pin<&mut Self>) {
+        if self.thread.futex.state.load(Ordering::Relaxed) == SEATED {
+            leave(self.thread);
+        }
+    }
 }
 
 impl Waiter {
+    /// Wakes it. Under the bucket's lock.
     fn wake(&self) {
-        // Release: pairs with the loads in `wait`; what the waker did before is seen.
-        self.thread.futex_woken.store(true, Ordering::Release);
+        self.thread.futex.state.store(WOKEN, Ordering::Release);
         self.thread.wake();
     }
 }
@@ -196,7 +280,7 @@ fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
     let mut index = 0;
     while woken < count && index < bucket.len() {
         if bucket[index].key == key && bucket[index].bitset & bitset != 0 {
-            if let Some(waiter) = bucket.remove(index) {
+            if let Some(waiter) = take_out(&mut bucket, index) {
                 waiter.wake();
                 woken += 1;
             }
@@ -205,6 +289,12 @@ fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
         }
     }
     woken
+}
+
+/// Removes a waiter, most often the first.
+#[inline]
+fn take_out(bucket: &mut VecDeque<Waiter>, index: usize) -> Option<Waiter> {
+    if index == 0 { bucket.pop_front() } else { bucket.remove(index) }
 }
 
 /// Wakes `count` waiters as `exit` does for `CLONE_CHILD_CLEARTID`: by the shared key and by the private one.
@@ -282,12 +372,13 @@ fn move_between(
             index += 1;
             continue;
         }
-        let Some(mut waiter) = source.remove(index) else { break };
+        let Some(mut waiter) = take_out(source, index) else { break };
         if woken < request.wake {
             waiter.wake();
             woken += 1;
         } else {
             waiter.key = to;
+            waiter.thread.futex.take(bucket_index(to));
             target.push_back(waiter);
             moved += 1;
         }

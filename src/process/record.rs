@@ -28,8 +28,6 @@ pub struct Process {
     pub signals: SpinMutex<ProcessSignals>,
     /// Who it acts as. Replaced whole; readers keep what they took.
     pub credentials: SpinMutex<Arc<Credentials>>,
-    /// The parent's id, for `getppid`; changed under the tree's lock.
-    pub parent: AtomicU32,
     /// Resource limits.
     pub limits: Limits,
     /// What outsiders (`/proc`) see of the address space; replaced by `execve`.
@@ -88,7 +86,6 @@ impl Process {
     /// A process without threads, to be entered in the tree by its maker.
     pub fn new(
         pid: u32,
-        parent: u32,
         credentials: Arc<Credentials>,
         limits: Limits,
         actions: Arc<Actions>,
@@ -98,7 +95,6 @@ impl Process {
             pid,
             signals: SpinMutex::new(ProcessSignals::new(actions)),
             credentials: SpinMutex::new(credentials),
-            parent: AtomicU32::new(parent),
             limits,
             space: SpinMutex::new(None),
             files: SpinMutex::new(None),
@@ -126,12 +122,6 @@ impl Process {
     #[inline]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
-    }
-
-    /// The parent's id.
-    #[inline]
-    pub fn parent(&self) -> u32 {
-        self.parent.load(Ordering::Relaxed)
     }
 
     /// Lets a waiting `vfork` parent go on.

@@ -2,30 +2,34 @@
 
 use alloc::{boxed::Box, sync::Arc};
 use core::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
+    future::Future,
+    pin::Pin,
     sync::atomic::Ordering,
     task::{Context, Poll},
 };
 
-use executor::yield_now;
+use executor::{Titled, sleep_until, time::Instant, yield_now};
 use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{
     Process, Thread,
     credentials::Credentials,
-    exit, futex,
-    signal::{self, SigInfo, SignalSet, deliver, frame::AlternateStack, numbers::*},
+    exit, futex, interruptible,
+    signal::{self, SavedMask, SigInfo, deliver, frame::AlternateStack, numbers::*},
 };
 use crate::{
     arch::{
         self,
         user::{Trap, UserContext},
     },
-    file::{FileTable, FsContext},
+    file::{FileTable, FsContext, io},
     memory::{AddressSpace, FaultError},
-    syscall,
+    syscall::{
+        self, Ending,
+        attempt::{self, Pause, attempt},
+        user,
+    },
 };
 
 /// How long a thread may stay in user mode while others want its CPU, in nanoseconds.
@@ -46,17 +50,13 @@ pub struct Caller {
     /// Where handlers with `SA_ONSTACK` run.
     pub alternate_stack: AlternateStack,
     /// The signal mask to put back once the signals let in by `sigsuspend`, `ppoll`... are delivered.
-    pub saved_mask: Option<SignalSet>,
+    pub saved_mask: SavedMask,
     /// What `restart_syscall` goes on with.
-    pub restart: Restart,
+    pub restart: Option<Box<Restart>>,
 }
 
 /// An interrupted call with a relative time-out, to be gone on with rather than begun anew.
-#[derive(Clone, Copy, Default)]
 pub enum Restart {
-    /// None.
-    #[default]
-    None,
     /// A sleep until this time; the address takes the time that is left if it is interrupted again.
     Sleep {
         /// Nanoseconds since boot.
@@ -79,8 +79,8 @@ pub enum Restart {
         address: usize,
         /// Its expected value.
         value: u32,
-        /// Nanoseconds since boot.
-        deadline: u64,
+        /// [`Instant::FAR_FUTURE`] for "for ever".
+        deadline: Instant,
         /// Which wakers count.
         bitset: u32,
         /// Whether the key is private to the process.
@@ -97,6 +97,7 @@ impl Caller {
 
     /// Makes it act as somebody else.
     pub fn set_credentials(&mut self, credentials: Credentials) {
+        credentials.tell(&self.thread.answers);
         self.credentials = Arc::new(credentials);
         *self.process().credentials.lock() = self.credentials.clone();
     }
@@ -106,8 +107,7 @@ impl Caller {
 pub fn start(caller: Caller, context: UserContext) -> Result<(), Errno> {
     let thread = caller.thread.clone();
     executor::Builder::new()
-        .name("user thread")
-        .try_spawn(Polled { thread: thread.clone(), body: run(caller, context) })
+        .try_spawn_titled(Polled { thread, body: run(caller, context) })
         .map_err(|_| Errno::ENOMEM)?
         .detach();
     Ok(())
@@ -117,63 +117,113 @@ pub fn start(caller: Caller, context: UserContext) -> Result<(), Errno> {
 pub const FUTURE_SIZE: usize = future_size(run);
 
 const fn future_size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
-    size_of::<F>()
+    size_of::<Polled<F>>()
 }
 
-// A blocked thread must stay cheap: whoever makes this fail boxes the large, rare part of a handler.
-const _: () = assert!(FUTURE_SIZE <= 3072, "a user thread's future has grown too large");
+// A blocked thread must stay cheap: whoever makes this fail boxes the large, rare part of a handler. With its header,
+// this fills one of the executor's cells; the next size would make a thread cost more than 1 KiB in all.
+const _: () = assert!(FUTURE_SIZE <= 656, "a user thread's future has grown too large");
 
 /// Runs a thread from its first instruction to its last.
-async fn run(mut caller: Caller, mut context: UserContext) {
-    let thread = caller.thread.clone();
-    loop {
-        // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
-        if thread.wanted()
-            && let Err(obstacle) = deliver::attend(&mut caller, &mut context)
-        {
-            context.suspend();
-            // Boxed because it is rare and large.
-            if Box::pin(deliver::overcome(&mut caller, &mut context, obstacle)).await.is_break() {
-                break;
-            }
-            continue;
-        }
-        if executor::attention() != 0 {
-            context.suspend();
-            yield_now().await;
-            thread.note_interruption();
-            continue;
-        }
-        match executor::outside(|| context.enter()) {
-            Trap::Syscall => {
-                if let Err(started) = syscall::start(&mut caller, &mut context)
-                    && syscall::finish(&mut caller, &mut context, started).await.is_break()
-                {
+///
+/// A block that captures, as an `async fn` would keep room for its arguments beside the variables that they become.
+/// Parts that are rare and large are boxed.
+#[allow(clippy::manual_async_fn, reason = "it would be larger")]
+fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()> + Send {
+    async move {
+        caller.thread.note_task();
+        'life: loop {
+            // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
+            if caller.thread.wanted()
+                && let Err(obstacle) = deliver::attend(&mut caller, &mut context)
+            {
+                context.suspend();
+                if Box::pin(deliver::overcome(&mut caller, &mut context, obstacle)).await.is_break() {
                     break;
                 }
+                continue;
             }
-            Trap::Interrupt => thread.process.sample(),
-            Trap::PageFault { address, access, present: _ } => {
-                thread.process.count_fault();
-                let mut fault = pin!(caller.space.fault(address, access));
-                let served = poll_fn(|cx| {
-                    let served = fault.as_mut().poll(cx);
-                    if served.is_pending() {
-                        context.suspend();
-                        // Others run here meanwhile.
-                        thread.note_interruption();
+            if executor::attention() != 0 {
+                context.suspend();
+                yield_now().await;
+                caller.thread.note_interruption();
+                continue;
+            }
+            match executor::outside(|| context.enter()) {
+                Trap::Syscall => {
+                    let mut moved = 0;
+                    let mut outcome = attempt(&mut caller, &mut context, &mut moved);
+                    // As often as it takes: wait for what stood in the way, then attempt again.
+                    loop {
+                        let Some(pause) = syscall::conclude(&mut context, outcome, moved) else { break };
+                        outcome = match pause {
+                            Pause::Fault(address, access) => {
+                                let found = user::fault_in(&caller, address, access);
+                                let found = suspending(&mut context, found).await;
+                                syscall::retry(&mut caller, &mut context, found, &mut moved)
+                            }
+                            Pause::Readiness(file, events) => {
+                                let ready = match io::readiness(&file, events) {
+                                    None => Ok(()),
+                                    Some(readiness) => {
+                                        let ready = interruptible(&caller.thread, readiness.wait(events));
+                                        suspending(&mut context, ready).await.map(drop)
+                                    }
+                                };
+                                ready
+                                    .map_err(Pause::Failed)
+                                    .and_then(|()| attempt::resume(&caller, &context, file, &mut moved))
+                            }
+                            Pause::Futex(end) => {
+                                let woken = futex::woken(&caller.thread, end);
+                                let woken = suspending(&mut context, woken).await;
+                                syscall::futex_ended(&mut caller, &context, woken, end).map_err(Pause::Failed)
+                            }
+                            Pause::Sleep(end) => {
+                                let slept = interruptible(&caller.thread, sleep_until(end));
+                                match suspending(&mut context, slept).await {
+                                    Ok(()) => Ok(0),
+                                    Err(_) => syscall::sleep_interrupted(&mut caller, &context, end),
+                                }
+                            }
+                            Pause::Child => {
+                                let news = syscall::child_news(&caller, &context);
+                                let news = interruptible(&caller.thread, news);
+                                let found = suspending(&mut context, news).await;
+                                syscall::retry(&mut caller, &mut context, found, &mut moved)
+                            }
+                            Pause::General => match syscall::general(&mut caller, &mut context).await {
+                                Ending::Result(result) => result.map_err(Pause::Failed),
+                                Ending::Registers => break,
+                                Ending::Exit => break 'life,
+                            },
+                            Pause::Failed(errno) => Err(errno.into()),
+                        };
                     }
-                    served
-                });
-                if let Err(error) = served.await {
-                    fault_signal(&caller, address, error);
+                }
+                Trap::Interrupt => caller.process().sample(),
+                Trap::PageFault { address, access, present: _ } => {
+                    caller.process().count_fault();
+                    let served = suspending(&mut context, caller.space.fault(address, access)).await;
+                    if context.is_suspended() {
+                        // Others ran here meanwhile.
+                        caller.thread.note_interruption();
+                    }
+                    if let Err(error) = served {
+                        fault_signal(&caller, address, error);
+                    }
+                }
+                Trap::Exception { vector, error: _ } => {
+                    signal::send::force(&caller.thread, exception_signal(&context, vector));
                 }
             }
-            Trap::Exception { vector, error: _ } => {
-                signal::send::force(&thread, exception_signal(&context, vector));
-            }
         }
+        Box::pin(end(caller)).await;
     }
+}
+
+/// Takes a thread that has left its loop apart.
+async fn end(mut caller: Caller) {
     futex::exit_robust_list(&mut caller).await;
     exit::thread(caller).await;
 }
@@ -181,15 +231,31 @@ async fn run(mut caller: Caller, mut context: UserContext) {
 /// Awaits `future`; whenever it has to wait, the thread's registers are taken out of the processor first, as the
 /// thread may go on elsewhere.
 #[inline(always)]
-pub async fn suspending<F: Future>(context: &mut UserContext, mut future: Pin<&mut F>) -> F::Output {
-    poll_fn(|cx| {
-        let result = future.as_mut().poll(cx);
+pub fn suspending<F: Future>(context: &mut UserContext, future: F) -> Suspending<'_, F> {
+    Suspending { context, future }
+}
+
+/// The future of [`suspending`].
+#[must_use = "a future does nothing unless awaited"]
+#[pin_project]
+pub struct Suspending<'a, F> {
+    context: &'a mut UserContext,
+    #[pin]
+    future: F,
+}
+
+impl<F: Future> Future for Suspending<'_, F> {
+    type Output = F::Output;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let result = this.future.poll(cx);
         if result.is_pending() {
-            context.suspend();
+            this.context.suspend();
         }
         result
-    })
-    .await
+    }
 }
 
 /// The signal for a page fault that could not be served (`siginfo` codes as on Linux).
@@ -226,12 +292,16 @@ fn exception_signal(context: &UserContext, vector: u8) -> SigInfo {
     }
 }
 
-/// Wraps a thread's future: while it is polled, its address space is active and the CPU is known.
+/// A thread's future with its surroundings: while it is polled, its address space is active and the CPU is known.
 #[pin_project]
 struct Polled<F> {
     thread: Arc<Thread>,
     #[pin]
     body: F,
+}
+
+impl<F: Future<Output = ()>> Titled for Polled<F> {
+    const TITLE: &'static str = "user thread";
 }
 
 impl<F: Future<Output = ()>> Future for Polled<F> {
@@ -243,7 +313,6 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         let thread = &**this.thread;
         let cpu = arch::cpu::id();
         thread.set_running(Some(cpu));
-        thread.note_task();
         if thread.sequence.is_outdated(cpu) {
             thread.note_interruption();
         }

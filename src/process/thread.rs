@@ -2,18 +2,25 @@
 
 use alloc::sync::Arc;
 use core::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    task::Poll,
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    task::{Context, Poll},
 };
 
 use bitflags::bitflags;
-use executor::{TaskRef, sync::SpinMutex};
+use executor::{TaskCell, TaskRef, sync::SpinMutex};
+use pin_project::pin_project;
 use syscalls::Errno;
 
-use super::{Process, affinity::CpuSet, rseq::Registration, signal::ThreadSignals};
-use crate::{arch, memory::AddressSpace};
+use super::{
+    Process, affinity::CpuSet, credentials::Credentials, futex::Seat, rseq::Registration,
+    signal::ThreadSignals,
+};
+use crate::{
+    arch::{self, answers::Answers},
+    memory::AddressSpace,
+};
 
 bitflags! {
     /// Reasons for a thread to come back from user mode, or to leave a wait, and look around.
@@ -36,7 +43,8 @@ bitflags! {
 
 /// What others know of a thread.
 pub struct Thread {
-    id: AtomicU32,
+    /// Who it is, for itself: its id, and its parent's as the tree has it.
+    pub answers: Answers,
     /// The process it belongs to.
     pub process: Arc<Process>,
     /// Pending signals, and the mask as the senders see it. Taken after the process's own signal lock.
@@ -57,25 +65,32 @@ pub struct Thread {
     pub cycles: AtomicU64,
     /// Cycle counter when the CPU last began to poll it.
     pub polled_since: AtomicU64,
-    /// Whether the futex wait that it is in, or was in last, has been woken. See [`futex`](super::futex).
-    pub futex_woken: AtomicBool,
+    /// Its part in the futex wait that it is in, if any.
+    pub futex: Seat,
     attention: AtomicU32,
     /// The CPU that polls it now, plus one; 0 while none does.
     running_on: AtomicU32,
-    task: SpinMutex<Option<TaskRef>>,
+    task: TaskCell,
 }
 
 impl Thread {
     /// A thread that has not started yet.
     pub fn new(
         tid: u32,
+        parent: u32,
         process: Arc<Process>,
+        credentials: &Credentials,
         space: Arc<AddressSpace>,
         signals: ThreadSignals,
         name: [u8; 16],
     ) -> Self {
+        let answers = Answers::default();
+        answers.tid.store(tid, Ordering::Relaxed);
+        answers.pid.store(process.pid, Ordering::Relaxed);
+        answers.parent.store(parent, Ordering::Relaxed);
+        credentials.tell(&answers);
         Self {
-            id: AtomicU32::new(tid),
+            answers,
             process,
             signals: SpinMutex::new(signals),
             space: SpinMutex::new(Some(space)),
@@ -86,22 +101,22 @@ impl Thread {
             cpus: CpuSet::default(),
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
-            futex_woken: AtomicBool::new(false),
+            futex: Seat::default(),
             attention: AtomicU32::new(0),
             running_on: AtomicU32::new(0),
-            task: SpinMutex::new(None),
+            task: TaskCell::empty(),
         }
     }
 
     /// The thread id; the first thread's is the process id.
     #[inline]
     pub fn tid(&self) -> u32 {
-        self.id.load(Ordering::Relaxed)
+        self.answers.tid.load(Ordering::Relaxed)
     }
 
     /// Takes the process's id, as the thread that has called `execve` does. Under the tree's lock.
     pub(super) fn become_first(&self) {
-        self.id.store(self.process.pid, Ordering::Relaxed);
+        self.answers.tid.store(self.process.pid, Ordering::Relaxed);
     }
 
     /// Whether anything calls for the thread's attention. One load.
@@ -161,18 +176,16 @@ impl Thread {
 
     /// Lets the thread's task be polled again.
     pub fn wake(&self) {
-        if let Some(task) = *self.task.lock() {
+        if let Some(task) = self.task.get() {
             task.wake();
         }
     }
 
-    /// Records the task that polls this thread, for [`wake`](Self::wake). In each poll: before its first, there is
+    /// Records the task that polls this thread, for [`wake`](Self::wake). In its first poll: before that, there is
     /// nothing that a wake could interrupt.
-    #[inline]
     pub fn note_task(&self) {
-        let mut task = self.task.lock();
-        if task.is_none() {
-            *task = TaskRef::current();
+        if let Some(task) = TaskRef::current() {
+            self.task.set(task);
         }
     }
 
@@ -187,7 +200,7 @@ impl Thread {
 
     /// Whether it runs or waits for nothing but a CPU.
     pub fn is_runnable(&self) -> bool {
-        self.running_on().is_some() || self.task.lock().is_some_and(TaskRef::is_scheduled)
+        self.running_on().is_some() || self.task.get().is_some_and(TaskRef::is_scheduled)
     }
 
     /// Time on a CPU so far, in cycles, with the poll in progress. Exact for the thread that asks about itself.
@@ -215,6 +228,9 @@ impl Thread {
     #[inline]
     pub(super) fn announce(thread: Option<&Arc<Self>>) {
         arch::percpu::set_thread(thread.map_or(core::ptr::null(), |thread| Arc::as_ptr(thread).cast()));
+        if let Some(thread) = thread {
+            arch::percpu::set_answers(&thread.answers);
+        }
     }
 
     /// The CPU that polls the thread at this moment.
@@ -235,12 +251,29 @@ impl core::fmt::Display for Thread {
 ///
 /// The future is polled first, so an operation that is already done is never lost to a signal that arrives with it.
 /// Whoever gives up drops the future, which therefore must be safe to cancel.
-pub async fn interruptible<F: Future>(thread: &Thread, future: F) -> Result<F::Output, Errno> {
-    let mut future = pin!(future);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending if thread.is_called() => Poll::Ready(Err(Errno::ERESTARTSYS)),
-        Poll::Pending => Poll::Pending,
-    })
-    .await
+pub fn interruptible<F: Future>(thread: &Thread, future: F) -> Interruptible<'_, F> {
+    Interruptible { thread, future }
+}
+
+/// The future of [`interruptible`].
+#[must_use = "a future does nothing unless awaited"]
+#[pin_project]
+pub struct Interruptible<'a, F> {
+    thread: &'a Thread,
+    #[pin]
+    future: F,
+}
+
+impl<F: Future> Future for Interruptible<'_, F> {
+    type Output = Result<F::Output, Errno>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if this.thread.is_called() => Poll::Ready(Err(Errno::ERESTARTSYS)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }

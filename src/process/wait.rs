@@ -131,7 +131,7 @@ fn job_info(event: JobEvent, pid: u32, uid: u32) -> SigInfo {
 /// `WNOHANG` is given and nothing has happened; ECHILD when there is no such child.
 pub async fn wait(caller: &Caller, which: Which, options: u32) -> Result<Option<Report>, Errno> {
     let process = caller.process();
-    let look = || match collect(process.pid, which, options) {
+    let look = || match collect(process.pid, which, None, options) {
         Ok(None) if options & linux::WNOHANG == 0 => None,
         found => Some(found),
     };
@@ -141,7 +141,24 @@ pub async fn wait(caller: &Caller, which: Which, options: u32) -> Result<Option<
     interruptible(&caller.thread, process.child_events.wait_until(look)).await?
 }
 
-fn collect(parent: u32, which: Which, options: u32) -> Result<Option<Report>, Errno> {
+/// What a wait would find now, which stays to be found.
+pub fn look(caller: &Caller, which: Which, options: u32) -> Result<Option<Report>, Errno> {
+    collect(caller.process().pid, which, None, options | linux::WNOWAIT)
+}
+
+/// Takes what [`look`] has found. False if it is not there any more, or another thread has taken it.
+pub fn take(caller: &Caller, report: &Report, options: u32) -> bool {
+    let found = collect(caller.process().pid, Which::Process(report.pid), Some(report.event), options);
+    matches!(found, Ok(Some(_)))
+}
+
+/// `expected`: nothing else.
+fn collect(
+    parent: u32,
+    which: Which,
+    expected: Option<Event>,
+    options: u32,
+) -> Result<Option<Report>, Errno> {
     let mut tree = tree::lock();
     let mut any = false;
     let mut found = None;
@@ -150,7 +167,9 @@ fn collect(parent: u32, which: Which, options: u32) -> Result<Option<Report>, Er
         let eligible = |child: &&Node| which.includes(child) && is_waited_for(child, options);
         for child in node.children.iter().filter_map(|pid| tree.node(*pid)).filter(eligible) {
             any = true;
-            if let Some(event) = event_of(child, options) {
+            if let Some(event) = event_of(child, options)
+                && expected.is_none_or(|expected| expected == event)
+            {
                 found = Some((child.process.pid, event));
                 break;
             }

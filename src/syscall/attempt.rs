@@ -8,14 +8,14 @@
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
 
-use executor::sync::Events;
+use executor::{sync::Events, time::Instant};
 use fs::{LookupFlags, Path, Position};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    descriptor, identity, memory, metadata, schedule, signal, thread,
+    clock, descriptor, identity, memory, metadata, process, schedule, signal, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     file::{self, File, Object, bulk, lookup, regular},
     memory::frame,
     process::{
-        Caller, futex,
+        Caller,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
 };
@@ -37,6 +37,12 @@ pub enum Pause {
     Fault(usize, Access),
     /// A stream has nothing to give, or no room.
     Readiness(Arc<File>, Events),
+    /// The thread has begun a futex wait, which ends at this time.
+    Futex(Instant),
+    /// The call is a sleep until this time.
+    Sleep(Instant),
+    /// No child has anything to report yet.
+    Child,
     /// The call takes the general way.
     General,
     /// It failed.
@@ -79,13 +85,6 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_fstat => fstat(caller, fd, context.rsi as usize),
         __NR_unlink => unlink(caller, lookup::CWD, context.rdi as usize, 0),
         __NR_unlinkat => unlink(caller, fd, context.rsi as usize, context.rdx as u32),
-        __NR_getpid => Ok(identity::getpid(caller)),
-        __NR_getppid => Ok(identity::getppid(caller)),
-        __NR_gettid => Ok(identity::gettid(caller)),
-        __NR_getuid => Ok(caller.credentials.users[0] as usize),
-        __NR_geteuid => Ok(caller.credentials.users[1] as usize),
-        __NR_getgid => Ok(caller.credentials.groups[0] as usize),
-        __NR_getegid => Ok(caller.credentials.groups[1] as usize),
         __NR_setuid => now(identity::setuid(caller, context.rdi as u32)),
         __NR_setgid => now(identity::setgid(caller, context.rdi as u32)),
         __NR_setreuid => now(identity::setreuid(caller, context.rdi as u32, context.rsi as u32)),
@@ -130,9 +129,25 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_tgkill => {
             now(signal::tgkill(caller, context.rdi as i32, context.rsi as i32, context.rdx as usize))
         }
-        __NR_futex if context.rsi as u32 == FUTEX_WAKE | FUTEX_PRIVATE_FLAG => {
-            now(futex::wake_private(caller, context.rdi as usize, context.rdx as u32 as usize))
+        __NR_futex => thread::futex_now(
+            caller,
+            context.rdi as usize,
+            context.rsi as u32,
+            context.rdx as u32,
+            context.r10 as usize,
+            context.r9 as u32,
+        ),
+        __NR_nanosleep => clock::nanosleep(context.rdi as usize),
+        __NR_clock_nanosleep => {
+            clock::clock_nanosleep(caller, context.rdi as usize, context.rsi as u32, context.rdx as usize)
         }
+        __NR_wait4 => process::wait4_now(
+            caller,
+            context.rdi as i32,
+            context.rsi as usize,
+            context.rdx as u32,
+            context.r10 as usize,
+        ),
         __NR_rt_sigreturn => signal::rt_sigreturn(caller, context),
         __NR_rt_sigaction => signal::rt_sigaction(
             caller,
@@ -161,6 +176,17 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_munmap => memory::unmap_now(caller, context.rdi as usize, context.rsi as usize)
             .map_or(Err(Pause::General), now),
         _ => Err(Pause::General),
+    }
+}
+
+/// Goes on with a `read` or `write` that has waited for `file`: the one that it began with, whatever has become of the
+/// descriptor meanwhile.
+pub fn resume(caller: &Caller, context: &UserContext, file: Arc<File>, moved: &mut usize) -> Attempt {
+    let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
+    if context.orig_rax as u32 == __NR_read {
+        read_stream(caller, file, buffer, moved)
+    } else {
+        write_stream(caller, file, buffer, moved)
     }
 }
 
@@ -235,26 +261,30 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
             *offset += read as u64;
             Ok(read)
         }
-        Object::Stream(stream, _) => {
-            buffer.skip(*moved);
-            match stream.try_read(caller, &mut buffer) {
-                Ok(read) => {
-                    *moved += read;
-                    check_fault(&buffer)?;
-                    Ok(*moved)
-                }
-                Err(_) if *moved > 0 => Ok(*moved),
-                Err(Errno::EAGAIN) => {
-                    check_fault(&buffer)?;
-                    if file.is_nonblocking() {
-                        return Err(Pause::Failed(Errno::EAGAIN));
-                    }
-                    Err(Pause::Readiness(file, Events::IN))
-                }
-                Err(errno) => Err(Pause::Failed(errno)),
-            }
-        }
+        Object::Stream(..) => read_stream(caller, file, buffer, moved),
         _ => Err(Pause::General),
+    }
+}
+
+#[inline]
+fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: &mut usize) -> Attempt {
+    let Some(stream) = file.stream() else { return Err(Pause::General) };
+    buffer.skip(*moved);
+    match stream.try_read(caller, &mut buffer) {
+        Ok(read) => {
+            *moved += read;
+            check_fault(&buffer)?;
+            Ok(*moved)
+        }
+        Err(_) if *moved > 0 => Ok(*moved),
+        Err(Errno::EAGAIN) => {
+            check_fault(&buffer)?;
+            if file.is_nonblocking() {
+                return Err(Pause::Failed(Errno::EAGAIN));
+            }
+            Err(Pause::Readiness(file, Events::IN))
+        }
+        Err(errno) => Err(Pause::Failed(errno)),
     }
 }
 
@@ -276,32 +306,36 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
             *offset = written.at + written.count as u64;
             Ok(written.count)
         }
-        Object::Stream(stream, _) if stream.master().is_none() => {
-            // Counted apart from the buffer: a device that throws bytes away does not take them out of it.
-            let wanted = buffer.remaining();
-            buffer.skip(*moved);
-            loop {
-                match stream.try_write(caller, &mut buffer) {
-                    Ok(written) => {
-                        *moved += written;
-                        check_fault(&buffer)?;
-                        if written == 0 || *moved >= wanted {
-                            return Ok(*moved);
-                        }
-                    }
-                    Err(Errno::EAGAIN) if !file.is_nonblocking() => {
-                        return Err(Pause::Readiness(file, Events::OUT));
-                    }
-                    Err(_) if *moved > 0 => return Ok(*moved),
-                    Err(Errno::EPIPE) => {
-                        let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
-                        return Err(Pause::Failed(Errno::EPIPE));
-                    }
-                    Err(errno) => return Err(Pause::Failed(errno)),
+        Object::Stream(stream, _) if stream.master().is_none() => write_stream(caller, file, buffer, moved),
+        _ => Err(Pause::General),
+    }
+}
+
+#[inline]
+fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: &mut usize) -> Attempt {
+    let Some(stream) = file.stream() else { return Err(Pause::General) };
+    // Counted apart from the buffer: a device that throws bytes away does not take them out of it.
+    let wanted = buffer.remaining();
+    buffer.skip(*moved);
+    loop {
+        match stream.try_write(caller, &mut buffer) {
+            Ok(written) => {
+                *moved += written;
+                check_fault(&buffer)?;
+                if written == 0 || *moved >= wanted {
+                    return Ok(*moved);
                 }
             }
+            Err(Errno::EAGAIN) if !file.is_nonblocking() => {
+                return Err(Pause::Readiness(file, Events::OUT));
+            }
+            Err(_) if *moved > 0 => return Ok(*moved),
+            Err(Errno::EPIPE) => {
+                let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+                return Err(Pause::Failed(Errno::EPIPE));
+            }
+            Err(errno) => return Err(Pause::Failed(errno)),
         }
-        _ => Err(Pause::General),
     }
 }
 

@@ -1,17 +1,19 @@
 //! Clocks and sleeping (clock_gettime(2), nanosleep(2), setitimer(2)).
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicI64, Ordering};
 
-use executor::sleep_until;
+use executor::{sleep_until, time::Instant};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
+    attempt::{Attempt, Pause, copy_in},
     thread,
     user::{self, SysResult},
 };
 use crate::{
-    arch::clock,
+    arch::{clock, user::UserContext},
     process::{
         Caller,
         credentials::capability,
@@ -144,53 +146,76 @@ pub async fn time(caller: &Caller, address: usize) -> SysResult {
     Ok(seconds as usize)
 }
 
-pub async fn nanosleep(caller: &mut Caller, request: usize, remaining: usize) -> SysResult {
-    let span = user::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
-    sleep_relative(caller, clock::now_ns().saturating_add(span), remaining).await
+/// `nanosleep`, up to the sleep.
+pub fn nanosleep(request: usize) -> Attempt {
+    let span = copy_in::<TimeSpec>(request)?.to_ns().ok_or(Errno::EINVAL)?;
+    Err(Pause::Sleep(Instant(clock::now_ns().saturating_add(span))))
 }
 
-pub async fn clock_nanosleep(
-    caller: &mut Caller,
-    id: usize,
-    flags: u32,
-    request: usize,
-    remaining: usize,
-) -> SysResult {
+/// `clock_nanosleep`, up to the sleep.
+pub fn clock_nanosleep(caller: &Caller, id: usize, flags: u32, request: usize) -> Attempt {
     if id as u32 == linux::CLOCK_THREAD_CPUTIME_ID {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
     read_clock(caller, id)?;
-    let time = user::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
-    if flags & linux::TIMER_ABSTIME == 0 {
-        return sleep_relative(caller, clock::now_ns().saturating_add(time), remaining).await;
-    }
-    let deadline = if id as u32 == linux::CLOCK_REALTIME { realtime_to_monotonic(time) } else { time };
-    let slept = interruptible(&caller.thread, sleep_until(deadline)).await;
-    slept.map(|()| 0).map_err(|_| Errno::ERESTARTNOHAND)
+    let time = copy_in::<TimeSpec>(request)?.to_ns().ok_or(Errno::EINVAL)?;
+    Err(Pause::Sleep(Instant(if flags & linux::TIMER_ABSTIME == 0 {
+        clock::now_ns().saturating_add(time)
+    } else if id as u32 == linux::CLOCK_REALTIME {
+        realtime_to_monotonic(time)
+    } else {
+        time
+    })))
 }
 
-/// Sleeps until `deadline`; when interrupted, tells what is left and how to go on.
+/// Takes note of a sleep that a signal has interrupted: the general handler then tells what is left of it, unless it has
+/// an end in absolute time.
+pub fn sleep_interrupted(caller: &mut Caller, context: &UserContext, end: Instant) -> Attempt {
+    let is_plain = context.orig_rax as u32 == linux::__NR_nanosleep;
+    if !is_plain && context.rsi as u32 & linux::TIMER_ABSTIME != 0 {
+        return Err(Pause::Failed(Errno::ERESTARTNOHAND));
+    }
+    let remaining = if is_plain { context.rsi } else { context.r10 } as usize;
+    caller.restart = Some(Box::new(Restart::Sleep { deadline: end.0, remaining }));
+    Err(Pause::General)
+}
+
+/// What is left to do of such a sleep.
+pub async fn sleep_ended(caller: &mut Caller) -> SysResult {
+    let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
+    match *restart {
+        Restart::Sleep { deadline, remaining } => cut_short(caller, deadline, remaining).await,
+        _ => Err(Errno::EINTR),
+    }
+}
+
+/// Sleeps until `deadline`.
 async fn sleep_relative(caller: &mut Caller, deadline: u64, remaining: usize) -> SysResult {
     if interruptible(&caller.thread, sleep_until(deadline)).await.is_ok() {
         return Ok(0);
     }
+    cut_short(caller, deadline, remaining).await
+}
+
+/// Tells what is left of a sleep, and how to go on.
+async fn cut_short(caller: &mut Caller, deadline: u64, remaining: usize) -> SysResult {
     let left = deadline.saturating_sub(clock::now_ns());
     if left == 0 {
         return Ok(0);
     }
     user::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
-    caller.restart = Restart::Sleep { deadline, remaining };
+    caller.restart = Some(Box::new(Restart::Sleep { deadline, remaining }));
     Err(Errno::ERESTART_RESTARTBLOCK)
 }
 
 /// restart_syscall: goes on with a call that a signal without a handler interrupted.
 pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
-    match core::mem::take(&mut caller.restart) {
-        Restart::None => Err(Errno::EINTR),
+    let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
+    match *restart {
         Restart::Sleep { deadline, remaining } => sleep_relative(caller, deadline, remaining).await,
         Restart::Poll { fds, count, deadline } => super::poll::poll_until(caller, fds, count, deadline).await,
         Restart::Futex { address, value, deadline, bitset, private } => {
-            thread::wait(caller, address, value, Some(deadline), bitset, private).await
+            thread::wait(caller, address, value, deadline, bitset, private).await
         }
     }
 }

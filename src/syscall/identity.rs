@@ -10,21 +10,6 @@ use crate::process::{
     job, tree,
 };
 
-#[inline]
-pub fn getpid(caller: &Caller) -> usize {
-    caller.process().pid as usize
-}
-
-#[inline]
-pub fn getppid(caller: &Caller) -> usize {
-    caller.process().parent() as usize
-}
-
-#[inline]
-pub fn gettid(caller: &Caller) -> usize {
-    caller.thread.tid() as usize
-}
-
 pub fn getpgid(caller: &Caller, pid: i32) -> SysResult {
     job::group_of(caller, checked_pid(pid)?).map(|group| group as usize)
 }

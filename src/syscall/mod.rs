@@ -1,14 +1,14 @@
 //! System calls: Linux's x86_64 interface.
 //!
 //! ```text
-//!   trap ─► start: attempt it at once ──done──► back to user mode
+//!   trap ─► attempt it at once ──done──► back to user mode
 //!               │ what is missing: a page, bytes in a pipe, room ...
 //!               ▼
-//!             finish: await that, attempt again; or await the call's general handler, an `async fn`
+//!           await that, attempt again; or await the call's general handler, an `async fn`
 //! ```
 //!
-//! An attempt is a plain function ([`attempt`]): no future, no queue, no heap. Handlers of rare calls with large
-//! futures are boxed, so that the future of a waiting thread stays small.
+//! An attempt is a plain function ([`attempt`]): no future, no queue, no heap. General handlers are boxed, each in as
+//! much as it needs, so that the future of a waiting thread stays small.
 //!
 //! The handlers are in one file per area; their names are those of the man pages. Where to start reading: [`start`] and
 //! [`finish`], then [`mod@attempt`]; [`user`] is how all of them reach the program's memory.
@@ -36,20 +36,19 @@ mod thread;
 
 use alloc::boxed::Box;
 use core::{
-    ops::ControlFlow,
-    pin::pin,
+    future::{Future, ready},
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use linux_raw_sys::general::*;
 use syscalls::{Errno, Sysno};
 
-use attempt::{Pause, attempt};
-use executor::sync::Events;
+use attempt::{Attempt, Pause, attempt};
 
 use crate::{
     arch::user::UserContext,
-    file::{File, io, lookup::CWD},
+    file::lookup::CWD,
     process::{
         Caller, rseq,
         run::suspending,
@@ -63,24 +62,34 @@ use user::SysResult;
 /// The arguments of a call, in order.
 type Arguments = [usize; 6];
 
-/// Serves the system call that the thread has trapped into, at once if it can be, and leaves the result in its
-/// registers. `Err` holds what it has to wait for; [`finish`] does.
+/// Leaves the result of an attempt in the registers, or says what to wait for before the next. `moved` is what the
+/// attempts have moved together.
 #[inline]
-pub fn start(caller: &mut Caller, context: &mut UserContext) -> Result<(), Started> {
-    let mut moved = 0;
-    match attempt(caller, context, &mut moved) {
-        Ok(value) => context.rax = value as u64,
-        Err(Pause::Failed(errno)) => context.rax = encode(Err(errno)),
-        Err(pause) => return Err(Started { pause, moved }),
-    }
-    Ok(())
+pub fn conclude(context: &mut UserContext, outcome: Attempt, moved: usize) -> Option<Pause> {
+    let result = match outcome {
+        Ok(value) => Ok(value),
+        // What was moved before the interruption, or before the bad page, counts.
+        Err(Pause::Failed(_)) if moved > 0 => Ok(moved),
+        Err(Pause::Failed(errno)) => Err(errno),
+        Err(pause) => return Some(pause),
+    };
+    context.rax = encode(result);
+    None
 }
 
-/// A call that could not be done at once.
-pub struct Started {
-    pause: Pause,
-    /// Bytes moved so far.
-    moved: usize,
+/// Attempts a call again that waited for a page of user memory.
+pub fn retry(
+    caller: &mut Caller,
+    context: &mut UserContext,
+    found: Result<(), Errno>,
+    moved: &mut usize,
+) -> Attempt {
+    if found.is_err() && context.orig_rax as u32 == __NR_rt_sigreturn {
+        // There is no frame to return from, which is a fault like that of an instruction.
+        send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
+    }
+    found?;
+    attempt(caller, context, moved)
 }
 
 fn encode(result: SysResult) -> u64 {
@@ -90,81 +99,9 @@ fn encode(result: SysResult) -> u64 {
     }
 }
 
-/// Waits for what a started call needs, as often as it takes. `Break` when the thread is to exit.
-pub async fn finish(caller: &mut Caller, context: &mut UserContext, started: Started) -> ControlFlow<()> {
-    let Started { mut pause, mut moved } = started;
-    loop {
-        let waited = match pause {
-            Pause::General => return general(caller, context).await,
-            Pause::Failed(errno) => Err(errno),
-            Pause::Fault(address, access) => {
-                let found = suspending(context, pin!(user::fault_in(caller, address, access))).await;
-                if found.is_err() && context.orig_rax as u32 == __NR_rt_sigreturn {
-                    // There is no frame to return from, which is a fault like that of an instruction.
-                    send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
-                }
-                found
-            }
-            Pause::Readiness(file, events) => {
-                suspending(context, pin!(wait_for(caller, &file, events))).await
-            }
-        };
-        let outcome = match waited {
-            Ok(()) => attempt(caller, context, &mut moved),
-            // What was moved before the interruption, or before the bad page, counts.
-            Err(_) if moved > 0 => Ok(moved),
-            Err(errno) => Err(Pause::Failed(errno)),
-        };
-        pause = match outcome {
-            Ok(value) => {
-                context.rax = value as u64;
-                return ControlFlow::Continue(());
-            }
-            Err(Pause::Failed(errno)) => {
-                context.rax = encode(Err(errno));
-                return ControlFlow::Continue(());
-            }
-            Err(pause) => pause,
-        };
-    }
-}
-
-/// Waits until a stream can be read or written; ERESTARTSYS for a signal.
-#[inline]
-async fn wait_for(caller: &Caller, file: &File, events: Events) -> Result<(), Errno> {
-    match file.stream() {
-        Some(stream) => io::wait(caller, &**stream, events).await,
-        None => Ok(()),
-    }
-}
-
-/// Serves a call through its general handler.
-async fn general(caller: &mut Caller, context: &mut UserContext) -> ControlFlow<()> {
-    let number = context.orig_rax as u32;
-    if makes_something(number)
-        && let Err(errno) = crate::memory::check_pressure()
-    {
-        context.rax = encode(Err(errno));
-        return ControlFlow::Continue(());
-    }
-    let arguments =
-        [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9].map(|a| a as usize);
-    let result = match number {
-        // Those that need more of the registers than their arguments.
-        __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat | __NR_arch_prctl
-        | __NR_exit | __NR_exit_group | __NR_sigaltstack => {
-            context.suspend();
-            match Box::pin(whole_call(caller, context, number, arguments)).await {
-                Outcome::Result(result) => result,
-                Outcome::Registers => return ControlFlow::Continue(()),
-                Outcome::Exit => return ControlFlow::Break(()),
-            }
-        }
-        number => suspending(context, pin!(call(caller, number, arguments))).await,
-    };
-    context.rax = encode(result);
-    ControlFlow::Continue(())
-}
+pub use clock::sleep_interrupted;
+pub use process::child_news;
+pub use thread::futex_ended;
 
 /// Whether a call leaves something new behind in the kernel's own memory, which must not run out.
 fn makes_something(number: u32) -> bool {
@@ -195,9 +132,9 @@ fn makes_something(number: u32) -> bool {
     )
 }
 
-/// What a call that has the registers did.
-enum Outcome {
-    /// It has this result.
+/// What a general handler did.
+pub enum Ending {
+    /// The call has this result.
     Result(SysResult),
     /// It has set all registers.
     Registers,
@@ -205,26 +142,53 @@ enum Outcome {
     Exit,
 }
 
+/// Serves a call through its general handler.
+#[allow(clippy::manual_async_fn, reason = "it would be larger")]
+pub fn general<'a>(
+    caller: &'a mut Caller,
+    context: &'a mut UserContext,
+) -> impl Future<Output = Ending> + Send + use<'a> {
+    async move {
+        let number = context.orig_rax as u32;
+        if makes_something(number)
+            && let Err(errno) = crate::memory::check_pressure()
+        {
+            return Ending::Result(Err(errno));
+        }
+        let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
+        let arguments = arguments.map(|argument| argument as usize);
+        match number {
+            // Those that need more of the registers than their arguments.
+            __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat
+            | __NR_arch_prctl | __NR_exit | __NR_exit_group | __NR_sigaltstack => {
+                context.suspend();
+                Box::pin(whole_call(caller, context, number, arguments)).await
+            }
+            number => Ending::Result(suspending(context, handler(caller, number, arguments)).await),
+        }
+    }
+}
+
 /// The calls that copy, replace or end a thread.
-async fn whole_call(caller: &mut Caller, context: &mut UserContext, number: u32, a: Arguments) -> Outcome {
+async fn whole_call(caller: &mut Caller, context: &mut UserContext, number: u32, a: Arguments) -> Ending {
     let replaced = match number {
         __NR_clone => {
-            return Outcome::Result(thread::clone(caller, context, a[0], a[1], a[2], a[3], a[4]).await);
+            return Ending::Result(thread::clone(caller, context, a[0], a[1], a[2], a[3], a[4]).await);
         }
-        __NR_clone3 => return Outcome::Result(thread::clone3(caller, context, a[0], a[1]).await),
-        __NR_fork => return Outcome::Result(process::fork(caller, context).await),
-        __NR_vfork => return Outcome::Result(process::vfork(caller, context).await),
-        __NR_arch_prctl => return Outcome::Result(thread::arch_prctl(caller, context, a[0], a[1]).await),
+        __NR_clone3 => return Ending::Result(thread::clone3(caller, context, a[0], a[1]).await),
+        __NR_fork => return Ending::Result(process::fork(caller, context).await),
+        __NR_vfork => return Ending::Result(process::vfork(caller, context).await),
+        __NR_arch_prctl => return Ending::Result(thread::arch_prctl(caller, context, a[0], a[1]).await),
         __NR_sigaltstack => {
-            return Outcome::Result(signal::sigaltstack(caller, context.rsp, a[0], a[1]).await);
+            return Ending::Result(signal::sigaltstack(caller, context.rsp, a[0], a[1]).await);
         }
         __NR_exit => {
             process::exit(caller, a[0]);
-            return Outcome::Exit;
+            return Ending::Exit;
         }
         __NR_exit_group => {
             process::exit_group(caller, a[0]);
-            return Outcome::Exit;
+            return Ending::Exit;
         }
         __NR_execve => process::execve(caller, a[0], a[1], a[2]).await,
         _ => process::execveat(caller, a[0] as i32, a[1], a[2], a[3], a[4] as u32).await,
@@ -232,211 +196,198 @@ async fn whole_call(caller: &mut Caller, context: &mut UserContext, number: u32,
     match replaced {
         Ok(fresh) => {
             *context = fresh;
-            Outcome::Registers
+            Ending::Registers
         }
-        Err(errno) => Outcome::Result(Err(errno)),
+        Err(errno) => Ending::Result(Err(errno)),
     }
 }
 
+/// A handler that has begun, or is about to: as large as this one call needs, so that a thread costs no more while it
+/// waits.
+type Handler<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
+
 /// All other calls.
-#[inline]
-async fn call(caller: &mut Caller, number: u32, a: Arguments) -> SysResult {
+fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
     let fd = a[0] as i32;
     match number {
         // Bytes.
-        __NR_read => read_write::read(caller, fd, a[1], a[2]).await,
-        __NR_write => read_write::write(caller, fd, a[1], a[2]).await,
-        __NR_pread64 => read_write::pread64(caller, fd, a[1], a[2], a[3] as i64).await,
-        __NR_pwrite64 => read_write::pwrite64(caller, fd, a[1], a[2], a[3] as i64).await,
-        __NR_readv => {
-            Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Read)).await
-        }
-        __NR_writev => {
-            Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Write)).await
-        }
+        __NR_read => Box::pin(read_write::read(caller, fd, a[1], a[2])),
+        __NR_write => Box::pin(read_write::write(caller, fd, a[1], a[2])),
+        __NR_pread64 => Box::pin(read_write::pread64(caller, fd, a[1], a[2], a[3] as i64)),
+        __NR_pwrite64 => Box::pin(read_write::pwrite64(caller, fd, a[1], a[2], a[3] as i64)),
+        __NR_readv => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Read)),
+        __NR_writev => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Write)),
         __NR_preadv => {
             Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Read))
-                .await
         }
         __NR_pwritev => {
             Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Write))
-                .await
         }
-        __NR_lseek => read_write::lseek(caller, fd, a[1] as i64, a[2]).await,
-        __NR_sendfile => Box::pin(read_write::sendfile(caller, fd, a[1] as i32, a[2], a[3])).await,
+        __NR_lseek => Box::pin(read_write::lseek(caller, fd, a[1] as i64, a[2])),
+        __NR_sendfile => Box::pin(read_write::sendfile(caller, fd, a[1] as i32, a[2], a[3])),
 
         // Descriptors.
-        __NR_open => open::openat(caller, CWD, a[0], a[1] as u32, a[2] as u32).await,
-        __NR_openat => open::openat(caller, fd, a[1], a[2] as u32, a[3] as u32).await,
-        __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])).await,
-        __NR_creat => open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32).await,
-        __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])).await,
-        __NR_pipe => descriptor::pipe2(caller, a[0], 0).await,
-        __NR_pipe2 => descriptor::pipe2(caller, a[0], a[1] as u32).await,
-        __NR_poll => Box::pin(poll::poll(caller, a[0], a[1], a[2] as i32)).await,
-        __NR_ppoll => Box::pin(poll::ppoll(caller, a[0], a[1], a[2], a[3], a[4])).await,
-        __NR_select => Box::pin(poll::select(caller, a[0], [a[1], a[2], a[3]], a[4])).await,
-        __NR_pselect6 => Box::pin(poll::pselect6(caller, a[0], [a[1], a[2], a[3]], a[4], a[5])).await,
+        __NR_open => Box::pin(open::openat(caller, CWD, a[0], a[1] as u32, a[2] as u32)),
+        __NR_openat => Box::pin(open::openat(caller, fd, a[1], a[2] as u32, a[3] as u32)),
+        __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])),
+        __NR_creat => Box::pin(open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32)),
+        __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),
+        __NR_pipe => Box::pin(descriptor::pipe2(caller, a[0], 0)),
+        __NR_pipe2 => Box::pin(descriptor::pipe2(caller, a[0], a[1] as u32)),
+        __NR_poll => Box::pin(poll::poll(caller, a[0], a[1], a[2] as i32)),
+        __NR_ppoll => Box::pin(poll::ppoll(caller, a[0], a[1], a[2], a[3], a[4])),
+        __NR_select => Box::pin(poll::select(caller, a[0], [a[1], a[2], a[3]], a[4])),
+        __NR_pselect6 => Box::pin(poll::pselect6(caller, a[0], [a[1], a[2], a[3]], a[4], a[5])),
 
         // Sizes and stable storage.
-        __NR_truncate => Box::pin(open::truncate(caller, a[0], a[1] as i64)).await,
-        __NR_ftruncate => Box::pin(open::ftruncate(caller, fd, a[1] as i64)).await,
-        __NR_fallocate => Box::pin(open::fallocate(caller, fd, a[1] as u32, a[2] as i64, a[3] as i64)).await,
-        __NR_fsync => Box::pin(open::fsync(caller, fd, false)).await,
-        __NR_fdatasync => Box::pin(open::fsync(caller, fd, true)).await,
-        __NR_sync => Box::pin(open::sync()).await,
-        __NR_syncfs => Box::pin(open::syncfs(caller, fd)).await,
-        __NR_fadvise64 => open::fadvise64(caller, fd, a[2] as i64, a[3] as u32),
+        __NR_truncate => Box::pin(open::truncate(caller, a[0], a[1] as i64)),
+        __NR_ftruncate => Box::pin(open::ftruncate(caller, fd, a[1] as i64)),
+        __NR_fallocate => Box::pin(open::fallocate(caller, fd, a[1] as u32, a[2] as i64, a[3] as i64)),
+        __NR_fsync => Box::pin(open::fsync(caller, fd, false)),
+        __NR_fdatasync => Box::pin(open::fsync(caller, fd, true)),
+        __NR_sync => Box::pin(open::sync()),
+        __NR_syncfs => Box::pin(open::syncfs(caller, fd)),
+        __NR_fadvise64 => Box::pin(ready(open::fadvise64(caller, fd, a[2] as i64, a[3] as u32))),
 
         // Names.
-        __NR_mkdir => Box::pin(directory::mkdirat(caller, CWD, a[0], a[1] as u32)).await,
-        __NR_mkdirat => Box::pin(directory::mkdirat(caller, fd, a[1], a[2] as u32)).await,
-        __NR_mknod => Box::pin(directory::mknodat(caller, CWD, a[0], a[1] as u32, a[2] as u64)).await,
-        __NR_mknodat => Box::pin(directory::mknodat(caller, fd, a[1], a[2] as u32, a[3] as u64)).await,
-        __NR_symlink => Box::pin(directory::symlinkat(caller, a[0], CWD, a[1])).await,
-        __NR_symlinkat => Box::pin(directory::symlinkat(caller, a[0], a[1] as i32, a[2])).await,
-        __NR_unlink => Box::pin(directory::unlinkat(caller, CWD, a[0], 0)).await,
-        __NR_rmdir => Box::pin(directory::unlinkat(caller, CWD, a[0], AT_REMOVEDIR)).await,
-        __NR_unlinkat => Box::pin(directory::unlinkat(caller, fd, a[1], a[2] as u32)).await,
-        __NR_link => Box::pin(directory::linkat(caller, CWD, a[0], CWD, a[1], 0)).await,
-        __NR_linkat => Box::pin(directory::linkat(caller, fd, a[1], a[2] as i32, a[3], a[4] as u32)).await,
-        __NR_rename => Box::pin(directory::renameat2(caller, CWD, a[0], CWD, a[1], 0)).await,
-        __NR_renameat => Box::pin(directory::renameat2(caller, fd, a[1], a[2] as i32, a[3], 0)).await,
-        __NR_renameat2 => {
-            Box::pin(directory::renameat2(caller, fd, a[1], a[2] as i32, a[3], a[4] as u32)).await
-        }
-        __NR_readlink => Box::pin(directory::readlinkat(caller, CWD, a[0], a[1], a[2] as i32)).await,
-        __NR_readlinkat => Box::pin(directory::readlinkat(caller, fd, a[1], a[2], a[3] as i32)).await,
-        __NR_getdents => Box::pin(directory::getdents(caller, fd, a[1], a[2], directory::Layout::Old)).await,
-        __NR_getdents64 => {
-            Box::pin(directory::getdents(caller, fd, a[1], a[2], directory::Layout::New)).await
-        }
-        __NR_chdir => Box::pin(directory::chdir(caller, a[0])).await,
-        __NR_fchdir => directory::fchdir(caller, fd),
-        __NR_chroot => Box::pin(directory::chroot(caller, a[0])).await,
-        __NR_getcwd => Box::pin(directory::getcwd(caller, a[0], a[1])).await,
-        __NR_mount => Box::pin(mount::mount(caller, a[0], a[1], a[2], a[3] as u32, a[4])).await,
-        __NR_umount2 => Box::pin(mount::umount2(caller, a[0], a[1] as u32)).await,
-        __NR_pivot_root => Box::pin(mount::pivot_root(caller, a[0], a[1])).await,
+        __NR_mkdir => Box::pin(directory::mkdirat(caller, CWD, a[0], a[1] as u32)),
+        __NR_mkdirat => Box::pin(directory::mkdirat(caller, fd, a[1], a[2] as u32)),
+        __NR_mknod => Box::pin(directory::mknodat(caller, CWD, a[0], a[1] as u32, a[2] as u64)),
+        __NR_mknodat => Box::pin(directory::mknodat(caller, fd, a[1], a[2] as u32, a[3] as u64)),
+        __NR_symlink => Box::pin(directory::symlinkat(caller, a[0], CWD, a[1])),
+        __NR_symlinkat => Box::pin(directory::symlinkat(caller, a[0], a[1] as i32, a[2])),
+        __NR_unlink => Box::pin(directory::unlinkat(caller, CWD, a[0], 0)),
+        __NR_rmdir => Box::pin(directory::unlinkat(caller, CWD, a[0], AT_REMOVEDIR)),
+        __NR_unlinkat => Box::pin(directory::unlinkat(caller, fd, a[1], a[2] as u32)),
+        __NR_link => Box::pin(directory::linkat(caller, CWD, a[0], CWD, a[1], 0)),
+        __NR_linkat => Box::pin(directory::linkat(caller, fd, a[1], a[2] as i32, a[3], a[4] as u32)),
+        __NR_rename => Box::pin(directory::renameat2(caller, CWD, a[0], CWD, a[1], 0)),
+        __NR_renameat => Box::pin(directory::renameat2(caller, fd, a[1], a[2] as i32, a[3], 0)),
+        __NR_renameat2 => Box::pin(directory::renameat2(caller, fd, a[1], a[2] as i32, a[3], a[4] as u32)),
+        __NR_readlink => Box::pin(directory::readlinkat(caller, CWD, a[0], a[1], a[2] as i32)),
+        __NR_readlinkat => Box::pin(directory::readlinkat(caller, fd, a[1], a[2], a[3] as i32)),
+        __NR_getdents => Box::pin(directory::getdents(caller, fd, a[1], a[2], directory::Layout::Old)),
+        __NR_getdents64 => Box::pin(directory::getdents(caller, fd, a[1], a[2], directory::Layout::New)),
+        __NR_chdir => Box::pin(directory::chdir(caller, a[0])),
+        __NR_fchdir => Box::pin(ready(directory::fchdir(caller, fd))),
+        __NR_chroot => Box::pin(directory::chroot(caller, a[0])),
+        __NR_getcwd => Box::pin(directory::getcwd(caller, a[0], a[1])),
+        __NR_mount => Box::pin(mount::mount(caller, a[0], a[1], a[2], a[3] as u32, a[4])),
+        __NR_umount2 => Box::pin(mount::umount2(caller, a[0], a[1] as u32)),
+        __NR_pivot_root => Box::pin(mount::pivot_root(caller, a[0], a[1])),
 
         // Attributes.
-        __NR_stat => metadata::newfstatat(caller, CWD, a[0], a[1], 0).await,
-        __NR_lstat => metadata::newfstatat(caller, CWD, a[0], a[1], AT_SYMLINK_NOFOLLOW).await,
-        __NR_newfstatat => metadata::newfstatat(caller, fd, a[1], a[2], a[3] as u32).await,
-        __NR_fstat => metadata::fstat(caller, fd, a[1]).await,
-        __NR_statx => Box::pin(metadata::statx(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4])).await,
-        __NR_access => Box::pin(metadata::faccessat(caller, CWD, a[0], a[1] as u32, 0)).await,
-        __NR_faccessat => Box::pin(metadata::faccessat(caller, fd, a[1], a[2] as u32, 0)).await,
-        __NR_faccessat2 => Box::pin(metadata::faccessat(caller, fd, a[1], a[2] as u32, a[3] as u32)).await,
-        __NR_chmod => Box::pin(metadata::fchmodat(caller, CWD, a[0], a[1] as u32, 0)).await,
-        __NR_fchmod => Box::pin(metadata::fchmod(caller, fd, a[1] as u32)).await,
-        __NR_fchmodat => Box::pin(metadata::fchmodat(caller, fd, a[1], a[2] as u32, 0)).await,
-        __NR_chown => Box::pin(metadata::fchownat(caller, CWD, a[0], a[1] as u32, a[2] as u32, 0)).await,
+        __NR_stat => Box::pin(metadata::newfstatat(caller, CWD, a[0], a[1], 0)),
+        __NR_lstat => Box::pin(metadata::newfstatat(caller, CWD, a[0], a[1], AT_SYMLINK_NOFOLLOW)),
+        __NR_newfstatat => Box::pin(metadata::newfstatat(caller, fd, a[1], a[2], a[3] as u32)),
+        __NR_fstat => Box::pin(metadata::fstat(caller, fd, a[1])),
+        __NR_statx => Box::pin(metadata::statx(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4])),
+        __NR_access => Box::pin(metadata::faccessat(caller, CWD, a[0], a[1] as u32, 0)),
+        __NR_faccessat => Box::pin(metadata::faccessat(caller, fd, a[1], a[2] as u32, 0)),
+        __NR_faccessat2 => Box::pin(metadata::faccessat(caller, fd, a[1], a[2] as u32, a[3] as u32)),
+        __NR_chmod => Box::pin(metadata::fchmodat(caller, CWD, a[0], a[1] as u32, 0)),
+        __NR_fchmod => Box::pin(metadata::fchmod(caller, fd, a[1] as u32)),
+        __NR_fchmodat => Box::pin(metadata::fchmodat(caller, fd, a[1], a[2] as u32, 0)),
+        __NR_chown => Box::pin(metadata::fchownat(caller, CWD, a[0], a[1] as u32, a[2] as u32, 0)),
         __NR_lchown => {
             Box::pin(metadata::fchownat(caller, CWD, a[0], a[1] as u32, a[2] as u32, AT_SYMLINK_NOFOLLOW))
-                .await
         }
-        __NR_fchown => Box::pin(metadata::fchown(caller, fd, a[1] as u32, a[2] as u32)).await,
+        __NR_fchown => Box::pin(metadata::fchown(caller, fd, a[1] as u32, a[2] as u32)),
         __NR_fchownat => {
-            Box::pin(metadata::fchownat(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4] as u32)).await
+            Box::pin(metadata::fchownat(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4] as u32))
         }
-        __NR_utime => Box::pin(metadata::utime(caller, a[0], a[1])).await,
-        __NR_utimes => Box::pin(metadata::utimes(caller, CWD, a[0], a[1])).await,
-        __NR_futimesat => Box::pin(metadata::utimes(caller, fd, a[1], a[2])).await,
-        __NR_utimensat => Box::pin(metadata::utimensat(caller, fd, a[1], a[2], a[3] as u32)).await,
-        __NR_statfs => Box::pin(metadata::statfs(caller, a[0], a[1])).await,
-        __NR_fstatfs => Box::pin(metadata::fstatfs(caller, fd, a[1])).await,
-        __NR_getxattr => Box::pin(metadata::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])).await,
-        __NR_lgetxattr => Box::pin(metadata::getxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3])).await,
-        __NR_fgetxattr => {
-            Box::pin(metadata::getxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3])).await
-        }
-        __NR_listxattr => Box::pin(metadata::listxattr(caller, Subject::Path(a[0]), a[1], a[2])).await,
-        __NR_llistxattr => Box::pin(metadata::listxattr(caller, Subject::Link(a[0]), a[1], a[2])).await,
-        __NR_flistxattr => Box::pin(metadata::listxattr(caller, Subject::Descriptor(fd), a[1], a[2])).await,
+        __NR_utime => Box::pin(metadata::utime(caller, a[0], a[1])),
+        __NR_utimes => Box::pin(metadata::utimes(caller, CWD, a[0], a[1])),
+        __NR_futimesat => Box::pin(metadata::utimes(caller, fd, a[1], a[2])),
+        __NR_utimensat => Box::pin(metadata::utimensat(caller, fd, a[1], a[2], a[3] as u32)),
+        __NR_statfs => Box::pin(metadata::statfs(caller, a[0], a[1])),
+        __NR_fstatfs => Box::pin(metadata::fstatfs(caller, fd, a[1])),
+        __NR_getxattr => Box::pin(metadata::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])),
+        __NR_lgetxattr => Box::pin(metadata::getxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3])),
+        __NR_fgetxattr => Box::pin(metadata::getxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3])),
+        __NR_listxattr => Box::pin(metadata::listxattr(caller, Subject::Path(a[0]), a[1], a[2])),
+        __NR_llistxattr => Box::pin(metadata::listxattr(caller, Subject::Link(a[0]), a[1], a[2])),
+        __NR_flistxattr => Box::pin(metadata::listxattr(caller, Subject::Descriptor(fd), a[1], a[2])),
         __NR_setxattr => {
-            Box::pin(metadata::setxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3], a[4] as u32)).await
+            Box::pin(metadata::setxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3], a[4] as u32))
         }
         __NR_lsetxattr => {
-            Box::pin(metadata::setxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3], a[4] as u32)).await
+            Box::pin(metadata::setxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3], a[4] as u32))
         }
         __NR_fsetxattr => {
-            Box::pin(metadata::setxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3], a[4] as u32)).await
+            Box::pin(metadata::setxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3], a[4] as u32))
         }
-        __NR_removexattr => Box::pin(metadata::removexattr(caller, Subject::Path(a[0]), a[1])).await,
-        __NR_lremovexattr => Box::pin(metadata::removexattr(caller, Subject::Link(a[0]), a[1])).await,
-        __NR_fremovexattr => Box::pin(metadata::removexattr(caller, Subject::Descriptor(fd), a[1])).await,
+        __NR_removexattr => Box::pin(metadata::removexattr(caller, Subject::Path(a[0]), a[1])),
+        __NR_lremovexattr => Box::pin(metadata::removexattr(caller, Subject::Link(a[0]), a[1])),
+        __NR_fremovexattr => Box::pin(metadata::removexattr(caller, Subject::Descriptor(fd), a[1])),
 
         // Memory.
-        __NR_mmap => memory::mmap(caller, a[0], a[1], a[2] as u32, a[3] as u32, a[4] as i32, a[5]).await,
-        __NR_munmap => memory::munmap(caller, a[0], a[1]).await,
-        __NR_mprotect => memory::mprotect(caller, a[0], a[1], a[2] as u32).await,
-        __NR_mremap => Box::pin(memory::mremap(caller, a[0], a[1], a[2], a[3] as u32, a[4])).await,
-        __NR_madvise => Box::pin(memory::madvise(caller, a[0], a[1], a[2] as u32)).await,
-        __NR_msync => Box::pin(memory::msync(caller, a[0], a[1], a[2] as u32)).await,
-        __NR_mlock => Box::pin(memory::mlock(caller, a[0], a[1], true)).await,
-        __NR_munlock => Box::pin(memory::mlock(caller, a[0], a[1], false)).await,
-        __NR_mincore => Box::pin(memory::mincore(caller, a[0], a[1], a[2])).await,
-        __NR_brk => memory::brk(caller, a[0]).await,
+        __NR_mmap => Box::pin(memory::mmap(caller, a[0], a[1], a[2] as u32, a[3] as u32, a[4] as i32, a[5])),
+        __NR_munmap => Box::pin(memory::munmap(caller, a[0], a[1])),
+        __NR_mprotect => Box::pin(memory::mprotect(caller, a[0], a[1], a[2] as u32)),
+        __NR_mremap => Box::pin(memory::mremap(caller, a[0], a[1], a[2], a[3] as u32, a[4])),
+        __NR_madvise => Box::pin(memory::madvise(caller, a[0], a[1], a[2] as u32)),
+        __NR_msync => Box::pin(memory::msync(caller, a[0], a[1], a[2] as u32)),
+        __NR_mlock => Box::pin(memory::mlock(caller, a[0], a[1], true)),
+        __NR_munlock => Box::pin(memory::mlock(caller, a[0], a[1], false)),
+        __NR_mincore => Box::pin(memory::mincore(caller, a[0], a[1], a[2])),
+        __NR_brk => Box::pin(memory::brk(caller, a[0])),
 
         // Who one is.
-        __NR_getresuid => identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]]).await,
-        __NR_getresgid => identity::getres(caller, caller.credentials.groups, [a[0], a[1], a[2]]).await,
-        __NR_getgroups => identity::getgroups(caller, a[0] as i32, a[1]).await,
-        __NR_setgroups => Box::pin(identity::setgroups(caller, a[0], a[1])).await,
+        __NR_getresuid => Box::pin(identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]])),
+        __NR_getresgid => Box::pin(identity::getres(caller, caller.credentials.groups, [a[0], a[1], a[2]])),
+        __NR_getgroups => Box::pin(identity::getgroups(caller, a[0] as i32, a[1])),
+        __NR_setgroups => Box::pin(identity::setgroups(caller, a[0], a[1])),
 
         // Processes and threads.
-        __NR_wait4 => process::wait4(caller, a[0] as i32, a[1], a[2] as u32, a[3]).await,
-        __NR_waitid => Box::pin(process::waitid(caller, a[0] as u32, a[1], a[2], a[3] as u32, a[4])).await,
-        __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])).await,
-        __NR_times => Box::pin(process::times(caller, a[0])).await,
-        __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1] as u32, a[2], a[3])).await,
-        __NR_getrlimit => Box::pin(process::getrlimit(caller, a[0] as u32, a[1])).await,
-        __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0] as u32, a[1])).await,
-        __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])).await,
-        __NR_prctl => Box::pin(thread::prctl(caller, a[0], a[1])).await,
-        __NR_futex => thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32).await,
-        __NR_sched_yield => schedule::sched_yield().await,
-        __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])).await,
-        __NR_sched_setaffinity => {
-            Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])).await
+        __NR_wait4 => Box::pin(process::wait4(caller, a[0] as i32, a[1], a[2] as u32, a[3])),
+        __NR_waitid => Box::pin(process::waitid(caller, a[0] as u32, a[1], a[2], a[3] as u32, a[4])),
+        __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])),
+        __NR_times => Box::pin(process::times(caller, a[0])),
+        __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
+        __NR_getrlimit => Box::pin(process::getrlimit(caller, a[0] as u32, a[1])),
+        __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0] as u32, a[1])),
+        __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])),
+        __NR_prctl => Box::pin(thread::prctl(caller, a[0], a[1])),
+        __NR_futex => {
+            Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))
         }
-        __NR_sched_getaffinity => {
-            Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])).await
-        }
-        __NR_rseq => Box::pin(rseq::register(caller, a[0], a[1], a[2], a[3] as u32)).await,
-        __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])).await,
+        __NR_sched_yield => Box::pin(schedule::sched_yield()),
+        __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])),
+        __NR_sched_setaffinity => Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])),
+        __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),
+        __NR_rseq => Box::pin(rseq::register(caller, a[0], a[1], a[2], a[3] as u32)),
+        __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])),
 
         // Signals.
-        __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])).await,
-        __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])).await,
-        __NR_rt_sigsuspend => signal::rt_sigsuspend(caller, a[0], a[1]).await,
-        __NR_rt_sigtimedwait => Box::pin(signal::rt_sigtimedwait(caller, a[0], a[1], a[2], a[3])).await,
-        __NR_pause => signal::pause(caller).await,
+        __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])),
+        __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])),
+        __NR_rt_sigsuspend => Box::pin(signal::rt_sigsuspend(caller, a[0], a[1])),
+        __NR_rt_sigtimedwait => Box::pin(signal::rt_sigtimedwait(caller, a[0], a[1], a[2], a[3])),
+        __NR_pause => Box::pin(signal::pause(caller)),
 
         // Time.
-        __NR_clock_gettime => clock::clock_gettime(caller, a[0], a[1]).await,
-        __NR_clock_getres => clock::clock_getres(caller, a[0], a[1]).await,
-        __NR_clock_settime => Box::pin(clock::clock_settime(caller, a[0], a[1])).await,
-        __NR_clock_nanosleep => clock::clock_nanosleep(caller, a[0], a[1] as u32, a[2], a[3]).await,
-        __NR_nanosleep => clock::nanosleep(caller, a[0], a[1]).await,
-        __NR_restart_syscall => Box::pin(clock::restart_syscall(caller)).await,
-        __NR_gettimeofday => clock::gettimeofday(caller, a[0], a[1]).await,
-        __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])).await,
-        __NR_time => clock::time(caller, a[0]).await,
-        __NR_alarm => clock::alarm(caller, a[0] as u32),
-        __NR_getitimer => Box::pin(clock::getitimer(caller, a[0] as u32, a[1])).await,
-        __NR_setitimer => Box::pin(clock::setitimer(caller, a[0] as u32, a[1], a[2])).await,
+        __NR_clock_gettime => Box::pin(clock::clock_gettime(caller, a[0], a[1])),
+        __NR_clock_getres => Box::pin(clock::clock_getres(caller, a[0], a[1])),
+        __NR_clock_settime => Box::pin(clock::clock_settime(caller, a[0], a[1])),
+        __NR_nanosleep | __NR_clock_nanosleep => Box::pin(clock::sleep_ended(caller)),
+        __NR_restart_syscall => Box::pin(clock::restart_syscall(caller)),
+        __NR_gettimeofday => Box::pin(clock::gettimeofday(caller, a[0], a[1])),
+        __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])),
+        __NR_time => Box::pin(clock::time(caller, a[0])),
+        __NR_alarm => Box::pin(ready(clock::alarm(caller, a[0] as u32))),
+        __NR_getitimer => Box::pin(clock::getitimer(caller, a[0] as u32, a[1])),
+        __NR_setitimer => Box::pin(clock::setitimer(caller, a[0] as u32, a[1], a[2])),
 
         // The machine.
-        __NR_uname => Box::pin(system::uname(caller, a[0])).await,
-        __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], 0)).await,
-        __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], 1)).await,
-        __NR_sysinfo => Box::pin(system::sysinfo(caller, a[0])).await,
-        __NR_getrandom => Box::pin(system::getrandom(caller, a[0], a[1], a[2] as u32)).await,
-        __NR_syslog => Box::pin(system::syslog(caller, a[0], a[1], a[2] as i32)).await,
-        __NR_reboot => Box::pin(system::reboot(caller, a[0] as u32, a[1] as u32, a[2] as u32)).await,
-        unknown => unknown_call(caller, unknown),
+        __NR_uname => Box::pin(system::uname(caller, a[0])),
+        __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], 0)),
+        __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], 1)),
+        __NR_sysinfo => Box::pin(system::sysinfo(caller, a[0])),
+        __NR_getrandom => Box::pin(system::getrandom(caller, a[0], a[1], a[2] as u32)),
+        __NR_syslog => Box::pin(system::syslog(caller, a[0], a[1], a[2] as i32)),
+        __NR_reboot => Box::pin(system::reboot(caller, a[0] as u32, a[1] as u32, a[2] as u32)),
+        unknown => Box::pin(ready(unknown_call(caller, unknown))),
     }
 }
 

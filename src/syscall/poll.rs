@@ -1,6 +1,6 @@
 //! Waiting on several files: poll(2), select(2).
 
-use alloc::{sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 
 use executor::sync::Events;
 use syscalls::Errno;
@@ -47,7 +47,7 @@ pub async fn poll(caller: &mut Caller, fds: usize, count: usize, timeout: i32) -
 pub async fn poll_until(caller: &mut Caller, fds: usize, count: usize, deadline: Option<u64>) -> SysResult {
     match poll_files(caller, fds, count, deadline).await {
         Err(Errno::ERESTARTSYS) => {
-            caller.restart = Restart::Poll { fds, count, deadline };
+            caller.restart = Some(Box::new(Restart::Poll { fds, count, deadline }));
             Err(Errno::ERESTART_RESTARTBLOCK)
         }
         result => result,

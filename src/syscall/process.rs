@@ -1,6 +1,6 @@
 //! Processes: fork(2), execve(2), exit(2), wait4(2), getrlimit(2), getrusage(2).
 
-use core::sync::atomic::Ordering;
+use core::{future::Future, sync::atomic::Ordering};
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,10 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use super::{
+    attempt::{Attempt, Pause, copy_out},
+    user::{self, SysResult},
+};
 use crate::{
     arch::user::UserContext,
     file::lookup,
@@ -98,7 +101,18 @@ pub async fn execveat(
     exec::execve(caller, path, &name, Arguments { argv, envp }).await
 }
 
-pub async fn wait4(caller: &Caller, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
+/// `wait4`'s choice of children, and its options as [`wait`] has them.
+fn wait4_choice(caller: &Caller, pid: i32, options: u32) -> (Which, u32) {
+    let own_group = match pid {
+        0 => tree::lock().node(caller.process().pid).map_or(0, |node| node.group),
+        _ => 0,
+    };
+    (Which::from_pid(pid, own_group), options | linux::WEXITED)
+}
+
+/// `wait4`, if its results can be stored at once. If not, the general handler takes the child first, as it does not
+/// come back for an address that turns out to be bad.
+pub fn wait4_now(caller: &Caller, pid: i32, status: usize, options: u32, usage: usize) -> Attempt {
     const KNOWN: u32 = linux::WNOHANG
         | linux::WUNTRACED
         | linux::WCONTINUED
@@ -106,17 +120,43 @@ pub async fn wait4(caller: &Caller, pid: i32, status: usize, options: u32, usage
         | linux::__WCLONE
         | linux::__WNOTHREAD;
     if options & !KNOWN != 0 {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
     if pid == i32::MIN {
-        return Err(Errno::ESRCH);
+        return Err(Pause::Failed(Errno::ESRCH));
     }
-    let own_group = tree::lock().node(caller.process().pid).map_or(0, |node| node.group);
-    let which = Which::from_pid(pid, own_group);
-    let Some(report) = wait::wait(caller, which, options | linux::WEXITED).await? else { return Ok(0) };
+    let (which, options) = wait4_choice(caller, pid, options);
+    loop {
+        let Some(report) = wait::look(caller, which, options)? else {
+            return if options & linux::WNOHANG != 0 { Ok(0) } else { Err(Pause::Child) };
+        };
+        if status != 0 && copy_out(status, &report.status()).is_err()
+            || usage != 0 && copy_out(usage, &RawUsage::from(&report.usage)).is_err()
+        {
+            return Err(Pause::General);
+        }
+        if wait::take(caller, &report, options) {
+            return Ok(report.pid as usize);
+        }
+    }
+}
+
+pub async fn wait4(caller: &Caller, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
+    let (which, options) = wait4_choice(caller, pid, options);
+    let Some(report) = wait::wait(caller, which, options).await? else { return Ok(0) };
     user::write_optional(caller, status, report.status()).await?;
     user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
     Ok(report.pid as usize)
+}
+
+/// Waits until the `wait4` in the registers may find something.
+pub fn child_news<'a>(caller: &'a Caller, context: &UserContext) -> impl Future<Output = ()> + use<'a> {
+    let (pid, options) = (context.rdi as i32, context.rdx as u32);
+    let look = move || {
+        let (which, options) = wait4_choice(caller, pid, options);
+        (!matches!(wait::look(caller, which, options), Ok(None))).then_some(())
+    };
+    caller.process().child_events.wait_until(look)
 }
 
 pub async fn waitid(

@@ -226,7 +226,7 @@ pub async fn rt_sigpending(caller: &Caller, set: usize, size: usize) -> SysResul
 
 /// Puts `mask` in place of the thread's until the signals it lets in have been delivered.
 pub fn replace_mask_for_call(caller: &mut Caller, mask: SignalSet) {
-    caller.saved_mask = Some(caller.thread.signals.lock().blocked);
+    caller.saved_mask.set(caller.thread.signals.lock().blocked);
     deliver::set_mask(caller, mask);
 }
 

@@ -1,12 +1,17 @@
 //! Threads: clone(2), futex(2), set_tid_address(2), arch_prctl(2), prctl(2).
 
+use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 
+use executor::time::Instant;
 use linux_raw_sys::{general as linux, prctl as options};
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use super::{
+    attempt::{Attempt, Pause, copy_in},
+    user::{self, SysResult},
+};
 use crate::{
     arch::{clock, user::UserContext},
     process::{
@@ -174,22 +179,79 @@ pub async fn prctl(caller: &Caller, option: usize, argument: usize) -> SysResult
     }
 }
 
-/// When a futex wait with this time-out ends. `FUTEX_WAIT` takes a span, the others a point in time.
-async fn futex_deadline(
+/// When a futex wait with this time-out ends. `FUTEX_WAIT` takes a span, `FUTEX_WAIT_BITSET` a point in time.
+fn futex_deadline(time: TimeSpec, operation: u32) -> Result<Instant, Errno> {
+    let time = time.to_ns().ok_or(Errno::EINVAL)?;
+    Ok(Instant(match (operation & FUTEX_COMMAND, operation & linux::FUTEX_CLOCK_REALTIME) {
+        (linux::FUTEX_WAIT, _) => clock::now_ns().saturating_add(time),
+        (_, 0) => time,
+        _ => super::clock::realtime_to_monotonic(time),
+    }))
+}
+
+/// What a futex operation is, without its flags.
+const FUTEX_COMMAND: u32 = !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME);
+
+/// `futex` on a private word, where it is one of the operations that locks are made of.
+#[inline]
+pub fn futex_now(
     caller: &Caller,
     address: usize,
-    absolute: bool,
-    realtime: bool,
-) -> Result<Option<u64>, Errno> {
-    if address == 0 {
-        return Ok(None);
+    operation: u32,
+    value: u32,
+    timeout: usize,
+    bitset: u32,
+) -> Attempt {
+    const WAKE: u32 = linux::FUTEX_WAKE | linux::FUTEX_PRIVATE_FLAG;
+    const WAIT: u32 = linux::FUTEX_WAIT | linux::FUTEX_PRIVATE_FLAG;
+    const WAIT_BITSET: u32 = linux::FUTEX_WAIT_BITSET | linux::FUTEX_PRIVATE_FLAG;
+    let bitset = match operation & !linux::FUTEX_CLOCK_REALTIME {
+        WAKE if operation == WAKE => {
+            return futex::wake_private(caller, address, value as usize).map_err(Pause::Failed);
+        }
+        WAIT => linux::FUTEX_BITSET_MATCH_ANY,
+        WAIT_BITSET => bitset,
+        _ => return Err(Pause::General),
+    };
+    let deadline = match timeout {
+        0 => Instant::FAR_FUTURE,
+        timeout => futex_deadline(copy_in(timeout)?, operation)?,
+    };
+    futex::enrol(caller, address, value, bitset)?;
+    Err(Pause::Futex(deadline))
+}
+
+/// Ends the wait that [`futex_now`] began.
+#[inline]
+pub fn futex_ended(
+    caller: &mut Caller,
+    context: &UserContext,
+    waited: Result<(), Errno>,
+    end: Instant,
+) -> SysResult {
+    if waited.is_ok() {
+        return Ok(0);
     }
-    let time = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
-    Ok(Some(match (absolute, realtime) {
-        (false, _) => clock::now_ns().saturating_add(time),
-        (true, false) => time,
-        (true, true) => super::clock::realtime_to_monotonic(time),
-    }))
+    let is_plain = context.rsi as u32 & FUTEX_COMMAND == linux::FUTEX_WAIT;
+    let again = Restart::Futex {
+        address: context.rdi as usize,
+        value: context.rdx as u32,
+        deadline: end,
+        bitset: if is_plain { linux::FUTEX_BITSET_MATCH_ANY } else { context.r9 as u32 },
+        private: true,
+    };
+    restartable(caller, waited, again)
+}
+
+/// If a signal without a handler interrupts a wait with a time-out, it goes on to the same end.
+fn restartable(caller: &mut Caller, waited: Result<(), Errno>, again: Restart) -> SysResult {
+    match (waited, &again) {
+        (Err(Errno::ERESTARTSYS), Restart::Futex { deadline, .. }) if *deadline != Instant::FAR_FUTURE => {
+            caller.restart = Some(Box::new(again));
+            Err(Errno::ERESTART_RESTARTBLOCK)
+        }
+        _ => waited.map(|()| 0),
+    }
 }
 
 pub async fn futex(
@@ -203,7 +265,7 @@ pub async fn futex(
 ) -> SysResult {
     let private = operation & linux::FUTEX_PRIVATE_FLAG != 0;
     let realtime = operation & linux::FUTEX_CLOCK_REALTIME != 0;
-    let command = operation & !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME);
+    let command = operation & FUTEX_COMMAND;
     if realtime && command != linux::FUTEX_WAIT_BITSET && command != linux::FUTEX_WAIT {
         return Err(Errno::ENOSYS);
     }
@@ -219,7 +281,10 @@ pub async fn futex(
         linux::FUTEX_WAIT | linux::FUTEX_WAIT_BITSET => {
             let absolute = command == linux::FUTEX_WAIT_BITSET;
             let bitset = if absolute { value3 } else { linux::FUTEX_BITSET_MATCH_ANY };
-            let deadline = futex_deadline(caller, timeout, absolute, realtime).await?;
+            let deadline = match timeout {
+                0 => Instant::FAR_FUTURE,
+                timeout => futex_deadline(user::read(caller, timeout).await?, operation)?,
+            };
             wait(caller, address, value, deadline, bitset, private).await
         }
         linux::FUTEX_WAKE => {
@@ -238,21 +303,15 @@ pub async fn futex(
     }
 }
 
-/// Waits on a futex; if a signal without a handler interrupts a wait with a time-out, it goes on to the same end.
+/// Waits on a futex.
 pub async fn wait(
     caller: &mut Caller,
     address: usize,
     value: u32,
-    deadline: Option<u64>,
+    deadline: Instant,
     bitset: u32,
     private: bool,
 ) -> SysResult {
-    let result = futex::wait(caller, address, value, deadline, bitset, private).await;
-    match (result, deadline) {
-        (Err(Errno::ERESTARTSYS), Some(deadline)) => {
-            caller.restart = Restart::Futex { address, value, deadline, bitset, private };
-            Err(Errno::ERESTART_RESTARTBLOCK)
-        }
-        (result, _) => result.map(|()| 0),
-    }
+    let waited = futex::wait(caller, address, value, deadline, bitset, private).await;
+    restartable(caller, waited, Restart::Futex { address, value, deadline, bitset, private })
 }

@@ -28,8 +28,7 @@ pub const MAX_RW_COUNT: usize = 0x7fff_f000;
 /// it, the process dies, as it does of a fault of its own.
 #[cold]
 pub async fn fault_in(caller: &Caller, address: usize, access: Access) -> Result<(), Errno> {
-    // Boxed because it is rare and large: it would otherwise be part of every handler's future.
-    Box::pin(caller.space.fault(address, access)).await.map_err(|error| {
+    caller.space.fault(address, access).await.map_err(|error| {
         if error == FaultError::OutOfMemory {
             exit::out_of_memory(caller);
         }

@@ -234,7 +234,7 @@ impl Wait<'_> {
 impl Future for Wait<'_> {
     type Output = Events;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Events> {
         if let Poll::Ready(events) = self.check() {
             if consume_budget(cx).is_pending() {

@@ -1,6 +1,6 @@
 //! Spawning.
 
-use super::cell::{Boxed, Cell, Job, Named, Unnamed};
+use super::cell::{Boxed, ByTitle, Cell, Job, Named, Titled, Unnamed};
 use super::{JoinHandle, Kind, TaskRef, slab};
 use crate::platform::hooks;
 use crate::shared::{self, Shared};
@@ -158,6 +158,21 @@ impl Builder {
             Some(name) => spawn_job(Named { name, future }, self),
             None => spawn_job(Unnamed(future), self),
         }
+    }
+
+    /// Spawn a future that is named by its type; see [`try_spawn`].
+    ///
+    /// # Errors
+    /// [`SpawnError`]: no memory.
+    ///
+    /// # Panics
+    /// If it is pinned to a CPU that does not exist.
+    pub fn try_spawn_titled<F>(self, future: F) -> Result<JoinHandle<F::Output>, SpawnError>
+    where
+        F: Titled + Send + 'static,
+        F::Output: Send,
+    {
+        spawn_job(ByTitle(future), self)
     }
 
     /// Spawn into an executor that the caller need not be part of.

@@ -8,6 +8,12 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
+/// A future whose type has a name, which takes no room in the task: for tasks that there are many of.
+pub trait Titled: Future {
+    /// The name in traces and poll statistics.
+    const TITLE: &'static str;
+}
+
 /// What a cell holds: a future that knows what to call itself.
 pub(super) trait Job: Future {
     fn name(&self) -> &'static str;
@@ -16,6 +22,10 @@ pub(super) trait Job: Future {
 /// A future without a name of its own.
 #[repr(transparent)]
 pub(super) struct Unnamed<F>(pub(super) F);
+
+/// A future whose type has a name.
+#[repr(transparent)]
+pub(super) struct ByTitle<F>(pub(super) F);
 
 /// A future with a name.
 pub(super) struct Named<F> {
@@ -38,6 +48,21 @@ impl<F: Future> Future for Unnamed<F> {
 impl<F: Future> Job for Unnamed<F> {
     fn name(&self) -> &'static str {
         core::any::type_name::<F>()
+    }
+}
+
+impl<F: Titled> Future for ByTitle<F> {
+    type Output = F::Output;
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: the field is pinned with the whole.
+        unsafe { self.map_unchecked_mut(|job| &mut job.0) }.poll(cx)
+    }
+}
+
+impl<F: Titled> Job for ByTitle<F> {
+    fn name(&self) -> &'static str {
+        F::TITLE
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod state;
 mod waker;
 
 pub use builder::{Builder, Lane, SpawnError, spawn, spawn_on, try_spawn};
+pub use cell::Titled;
 #[cfg(all(test, loom))]
 pub(crate) use join::Ended;
 pub use join::{Cancelled, JoinHandle};
@@ -258,6 +259,31 @@ impl TaskRef {
     pub(crate) unsafe fn name(&self) -> &'static str {
         // SAFETY: as in `poll`.
         unsafe { ((*self.header().vtable.get()).name)(self.0) }
+    }
+}
+
+/// A place for a reference to a task, which anybody may read: one word.
+#[derive(Default)]
+pub struct TaskCell(AtomicPtr<Header>);
+
+impl TaskCell {
+    /// Nobody.
+    #[must_use]
+    pub const fn empty() -> TaskCell {
+        TaskCell(AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    /// Put a task in place of the one that is there.
+    pub fn set(&self, task: TaskRef) {
+        self.0.store(task.as_ptr(), Relaxed);
+    }
+
+    /// The task, if there is one. Relaxed here and in [`set`](Self::set): a task's state is ordered by its own word.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> Option<TaskRef> {
+        // SAFETY: null, or from a `TaskRef`.
+        unsafe { TaskRef::from_ptr(self.0.load(Relaxed)) }
     }
 }
 

@@ -32,8 +32,8 @@ fn undisturbed<T>(action: impl FnOnce() -> T) -> T {
 }
 
 /// Bytes of a cell, by class. Larger futures are boxed.
-const SIZES: [usize; CLASSES] = [64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
-const CLASSES: usize = 12;
+const SIZES: [usize; CLASSES] = [64, 128, 192, 256, 384, 512, 704, 768, 1024, 1536, 2048, 3072, 4096];
+const CLASSES: usize = 13;
 const ALIGN: usize = 64;
 /// Bytes of a magazine, about.
 const MAGAZINE_BYTES: usize = 2048;

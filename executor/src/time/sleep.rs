@@ -7,7 +7,7 @@
 use super::Instant;
 use super::wheel::{Entry, Wheel};
 use crate::platform::hooks;
-use crate::primitive::{AtomicU8, Guarded};
+use crate::primitive::Guarded;
 use crate::sync::SpinMutex;
 use crate::task::Wakee;
 use crate::worker::Worker;
@@ -20,6 +20,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+/// As entries begin.
 const NEW: u8 = 0;
 const QUEUED: u8 = 1;
 const FIRED: u8 = 2;
@@ -30,7 +31,6 @@ pub(crate) struct Timer {
     entry: Entry,
     /// Under the wheel's lock while queued.
     wakee: Guarded<Wakee>,
-    state: AtomicU8,
 }
 
 // SAFETY: entry and wakee are touched under the wheel's lock, or before they are queued.
@@ -39,8 +39,9 @@ unsafe impl Send for Timer {}
 unsafe impl Sync for Timer {}
 
 impl Timer {
+    #[inline(always)]
     pub(crate) fn new() -> Timer {
-        Timer { entry: Entry::new(), wakee: Guarded::new(Wakee::NOBODY), state: AtomicU8::new(NEW) }
+        Timer { entry: Entry::new(), wakee: Guarded::new(Wakee::NOBODY) }
     }
 
     /// The timer as the wheel knows it, with a pointer that is good for the whole timer.
@@ -52,7 +53,7 @@ impl Timer {
     /// Acquire: pairs with the release in `expire`, after which the wheel has forgotten the timer.
     #[inline(always)]
     fn state(&self) -> u8 {
-        self.state.load(Acquire)
+        self.entry.state.load(Acquire)
     }
 
     #[cfg(all(test, loom))]
@@ -68,7 +69,7 @@ impl Timer {
     pub(crate) unsafe fn start(&self, wheel: &SpinMutex<Wheel>, deadline: u64, now: u64, waker: &Waker) {
         // SAFETY: not queued, so the wakee is ours.
         unsafe { self.wakee.with(|wakee| *wakee = Wakee::new(waker)) };
-        self.state.store(QUEUED, Relaxed);
+        self.entry.state.store(QUEUED, Relaxed);
         // SAFETY: the caller's promise.
         unsafe { wheel.lock().insert(self.entry(), deadline, now) };
     }
@@ -81,7 +82,7 @@ impl Timer {
             if self.entry.is_queued() {
                 // SAFETY: in this wheel, under its lock.
                 unsafe { wheel.remove(self.entry()) };
-                self.state.store(NEW, Relaxed);
+                self.entry.state.store(NEW, Relaxed);
             }
         }
     }
@@ -115,6 +116,7 @@ pub struct Sleep {
 unsafe impl Sync for Sleep {}
 
 /// Wait until a point in time (an [`Instant`] or nanoseconds since boot).
+#[inline(always)]
 pub fn sleep_until(at: impl Into<Instant>) -> Sleep {
     Sleep { timer: Timer::new(), deadline: at.into(), worker: Cell::new(None), _pinned: PhantomPinned }
 }
@@ -136,7 +138,7 @@ impl Sleep {
         // SAFETY: nothing is moved; a queued entry leaves the wheel before its deadline changes.
         let this = unsafe { self.get_unchecked_mut() };
         this.stop();
-        this.timer.state.store(NEW, Relaxed);
+        this.timer.entry.state.store(NEW, Relaxed);
         this.deadline = at.into();
     }
 
@@ -167,7 +169,7 @@ impl Future for Sleep {
             NEW => {
                 let now = hooks::now();
                 if now >= self.deadline.0 {
-                    self.timer.state.store(FIRED, Relaxed);
+                    self.timer.entry.state.store(FIRED, Relaxed);
                     return Poll::Ready(());
                 }
                 self.start(cx, now);
@@ -215,7 +217,7 @@ pub(crate) fn expire(wheel: &SpinMutex<Wheel>, now: u64) {
                 unsafe {
                     batch[count] = (*timer).wakee.with(|wakee| core::mem::replace(wakee, Wakee::NOBODY));
                     // Release: the sleep that sees it may be freed, after all of the above.
-                    (*timer).state.store(FIRED, Release);
+                    (*timer).entry.state.store(FIRED, Release);
                 }
                 count += 1;
             }

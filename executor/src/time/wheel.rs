@@ -12,6 +12,7 @@
 //! a handful of instructions, and inserting and removing are a few stores each (Varghese and Lauck,
 //! "Hashed and hierarchical timing wheels", SOSP 1987).
 
+use crate::primitive::AtomicU8;
 use core::cell::Cell;
 use core::ptr;
 
@@ -34,17 +35,30 @@ pub(crate) struct Entry {
     tick: Cell<u64>,
     /// Level and slot while in a wheel.
     place: Cell<u16>,
+    /// For whoever embeds the entry: room that would be lost beside it.
+    pub(super) state: AtomicU8,
 }
 
 impl Entry {
     const NOWHERE: u16 = u16::MAX;
 
+    #[cfg(not(loom))]
     pub(crate) const fn new() -> Entry {
+        Self::with(AtomicU8::new(0))
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new() -> Entry {
+        Self::with(AtomicU8::new(0))
+    }
+
+    const fn with(state: AtomicU8) -> Entry {
         Entry {
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
             tick: Cell::new(0),
             place: Cell::new(Self::NOWHERE),
+            state,
         }
     }
 

@@ -120,13 +120,20 @@ impl Worker {
     }
 
     /// The running task is about to run for long, and others wait to run here: its turn must end.
-    #[cold]
+    #[inline(always)]
     fn others_wait(&self) {
         let shared = self.shared();
-        self.begin_slice(shared.slice_ns.load(Relaxed));
-        if shared.idle.count() == 0 {
-            return;
+        if !self.door.slice_armed.load(Relaxed) {
+            self.arm_slice(shared.slice_ns.load(Relaxed));
         }
+        if shared.idle.is_anybody() {
+            self.ask_for_help();
+        }
+    }
+
+    #[cold]
+    fn ask_for_help(&self) {
+        let shared = self.shared();
         // Whoever was called for what is in the ring may have found something else; and nobody can be
         // called for what is in the LIFO slot.
         if !self.ring.is_empty() && shared.idle.may_help() {
@@ -162,16 +169,36 @@ impl Worker {
         }
     }
 
-    /// [`outside`] while measuring is on.
+    /// The boundary before [`outside`]. Whether measuring is on.
+    #[inline(always)]
+    fn leave_poll(&self) -> bool {
+        crate::rcu::assert_no_guard();
+        self.pass_boundary();
+        if !self.is_bare() {
+            self.others_wait();
+        }
+        self.own.asking_poll.set(u64::MAX);
+        let measured = self.instruments() != 0;
+        if measured {
+            self.outside_begins();
+        }
+        measured
+    }
+
+    /// [`outside`] begins while measuring is on.
     #[cold]
     #[inline(never)]
-    fn outside_measured<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn outside_begins(&self) {
         self.stretch_ends();
         self.trace_current(Event::Leave);
-        let result = f();
+    }
+
+    /// It ends.
+    #[cold]
+    #[inline(never)]
+    fn outside_ends(&self) {
         self.trace_current(Event::Return);
         self.own.stretch_began.set(hooks::cycles());
-        result
     }
 
     fn trace_current(&self, event: Event) {
@@ -244,17 +271,13 @@ pub fn attention() -> u8 {
 /// `f` must stay on this CPU and return when the attention byte is set. A handful of instructions.
 #[inline(always)]
 pub fn outside<R>(f: impl FnOnce() -> R) -> R {
-    let Some(worker) = hooks::worker() else { return f() };
-    crate::rcu::assert_no_guard();
-    worker.pass_boundary();
-    if !worker.is_bare() {
-        worker.others_wait();
+    // One call of `f`, so that the compiler sees what comes of it in one place.
+    let measured = hooks::worker().is_some_and(Worker::leave_poll);
+    let result = f();
+    if measured && let Some(worker) = hooks::worker() {
+        worker.outside_ends();
     }
-    worker.own.asking_poll.set(u64::MAX);
-    if worker.instruments() != 0 {
-        return worker.outside_measured(f);
-    }
-    f()
+    result
 }
 
 /// How long a task that runs for long keeps a CPU for which others wait, in nanoseconds. Four

@@ -13,7 +13,7 @@ use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
 use crate::memory::frame::{Frame, physical_of};
 use crate::memory::provider::frame_of;
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::Ordering::Relaxed;
 use syscalls::Errno;
 
@@ -88,12 +88,13 @@ impl AddressSpace {
     /// See [`FaultError`].
     #[inline]
     pub async fn fault(&self, address: usize, access: Access) -> Result<(), FaultError> {
-        match self.layout.try_lock().map(|mut layout| layout.resolve(self, address, access)) {
-            Some(Ok(Step::Done)) => Ok(()),
-            Some(Ok(step)) => self.fault_waiting(Some(step), address, access).await,
-            Some(Err(error)) => Err(error),
-            None => self.fault_waiting(None, address, access).await,
-        }
+        let step = match self.layout.try_lock().map(|mut layout| layout.resolve(self, address, access)) {
+            Some(Ok(Step::Done)) => return Ok(()),
+            Some(step) => Some(step?),
+            None => None,
+        };
+        // Boxed because it is rare and large: it would otherwise be part of every thread's future.
+        Box::pin(self.fault_waiting(step, address, access)).await
     }
 
     /// As [`fault`](Self::fault) where that need not wait; None where it has to, with nothing lost: call it then. For

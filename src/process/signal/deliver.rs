@@ -8,7 +8,7 @@ use core::ops::ControlFlow;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{Action, Disposition, SigInfo, SignalSet, frame, numbers::*, send};
+use super::{Action, Disposition, SavedMask, SigInfo, SignalSet, frame, numbers::*, send};
 use crate::{
     arch::user::{Access, UserContext},
     process::{
@@ -203,11 +203,11 @@ fn handle(
         _ => context.rax = (-i64::from(Errno::EINTR.into_raw())) as u64,
     }
     context.orig_rax = u64::MAX;
-    let mask = caller.saved_mask.unwrap_or(*mask);
+    let mask = caller.saved_mask.get().unwrap_or(*mask);
     let pushed =
         rseq::interrupt(caller, context).and_then(|()| frame::push(caller, context, info, action, mask));
     match pushed {
-        Ok(()) => caller.saved_mask = None,
+        Ok(()) => caller.saved_mask = SavedMask::default(),
         Err(Pause::Fault(address, access)) => return Err((address, access)),
         Err(_) => no_room(caller, info.signal),
     }

@@ -19,4 +19,4 @@ mod set;
 pub use action::{Action, Actions, Disposition};
 pub use info::{RawSigInfo, SI_TKILL, SI_USER, SigInfo};
 pub use pending::{ProcessSignals, ThreadSignals, any_stopped};
-pub use set::{SignalSet, numbers};
+pub use set::{SavedMask, SignalSet, numbers};

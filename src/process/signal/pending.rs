@@ -1,6 +1,6 @@
 //! Signals that wait to be delivered.
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Actions, SigInfo, SignalSet, numbers::SIGRTMIN};
@@ -12,7 +12,9 @@ const QUEUE_LIMIT: usize = 1024;
 #[derive(Default)]
 pub struct Pending {
     set: SignalSet,
-    queue: VecDeque<SigInfo>,
+    /// Most threads never get a signal of their own.
+    #[allow(clippy::box_collection, reason = "an empty queue is four words in every thread")]
+    queue: Option<Box<VecDeque<SigInfo>>>,
 }
 
 impl Pending {
@@ -27,11 +29,12 @@ impl Pending {
         if info.signal < SIGRTMIN && self.set.has(info.signal) {
             return true;
         }
-        if info.signal >= SIGRTMIN && self.queue.len() >= QUEUE_LIMIT {
+        let queue = self.queue.get_or_insert_default();
+        if info.signal >= SIGRTMIN && queue.len() >= QUEUE_LIMIT {
             return false;
         }
         self.set.add(info.signal);
-        self.queue.push_back(info);
+        queue.push_back(info);
         true
     }
 
@@ -40,9 +43,12 @@ impl Pending {
     pub fn take(&mut self, blocked: SignalSet) -> Option<SigInfo> {
         let signal = self.set.minus(blocked).first()?;
         // The oldest of all, most times, and a standard signal, of which there is only one.
-        if signal < SIGRTMIN && self.queue.front().is_some_and(|info| info.signal == signal) {
+        if signal < SIGRTMIN
+            && let Some(queue) = &mut self.queue
+            && queue.front().is_some_and(|info| info.signal == signal)
+        {
             self.set.remove(signal);
-            return self.queue.pop_front();
+            return queue.pop_front();
         }
         self.take_from_between(signal)
     }
@@ -50,9 +56,10 @@ impl Pending {
     /// Takes the oldest instance of `signal`.
     #[inline(never)]
     fn take_from_between(&mut self, signal: u8) -> Option<SigInfo> {
-        let index = self.queue.iter().position(|info| info.signal == signal)?;
-        let info = self.queue.remove(index);
-        if !self.queue.iter().any(|info| info.signal == signal) {
+        let queue = self.queue.as_mut()?;
+        let index = queue.iter().position(|info| info.signal == signal)?;
+        let info = queue.remove(index);
+        if !queue.iter().any(|info| info.signal == signal) {
             self.set.remove(signal);
         }
         info
@@ -60,8 +67,10 @@ impl Pending {
 
     /// Drops all instances of the signals in `set`.
     pub fn discard(&mut self, set: SignalSet) {
-        if !SignalSet(self.set.0 & set.0).is_empty() {
-            self.queue.retain(|info| !set.has(info.signal));
+        if !SignalSet(self.set.0 & set.0).is_empty()
+            && let Some(queue) = &mut self.queue
+        {
+            queue.retain(|info| !set.has(info.signal));
             self.set = self.set.minus(set);
         }
     }

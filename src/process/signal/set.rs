@@ -1,5 +1,7 @@
 //! Signal numbers and sets of them (signal(7)).
 
+use core::mem;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The standard signals' numbers on x86_64.
@@ -107,5 +109,29 @@ impl SignalSet {
         let urgent = self.0 & Self::SYNCHRONOUS.0;
         let bits = if urgent != 0 { urgent } else { self.0 };
         (bits != 0).then(|| bits.trailing_zeros() as u8 + 1)
+    }
+}
+
+/// Room for a mask of blocked signals, or for none: one word, as no mask blocks SIGKILL and that bit is free.
+#[derive(Default)]
+pub struct SavedMask(SignalSet);
+
+impl SavedMask {
+    /// Keeps a mask, in place of one that is there.
+    pub fn set(&mut self, mask: SignalSet) {
+        self.0 = mask;
+        self.0.add(numbers::SIGKILL);
+    }
+
+    /// The mask, if there is one.
+    pub fn get(&self) -> Option<SignalSet> {
+        let mut kept = self.0;
+        kept.remove(numbers::SIGKILL);
+        self.0.has(numbers::SIGKILL).then_some(kept)
+    }
+
+    /// Takes the mask, if there is one.
+    pub fn take(&mut self) -> Option<SignalSet> {
+        mem::take(self).get()
     }
 }

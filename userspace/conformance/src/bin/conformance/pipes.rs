@@ -149,6 +149,20 @@ fn blocking() {
             write(&pipe.writer, &buffer).map_or_else(|error| error.raw_os_error().unwrap_or(0), |_| 0);
         if first == 65_536 { second } else { 99 }
     });
+    in_child("a read goes on with the pipe that it began with", || {
+        let (reader, _, pipe) = ends();
+        let (other, _, second) = ends();
+        let ready = write(&second.writer, b"other").is_ok();
+        let waiting = std::thread::spawn(move || {
+            let mut buffer = [0_u8; 5];
+            let count = sys!(SYS_read, reader, buffer.as_mut_ptr(), 5);
+            count.ok() == Some(5) && buffer == *b"began"
+        });
+        sleep_ms(50);
+        let replaced = sys!(SYS_dup2, other, reader).is_ok();
+        let ready = ready && replaced && write(&pipe.writer, b"began").is_ok();
+        i32::from(!(ready && waiting.join().unwrap_or(false)))
+    });
     in_child("interrupted after some bytes", || {
         let (_, _, pipe) = ends();
         // SAFETY: a handler that does nothing.
