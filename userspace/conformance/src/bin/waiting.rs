@@ -19,8 +19,11 @@ const STACK: usize = 16 << 10;
 /// The most that a waiting thread may cost, in bytes.
 const LIMIT: usize = 1024;
 
-/// The ways to wait: each never returns, and gets the reading end of a pipe that stays empty.
-const WAYS: &[(&str, fn(i32))] = &[
+/// A way to wait: it never returns, and gets the reading end of a pipe that stays empty.
+type Way = (&'static str, fn(i32));
+
+/// The ways to wait.
+const WAYS: &[Way] = &[
     ("read", |file| {
         let mut byte = 0_u8;
         // SAFETY: room for the byte.
