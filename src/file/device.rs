@@ -134,7 +134,13 @@ async fn open_master(caller: &Caller) -> Result<PtyMaster, Errno> {
 impl Drop for PtyMaster {
     fn drop(&mut self) {
         let index = self.0.index();
-        if executor::try_spawn(root::remove_slave(index)).is_err() {
+        // Whoever holds the terminal holds its number: no new slave has it until the old one's node is gone.
+        let terminal = self.0.tty().clone();
+        let remove = async move {
+            root::remove_slave(index).await;
+            drop(terminal);
+        };
+        if executor::try_spawn(remove).is_err() {
             log::warn!("no memory to remove /dev/pts/{index}");
         }
     }
