@@ -31,9 +31,15 @@ pub async fn mmap(
         let is_written = shared && prot & linux::PROT_WRITE != 0;
         mapping::of_file(&file, offset as u64, is_written, &caller.space).await?
     };
-    let privileged = caller.credentials.has(capability::SYS_RAWIO);
+    let privileged = may_map_lowest(caller);
     let mapping = Mapping { hint, len, prot, flags, backing, privileged, extra: RegionFlags::empty() };
     caller.space.map(mapping).await
+}
+
+/// Whether the caller may map below `vm.mmap_min_addr`.
+#[inline]
+fn may_map_lowest(caller: &Caller) -> bool {
+    caller.credentials.has(capability::SYS_RAWIO)
 }
 
 /// Anonymous memory, as most want it, where that need not wait; else None, and nothing is done.
@@ -49,7 +55,8 @@ pub fn map_now(
     if flags & linux::MAP_ANONYMOUS == 0 || !offset.is_multiple_of(PAGE_SIZE) {
         return None;
     }
-    caller.space.map_now(&Mapping { hint, flags, ..Mapping::anonymous(len, prot) })
+    let privileged = may_map_lowest(caller);
+    caller.space.map_now(&Mapping { hint, flags, privileged, ..Mapping::anonymous(len, prot) })
 }
 
 /// What was never touched; else None, and nothing is done.
