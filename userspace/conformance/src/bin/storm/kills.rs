@@ -1,6 +1,6 @@
 //! Processes and threads killed in the middle of every blocking call, at arbitrary moments.
 
-use crate::{Deadline, Random};
+use crate::{Deadline, Random, reap_all};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicU32;
@@ -165,7 +165,22 @@ fn exec_for_ever() {
     }
 }
 
+/// Where the victims' files are.
+const FOLDER: &str = "kills";
+
+/// Leaves nothing behind: neither files, nor the children of victims, which become the storm's own.
 pub fn run(deadline: Deadline) -> Result<(), String> {
+    // SAFETY: no memory is involved.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let enter = || std::fs::create_dir(FOLDER).and_then(|()| std::env::set_current_dir(FOLDER));
+    let leave = || std::env::set_current_dir("..").and_then(|()| std::fs::remove_dir_all(FOLDER));
+    enter().map_err(|error| format!("{FOLDER}: {error}"))?;
+    let outcome = rounds(deadline).and_then(|()| reap_all());
+    leave().map_err(|error| format!("{FOLDER}: {error}"))?;
+    outcome
+}
+
+fn rounds(deadline: Deadline) -> Result<(), String> {
     let mut random = Random::new(7);
     let fifo = c"lonely".to_owned();
     // SAFETY: a NUL-terminated path.
@@ -187,7 +202,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
             }
         }
     }
-    std::fs::remove_file("lonely").map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// A pipe without room.
