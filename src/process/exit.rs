@@ -45,6 +45,8 @@ pub fn begin_group_exit(threads: &[Arc<Thread>], process: &Process, status: Exit
             thread.raise(Attention::KILL);
         }
         process.resumed.wake_all();
+        // One may wait in execve for the others' exits.
+        process.thread_exits.wake_all();
     }
 }
 
@@ -257,7 +259,8 @@ pub async fn others(caller: &Caller) -> Result<(), syscalls::Errno> {
     {
         let tree = tree::lock();
         let Some(node) = tree.node(process.pid) else { return Err(syscalls::Errno::ESRCH) };
-        if is_exiting(&process) {
+        // Of several threads that call execve, the first calls the others off: their wait would be for each other.
+        if is_exiting(&process) || caller.thread.is_killed() {
             return Err(syscalls::Errno::EINTR);
         }
         for other in node.threads.iter().filter(|other| other.tid() != caller.thread.tid()) {
