@@ -109,9 +109,9 @@ pub async fn clone(
         let tid = tree.unused_id()?;
         if request.has(linux::CLONE_THREAD) {
             let process = caller.process().clone();
-            // Under the tree's lock, like the decision to exit: a new thread is either called with the others, or not
-            // made.
-            if exit::is_exiting(&process) {
+            // Under the tree's lock, like the decision to exit and `execve`'s to end the other threads: a new thread is
+            // either called with them, or not made.
+            if exit::is_exiting(&process) || caller.thread.is_killed() {
                 return Err(Errno::ERESTARTNOINTR);
             }
             let signals = ThreadSignals::with_mask(blocked);

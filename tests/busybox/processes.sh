@@ -1,10 +1,10 @@
-# Processes as the tools show and steer them.
+# Processes as the tools show and steer them. Whether `wait` reports a killed job is a race in the shell: its errors are dropped.
 sleep 60 & pid=$!
 ps | awk -v pid=$pid '$1 == pid { print $NF, $(NF - 1) }'; ps -o pid,ppid,comm | awk -v pid=$pid '$1 == pid { print $3 }'; ps -o stat,args | awk '/sleep 6[0]/ { print $1, $2, $3 }'
-kill -0 $pid && echo alive; kill -STOP $pid; sleep 0.1; ps -o pid,stat | awk -v pid=$pid '$1 == pid { print $2 }'; kill -CONT $pid; kill $pid; wait $pid; echo "wait $?"; kill -0 $pid 2>/dev/null || echo gone
+kill -0 $pid && echo alive; kill -STOP $pid; sleep 0.1; ps -o pid,stat | awk -v pid=$pid '$1 == pid { print $2 }'; kill -CONT $pid; kill $pid; wait $pid 2>/dev/null; echo "wait $?"; kill -0 $pid 2>/dev/null || echo gone
 kill -l 9; kill -l TERM; kill 99999 2>&1 | sed 's/.*: //'
 (sleep 0.3; echo background) & sleep 0.1; echo foreground; wait
-sh -c 'sleep 30 & sleep 30 & wait' & sleep 0.2; pidof sleep | wc -w; killall sleep; wait; pidof sleep | wc -w; killall sleep 2>&1
+sh -c 'sleep 30 & sleep 30 & wait' & until [ $(pidof sleep | wc -w) = 2 ]; do usleep 1000; done; killall sleep; wait; pidof sleep | wc -w; killall sleep 2>&1
 nice -n 5 sh -c 'ps -o nice,comm | grep " sh"' 2>/dev/null | sort -u | tail -n 1 | awk '{ print $1 }'; nice
 nohup sh -c 'echo nohup' 2>/dev/null | tail -n 1; setsid sh -c 'ps -o sid,pid,comm | awk -v me=$$ "\$2 == me { print \$1 == \$2 }"'
 time sh -c : 2>&1 | grep -c real; time -p true 2>&1 | awk '{ print $1 }'
@@ -16,5 +16,5 @@ start-stop-daemon -S -b -m -p pidfile -x /bin/sleep -- 50; sleep 0.2; test -d /p
 watch -n 1 -t true >/dev/null 2>&1 & sleep 0.3; kill $!; wait $! 2>/dev/null; echo "watch $?"
 taskset 1 true 2>/dev/null; echo "taskset $?"; usleep 1000; echo slept; flock lock echo locked 2>/dev/null || echo 'no flock'
 for i in $(seq 50); do (exit $i) & done; wait; echo all; for i in $(seq 20); do echo $i & done | sort -n | tr '\n' ' '; wait; echo
-yes >/dev/null & spin=$!; sleep 0.3; kill $spin; wait $spin; echo "spin $?"
+yes >/dev/null & spin=$!; sleep 0.3; kill $spin; wait $spin 2>/dev/null; echo "spin $?"
 logger -s message 2>&1 | grep -c message; dmesg >/dev/null 2>&1; echo "dmesg $?"; sysctl -n kernel.ostype; sysctl kernel.hostname; cat /proc/sys/kernel/ostype; mountpoint /proc; mountpoint /etc

@@ -2,49 +2,80 @@
 
 use crate::{Deadline, Random, reap_all};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::sync::atomic::AtomicU32;
 use std::thread;
-use support::memory::Anonymous;
+use support::memory::{Anonymous, PAGE};
 use support::pipe::{Pipe, pipe, read, write};
-use support::process::{Child, Ended, fork};
+use support::process::{Ended, fork};
 
 /// What a victim does until it is killed; it does not return by itself.
 type Victim = fn(&Stage);
 
 const VICTIMS: &[(&str, Victim)] = &[
     ("read of a pipe", |stage| drop(read(&stage.empty.reader, &mut [0; 8]))),
+    ("readv of a pipe", |stage| readv(stage)),
     ("write to a full pipe", |stage| drop(write(&stage.full.writer, &[0; 9000]))),
-    ("futex wait", |stage| drop(raw_futex(&stage.word))),
+    ("large write to a pipe", |stage| drop(write(&stage.empty.writer, &[0; 300_000]))),
+    ("read of a terminal", |stage| drop(read(&stage.terminal, &mut [0; 8]))),
+    ("read of a terminal's other end", |stage| drop(read(&stage.user, &mut [0; 8]))),
+    ("writes to a terminal", |stage| while write(&stage.terminal, &[b'x'; 3000]).is_ok() {}),
+    ("tcdrain", |stage| while call(libc::SYS_ioctl, &[fd(&stage.terminal), TCSBRK, 1]).is_ok() {}),
+    ("futex wait", |stage| drop(futex(&stage.word, libc::FUTEX_WAIT, 0))),
+    ("futex wait with a time-out", |stage| {
+        drop(futex(&stage.word, libc::FUTEX_WAIT, LONG.as_ptr() as usize));
+    }),
     ("nanosleep", |_| support::clock::sleep_ms(1_000_000)),
+    ("clock_nanosleep", |_| drop(call(libc::SYS_clock_nanosleep, &[1, 1, FAR.as_ptr() as usize, 0]))),
     ("poll", |stage| poll(stage)),
-    ("select", |stage| select(stage)),
+    ("ppoll", |stage| ppoll(stage)),
+    ("select", |stage| select(stage, libc::SYS_select)),
+    ("pselect6", |stage| select(stage, libc::SYS_pselect6)),
     ("pause", |_| drop(call(libc::SYS_pause, &[]))),
     ("sigsuspend", |_| drop(call(libc::SYS_rt_sigsuspend, &[&raw const MASK as usize, 8]))),
     ("sigtimedwait", |_| drop(call(libc::SYS_rt_sigtimedwait, &[&raw const ONE as usize, 0, 0, 8]))),
-    ("wait for a child", |_| wait_for_a_child()),
-    ("open of a FIFO", |stage| drop(call(libc::SYS_open, &[stage.fifo.as_ptr() as usize, 1]))),
+    ("wait for a child", |_| wait_for_a_child(libc::SYS_wait4)),
+    ("waitid", |_| wait_for_a_child(libc::SYS_waitid)),
+    ("open of a FIFO to write", |stage| drop(call(libc::SYS_open, &[stage.fifo.as_ptr() as usize, 1]))),
+    ("open of a FIFO to read", |stage| drop(call(libc::SYS_open, &[stage.fifo.as_ptr() as usize, 0]))),
     ("vfork of a sleeper", |_| vfork_a_sleeper()),
     ("page faults", |_| fault_for_ever()),
+    ("mapping with all pages", |_| populate_for_ever()),
     ("forks", |_| fork_for_ever()),
+    ("forks of much memory", |stage| fork_much_for_ever(stage)),
     ("system calls", |_| while call(libc::SYS_getppid, &[]).is_ok() {}),
     ("computing", |_| compute_for_ever()),
     ("file writes", |_| write_for_ever()),
     ("exec again and again", |_| exec_for_ever()),
     ("large reads", |_| move_large_for_ever(libc::SYS_pread64)),
     ("large writes", |_| move_large_for_ever(libc::SYS_pwrite64)),
+    ("exec beside other threads", |stage| drop(become_another(stage.ends_itself))),
 ];
+
+/// `TCSBRK`, which with a non-zero argument only waits.
+const TCSBRK: usize = libc::TCSBRK as usize;
 
 /// No signals, and signal 1, as sets.
 static MASK: u64 = 0;
 static ONE: u64 = 1;
+/// A long time, and a time long after any boot.
+static LONG: [i64; 2] = [3600, 0];
+static FAR: [i64; 2] = [1 << 32, 0];
 
 /// What the victims block on.
 struct Stage {
     empty: Pipe,
     full: Pipe,
+    terminal: OwnedFd,
+    /// The terminal's other end.
+    user: OwnedFd,
     word: AtomicU32,
     fifo: std::ffi::CString,
+    /// Memory that forks have to copy or share.
+    much: *const u8,
+    /// Whether it is to end with status 77 by itself.
+    ends_itself: bool,
 }
 
 fn call(number: i64, arguments: &[usize]) -> io::Result<i64> {
@@ -55,28 +86,53 @@ fn call(number: i64, arguments: &[usize]) -> io::Result<i64> {
     support::cvt(unsafe { libc::syscall(number, a, b, c, d, e, f) })
 }
 
-fn raw_futex(word: &AtomicU32) -> io::Result<i64> {
-    call(libc::SYS_futex, &[word.as_ptr() as usize, libc::FUTEX_WAIT as usize, 0, 0])
+fn fd(file: &OwnedFd) -> usize {
+    file.as_raw_fd() as usize
+}
+
+fn futex(word: &AtomicU32, operation: i32, timeout: usize) -> io::Result<i64> {
+    call(libc::SYS_futex, &[word.as_ptr() as usize, operation as usize, 0, timeout])
+}
+
+fn readv(stage: &Stage) {
+    let mut buffer = [0_u8; 8];
+    let vectors = [[buffer.as_mut_ptr() as usize, 4], [buffer.as_mut_ptr() as usize + 4, 4]];
+    let _ = call(libc::SYS_readv, &[fd(&stage.empty.reader), vectors.as_ptr() as usize, 2]);
+}
+
+fn entry(stage: &Stage) -> libc::pollfd {
+    libc::pollfd { fd: stage.empty.reader.as_raw_fd(), events: libc::POLLIN, revents: 0 }
 }
 
 fn poll(stage: &Stage) {
-    let mut entry = libc::pollfd { fd: stage.empty.reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut entry = entry(stage);
     let _ = call(libc::SYS_poll, &[&raw mut entry as usize, 1, usize::MAX]);
 }
 
-fn select(stage: &Stage) {
-    let mut set = [1_u64 << stage.empty.reader.as_raw_fd(), 0];
-    let _ = call(libc::SYS_select, &[64, set.as_mut_ptr() as usize, 0, 0, 0]);
+fn ppoll(stage: &Stage) {
+    let (mut entry, time, mask) = (entry(stage), LONG, MASK);
+    let all =
+        [&raw mut entry as usize, 1, time.as_ptr() as usize, &raw const mask as usize, size_of::<u64>()];
+    let _ = call(libc::SYS_ppoll, &all);
 }
 
-fn wait_for_a_child() {
+fn select(stage: &Stage, number: i64) {
+    let mut set = [1_u64 << stage.empty.reader.as_raw_fd(), 0];
+    let _ = call(number, &[64, set.as_mut_ptr() as usize, 0, 0, 0, 0]);
+}
+
+fn wait_for_a_child(number: i64) {
     // The child outlives its parent and is everybody's guest until it ends by itself.
     let child = fork(|| {
         support::clock::sleep_ms(300);
         0
     });
     if let Ok(child) = child {
-        let _ = child.wait();
+        let pid = child.pid as usize;
+        let _ = match number {
+            libc::SYS_waitid => call(number, &[libc::P_PID as usize, pid, 0, libc::WEXITED as usize, 0]),
+            _ => call(number, &[pid, 0, 0, 0]),
+        };
         support::clock::sleep_ms(1_000_000);
     }
 }
@@ -97,6 +153,29 @@ fn vfork_a_sleeper() {
 fn fault_for_ever() {
     while let Ok(mut memory) = Anonymous::map(256 << 12) {
         memory.touch();
+    }
+}
+
+fn populate_for_ever() {
+    const LENGTH: usize = 4 << 20;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE) as usize;
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    while let Ok(start) = call(libc::SYS_mmap, &[0, LENGTH, protection, flags, usize::MAX, 0]) {
+        let _ = call(libc::SYS_munmap, &[start as usize, LENGTH]);
+    }
+}
+
+/// The child writes to some of the memory it shares with its parent.
+fn fork_much_for_ever(stage: &Stage) {
+    let much = stage.much.cast_mut();
+    while let Ok(child) = fork(|| {
+        for page in (0..MUCH).step_by(PAGE * 64) {
+            // SAFETY: the memory is mapped as long as the process lives, and this process's own.
+            unsafe { much.add(page).write_volatile(2) };
+        }
+        0
+    }) {
+        let _ = child.wait();
     }
 }
 
@@ -165,6 +244,28 @@ fn exec_for_ever() {
     }
 }
 
+/// Makes the process another program, which ends with status 77 or not at all.
+fn become_another(ends_itself: bool) -> io::Error {
+    std::process::Command::new("/proc/self/exe").arg(if ends_itself { ENDS } else { HOLDS }).exec()
+}
+
+/// What this program is called with to end with status 77, and to wait until it is killed.
+pub const ENDS: &str = "ends";
+pub const HOLDS: &str = "holds";
+
+/// What [`become_another`] makes of a process.
+pub fn another(ends: bool) -> ! {
+    if ends {
+        std::process::exit(77);
+    }
+    loop {
+        support::clock::sleep_ms(1_000_000);
+    }
+}
+
+/// Bytes of [`Stage::much`].
+const MUCH: usize = 8 << 20;
+
 /// Where the victims' files are.
 const FOLDER: &str = "kills";
 
@@ -182,27 +283,57 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
 
 fn rounds(deadline: Deadline) -> Result<(), String> {
     let mut random = Random::new(7);
+    let mut much = Anonymous::map(MUCH).map_err(|error| error.to_string())?;
+    much.touch();
+    round(&much, &mut random)?;
+    while deadline.ahead() {
+        round(&much, &mut random)?;
+    }
+    Ok(())
+}
+
+/// Every victim, alone and with other threads, each ended in all ways.
+fn round(much: &Anonymous, random: &mut Random) -> Result<(), String> {
     let fifo = c"lonely".to_owned();
     // SAFETY: a NUL-terminated path.
     unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) };
-    let mut first_round = true;
-    while first_round || deadline.ahead() {
-        first_round = false;
-        nothing_comes_late(&mut random)?;
-        for (what, victim) in VICTIMS {
-            for threads in [0, 3] {
+    nothing_comes_late(random)?;
+    for (what, victim) in VICTIMS {
+        for threads in [0, 3] {
+            for end in [End::Killed, End::Exits, End::Execs] {
+                let (terminal, user) = terminal().map_err(|error| format!("a terminal: {error}"))?;
                 let stage = Stage {
                     empty: pipe().map_err(|error| error.to_string())?,
                     full: full_pipe().map_err(|error| error.to_string())?,
+                    terminal,
+                    user,
                     word: AtomicU32::new(0),
                     fifo: fifo.clone(),
+                    much: much.start(),
+                    ends_itself: end != End::Killed,
                 };
-                one(&stage, *victim, threads, random.below(3000))
-                    .map_err(|problem| format!("{what}: {problem}"))?;
+                one(&stage, *victim, threads, end, random.below(3000))
+                    .map_err(|problem| format!("{what}, {threads} more threads, {end:?}: {problem}"))?;
             }
         }
     }
-    Ok(())
+    std::fs::remove_file("lonely").map_err(|error| error.to_string())
+}
+
+/// A pseudo-terminal and its other end.
+fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
+    let open = |name: &std::ffi::CStr| {
+        let flags = (libc::O_RDWR | libc::O_NOCTTY) as usize;
+        let file = call(libc::SYS_open, &[name.as_ptr() as usize, flags])?;
+        // SAFETY: fresh and ours.
+        Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(file as i32) })
+    };
+    let user = open(c"/dev/ptmx")?;
+    let (mut number, unlocked) = (0_u32, 0_i32);
+    call(libc::SYS_ioctl, &[fd(&user), libc::TIOCGPTN as usize, &raw mut number as usize])?;
+    call(libc::SYS_ioctl, &[fd(&user), libc::TIOCSPTLCK as usize, &raw const unlocked as usize])?;
+    let name = std::ffi::CString::new(format!("/dev/pts/{number}"))?;
+    Ok((open(&name)?, user))
 }
 
 /// A pipe without room.
@@ -217,34 +348,65 @@ fn full_pipe() -> io::Result<Pipe> {
     Ok(pipe)
 }
 
-/// Starts a victim with some more threads doing the same, and ends it after some microseconds: from outside, or by
-/// one of its own threads.
-fn one(stage: &Stage, victim: Victim, threads: usize, microseconds: u64) -> Result<(), String> {
-    let from_inside = microseconds.is_multiple_of(3);
+/// How a victim ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Killed from outside.
+    Killed,
+    /// One of its threads ends them all.
+    Exits,
+    /// One of its threads makes the process another program.
+    Execs,
+}
+
+/// Starts a victim with some more threads doing the same, and ends it after some microseconds.
+fn one(stage: &Stage, victim: Victim, threads: usize, end: End, microseconds: u64) -> Result<(), String> {
+    let pause = std::time::Duration::from_micros(microseconds);
     let child = fork(|| {
+        let stage = Inside(stage);
         thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| victim(stage));
+                scope.spawn(|| victim(stage.get()));
             }
-            if from_inside {
-                std::thread::sleep(std::time::Duration::from_micros(microseconds));
-                // SAFETY: ends the process, with its threads wherever they are.
-                unsafe { libc::_exit(77) };
+            match end {
+                End::Killed => {}
+                End::Exits => {
+                    thread::sleep(pause);
+                    // SAFETY: ends the process, with its threads wherever they are.
+                    unsafe { libc::_exit(77) };
+                }
+                End::Execs => {
+                    thread::sleep(pause);
+                    become_another(true);
+                }
             }
-            victim(stage);
+            victim(stage.get());
         });
         1
     })
     .map_err(|error| format!("fork: {error}"))?;
-    std::thread::sleep(std::time::Duration::from_micros(microseconds));
-    let expected = if from_inside { Ended::Exited(77) } else { end(child)? };
+    let expected = if end == End::Killed {
+        thread::sleep(pause);
+        child.kill(libc::SIGKILL).map_err(|error| format!("kill: {error}"))?;
+        Ended::Killed(libc::SIGKILL)
+    } else {
+        Ended::Exited(77)
+    };
     match child.wait() {
         Ok(ended) if ended == expected => Ok(()),
         other => Err(format!("ended with {other:?}, not {expected:?}")),
     }
 }
 
-fn end(child: Child) -> Result<Ended, String> {
-    child.kill(libc::SIGKILL).map_err(|error| format!("kill: {error}"))?;
-    Ok(Ended::Killed(libc::SIGKILL))
+/// The stage, for all threads of a victim.
+#[derive(Clone, Copy)]
+struct Inside<'a>(&'a Stage);
+
+// SAFETY: what the pointer in it leads to is only read, or is the process's own after a fork.
+unsafe impl Sync for Inside<'_> {}
+
+impl Inside<'_> {
+    fn get(&self) -> &Stage {
+        self.0
+    }
 }

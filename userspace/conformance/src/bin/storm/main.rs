@@ -72,6 +72,9 @@ fn reap_all() -> Result<(), String> {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let kind = arguments.next().unwrap_or_default();
+    if kind == kills::ENDS || kind == kills::HOLDS {
+        kills::another(kind == kills::ENDS);
+    }
     let seconds = arguments.next().and_then(|word| word.parse().ok()).unwrap_or(3);
     let Some((_, storm)) = STORMS.iter().find(|(name, _)| *name == kind) else {
         let names: Vec<&str> = STORMS.iter().map(|(name, _)| *name).collect();
