@@ -97,6 +97,29 @@ pub struct Pipe {
     opened: WaitQueue,
 }
 
+/// Waiting for somebody at the other end of a fifo.
+///
+/// It begins before one's own end is opened: an opener who waits there may see that, go on, and be gone again at once.
+struct Meeting<'a> {
+    opens: &'a AtomicU32,
+    /// How often the other end had been opened.
+    before: u32,
+    /// Whether it was open.
+    met: bool,
+}
+
+impl<'a> Meeting<'a> {
+    /// Of two who begin at the same time, each sees the other open later, as each looks here before it opens.
+    fn begin(users: &AtomicU32, opens: &'a AtomicU32) -> Self {
+        let before = opens.load(SeqCst);
+        Self { opens, before, met: users.load(SeqCst) > 0 }
+    }
+
+    async fn wait(self, opened: &WaitQueue) {
+        opened.wait_until(|| (self.met || self.opens.load(SeqCst) != self.before).then_some(())).await;
+    }
+}
+
 /// An open reading end.
 pub struct ReadEnd(Arc<Pipe>);
 /// An open writing end.
@@ -130,7 +153,7 @@ impl Pipe {
 
     /// Opens the reading end once more.
     pub fn open_read(self: &Arc<Self>) -> ReadEnd {
-        if self.readers.fetch_add(1, AcqRel) == 0 {
+        if self.readers.fetch_add(1, SeqCst) == 0 {
             self.writable.clear(Events::ERR);
         }
         self.read_opens.fetch_add(1, SeqCst);
@@ -140,7 +163,7 @@ impl Pipe {
 
     /// Opens the writing end once more.
     pub fn open_write(self: &Arc<Self>) -> WriteEnd {
-        if self.writers.fetch_add(1, AcqRel) == 0 {
+        if self.writers.fetch_add(1, SeqCst) == 0 {
             self.readable.clear(Events::HUP);
         }
         self.write_opens.fetch_add(1, SeqCst);
@@ -148,19 +171,25 @@ impl Pipe {
         WriteEnd(self.clone())
     }
 
-    /// Waits until the reading end is open, or has been opened since the call (fifo(7)).
-    pub async fn wait_for_reader(&self) {
-        Self::wait_for(&self.opened, &self.readers, &self.read_opens).await;
+    /// Opens the reading end as fifo(7) says: waits for a writer, if only one that comes and goes.
+    pub async fn open_read_with_writer(self: &Arc<Self>) -> ReadEnd {
+        let meeting = Meeting::begin(&self.writers, &self.write_opens);
+        let end = self.open_read();
+        meeting.wait(&self.opened).await;
+        end
     }
 
-    /// Waits until the writing end is open, or has been opened since the call (fifo(7)).
-    pub async fn wait_for_writer(&self) {
-        Self::wait_for(&self.opened, &self.writers, &self.write_opens).await;
+    /// Opens the writing end as fifo(7) says: waits for a reader, if only one that comes and goes.
+    pub async fn open_write_with_reader(self: &Arc<Self>) -> WriteEnd {
+        let meeting = Meeting::begin(&self.readers, &self.read_opens);
+        let end = self.open_write();
+        meeting.wait(&self.opened).await;
+        end
     }
 
-    async fn wait_for(opened: &WaitQueue, users: &AtomicU32, opens: &AtomicU32) {
-        let before = opens.load(Relaxed);
-        opened.wait_until(|| (users.load(Acquire) > 0 || opens.load(Acquire) != before).then_some(())).await;
+    /// Opens the writing end if somebody has the reading end open.
+    pub fn open_write_to_reader(self: &Arc<Self>) -> Option<WriteEnd> {
+        (self.readers.load(SeqCst) > 0).then(|| self.open_write())
     }
 
     /// The events of the reading end: `IN`, and `HUP` when the last writer is gone.

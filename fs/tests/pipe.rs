@@ -97,11 +97,7 @@ fn openers_of_a_fifo_wait_for_each_other() {
     run(async {
         let fifo = Pipe::new();
         let other = fifo.clone();
-        let opener = executor::spawn(async move {
-            let reader = other.open_read();
-            other.wait_for_writer().await;
-            reader
-        });
+        let opener = executor::spawn(async move { other.open_read_with_writer().await });
         executor::yield_now().await;
         assert!(!opener.is_finished());
         // A writer that comes and goes lets the reader through.
@@ -112,6 +108,22 @@ fn openers_of_a_fifo_wait_for_each_other() {
         assert!(!reader.reader().events().contains(Events::HUP));
         write(&writer, b"x").unwrap();
         assert_eq!(read(&reader, 1).unwrap(), b"x");
+    });
+}
+
+/// Openers of both ends that leave at once: each pair meets, on threads of its own.
+#[test]
+fn openers_of_a_fifo_who_leave_at_once_have_met() {
+    executor::host::block_on(4, async {
+        for _ in 0..5000 {
+            let fifo = Pipe::new();
+            let (one, other) = (fifo.clone(), fifo.clone());
+            let reader = executor::spawn(async move { drop(one.open_read_with_writer().await) });
+            let writer = executor::spawn(async move { drop(other.open_write_with_reader().await) });
+            reader.await.unwrap();
+            writer.await.unwrap();
+            assert_eq!((fifo.readers(), fifo.writers()), (0, 0));
+        }
     });
 }
 

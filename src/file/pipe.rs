@@ -174,20 +174,21 @@ pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<Fi
     let identity = Identity::new();
     let stream: Arc<dyn Stream> = match flags & linux::O_ACCMODE {
         linux::O_RDONLY => {
-            let end = pipe.open_read();
-            if named && !nonblocking {
-                interruptible(&caller.thread, pipe.wait_for_writer()).await?;
-            }
+            let end = if named && !nonblocking {
+                interruptible(&caller.thread, pipe.open_read_with_writer()).await?
+            } else {
+                pipe.open_read()
+            };
             Arc::new(Reader { end, identity })
         }
         linux::O_WRONLY => {
-            if named && nonblocking && pipe.readers() == 0 {
-                return Err(Errno::ENXIO);
-            }
-            let end = pipe.open_write();
-            if named {
-                interruptible(&caller.thread, pipe.wait_for_reader()).await?;
-            }
+            let end = if !named {
+                pipe.open_write()
+            } else if nonblocking {
+                pipe.open_write_to_reader().ok_or(Errno::ENXIO)?
+            } else {
+                interruptible(&caller.thread, pipe.open_write_with_reader()).await?
+            };
             Arc::new(Writer { end, identity })
         }
         _ => Arc::new(Both { reader: pipe.open_read(), writer: pipe.open_write() }),

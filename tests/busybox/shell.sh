@@ -28,7 +28,7 @@ no-such-command 2>/dev/null; echo "missing $?"
 sleep 0.2 & sleep 0.1 & wait; echo "jobs done $?"
 (exit 9) & wait $!; echo "job's status $?"
 yes | head -n 3 | wc -l
-seq 100000 | while read -r n; do :; done; echo "through a pipe $?"
+seq 10000 | while read -r n; do :; done; echo "through a pipe $?"
 seq 1000 | tee copy | wc -c; wc -l <copy
 echo to-err >&2 2>/dev/null; echo both >out 2>&1; cat out; echo more >>out; wc -l <out
 exec 3>fd3; echo via three >&3; exec 3>&-; cat fd3

@@ -27,6 +27,9 @@ pub struct Outcome {
     pub end: String,
 }
 
+/// The end of a command that had its time.
+pub const TIMEOUT: &str = "timeout";
+
 /// Among the outcomes, the name under which the end of the last machine stands.
 pub const END: &str = "powers_off";
 

@@ -73,6 +73,12 @@ impl Child {
         }
     }
 
+    /// The letter that `ps` shows; `?` once it is gone.
+    pub fn state(self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
+    }
+
     /// Sends it a signal.
     pub fn kill(self, signal: i32) -> io::Result<()> {
         // SAFETY: no memory is involved.
