@@ -127,7 +127,7 @@ impl Page {
     /// # Panics
     /// When `offset + len` exceeds the page.
     #[inline]
-    pub fn fill(&self, offset: usize, len: usize, source: &mut dyn crate::Source) -> usize {
+    pub fn fill(&self, offset: usize, len: usize, source: &mut (impl crate::Source + ?Sized)) -> usize {
         assert!(offset + len <= PAGE_SIZE);
         // SAFETY: in bounds and owned. The slice exists only for the source's one copy; owners
         // that copy at the same time see torn bytes, as with any shared memory (see `bytes`).

@@ -263,7 +263,7 @@ impl Pipe {
 
     /// Reads. `EAGAIN` when nothing is inside but there are writers; zero at the end.
     #[inline]
-    pub fn try_read(&self, sink: &mut dyn Sink) -> Result<usize> {
+    pub fn try_read(&self, sink: &mut (impl Sink + ?Sized)) -> Result<usize> {
         let want = sink.remaining();
         if want == 0 {
             return Ok(0);
@@ -327,8 +327,8 @@ impl Pipe {
     ///
     /// The pipe may have taken more from the source than it says: of a short write all if the source stopped in its
     /// middle. It is to be offered again.
-    #[inline]
-    pub fn try_write(&self, source: &mut dyn Source) -> Result<usize> {
+    #[inline(always)]
+    pub fn try_write(&self, source: &mut (impl Source + ?Sized)) -> Result<usize> {
         let want = source.remaining();
         if want == 0 {
             return Ok(0);

@@ -15,6 +15,7 @@ use super::{File, Object, Stream, terminal};
 use crate::{
     process::{Caller, job},
     random, root,
+    syscall::user::UserBuffer,
 };
 
 /// The numbers of the devices there are (Linux's `Documentation/admin-guide/devices.txt`).
@@ -80,14 +81,8 @@ fn open_terminal(caller: &Caller, number: Device, path: Path, flags: u32) -> Res
 /// A device of the memory family: null, zero, full, random, urandom.
 struct Memory(MemoryDevice);
 
-impl Stream for Memory {
-    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
-        // One poll's worth; a program that wants more comes back.
-        let wanted = sink.remaining().min(64 << 10);
-        Ok(self.0.read_with(random::generator(), wanted, &mut |run| sink.put(run)))
-    }
-
-    fn try_write(&self, _caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+impl Memory {
+    fn write(&self, source: &mut dyn Source) -> Result<usize, Errno> {
         match self.0 {
             // The bytes are not even looked at.
             MemoryDevice::Null | MemoryDevice::Zero => Ok(source.remaining()),
@@ -97,6 +92,22 @@ impl Stream for Memory {
                 device.write(random::generator(), &chunk[..taken])
             }
         }
+    }
+}
+
+impl Stream for Memory {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+        // One poll's worth; a program that wants more comes back.
+        let wanted = sink.remaining().min(64 << 10);
+        Ok(self.0.read_with(random::generator(), wanted, &mut |run| sink.put(run)))
+    }
+
+    fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
+        self.write(source)
+    }
+
+    fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
+        self.write(&mut &*bytes)
     }
 
     fn is_seekable(&self) -> bool {
@@ -110,13 +121,22 @@ impl Stream for Memory {
 
 struct KernelLog;
 
+impl KernelLog {
+    /// Bytes that one write puts into the log.
+    const LINE: usize = 1024;
+}
+
 impl Stream for KernelLog {
-    fn try_write(&self, caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
-        let mut line = [0; 1024];
+    fn try_write(&self, caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
+        let mut line = [0; Self::LINE];
         let taken = source.take(&mut line);
-        let text = String::from_utf8_lossy(&line[..taken]);
-        log::info!("{}: {}", caller.thread, text.trim_end());
-        Ok(taken)
+        self.try_write_kernel(caller, &line[..taken])
+    }
+
+    fn try_write_kernel(&self, caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
+        let line = &bytes[..bytes.len().min(Self::LINE)];
+        log::info!("{}: {}", caller.thread, String::from_utf8_lossy(line).trim_end());
+        Ok(line.len())
     }
 }
 
@@ -147,7 +167,7 @@ impl Drop for PtyMaster {
 }
 
 impl Stream for PtyMaster {
-    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
         self.0.try_read_with(sink.remaining(), &mut |run| sink.put(run))
     }
 

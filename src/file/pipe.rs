@@ -5,14 +5,17 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use executor::sync::Readiness;
 use fs::{
-    Device, FileType, Metadata, Path, Sink, Source, Timestamp,
+    Device, FileType, Metadata, Path, Timestamp,
     pipe::{Pipe, ReadEnd, WriteEnd},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{File, Object, Stream};
-use crate::process::{Caller, interruptible};
+use crate::{
+    process::{Caller, interruptible},
+    syscall::user::UserBuffer,
+};
 
 /// What tells one pipe from another in `stat` and `/proc/PID/fd`.
 struct Identity {
@@ -58,7 +61,7 @@ struct Writer {
 }
 
 impl Stream for Reader {
-    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
         self.end.try_read(sink)
     }
 
@@ -88,8 +91,12 @@ impl Stream for Reader {
 }
 
 impl Stream for Writer {
-    fn try_write(&self, _caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+    fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
         self.end.try_write(source)
+    }
+
+    fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
+        self.end.try_write(&mut &*bytes)
     }
 
     fn readiness(&self) -> Option<&Readiness> {
@@ -137,12 +144,16 @@ struct Both {
 }
 
 impl Stream for Both {
-    fn try_read(&self, _caller: &Caller, sink: &mut dyn Sink) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
         self.reader.try_read(sink)
     }
 
-    fn try_write(&self, _caller: &Caller, source: &mut dyn Source) -> Result<usize, Errno> {
+    fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
         self.writer.try_write(source)
+    }
+
+    fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
+        self.writer.try_write(&mut &*bytes)
     }
 
     fn readiness(&self) -> Option<&Readiness> {

@@ -1,20 +1,27 @@
 //! Things that bytes flow through: pipes, terminals, devices.
 
 use executor::sync::Readiness;
-use fs::{Metadata, Sink, Source};
+use fs::Metadata;
 use syscalls::Errno;
 
-use crate::process::Caller;
+use crate::{process::Caller, syscall::user::UserBuffer};
 
 /// One end of something that bytes flow through. Its operations answer at once, EAGAIN where they would wait.
+///
+/// They know the type of what they move bytes from and to, so that the compiler sees the whole way of a byte.
 pub trait Stream: Send + Sync {
     /// Moves bytes that are there into `sink`; 0 at the end.
-    fn try_read(&self, _caller: &Caller, _sink: &mut dyn Sink) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, _sink: &mut UserBuffer) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
     }
 
     /// Moves bytes for which there is room out of `source`.
-    fn try_write(&self, _caller: &Caller, _source: &mut dyn Source) -> Result<usize, Errno> {
+    fn try_write(&self, _caller: &Caller, _source: &mut UserBuffer) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// The same with bytes that are in the kernel; says how many it has taken from their front.
+    fn try_write_kernel(&self, _caller: &Caller, _bytes: &[u8]) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
     }
 

@@ -266,7 +266,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: &mut usize) -> Attempt {
     let Some(stream) = file.stream() else { return Err(Pause::General) };
     buffer.skip(*moved);
@@ -311,7 +311,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: &mut usize) -> Attempt {
     let Some(stream) = file.stream() else { return Err(Pause::General) };
     // Counted apart from the buffer: a device that throws bytes away does not take them out of it.

@@ -258,7 +258,7 @@ async fn write_kernel(caller: &Caller, file: &File, bytes: &[u8]) -> SysResult {
             // Counted apart from the bytes: a device that throws them away does not take them.
             let mut done = 0;
             while done < bytes.len() {
-                match stream.try_write(caller, &mut &bytes[done..]) {
+                match stream.try_write_kernel(caller, &bytes[done..]) {
                     Ok(0) => break,
                     Ok(written) => done += written,
                     Err(Errno::EAGAIN) if !file.is_nonblocking() => {

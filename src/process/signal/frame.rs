@@ -14,7 +14,7 @@ use core::mem::{MaybeUninit, offset_of};
 
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{Action, SigInfo, SignalSet, info::RawSigInfo};
 use crate::{
@@ -118,27 +118,20 @@ pub fn push(
     let missing = |Fault { address, .. }| Pause::Fault(address, Access::Write);
     context.save_fpu(fp_state as usize).map_err(missing)?;
     let (numbered, others) = context.registers();
-    let frame = Frame {
-        return_address: action.restorer,
-        interrupted: Interrupted {
-            flags: UC_FLAGS,
-            link: 0,
-            stack,
-            machine: Machine {
-                numbered: *numbered,
-                others: *others,
-                segments: [USER_CS, 0, 0, USER_SS],
-                error: 0,
-                trap: 0,
-                old_mask: mask.0,
-                cr2: 0,
-                fp_state,
-                reserved: [0; 8],
-            },
-            mask,
-        },
-        info: info.to_raw(),
-    };
+    // Set in place: a nested literal would be built and then copied.
+    let mut frame = Frame::new_zeroed();
+    frame.return_address = action.restorer;
+    frame.info = info.to_raw();
+    let interrupted = &mut frame.interrupted;
+    interrupted.flags = UC_FLAGS;
+    interrupted.stack = stack;
+    interrupted.mask = mask;
+    let machine = &mut interrupted.machine;
+    machine.numbered = *numbered;
+    machine.others = *others;
+    machine.segments = [USER_CS, 0, 0, USER_SS];
+    machine.old_mask = mask.0;
+    machine.fp_state = fp_state;
     copy_out(address as usize, &frame)?;
     if stack.flags & SS_AUTODISARM != 0 {
         caller.alternate_stack = AlternateStack::DISABLED;

@@ -60,15 +60,10 @@ impl SigInfo {
 
     /// The form that user space sees.
     pub fn to_raw(self) -> RawSigInfo {
-        let mut fields = [0; 14];
-        if self.is_fault() {
-            fields[0] = self.value;
-        } else {
-            fields[0] = u64::from(self.pid) | u64::from(self.uid) << 32;
-            fields[1] = self.value;
-            fields[2] = self.times[0];
-            fields[3] = self.times[1];
-        }
+        let sender = u64::from(self.pid) | u64::from(self.uid) << 32;
+        let (first, second) = if self.is_fault() { (self.value, 0) } else { (sender, self.value) };
+        let [third, fourth] = self.times;
+        let fields = [first, second, third, fourth, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         RawSigInfo { signo: i32::from(self.signal), errno: 0, code: self.code, pad: 0, fields }
     }
 
