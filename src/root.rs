@@ -190,7 +190,7 @@ fn most_inodes() -> u64 {
     total_bytes() / memory::PAGE_SIZE as u64 / 2
 }
 
-/// `size=` and `nr_inodes=`, with Linux's suffixes and percentages.
+/// `size=` and `nr_inodes=`, with Linux's suffixes and percentages; 0 is no limit.
 fn tmpfs_limits(options: &str) -> Result<Limits, Errno> {
     let total = total_bytes();
     let size = match option(options, "size") {
@@ -201,7 +201,8 @@ fn tmpfs_limits(options: &str) -> Result<Limits, Errno> {
         },
     };
     let inodes = option(options, "nr_inodes").map_or_else(|| Ok(most_inodes()), parse_size)?;
-    Ok(Limits { size: Some(size), inodes: Some(inodes) })
+    let limit = |most| Some(most).filter(|most| *most > 0);
+    Ok(Limits { size: limit(size), inodes: limit(inodes) })
 }
 
 fn parse_size(text: &str) -> Result<u64, Errno> {

@@ -24,6 +24,7 @@ pub use space::{
     fork_form, leave, set_fork_form,
 };
 
+use alloc::boxed::Box;
 use bootloader_api::BootInfo;
 use syscalls::Errno;
 
@@ -78,19 +79,38 @@ pub fn stats() -> Stats {
 /// One load while there is plenty, so every such call can ask.
 ///
 /// # Errors
-/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use and some names were
-/// forgotten.
-pub fn check_pressure() -> Result<(), Errno> {
+/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use, some names were
+/// forgotten, and what others have given up has come back.
+#[inline]
+pub async fn check_pressure() -> Result<(), Errno> {
+    if frame::is_short() { Box::pin(relieve()).await } else { Ok(()) }
+}
+
+/// Waits until memory is no longer short, as long as what is in use becomes less: it may be behind a grace period, or with
+/// a task that takes a file system apart.
+#[cold]
+async fn relieve() -> Result<(), Errno> {
     /// Names that are forgotten at a time.
     const NAMES: usize = 256;
-    if frame::is_short() {
+    /// Grace periods without any gain after which there is nothing to wait for.
+    const PATIENCE: usize = 16;
+    let (mut least, mut vain) = (usize::MAX, 0);
+    loop {
         fs::dcache::shrink(NAMES);
         heap::shrink();
-        if frame::is_short() {
+        if !frame::is_short() {
+            return Ok(());
+        }
+        let stats = stats();
+        let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
+        vain = if in_use < least { 0 } else { vain + 1 };
+        if vain == PATIENCE {
             return Err(Errno::ENOMEM);
         }
+        least = least.min(in_use);
+        executor::rcu::synchronize().await;
+        executor::yield_now().await;
     }
-    Ok(())
 }
 
 /// The kernel's allocator.

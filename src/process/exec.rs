@@ -69,7 +69,7 @@ pub async fn execve(
     display: &[u8],
     arguments: Arguments,
 ) -> Result<UserContext, Errno> {
-    memory::check_pressure()?;
+    memory::check_pressure().await?;
     let (opened, arguments) = resolve_scripts(caller, path, display, arguments).await?;
     arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;

@@ -80,7 +80,7 @@ pub async fn clone(
     if exit::is_exiting(caller.process()) {
         return Err(Errno::ERESTARTNOINTR);
     }
-    memory::check_pressure()?;
+    memory::check_pressure().await?;
     let space = if request.has(linux::CLONE_VM) {
         caller.space.clone()
     } else {

@@ -97,7 +97,7 @@ async fn resize(wanted: u64) -> Result<(), Errno> {
 async fn grow(table: &mut Table, wanted: u64) -> Result<(), Errno> {
     while table.objects < wanted {
         // The objects must not eat up what the kernel keeps for itself.
-        memory::check_pressure()?;
+        memory::check_pressure().await?;
         for _ in 0..BATCH.min(wanted - table.objects) {
             table.push()?;
         }

@@ -223,7 +223,7 @@ pub fn alloc_run(count: usize) -> Option<Number> {
 
 /// Gives back what [`alloc_run`] returned, or frames at one end of it.
 pub fn free_run(start: Number, count: usize) {
-    if count == 1 {
+    if count == 1 && !pool::is_kept(start) {
         pool::give(start);
     } else {
         pool::give_run(start, count);
@@ -265,6 +265,7 @@ pub(super) fn init(boot: &BootInfo) {
         let start = if start == place { start + size } else { start };
         donate(start, end);
     }
+    pool::keep_for_runs();
 }
 
 /// Gives physical memory that was in use since start-up (an initial ramdisk that has been unpacked) to the

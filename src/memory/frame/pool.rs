@@ -10,11 +10,11 @@
 
 use super::buddy::Buddy;
 use super::chain::{BATCH, Chain, CpuChain, Depot};
-use super::metadata::{self, Metadata};
+use super::metadata::{self, FREE, KEPT, Metadata};
 use super::{Number, Purpose};
 use crate::memory::cpu::{self, CPUS};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use executor::sync::SpinMutex;
 
 /// Chains that the depot keeps before it joins frames to larger blocks again: 16 MiB.
@@ -25,14 +25,23 @@ const BATCH_ORDER: usize = BATCH.trailing_zeros() as usize;
 /// What the CPUs share. The lock is never held while anything but this file's code runs.
 struct Pool {
     buddy: Buddy,
+    /// Blocks of which only runs are taken, and those only when `buddy` has none: single frames may fall short to the
+    /// last, and what needs several in a row still finds them.
+    kept: Buddy,
     /// Chains of frames with any contents.
     depot: Depot,
     /// Chains of zeroed frames.
     zeroed: Depot,
 }
 
-static POOL: SpinMutex<Pool> =
-    SpinMutex::new(Pool { buddy: Buddy::new(), depot: Depot::new(), zeroed: Depot::new() });
+static POOL: SpinMutex<Pool> = SpinMutex::new(Pool {
+    buddy: Buddy::new(FREE),
+    kept: Buddy::new(FREE | KEPT),
+    depot: Depot::new(),
+    zeroed: Depot::new(),
+});
+/// The frames of `Pool::kept`, first and behind the last. Set once, before there are other CPUs: relaxed.
+static KEPT_FRAMES: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 /// Frames in the pool's zeroed depot, for a look without the lock. Relaxed: a hint.
 static ZEROED: AtomicUsize = AtomicUsize::new(0);
 /// Whether the pool was short when frames were last taken from it. Relaxed: a hint.
@@ -75,7 +84,7 @@ pub struct Statistics {
 /// Reads the counts. Exact while no other CPU allocates or frees.
 pub fn statistics() -> Statistics {
     let pool = POOL.lock();
-    let shared = pool.buddy.free() + pool.depot.frames + pool.zeroed.frames;
+    let shared = pool.buddy.free() + pool.kept.free() + pool.depot.frames + pool.zeroed.frames;
     Statistics {
         total: TOTAL.load(Relaxed),
         free: shared + CPUS.iter().map(|cpu| cpu.frames.count()).sum::<usize>(),
@@ -108,7 +117,41 @@ pub(super) fn donate(start: Number, end: Number) {
     RESERVE.store((total / 100).min(8192), Relaxed);
 }
 
+/// Sets frames aside for runs. Once, when most of the memory there is has been donated.
+pub(super) fn keep_for_runs() {
+    // One frame of 256, between 256 KiB and 16 MiB.
+    let order = (total() / 256).clamp(64, 4096).ilog2();
+    let frames = metadata::all();
+    let mut pool = POOL.lock();
+    if let Some(block) = pool.buddy.allocate(frames, order as usize) {
+        pool.kept.release(frames, block, order as usize);
+        KEPT_FRAMES[0].store(block, Relaxed);
+        KEPT_FRAMES[1].store(block + (1 << order), Relaxed);
+    }
+}
+
+/// Whether a frame is one of those kept for runs.
+pub(super) fn is_kept(number: Number) -> bool {
+    let [start, end] = &KEPT_FRAMES;
+    (start.load(Relaxed)..end.load(Relaxed)).contains(&number)
+}
+
 impl Pool {
+    /// A block of 2^`order` frames.
+    fn take_block(&mut self, frames: &[Metadata], order: usize) -> Option<Number> {
+        if let Some(block) = self.buddy.allocate(frames, order) {
+            return Some(block);
+        }
+        self.drain(frames);
+        self.buddy.allocate(frames, order).or_else(|| self.kept.allocate(frames, order))
+    }
+
+    /// Takes frames back that were a run, or a part of one.
+    fn put_run(&mut self, frames: &[Metadata], start: Number, end: Number) {
+        let whose = if is_kept(start) { &mut self.kept } else { &mut self.buddy };
+        whose.release_range(frames, start, end);
+    }
+
     /// Whether user memory may take no more. Leaves the answer in `SHORT`.
     fn is_short(&self) -> bool {
         let free = self.buddy.free() + self.depot.frames + self.zeroed.frames;
@@ -313,19 +356,13 @@ pub(super) fn take_run(count: usize) -> Option<Number> {
     let order = count.next_power_of_two().trailing_zeros() as usize;
     let mut pool = POOL.lock();
     pool.is_short();
-    let block = match pool.buddy.allocate(frames, order) {
-        Some(block) => block,
-        None => {
-            pool.drain(frames);
-            pool.buddy.allocate(frames, order)?
-        }
-    };
+    let block = pool.take_block(frames, order)?;
     // What the power of two has too many goes back.
-    pool.buddy.release_range(frames, block + count as Number, block + (1 << order));
+    pool.put_run(frames, block + count as Number, block + (1 << order));
     Some(block)
 }
 
 /// Takes a run back, or a part of one.
 pub(super) fn give_run(start: Number, count: usize) {
-    POOL.lock().buddy.release_range(metadata::all(), start, start + count as Number);
+    POOL.lock().put_run(metadata::all(), start, start + count as Number);
 }

@@ -76,6 +76,30 @@ fn runs_are_aligned_and_come_back() {
 }
 
 #[test]
+fn runs_are_there_when_single_frames_are_not() {
+    let _machine = machine();
+    let before = frame::statistics().free;
+    let mut singles = Vec::new();
+    while let Some(number) = frame::alloc_run(1) {
+        singles.push(number);
+    }
+    // Every other frame comes back: no two of them are neighbours.
+    singles.sort_unstable();
+    let (back, kept): (Vec<_>, Vec<_>) = singles.into_iter().partition(|number| number.is_multiple_of(2));
+    back.into_iter().for_each(|number| frame::free_run(number, 1));
+    for _ in 0..3 {
+        let runs: Vec<_> = (0..8).map(|_| frame::alloc_run(4).expect("a run")).collect();
+        for run in runs {
+            // In two parts, as a vector that shrinks.
+            frame::free_run(run + 3, 1);
+            frame::free_run(run, 3);
+        }
+    }
+    kept.into_iter().for_each(|number| frame::free_run(number, 1));
+    assert_eq!(frame::statistics().free, before);
+}
+
+#[test]
 fn the_heap_gives_memory_that_nobody_else_has() {
     let _machine = machine();
     let frames = frame::statistics().free;
