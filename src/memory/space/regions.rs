@@ -9,10 +9,14 @@ use crate::arch::paging::PAGE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 use syscalls::Errno;
 
 /// Most regions of one address space: Linux's `vm.max_map_count`.
 pub(super) const MAX_REGIONS: usize = 65530;
+/// A first list has room for so many: those of a program that is linked statically, and some.
+const TYPICAL: usize = 16;
 /// Addresses kept free below a stack that can grow (Linux's `stack_guard_gap`): 1 MiB.
 pub(super) const GUARD_GAP: usize = 256 * PAGE;
 
@@ -29,6 +33,17 @@ pub(super) struct Regions {
     kept: Vec<Arc<dyn FileObject>>,
     /// A hint: no gap of `hole.0` bytes or more lies above `hole.1` in the area for mappings.
     hole: (usize, usize),
+    recent: Hint,
+}
+
+/// The last answer of [`Regions::position`]. Only a hint: it may be of a list that has changed since.
+#[derive(Default)]
+struct Hint(AtomicUsize);
+
+impl Clone for Hint {
+    fn clone(&self) -> Self {
+        Self(AtomicUsize::new(self.0.load(Relaxed)))
+    }
 }
 
 impl Regions {
@@ -40,7 +55,16 @@ impl Regions {
     /// Where `address` is, or belongs: the index of the first region (from the top) that begins at or below it.
     #[inline]
     fn position(&self, address: usize) -> usize {
-        self.list.partition_point(|region| region.start > address)
+        let list = &**self.list;
+        // Whoever has been told a place often asks for it again: mmap finds a gap, then fills it.
+        let recent = self.recent.0.load(Relaxed);
+        let is_behind = recent == 0 || list.get(recent - 1).is_some_and(|region| region.start > address);
+        if is_behind && list.get(recent).is_none_or(|region| region.start <= address) {
+            return recent;
+        }
+        let index = list.partition_point(|region| region.start > address);
+        self.recent.0.store(index, Relaxed);
+        index
     }
 
     /// The region at `index`, if it contains `address`.
@@ -79,7 +103,7 @@ impl Regions {
     /// The indices, from the top, of the regions that overlap `range`.
     #[inline]
     pub(super) fn overlap(&self, range: &Range<usize>) -> Range<usize> {
-        let high = self.list.partition_point(|region| region.start >= range.end);
+        let high = range.end.checked_sub(1).map_or(self.list.len(), |last| self.position(last));
         // Usually none or one, and whoever asks is going to look at each.
         let count = self.list[high..].iter().take_while(|region| region.end > range.start).count();
         high..high + count
@@ -149,16 +173,26 @@ impl Regions {
     }
 
     /// The list, for changes: a copy if fork's other side still uses it. There is room for two more regions.
+    #[inline]
     fn own_list(&mut self) -> Result<&mut Vec<Region>, Errno> {
-        if Arc::get_mut(&mut self.list).is_none() {
-            let mut copy = Vec::new();
-            copy.try_reserve(self.list.len() + 4).map_err(|_| Errno::ENOMEM)?;
-            copy.extend(self.list.iter().cloned());
-            self.list = Arc::new(copy);
+        // A user too many in this look only costs a copy: the other side drops the list without our lock.
+        if Arc::strong_count(&self.list) > 1 {
+            self.copy_list()?;
         }
         let list = Arc::get_mut(&mut self.list).ok_or(Errno::ENOMEM)?;
-        list.try_reserve(2).map_err(|_| Errno::ENOMEM)?;
+        let more = if list.capacity() == 0 { TYPICAL } else { 2 };
+        list.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
         Ok(list)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn copy_list(&mut self) -> Result<(), Errno> {
+        let mut copy = Vec::new();
+        copy.try_reserve(self.list.len() + 4).map_err(|_| Errno::ENOMEM)?;
+        copy.extend(self.list.iter().cloned());
+        self.list = Arc::new(copy);
+        Ok(())
     }
 
     /// Adds a region where nothing is mapped. It is joined with neighbours that it continues. ENOMEM, with nothing
@@ -273,7 +307,7 @@ impl Regions {
 
     fn search_gap(&self, len: usize, bottom: usize, top: usize) -> Option<usize> {
         let mut end = top;
-        let mut index = self.list.partition_point(|region| region.start >= end);
+        let mut index = self.position(end - 1);
         // A stack just above keeps its distance, too.
         if let Some(over) = index.checked_sub(1).map(|over| &self.list[over])
             && over.flags.contains(RegionFlags::GROWS_DOWN)
