@@ -350,16 +350,19 @@ fn show_around(
     let first = region.page_index(start);
     // In the same table: groups are aligned.
     let first_entry = slot.index - (address - start) / PAGE;
+    let count = (end - start) / PAGE;
     let owned = attributes.contains(OWNED);
+    let table = slot.table;
+    table.expect(first_entry..first_entry + count);
     let mut shown = 0;
-    object.pages_in_memory(first..first + ((end - start) / PAGE) as u64, &mut |index, page| {
-        let place = Slot { table: slot.table, index: first_entry + (index - first) as usize };
-        if place.get() == Entry::EMPTY {
+    object.pages_in_memory(first..first + count as u64, &mut |index, page| {
+        let place = first_entry + (index - first) as usize;
+        if table.get(place) == Entry::EMPTY {
             if owned {
                 // The entry's from now on.
                 page.clone().into_raw();
             }
-            place.set(Entry::new(physical_of(page.as_ptr().addr().get()), attributes));
+            table.update(place, Entry::new(physical_of(page.as_ptr().addr().get()), attributes));
             shown += 1;
         }
     });

@@ -135,6 +135,10 @@ impl AddressSpace {
     async fn drop_unwanted(&self, layout: &mut Layout) -> Result<(), Errno> {
         const SPECIAL: RegionFlags =
             RegionFlags::DONT_FORK.union(RegionFlags::WIPE_ON_FORK).union(RegionFlags::LOCKED);
+        // Few programs ever ask for any of them.
+        if !layout.regions.iter().any(|region| region.flags.intersects(SPECIAL)) {
+            return Ok(());
+        }
         let mut from = 0;
         while let Some((_, region)) = layout.regions.above(from) {
             let (range, flags) = (region.start..region.end, region.flags);

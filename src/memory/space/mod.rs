@@ -200,7 +200,11 @@ impl AddressSpace {
 
     /// The layout, without anything that a cancelled call has left in it.
     async fn locked(&self) -> MutexGuard<'_, Layout> {
-        let mut layout = self.layout.lock().await;
+        // Nearly always nobody has it, and no place in the queue is needed.
+        let mut layout = match self.layout.try_lock() {
+            Some(layout) => layout,
+            None => self.layout.lock().await,
+        };
         if layout.severed.is_some() {
             layout.settle(self).await;
         }

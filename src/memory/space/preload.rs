@@ -35,6 +35,9 @@ impl AddressSpace {
         let mut pieces = Vec::new();
         for region in self.locked().await.regions.iter() {
             let Some(object) = &region.object else { continue };
+            if region.len() < TABLE {
+                continue;
+            }
             if !region.flags.contains(RegionFlags::KEPT) || !region.flags.intersects(RegionFlags::RIGHTS) {
                 continue;
             }

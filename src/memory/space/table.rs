@@ -103,12 +103,20 @@ impl Table {
         self.page().set(index, entry);
     }
 
+    /// Allows for entries at `indices`, which [`update`](Self::update) may then write.
+    #[inline(always)]
+    pub(super) fn expect(self, indices: Range<usize>) {
+        let lines = &self.metadata().link;
+        let expected = (u64::MAX << (indices.start / 8)) & (u64::MAX >> (63 - (indices.end - 1) / 8));
+        lines.store(lines.load(Relaxed) | expected, Relaxed);
+    }
+
     /// Whether it has no entry.
     pub(super) fn is_empty(self) -> bool {
         self.first(0..512).is_none()
     }
 
-    /// Changes an entry where there is one already.
+    /// Changes an entry where there is one already, or one is [expected](Self::expect).
     #[inline(always)]
     pub(super) fn update(self, index: usize, entry: Entry) {
         self.page().set(index, entry);
@@ -369,20 +377,13 @@ impl PageTables {
 
     /// Whether there is any page in `range`.
     pub(super) fn any(&self, range: &Range<usize>) -> bool {
-        if (range.start ^ (range.end - 1)) < span(1) {
-            // One page table at most.
-            let entry = self.leads_to(range.start);
-            let base = range.start & !(span(1) - 1);
-            // SAFETY: an entry of an upper level that is not empty points to a table.
-            return entry != Entry::EMPTY
-                && unsafe { Table::at(entry.address()) }.first(indices(base, 0, range)).is_some();
-        }
-        any(self.root, 3, 0, range)
+        self.serving(range).is_some_and(|(table, level, base)| any(table, level, base, range))
     }
 
     /// Changes the non-empty entries of the last level in `range`, whose tables are this space's own.
     pub(super) fn rewrite(&mut self, range: &Range<usize>, mut change: impl FnMut(Entry) -> Entry) {
-        walk(self.root, 3, 0, range, &mut |table, _, part| {
+        let Some((table, level, base)) = self.serving(range) else { return };
+        walk(table, level, base, range, &mut |table, _, part| {
             table.each(part, |at, entry| table.update(at, change(entry)));
         });
     }
@@ -408,7 +409,8 @@ impl PageTables {
 
     /// Visits the non-empty entries of the last level in `range`, with their addresses. Changes nothing.
     pub(super) fn visit(&self, range: &Range<usize>, mut each: impl FnMut(usize, Entry)) {
-        walk(self.root, 3, 0, range, &mut |table, base, part| {
+        let Some((table, level, base)) = self.serving(range) else { return };
+        walk(table, level, base, range, &mut |table, base, part| {
             table.each(part, |at, entry| each(base + at * PAGE, entry));
         });
     }
@@ -428,18 +430,24 @@ impl PageTables {
         })
     }
 
-    /// The entry of the level above that leads to the page table for `address`; empty if there is none.
-    fn leads_to(&self, address: usize) -> Entry {
+    /// The lowest table that serves all of `range`, its level, and the address that its first entry serves. None if
+    /// there is no table for any of `range`.
+    #[inline]
+    fn serving(&self, range: &Range<usize>) -> Option<(Table, u32, usize)> {
+        let differing = range.start ^ (range.end - 1);
         let mut table = self.root;
-        for level in (2..4).rev() {
-            let entry = table.get(index(address, level));
+        for level in (1..4).rev() {
+            if differing >= span(level) {
+                return Some((table, level, range.start & !(span(level + 1) - 1)));
+            }
+            let entry = table.get(index(range.start, level));
             if entry == Entry::EMPTY {
-                return entry;
+                return None;
             }
             // SAFETY: an entry of an upper level that is not empty points to a table.
             table = unsafe { Table::at(entry.address()) };
         }
-        table.get(index(address, 1))
+        Some((table, 0, range.start & !(span(1) - 1)))
     }
 
     /// The root as a table.
