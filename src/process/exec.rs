@@ -62,19 +62,21 @@ struct Loaded {
     name: [u8; 16],
 }
 
-/// Replaces the caller's program by the file at `path`.
+/// Replaces the caller's program by the file at `path`; `context` becomes the registers that it begins with.
 pub async fn execve(
     caller: &mut Caller,
+    context: &mut UserContext,
     path: Path,
     display: &[u8],
     arguments: Arguments,
-) -> Result<UserContext, Errno> {
+) -> Result<(), Errno> {
     memory::check_pressure().await?;
     let (opened, arguments) = resolve_scripts(caller, path, display, arguments).await?;
     arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
-    Ok(change_over(caller, opened.program.path(), loaded).await)
+    change_over(caller, context, opened.program.path(), loaded).await;
+    Ok(())
 }
 
 /// Follows `#!` lines to the program that runs in the end, with the arguments it gets.
@@ -355,7 +357,7 @@ async fn build_stack(
     let strings_at = (top - strings.len() - size_of::<usize>()) & !15;
     let (credentials, secure) = caller.credentials.after_exec(auxiliary.path.inode().attributes());
     let Auxiliary { executable, bias, interpreter_base, vdso, .. } = auxiliary;
-    let vector: [(u32, usize); 19] = [
+    let vector = [
         (AT_SYSINFO_EHDR, *vdso),
         (AT_HWCAP, cpu::hwcap()),
         (AT_PAGESZ, PAGE_SIZE),
@@ -378,18 +380,14 @@ async fn build_stack(
     ];
     let words = 1 + argv.len() + 1 + envp.len() + 1 + vector.len() * 2;
     let stack_pointer = (strings_at - words * size_of::<usize>()) & !15;
-    let mut image = Vec::with_capacity(words * size_of::<usize>());
-    let mut push = |word: usize| image.extend_from_slice(&word.to_ne_bytes());
-    push(argv.len());
-    argv.iter().for_each(|offset| push(strings_at + offset));
-    push(0);
-    envp.iter().for_each(|offset| push(strings_at + offset));
-    push(0);
-    for (kind, value) in vector {
-        push(kind as usize);
-        push(value);
-    }
-    space.write_bytes(stack_pointer, &image).await.map_err(|_| Errno::E2BIG)?;
+    let mut image = Vec::with_capacity(words);
+    image.push(argv.len());
+    image.extend(argv.iter().map(|offset| strings_at + offset));
+    image.push(0);
+    image.extend(envp.iter().map(|offset| strings_at + offset));
+    image.push(0);
+    image.extend_from_slice(vector.map(|(kind, value)| [kind as usize, value]).as_flattened());
+    space.write_bytes(stack_pointer, image.as_bytes()).await.map_err(|_| Errno::E2BIG)?;
     space.write_bytes(strings_at, &strings).await.map_err(|_| Errno::E2BIG)?;
     let environment_at = strings_at + arguments_len;
     Ok(InitialStack {
@@ -405,7 +403,7 @@ use linux_raw_sys::auxvec::{
 };
 
 /// Makes the loaded program the process's own. Nothing here fails.
-async fn change_over(caller: &mut Caller, path: &Path, loaded: Loaded) -> UserContext {
+async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path, loaded: Loaded) {
     futex::exit_robust_list(caller).await;
     let process = caller.process().clone();
     become_leader(caller);
@@ -435,7 +433,7 @@ async fn change_over(caller: &mut Caller, path: &Path, loaded: Loaded) -> UserCo
     caller.space.activate();
     process.release_borrowed_space();
     drop(old);
-    UserContext::new(loaded.entry as u64, loaded.stack_pointer as u64)
+    *context = UserContext::new(loaded.entry as u64, loaded.stack_pointer as u64);
 }
 
 /// A thread other than the first that calls `execve` takes the process's id as its own.
@@ -468,6 +466,7 @@ pub async fn start_init(
     arguments: Arguments,
 ) -> Result<(), Errno> {
     let mut caller = Box::new(caller);
-    let context = execve(&mut caller, path, display, arguments).await?;
-    super::run::start(*caller, context)
+    let mut context = Box::new(UserContext::new(0, 0));
+    execve(&mut caller, &mut context, path, display, arguments).await?;
+    super::run::start(*caller, *context)
 }

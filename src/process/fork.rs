@@ -14,7 +14,11 @@ use super::{
     thread::Attention,
     tree::{self, Node, Tree},
 };
-use crate::{arch::user::UserContext, memory, syscall::user};
+use crate::{
+    arch::{layout::USER_END, user::UserContext},
+    memory,
+    syscall::user,
+};
 
 /// What `clone` and `clone3` ask for.
 #[derive(Clone, Copy, Default)]
@@ -80,6 +84,9 @@ pub async fn clone(
     if exit::is_exiting(caller.process()) {
         return Err(Errno::ERESTARTNOINTR);
     }
+    if request.has(linux::CLONE_SETTLS) && request.tls >= USER_END {
+        return Err(Errno::EPERM);
+    }
     memory::check_pressure().await?;
     let space = if request.has(linux::CLONE_VM) {
         caller.space.clone()
@@ -90,15 +97,6 @@ pub async fn clone(
         if request.has(linux::CLONE_FILES) { caller.files.clone() } else { caller.files.duplicate()? };
     let fs = if request.has(linux::CLONE_FS) { caller.fs.clone() } else { caller.fs.duplicate() };
 
-    let mut context = registers.duplicate();
-    context.rax = 0;
-    context.orig_rax = u64::MAX;
-    if request.stack != 0 {
-        context.rsp = request.stack as u64;
-    }
-    if request.has(linux::CLONE_SETTLS) && !context.set_fs_base(request.tls as u64) {
-        return Err(Errno::EPERM);
-    }
     let keeps_alternate_stack = !request.has(linux::CLONE_VM) || request.has(linux::CLONE_VFORK);
     let blocked = caller.thread.signals.lock().blocked;
     let name = *caller.thread.name.lock();
@@ -185,7 +183,8 @@ pub async fn clone(
         saved_mask: SavedMask::default(),
         restart: None,
     };
-    if let Err(errno) = run::start(child, context) {
+    // Only now, as a copy that waited with this call would be copied once more.
+    if let Err(errno) = run::start(child, registers_of_child(registers, &request)) {
         let mut tree = tree::lock();
         let left = tree.remove_thread(&thread);
         if left == 0 {
@@ -197,6 +196,20 @@ pub async fn clone(
         wait_for_release(caller, &thread.process).await;
     }
     Ok(tid as usize)
+}
+
+/// What a child begins with: the result 0, and its own stack and thread-local storage if it is given some.
+fn registers_of_child(parent: &mut UserContext, request: &CloneRequest) -> UserContext {
+    let mut context = parent.duplicate();
+    context.rax = 0;
+    context.orig_rax = u64::MAX;
+    if request.stack != 0 {
+        context.rsp = request.stack as u64;
+    }
+    if request.has(linux::CLONE_SETTLS) {
+        context.set_fs_base(request.tls as u64);
+    }
+    context
 }
 
 /// EAGAIN when the user has as many threads as `RLIMIT_NPROC` lets it; root is exempt, as on Linux.

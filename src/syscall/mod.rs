@@ -158,47 +158,57 @@ pub fn general<'a>(
         let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
         let arguments = arguments.map(|argument| argument as usize);
         match number {
-            // Those that need more of the registers than their arguments.
-            __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat
-            | __NR_arch_prctl | __NR_exit | __NR_exit_group | __NR_sigaltstack => {
+            __NR_exit | __NR_exit_group => {
                 context.suspend();
-                Box::pin(whole_call(caller, context, number, arguments)).await
+                match number {
+                    __NR_exit => process::exit(caller, arguments[0]),
+                    _ => process::exit_group(caller, arguments[0]),
+                }
+                Ending::Exit
+            }
+            __NR_execve | __NR_execveat => {
+                context.suspend();
+                match replacement(caller, context, number, arguments).await {
+                    Ok(_) => Ending::Registers,
+                    Err(errno) => Ending::Result(Err(errno)),
+                }
+            }
+            __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_arch_prctl | __NR_sigaltstack => {
+                context.suspend();
+                Ending::Result(register_handler(caller, context, number, arguments).await)
             }
             number => Ending::Result(suspending(context, handler(caller, number, arguments)).await),
         }
     }
 }
 
-/// The calls that copy, replace or end a thread.
-async fn whole_call(caller: &mut Caller, context: &mut UserContext, number: u32, a: Arguments) -> Ending {
-    let replaced = match number {
-        __NR_clone => {
-            return Ending::Result(thread::clone(caller, context, a[0], a[1], a[2], a[3], a[4]).await);
-        }
-        __NR_clone3 => return Ending::Result(thread::clone3(caller, context, a[0], a[1]).await),
-        __NR_fork => return Ending::Result(process::fork(caller, context).await),
-        __NR_vfork => return Ending::Result(process::vfork(caller, context).await),
-        __NR_arch_prctl => return Ending::Result(thread::arch_prctl(caller, context, a[0], a[1]).await),
-        __NR_sigaltstack => {
-            return Ending::Result(signal::sigaltstack(caller, context.rsp, a[0], a[1]).await);
-        }
-        __NR_exit => {
-            process::exit(caller, a[0]);
-            return Ending::Exit;
-        }
-        __NR_exit_group => {
-            process::exit_group(caller, a[0]);
-            return Ending::Exit;
-        }
-        __NR_execve => process::execve(caller, a[0], a[1], a[2]).await,
-        _ => process::execveat(caller, a[0] as i32, a[1], a[2], a[3], a[4] as u32).await,
-    };
-    match replaced {
-        Ok(fresh) => {
-            *context = fresh;
-            Ending::Registers
-        }
-        Err(errno) => Ending::Result(Err(errno)),
+/// The calls that replace a thread's program, and so its registers.
+fn replacement<'a>(
+    caller: &'a mut Caller,
+    context: &'a mut UserContext,
+    number: u32,
+    a: Arguments,
+) -> Handler<'a> {
+    match number {
+        __NR_execve => Box::pin(process::execve(caller, context, a[0], a[1], a[2])),
+        _ => Box::pin(process::execveat(caller, context, a[0] as i32, a[1], a[2], a[3], a[4] as u32)),
+    }
+}
+
+/// The calls that need more of the registers than their arguments.
+fn register_handler<'a>(
+    caller: &'a mut Caller,
+    context: &'a mut UserContext,
+    number: u32,
+    a: Arguments,
+) -> Handler<'a> {
+    match number {
+        __NR_clone => Box::pin(thread::clone(caller, context, a[0], a[1], a[2], a[3], a[4])),
+        __NR_clone3 => Box::pin(thread::clone3(caller, context, a[0], a[1])),
+        __NR_fork => Box::pin(process::fork(caller, context)),
+        __NR_vfork => Box::pin(process::vfork(caller, context)),
+        __NR_arch_prctl => Box::pin(thread::arch_prctl(caller, context, a[0], a[1])),
+        _ => Box::pin(signal::sigaltstack(caller, context.rsp, a[0], a[1])),
     }
 }
 

@@ -71,21 +71,23 @@ async fn read_strings(caller: &Caller, mut array: usize, total: &mut usize) -> R
 
 pub async fn execve(
     caller: &mut Caller,
+    context: &mut UserContext,
     path: usize,
     argv: usize,
     envp: usize,
-) -> Result<UserContext, Errno> {
-    execveat(caller, lookup::CWD, path, argv, envp, 0).await
+) -> SysResult {
+    execveat(caller, context, lookup::CWD, path, argv, envp, 0).await
 }
 
 pub async fn execveat(
     caller: &mut Caller,
+    context: &mut UserContext,
     directory: i32,
     path: usize,
     argv: usize,
     envp: usize,
     flags: u32,
-) -> Result<UserContext, Errno> {
+) -> SysResult {
     if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -98,7 +100,8 @@ pub async fn execveat(
         argv.push(Vec::new());
     }
     let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
-    exec::execve(caller, path, &name, Arguments { argv, envp }).await
+    exec::execve(caller, context, path, &name, Arguments { argv, envp }).await?;
+    Ok(0)
 }
 
 /// `wait4`'s choice of children, and its options as [`wait`] has them.

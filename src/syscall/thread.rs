@@ -1,12 +1,12 @@
 //! Threads: clone(2), futex(2), set_tid_address(2), arch_prctl(2), prctl(2).
 
 use alloc::boxed::Box;
-use core::sync::atomic::Ordering;
+use core::{mem::offset_of, sync::atomic::Ordering};
 
 use executor::time::Instant;
 use linux_raw_sys::{general as linux, prctl as options};
 use syscalls::Errno;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
     attempt::{Attempt, Pause, copy_in},
@@ -44,7 +44,7 @@ pub async fn clone(
     fork::clone(caller, context, request).await
 }
 
-/// `struct clone_args`, its first version (64 bytes).
+/// `struct clone_args`, its newest version (88 bytes).
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct CloneArguments {
@@ -56,6 +56,8 @@ struct CloneArguments {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    /// What later versions than the first add: a chosen id, a cgroup.
+    added: [u64; 3],
 }
 
 pub async fn clone3(
@@ -64,21 +66,24 @@ pub async fn clone3(
     arguments: usize,
     size: usize,
 ) -> SysResult {
-    const VERSION_0: usize = size_of::<CloneArguments>();
-    const NEWEST: usize = 88;
+    const NEWEST: usize = size_of::<CloneArguments>();
+    const VERSION_0: usize = offset_of!(CloneArguments, added);
     if size < VERSION_0 {
         return Err(Errno::EINVAL);
     }
     if size > 4096 {
         return Err(Errno::E2BIG);
     }
-    let given: CloneArguments = user::read(caller, arguments).await?;
-    // What later versions add (a chosen id, a cgroup) must not be asked for.
-    let mut rest = [0u8; 4096 - VERSION_0];
-    let rest = &mut rest[..size - VERSION_0];
-    user::copy_in(caller, arguments + VERSION_0, rest).await?;
-    if rest.iter().any(|byte| *byte != 0) {
-        return Err(if size > NEWEST { Errno::E2BIG } else { Errno::EINVAL });
+    let mut given = CloneArguments::new_zeroed();
+    user::copy_in(caller, arguments, &mut given.as_mut_bytes()[..size.min(NEWEST)]).await?;
+    // A version that is newer still may be used, but for what it adds.
+    for place in NEWEST..size {
+        if user::read::<u8>(caller, arguments + place).await? != 0 {
+            return Err(Errno::E2BIG);
+        }
+    }
+    if given.added != [0; _] {
+        return Err(Errno::EINVAL);
     }
     let stack = match (given.stack, given.stack_size) {
         (0, 0) => 0,
