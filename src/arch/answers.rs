@@ -28,8 +28,9 @@ pub struct Answers {
 impl Answers {
     /// Sets who the thread acts as: real and effective user and group.
     pub fn act_as(&self, users: [u32; 2], groups: [u32; 2]) {
-        for (word, id) in self.users.iter().zip(users).chain(self.groups.iter().zip(groups)) {
-            word.store(id, Relaxed);
+        for kind in 0..2 {
+            self.users[kind].store(users[kind], Relaxed);
+            self.groups[kind].store(groups[kind], Relaxed);
         }
     }
 }

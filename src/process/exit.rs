@@ -4,7 +4,7 @@
 //! through [`thread`]; the last one turns the process into a zombie for its parent to collect.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering;
+use core::{future::Future, sync::atomic::Ordering};
 
 use drivers::tty::{Pid, Tty};
 
@@ -63,38 +63,43 @@ pub fn set_last_status(process: &Process, status: ExitStatus) {
 }
 
 /// Takes a thread that has left its loop apart.
-pub async fn thread(mut caller: Caller) {
-    let thread = caller.thread.clone();
-    let process = thread.process.clone();
-    clear_tid(&mut caller).await;
-    process.cycles_of_dead.fetch_add(thread.cycles.load(Ordering::Relaxed), Ordering::Relaxed);
-    let last = {
-        let mut tree = tree::lock();
-        let left = tree.remove_thread(&thread);
-        if left > 0 {
-            redirect_signals(&tree, &thread);
+///
+/// A block that captures, so that what it takes apart is not moved once more.
+#[allow(clippy::manual_async_fn, reason = "it would be larger")]
+pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
+    async move {
+        let thread = caller.thread.clone();
+        let process = thread.process.clone();
+        clear_tid(&mut caller).await;
+        process.cycles_of_dead.fetch_add(thread.cycles.load(Ordering::Relaxed), Ordering::Relaxed);
+        let last = {
+            let mut tree = tree::lock();
+            let left = tree.remove_thread(&thread);
+            if left > 0 {
+                redirect_signals(&tree, &thread);
+            }
+            left == 0
+        };
+        if !last {
+            // The record in the tree is gone; what the thread alone held goes with `caller`.
+            process.thread_exits.wake_all();
+            return;
         }
-        left == 0
-    };
-    if !last {
-        // The record in the tree is gone; what the thread alone held goes with `caller`.
+        // Before the parent hears of the end, everything the process held is given back: a parent that waits and then
+        // measures or unmounts finds it gone.
+        process.peak_resident.store(caller.space.usage().resident as u64, Ordering::Relaxed);
+        process.files.lock().take();
+        process.fs.lock().take();
+        process.space.lock().take();
+        let Caller { space, files, fs, .. } = caller;
+        drop(files);
+        drop(fs);
+        thread.space.lock().take();
+        process.release_borrowed_space();
+        drop(space);
+        finish(&process).await;
         process.thread_exits.wake_all();
-        return;
     }
-    // Before the parent hears of the end, everything the process held is given back: a parent that waits and then
-    // measures or unmounts finds it gone.
-    process.peak_resident.store(caller.space.usage().resident as u64, Ordering::Relaxed);
-    process.files.lock().take();
-    process.fs.lock().take();
-    process.space.lock().take();
-    let Caller { space, files, fs, .. } = caller;
-    drop(files);
-    drop(fs);
-    thread.space.lock().take();
-    process.release_borrowed_space();
-    drop(space);
-    finish(&process).await;
-    process.thread_exits.wake_all();
 }
 
 /// A signal for the process that this thread was called for must reach another thread.

@@ -180,7 +180,7 @@ fn collect(
     let child = tree.node_mut(pid).ok_or(Errno::ECHILD)?;
     let report = Report {
         pid,
-        uid: child.process.credentials().uid(),
+        uid: child.process.credentials.lock().uid(),
         event,
         usage: ResourceUsage::of_dead(&child.process),
     };
