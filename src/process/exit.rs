@@ -142,13 +142,16 @@ async fn finish(process: &Arc<Process>) {
         power::init_exited(status).await;
     }
     let mut tree = tree::lock();
-    let orphans = adopt_children(&mut tree, process.pid);
+    let orphans = hand_on_children(&mut tree, process.pid);
     let terminal = terminal_of_leader(&mut tree, process.pid);
-    let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, &orphans, status);
+    let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, orphans, status);
     notify_parent(&mut tree, process.pid);
-    for child in orphans {
-        if tree.node(child).is_some_and(|node| node.zombie.is_some()) {
-            notify_parent(&mut tree, child);
+    let mut next = orphans;
+    while let Some(child) = tree.node(next) {
+        let (orphan, ended) = (next, child.zombie.is_some());
+        next = child.links.younger();
+        if ended {
+            notify_parent(&mut tree, orphan);
         }
     }
     for group in newly_orphaned {
@@ -174,25 +177,21 @@ fn reaper_of(tree: &Tree, pid: u32) -> u32 {
     tree::INIT
 }
 
-/// Gives a process's children to whoever takes orphans; returns them.
-fn adopt_children(tree: &mut Tree, pid: u32) -> Vec<u32> {
+/// Gives a process's children to whoever takes orphans; says who the first of them is, 0 if there is none.
+fn hand_on_children(tree: &mut Tree, pid: u32) -> u32 {
     let reaper = reaper_of(tree, pid);
-    let Some(node) = tree.node_mut(pid) else { return Vec::new() };
-    let children = core::mem::take(&mut node.children);
-    for child in &children {
-        if let Some(child) = tree.node_mut(*child) {
-            child.parent = reaper;
-            // Whatever the parent wanted to hear, the reaper waits for children as usual.
-            child.exit_signal = SIGCHLD;
-            for thread in &child.threads {
-                thread.answers.parent.store(reaper, Ordering::Relaxed);
-            }
+    let first = tree.hand_on_children(pid, reaper);
+    let mut next = first;
+    while let Some(child) = tree.node_mut(next) {
+        child.parent = reaper;
+        // Whatever the parent wanted to hear, the reaper waits for children as usual.
+        child.exit_signal = SIGCHLD;
+        for thread in &child.threads {
+            thread.answers.parent.store(reaper, Ordering::Relaxed);
         }
+        next = child.links.younger();
     }
-    if let Some(reaper) = tree.node_mut(reaper) {
-        reaper.children.extend_from_slice(&children);
-    }
-    children
+    first
 }
 
 /// The controlling terminal that a session leader gives up when it exits.
@@ -210,8 +209,8 @@ fn signal_group(tree: &mut Tree, group: u32, signal: u8) {
 }
 
 /// Marks the process a zombie and returns the groups with stopped members that its end has orphaned: they are its
-/// own, which it tied to its parent's group, and those of its children, tied to its own group by it.
-fn newly_orphaned_groups(tree: &mut Tree, pid: u32, children: &[u32], status: ExitStatus) -> Vec<u32> {
+/// own, which it tied to its parent's group, and those of its children, `orphans` the first, tied to its own group by it.
+fn newly_orphaned_groups(tree: &mut Tree, pid: u32, orphans: u32, status: ExitStatus) -> Vec<u32> {
     let Some(node) = tree.node_mut(pid) else { return Vec::new() };
     node.zombie = Some(status);
     node.process.signals.lock().set_stopped(false);
@@ -220,12 +219,7 @@ fn newly_orphaned_groups(tree: &mut Tree, pid: u32, children: &[u32], status: Ex
     }
     let (own_group, session, parent) = (node.group, node.session, node.parent);
     let foreign = |node: &&tree::Node| node.session == session && node.group != own_group;
-    let mut groups: Vec<u32> = children
-        .iter()
-        .filter_map(|child| tree.node(*child))
-        .filter(foreign)
-        .map(|node| node.group)
-        .collect();
+    let mut groups: Vec<u32> = tree.from_on(orphans).filter(foreign).map(|node| node.group).collect();
     if tree.node(parent).filter(foreign).is_some() {
         groups.push(own_group);
     }

@@ -13,6 +13,7 @@ use super::{
     exec::{self, Arguments},
     limits::Limits,
     record::Image,
+    siblings::Links,
     signal::{Actions, SavedMask, ThreadSignals, frame::AlternateStack},
     tree::{self, Node},
 };
@@ -109,7 +110,7 @@ async fn first_caller() -> Result<Caller, Errno> {
         tree.insert(Node {
             process,
             parent: 0,
-            children: Vec::new(),
+            links: Links::default(),
             group: tree::INIT,
             session: tree::INIT,
             threads: alloc::vec![thread.clone()],

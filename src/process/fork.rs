@@ -10,6 +10,7 @@ use super::{
     Caller, Process, Thread,
     credentials::capability,
     exit, run,
+    siblings::Links,
     signal::{Actions, SavedMask, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
     thread::Attention,
     tree::{self, Node, Tree},
@@ -116,7 +117,7 @@ pub async fn clone(
             let parent = tree.node(process.pid).ok_or(Errno::ESRCH)?.parent;
             let thread = Thread::new(tid, parent, process, &caller.credentials, space.clone(), signals, name);
             let thread = Arc::new(thread);
-            tree.insert_thread(thread.clone());
+            tree.insert_thread(thread.clone())?;
             thread
         } else {
             let process = Arc::new(child_process(caller, tid));
@@ -139,7 +140,7 @@ pub async fn clone(
             tree.insert(Node {
                 process,
                 parent,
-                children: alloc::vec::Vec::new(),
+                links: Links::default(),
                 group,
                 session,
                 threads: alloc::vec![thread.clone()],

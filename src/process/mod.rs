@@ -33,6 +33,7 @@ pub mod wait;
 
 mod placement;
 mod record;
+mod siblings;
 
 pub use first::start as start_first;
 pub use record::Process;

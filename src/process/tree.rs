@@ -9,7 +9,7 @@ use drivers::tty::Tty;
 use executor::sync::{SpinMutex, SpinMutexGuard};
 use syscalls::Errno;
 
-use super::{Process, Thread, wait::ExitStatus};
+use super::{Process, Thread, siblings::Links, wait::ExitStatus};
 
 /// Ids are below this (Linux's limit on 64-bit machines).
 pub const PID_MAX: u32 = 1 << 22;
@@ -24,8 +24,8 @@ pub struct Node {
     pub process: Arc<Process>,
     /// Who waits for it.
     pub parent: u32,
-    /// Those it waits for, oldest first.
-    pub children: Vec<u32>,
+    /// Its places among its parent's children and before its own.
+    pub links: Links,
     /// Its process group.
     pub group: u32,
     /// Its session.
@@ -165,9 +165,6 @@ impl Tree {
         let id = node.process.pid;
         let (parent, group, session) = (node.parent, node.group, node.session);
         self.join(group, session);
-        if let Some(parent) = self.node_mut(parent) {
-            parent.children.push(id);
-        }
         self.threads += node.threads.len();
         self.processes += 1;
         self.forks += 1;
@@ -176,6 +173,7 @@ impl Tree {
             slot.thread = first;
             slot.node = Some(Box::new(node));
         }
+        self.add_child(parent, id);
         self.mark_taken(id, true);
     }
 
@@ -216,17 +214,18 @@ impl Tree {
         }
     }
 
-    /// Enters one more thread of an existing process.
-    pub fn insert_thread(&mut self, thread: Arc<Thread>) {
+    /// Enters one more thread of an existing process; ENOMEM when its list cannot grow.
+    pub fn insert_thread(&mut self, thread: Arc<Thread>) -> Result<(), Errno> {
+        let (tid, pid) = (thread.tid(), thread.process.pid);
+        let node = self.node_mut(pid).ok_or(Errno::ESRCH)?;
+        node.threads.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        node.threads.push(thread.clone());
         self.threads += 1;
         self.forks += 1;
-        let (tid, pid) = (thread.tid(), thread.process.pid);
         if let Some(slot) = self.slot_mut(tid) {
-            slot.thread = Some(thread.clone());
+            slot.thread = Some(thread);
         }
-        if let Some(node) = self.node_mut(pid) {
-            node.threads.push(thread);
-        }
+        Ok(())
     }
 
     /// Takes a thread out; says how many of its process's threads remain.
@@ -256,9 +255,7 @@ impl Tree {
     pub fn remove(&mut self, pid: u32) -> Option<Box<Node>> {
         let node = self.slot_mut(pid)?.node.take()?;
         self.mark_taken(pid, false);
-        if let Some(parent) = self.node_mut(node.parent) {
-            parent.children.retain(|child| *child != pid);
-        }
+        self.remove_child(node.parent, &node.links);
         self.leave(node.group, node.session);
         self.processes -= 1;
         Some(node)

@@ -163,9 +163,8 @@ fn collect(
     let mut any = false;
     let mut found = None;
     {
-        let node = tree.node(parent).ok_or(Errno::ECHILD)?;
         let eligible = |child: &&Node| which.includes(child) && is_waited_for(child, options);
-        for child in node.children.iter().filter_map(|pid| tree.node(*pid)).filter(eligible) {
+        for child in tree.children(parent).filter(eligible) {
             any = true;
             if let Some(event) = event_of(child, options)
                 && expected.is_none_or(|expected| expected == event)

@@ -1,0 +1,211 @@
+//! `exhaust [WHAT]...`: takes more and more of one thing until the kernel refuses it, for each thing that costs the kernel
+//! memory.
+//!
+//! A kernel may refuse with an error that says so, or kill the process that asks; the next thing is taken all the same,
+//! with what the last one took given back. Meant for a machine with little memory; needs root.
+
+use std::io::{self, Error};
+use std::path::Path;
+use std::process::exit;
+use std::ptr::null_mut;
+use support::cvt;
+use support::errno::error_name;
+use support::memory::PAGE;
+use support::process::{Ended, fork};
+
+/// Takes one more.
+type Take = fn(usize) -> io::Result<()>;
+
+const THINGS: &[(&str, Take)] = &[
+    ("folders", |number| std::fs::create_dir(format!("folder{number}"))),
+    ("folders in folders", |_| std::fs::create_dir("in").and_then(|()| std::env::set_current_dir("in"))),
+    ("files", |number| std::fs::write(format!("file{number}"), "x")),
+    ("bytes of a file", |_| append("file", &[1; 1 << 16])),
+    ("links", |number| std::os::unix::fs::symlink("x".repeat(200), format!("link{number}"))),
+    ("fifos", |number| mkfifo(&format!("fifo{number}"))),
+    ("pipes", |_| pipe().map(drop)),
+    ("full pipes", |_| pipe().and_then(|[_, writer]| fill(writer))),
+    // SAFETY: no memory is involved.
+    ("descriptors", |_| cvt(unsafe { libc::dup(0) }).map(drop)),
+    ("open files", |_| open(c"/proc/self/status").map(drop)),
+    ("terminals", |_| open(c"/dev/ptmx").map(drop)),
+    ("processes", |_| {
+        fork(|| {
+            loop {
+                pause();
+            }
+        })
+        .map(drop)
+    }),
+    ("threads", |_| std::thread::Builder::new().stack_size(1 << 16).spawn(pause).map(drop)),
+    ("mappings", |number| {
+        map(PAGE, if number % 2 == 0 { libc::PROT_READ } else { libc::PROT_NONE }).map(drop)
+    }),
+    ("page tables", |_| touch_each(1 << 21, PAGE * 512)),
+    ("pages", |_| touch_each(1 << 20, PAGE)),
+    ("shared pages", |_| touch_shared(1 << 20)),
+];
+
+/// The errors by which a kernel says that there is no more.
+const REFUSALS: [i32; 5] = [libc::ENOMEM, libc::ENOSPC, libc::EAGAIN, libc::EMFILE, libc::ENFILE];
+
+/// Where the files are: a file system of its own, which takes them along when it goes.
+const FOLDER: &std::ffi::CStr = c"/run/exhaust";
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let mut failed = false;
+    for (what, take) in THINGS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| word == what) {
+            continue;
+        }
+        match exhaust(*take) {
+            Ok(outcome) => println!("{what}: {outcome}"),
+            Err(problem) => {
+                println!("{what}: FAILED: {problem}");
+                failed = true;
+            }
+        }
+    }
+    exit(i32::from(failed));
+}
+
+/// Takes all there is, in a process group of its own that is then killed.
+fn exhaust(take: Take) -> Result<String, String> {
+    let folder = Path::new(FOLDER.to_str().expect("ASCII"));
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let options = c"size=0,nr_inodes=0";
+    // SAFETY: NUL-terminated strings.
+    cvt(unsafe {
+        libc::mount(c"none".as_ptr(), FOLDER.as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast())
+    })
+    .map_err(|error| format!("mount: {error}"))?;
+    let child = fork(|| {
+        // SAFETY: no memory is involved.
+        unsafe { libc::setpgid(0, 0) };
+        let begun = raise_limits().and_then(|()| std::env::set_current_dir(folder));
+        let refusal = begun.and_then(|()| take_all(take));
+        match refusal {
+            Ok(0) => 2,
+            Ok(_) => 0,
+            Err(error) => {
+                println!("(unexpected: {})", error_name(&error));
+                1
+            }
+        }
+    });
+    let child = child.map_err(|error| format!("fork: {error}"))?;
+    let ended = child.wait().map_err(|error| format!("wait: {error}"))?;
+    // SAFETY: no memory is involved. Those that it has left behind, and this process waits for none of them.
+    unsafe { libc::kill(-child.pid, libc::SIGKILL) };
+    unmount()?;
+    match ended {
+        Ended::Exited(0) => Ok("refused".into()),
+        Ended::Exited(2) => Err("not even one".into()),
+        Ended::Killed(libc::SIGKILL) => Ok("killed".into()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// How many it took until a refusal; another error is an error.
+fn take_all(take: Take) -> io::Result<usize> {
+    for number in 0.. {
+        if let Err(error) = take(number) {
+            let refused = error.raw_os_error().is_some_and(|number| REFUSALS.contains(&number));
+            return if refused { Ok(number) } else { Err(error) };
+        }
+    }
+    unreachable!("an endless range")
+}
+
+/// Until those that were killed have left.
+fn unmount() -> Result<(), String> {
+    for _ in 0..2000 {
+        // SAFETY: a NUL-terminated string.
+        match cvt(unsafe { libc::umount(FOLDER.as_ptr()) }) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => support::clock::sleep_ms(5),
+            Err(error) => return Err(format!("umount: {error}")),
+        }
+    }
+    Err("what it left behind does not end".into())
+}
+
+fn raise_limits() -> io::Result<()> {
+    for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_NPROC] {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the kernel writes the limit, and reads it.
+        unsafe {
+            cvt(libc::getrlimit(resource, &raw mut limit))?;
+            limit.rlim_cur = limit.rlim_max;
+            cvt(libc::setrlimit(resource, &raw const limit))?;
+        }
+    }
+    Ok(())
+}
+
+fn append(name: &str, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    std::fs::File::options().create(true).append(true).open(name)?.write_all(bytes)
+}
+
+fn mkfifo(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name)?;
+    // SAFETY: a NUL-terminated string.
+    cvt(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }).map(drop)
+}
+
+/// Both ends stay open.
+fn pipe() -> io::Result<[i32; 2]> {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes the two descriptors.
+    cvt(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) })?;
+    Ok(ends)
+}
+
+fn fill(writer: i32) -> io::Result<()> {
+    static BYTES: [u8; 4096] = [1; 4096];
+    loop {
+        // SAFETY: the bytes are there.
+        match cvt(unsafe { libc::write(writer, BYTES.as_ptr().cast(), BYTES.len()) }) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// It stays open.
+fn open(name: &std::ffi::CStr) -> io::Result<i32> {
+    // SAFETY: a NUL-terminated string.
+    cvt(unsafe { libc::open(name.as_ptr(), libc::O_RDONLY) })
+}
+
+fn pause() {
+    // SAFETY: no memory is involved.
+    unsafe { libc::pause() };
+}
+
+fn map(length: usize, protection: i32) -> io::Result<*mut u8> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a mapping at an address of the kernel's choice touches no memory of ours.
+    let start = unsafe { libc::mmap(null_mut(), length, protection, flags, -1, 0) };
+    if start == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(start.cast()) }
+}
+
+/// Maps memory, and writes a byte at each step.
+fn touch_each(length: usize, step: usize) -> io::Result<()> {
+    let start = map(length, libc::PROT_READ | libc::PROT_WRITE)?;
+    for offset in (0..length).step_by(step) {
+        // SAFETY: within the mapping just made.
+        unsafe { start.add(offset).write_volatile(1) };
+    }
+    Ok(())
+}
+
+fn touch_shared(length: usize) -> io::Result<()> {
+    let mut memory = support::memory::Anonymous::map_shared(length)?;
+    memory.touch();
+    std::mem::forget(memory);
+    Ok(())
+}
