@@ -26,6 +26,8 @@ pub(super) struct Entries {
     map: BTreeMap<u64, Entry>,
     /// Entries whose key is not the first for their hash.
     collided: usize,
+    /// Where the [teardown](super::teardown) goes on after this directory.
+    pub up: Option<Arc<dyn Inode>>,
 }
 
 fn first_key(name: &[u8]) -> u64 {
@@ -34,7 +36,7 @@ fn first_key(name: &[u8]) -> u64 {
 
 impl Entries {
     pub const fn new() -> Self {
-        Entries { map: BTreeMap::new(), collided: 0 }
+        Entries { map: BTreeMap::new(), collided: 0, up: None }
     }
 
     pub fn len(&self) -> usize {
@@ -106,9 +108,9 @@ impl Entries {
         self.map.remove(&key).map(|entry| entry.inode)
     }
 
-    /// Takes all entries out; they are given one by one.
-    pub fn take(&mut self) -> impl Iterator<Item = Arc<dyn Inode>> + Send + use<> {
-        core::mem::take(&mut self.map).into_values().map(|entry| entry.inode)
+    /// Takes an entry out, whichever is at hand, for the end of the directory.
+    pub fn pop(&mut self) -> Option<Arc<dyn Inode>> {
+        self.map.pop_first().map(|(_, entry)| entry.inode)
     }
 
     /// Lists the entries from a place on.

@@ -15,16 +15,18 @@ mod budget;
 mod contents;
 mod directory;
 mod inode;
+mod teardown;
 mod tree;
 
 use crate::{
     Attributes, Birth, Device, FileSystem, Inode, Kind, NewInode, Op, PAGE_SIZE, Result, StatFs,
     anonymous_device,
 };
-use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::String, sync::Arc};
 use budget::Budget;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use inode::MemInode;
+use teardown::Teardown;
 
 /// What statfs(2) calls a tmpfs, and a devtmpfs.
 pub const TMPFS: u64 = 0x0102_1994;
@@ -94,51 +96,7 @@ impl MemFs {
 
 impl Drop for MemFs {
     fn drop(&mut self) {
-        let mut teardown = Teardown { levels: Vec::new() };
-        teardown.descend(&*self.root);
-        if !teardown.step(PAUSE) {
-            // Without memory for a task the closure, and with it the rest, is dropped at once.
-            drop(executor::try_spawn(async move {
-                while !teardown.step(PAUSE) {
-                    executor::yield_now().await;
-                }
-            }));
-        }
-    }
-}
-
-/// Inodes that are freed before other tasks get a turn.
-const PAUSE: usize = 64;
-
-/// The end of a tree, from the leaves: entry by entry, so that deep trees need no deep stack and large ones no long poll.
-struct Teardown {
-    /// What is left of each directory on the way down.
-    levels: Vec<Box<dyn Iterator<Item = Arc<dyn Inode>> + Send>>,
-}
-
-impl Teardown {
-    fn descend(&mut self, inode: &dyn Inode) {
-        if let Some(Ok(entries)) = inode.as_any().downcast_ref::<MemInode>().map(MemInode::entries) {
-            self.levels.push(Box::new(entries.lock().take()));
-        }
-    }
-
-    /// Frees up to `count` inodes; true when none is left.
-    fn step(&mut self, count: usize) -> bool {
-        for _ in 0..count {
-            let Some(level) = self.levels.last_mut() else { return true };
-            match level.next() {
-                Some(inode) => self.descend(&*inode),
-                None => drop(self.levels.pop()),
-            }
-        }
-        self.levels.is_empty()
-    }
-}
-
-impl Drop for Teardown {
-    fn drop(&mut self) {
-        while !self.step(PAUSE) {}
+        Teardown::of(self.root.clone()).run();
     }
 }
 
