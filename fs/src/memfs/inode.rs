@@ -108,6 +108,14 @@ impl MemInode {
         inode.as_any().downcast_ref().ok_or(Errno::EXDEV)
     }
 
+    /// `ENOTEMPTY` for a directory with entries.
+    fn check_empty(inode: &Arc<dyn Inode>) -> Result<()> {
+        match Self::as_mem(inode)?.entries() {
+            Ok(entries) if entries.lock().len() > 0 => Err(Errno::ENOTEMPTY),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes away a link of a file that lost its name in this directory.
     fn drop_link(&self, victim: &dyn Inode, now: Timestamp) {
         let attributes = victim.attributes();
@@ -159,13 +167,8 @@ impl MemInode {
         Ok(())
     }
 
-    fn remove(&self, name: &[u8], victim: &Arc<dyn Inode>) -> Result<()> {
+    fn remove(&self, name: &[u8]) -> Result<()> {
         let entries = self.entries()?;
-        if let Ok(inner) = Self::as_mem(victim)?.entries()
-            && inner.lock().len() > 0
-        {
-            return Err(Errno::ENOTEMPTY);
-        }
         let (removed, count) = {
             let mut entries = entries.lock();
             (entries.remove(name), entries.len())
@@ -183,10 +186,8 @@ impl MemInode {
         let same_directory = core::ptr::eq(self, target);
         if let Some(replaced) = renaming.replaced
             && !renaming.exchange
-            && let Ok(inner) = Self::as_mem(replaced)?.entries()
-            && inner.lock().len() > 0
         {
-            return Err(Errno::ENOTEMPTY);
+            Self::check_empty(replaced)?;
         }
         let now = Timestamp::now();
         let is_directory = |inode: &Arc<dyn Inode>| inode.attributes().kind == crate::FileType::Directory;
@@ -382,12 +383,12 @@ impl Inode for MemInode {
         Op::Ready(self.add_link(name, target, from_unnamed))
     }
 
-    fn unlink(&self, name: &[u8], victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
-        Op::Ready(self.remove(name, victim))
+    fn unlink(&self, name: &[u8], _victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
+        Op::Ready(self.remove(name))
     }
 
     fn rmdir(&self, name: &[u8], victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
-        Op::Ready(self.remove(name, victim))
+        Op::Ready(Self::check_empty(victim).and_then(|()| self.remove(name)))
     }
 
     fn rename(&self, renaming: Renaming<'_>) -> Op<'static, Result<()>> {
