@@ -77,6 +77,7 @@ pub(crate) fn inherit<'a>(
 }
 
 /// The rights to remove (or rename) `victim` from `directory`; `as_directory` says what the caller takes it for.
+#[inline]
 pub(crate) fn check_removal(
     directory: &Dentry,
     victim: &Dentry,
@@ -192,6 +193,7 @@ impl<'v> View<'v> {
 
     /// Removes a cached name on a straight path, with nothing to wait for; `None` for all else, and for most failures, in
     /// whose order [`unlink_around`](Self::unlink_around) is exact.
+    #[inline(always)]
     fn unlink_now(&self, path: &[u8]) -> Option<Result<()>> {
         let guard = rcu::read();
         let (place, name) = self.walk_straight_to_place(path, LookupFlags::empty(), &guard)?;

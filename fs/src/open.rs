@@ -118,7 +118,7 @@ impl<'v> View<'v> {
 
     /// Opens a file whose path is cached and straight, with nothing to wait for; `None` for all else, and for
     /// most failures, in whose order [`open_around`](Self::open_around) is exact.
-    #[inline]
+    #[inline(always)]
     fn open_now(
         &self,
         path: &[u8],
@@ -250,7 +250,7 @@ impl<'v> View<'v> {
     }
 
     /// The rights that opening an existing file needs.
-    #[inline]
+    #[inline(always)]
     fn check_open(&self, path: &Path, flags: OpenFlags) -> Result<()> {
         let access = flags.access();
         match path.dentry().kind() {

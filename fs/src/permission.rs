@@ -51,7 +51,7 @@ fn granted(attributes: &Attributes, credentials: &Credentials) -> Access {
 
 /// Checks an access to a file where it was found: the mount's limits count too. For access(2) (with the
 /// real ids in `credentials`) and for opening.
-#[inline]
+#[inline(always)]
 pub fn check_at(path: &Path, credentials: &Credentials, access: Access) -> Result<()> {
     let attributes = path.dentry().attributes();
     if access.contains(Access::WRITE) && !attributes.kind.is_special() {

@@ -83,7 +83,7 @@ impl<'g> Cursor<'g> {
     }
 
     /// Counts the place, so that it can be kept; `None` when the file has just left the cache.
-    #[inline]
+    #[inline(always)]
     pub fn to_path(self, guard: &rcu::ReadGuard) -> Option<Path> {
         let dentry = self.dentry.try_ref()?;
         Some(Path::new(self.mount.add_user(guard), dentry))
@@ -169,8 +169,8 @@ impl<'v> View<'v> {
         'v: 'g,
     {
         let end = self.set_out::<true>(path, flags, guard)?;
-        let name = end.last.filter(|name| !name.is_dots() && name.bytes.len() <= NAME_MAX)?;
-        Some((end.at, name))
+        let name = end.last?;
+        if name.is_dots() || name.bytes.len() > NAME_MAX { None } else { Some((end.at, name)) }
     }
 
     /// Walks `path`, of which `begun` has been walked.

@@ -18,7 +18,7 @@ pub struct Origin {
 
 impl Origin {
     /// For `path` relative to `directory`; EBADF or ENOTDIR if the descriptor is needed and is no directory.
-    #[inline]
+    #[inline(always)]
     pub fn new(caller: &Caller, directory: i32, path: &[u8]) -> Result<Self, Errno> {
         let places = caller.fs.places();
         if directory == CWD || path.first() == Some(&b'/') {

@@ -10,6 +10,7 @@ use super::{File, Object, device, lookup::Origin, pipe};
 use crate::process::Caller;
 
 /// The open file for an existing regular file or directory; `None` for what takes more to open.
+#[inline(always)]
 pub fn of_opened(opened: Opened, flags: u32) -> Option<Result<Arc<File>, Errno>> {
     match opened.path.dentry().kind() {
         FileType::Regular | FileType::Directory => Some(File::opened(opened, flags)),

@@ -53,6 +53,7 @@ pub struct File {
 impl File {
     /// An open file with these access and status flags. A regular file that is open for writing is made by
     /// [`opened`](Self::opened).
+    #[inline]
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
         // These speak of the act of opening alone; what is left is what `fcntl(F_GETFL)` shows.
         let spent = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
@@ -62,6 +63,7 @@ impl File {
     }
 
     /// An open regular file or directory. ETXTBSY when it would be written and is a program that runs.
+    #[inline(always)]
     pub fn opened(opened: Opened, flags: u32) -> Result<Arc<Self>, Errno> {
         if writes(flags) {
             // Undone when the file is dropped.
@@ -171,11 +173,13 @@ impl File {
 }
 
 /// Whether bytes can be read from a file opened with these flags. The access mode 3 allows neither (open(2)).
+#[inline]
 fn reads(flags: u32) -> bool {
     matches!(flags & (linux::O_ACCMODE | linux::O_PATH), linux::O_RDONLY | linux::O_RDWR)
 }
 
 /// Whether bytes can be written to it.
+#[inline]
 fn writes(flags: u32) -> bool {
     matches!(flags & (linux::O_ACCMODE | linux::O_PATH), linux::O_WRONLY | linux::O_RDWR)
 }

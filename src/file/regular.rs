@@ -200,7 +200,7 @@ pub fn write_position(file: &File, offset: u64) -> Position {
 }
 
 /// How much of a write fits below `RLIMIT_FSIZE`; EFBIG (and SIGXFSZ) when nothing does.
-#[inline]
+#[inline(always)]
 pub fn limit_size(caller: &Caller, offset: u64, len: usize) -> Result<usize, Errno> {
     let limit = caller.process().limits.soft(linux::RLIMIT_FSIZE);
     if offset.saturating_add(len as u64) <= limit { Ok(len) } else { cut_size(caller, offset, len, limit) }

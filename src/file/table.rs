@@ -53,6 +53,7 @@ impl FileTable {
     }
 
     /// Gives an open file the lowest free descriptor that is at least `from` and below `limit`; EMFILE if none is.
+    #[inline(always)]
     pub fn insert(
         &self,
         file: Arc<File>,

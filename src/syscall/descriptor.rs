@@ -15,6 +15,7 @@ pub fn descriptor_limit(caller: &Caller) -> u64 {
 }
 
 /// Gives an open file the lowest free descriptor.
+#[inline]
 pub fn install(caller: &Caller, file: alloc::sync::Arc<File>, flags: u32) -> SysResult {
     caller.files.insert(file, 0, descriptor_limit(caller), flags & linux::O_CLOEXEC != 0)
 }

@@ -102,17 +102,28 @@ impl Children {
         (slot, depth, above)
     }
 
-    /// Puts an entry into the table. Under the directory's lock; the name is not in it.
-    pub fn insert(&self, entry: NonNull<Entry>) {
+    /// Puts an entry into the table. If one of the same name is there, it takes its place, in one step for readers, and gives that
+    /// one to the caller. Under the directory's lock.
+    pub fn insert(&self, name: Name<'_>, entry: NonNull<Entry>) -> Option<NonNull<Entry>> {
         // SAFETY: the entry is the caller's until it is stored below.
         let new = unsafe { entry.as_ref() };
         loop {
             let (slot, depth, above) = self.descend(new.hash);
-            let head = slot.load(Relaxed);
-            if chain(head).count() >= CHAIN && depth < MAX_DEPTH {
+            let mut link = slot;
+            let mut length = 0;
+            // SAFETY: under the directory's lock entries in the table stay.
+            while let Some(old) = unsafe { link.load(Relaxed).as_ref() } {
+                if old.is(name) {
+                    return Some(exchange(link, old, entry));
+                }
+                link = &old.next;
+                length += 1;
+            }
+            if length >= CHAIN && depth < MAX_DEPTH {
                 split(slot, depth, above);
                 continue;
             }
+            let head = slot.load(Relaxed);
             new.next.store(head, Relaxed);
             new.hashed.store(true, Relaxed);
             slot.store(entry.as_ptr(), Release);
@@ -120,7 +131,7 @@ impl Children {
                 // SAFETY: under the directory's lock no node is freed.
                 unsafe { &(*above).used }.fetch_add(1, Relaxed);
             }
-            return;
+            return None;
         }
     }
 
@@ -177,15 +188,7 @@ impl Children {
     /// Under the directory's lock.
     pub fn replace(&self, old: &Entry, new: NonNull<Entry>) -> NonNull<Entry> {
         let (slot, ..) = self.descend(old.hash);
-        // SAFETY: `new` is the caller's until it is stored.
-        let entry = unsafe { new.as_ref() };
-        entry.next.store(old.next.load(Relaxed), Relaxed);
-        entry.hashed.store(true, Relaxed);
-        let link = Self::link_to(slot, old);
-        let replaced = link.load(Relaxed);
-        link.store(new.as_ptr(), Release);
-        old.hashed.store(false, Relaxed);
-        NonNull::new(replaced).expect("an entry that was linked")
+        exchange(Self::link_to(slot, old), old, new)
     }
 
     /// Any entry. Exact under the directory's lock.
@@ -208,12 +211,17 @@ impl Drop for Children {
     }
 }
 
-/// The entries of a chain. Under the directory's lock.
-fn chain(head: *mut Entry) -> impl Iterator<Item = NonNull<Entry>> {
-    core::iter::successors(NonNull::new(head), |entry| {
-        // SAFETY: under the directory's lock entries in the table stay.
-        NonNull::new(unsafe { entry.as_ref() }.next.load(Relaxed))
-    })
+/// Puts `new` in the place of `old`, to which `link` points, in one step for readers, and gives `old` to the caller. Under the
+/// directory's lock.
+fn exchange(link: &Slot, old: &Entry, new: NonNull<Entry>) -> NonNull<Entry> {
+    // SAFETY: `new` is the caller's until it is stored.
+    let entry = unsafe { new.as_ref() };
+    entry.next.store(old.next.load(Relaxed), Relaxed);
+    entry.hashed.store(true, Relaxed);
+    let replaced = link.load(Relaxed);
+    link.store(new.as_ptr(), Release);
+    old.hashed.store(false, Relaxed);
+    NonNull::new(replaced).expect("an entry that was linked")
 }
 
 /// Replaces the chain in `slot`, at `depth` in the node `above`, by a node with its entries one level down.

@@ -213,25 +213,38 @@ impl Dentry {
     }
 
     /// One user less. The last user of an unhashed dentry ends it, which may end its directory in turn.
-    fn release(mut this: NonNull<Dentry>) {
+    #[inline]
+    fn release(this: NonNull<Dentry>) {
+        // The guard keeps the memory valid between the subtraction and the exchange in `end`, should another CPU revive and
+        // end the dentry in between.
+        let _guard = rcu::read();
+        if Dentry::subtract_user(this) {
+            Dentry::end(this);
+        }
+    }
+
+    /// Counts one user less; whether it was the last of an unhashed dentry.
+    #[inline]
+    fn subtract_user(this: NonNull<Dentry>) -> bool {
+        // SAFETY: the caller's use keeps it alive up to the subtraction.
+        let state = unsafe { &this.as_ref().state };
+        // Release: what this user did happens before the end, which acquires.
+        state.fetch_sub(1, Release) == UNHASHED | 1
+    }
+
+    /// Ends an unhashed dentry without users, unless one has been found meanwhile, and the directories above it that this
+    /// leaves so in turn. Under an RCU guard that is older than the end of its last use.
+    #[inline(never)]
+    fn end(mut this: NonNull<Dentry>) {
         loop {
-            // SAFETY: the caller's use keeps it alive up to the subtraction; afterwards it is touched only when
-            // this was the last use, and then only by whoever sets DEAD.
-            let dentry = unsafe { this.as_ref() };
-            let state = &dentry.state;
-            // The guard keeps the memory valid between the subtraction and the exchange, should another
-            // CPU revive and end the dentry in between.
-            let _guard = rcu::read();
-            // Release: what this user did happens before the end, which acquires.
-            if state.fetch_sub(1, Release) != UNHASHED | 1 {
-                return;
-            }
+            // SAFETY: the guard keeps the memory valid; the dentry is only touched by whoever sets DEAD.
+            let state = unsafe { &this.as_ref().state };
             if state.compare_exchange(UNHASHED, UNHASHED | DEAD, AcqRel, Relaxed).is_err() {
                 return;
             }
             match Dentry::retire(this) {
-                Some(parent) => this = parent,
-                None => return,
+                Some(parent) if Dentry::subtract_user(parent) => this = parent,
+                _ => return,
             }
         }
     }

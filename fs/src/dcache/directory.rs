@@ -184,18 +184,15 @@ impl LockedDirectory {
 
     /// Hashes `new`, replacing the entry of the same name, which is negative or has been unhashed from its dentry.
     fn put(&self, name: Name<'_>, new: NonNull<Entry>) {
-        let guard = rcu::read();
-        let children = &self.dentry.as_directory().children;
-        match children.find(name, &guard) {
-            None => children.insert(new),
-            Some(old) => {
-                let replaced = children.replace(old, new);
-                lru::remove(old);
-                match old.positive() {
-                    // A replaced file's entry stays with its dentry until that ends.
-                    Some(file) => file.set_unhashed(),
-                    None => retire_entry(replaced),
-                }
+        let _guard = rcu::read();
+        if let Some(replaced) = self.dentry.as_directory().children.insert(name, new) {
+            // SAFETY: it was in the table until now, and readers may still look at it: it lives as long as the guard.
+            let old = unsafe { replaced.as_ref() };
+            lru::remove(old);
+            match old.positive() {
+                // A replaced file's entry stays with its dentry until that ends.
+                Some(file) => file.set_unhashed(),
+                None => retire_entry(replaced),
             }
         }
         lru::add(new);

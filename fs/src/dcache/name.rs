@@ -83,6 +83,7 @@ fn word(text: &[u8], at: usize) -> u64 {
 }
 
 /// Up to seven bytes as a word: from both ends, the middle perhaps twice.
+#[inline(always)]
 fn short_word(text: &[u8]) -> u64 {
     match (text.first_chunk::<4>(), text.last_chunk::<4>(), text) {
         (Some(low), Some(high), _) => {

@@ -66,10 +66,12 @@ impl<'a> File<'a> {
         if offset >= size {
             return 0;
         }
-        let want = (sink.remaining() as u64).min(size - offset) as usize;
-        let first = (PAGE_SIZE - within(offset)).min(want);
+        let left = size - offset;
+        let first = left.min((PAGE_SIZE - within(offset)) as u64) as usize;
+        // The sink takes no more than it wants.
         let mut done = self.read_part(offset, first, sink);
-        if done == first && done < want {
+        if done == first && left > first as u64 {
+            let want = left.min((done + sink.remaining()) as u64) as usize;
             done += self.read_pages(offset + done as u64, want - done, sink);
         }
         self.attributes.note_access();
@@ -112,6 +114,7 @@ impl<'a> File<'a> {
         }
     }
 
+    #[inline(always)]
     fn write_locked(self, position: Position, source: &mut dyn Source) -> Result<Written> {
         let size = self.attributes.size();
         let at = match position {
