@@ -53,6 +53,8 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     let cpus = arch::smp::bring_up();
     executor::init(cpus);
     random::init();
+    let [seed] = random::words();
+    fs::dcache::set_hash_seed(seed as u64);
     vdso::init();
     let ramdisk = memory::Ramdisk::of(boot);
     let greeting = Greeting { cpus, memory: memory::stats().total_bytes };

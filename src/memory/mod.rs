@@ -26,6 +26,7 @@ pub use space::{
 
 use alloc::boxed::Box;
 use bootloader_api::BootInfo;
+use core::time::Duration;
 use syscalls::Errno;
 
 /// Brings up frames and heap. On the boot CPU, once, before anything is allocated.
@@ -92,8 +93,8 @@ pub async fn check_pressure() -> Result<(), Errno> {
 async fn relieve() -> Result<(), Errno> {
     /// Names that are forgotten at a time.
     const NAMES: usize = 256;
-    /// Grace periods without any gain after which there is nothing to wait for.
-    const PATIENCE: usize = 16;
+    /// Looks without any gain after which there is nothing to wait for.
+    const PATIENCE: usize = 32;
     let (mut least, mut vain) = (usize::MAX, 0);
     loop {
         fs::dcache::shrink(NAMES);
@@ -109,7 +110,9 @@ async fn relieve() -> Result<(), Errno> {
         }
         least = least.min(in_use);
         executor::rcu::synchronize().await;
-        executor::yield_now().await;
+        if vain > 0 {
+            executor::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
