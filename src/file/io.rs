@@ -41,7 +41,6 @@ pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> Sys
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
-            buffer.limit(regular::limit_size(caller, *offset, buffer.remaining())?);
             let position = regular::write_position(file, *offset);
             let (written, end) = regular::write_at(caller, inode, position, buffer).await?;
             if written > 0 {

@@ -86,6 +86,10 @@ pub async fn write_at(
     position: Position,
     buffer: &mut UserBuffer,
 ) -> Result<(usize, u64), Errno> {
+    // Where the end is, only a write that keeps the others out can tell.
+    if let Position::At(offset) = position {
+        buffer.limit(limit_size(caller, offset, buffer.remaining())?);
+    }
     fs::file::strip_privileges(&**inode, &caller.credentials.fs).await?;
     match inode.clone().begin_write().await? {
         Some(writing) => Box::pin(write_steps(caller, inode, writing, position, buffer)).await,
@@ -120,6 +124,9 @@ async fn write_steps(
         Position::End => inode.attributes().size(),
     };
     let mut steps = Steps { writing, at, done: 0, touched: 0 };
+    if matches!(position, Position::End) {
+        buffer.limit(limit_size(caller, at, buffer.remaining())?);
+    }
     let room = fs::file::SIZE_MAX.saturating_sub(at);
     if room == 0 && buffer.remaining() > 0 {
         return Err(Errno::EFBIG);
@@ -173,6 +180,9 @@ async fn write_parts(
     let mut total = 0;
     let mut end = 0;
     let mut position = position;
+    if matches!(position, Position::End) {
+        buffer.limit(limit_size(caller, inode.attributes().size(), buffer.remaining())?);
+    }
     loop {
         match inode.write_at(position, buffer).await {
             Ok(written) => {

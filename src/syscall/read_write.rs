@@ -54,7 +54,6 @@ async fn read_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuf
 
 async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
     let Some(inode) = file.inode() else { return io::write(caller, file, buffer).await };
-    buffer.limit(regular::limit_size(caller, offset, buffer.remaining())?);
     // Linux appends here too when the file is open with O_APPEND (pwrite(2), "Bugs").
     let position = regular::write_position(file, offset);
     let (written, _) = regular::write_at(caller, inode, position, buffer).await?;

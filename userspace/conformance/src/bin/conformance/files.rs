@@ -190,6 +190,15 @@ fn truncation() {
         value("write across", sys!(SYS_write, file, buffer.as_ptr(), 5000));
         value("write above", sys!(SYS_write, file, buffer.as_ptr(), 5000));
         outcome("ftruncate above", sys!(SYS_ftruncate, file, 7000));
+        // The limit is on the file's end, wherever the descriptor is.
+        fs::write("appended", &buffer).expect("a file");
+        let file = open("appended", libc::O_RDWR | libc::O_APPEND).expect("a file");
+        value("append across", sys!(SYS_write, file, buffer.as_ptr(), 5000));
+        value("append above", sys!(SYS_write, file, buffer.as_ptr(), 5000));
+        value("lseek back", sys!(SYS_lseek, file, 0, libc::SEEK_SET));
+        value("append above, from the start", sys!(SYS_write, file, buffer.as_ptr(), 1));
+        value("pwrite at the start", sys!(SYS_pwrite64, file, buffer.as_ptr(), 1, 0));
+        value("size", stat("appended").map(|stat| stat.st_size));
     });
 }
 
