@@ -1,69 +1,97 @@
 //! Waiting until one of several files is ready: the heart of poll and select.
+//!
+//! All that a waiting thread keeps is a [`Watcher`] for each file, side by side in one
+//! allocation, and a timer that is a part of its future.
 
-use alloc::{sync::Arc, vec::Vec};
-use core::{future::poll_fn, task::Poll};
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use executor::{
-    sync::{Events, Watcher},
-    time,
+    Sleep, sleep_until,
+    sync::{Events, Watcher, Watchers},
+    time::Instant,
 };
+use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::File;
-use crate::{
-    arch::clock,
-    process::{Caller, interruptible},
-};
+use crate::process::Thread;
 
-/// A file and the events that count.
-pub struct Interest {
-    /// The file.
-    pub file: Arc<File>,
-    /// What is waited for, besides errors and hang-ups.
-    pub events: Events,
+/// A file that is ready.
+pub struct Ready {
     /// The caller's name for it.
-    pub tag: usize,
+    pub name: u32,
+    /// What was asked about.
+    pub asked: Events,
+    /// What is there of that.
+    pub found: Events,
 }
 
-/// Those that are ready at this moment, by their tags.
-pub fn ready_now(interests: &[Interest]) -> Vec<(usize, Events)> {
-    let mut ready = Vec::new();
-    for interest in interests {
-        let events = interest.file.events() & (interest.events | Events::ALWAYS);
-        if !events.is_empty() {
-            ready.push((interest.tag, events));
-        }
+impl Ready {
+    /// Looks at a file: None if nothing is there of what is asked about.
+    pub fn look(file: &File, asked: Events, name: u32) -> Option<Self> {
+        let found = file.events() & (asked | Events::ALWAYS);
+        (!found.is_empty()).then_some(Self { name, asked, found })
     }
-    ready
 }
 
-/// Waits until one is ready or `deadline` has passed; returns those that are. ERESTARTSYS for a signal.
-pub async fn wait_any(
-    caller: &Caller,
-    interests: &[Interest],
-    deadline: Option<u64>,
-) -> Result<Vec<(usize, Events)>, Errno> {
-    let found = ready_now(interests);
-    if !found.is_empty() || deadline.is_some_and(|deadline| deadline <= clock::now_ns()) {
-        return Ok(found);
-    }
-    let mut watchers: Vec<Watcher<File>> = Vec::new();
-    let any = poll_fn(|context| {
-        if watchers.is_empty() {
-            let watched = interests.iter().filter(|interest| interest.file.watched().is_some());
-            watchers.extend(watched.map(|i| Watcher::new(i.file.clone(), i.events, context.waker())));
-        } else {
-            watchers.iter().for_each(|watcher| watcher.arm(context.waker()));
-        }
+/// What to wait for.
+pub struct Wait {
+    /// The files and their events.
+    pub watchers: Watchers<File>,
+    /// When the wait ends; [`Instant::FAR_FUTURE`] for never.
+    pub deadline: Instant,
+}
+
+/// What came of it.
+pub struct Waited {
+    /// The files that are ready, in the watchers' order: none if the time is up. ERESTARTSYS for a signal.
+    pub ready: Result<Vec<Ready>, Errno>,
+    /// When the wait was to end.
+    pub deadline: Instant,
+}
+
+/// Waits until a file is ready, the time is up, or the thread is called.
+#[allow(clippy::boxed_local, reason = "or the caller would keep the empty box for as long as it waits")]
+pub fn any_ready(thread: &Thread, wait: Box<Wait>) -> AnyReady<'_> {
+    let Wait { watchers, deadline } = *wait;
+    AnyReady { thread, watchers, sleep: sleep_until(deadline) }
+}
+
+/// The future of [`any_ready`].
+#[must_use = "a future does nothing unless awaited"]
+#[pin_project]
+pub struct AnyReady<'a> {
+    thread: &'a Thread,
+    watchers: Watchers<File>,
+    /// Not even started if it is for ever.
+    #[pin]
+    sleep: Sleep,
+}
+
+impl Future for AnyReady<'_> {
+    type Output = Waited;
+
+    #[inline(never)]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited> {
+        let this = self.project();
+        let deadline = this.sleep.deadline();
+        this.watchers.arm(context.waker());
         // Looked at after the watchers are armed, so that nothing is missed in between.
-        let found = ready_now(interests);
-        if found.is_empty() { Poll::Pending } else { Poll::Ready(found) }
-    });
-    match deadline {
-        None => interruptible(&caller.thread, any).await,
-        Some(deadline) => {
-            let waited = interruptible(&caller.thread, time::timeout(any, deadline)).await?;
-            Ok(waited.unwrap_or_default())
-        }
+        let look = |watcher: &Watcher<File>| Ready::look(watcher.source(), watcher.events(), watcher.name());
+        let ready: Vec<Ready> = this.watchers.iter().filter_map(look).collect();
+        let is_over = || deadline != Instant::FAR_FUTURE && this.sleep.poll(context).is_ready();
+        let ready = if !ready.is_empty() || is_over() {
+            Ok(ready)
+        } else if this.thread.is_called() {
+            Err(Errno::ERESTARTSYS)
+        } else {
+            return Poll::Pending;
+        };
+        Poll::Ready(Waited { ready, deadline })
     }
 }

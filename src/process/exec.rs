@@ -428,7 +428,7 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     apply_set_id(caller, path);
 
     *process.space.lock() = Some(loaded.space.clone());
-    *caller.thread.space.lock() = Some(loaded.space.clone());
+    caller.thread.enter_space(&loaded.space);
     let old = core::mem::replace(&mut caller.space, loaded.space);
     caller.space.activate();
     process.release_borrowed_space();

@@ -82,6 +82,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         };
         if !last {
             // The record in the tree is gone; what the thread alone held goes with `caller`.
+            thread.leave_space();
             process.thread_exits.wake_all();
             return;
         }
@@ -94,7 +95,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         let Caller { space, files, fs, .. } = caller;
         drop(files);
         drop(fs);
-        thread.space.lock().take();
+        thread.leave_space();
         process.release_borrowed_space();
         drop(space);
         finish(&process).await;
@@ -130,8 +131,8 @@ async fn clear_tid(caller: &mut Caller) {
 /// Nobody else can see the memory of a process with one thread, so nothing needs to be written there. A `vfork`
 /// child's memory is its parent's.
 fn space_is_unshared(caller: &Caller) -> bool {
-    // The thread's record, the process's and the caller hold one reference each.
-    Arc::strong_count(&caller.space) <= 3 && !caller.process().borrows_space.load(Ordering::Relaxed)
+    // The process's record and the caller hold one reference each.
+    Arc::strong_count(&caller.space) <= 2 && !caller.process().borrows_space.load(Ordering::Relaxed)
 }
 
 /// The last thread is gone: hand the children on, become a zombie, tell the parent.

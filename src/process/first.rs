@@ -100,7 +100,7 @@ async fn first_caller() -> Result<Caller, Errno> {
     let mut name = [0; 16];
     name[..4].copy_from_slice(b"init");
     let signals = ThreadSignals::default();
-    let thread = Thread::new(tree::INIT, 0, process.clone(), &credentials, space.clone(), signals, name);
+    let thread = Thread::new(tree::INIT, 0, process.clone(), &credentials, &space, signals, name);
     let thread = Arc::new(thread);
     {
         let mut tree = tree::lock();

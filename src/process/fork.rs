@@ -115,7 +115,7 @@ pub async fn clone(
             }
             let signals = ThreadSignals::with_mask(blocked);
             let parent = tree.node(process.pid).ok_or(Errno::ESRCH)?.parent;
-            let thread = Thread::new(tid, parent, process, &caller.credentials, space.clone(), signals, name);
+            let thread = Thread::new(tid, parent, process, &caller.credentials, &space, signals, name);
             let thread = Arc::new(thread);
             tree.insert_thread(thread.clone())?;
             thread
@@ -135,7 +135,7 @@ pub async fn clone(
             };
             let (group, session) = (own.group, own.session);
             let thread =
-                Thread::new(tid, parent, process.clone(), &caller.credentials, space.clone(), signals, name);
+                Thread::new(tid, parent, process.clone(), &caller.credentials, &space, signals, name);
             let thread = Arc::new(thread);
             tree.insert(Node {
                 process,

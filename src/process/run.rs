@@ -23,10 +23,10 @@ use crate::{
         self,
         user::{Trap, UserContext},
     },
-    file::{FileTable, FsContext, io},
+    file::{FileTable, FsContext, io, poll::any_ready},
     memory::{AddressSpace, FaultError},
     syscall::{
-        self, Ending,
+        self, Ending, Unanswered,
         attempt::{self, Pause, attempt},
         user,
     },
@@ -39,7 +39,7 @@ pub const SLICE_NS: u64 = 10_000_000;
 pub struct Caller {
     /// What others see.
     pub thread: Arc<Thread>,
-    /// Its address space; the same one as in [`Thread::space`].
+    /// Its address space, which is active whenever it is polled.
     pub space: Arc<AddressSpace>,
     /// Its descriptors.
     pub files: Arc<FileTable>,
@@ -55,7 +55,7 @@ pub struct Caller {
     pub restart: Option<Box<Restart>>,
 }
 
-/// An interrupted call with a relative time-out, to be gone on with rather than begun anew.
+/// A call that was cut short, mostly one with a relative time-out: to be gone on with rather than begun anew.
 pub enum Restart {
     /// A sleep until this time; the address takes the time that is left if it is interrupted again.
     Sleep {
@@ -66,13 +66,13 @@ pub enum Restart {
     },
     /// A `poll` until this time.
     Poll {
-        /// User address of the array.
-        fds: usize,
-        /// Its length.
-        count: usize,
-        /// Nanoseconds since boot; none for "for ever".
-        deadline: Option<u64>,
+        /// [`Instant::FAR_FUTURE`] for "for ever".
+        deadline: Instant,
     },
+    /// The answer of a `poll` or `select` that has ended, but could not be told at once.
+    Answer(Unanswered),
+    /// A signal that `rt_sigtimedwait` has taken, but could not tell of at once.
+    Info(SigInfo),
     /// A futex wait until this time.
     Futex {
         /// The word.
@@ -173,6 +173,16 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                                 ready
                                     .map_err(Pause::Failed)
                                     .and_then(|()| attempt::resume(&caller, &context, file, &mut moved))
+                            }
+                            Pause::Files(wait) => {
+                                context.suspend();
+                                let waited = any_ready(&caller.thread, wait).await;
+                                syscall::poll_ended(&mut caller, &context, waited)
+                            }
+                            Pause::Signal(end) => {
+                                let arrival = signal::arrival(&caller.thread, end);
+                                let arrival = suspending(&mut context, arrival).await;
+                                syscall::signal_awaited(&mut caller, &context, arrival)
                             }
                             Pause::Futex(end) => {
                                 let woken = futex::woken(&caller.thread, end);
@@ -316,9 +326,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         if thread.sequence.is_outdated(cpu) {
             thread.note_interruption();
         }
-        if let Some(space) = &*thread.space.lock() {
-            space.activate();
-        }
+        thread.activate_space();
         let start = arch::clock::cycles();
         thread.polled_since.store(start, Ordering::Relaxed);
         if let Some(worker) = arch::percpu::worker_of_this_cpu() {

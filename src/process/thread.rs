@@ -3,8 +3,9 @@
 use alloc::sync::Arc;
 use core::{
     future::Future,
+    mem::ManuallyDrop,
     pin::Pin,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 
@@ -49,8 +50,9 @@ pub struct Thread {
     pub process: Arc<Process>,
     /// Pending signals, and the mask as the senders see it. Taken after the process's own signal lock.
     pub signals: SpinMutex<ThreadSignals>,
-    /// The address space to activate while the thread is polled.
-    pub space: SpinMutex<Option<Arc<AddressSpace>>>,
+    /// The address space to activate while the thread is polled, which its [`Caller`](super::Caller) keeps alive; null
+    /// once that has gone. Only the thread itself uses it, so everything is relaxed.
+    space: AtomicPtr<AddressSpace>,
     /// The name that `ps` shows (`comm`): at most 15 bytes and a NUL.
     pub name: SpinMutex<[u8; 16]>,
     /// User address that `exit` clears and wakes (`set_tid_address`); 0 for none.
@@ -80,7 +82,7 @@ impl Thread {
         parent: u32,
         process: Arc<Process>,
         credentials: &Credentials,
-        space: Arc<AddressSpace>,
+        space: &Arc<AddressSpace>,
         signals: ThreadSignals,
         name: [u8; 16],
     ) -> Self {
@@ -93,7 +95,7 @@ impl Thread {
             answers,
             process,
             signals: SpinMutex::new(signals),
-            space: SpinMutex::new(Some(space)),
+            space: AtomicPtr::new(Arc::as_ptr(space).cast_mut()),
             name: SpinMutex::new(name),
             clear_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
@@ -117,6 +119,27 @@ impl Thread {
     /// Takes the process's id, as the thread that has called `execve` does. Under the tree's lock.
     pub(super) fn become_first(&self) {
         self.answers.tid.store(self.process.pid, Ordering::Relaxed);
+    }
+
+    /// Has this address space activated from the next poll on. The thread itself calls this, and keeps the space alive
+    /// until it puts another in its place or [leaves](Self::leave_space) it.
+    pub(super) fn enter_space(&self, space: &Arc<AddressSpace>) {
+        self.space.store(Arc::as_ptr(space).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Has no address space activated any more.
+    pub(super) fn leave_space(&self) {
+        self.space.store(core::ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Activates its address space, in the thread's own poll.
+    #[inline(always)]
+    pub(super) fn activate_space(&self) {
+        let space = self.space.load(Ordering::Relaxed);
+        if !space.is_null() {
+            // SAFETY: it came from an `Arc` that the polled thread keeps; this borrows that.
+            ManuallyDrop::new(unsafe { Arc::from_raw(space) }).activate();
+        }
     }
 
     /// Whether anything calls for the thread's attention. One load.

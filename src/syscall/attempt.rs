@@ -5,7 +5,7 @@
 //! waits for exactly that and attempts again. An attempt that pauses has done nothing, except for the bytes that it
 //! says have been moved already.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::mem::MaybeUninit;
 
 use executor::{sync::Events, time::Instant};
@@ -15,7 +15,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, identity, memory, metadata, process, schedule, signal, thread,
+    clock, descriptor, identity, memory, metadata, poll, process, schedule, signal, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         uaccess::{self, Fault},
         user::{Access, UserContext},
     },
-    file::{self, File, Object, bulk, lookup, regular},
+    file::{self, File, Object, bulk, lookup, poll::Wait, regular},
     memory::frame,
     process::{
         Caller,
@@ -37,10 +37,14 @@ pub enum Pause {
     Fault(usize, Access),
     /// A stream has nothing to give, or no room.
     Readiness(Arc<File>, Events),
+    /// None of several files is ready.
+    Files(Box<Wait>),
     /// The thread has begun a futex wait, which ends at this time.
     Futex(Instant),
     /// The call is a sleep until this time.
     Sleep(Instant),
+    /// None of the signals that the thread awaits, until this time, has been sent yet.
+    Signal(Instant),
     /// No child has anything to report yet.
     Child,
     /// The call takes the general way.
@@ -148,6 +152,13 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             context.rdx as u32,
             context.r10 as usize,
         ),
+        __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => poll::attempt(caller, context),
+        __NR_restart_syscall => poll::attempt_rest(caller, context),
+        __NR_pause => Err(Pause::Sleep(Instant::FAR_FUTURE)),
+        __NR_rt_sigsuspend => signal::rt_sigsuspend(caller, context.rdi as usize, context.rsi as usize),
+        __NR_rt_sigtimedwait => {
+            signal::rt_sigtimedwait(caller, context.rdi as usize, context.rdx as usize, context.r10 as usize)
+        }
         __NR_rt_sigreturn => signal::rt_sigreturn(caller, context),
         __NR_rt_sigaction => signal::rt_sigaction(
             caller,

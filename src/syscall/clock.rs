@@ -9,7 +9,7 @@ use syscalls::Errno;
 
 use super::{
     attempt::{Attempt, Pause, copy_in},
-    thread,
+    poll, thread,
     user::{self, SysResult},
 };
 use crate::{
@@ -171,7 +171,12 @@ pub fn clock_nanosleep(caller: &Caller, id: usize, flags: u32, request: usize) -
 /// Takes note of a sleep that a signal has interrupted: the general handler then tells what is left of it, unless it has
 /// an end in absolute time.
 pub fn sleep_interrupted(caller: &mut Caller, context: &UserContext, end: Instant) -> Attempt {
-    let is_plain = context.orig_rax as u32 == linux::__NR_nanosleep;
+    let number = context.orig_rax as u32;
+    if matches!(number, linux::__NR_pause | linux::__NR_rt_sigsuspend) {
+        // Sleeps for ever, which nothing but a signal ends.
+        return Err(Pause::Failed(Errno::ERESTARTNOHAND));
+    }
+    let is_plain = number == linux::__NR_nanosleep;
     if !is_plain && context.rsi as u32 & linux::TIMER_ABSTIME != 0 {
         return Err(Pause::Failed(Errno::ERESTARTNOHAND));
     }
@@ -210,13 +215,17 @@ async fn cut_short(caller: &mut Caller, deadline: u64, remaining: usize) -> SysR
 
 /// restart_syscall: goes on with a call that a signal without a handler interrupted.
 pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
+    if let Some(Restart::Answer(_)) = caller.restart.as_deref() {
+        return poll::answer_later(caller).await;
+    }
     let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
     match *restart {
         Restart::Sleep { deadline, remaining } => sleep_relative(caller, deadline, remaining).await,
-        Restart::Poll { fds, count, deadline } => super::poll::poll_until(caller, fds, count, deadline).await,
         Restart::Futex { address, value, deadline, bitset, private } => {
             thread::wait(caller, address, value, deadline, bitset, private).await
         }
+        // These are gone on with elsewhere.
+        Restart::Poll { .. } | Restart::Answer(_) | Restart::Info(_) => Err(Errno::EINTR),
     }
 }
 

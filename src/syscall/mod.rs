@@ -100,7 +100,9 @@ fn encode(result: SysResult) -> u64 {
 }
 
 pub use clock::sleep_interrupted;
+pub use poll::{Unanswered, ended as poll_ended};
 pub use process::child_news;
+pub use signal::signal_awaited;
 pub use thread::futex_ended;
 
 /// Whether a call leaves something new behind in the kernel's own memory, which must not run out.
@@ -244,10 +246,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),
         __NR_pipe => Box::pin(descriptor::pipe2(caller, a[0], 0)),
         __NR_pipe2 => Box::pin(descriptor::pipe2(caller, a[0], a[1] as u32)),
-        __NR_poll => Box::pin(poll::poll(caller, a[0], a[1], a[2] as i32)),
-        __NR_ppoll => Box::pin(poll::ppoll(caller, a[0], a[1], a[2], a[3], a[4])),
-        __NR_select => Box::pin(poll::select(caller, a[0], [a[1], a[2], a[3]], a[4])),
-        __NR_pselect6 => Box::pin(poll::pselect6(caller, a[0], [a[1], a[2], a[3]], a[4], a[5])),
+        // These have waited already.
+        __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::answer_later(caller)),
 
         // Sizes and stable storage.
         __NR_truncate => Box::pin(open::truncate(caller, a[0], a[1] as i64)),
@@ -372,9 +372,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         // Signals.
         __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])),
         __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])),
-        __NR_rt_sigsuspend => Box::pin(signal::rt_sigsuspend(caller, a[0], a[1])),
-        __NR_rt_sigtimedwait => Box::pin(signal::rt_sigtimedwait(caller, a[0], a[1], a[2], a[3])),
-        __NR_pause => Box::pin(signal::pause(caller)),
+        // It has taken the signal already.
+        __NR_rt_sigtimedwait => Box::pin(signal::tell_later(caller, a[1])),
 
         // Time.
         __NR_clock_gettime => Box::pin(clock::clock_gettime(caller, a[0], a[1])),

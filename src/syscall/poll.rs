@@ -1,20 +1,36 @@
 //! Waiting on several files: poll(2), select(2).
+//!
+//! ```text
+//!   attempt ─► look at the files ──some ready, no time, or a signal────────────────┐
+//!                  └─none─► Pause::Files: wait ─► ended ───────────────────────────┴─► answer ─► result
+//!                                                    a page for the answer missing: answer_later
+//! ```
+//!
+//! While a thread waits, its arguments are in its registers and nowhere else; the answer is what is found then, so the
+//! arrays in user memory are neither kept nor read again.
 
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::mem::offset_of;
 
-use executor::sync::Events;
+use executor::{
+    sync::{Events, Watcher, Watchers},
+    time::Instant,
+};
+use linux_raw_sys::general::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
+    Arguments,
+    attempt::{Attempt, Pause, copy_in, copy_out},
     signal,
-    user::{self, SysResult},
+    user::{SysResult, fault_in},
 };
 use crate::{
-    arch::clock,
+    arch::{clock, user::UserContext},
     file::{
         File,
-        poll::{Interest, ready_now, wait_any},
+        poll::{Ready, Wait, Waited},
     },
     process::{
         Caller,
@@ -33,245 +49,346 @@ struct PollFd {
     revents: u16,
 }
 
-/// When a call with this time-out in nanoseconds ends.
-fn deadline_in(ns: u64) -> u64 {
-    clock::now_ns().saturating_add(ns)
+/// A call of the family, as its arguments tell it.
+#[derive(Clone, Copy)]
+struct Call {
+    files: Files,
+    span: Span,
+    mask: Mask,
 }
 
-pub async fn poll(caller: &mut Caller, fds: usize, count: usize, timeout: i32) -> SysResult {
-    let deadline = (timeout >= 0).then(|| deadline_in(timeout as u64 * 1_000_000));
-    poll_until(caller, fds, count, deadline).await
+/// Where a call says which files it is about, and gets its answer.
+#[derive(Clone, Copy)]
+enum Files {
+    /// An array of [`PollFd`].
+    List { address: usize, count: usize },
+    /// Bit maps, of descriptors below `count`; an address of 0 stands for an empty one.
+    Sets { addresses: [usize; 3], count: usize },
 }
 
-/// `poll` with an end in absolute time, so that it can go on after an interruption.
-pub async fn poll_until(caller: &mut Caller, fds: usize, count: usize, deadline: Option<u64>) -> SysResult {
-    match poll_files(caller, fds, count, deadline).await {
-        Err(Errno::ERESTARTSYS) => {
-            caller.restart = Some(Box::new(Restart::Poll { fds, count, deadline }));
-            Err(Errno::ERESTART_RESTARTBLOCK)
+/// Where a call says how long it may take. Addresses of 0 are for "for ever".
+#[derive(Clone, Copy)]
+enum Span {
+    /// Milliseconds; a negative number is "for ever".
+    Milliseconds(i32),
+    /// The address of a `timespec`, which gets what is left.
+    TimeSpec(usize),
+    /// The address of a `timeval`, which gets what is left.
+    TimeVal(usize),
+}
+
+/// Where a call says which signals are blocked while it waits.
+#[derive(Clone, Copy)]
+enum Mask {
+    /// Those that are blocked anyway.
+    Own,
+    /// The address of a set, or 0, and its size.
+    At(usize, usize),
+    /// The address of these two, or 0.
+    Described(usize),
+}
+
+impl Call {
+    fn new(number: u32, a: Arguments) -> Self {
+        let list = Files::List { address: a[0], count: a[1] };
+        let sets = Files::Sets { addresses: [a[1], a[2], a[3]], count: a[0] };
+        match number {
+            __NR_ppoll => Self { files: list, span: Span::TimeSpec(a[2]), mask: Mask::At(a[3], a[4]) },
+            __NR_select => Self { files: sets, span: Span::TimeVal(a[4]), mask: Mask::Own },
+            __NR_pselect6 => Self { files: sets, span: Span::TimeSpec(a[4]), mask: Mask::Described(a[5]) },
+            // `poll`, and the `restart_syscall` that goes on with it.
+            _ => Self { files: list, span: Span::Milliseconds(a[2] as i32), mask: Mask::Own },
         }
-        result => result,
+    }
+
+    fn of(context: &UserContext) -> Self {
+        let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
+        Self::new(context.orig_rax as u32, arguments.map(|argument| argument as usize))
     }
 }
 
-async fn poll_files(caller: &Caller, fds: usize, count: usize, deadline: Option<u64>) -> SysResult {
-    if count as u64 > super::descriptor::descriptor_limit(caller) {
-        return Err(Errno::EINVAL);
-    }
-    let mut list: Vec<PollFd> = user::read_array(caller, fds, count).await?;
-    let mut interests = Vec::with_capacity(list.len());
-    for (index, entry) in list.iter_mut().enumerate() {
-        entry.revents = 0;
-        if entry.fd < 0 {
-            continue;
-        }
-        match caller.files.get_open(entry.fd) {
-            Ok(file) => {
-                let events = Events::from_bits_retain(u32::from(entry.events));
-                interests.push(Interest { file, events, tag: index });
-            }
-            Err(_) => entry.revents = Events::NVAL.bits() as u16,
-        }
-    }
-    let invalid = list.iter().any(|entry| entry.revents != 0);
-    let found = if invalid { ready_now(&interests) } else { wait_any(caller, &interests, deadline).await? };
-    for (tag, events) in found {
-        list[tag].revents = events.bits() as u16;
-    }
-    let ready = list.iter().filter(|entry| entry.revents != 0).count();
-    user::copy_out(caller, fds, list.as_slice().as_bytes()).await?;
-    Ok(ready)
+/// Attempts a call of the family.
+#[inline(never)]
+pub fn attempt(caller: &mut Caller, context: &UserContext) -> Attempt {
+    let call = Call::of(context);
+    let deadline = call.span.deadline()?;
+    begin(caller, call, deadline)
 }
 
-/// The mask argument of `ppoll` and `pselect6`.
-async fn replace_mask(caller: &mut Caller, mask: usize, size: usize) -> Result<(), Errno> {
-    if mask != 0 {
-        if size != size_of::<SignalSet>() {
-            return Err(Errno::EINVAL);
-        }
-        let mask: SignalSet = user::read(caller, mask).await?;
+/// Attempts to go on with a `poll` that was interrupted.
+#[inline(never)]
+pub fn attempt_rest(caller: &mut Caller, context: &UserContext) -> Attempt {
+    match caller.restart.as_deref() {
+        Some(&Restart::Poll { deadline }) => begin(caller, Call::of(context), deadline),
+        _ => Err(Pause::General),
+    }
+}
+
+fn begin(caller: &mut Caller, call: Call, deadline: Instant) -> Attempt {
+    let mask = call.mask.read()?;
+    let (watchers, ready) = call.files.look(caller)?;
+    // From here on a missing page is no reason to begin anew.
+    if let Some(mask) = mask {
         signal::replace_mask_for_call(caller, mask);
     }
-    Ok(())
+    let ready = if !ready.is_empty() {
+        Ok(ready)
+    } else if caller.thread.is_called() {
+        Err(Errno::ERESTARTSYS)
+    } else if deadline.0 <= clock::now_ns() {
+        Ok(ready)
+    } else {
+        return Err(Pause::Files(Box::new(Wait { watchers: Watchers::new(watchers), deadline })));
+    };
+    answer(caller, call, Waited { ready, deadline })
 }
 
-/// Ends a call that replaced the mask: only an interruption leaves it in place, for the handler to run under.
-fn finish_masked(caller: &mut Caller, result: SysResult) -> SysResult {
-    match result {
-        Err(Errno::ERESTARTSYS) => Err(Errno::ERESTARTNOHAND),
-        result => {
+/// Ends a call that has waited.
+#[inline(never)]
+pub fn ended(caller: &mut Caller, context: &UserContext, waited: Waited) -> Attempt {
+    answer(caller, Call::of(context), waited)
+}
+
+/// An answer that has not been written yet.
+pub struct Unanswered {
+    call: Call,
+    waited: Waited,
+}
+
+fn answer(caller: &mut Caller, call: Call, waited: Waited) -> Attempt {
+    match write_answer(&call, &waited) {
+        Ok(result) => Ok(finish(caller, &call, result, waited.deadline)?),
+        Err(_) => {
+            caller.restart = Some(Box::new(Restart::Answer(Unanswered { call, waited })));
+            Err(Pause::General)
+        }
+    }
+}
+
+/// Writes the answer and what is left of the time; all of it again if a page was missing.
+fn write_answer(call: &Call, waited: &Waited) -> Result<SysResult, Pause> {
+    let result = match &waited.ready {
+        Ok(ready) => Ok(call.files.answer(ready)?),
+        Err(errno) => Err(*errno),
+    };
+    call.span.tell_left(waited.deadline)?;
+    Ok(result)
+}
+
+/// Answers a call whose answer had no page to go to.
+pub async fn answer_later(caller: &mut Caller) -> SysResult {
+    let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
+    let Restart::Answer(Unanswered { call, waited }) = *restart else { return Err(Errno::EINTR) };
+    let result = loop {
+        let count = match &waited.ready {
+            Ok(ready) => call.files.answer(ready),
+            Err(errno) => Err(Pause::Failed(*errno)),
+        };
+        match count {
+            Ok(count) => break Ok(count),
+            Err(Pause::Fault(address, access)) => {
+                if let Err(errno) = fault_in(caller, address, access).await {
+                    break Err(errno);
+                }
+            }
+            Err(_) => break Err(Errno::ERESTARTSYS),
+        }
+    };
+    while let Err(Pause::Fault(address, access)) = call.span.tell_left(waited.deadline) {
+        if fault_in(caller, address, access).await.is_err() {
+            // An interrupted call for which that cannot be told cannot be gone on with.
+            return finish(caller, &call, result, waited.deadline).map_err(|errno| match errno {
+                Errno::ERESTARTNOHAND => Errno::EINTR,
+                errno => errno,
+            });
+        }
+    }
+    finish(caller, &call, result, waited.deadline)
+}
+
+/// Ends a call: only an interruption leaves the mask that it has set in place, for the handler to run under.
+fn finish(caller: &mut Caller, call: &Call, result: SysResult, deadline: Instant) -> SysResult {
+    match (result, call.span) {
+        (Err(Errno::ERESTARTSYS), Span::Milliseconds(_)) => {
+            caller.restart = Some(Box::new(Restart::Poll { deadline }));
+            Err(Errno::ERESTART_RESTARTBLOCK)
+        }
+        (Err(Errno::ERESTARTSYS), _) => Err(Errno::ERESTARTNOHAND),
+        (result, _) => {
             signal::restore_mask(caller);
             result
         }
     }
 }
 
-async fn read_timeout(caller: &Caller, address: usize) -> Result<Option<u64>, Errno> {
-    if address == 0 {
-        return Ok(None);
+impl Span {
+    /// When it ends, if it begins now.
+    fn deadline(self) -> Result<Instant, Pause> {
+        let span = match self {
+            Self::Milliseconds(..0) | Self::TimeSpec(0) | Self::TimeVal(0) => return Ok(Instant::FAR_FUTURE),
+            Self::Milliseconds(span) => span as u64 * 1_000_000,
+            Self::TimeSpec(address) => copy_in::<TimeSpec>(address)?.to_ns().ok_or(Errno::EINVAL)?,
+            Self::TimeVal(address) => {
+                let span: TimeVal = copy_in(address)?;
+                // Unlike elsewhere, a second's worth of microseconds or more is taken for what it is.
+                if span.seconds < 0 || span.microseconds < 0 {
+                    return Err(Pause::Failed(Errno::EINVAL));
+                }
+                let seconds = (span.seconds as u64).saturating_mul(1_000_000_000);
+                seconds.saturating_add((span.microseconds as u64).saturating_mul(1000))
+            }
+        };
+        Ok(Instant(clock::now_ns().saturating_add(span)))
     }
-    let span = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
-    Ok(Some(deadline_in(span)))
-}
 
-/// Tells how much of a time-out is left, as Linux's `ppoll`, `select` and `pselect6` do. An interrupted call for which
-/// that cannot be told cannot be gone on with.
-async fn write_left<T: IntoBytes + Immutable>(
-    caller: &Caller,
-    result: SysResult,
-    address: usize,
-    deadline: Option<u64>,
-    form: fn(u64) -> T,
-) -> SysResult {
-    let Some(deadline) = deadline else { return result };
-    let left = deadline.saturating_sub(clock::now_ns());
-    match (user::write(caller, address, form(left)).await, result) {
-        (Err(_), Err(Errno::ERESTARTNOHAND)) => Err(Errno::EINTR),
-        (_, result) => result,
+    /// Tells how much is left, as Linux's `ppoll`, `select` and `pselect6` do.
+    fn tell_left(self, deadline: Instant) -> Result<(), Pause> {
+        let left = || deadline.0.saturating_sub(clock::now_ns());
+        match self {
+            Self::Milliseconds(_) | Self::TimeSpec(0) | Self::TimeVal(0) => Ok(()),
+            Self::TimeSpec(address) => copy_out(address, &TimeSpec::from_ns(left())),
+            Self::TimeVal(address) => copy_out(address, &TimeVal::from_ns(left())),
+        }
     }
 }
 
-pub async fn ppoll(
-    caller: &mut Caller,
-    fds: usize,
-    count: usize,
-    timeout: usize,
-    mask: usize,
-    size: usize,
-) -> SysResult {
-    let deadline = read_timeout(caller, timeout).await?;
-    replace_mask(caller, mask, size).await?;
-    let result = poll_files(caller, fds, count, deadline).await;
-    let result = finish_masked(caller, result);
-    write_left(caller, result, timeout, deadline, TimeSpec::from_ns).await
+impl Mask {
+    fn read(self) -> Result<Option<SignalSet>, Pause> {
+        let (address, size) = match self {
+            Self::Own | Self::Described(0) => return Ok(None),
+            Self::At(address, size) => (address, size),
+            Self::Described(address) => copy_in::<[usize; 2]>(address)?.into(),
+        };
+        if address == 0 {
+            return Ok(None);
+        }
+        if size != size_of::<SignalSet>() {
+            return Err(Pause::Failed(Errno::EINVAL));
+        }
+        copy_in(address).map(Some)
+    }
 }
 
-/// The three sets of `select`, as bit maps of 64-bit words.
-struct Sets {
-    addresses: [usize; 3],
-    words: usize,
-    bits: [Vec<u64>; 3],
+/// What looking at the files has found: watchers of all, for the case that none is ready; those that are.
+type Sight = (Vec<Watcher<File>>, Vec<Ready>);
+
+impl Files {
+    fn look(self, caller: &Caller) -> Result<Sight, Pause> {
+        let limit = super::descriptor::descriptor_limit(caller) as usize;
+        match self {
+            Self::List { address, count } if count <= limit => look_at_list(caller, address, count),
+            Self::Sets { addresses, count } if count as i32 >= 0 => {
+                look_at_sets(caller, addresses, count.min(limit))
+            }
+            _ => Err(Pause::Failed(Errno::EINVAL)),
+        }
+    }
+
+    /// Writes which files are ready; returns how many answers that are.
+    fn answer(self, ready: &[Ready]) -> Result<usize, Pause> {
+        match self {
+            Self::List { address, count } => answer_list(address, count, ready),
+            Self::Sets { addresses, count } => answer_sets(addresses, count, ready),
+        }
+    }
 }
 
-/// What each set asks for, and which events answer it (select(2), "Correspondence between select() and poll()").
+/// Looks at one file.
+fn look_at(sight: &mut Sight, file: Arc<File>, asked: Events, name: u32) {
+    let (watchers, ready) = sight;
+    if let Some(found) = Ready::look(&file, asked, name) {
+        ready.push(found);
+    } else if ready.is_empty() && file.watched().is_some() {
+        watchers.push(Watcher::new(file, asked, name));
+    }
+}
+
+fn look_at_list(caller: &Caller, address: usize, count: usize) -> Result<Sight, Pause> {
+    let mut sight = Sight::default();
+    sight.0.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    for index in 0..count {
+        let entry: PollFd = copy_in(address.wrapping_add(index * size_of::<PollFd>()))?;
+        if entry.fd < 0 {
+            continue;
+        }
+        let (asked, name) = (Events::from_bits_truncate(entry.events.into()), index as u32);
+        match caller.files.get_open(entry.fd) {
+            Ok(file) => look_at(&mut sight, file, asked, name),
+            Err(_) => sight.1.push(Ready { name, asked, found: Events::NVAL }),
+        }
+    }
+    Ok(sight)
+}
+
+fn answer_list(address: usize, count: usize, ready: &[Ready]) -> Result<usize, Pause> {
+    let mut answers = ready.iter().peekable();
+    for index in 0..count {
+        let answer = answers.next_if(|answer| answer.name as usize == index);
+        let found = answer.map_or(Events::empty(), |answer| answer.found);
+        let place = index * size_of::<PollFd>() + offset_of!(PollFd, revents);
+        copy_out(address.wrapping_add(place), &(found.bits() as u16))?;
+    }
+    Ok(ready.len())
+}
+
+/// What each set asks about, and so which events answer it: each asks about something that no other does (select(2), "Correspondence between select() and poll()").
 const SET_EVENTS: [Events; 3] = [
     Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
     Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR),
     Events::PRI,
 ];
 
-impl Sets {
-    async fn read(caller: &Caller, count: usize, addresses: [usize; 3]) -> Result<Self, Errno> {
-        let words = count.div_ceil(64);
-        let mut bits = [vec![], vec![], vec![]];
-        for (set, address) in bits.iter_mut().zip(addresses) {
-            *set =
-                if address == 0 { vec![0; words] } else { user::read_array(caller, address, words).await? };
-            if let Some(last) = set.last_mut()
-                && !count.is_multiple_of(64)
-            {
-                *last &= (1 << (count % 64)) - 1;
-            }
-        }
-        Ok(Self { addresses, words, bits })
-    }
+/// The words of a set of descriptors below `count`: the address of each, and which of its bits count.
+fn words(count: usize) -> impl Iterator<Item = (usize, u64)> {
+    (0..count.div_ceil(64)).map(move |word| {
+        let bits = count - word * 64;
+        (word * size_of::<u64>(), if bits < 64 { (1 << bits) - 1 } else { u64::MAX })
+    })
+}
 
-    fn interests(&self, caller: &Caller) -> Result<Vec<Interest>, Errno> {
-        let mut interests = Vec::new();
-        for word in 0..self.words {
-            let mut any = self.bits[0][word] | self.bits[1][word] | self.bits[2][word];
-            while any != 0 {
-                let bit = any.trailing_zeros() as usize;
-                any &= any - 1;
-                let mut events = Events::empty();
-                for (set, wanted) in self.bits.iter().zip(SET_EVENTS) {
-                    if set[word] >> bit & 1 != 0 {
-                        events |= wanted;
-                    }
-                }
-                let fd = word * 64 + bit;
-                let file: Arc<File> = caller.files.get_open(fd as i32)?;
-                interests.push(Interest { file, events, tag: fd });
-            }
-        }
-        Ok(interests)
-    }
-
-    /// Leaves only the bits that were answered; returns how many.
-    fn answer(&mut self, found: &[(usize, Events)]) -> usize {
-        let asked = core::mem::replace(&mut self.bits, [0, 1, 2].map(|_| vec![0; self.words]));
-        let mut count = 0;
-        for (fd, events) in found {
-            for ((set, asked), answers) in self.bits.iter_mut().zip(&asked).zip(SET_EVENTS) {
-                let (word, bit) = (fd / 64, 1 << (fd % 64));
-                if asked[word] & bit != 0 && events.intersects(answers) {
-                    set[word] |= bit;
-                    count += 1;
-                }
-            }
-        }
-        count
-    }
-
-    async fn write(&self, caller: &Caller) -> Result<(), Errno> {
-        for (set, address) in self.bits.iter().zip(self.addresses) {
+fn look_at_sets(caller: &Caller, addresses: [usize; 3], count: usize) -> Result<Sight, Pause> {
+    let mut sight = Sight::default();
+    for (word, (offset, valid)) in words(count).enumerate() {
+        let mut sets = [0_u64; 3];
+        for (set, address) in sets.iter_mut().zip(addresses) {
             if address != 0 {
-                user::copy_out(caller, address, set.as_slice().as_bytes()).await?;
+                *set = copy_in::<u64>(address.wrapping_add(offset))? & valid;
             }
         }
-        Ok(())
-    }
-}
-
-async fn select_files(
-    caller: &Caller,
-    count: usize,
-    addresses: [usize; 3],
-    deadline: Option<u64>,
-) -> SysResult {
-    if (count as i32) < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let count = count.min(super::descriptor::descriptor_limit(caller) as usize);
-    let mut sets = Sets::read(caller, count, addresses).await?;
-    let interests = sets.interests(caller)?;
-    let found = wait_any(caller, &interests, deadline).await?;
-    let ready = sets.answer(&found);
-    sets.write(caller).await?;
-    Ok(ready)
-}
-
-pub async fn select(caller: &mut Caller, count: usize, addresses: [usize; 3], timeout: usize) -> SysResult {
-    let deadline = match timeout {
-        0 => None,
-        address => {
-            let span: TimeVal = user::read(caller, address).await?;
-            // Unlike elsewhere, a second's worth of microseconds or more is taken for what it is.
-            if span.seconds < 0 || span.microseconds < 0 {
-                return Err(Errno::EINVAL);
-            }
-            let seconds = (span.seconds as u64).saturating_mul(1_000_000_000);
-            Some(deadline_in(seconds.saturating_add((span.microseconds as u64).saturating_mul(1000))))
+        let mut any = sets[0] | sets[1] | sets[2];
+        sight.0.try_reserve_exact(any.count_ones() as usize).map_err(|_| Errno::ENOMEM)?;
+        while any != 0 {
+            let bit = any.trailing_zeros();
+            any &= any - 1;
+            let asked = sets.iter().zip(SET_EVENTS).filter(|(set, _)| *set >> bit & 1 != 0);
+            let events = asked.fold(Events::empty(), |events, (_, wanted)| events | wanted);
+            let fd = word as u32 * 64 + bit;
+            look_at(&mut sight, caller.files.get_open(fd as i32)?, events, fd);
         }
-    };
-    let result = select_files(caller, count, addresses, deadline).await;
-    let result = finish_masked(caller, result);
-    write_left(caller, result, timeout, deadline, TimeVal::from_ns).await
+    }
+    Ok(sight)
 }
 
-pub async fn pselect6(
-    caller: &mut Caller,
-    count: usize,
-    addresses: [usize; 3],
-    timeout: usize,
-    mask: usize,
-) -> SysResult {
-    let deadline = read_timeout(caller, timeout).await?;
-    if mask != 0 {
-        let [address, size]: [usize; 2] = user::read(caller, mask).await?;
-        replace_mask(caller, address, size).await?;
+/// Leaves only the bits that are answered.
+fn answer_sets(addresses: [usize; 3], count: usize, ready: &[Ready]) -> Result<usize, Pause> {
+    let mut answered = 0;
+    let mut answers = ready.iter().peekable();
+    for (word, (offset, _)) in words(count).enumerate() {
+        let mut sets = [0_u64; 3];
+        while let Some(Ready { name, asked, found }) = answers.next_if(|file| file.name as usize / 64 == word)
+        {
+            for (set, wanted) in sets.iter_mut().zip(SET_EVENTS) {
+                if asked.contains(wanted) && found.intersects(wanted) {
+                    *set |= 1 << (name % 64);
+                }
+            }
+        }
+        for (set, address) in sets.into_iter().zip(addresses) {
+            if address != 0 {
+                answered += set.count_ones() as usize;
+                copy_out(address.wrapping_add(offset), &set)?;
+            }
+        }
     }
-    let result = select_files(caller, count, addresses, deadline).await;
-    let result = finish_masked(caller, result);
-    write_left(caller, result, timeout, deadline, TimeSpec::from_ns).await
+    Ok(answered)
 }

@@ -1,10 +1,8 @@
 //! Signals: kill(2), sigaction(2), sigprocmask(2), sigsuspend(2), sigaltstack(2), sigtimedwait(2), sigreturn(2).
 
-use core::future::poll_fn;
-use core::task::Poll;
+use alloc::{boxed::Box, sync::Arc};
 
-use alloc::sync::Arc;
-use executor::time;
+use executor::time::Instant;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -15,14 +13,14 @@ use super::{
 use crate::{
     arch::{clock, user::UserContext},
     process::{
-        Caller, interruptible,
+        Caller,
+        run::Restart,
         signal::{
             Action, Disposition, RawSigInfo, SI_TKILL, SI_USER, SigInfo, SignalSet, deliver,
             frame::{self, AlternateStack},
             numbers::*,
             send,
         },
-        thread::Attention,
         times::TimeSpec,
         tree::{self, Tree},
     },
@@ -237,18 +235,15 @@ pub fn restore_mask(caller: &mut Caller) {
     }
 }
 
-pub async fn rt_sigsuspend(caller: &mut Caller, mask: usize, size: usize) -> SysResult {
+/// `rt_sigsuspend`, up to the sleep.
+#[inline(never)]
+pub fn rt_sigsuspend(caller: &mut Caller, mask: usize, size: usize) -> Attempt {
     if size != size_of::<SignalSet>() {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
-    let mask: SignalSet = user::read(caller, mask).await?;
+    let mask = copy_in(mask)?;
     replace_mask_for_call(caller, mask);
-    pause(caller).await
-}
-
-pub async fn pause(caller: &Caller) -> SysResult {
-    let forever = poll_fn(|_| Poll::<()>::Pending);
-    interruptible(&caller.thread, forever).await.map(|()| 0).map_err(|_| Errno::ERESTARTNOHAND)
+    Err(Pause::Sleep(Instant::FAR_FUTURE))
 }
 
 pub async fn sigaltstack(caller: &mut Caller, rsp: u64, new: usize, old: usize) -> SysResult {
@@ -283,60 +278,46 @@ pub async fn sigaltstack(caller: &mut Caller, rsp: u64, new: usize, old: usize) 
     Ok(0)
 }
 
-pub async fn rt_sigtimedwait(
-    caller: &Caller,
-    set: usize,
-    info: usize,
-    timeout: usize,
-    size: usize,
-) -> SysResult {
+/// `rt_sigtimedwait`, up to the wait.
+#[inline(never)]
+pub fn rt_sigtimedwait(caller: &Caller, set: usize, timeout: usize, size: usize) -> Attempt {
     if size != size_of::<SignalSet>() {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
-    let wanted = user::read::<SignalSet>(caller, set).await?.minus(SignalSet::UNBLOCKABLE);
+    let wanted = copy_in::<SignalSet>(set)?.minus(SignalSet::UNBLOCKABLE);
     let deadline = match timeout {
-        0 => None,
+        0 => Instant::FAR_FUTURE,
         address => {
-            let timeout: TimeSpec = user::read(caller, address).await?;
-            Some(clock::now_ns().saturating_add(timeout.to_ns().ok_or(Errno::EINVAL)?))
+            let span = copy_in::<TimeSpec>(address)?.to_ns().ok_or(Errno::EINVAL)?;
+            Instant(clock::now_ns().saturating_add(span))
         }
     };
     caller.thread.signals.lock().awaited = wanted;
-    let take = || {
-        let mut shared = caller.process().signals.lock();
-        let mut own = caller.thread.signals.lock();
-        let others = SignalSet(!wanted.0);
-        own.pending.take(others).or_else(|| shared.pending.take(others))
-    };
-    let arrival = poll_fn(|_| match take() {
-        Some(info) => Poll::Ready(Ok(info)),
-        // Attention for a signal that is awaited has been answered by `take`; anything else interrupts.
-        None if caller.thread.is_called() && is_interrupted(caller) => Poll::Ready(Err(Errno::EINTR)),
-        None => Poll::Pending,
-    });
-    let result = match deadline {
-        None => arrival.await,
-        Some(deadline) => time::timeout(arrival, deadline).await.unwrap_or(Err(Errno::EAGAIN)),
-    };
-    caller.thread.signals.lock().awaited = SignalSet::EMPTY;
-    let taken = result?;
-    user::write_optional(caller, info, taken.to_raw()).await?;
-    Ok(taken.signal as usize)
+    Err(Pause::Signal(deadline))
 }
 
-/// Whether there is more to attend to than signals that stay blocked.
-fn is_interrupted(caller: &Caller) -> bool {
-    let thread = &caller.thread;
-    if thread.attention().difference(Attention::IN_USER_MODE) != Attention::SIGNAL {
-        return true;
+/// Ends a call that has waited for a signal.
+#[inline(never)]
+pub fn signal_awaited(
+    caller: &mut Caller,
+    context: &UserContext,
+    arrival: Result<SigInfo, Errno>,
+) -> Attempt {
+    caller.thread.signals.lock().awaited = SignalSet::EMPTY;
+    let (info, address) = (arrival?, context.rsi as usize);
+    if address != 0 && copy_out(address, &info.to_raw()).is_err() {
+        caller.restart = Some(Box::new(Restart::Info(info)));
+        return Err(Pause::General);
     }
-    let shared = caller.process().signals.lock();
-    let own = thread.signals.lock();
-    let deliverable = own.pending.set().plus(shared.pending.set()).minus(own.blocked);
-    if deliverable.is_empty() {
-        thread.settle(Attention::SIGNAL);
-    }
-    !deliverable.is_empty()
+    Ok(info.signal as usize)
+}
+
+/// Tells of a signal that had no page to go to.
+pub async fn tell_later(caller: &mut Caller, address: usize) -> SysResult {
+    let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
+    let Restart::Info(info) = *restart else { return Err(Errno::EINTR) };
+    user::write(caller, address, info.to_raw()).await?;
+    Ok(info.signal as usize)
 }
 
 /// Takes the interrupted state back from the frame on the stack. Returns what `rax` was.

@@ -32,7 +32,7 @@ mod wake_cell;
 
 pub use mutex::{Mutex, MutexGuard, MutexLock};
 pub use notify::Notify;
-pub use readiness::{Events, Readiness, Source, Wait, Watcher};
+pub use readiness::{Events, Readiness, Source, Wait, Watcher, Watchers};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Acquire, Permit, Semaphore};
 pub use spin::{RawSpin, SpinMutex, SpinMutexGuard};

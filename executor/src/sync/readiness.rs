@@ -5,6 +5,7 @@ use crate::coop::consume_budget;
 use crate::primitive::{AtomicU32, fence, fence_after_rmw};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
@@ -291,78 +292,118 @@ struct Watch {
     node: Node,
     /// Events since they were last taken. Under the list's lock.
     fired: Cell<u32>,
+    /// The owner's name for it, in room that would be lost.
+    name: u32,
 }
 
 /// A long-lived registration at a [`Readiness`]: what poll(2) needs for each of many files, and
 /// epoll(7) for each member.
 ///
-/// It wakes its waker at most once per [`arm`](Self::arm), collects events from its creation on, and
-/// keeps its source alive.
-pub struct Watcher<S: Source + ?Sized> {
-    watch: Pin<Box<Watch>>,
-    readiness: *const Readiness,
-    _source: Arc<S>,
+/// It is queued once it is armed, and then wakes its waker at most once per [`arm`](Self::arm), collects
+/// events, and keeps its source alive. 48 bytes.
+pub struct Watcher<S: Source> {
+    watch: Watch,
+    source: Arc<S>,
 }
 
 // SAFETY: the node is only touched under the list's lock; the readiness is Sync and kept alive.
-unsafe impl<S: Source + ?Sized> Send for Watcher<S> {}
+unsafe impl<S: Source> Send for Watcher<S> {}
 // SAFETY: as above.
-unsafe impl<S: Source + ?Sized> Sync for Watcher<S> {}
+unsafe impl<S: Source> Sync for Watcher<S> {}
 
-impl<S: Source + ?Sized> Watcher<S> {
-    /// Watch `source` for `events`, and for errors and hang-ups. One allocation.
-    ///
-    /// Look at [`ready`](Self::ready) after this: what was there before wakes nobody.
+impl<S: Source> Watcher<S> {
+    /// To watch `source` for `events`, and for errors and hang-ups, under a name of the caller's choice.
     #[must_use]
-    pub fn new(source: Arc<S>, events: Events, waker: &Waker) -> Watcher<S> {
+    pub fn new(source: Arc<S>, events: Events, name: u32) -> Watcher<S> {
         let tag = (events | Events::ALWAYS).bits() | WATCHER;
-        let watch = Box::pin(Watch { node: Node::new(tag), fired: Cell::new(0) });
-        let readiness: *const Readiness = source.readiness();
-        // SAFETY: kept alive by `_source`; the node is boxed, and `drop` takes it out.
-        unsafe { (*readiness).waiters.lock().push((&raw const *watch).cast(), waker) };
-        // Queued before the caller looks at the events; pairs with the order in `Readiness::set`.
-        fence(SeqCst);
-        Watcher { watch, readiness, _source: source }
+        Watcher { watch: Watch { node: Node::new(tag), fired: Cell::new(0), name }, source }
     }
 
-    fn readiness(&self) -> &Readiness {
-        // SAFETY: kept alive by `_source`.
-        unsafe { &*self.readiness }
+    /// What it watches.
+    #[must_use]
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The name it was given.
+    #[must_use]
+    pub fn name(&self) -> u32 {
+        self.watch.name
+    }
+
+    /// The events it watches for.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::from_bits_truncate(self.watch.node.tag.get())
     }
 
     /// The events watched that are there now.
     #[must_use]
     pub fn ready(&self) -> Events {
-        self.readiness().events() & Events::from_bits_truncate(self.watch.node.tag.get())
+        self.source.readiness().events() & self.events()
     }
 
-    /// The events watched that happened since the last call (edge-triggered).
+    /// The events watched that happened since the last call (edge-triggered), from the first
+    /// [`arm`](Self::arm) on.
     pub fn take_fired(&self) -> Events {
-        let _list = self.readiness().waiters.lock();
+        let _list = self.source.readiness().waiters.lock();
         Events::from_bits_truncate(self.watch.fired.replace(0))
     }
 
-    /// Wake `waker` at the next event. Look at [`ready`](Self::ready) after this.
-    pub fn arm(&self, waker: &Waker) {
-        let list = self.readiness().waiters.lock();
-        // SAFETY: queued from `new` to `drop`.
-        unsafe { list.refresh((&raw const *self.watch).cast(), waker) };
+    /// Wake `waker` at the next event. Look at [`ready`](Self::ready) after this: what was there before
+    /// wakes nobody.
+    pub fn arm(self: Pin<&Self>, waker: &Waker) {
+        let node = (&raw const self.watch).cast();
+        let list = self.source.readiness().waiters.lock();
+        if self.watch.node.state() == QUEUED {
+            // SAFETY: queued, and only `drop` takes it out.
+            unsafe { list.refresh(node, waker) };
+        } else {
+            // SAFETY: in no list; pinned, and `drop` takes it out. The source keeps the list alive.
+            unsafe { list.push(node, waker) };
+        }
         drop(list);
-        // As in `new`.
+        // Queued before the caller looks at the events; pairs with the order in `Readiness::set`.
         fence(SeqCst);
     }
 
     /// Watch for other events from now on.
     pub fn set_events(&self, events: Events) {
-        let _list = self.readiness().waiters.lock();
+        let _list = self.source.readiness().waiters.lock();
         self.watch.node.tag.set((events | Events::ALWAYS).bits() | WATCHER);
     }
 }
 
-impl<S: Source + ?Sized> Drop for Watcher<S> {
+impl<S: Source> Drop for Watcher<S> {
     fn drop(&mut self) {
-        let list = self.readiness().waiters.lock();
-        // SAFETY: queued since `new`.
-        drop(unsafe { list.remove((&raw const *self.watch).cast(), IDLE) });
+        if self.watch.node.state() == QUEUED {
+            let list = self.source.readiness().waiters.lock();
+            // SAFETY: queued, and nobody else takes it out.
+            drop(unsafe { list.remove((&raw const self.watch).cast(), IDLE) });
+        }
+    }
+}
+
+/// Watchers of several sources, in one allocation: what a thread in poll(2) costs.
+pub struct Watchers<S: Source>(Pin<Box<[Watcher<S>]>>);
+
+impl<S: Source> Watchers<S> {
+    /// The watchers, none of which has been armed.
+    #[must_use]
+    pub fn new(watchers: Vec<Watcher<S>>) -> Watchers<S> {
+        Watchers(watchers.into_boxed_slice().into())
+    }
+
+    /// Arm all of them. Look at the sources after this.
+    pub fn arm(&self, waker: &Waker) {
+        for watcher in &*self.0 {
+            // SAFETY: a part of what is pinned, and moved by nobody.
+            unsafe { Pin::new_unchecked(watcher) }.arm(waker);
+        }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Watcher<S>> {
+        self.0.iter()
     }
 }

@@ -2,7 +2,8 @@ use super::{Drops, scaled};
 use crate::host::block_on;
 use crate::sync::channel::{self, ReceiveError, SendError};
 use crate::sync::{
-    Events, Mutex, Notify, Readiness, RwLock, Semaphore, SpinMutex, WaitQueue, Watcher, embassy, oneshot,
+    Events, Mutex, Notify, Readiness, RwLock, Semaphore, SpinMutex, WaitQueue, Watcher, Watchers, embassy,
+    oneshot,
 };
 use crate::{sleep, spawn, timeout_after, yield_now};
 use std::collections::VecDeque;
@@ -312,17 +313,15 @@ fn a_watcher_waits_on_many_sources() {
             let poll = spawn({
                 let sources = sources.clone();
                 async move {
-                    let waker = crate::TaskRef::current().unwrap().waker();
-                    let watchers: Vec<_> =
-                        sources.iter().map(|s| Watcher::new(s.clone(), Events::IN, &waker)).collect();
+                    let watch =
+                        |(i, s): (usize, &Arc<Readiness>)| Watcher::new(s.clone(), Events::IN, i as u32);
+                    let watchers = Watchers::new(sources.iter().enumerate().map(watch).collect());
                     std::future::poll_fn(move |cx| {
-                        for (i, watcher) in watchers.iter().enumerate() {
-                            watcher.arm(cx.waker());
-                            if !watcher.ready().is_empty() {
-                                return std::task::Poll::Ready((i, watcher.take_fired()));
-                            }
+                        watchers.arm(cx.waker());
+                        match watchers.iter().find(|watcher| !watcher.ready().is_empty()) {
+                            Some(watcher) => std::task::Poll::Ready((watcher.name(), watcher.take_fired())),
+                            None => std::task::Poll::Pending,
                         }
-                        std::task::Poll::Pending
                     })
                     .await
                 }
@@ -330,7 +329,7 @@ fn a_watcher_waits_on_many_sources() {
             yield_now().await;
             setter.set(Events::IN);
             let (which, _) = poll.await.unwrap();
-            assert_eq!(which, round);
+            assert_eq!(which as usize, round);
             setter.clear(Events::IN);
         }
     });

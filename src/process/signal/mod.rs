@@ -9,6 +9,7 @@
 //! Where to start reading: [`send`], then [`deliver`]; how a thread is called is in `process/thread.rs`.
 
 mod action;
+mod arrival;
 pub mod deliver;
 pub mod frame;
 mod info;
@@ -17,6 +18,7 @@ pub mod send;
 mod set;
 
 pub use action::{Action, Actions, Disposition};
+pub use arrival::arrival;
 pub use info::{RawSigInfo, SI_TKILL, SI_USER, SigInfo};
 pub use pending::{ProcessSignals, ThreadSignals, any_stopped};
 pub use set::{SavedMask, SignalSet, numbers};

@@ -13,7 +13,7 @@ use support::pipe::{Pipe, pipe, read, write};
 use support::process::fork;
 
 /// Threads of each process: enough for it not to matter that the heap grows by pages and keeps a few in stock.
-const THREADS: usize = 4000;
+const THREADS: usize = 2000;
 /// Bytes of a thread's stack.
 const STACK: usize = 16 << 10;
 /// The most that a waiting thread may cost, in bytes.
@@ -40,7 +40,77 @@ const WAYS: &[Way] = &[
         // SAFETY: nobody wants to know.
         unsafe { libc::wait4(-1, std::ptr::null_mut(), 0, std::ptr::null_mut()) };
     }),
+    ("poll", |file| {
+        let mut entry = libc::pollfd { fd: file, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry.
+        unsafe { libc::poll(&raw mut entry, 1, -1) };
+    }),
+    ("poll for a while", |file| {
+        let mut entry = libc::pollfd { fd: file, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry.
+        unsafe { libc::poll(&raw mut entry, 1, 1_000_000_000) };
+    }),
+    ("ppoll", |file| {
+        let mut entry = libc::pollfd { fd: file, events: libc::POLLIN, revents: 0 };
+        let (time, mask) = (LONG, no_signals());
+        // SAFETY: one entry, a time, a set.
+        unsafe { libc::ppoll(&raw mut entry, 1, &raw const time, &raw const mask) };
+    }),
+    ("select", |file| {
+        let mut set = just(file);
+        let mut time = libc::timeval { tv_sec: LONG.tv_sec, tv_usec: 0 };
+        // SAFETY: a set that has room for the descriptor, and a time.
+        unsafe {
+            libc::select(file + 1, &raw mut set, std::ptr::null_mut(), std::ptr::null_mut(), &raw mut time)
+        };
+    }),
+    ("pselect6", |file| {
+        let (mut set, time, mask) = (just(file), LONG, no_signals());
+        let none = std::ptr::null_mut();
+        // SAFETY: as above, and a set of signals.
+        unsafe { libc::pselect(file + 1, &raw mut set, none, none, &raw const time, &raw const mask) };
+    }),
+    ("pause", |_| {
+        // SAFETY: it takes nothing.
+        unsafe { libc::pause() };
+    }),
+    ("rt_sigsuspend", |_| {
+        let mask = no_signals();
+        // SAFETY: a set.
+        unsafe { libc::sigsuspend(&raw const mask) };
+    }),
+    ("rt_sigtimedwait", |_| {
+        let (mut set, time) = (no_signals(), LONG);
+        // SAFETY: a set, a time; nobody wants to know.
+        unsafe {
+            libc::sigaddset(&raw mut set, libc::SIGUSR1);
+            libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const time)
+        };
+    }),
 ];
+
+/// Longer than this program runs.
+const LONG: libc::timespec = libc::timespec { tv_sec: 1_000_000, tv_nsec: 0 };
+
+/// The empty set of signals.
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: plain data, which is then filled.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        set
+    }
+}
+
+/// The set of this descriptor alone.
+fn just(file: i32) -> libc::fd_set {
+    // SAFETY: plain data; the descriptor is below the set's size, as this program has opened few.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::FD_SET(file, &raw mut set);
+        set
+    }
+}
 
 static WAITING: AtomicU32 = AtomicU32::new(0);
 static FILE: AtomicU32 = AtomicU32::new(0);
