@@ -37,6 +37,8 @@ pub fn run() {
     wake_ups();
     select();
     many();
+    answers();
+    signals();
 }
 
 fn states() {
@@ -180,4 +182,99 @@ fn many() {
     let ready: Vec<String> =
         (0..200).filter(|index| entries[*index].revents != 0).map(|index| index.to_string()).collect();
     show("ready", ready.join(" "));
+}
+
+/// Answers that go to memory which is shared since a fork, or has not been touched yet: its pages come while the call
+/// ends.
+fn answers() {
+    let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let map =
+        || sys!(SYS_mmap, 0, 8192, libc::PROT_READ | libc::PROT_WRITE, anonymous, -1, 0).expect("memory");
+    let (p, q) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+    let entries = map() as *mut libc::pollfd;
+    let (input, output) = (map() as *mut u64, map() as *mut u64);
+    // The input set and the output set lie across a page boundary each.
+    let (input, output) = (input.wrapping_add(511), output.wrapping_add(511));
+    let time = map() as *mut i64;
+    // SAFETY: all of it in the mappings.
+    unsafe {
+        *entries = libc::pollfd { fd: p.reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        *input = 1 << p.reader.as_raw_fd();
+        *output = 1 << q.writer.as_raw_fd();
+        (*input.add(1), *output.add(1), *time, *time.add(1)) = (0, 0, 0, 20_000);
+    }
+    let until_told = pipe().expect("a pipe");
+    let sharer = fork(|| {
+        let _ = read(&until_told.reader, &mut [0]);
+        0
+    })
+    .expect("fork");
+    value("time-out, shared array", sys!(SYS_poll, entries, 1, 10));
+    value("time-out, shared sets", sys!(SYS_select, 128, input, 0, 0, time));
+    // SAFETY: as above.
+    unsafe { (*input, *time.add(1)) = (1 << p.reader.as_raw_fd(), 20_000) };
+    let _ = write(&p.writer, b"x");
+    value("ready, shared sets", sys!(SYS_select, 128, input, output, 0, time));
+    // SAFETY: as above.
+    let right = unsafe { [*input == 1 << p.reader.as_raw_fd(), *output == 1 << q.writer.as_raw_fd()] };
+    show("sets", format!("{right:?}"));
+    let _ = write(&until_told.writer, b"x");
+    let _ = sharer.wait();
+    drop(p.writer);
+    // A reader that is gone is no answer to the question whether there is room, but to that about input.
+    let writer = q.writer.as_raw_fd();
+    drop(q.reader);
+    let (mut asked, mut time) = ([1_u64 << writer, 0], [0_i64; 2]);
+    value("input of a broken pipe", sys!(SYS_select, 64, asked.as_mut_ptr(), 0, 0, time.as_mut_ptr()));
+    let mut asked = [1_u64 << p.reader.as_raw_fd(), 0];
+    value("output of a hung-up pipe", sys!(SYS_select, 64, 0, asked.as_mut_ptr(), 0, time.as_mut_ptr()));
+    let read_only = sys!(SYS_mmap, 0, 4096, libc::PROT_READ, anonymous, -1, 0).expect("memory");
+    outcome("answer to memory that is not writable", sys!(SYS_poll, read_only, 1, 0));
+}
+
+/// Signals that a call lets in, or takes.
+fn signals() {
+    extern "C" fn handler(_: i32) {}
+    let set = 1_u64 << (libc::SIGUSR1 - 1);
+    let (none, at_once, soon) = (0_u64, [0_i64; 2], [0_i64, 10_000_000]);
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
+    let block = sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, 8);
+    outcome("block", block);
+    let send = || sys!(SYS_kill, std::process::id(), libc::SIGUSR1);
+    let _ = send();
+    outcome("ppoll lets none in", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const set, 8));
+    outcome("ppoll lets one in", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const none, 8));
+    outcome("that was all", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const none, 8));
+    let _ = send();
+    let mask = [&raw const none as usize, 8];
+    outcome("pselect lets one in", sys!(SYS_pselect6, 0, 0, 0, 0, soon.as_ptr(), mask.as_ptr()));
+    let _ = send();
+    outcome("sigsuspend lets one in", sys!(SYS_rt_sigsuspend, &raw const none, 8));
+    let untouched = sys!(
+        SYS_mmap,
+        0,
+        4096,
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        -1,
+        0
+    );
+    let info = untouched.expect("memory") as *const libc::siginfo_t;
+    outcome("none to take", sys!(SYS_rt_sigtimedwait, &raw const set, info, soon.as_ptr(), 8));
+    let _ = send();
+    value("one to take", sys!(SYS_rt_sigtimedwait, &raw const set, info, soon.as_ptr(), 8));
+    // SAFETY: it has been filled.
+    let taken = unsafe { [(*info).si_signo, (*info).si_code] };
+    show("which", format!("{taken:?}"));
+    let child = fork(|| {
+        sleep_ms(30);
+        // SAFETY: asks for a number.
+        i32::from(sys!(SYS_kill, unsafe { libc::getppid() }, libc::SIGUSR1).is_err())
+    });
+    value("one that comes", sys!(SYS_rt_sigtimedwait, &raw const set, 0, 0, 8));
+    let _ = child.map(support::process::Child::wait);
+    outcome("no set", sys!(SYS_rt_sigtimedwait, crate::check::BAD, 0, soon.as_ptr(), 8));
+    let unblock = sys!(SYS_rt_sigprocmask, libc::SIG_UNBLOCK, &raw const set, 0, 8);
+    outcome("unblock", unblock);
 }
