@@ -16,7 +16,8 @@ pub const PID_MAX: u32 = 1 << 22;
 /// The first process.
 pub const INIT: u32 = 1;
 
-const CHUNK: usize = 1024;
+/// Neighbouring ids for which the table has slots, or has none, together.
+const CHUNK: usize = 256;
 
 /// What a process's record says of it.
 pub struct Node {
@@ -81,9 +82,21 @@ struct Chunk {
     slots: Box<[Slot; CHUNK]>,
     /// Which of them have a process, 64 to a word: most ids that ever were in use belong to nobody.
     taken: [u64; CHUNK / 64],
+    /// How many are not free.
+    used: usize,
 }
 
 impl Chunk {
+    /// ENOMEM if there is no memory for it.
+    fn new() -> Result<Self, Errno> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
+        slots.resize_with(CHUNK, Slot::default);
+        let slots: Box<[Slot]> = slots.into_boxed_slice();
+        let slots = slots.try_into().map_err(|_| Errno::ENOMEM)?;
+        Ok(Self { slots, taken: [0; CHUNK / 64], used: 0 })
+    }
+
     /// The processes here.
     fn nodes(&self) -> impl Iterator<Item = &Node> {
         let words = self.taken.iter().enumerate().filter(|(_, bits)| **bits != 0);
@@ -96,7 +109,9 @@ impl Chunk {
 
 /// The table; [`lock`] gives it.
 pub struct Tree {
-    chunks: Vec<Chunk>,
+    /// By the ids' upper part. There are those that are in use, and the one that ids are taken from: that one goes when
+    /// ids are taken from another.
+    chunks: Vec<Option<Chunk>>,
     next: u32,
     sessions: BTreeMap<u32, Session>,
     processes: usize,
@@ -120,11 +135,28 @@ pub fn lock() -> SpinMutexGuard<'static, Tree> {
 
 impl Tree {
     fn slot(&self, id: u32) -> Option<&Slot> {
-        self.chunks.get(id as usize / CHUNK).map(|chunk| &chunk.slots[id as usize % CHUNK])
+        Some(&self.chunks.get(id as usize / CHUNK)?.as_ref()?.slots[id as usize % CHUNK])
     }
 
-    fn slot_mut(&mut self, id: u32) -> Option<&mut Slot> {
-        self.chunks.get_mut(id as usize / CHUNK).map(|chunk| &mut chunk.slots[id as usize % CHUNK])
+    /// Changes an id's slot; None if the table has none for it.
+    fn change_slot<R>(&mut self, id: u32, change: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        let current = self.last_id() as usize / CHUNK;
+        let place = self.chunks.get_mut(id as usize / CHUNK)?;
+        let chunk = place.as_mut()?;
+        let slot = &mut chunk.slots[id as usize % CHUNK];
+        let was_free = slot.is_free();
+        let result = change(slot);
+        match (was_free, slot.is_free()) {
+            (true, false) => chunk.used += 1,
+            (false, true) => {
+                chunk.used -= 1;
+                if chunk.used == 0 && id as usize / CHUNK != current {
+                    *place = None;
+                }
+            }
+            _ => {}
+        }
+        Some(result)
     }
 
     /// Takes an unused id; EAGAIN when all are in use, ENOMEM when the table cannot grow.
@@ -136,22 +168,30 @@ impl Tree {
             if id >= PID_MAX {
                 id = 300; // the low ids stay with the programs that started first, as on Linux
             }
-            if id as usize / CHUNK == self.chunks.len() {
-                let mut slots = Vec::new();
-                slots.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
-                slots.resize_with(CHUNK, Slot::default);
-                let slots: Box<[Slot]> = slots.into_boxed_slice();
-                let slots = slots.try_into().map_err(|_| Errno::ENOMEM)?;
-                self.chunks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                self.chunks.push(Chunk { slots, taken: [0; CHUNK / 64] });
-            }
-            if self.slot(id).is_some_and(Slot::is_free) {
+            if self.slot(id).is_none_or(Slot::is_free) {
+                self.make_room(id)?;
                 self.next = id + 1;
                 return Ok(id);
             }
             id += 1;
         }
         Err(Errno::EAGAIN)
+    }
+
+    /// Takes ids from the chunk of `id` from now on.
+    fn make_room(&mut self, id: u32) -> Result<(), Errno> {
+        let (old, new) = (self.last_id() as usize / CHUNK, id as usize / CHUNK);
+        if new >= self.chunks.len() {
+            self.chunks.try_reserve(new + 1 - self.chunks.len()).map_err(|_| Errno::ENOMEM)?;
+            self.chunks.resize_with(new + 1, || None);
+        }
+        if self.chunks[new].is_none() {
+            self.chunks[new] = Some(Chunk::new()?);
+        }
+        if old != new {
+            self.chunks[old].take_if(|chunk| chunk.used == 0);
+        }
+        Ok(())
     }
 
     /// Makes room for the first process's id.
@@ -169,10 +209,10 @@ impl Tree {
         self.processes += 1;
         self.forks += 1;
         let first = node.threads.first().cloned();
-        if let Some(slot) = self.slot_mut(id) {
+        self.change_slot(id, |slot| {
             slot.thread = first;
             slot.node = Some(Box::new(node));
-        }
+        });
         self.add_child(parent, id);
         self.mark_taken(id, true);
     }
@@ -180,7 +220,7 @@ impl Tree {
     /// Notes whether `id` has a process.
     fn mark_taken(&mut self, id: u32, taken: bool) {
         let (chunk, place) = (id as usize / CHUNK, id as usize % CHUNK);
-        let Some(chunk) = self.chunks.get_mut(chunk) else { return };
+        let Some(Some(chunk)) = self.chunks.get_mut(chunk) else { return };
         let bit = 1 << (place % 64);
         if taken {
             chunk.taken[place / 64] |= bit;
@@ -190,22 +230,14 @@ impl Tree {
     }
 
     fn join(&mut self, group: u32, session: u32) {
-        if let Some(slot) = self.slot_mut(group) {
-            slot.group_members += 1;
-        }
-        if let Some(slot) = self.slot_mut(session) {
-            slot.session_members += 1;
-        }
+        self.change_slot(group, |slot| slot.group_members += 1);
+        self.change_slot(session, |slot| slot.session_members += 1);
         self.sessions.entry(session).or_default().members += 1;
     }
 
     fn leave(&mut self, group: u32, session: u32) {
-        if let Some(slot) = self.slot_mut(group) {
-            slot.group_members -= 1;
-        }
-        if let Some(slot) = self.slot_mut(session) {
-            slot.session_members -= 1;
-        }
+        self.change_slot(group, |slot| slot.group_members -= 1);
+        self.change_slot(session, |slot| slot.session_members -= 1);
         if let Some(entry) = self.sessions.get_mut(&session) {
             entry.members -= 1;
             if entry.members == 0 {
@@ -222,17 +254,13 @@ impl Tree {
         node.threads.push(thread.clone());
         self.threads += 1;
         self.forks += 1;
-        if let Some(slot) = self.slot_mut(tid) {
-            slot.thread = Some(thread);
-        }
+        self.change_slot(tid, |slot| slot.thread = Some(thread));
         Ok(())
     }
 
     /// Takes a thread out; says how many of its process's threads remain.
     pub fn remove_thread(&mut self, thread: &Thread) -> usize {
-        if let Some(slot) = self.slot_mut(thread.tid()) {
-            slot.thread = None;
-        }
+        self.change_slot(thread.tid(), |slot| slot.thread = None);
         let Some(node) = self.node_mut(thread.process.pid) else { return 0 };
         node.threads.retain(|other| other.tid() != thread.tid());
         let left = node.threads.len();
@@ -242,19 +270,15 @@ impl Tree {
 
     /// Gives the last thread of a process the process's id, as `execve` by another thread than the first does.
     pub fn make_first(&mut self, thread: &Arc<Thread>) {
-        if let Some(slot) = self.slot_mut(thread.tid()) {
-            slot.thread = None;
-        }
+        self.change_slot(thread.tid(), |slot| slot.thread = None);
         thread.become_first();
-        if let Some(slot) = self.slot_mut(thread.tid()) {
-            slot.thread = Some(thread.clone());
-        }
+        self.change_slot(thread.tid(), |slot| slot.thread = Some(thread.clone()));
     }
 
     /// Takes out a process that has been waited for.
     pub fn remove(&mut self, pid: u32) -> Option<Box<Node>> {
-        let node = self.slot_mut(pid)?.node.take()?;
         self.mark_taken(pid, false);
+        let node = self.change_slot(pid, |slot| slot.node.take())??;
         self.remove_child(node.parent, &node.links);
         self.leave(node.group, node.session);
         self.processes -= 1;
@@ -278,7 +302,8 @@ impl Tree {
 
     /// A process's record, to change.
     pub fn node_mut(&mut self, pid: u32) -> Option<&mut Node> {
-        self.slot_mut(pid)?.node.as_deref_mut()
+        let chunk = self.chunks.get_mut(pid as usize / CHUNK)?.as_mut()?;
+        chunk.slots[pid as usize % CHUNK].node.as_deref_mut()
     }
 
     /// A live process.
@@ -308,12 +333,13 @@ impl Tree {
 
     /// All records, by ascending id.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.chunks.iter().flat_map(Chunk::nodes)
+        self.chunks.iter().flatten().flat_map(Chunk::nodes)
     }
 
-    /// Bytes of the table of ids. It keeps what it ever needed.
+    /// Bytes of the table of ids.
     pub fn table_bytes(&self) -> usize {
-        self.chunks.len() * size_of::<[Slot; CHUNK]>()
+        let chunks = self.chunks.iter().flatten().count();
+        chunks * size_of::<[Slot; CHUNK]>() + self.chunks.capacity() * size_of::<Option<Chunk>>()
     }
 
     /// Processes, threads, and how many of either were ever made.

@@ -22,7 +22,7 @@ const BATCH: usize = 64;
 /// `NAME COUNT` in each line. Exact while nothing else runs.
 pub(super) fn in_use(out: &mut String) -> Made {
     let memory = memory::stats();
-    // Neither task cells nor the table of process ids ever shrink: they are as large as the most there ever was.
+    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones.
     let cells = executor::slab_bytes();
     let frames = (memory.total_bytes - memory.free_bytes).saturating_sub(memory.heap_taken_bytes) / PAGE_SIZE;
     let (ids, (processes, threads, _)) = {
