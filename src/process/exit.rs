@@ -220,7 +220,7 @@ fn newly_orphaned_groups(tree: &mut Tree, pid: u32, orphans: u32, status: ExitSt
     }
     let (own_group, session, parent) = (node.group, node.session, node.parent);
     let foreign = |node: &&tree::Node| node.session == session && node.group != own_group;
-    let mut groups: Vec<u32> = tree.from_on(orphans).filter(foreign).map(|node| node.group).collect();
+    let mut groups: Vec<u32> = tree.siblings_since(orphans).filter(foreign).map(|node| node.group).collect();
     if tree.node(parent).filter(foreign).is_some() {
         groups.push(own_group);
     }

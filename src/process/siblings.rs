@@ -31,11 +31,11 @@ impl Links {
 impl Tree {
     /// A process's children, oldest first.
     pub fn children(&self, parent: u32) -> impl Iterator<Item = &Node> {
-        self.from_on(self.node(parent).map_or(NOBODY, |node| node.links.oldest))
+        self.siblings_since(self.node(parent).map_or(NOBODY, |node| node.links.oldest))
     }
 
     /// A child and those that its parent got after it. Nobody's, if the id is 0.
-    pub fn from_on(&self, child: u32) -> impl Iterator<Item = &Node> {
+    pub fn siblings_since(&self, child: u32) -> impl Iterator<Item = &Node> {
         core::iter::successors(self.node(child), |node| self.node(node.links.younger))
     }
 

@@ -153,7 +153,7 @@ pub fn general<'a>(
     async move {
         let number = context.orig_rax as u32;
         if makes_something(number)
-            && let Err(errno) = crate::memory::check_pressure().await
+            && let Err(errno) = suspending(context, crate::memory::check_pressure()).await
         {
             return Ending::Result(Err(errno));
         }
