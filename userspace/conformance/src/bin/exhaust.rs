@@ -37,7 +37,7 @@ const THINGS: &[(&str, Take)] = &[
         })
         .map(drop)
     }),
-    ("threads", |_| std::thread::Builder::new().stack_size(1 << 16).spawn(pause).map(drop)),
+    ("threads", |_| thread()),
     ("mappings", |number| {
         map(PAGE, if number % 2 == 0 { libc::PROT_READ } else { libc::PROT_NONE }).map(drop)
     }),
@@ -184,6 +184,22 @@ fn open(name: &std::ffi::CStr) -> io::Result<i32> {
 fn pause() {
     // SAFETY: no memory is involved.
     unsafe { libc::pause() };
+}
+
+/// A thread of the C library, which Rust's would give a signal stack each.
+fn thread() -> io::Result<()> {
+    extern "C" fn run(_argument: *mut libc::c_void) -> *mut libc::c_void {
+        pause();
+        null_mut()
+    }
+    let (mut thread, mut attributes) = (0, std::mem::MaybeUninit::uninit());
+    // SAFETY: the attributes are initialised before they are used, and the thread uses no memory of ours.
+    let error = unsafe {
+        libc::pthread_attr_init(attributes.as_mut_ptr());
+        libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), 1 << 16);
+        libc::pthread_create(&raw mut thread, attributes.as_ptr(), run, null_mut())
+    };
+    if error == 0 { Ok(()) } else { Err(Error::from_raw_os_error(error)) }
 }
 
 fn map(length: usize, protection: i32) -> io::Result<*mut u8> {
