@@ -31,6 +31,8 @@ pub struct PerCpu {
     pub(super) interrupted: u8,
     /// Whether an interrupt handler runs.
     pub(super) in_handler: u8,
+    /// Whether the x87 unit and the segment bases are those of a user thread that has not been suspended.
+    pub(super) holds_user: u8,
     /// Slots for other rooms, in the order of the accessors below.
     thread: usize,
     /// The thread's [`Answers`], for the entry code.
@@ -60,6 +62,7 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             user_stack: 0,
             interrupted: 0,
             in_handler: 0,
+            holds_user: 0,
             thread: 0,
             answers: 0,
             worker: 0,
@@ -133,6 +136,13 @@ byte!(
     in_handler,
     set_in_handler,
     in_handler
+);
+
+byte!(
+    /// Whether this CPU holds registers of a user thread.
+    holds_user,
+    set_holds_user,
+    holds_user
 );
 
 macro_rules! slot {

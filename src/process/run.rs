@@ -333,6 +333,11 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
             worker.begin_slice(SLICE_NS);
         }
         let result = this.body.poll(context);
+        match result {
+            // Else the next thread here would run with this one's registers.
+            Poll::Pending => assert!(!arch::user::is_held(), "a thread waits without having been suspended"),
+            Poll::Ready(()) => arch::user::forget_held(),
+        }
         let used = arch::clock::cycles().wrapping_sub(start);
         // Only the polling CPU writes it, so a load and a store do.
         thread.cycles.store(thread.cycles.load(Ordering::Relaxed) + used, Ordering::Relaxed);

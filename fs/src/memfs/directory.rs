@@ -368,7 +368,7 @@ mod tests {
             assert_eq!(first, key);
             assert!(listed(&entries, *key + 1).iter().all(|(other, _)| other > key));
         }
-        assert_eq!(entries.take().count(), model.len());
+        assert_eq!(core::iter::from_fn(|| entries.pop()).count(), model.len());
         assert!(entries.len() == 0 && entries.root.is_empty());
     }
 

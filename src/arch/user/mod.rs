@@ -14,26 +14,22 @@
 //! whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who wants to read or
 //! clone the whole context.
 
-use super::answers;
-use super::asm::{ex_range, load_xmm, save_xmm, smap};
-use super::cpu;
-use super::descriptors::{KERNEL_CODE, SYSRET_BASE, USER_CODE, USER_DATA};
-use super::layout::USER_END;
-use super::percpu::PerCpu;
-use super::uaccess::{self, Fault};
-use alloc::boxed::Box;
-use core::arch::{asm, global_asm};
-use core::mem::{MaybeUninit, offset_of};
-use x86_64::VirtAddr;
-use x86_64::registers::model_specific::{FsBase, KernelGsBase, LStar, Msr, SFMask};
-use x86_64::registers::rflags::RFlags;
+mod crossing;
+mod fpu;
 
-/// MXCSR as a program starts: all exceptions masked, round to nearest.
-pub const MXCSR_DEFAULT: u32 = 0x1f80;
-/// Bytes that FXSAVE and FXRSTOR claim.
-const FXSAVE_SIZE: usize = 512;
-/// The x87 control word as a program starts: all exceptions masked, 64-bit precision.
-const X87_CONTROL_DEFAULT: u16 = 0x37f;
+pub(super) use crossing::init_syscalls;
+pub(super) use fpu::FxArea;
+pub use fpu::MXCSR_DEFAULT;
+
+use super::cpu;
+use super::layout::USER_END;
+use super::percpu;
+use alloc::boxed::Box;
+use core::arch::asm;
+use core::mem::{MaybeUninit, offset_of};
+use fpu::{X87, X87_CONTROL_DEFAULT};
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
 /// What `enter`'s assembly returns in eax.
 const TRAP_SYSCALL: u32 = 0;
@@ -77,26 +73,6 @@ pub enum Access {
     Write,
     /// An instruction fetch.
     Execute,
-}
-
-/// The part of the FXSAVE area (Intel SDM volume 1, table 10-2) before the XMM registers, in units of 16 bytes: control,
-/// status and tag words and address of the last operation; address of its operand, MXCSR; ST0 to ST7.
-type X87 = [u128; 10];
-
-/// The FXSAVE area: that, the XMM registers, and what is reserved.
-#[repr(C, align(16))]
-pub(super) struct FxArea {
-    x87: X87,
-    xmm: [u128; 16],
-    reserved: [u128; 6],
-}
-
-impl FxArea {
-    /// Nothing in it.
-    pub(super) const ZERO: Self = Self { x87: [0; 10], xmm: [0; 16], reserved: [0; 6] };
-    /// Where the control word and MXCSR are.
-    const CONTROL: usize = 0;
-    const MXCSR: usize = 24;
 }
 
 /// The registers of one user thread.
@@ -287,51 +263,6 @@ impl UserContext {
         true
     }
 
-    /// Writes the floating-point state to user memory at `to`, a multiple of 16, as FXSAVE does: 512 bytes, of which the
-    /// last 96 are reserved and left alone.
-    pub fn save_fpu(&mut self, to: usize) -> Result<(), Fault> {
-        uaccess::check(to, FXSAVE_SIZE)?;
-        if self.state & Self::UNLOADED != 0 {
-            self.load_x87();
-        }
-        let fault: usize;
-        // SAFETY: loads from the context; then a store to user space whose fault continues at label 3 with the address
-        // in rax. The unit holds this thread's state, or what was loaded above, which nobody else needs there.
-        unsafe {
-            asm!(load_xmm!("{xmm} + 0"), "xor eax, eax", smap!("stac"), "2: fxsave64 [{to}]",
-                "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
-                xmm = in(reg) &raw const self.xmm, to = in(reg) to, out("rax") fault,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
-        }
-        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
-    }
-
-    /// Loads a floating-point state from user memory, as FXRSTOR does; an address or a content that it refuses counts as
-    /// a fault. After a fault the state is a valid one, but which is unspecified.
-    pub fn restore_fpu(&mut self, from: usize) -> Result<(), Fault> {
-        uaccess::check(from, FXSAVE_SIZE)?;
-        let fault: usize;
-        // SAFETY: a load from user space whose fault continues at label 3 with the address in rax; then stores to the
-        // context.
-        unsafe {
-            asm!("xor eax, eax", smap!("stac"), "2: fxrstor64 [{from}]", "3:", smap!("clac"),
-                ex_range!("2b", "3b", "3b"), save_xmm!("{xmm} + 0"),
-                xmm = in(reg) &raw mut self.xmm, from = in(reg) from, out("rax") fault,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
-                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _, options(nostack));
-        }
-        if self.state & Self::UNLOADED != 0 {
-            // The unit is not where it stays.
-            self.sync_x87();
-        }
-        if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
-    }
-
     /// Copies what the processor still holds of this thread, if anything, so that the context is complete.
     pub fn sync(&mut self) {
         if self.state & Self::UNLOADED != 0 {
@@ -348,37 +279,12 @@ impl UserContext {
         }
     }
 
-    /// Copies the x87 unit's state and MXCSR, which the processor holds.
-    #[inline(always)]
-    fn sync_x87(&mut self) {
-        /// Status and tags and the address of the last operation: all zero if there has been none, or the unit is as
-        /// new. (Its opcode means nothing alone.) Registers without a tag are empty.
-        const USED: u128 = !0xffff_ff00_0000_ffff;
-        let mut area = MaybeUninit::<FxArea>::uninit();
-        // SAFETY: an aligned area of the size that FXSAVE64 writes; the kernel computes nothing with x87, so the
-        // unit holds this thread's state. XMM registers hold the kernel's values here and are not taken.
-        let words = unsafe {
-            asm!("fxsave64 [{}]", in(reg) area.as_mut_ptr(), options(nostack, preserves_flags));
-            &(*area.as_ptr()).x87
-        };
-        self.x87_control = words[0] as u16;
-        self.mxcsr = (words[1] >> 64) as u32;
-        if words[0] & USED != 0 || self.x87.is_some() {
-            self.keep_x87(words);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn keep_x87(&mut self, words: &X87) {
-        **self.x87.get_or_insert_with(|| Box::new(*words)) = *words;
-    }
-
     /// Takes the thread's state out of the processor, so that another thread may run here and this one elsewhere.
     /// To be called before a poll of the thread's future returns `Pending`; cheap when there is nothing to do.
     pub fn suspend(&mut self) {
         self.sync();
         self.state |= Self::UNLOADED;
+        percpu::set_holds_user(false);
     }
 
     /// Whether [`suspend`](Self::suspend) was called since it last entered user mode.
@@ -400,49 +306,6 @@ impl UserContext {
         copy
     }
 
-    /// Puts the x87 unit's state and MXCSR into the processor. XMM registers are clobbered.
-    #[inline(always)]
-    fn load_x87(&self) {
-        if let Some(words) = &self.x87 {
-            return Self::load_used_x87(words);
-        }
-        // SAFETY: this CPU's block has an aligned area of FXRSTOR64's size, for this use only. MXCSR came from the
-        // processor, or is the default.
-        unsafe {
-            asm!("mov gs:[{area} + {at_control}], {control:x}",
-                "mov gs:[{area} + {at_mxcsr}], {mxcsr:e}",
-                "fxrstor64 gs:[{area}]",
-                area = const offset_of!(PerCpu, new_x87),
-                at_control = const FxArea::CONTROL,
-                at_mxcsr = const FxArea::MXCSR,
-                control = in(reg) self.x87_control,
-                mxcsr = in(reg) self.mxcsr,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
-                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
-                options(nostack, preserves_flags));
-        }
-    }
-
-    /// Loads an x87 unit that is not as new.
-    #[cold]
-    #[inline(never)]
-    fn load_used_x87(words: &X87) {
-        let area = FxArea { x87: *words, ..FxArea::ZERO };
-        // SAFETY: the area is aligned and FXRSTOR64's size, and its x87 part came from the processor, MXCSR included.
-        unsafe {
-            asm!("fxrstor64 [{}]", in(reg) &raw const area,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
-                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
-                options(nostack, preserves_flags, readonly));
-        }
-    }
-
     /// Puts the thread's state into the processor.
     fn load(&mut self) {
         self.load_x87();
@@ -457,6 +320,7 @@ impl UserContext {
             KernelGsBase::write(VirtAddr::new_truncate(self.gs_base));
         }
         self.state &= !Self::UNLOADED;
+        percpu::set_holds_user(true);
     }
 
     /// Runs the thread in user mode until the next trap, in the address space that is active on this CPU.
@@ -549,6 +413,16 @@ const _: () = assert!(
 #[inline]
 fn less_likely() {}
 
+/// Whether a thread's state is in this CPU, so that no other thread may run here.
+pub fn is_held() -> bool {
+    percpu::holds_user()
+}
+
+/// Leaves what a thread that has ended had in this CPU to the next one that loads its own.
+pub fn forget_held() {
+    percpu::set_holds_user(false);
+}
+
 impl core::fmt::Debug for UserContext {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("UserContext")
@@ -558,186 +432,4 @@ impl core::fmt::Debug for UserContext {
             .field("orig_rax", &self.orig_rax)
             .finish_non_exhaustive()
     }
-}
-
-global_asm!(
-    ".pushsection .text.entry, \"ax\"",
-    // rdi = the context's base. Returns kind, detail and error in eax, rdx and ecx, by way of a trap.
-    ".balign 64",
-    ".global user_enter_fast",
-    "user_enter_fast:",
-    "cli",
-    "cmp byte ptr gs:[{interrupted}], 0",
-    "jne user_enter_back",
-    "mov gs:[{kernel_stack}], rsp",
-    "mov gs:[{user_context}], rdi",
-    load_xmm!("rdi + {xmm}"),
-    "mov rax, [rdi + {rax}]",
-    "mov rsi, [rdi + {rsi}]",
-    "mov rdx, [rdi + {rdx}]",
-    "mov r10, [rdi + {r10}]",
-    "mov r8, [rdi + {r8}]",
-    "mov r9, [rdi + {r9}]",
-    "mov rbx, [rdi + {rbx}]",
-    "mov rbp, [rdi + {rbp}]",
-    "mov r12, [rdi + {r12}]",
-    "mov r13, [rdi + {r13}]",
-    "mov r14, [rdi + {r14}]",
-    "mov r15, [rdi + {r15}]",
-    "mov rcx, [rdi + {rip}]",
-    "mov r11, [rdi + {rflags}]",
-    "mov rsp, [rdi + {rsp}]",
-    "mov rdi, [rdi + {rdi}]",
-    "swapgs",
-    "sysretq",
-
-    // An interrupt came in kernel mode: let the caller look at what it brought.
-    "user_enter_back:",
-    "mov byte ptr gs:[{interrupted}], 0",
-    "mov eax, {trap_interrupt}",
-    "sti",
-    "ret",
-
-    ".balign 64",
-    ".global user_enter_full",
-    "user_enter_full:",
-    "cli",
-    "cmp byte ptr gs:[{interrupted}], 0",
-    "jne user_enter_back",
-    "mov gs:[{kernel_stack}], rsp",
-    "mov gs:[{user_context}], rdi",
-    "push {user_ss}",
-    "push [rdi + {rsp}]",
-    "push [rdi + {rflags}]",
-    "push {user_cs}",
-    "push [rdi + {rip}]",
-    load_xmm!("rdi + {xmm}"),
-    "test dword ptr [rdi + {state}], {full}",
-    "mov rax, [rdi + {rax}]",
-    "mov rsi, [rdi + {rsi}]",
-    "mov rdx, [rdi + {rdx}]",
-    "mov r10, [rdi + {r10}]",
-    "mov r8, [rdi + {r8}]",
-    "mov r9, [rdi + {r9}]",
-    "mov rbx, [rdi + {rbx}]",
-    "mov rbp, [rdi + {rbp}]",
-    "mov r12, [rdi + {r12}]",
-    "mov r13, [rdi + {r13}]",
-    "mov r14, [rdi + {r14}]",
-    "mov r15, [rdi + {r15}]",
-    // After a system call rcx and r11 are what it left in them, and the fields are older.
-    "mov rcx, [rdi + {rip}]",
-    "mov r11, [rdi + {rflags}]",
-    "jz 2f",
-    "mov rcx, [rdi + {rcx}]",
-    "mov r11, [rdi + {r11}]",
-    "2:",
-    "mov rdi, [rdi + {rdi}]",
-    "swapgs",
-    "iretq",
-
-    // The processor comes here on `syscall`: rcx = rip, r11 = rflags, flags masked by IA32_FMASK, user's stack.
-    ".balign 64",
-    ".global user_syscall",
-    "user_syscall:",
-    "swapgs",
-    "mov gs:[{user_stack}], rsp",
-    // What `answers` answers: rsp serves as the register that the program would not miss.
-    "cmp rax, {numbers}",
-    "jae 2f",
-    "movzx esp, byte ptr [rax + {places}]",
-    "test esp, esp",
-    "jz 2f",
-    "add rsp, gs:[{answers}]",
-    "mov eax, [rsp - 4]",
-    "mov rsp, gs:[{user_stack}]",
-    "swapgs",
-    "sysretq",
-    "2:",
-    "mov rsp, gs:[{user_context}]",
-    "mov [rsp + {orig_rax}], rax",
-    "mov [rsp + {rdi}], rdi",
-    "mov [rsp + {rsi}], rsi",
-    "mov [rsp + {rdx}], rdx",
-    "mov [rsp + {r10}], r10",
-    "mov [rsp + {r8}], r8",
-    "mov [rsp + {r9}], r9",
-    "mov [rsp + {rbx}], rbx",
-    "mov [rsp + {rbp}], rbp",
-    "mov [rsp + {r12}], r12",
-    "mov [rsp + {r13}], r13",
-    "mov [rsp + {r14}], r14",
-    "mov [rsp + {r15}], r15",
-    "mov [rsp + {rip}], rcx",
-    "mov [rsp + {rflags}], r11",
-    "mov rcx, gs:[{user_stack}]",
-    "mov [rsp + {rsp}], rcx",
-    "mov dword ptr [rsp + {state}], 0",
-    save_xmm!("rsp + {xmm}"),
-    "mov rsp, gs:[{kernel_stack}]",
-    "xor eax, eax",
-    "sti",
-    "ret",
-    ".popsection",
-    interrupted = const offset_of!(PerCpu, interrupted),
-    kernel_stack = const offset_of!(PerCpu, kernel_stack),
-    user_context = const offset_of!(PerCpu, user_context),
-    user_stack = const offset_of!(PerCpu, user_stack),
-    user_cs = const USER_CODE,
-    user_ss = const USER_DATA,
-    rax = const UserContext::offset(offset_of!(UserContext, rax)),
-    rbx = const UserContext::offset(offset_of!(UserContext, rbx)),
-    rcx = const UserContext::offset(offset_of!(UserContext, rcx)),
-    rdx = const UserContext::offset(offset_of!(UserContext, rdx)),
-    rsi = const UserContext::offset(offset_of!(UserContext, rsi)),
-    rdi = const UserContext::offset(offset_of!(UserContext, rdi)),
-    rbp = const UserContext::offset(offset_of!(UserContext, rbp)),
-    r8 = const UserContext::offset(offset_of!(UserContext, r8)),
-    r9 = const UserContext::offset(offset_of!(UserContext, r9)),
-    r10 = const UserContext::offset(offset_of!(UserContext, r10)),
-    r11 = const UserContext::offset(offset_of!(UserContext, r11)),
-    r12 = const UserContext::offset(offset_of!(UserContext, r12)),
-    r13 = const UserContext::offset(offset_of!(UserContext, r13)),
-    r14 = const UserContext::offset(offset_of!(UserContext, r14)),
-    r15 = const UserContext::offset(offset_of!(UserContext, r15)),
-    rip = const UserContext::offset(offset_of!(UserContext, rip)),
-    rsp = const UserContext::offset(offset_of!(UserContext, rsp)),
-    rflags = const UserContext::offset(offset_of!(UserContext, rflags)),
-    orig_rax = const UserContext::offset(offset_of!(UserContext, orig_rax)),
-    state = const UserContext::offset(offset_of!(UserContext, state)),
-    xmm = const UserContext::XMM,
-    full = const UserContext::FULL,
-    trap_interrupt = const TRAP_INTERRUPT,
-    answers = const offset_of!(PerCpu, answers),
-    numbers = const answers::NUMBERS,
-    places = sym answers::PLACES,
-);
-
-unsafe extern "C" {
-    fn user_syscall();
-}
-
-/// Points this CPU's `syscall` instruction to the kernel.
-pub(super) fn init_syscalls() {
-    const IA32_STAR: u32 = 0xc000_0081;
-    const IA32_SYSENTER_CS: u32 = 0x174;
-    let star = u64::from(SYSRET_BASE) << 48 | u64::from(KERNEL_CODE) << 32;
-    // SAFETY: the selectors are those of `descriptors`, the entry is assembly made for it, and with SYSENTER_CS 0
-    // `sysenter` is a #GP.
-    unsafe {
-        Msr::new(IA32_STAR).write(star);
-        LStar::write(VirtAddr::from_ptr(user_syscall as *const ()));
-        Msr::new(IA32_SYSENTER_CS).write(0);
-    }
-    // Interrupts off until the stack is the kernel's; no single-step; direction and alignment check as compiled
-    // code and SMAP want them.
-    SFMask::write(
-        RFlags::INTERRUPT_FLAG
-            | RFlags::TRAP_FLAG
-            | RFlags::DIRECTION_FLAG
-            | RFlags::ALIGNMENT_CHECK
-            | RFlags::NESTED_TASK
-            | RFlags::IOPL_LOW
-            | RFlags::IOPL_HIGH,
-    );
 }
