@@ -82,6 +82,14 @@ impl<'g> Cursor<'g> {
         path.dentry().same(self.dentry) && path.mount().same(self.mount)
     }
 
+    /// The root of what is mounted here, or of what is mounted on that; this place if nothing is.
+    fn entered(mut self, guard: &'g rcu::ReadGuard) -> Self {
+        while let Some(mount) = self.mount.mounted_on(self.dentry, guard) {
+            self = Cursor { mount, dentry: mount.root() };
+        }
+        self
+    }
+
     /// Counts the place, so that it can be kept; `None` when the file has just left the cache.
     #[inline(always)]
     pub fn to_path(self, guard: &rcu::ReadGuard) -> Option<Path> {
@@ -138,8 +146,8 @@ fn only_slashes(text: &[u8]) -> bool {
 }
 
 impl<'v> View<'v> {
-    /// Walks the straight beginning of a path: cached names one after the other, through directories of one mount that everyone
-    /// may search; with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
+    /// Walks the straight beginning of a path: cached names one after the other, through directories that everyone may search;
+    /// with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
     #[inline(always)]
     pub(crate) fn set_out<'g, const PLACE: bool>(
         &self,
@@ -154,7 +162,8 @@ impl<'v> View<'v> {
             return None;
         }
         let (start, used) = if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) };
-        Some(straight::<PLACE>(Cursor::of(start), path, used, guard))
+        let crosses = !flags.contains(LookupFlags::NO_CROSSING);
+        Some(straight::<PLACE>(Cursor::of(start), path, used, crosses, guard))
     }
 
     /// Walks an ordinary path to the directory of its last component, which is a proper name.
@@ -214,11 +223,13 @@ pub(crate) struct Straight<'g> {
 }
 
 /// Follows names from `used` in the path on, as long as nothing out of the ordinary is met; with `PLACE`, not the last one.
+/// Mounts are ordinary if the walk `crosses` them.
 #[inline(always)]
 fn straight<'g, const PLACE: bool>(
     mut at: Cursor<'g>,
     path: &'g [u8],
     mut used: usize,
+    crosses: bool,
     guard: &'g rcu::ReadGuard,
 ) -> Straight<'g> {
     while used < path.len() {
@@ -238,10 +249,15 @@ fn straight<'g, const PLACE: bool>(
         };
         // Names that are none (`.`, `..`, too long) are in no directory.
         let Cached::Positive(child) = directory.find(name, guard) else { break };
-        if child.is_special() {
+        let child = Cursor { dentry: child, ..at };
+        at = if !child.dentry.is_special() {
+            child
+        } else if crosses && child.dentry.is_but_covered() {
+            child.entered(guard)
+        } else {
             break;
-        }
-        (at.dentry, used) = (child, next);
+        };
+        used = next;
     }
     Straight { at, used, last: None }
 }
@@ -410,12 +426,11 @@ impl<'g> Walk<'g> {
 
     /// From a covered place up to the root of what is mounted there.
     fn enter(&mut self) -> Result<(), Errno> {
-        while let Some(mount) = self.at.mount.mounted_on(self.at.dentry, self.guard) {
-            if self.flags.contains(LookupFlags::NO_CROSSING) {
-                return Err(Errno::EXDEV);
-            }
-            self.at = Cursor { mount, dentry: mount.root() };
+        let inside = self.at.entered(self.guard);
+        if self.flags.contains(LookupFlags::NO_CROSSING) && !core::ptr::eq(inside.mount, self.at.mount) {
+            return Err(Errno::EXDEV);
         }
+        self.at = inside;
         Ok(())
     }
 

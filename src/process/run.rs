@@ -157,6 +157,13 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                     loop {
                         let Some(pause) = syscall::conclude(&mut context, outcome, moved) else { break };
                         outcome = match pause {
+                            // A transfer to memory that has never been touched is a fault per page. The next attempt
+                            // meets the page again.
+                            Pause::Fault(..) if executor::should_yield() => {
+                                context.suspend();
+                                yield_now().await;
+                                syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
+                            }
                             Pause::Fault(address, access) => {
                                 let found = user::fault_in(&caller, address, access);
                                 let found = suspending(&mut context, found).await;

@@ -256,9 +256,13 @@ impl UserBuffer {
         self.fault.is_some()
     }
 
-    /// Brings in the page that stopped the last operation.
+    /// Brings in the page that stopped the last operation. Makes way for others if that is due: there may be many such
+    /// pages, one after the other.
     #[cold]
     pub async fn resolve(&mut self, caller: &Caller) -> Result<(), Errno> {
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
         match self.fault.take() {
             Some((address, access)) => fault_in(caller, address, access).await,
             None => Ok(()),

@@ -120,6 +120,12 @@ impl Dentry {
         self.special.fetch_add((change * MOUNT as i32) as u32, Relaxed);
     }
 
+    /// Whether all that a walk that arrives here has to do is to enter what may be mounted on it.
+    #[inline]
+    pub(crate) fn is_but_covered(&self) -> bool {
+        self.special.load(Relaxed).is_multiple_of(MOUNT)
+    }
+
     /// Whether a walk that arrives here has more to do than to go on.
     #[inline(always)]
     pub(crate) fn is_special(&self) -> bool {
