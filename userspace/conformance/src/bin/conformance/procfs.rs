@@ -100,10 +100,12 @@ fn other_process() {
         let stat = text(&format!("/proc/{}/stat", child.pid));
         stat.rsplit_once(") ").map_or("?", |(_, rest)| &rest[..1]).to_owned()
     };
-    // Until the child has come so far.
+    // Until the child has come so far, and stays there: on its way it may sleep a moment for something else.
     let until = |wanted: &str, what: &str| {
+        let mut looks = 0;
         for _ in 0..500 {
-            if state() == wanted {
+            looks = if state() == wanted { looks + 1 } else { 0 };
+            if looks == 4 {
                 break;
             }
             support::clock::sleep_ms(10);
