@@ -22,15 +22,17 @@ mod grace;
 pub(crate) use grace::{Grace, Passed};
 
 use crate::platform::hooks;
-use crate::primitive::{AtomicBool, AtomicPtr};
+use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64};
 use crate::shared::{self, Shared};
-use crate::sync::{SpinMutex, oneshot};
+use crate::sync::{SpinMutex, WaitQueue, oneshot};
 use crate::worker::Worker;
 use alloc::boxed::Box;
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::offset_of;
+use core::ops::Deref;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// A sleeping CPU looks again after this long whether its frees may happen.
 const RETRY_NS: u64 = 1_000_000;
@@ -43,6 +45,8 @@ pub(crate) struct Domain {
     /// What was deferred by callers that run on no worker.
     orphans: SpinMutex<List>,
     has_orphans: AtomicBool,
+    /// Woken when a CPU has freed something: for [`barrier`].
+    freed: WaitQueue,
 }
 
 impl Domain {
@@ -51,6 +55,7 @@ impl Domain {
             grace: Grace::new(),
             orphans: SpinMutex::new(List::EMPTY),
             has_orphans: AtomicBool::new(false),
+            freed: WaitQueue::new(),
         }
     }
 }
@@ -64,6 +69,9 @@ pub(crate) struct Local {
     waiting: Cell<List>,
     target: Cell<u64>,
     began: Cell<u64>,
+    /// How much was ever deferred here, and how much of it is freed. Written by the owner only.
+    deferred: AtomicU64,
+    freed: AtomicU64,
     /// Read guards alive on this CPU.
     #[cfg(debug_assertions)]
     guards: Cell<u32>,
@@ -77,6 +85,8 @@ impl Local {
             waiting: Cell::new(List::EMPTY),
             target: Cell::new(0),
             began: Cell::new(0),
+            deferred: AtomicU64::new(0),
+            freed: AtomicU64::new(0),
             #[cfg(debug_assertions)]
             guards: Cell::new(0),
         }
@@ -105,11 +115,7 @@ impl Local {
         let shared = worker.shared();
         let domain = &shared.rcu;
         if domain.has_orphans.load(Relaxed) {
-            let mut orphans = domain.orphans.lock();
-            domain.has_orphans.store(false, Relaxed);
-            let list = core::mem::replace(&mut *orphans, List::EMPTY);
-            drop(orphans);
-            self.next.set(self.next.get().with(list));
+            self.adopt(domain);
         }
         if self.waiting.get().is_empty() {
             if self.next.get().is_empty() {
@@ -122,8 +128,32 @@ impl Local {
         domain.grace.before_look();
         self.pass(domain);
         if self.all_passed(shared, worker) {
-            self.waiting.replace(List::EMPTY).run();
+            let count = self.waiting.replace(List::EMPTY).run();
+            // Release: whoever reads the count in `barrier` finds these freed.
+            self.freed.store(self.freed.load(Relaxed) + count, Release);
+            domain.freed.wake_all();
         }
+    }
+
+    /// Put something on the list for the next grace period.
+    fn push(&self, head: NonNull<Head>) {
+        let mut list = self.next.get();
+        list.push(head);
+        self.next.set(list);
+        // Relaxed: `barrier` speaks of what its caller knows to be deferred.
+        self.deferred.store(self.deferred.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Take over what callers without a worker have deferred.
+    #[cold]
+    fn adopt(&self, domain: &Domain) {
+        let mut orphans = domain.orphans.lock();
+        let mut list = core::mem::replace(&mut *orphans, List::EMPTY);
+        while let Some(head) = list.pop() {
+            self.push(head);
+        }
+        // Under the lock, and after they were counted here, for `barrier`.
+        domain.has_orphans.store(false, Release);
     }
 
     fn all_passed(&self, shared: &Shared, worker: &Worker) -> bool {
@@ -175,25 +205,22 @@ impl List {
         self.first = head.as_ptr();
     }
 
-    fn with(mut self, other: List) -> List {
-        let mut head = other.first;
-        while let Some(item) = NonNull::new(head.cast_mut()) {
-            // SAFETY: alive until `run`.
-            head = unsafe { item.as_ref() }.next.get();
-            self.push(item);
-        }
-        self
+    fn pop(&mut self) -> Option<NonNull<Head>> {
+        let head = NonNull::new(self.first.cast_mut())?;
+        // SAFETY: alive until `run`.
+        self.first = unsafe { head.as_ref() }.next.get();
+        Some(head)
     }
 
-    fn run(self) {
-        let mut head = self.first;
-        while let Some(item) = NonNull::new(head.cast_mut()) {
+    /// Frees all; says how many there were.
+    fn run(mut self) -> u64 {
+        let mut count = 0;
+        while let Some(head) = self.pop() {
             // SAFETY: alive until its `free` is called, once, here.
-            unsafe {
-                head = item.as_ref().next.get();
-                (item.as_ref().free)(item);
-            }
+            unsafe { (head.as_ref().free)(head) };
+            count += 1;
         }
+        count
     }
 }
 
@@ -207,13 +234,12 @@ fn defer_head(head: NonNull<Head>) {
                 // says so; one that is less busy looks sooner.
                 worker.arm_before(hooks::now() + RETRY_NS);
             }
-            let mut list = rcu.next.get();
-            list.push(head);
-            rcu.next.set(list);
+            rcu.push(head);
         }
         None => {
             let domain = &shared::default_executor().rcu;
-            domain.orphans.lock().push(head);
+            let mut orphans = domain.orphans.lock();
+            orphans.push(head);
             domain.has_orphans.store(true, Relaxed);
         }
     }
@@ -292,35 +318,84 @@ pub async fn synchronize() {
     let _ = wait.await;
 }
 
+/// Wait until all that was deferred before, on whichever CPU, is done. What that defers in turn is
+/// not waited for. Needs no memory, so whoever is out of it can wait for what is coming back.
+pub async fn barrier() {
+    let shared = hooks::worker().map_or_else(shared::default_executor, Worker::shared);
+    let domain = &shared.rcu;
+    // Acquire: adopted, and counted by the adopter.
+    let adopted = || (!domain.has_orphans.load(Acquire)).then_some(());
+    domain.freed.wait_until(adopted).await;
+    // One after the other: what a later one defers meanwhile only makes the wait longer.
+    for worker in shared.workers() {
+        let target = worker.rcu.deferred.load(Relaxed);
+        let freed = &worker.rcu.freed;
+        // Acquire: see `reclaim`.
+        domain.freed.wait_until(|| (freed.load(Acquire) >= target).then_some(())).await;
+    }
+}
+
+/// A value with room for what queues it for its end, so that [`retire`] needs no memory.
 #[repr(C)]
-struct Boxed<T> {
+pub struct Linked<T> {
     head: Head,
     value: T,
 }
 
-impl<T: Send + 'static> Boxed<T> {
-    fn leak(value: T) -> *mut Boxed<T> {
-        let head = Head { next: Cell::new(ptr::null()), free: Self::free };
-        Box::into_raw(Box::new(Boxed { head, value }))
+// SAFETY: the head is only used by whoever owns the whole, in `retire`.
+unsafe impl<T: Send> Send for Linked<T> {}
+// SAFETY: as above; nobody reaches the head through a shared reference.
+unsafe impl<T: Sync> Sync for Linked<T> {}
+
+impl<T: Send + 'static> Linked<T> {
+    /// The value, with room.
+    pub fn new(value: T) -> Self {
+        Linked { head: Head { next: Cell::new(ptr::null()), free: Self::free }, value }
+    }
+
+    /// Give up a box for a pointer to the value in it.
+    pub fn into_raw(this: Box<Self>) -> NonNull<T> {
+        let whole = Box::into_raw(this);
+        // SAFETY: a field of a box; the pointer may still be used for the whole.
+        unsafe { NonNull::new_unchecked(&raw mut (*whole).value) }
+    }
+
+    /// The box again.
+    ///
+    /// # Safety
+    /// `value` came from [`into_raw`](Self::into_raw), and is given back once.
+    #[must_use]
+    pub unsafe fn from_raw(value: NonNull<T>) -> Box<Self> {
+        // SAFETY: the value is a field of the box that was given up.
+        unsafe { Box::from_raw(value.byte_sub(offset_of!(Self, value)).cast().as_ptr()) }
     }
 
     unsafe fn free(head: NonNull<Head>) {
-        // SAFETY: the head is the first field of a box leaked by `leak`.
+        // SAFETY: the head is the first field of a box that was given up.
         drop(unsafe { Box::from_raw(head.cast::<Self>().as_ptr()) });
     }
+}
 
-    fn defer(pointer: *mut Boxed<T>) {
-        if let Some(head) = NonNull::new(pointer.cast()) {
-            defer_head(head);
-        }
+impl<T> Deref for Linked<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
     }
+}
+
+/// Drop `value` after all readers that are reading now are done. Needs no memory.
+pub fn retire<T: Send + 'static>(value: Box<Linked<T>>) {
+    // SAFETY: a box is not null.
+    defer_head(unsafe { NonNull::new_unchecked(Box::into_raw(value).cast()) });
 }
 
 /// A pointer that readers follow without a lock, to a value that writers replace whole. May be empty.
 ///
 /// Writers that base the new value on the old keep a lock of their own.
 pub struct RcuOption<T: Send + 'static> {
-    pointer: AtomicPtr<Boxed<T>>,
+    pointer: AtomicPtr<Linked<T>>,
     _owns: PhantomData<T>,
 }
 
@@ -340,7 +415,7 @@ impl<T: Send + 'static> RcuOption<T> {
     /// Holding `value`. One allocation.
     #[must_use]
     pub fn new(value: T) -> Self {
-        RcuOption { pointer: AtomicPtr::new(Boxed::leak(value)), _owns: PhantomData }
+        RcuOption { pointer: AtomicPtr::new(Self::leak(value)), _owns: PhantomData }
     }
 
     /// The value now.
@@ -348,22 +423,31 @@ impl<T: Send + 'static> RcuOption<T> {
     pub fn load<'a>(&'a self, _guard: &'a ReadGuard) -> Option<&'a T> {
         // Acquire: pairs with the release in `store`; the value is whole.
         // SAFETY: null or a box that is freed only after the guard is gone.
-        unsafe { self.pointer.load(Acquire).as_ref() }.map(|boxed| &boxed.value)
+        unsafe { self.pointer.load(Acquire).as_ref() }.map(|linked| &linked.value)
     }
 
     /// Put another value (or none) in place; the old one is dropped when no reader can have it.
     pub fn store(&self, value: Option<T>) {
-        let new = value.map_or(ptr::null_mut(), Boxed::leak);
-        Boxed::defer(self.pointer.swap(new, AcqRel));
+        let new = value.map_or(ptr::null_mut(), Self::leak);
+        let old = self.pointer.swap(new, AcqRel);
+        if !old.is_null() {
+            // SAFETY: leaked below, and swapped out once.
+            retire(unsafe { Box::from_raw(old) });
+        }
+    }
+
+    fn leak(value: T) -> *mut Linked<T> {
+        Box::into_raw(Box::new(Linked::new(value)))
     }
 }
 
 impl<T: Send + 'static> Drop for RcuOption<T> {
     fn drop(&mut self) {
         // Readers borrow the cell, so there are none; nobody else has access.
-        if let Some(head) = NonNull::new(self.pointer.load(Relaxed).cast::<Head>()) {
+        let last = self.pointer.load(Relaxed);
+        if !last.is_null() {
             // SAFETY: leaked by `leak` and not freed since.
-            unsafe { Boxed::<T>::free(head) };
+            drop(unsafe { Box::from_raw(last) });
         }
     }
 }

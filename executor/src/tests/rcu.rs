@@ -62,10 +62,9 @@ fn readers_never_see_what_was_freed() {
         for reader in readers {
             reader.await.unwrap();
         }
-        // All but the last are freed in time, by whichever CPUs they were deferred on.
-        while counter.load(SeqCst) > 1 {
-            yield_now().await;
-        }
+        // All but the last are freed, by whichever CPUs they were deferred on.
+        rcu::barrier().await;
+        assert_eq!(counter.load(SeqCst), 1);
     });
     assert_eq!(alive.load(SeqCst), 0);
 }
@@ -95,9 +94,8 @@ fn deferred_work_waits_for_a_reader_on_another_cpu() {
         leave.store(true, SeqCst);
         reader.await.unwrap();
         // Deferred on a CPU that this task may have left, so another grace period says nothing.
-        while drops.count() == 0 {
-            yield_now().await;
-        }
+        rcu::barrier().await;
+        assert_eq!(drops.count(), 1);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{micros, seeds, seeds_on};
 use executor::sim::{random, spend};
-use executor::{Builder, Instant, JoinSet, attention, rcu, sleep, spawn, yield_now};
+use executor::{Builder, Instant, JoinSet, attention, rcu, sleep, spawn, spawn_on, yield_now};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -114,5 +114,48 @@ fn all_that_is_deferred_is_done() {
             sleep(micros(500)).await;
             assert!(begin.elapsed() < Duration::from_millis(50), "{} are left", 2 * n - done.load(SeqCst));
         }
+    });
+}
+
+/// After a barrier, all that was deferred before is done, on whichever CPUs, while they defer more.
+#[test]
+fn a_barrier_waits_for_all_cpus() {
+    seeds_on(4, || async {
+        let (before, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let mut set = JoinSet::new();
+        for _ in 0..3 {
+            let stop = stop.clone();
+            set.spawn(async move {
+                while !stop.load(Relaxed) {
+                    rcu::defer(|| spend(200));
+                    match random(2) {
+                        0 => sleep(micros(random(300))).await,
+                        _ => yield_now().await,
+                    }
+                }
+            });
+        }
+        for _ in 0..5 {
+            let deferring: Vec<_> = (0..4)
+                .map(|cpu| {
+                    let before = before.clone();
+                    spawn_on(cpu, async move {
+                        before.fetch_add(1, SeqCst);
+                        rcu::defer(move || {
+                            spend(random(500));
+                            before.fetch_sub(1, SeqCst);
+                        });
+                        spend(random(2_000));
+                    })
+                })
+                .collect();
+            for task in deferring {
+                task.await.unwrap();
+            }
+            rcu::barrier().await;
+            assert_eq!(before.load(SeqCst), 0);
+        }
+        stop.store(true, Relaxed);
+        set.join_all().await;
     });
 }

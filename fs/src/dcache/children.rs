@@ -16,14 +16,14 @@
 //! such a reader may miss an entry, never find a wrong one, and always reaches an end, because an
 //! entry is only ever put in front of entries that were moved before it.
 
-use super::{dentry::retire_box, entry::Entry, name::Name};
+use super::{entry::Entry, name::Name};
 use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicPtr, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use executor::rcu;
+use executor::rcu::{self, Linked};
 
 /// Bits of the hash that choose a slot of a node.
 const BITS: u32 = 4;
@@ -165,21 +165,22 @@ impl Children {
     /// Frees the nodes on the way to an emptied slot at this depth that have no other in use, from the bottom: the slot's
     /// own `node` first.
     fn prune(&self, mut node: *mut Node, mut depth: usize, hash: u64) {
-        // SAFETY: under the directory's lock no node is freed but below.
-        while let Some(here) = unsafe { node.as_ref() } {
-            if here.used.fetch_sub(1, Relaxed) > 1 {
+        while let Some(here) = NonNull::new(node) {
+            // SAFETY: under the directory's lock no node is freed but below.
+            let Node { used, above, .. } = unsafe { here.as_ref() };
+            if used.fetch_sub(1, Relaxed) > 1 {
                 return;
             }
             depth -= 1;
-            let above = here.above.load(Relaxed);
+            let above = above.load(Relaxed);
             // SAFETY: as above.
             let slot = match unsafe { above.as_ref() } {
                 None => &self.root,
                 Some(above) => &above.slots[slot_of(hash, depth - 1)],
             };
             slot.store(null_mut(), Release);
-            // SAFETY: made by `Box::into_raw` in `split`, no longer reachable, and unlinked once.
-            retire_box(unsafe { Box::from_raw(node) });
+            // SAFETY: made by `Linked::into_raw` in `split`, no longer reachable, and unlinked once.
+            rcu::retire(unsafe { Linked::from_raw(here) });
             node = above;
         }
     }
@@ -226,11 +227,11 @@ fn exchange(link: &Slot, old: &Entry, new: NonNull<Entry>) -> NonNull<Entry> {
 
 /// Replaces the chain in `slot`, at `depth` in the node `above`, by a node with its entries one level down.
 fn split(slot: &Slot, depth: usize, above: *mut Node) {
-    let node = Box::new(Node {
+    let node = Box::new(Linked::new(Node {
         slots: [const { AtomicPtr::new(null_mut()) }; FANOUT],
         above: AtomicPtr::new(above),
         used: AtomicUsize::new(0),
-    });
+    }));
     let mut pointer = slot.load(Relaxed);
     // SAFETY: under the directory's lock entries in the table stay.
     while let Some(entry) = unsafe { pointer.as_ref() } {
@@ -244,5 +245,5 @@ fn split(slot: &Slot, depth: usize, above: *mut Node) {
         target.store(pointer, Relaxed);
         pointer = next;
     }
-    slot.store(from_node(Box::into_raw(node)), Release);
+    slot.store(from_node(Linked::into_raw(node).as_ptr()), Release);
 }

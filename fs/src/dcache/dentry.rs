@@ -9,7 +9,7 @@ use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-use executor::rcu;
+use executor::rcu::{self, Linked};
 
 /// In `Dentry::state`: no longer in its directory's table; the last user ends it.
 const UNHASHED: u32 = 1 << 30;
@@ -47,7 +47,7 @@ pub struct Dentry {
     /// The current name; null for a root or a nameless file. Swapped by rename with both directories locked.
     entry: AtomicPtr<Entry>,
     directory: Option<Box<Directory>>,
-    /// This dentry as it was allocated: a reference to it may not free it, this may.
+    /// This dentry as [`Linked::into_raw`] gave it: a reference to it may not free it, this may.
     me: NonNull<Dentry>,
     /// The inode's attributes: a permission check needs no call.
     attributes: NonNull<Attributes>,
@@ -55,7 +55,7 @@ pub struct Dentry {
 }
 
 impl Dentry {
-    fn new(inode: Arc<dyn Inode>) -> Box<Dentry> {
+    fn new(inode: Arc<dyn Inode>) -> Box<Linked<Dentry>> {
         let kind = inode.attributes().kind;
         let caching = inode.caching();
         let mut special = 0;
@@ -65,7 +65,7 @@ impl Dentry {
         if caching == Caching::Revalidate {
             special |= REVALIDATE;
         }
-        Box::new(Dentry {
+        Box::new(Linked::new(Dentry {
             state: AtomicU32::new(1),
             special: AtomicU32::new(special),
             referenced: AtomicBool::new(false),
@@ -75,7 +75,7 @@ impl Dentry {
             me: NonNull::dangling(),
             attributes: NonNull::from(inode.attributes()),
             inode,
-        })
+        }))
     }
 
     /// The file.
@@ -209,12 +209,10 @@ impl Dentry {
         // SAFETY: ended, so only readers under RCU guards still look at it, and they only read; the box
         // is freed after them.
         let entry = NonNull::new(unsafe { this.as_ref() }.entry.load(Acquire));
-        // SAFETY: made by `Box::leak` in `DentryRef::leak`; DEAD was set once, so this runs once.
-        let dentry = unsafe { Box::from_raw(this.as_ptr()) };
-        // SAFETY: the entry is no longer in a table and its dentry has ended, so this is its one owner.
-        let entry = entry.map(|entry| unsafe { Box::from_raw(entry.as_ptr()) });
-        let parent = entry.as_ref().map(|entry| entry.parent);
-        rcu::defer(move || drop((entry, dentry)));
+        // SAFETY: the entry lives as long as its dentry.
+        let parent = entry.map(|entry| unsafe { entry.as_ref() }.parent);
+        // SAFETY: made by `Linked::into_raw` in `DentryRef::leak`; DEAD was set once, so this runs once.
+        rcu::retire(unsafe { Linked::from_raw(this) });
         parent
     }
 
@@ -261,9 +259,13 @@ impl Dentry {
     }
 }
 
-/// Frees `value` after a grace period.
-pub(crate) fn retire_box<T: Send + 'static>(value: Box<T>) {
-    rcu::defer(move || drop(value));
+impl Drop for Dentry {
+    fn drop(&mut self) {
+        if let Some(entry) = NonNull::new(*self.entry.get_mut()) {
+            // SAFETY: the entry is no longer in a table, and with its dentry its one owner ends. Made by `Entry::new`.
+            drop(unsafe { Linked::from_raw(entry) });
+        }
+    }
 }
 
 // SAFETY: fields are atomics or never change; the raw pointer to the entry is managed as described above.
@@ -281,14 +283,11 @@ unsafe impl Sync for DentryRef {}
 
 impl DentryRef {
     /// A dentry in no table, with one user.
-    fn leak(dentry: Box<Dentry>) -> Self {
-        let raw = Box::into_raw(dentry);
-        // SAFETY: a box is not null, and nobody else knows this one yet.
-        unsafe {
-            let me = NonNull::new_unchecked(raw);
-            (*raw).me = me;
-            DentryRef(me)
-        }
+    fn leak(dentry: Box<Linked<Dentry>>) -> Self {
+        let me = Linked::into_raw(dentry);
+        // SAFETY: nobody else knows this one yet.
+        unsafe { (*me.as_ptr()).me = me };
+        DentryRef(me)
     }
 
     /// A dentry to be hashed as an entry of some directory.

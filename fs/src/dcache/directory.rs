@@ -2,13 +2,13 @@
 
 use super::{
     children::Children,
-    dentry::{Dentry, DentryRef, retire_box},
+    dentry::{Dentry, DentryRef},
     entry::Entry,
     lru,
     name::Name,
 };
 use crate::{Caching, Inode, lock::SleepLock};
-use alloc::{boxed::Box, sync::Arc};
+use alloc::sync::Arc;
 use core::ops::Deref;
 use core::ptr::{NonNull, null};
 use core::sync::atomic::{
@@ -16,7 +16,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };
-use executor::rcu;
+use executor::rcu::{self, Linked};
 use smallvec::SmallVec;
 use syscalls::Errno;
 
@@ -94,10 +94,10 @@ pub(crate) fn remove_entry(parent: &Dentry, entry: &Entry) -> NonNull<Entry> {
 
 /// Frees an entry that was taken out of its table and that no dentry has, and the use it had of its directory.
 pub(crate) fn retire_entry(entry: NonNull<Entry>) {
-    // SAFETY: made by `Box::leak`, taken out of its table once under the directory's lock, and owned by the caller.
-    let entry = unsafe { Box::from_raw(entry.as_ptr()) };
+    // SAFETY: made by `Entry::new`, taken out of its table once under the directory's lock, and owned by the caller.
+    let entry = unsafe { Linked::from_raw(entry) };
     let parent = entry.parent;
-    retire_box(entry);
+    rcu::retire(entry);
     Dentry::release_parent(parent);
 }
 

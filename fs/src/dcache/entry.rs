@@ -7,7 +7,8 @@ use super::{
 };
 use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicPtr};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use executor::rcu::Linked;
 
 /// A name, the directory it is in, and the file it leads to: none for a *negative* entry, a name known
 /// not to exist. Name, directory and file never change; a rename makes a new entry.
@@ -29,7 +30,9 @@ pub(crate) struct Entry {
     pub parent: NonNull<Dentry>,
     /// Whether it is in the table; written under the directory's lock.
     pub hashed: AtomicBool,
-    /// Its place in the list of entries that may be evicted.
+    /// Which list of entries that may be evicted it is in; written with `hashed`.
+    pub list: AtomicU32,
+    /// Its place in that list.
     pub links: Links,
 }
 
@@ -40,10 +43,10 @@ unsafe impl Send for Entry {}
 unsafe impl Sync for Entry {}
 
 impl Entry {
-    /// A new entry of `parent`, counted as one of its users, in no table yet.
+    /// A new entry of `parent`, counted as one of its users, in no table yet: from [`Linked::into_raw`].
     pub fn new(parent: &Dentry, name: Name<'_>, dentry: *const Dentry) -> NonNull<Entry> {
         parent.add_ref();
-        let entry = Box::new(Entry {
+        Linked::into_raw(Box::new(Linked::new(Entry {
             next: AtomicPtr::new(null_mut()),
             hash: name.hash,
             key: name.key,
@@ -51,10 +54,9 @@ impl Entry {
             dentry,
             parent: parent.as_non_null(),
             hashed: AtomicBool::new(false),
+            list: AtomicU32::new(0),
             links: Links::new(),
-        });
-        // SAFETY: a box is not null.
-        unsafe { NonNull::new_unchecked(Box::into_raw(entry)) }
+        })))
     }
 
     /// Whether this is the entry of `name`.

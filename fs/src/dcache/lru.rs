@@ -24,12 +24,11 @@ const STEP: usize = 4;
 pub(crate) struct Links {
     /// Guarded by the lock of the list.
     pointers: UnsafeCell<(*mut Entry, *mut Entry)>,
-    list: AtomicUsize,
 }
 
 impl Links {
     pub const fn new() -> Self {
-        Links { pointers: UnsafeCell::new((null_mut(), null_mut())), list: AtomicUsize::new(0) }
+        Links { pointers: UnsafeCell::new((null_mut(), null_mut())) }
     }
 }
 
@@ -92,7 +91,7 @@ impl List {
 pub(crate) fn add(entry: NonNull<Entry>) {
     let index = executor::current_cpu() % LISTS;
     // SAFETY: hashed, and its directory is locked, so it is valid.
-    unsafe { entry.as_ref() }.links.list.store(index, Relaxed);
+    unsafe { entry.as_ref() }.list.store(index as u32, Relaxed);
     let shard = &SHARDS[index];
     // SAFETY: as above; a fresh entry is in no list.
     unsafe { shard.list.lock().push(entry.as_ptr()) };
@@ -101,7 +100,7 @@ pub(crate) fn add(entry: NonNull<Entry>) {
 
 /// Takes an entry that is being unhashed off its list. Under its directory's lock.
 pub(crate) fn remove(entry: &Entry) {
-    let shard = &SHARDS[entry.links.list.load(Relaxed)];
+    let shard = &SHARDS[entry.list.load(Relaxed) as usize];
     // SAFETY: every hashed entry is in the list it names.
     unsafe { shard.list.lock().unlink(core::ptr::from_ref(entry).cast_mut()) };
     shard.len.fetch_sub(1, Relaxed);

@@ -6,9 +6,18 @@
 use super::inode::MemInode;
 use crate::Inode;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Inodes that are freed before other tasks get a turn.
 const PAUSE: usize = 64;
+
+/// Trees that are being taken apart. Relaxed: a hint.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a file system is being taken apart, so that its memory will come back.
+pub fn is_tearing_down() -> bool {
+    UNDER_WAY.load(Relaxed) > 0
+}
 
 /// A tree that is being taken apart.
 pub(super) struct Teardown {
@@ -18,6 +27,7 @@ pub(super) struct Teardown {
 
 impl Teardown {
     pub fn of(root: Arc<dyn Inode>) -> Self {
+        UNDER_WAY.fetch_add(1, Relaxed);
         Self { at: Some(root) }
     }
 
@@ -70,5 +80,6 @@ fn entries_of(inode: &Arc<dyn Inode>) -> Option<&executor::sync::SpinMutex<super
 impl Drop for Teardown {
     fn drop(&mut self) {
         while !self.step() {}
+        UNDER_WAY.fetch_sub(1, Relaxed);
     }
 }
