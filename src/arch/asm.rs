@@ -39,6 +39,51 @@ macro_rules! load_xmm {
     };
 }
 
+/// Loads general registers from the fields of the same names of the context at an address; in [`context_asm!`].
+macro_rules! load_registers {
+    ($context:literal: $($register:ident)*) => {
+        concat!(
+            $("mov ", stringify!($register), ", [", $context, " + {", stringify!($register), "}]\n"),*
+        )
+    };
+}
+
+/// Stores general registers in the fields of the same names of the context at an address; in [`context_asm!`].
+macro_rules! save_registers {
+    ($context:literal: $($register:ident)*) => {
+        concat!(
+            $("mov [", $context, " + {", stringify!($register), "}], ", stringify!($register), "\n"),*
+        )
+    };
+}
+
+/// `global_asm!` in `.text.entry`, for the two sides of user mode: `{rax}` and the like are the displacements of the fields
+/// of a [`UserContext`](super::user::UserContext), `{user_stack}` and the like those in the per-CPU block.
+macro_rules! context_asm {
+    ([$($line:tt)*] $($operand:tt)*) => {
+        context_asm! {
+            @fields { rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags orig_rax state }
+            { interrupted kernel_stack user_context user_stack }
+            [$($line)*] $($operand)*
+        }
+    };
+    (@fields { $($field:ident)* } { $($own:ident)* } [$($line:tt)*] $($operand:tt)*) => {
+        core::arch::global_asm!(
+            ".pushsection .text.entry, \"ax\"",
+            $($line)*
+            ".popsection",
+            $($operand)*
+            $($field = const $crate::arch::user::UserContext::offset(
+                core::mem::offset_of!($crate::arch::user::UserContext, $field)
+            ),)*
+            $($own = const core::mem::offset_of!($crate::arch::percpu::PerCpu, $own),)*
+            xmm = const $crate::arch::user::UserContext::XMM,
+            full = const $crate::arch::user::UserContext::FULL,
+            trap_interrupt = const $crate::arch::user::TRAP_INTERRUPT,
+        );
+    };
+}
+
 /// Pushes the general registers in the order of `entry::TrapFrame`, last field first.
 macro_rules! push_all {
     () => {
@@ -140,5 +185,6 @@ macro_rules! copy_small {
 }
 
 pub(super) use {
-    copy_blocks, copy_small, ex_range, fill_blocks, load_xmm, pop_all, push_all, save_xmm, smap,
+    context_asm, copy_blocks, copy_small, ex_range, fill_blocks, load_registers, load_xmm, pop_all, push_all,
+    save_registers, save_xmm, smap,
 };

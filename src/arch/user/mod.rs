@@ -31,6 +31,22 @@ use fpu::{X87, X87_CONTROL_DEFAULT};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
+/// Enters user mode by one of the ways in `crossing`; the [`Trap`] that ended it. Unsafe: the way must suit the context.
+///
+/// The assembly comes back with rbx and rbp restored here and all other registers declared as clobbered; it changes the
+/// context through the pointer.
+macro_rules! cross {
+    ($context:expr, $way:literal) => {{
+        let (kind, detail, error);
+        asm!("push rbx", "push rbp", concat!("call ", $way), "pop rbp", "pop rbx",
+            inout("rdi") (&raw mut $context.rax) => _,
+            out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
+        UserContext::decode(kind, detail, error)
+    }};
+}
+
 /// What `enter`'s assembly returns in eax.
 const TRAP_SYSCALL: u32 = 0;
 pub(super) const TRAP_INTERRUPT: u32 = 1;
@@ -282,9 +298,12 @@ impl UserContext {
     /// Takes the thread's state out of the processor, so that another thread may run here and this one elsewhere.
     /// To be called before a poll of the thread's future returns `Pending`; cheap when there is nothing to do.
     pub fn suspend(&mut self) {
-        self.sync();
-        self.state |= Self::UNLOADED;
-        percpu::set_holds_user(false);
+        // Else it may be another thread's that the processor holds.
+        if !self.is_suspended() {
+            self.sync();
+            self.state |= Self::UNLOADED;
+            percpu::set_holds_user(false);
+        }
     }
 
     /// Whether [`suspend`](Self::suspend) was called since it last entered user mode.
@@ -329,7 +348,6 @@ impl UserContext {
     /// interrupt: one that came in kernel mode since the last call makes this call return at once.
     #[inline(always)]
     pub fn enter(&mut self) -> Trap {
-        let (kind, detail, error);
         if self.state != 0 {
             less_likely();
             if self.state != Self::FULL && !self.prepare() {
@@ -337,30 +355,13 @@ impl UserContext {
                 return Trap::Exception { vector: GENERAL_PROTECTION, error: 0 };
             }
             if self.state != 0 {
-                // SAFETY: the return address is in user space because a trap left it there or `prepare` found it
-                // so, and the flags are those that a program may have. The assembly comes back through a trap,
-                // with rbx and rbp restored here and all other registers declared as clobbered; it changes the
-                // context through the pointer.
-                unsafe {
-                    asm!("push rbx", "push rbp", "call user_enter_full", "pop rbp", "pop rbx",
-                        inout("rdi") (&raw mut self.rax) => _,
-                        out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
-                        out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                        out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
-                }
-                return Self::decode(kind, detail, error);
+                // SAFETY: the return address is in user space because a trap left it there or `prepare` found it so, and
+                // the flags are those that a program may have.
+                return unsafe { cross!(self, "user_enter_full") };
             }
         }
-        // SAFETY: as above: state 0 means that the context came from a system call whose return address is in user
-        // space.
-        unsafe {
-            asm!("push rbx", "push rbp", "call user_enter_fast", "pop rbp", "pop rbx",
-                inout("rdi") (&raw mut self.rax) => _,
-                out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
-        }
-        Self::decode(kind, detail, error)
+        // SAFETY: state 0 means that the context came from a system call whose return address is in user space.
+        unsafe { cross!(self, "user_enter_fast") }
     }
 
     /// Makes a context ready that was not just left by a trap here. False if `rip` was set to what is no user
