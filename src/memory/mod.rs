@@ -87,8 +87,9 @@ pub async fn check_pressure() -> Result<(), Errno> {
     if frame::is_short() { Box::pin(relieve()).await } else { Ok(()) }
 }
 
-/// Waits until memory is no longer short, as long as what is in use becomes less: it may be behind a grace period, or with
-/// a task that takes a file system apart.
+/// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, or a task takes an
+/// address space or a file system apart. Each look but the first comes after every CPU has passed a boundary and freed what
+/// it had deferred, so those that have been killed had their chance to leave.
 #[cold]
 async fn relieve() -> Result<(), Errno> {
     /// Names that are forgotten at a time.
@@ -104,12 +105,14 @@ async fn relieve() -> Result<(), Errno> {
         }
         let stats = stats();
         let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
-        vain = if in_use < least { 0 } else { vain + 1 };
+        let returning = in_use < least || space::is_tearing_down() || fs::memfs::is_tearing_down();
+        vain = if returning { 0 } else { vain + 1 };
         if vain == PATIENCE {
             return Err(Errno::ENOMEM);
         }
         least = least.min(in_use);
         executor::rcu::synchronize().await;
+        executor::rcu::barrier().await;
         if vain > 0 {
             executor::sleep(Duration::from_millis(1)).await;
         }

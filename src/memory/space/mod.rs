@@ -49,6 +49,7 @@ pub use map::{Backing, LOWEST, Mapping};
 pub use object::{FileObject, Identity, SharedAnonymous};
 pub use region::{Region, RegionFlags};
 pub(super) use residency::CpuTags;
+pub use teardown::is_tearing_down;
 
 use crate::arch::interrupts::{self, vector};
 use crate::arch::layout::USER_END;

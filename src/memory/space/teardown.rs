@@ -7,11 +7,19 @@ use super::AddressSpace;
 use super::table::{self, PageTables, each_own};
 use crate::arch::paging::Entry;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// More page tables of its own than this make a space large: freeing one takes up to 16,000 instructions.
 const LARGE: usize = 3;
+
+/// Wrecks that are not cleared away yet. Relaxed: a hint.
+static WRECKS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a large address space is being taken apart, so that its memory will come back.
+pub fn is_tearing_down() -> bool {
+    WRECKS.load(Relaxed) > 0
+}
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
@@ -53,6 +61,7 @@ impl Wreck {
                 list.push(AtomicU64::new(entry.0));
             }
         });
+        WRECKS.fetch_add(1, Relaxed);
         Some(Self { tables: list })
     }
 
@@ -75,5 +84,6 @@ impl Wreck {
 impl Drop for Wreck {
     fn drop(&mut self) {
         (0..self.tables.len()).for_each(|index| self.free(index));
+        WRECKS.fetch_sub(1, Relaxed);
     }
 }
