@@ -14,7 +14,7 @@ struct Entry {
     close_on_exec: bool,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Entries {
     slots: Vec<Option<Entry>>,
     /// No slot below this is free.
@@ -31,9 +31,15 @@ impl FileTable {
         Arc::default()
     }
 
-    /// A copy with the same open files.
+    /// A copy with the same open files; ENOMEM.
     pub fn duplicate(&self) -> Result<Arc<Self>, Errno> {
-        Ok(Arc::new(Self(SpinMutex::new(self.0.lock().clone()))))
+        let table = self.0.lock();
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(table.slots.len()).map_err(|_| Errno::ENOMEM)?;
+        slots.extend_from_slice(&table.slots);
+        let lowest_free = table.lowest_free;
+        drop(table);
+        Ok(Arc::new(Self(SpinMutex::new(Entries { slots, lowest_free }))))
     }
 
     /// The open file of a descriptor; EBADF if there is none.
@@ -93,29 +99,50 @@ impl FileTable {
     /// Closes a descriptor.
     #[inline]
     pub fn remove(&self, fd: i32) -> Result<Arc<File>, Errno> {
-        let mut table = self.0.lock();
-        let entry = table.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::EBADF)?;
-        table.lowest_free = table.lowest_free.min(fd as usize);
-        Ok(entry.file)
+        self.0.lock().take(fd as usize).map(|entry| entry.file).ok_or(Errno::EBADF)
     }
 
-    /// Closes the descriptors from `first` to `last`, or marks them to be closed on `execve`.
-    pub fn remove_range(&self, first: u32, last: u32, only_mark: bool) {
-        let mut closed = Vec::new();
+    /// Has the descriptors from `first` to `last` closed on `execve`.
+    pub fn mark_range(&self, first: usize, last: usize) {
         let mut table = self.0.lock();
-        let end = table.slots.len().min((last as usize).saturating_add(1));
-        for fd in first as usize..end {
-            if only_mark {
-                if let Some(entry) = &mut table.slots[fd] {
-                    entry.close_on_exec = true;
-                }
-            } else if let Some(entry) = table.slots[fd].take() {
-                closed.push(entry);
-                table.lowest_free = table.lowest_free.min(fd);
+        let marked = table.slots.iter_mut().take(last.saturating_add(1)).skip(first);
+        marked.flatten().for_each(|entry| entry.close_on_exec = true);
+    }
+
+    /// Closes the descriptors from `first` to `last`. There may be very many, so other tasks get their turn in between.
+    pub async fn close_range(&self, first: usize, last: usize) {
+        self.close_each(first, last, |_| true).await;
+    }
+
+    /// Closes them all; as [`close_range`](Self::close_range).
+    pub async fn close_all(self) {
+        const STRETCH: usize = 64;
+        let mut slots = self.0.into_inner().slots;
+        // The last first: a vector shrinks at its end.
+        while slots.len() > STRETCH {
+            slots.truncate(slots.len() - STRETCH);
+            if executor::should_yield() {
+                executor::yield_now().await;
             }
         }
-        drop(table);
-        drop(closed);
+    }
+
+    /// Closes what is to be closed on `execve`; as [`close_range`](Self::close_range).
+    pub async fn close_for_exec(&self) {
+        self.close_each(0, usize::MAX, |entry| entry.close_on_exec).await;
+    }
+
+    async fn close_each(&self, first: usize, last: usize, is_meant: impl Fn(&Entry) -> bool) {
+        let mut next = first;
+        loop {
+            let taken = self.0.lock().take_next(&mut next, last, &is_meant);
+            let Some(closed) = taken else { return };
+            // Closing a file may take other locks.
+            drop(closed);
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
     }
 
     /// Whether a descriptor is closed on `execve`.
@@ -137,26 +164,6 @@ impl FileTable {
         }
     }
 
-    /// The table that a program starts with: this one, or a copy if it is shared, without the descriptors that are
-    /// closed on `execve`.
-    pub fn for_exec(self: &Arc<Self>, shared: bool) -> Arc<Self> {
-        let table = if shared { Arc::new(Self(SpinMutex::new(self.0.lock().clone()))) } else { self.clone() };
-        let mut closed = Vec::new();
-        {
-            let mut entries = table.0.lock();
-            let mut lowest = entries.lowest_free;
-            for (fd, slot) in entries.slots.iter_mut().enumerate() {
-                if slot.as_ref().is_some_and(|entry| entry.close_on_exec) {
-                    closed.extend(slot.take());
-                    lowest = lowest.min(fd);
-                }
-            }
-            entries.lowest_free = lowest;
-        }
-        drop(closed);
-        table
-    }
-
     /// All descriptors with their files, ascending.
     pub fn list(&self) -> Vec<(usize, Arc<File>)> {
         let table = self.0.lock();
@@ -166,6 +173,29 @@ impl FileTable {
 }
 
 impl Entries {
+    #[inline]
+    fn take(&mut self, fd: usize) -> Option<Entry> {
+        let entry = self.slots.get_mut(fd)?.take()?;
+        self.lowest_free = self.lowest_free.min(fd);
+        Some(entry)
+    }
+
+    /// Takes the first that `is_meant` from `next` on, up to `last`, or none if there is none in the next stretch of slots;
+    /// moves `next` on. None at all at the end.
+    fn take_next(
+        &mut self,
+        next: &mut usize,
+        last: usize,
+        is_meant: impl Fn(&Entry) -> bool,
+    ) -> Option<Option<Entry>> {
+        const STRETCH: usize = 1024;
+        let end = self.slots.len().min(last.saturating_add(1));
+        let stretch = self.slots.get(*next..end.min(*next + STRETCH)).filter(|slots| !slots.is_empty())?;
+        let found = stretch.iter().position(|slot| slot.as_ref().is_some_and(&is_meant));
+        *next += found.unwrap_or(stretch.len());
+        Some(found.and_then(|_| self.take(*next)))
+    }
+
     #[cold]
     fn grow(&mut self, len: usize) -> Result<(), Errno> {
         if len > self.slots.len() {

@@ -75,6 +75,7 @@ pub async fn execve(
     arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
+    take_own_files(caller)?;
     change_over(caller, context, opened.program.path(), loaded).await;
     Ok(())
 }
@@ -402,6 +403,17 @@ use linux_raw_sys::auxvec::{
     AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE, AT_SYSINFO_EHDR, AT_UID,
 };
 
+/// Gives the process descriptors of its own if it has shared them with another. Its threads have ended by now, so it ends if
+/// there is no memory.
+fn take_own_files(caller: &mut Caller) -> Result<(), Errno> {
+    // The record of the process and the caller hold one reference each.
+    if Arc::strong_count(&caller.files) > 2 {
+        caller.files = caller.files.duplicate().inspect_err(|_| exit::out_of_memory(caller))?;
+        *caller.process().files.lock() = Some(caller.files.clone());
+    }
+    Ok(())
+}
+
 /// Makes the loaded program the process's own. Nothing here fails.
 async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path, loaded: Loaded) {
     futex::exit_robust_list(caller).await;
@@ -422,9 +434,7 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     caller.thread.robust_list.store(0, Ordering::Relaxed);
     caller.thread.sequence.clear();
     caller.alternate_stack = AlternateStack::DISABLED;
-    let private = caller.files.for_exec(Arc::strong_count(&caller.files) > 2);
-    caller.files = private;
-    *process.files.lock() = Some(caller.files.clone());
+    caller.files.close_for_exec().await;
     apply_set_id(caller, path);
 
     *process.space.lock() = Some(loaded.space.clone());

@@ -93,7 +93,9 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         process.fs.lock().take();
         process.space.lock().take();
         let Caller { space, files, fs, .. } = caller;
-        drop(files);
+        if let Some(files) = Arc::into_inner(files) {
+            files.close_all().await;
+        }
         drop(fs);
         thread.leave_space();
         process.release_borrowed_space();
@@ -131,8 +133,8 @@ async fn clear_tid(caller: &mut Caller) {
 /// Nobody else can see the memory of a process with one thread, so nothing needs to be written there. A `vfork`
 /// child's memory is its parent's.
 fn space_is_unshared(caller: &Caller) -> bool {
-    // The process's record and the caller hold one reference each.
-    Arc::strong_count(&caller.space) <= 2 && !caller.process().borrows_space.load(Ordering::Relaxed)
+    // The records of the process and of the thread, and the caller hold one reference each.
+    Arc::strong_count(&caller.space) <= 3 && !caller.process().borrows_space.load(Ordering::Relaxed)
 }
 
 /// The last thread is gone: hand the children on, become a zombie, tell the parent.
@@ -156,8 +158,8 @@ async fn finish(process: &Arc<Process>) {
         }
     }
     for group in newly_orphaned {
-        signal_group(&mut tree, group, SIGHUP);
-        signal_group(&mut tree, group, SIGCONT);
+        send::to_group_locked(&mut tree, group, SigInfo::kernel(SIGHUP));
+        send::to_group_locked(&mut tree, group, SigInfo::kernel(SIGCONT));
     }
     drop(tree);
     // Hangs up the foreground group; takes locks of its own.
@@ -201,12 +203,6 @@ fn terminal_of_leader(tree: &mut Tree, pid: u32) -> Option<Arc<Tty>> {
         return None;
     }
     tree.session(pid)?.terminal.clone()
-}
-
-fn signal_group(tree: &mut Tree, group: u32, signal: u8) {
-    for pid in send::group_members(tree, group) {
-        let _ = send::to_process_locked(tree, pid, SigInfo::kernel(signal));
-    }
 }
 
 /// Marks the process a zombie and returns the groups with stopped members that its end has orphaned: they are its

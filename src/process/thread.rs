@@ -3,13 +3,13 @@
 use alloc::sync::Arc;
 use core::{
     future::Future,
-    mem::ManuallyDrop,
     pin::Pin,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 
 use bitflags::bitflags;
+use crossbeam_utils::atomic::AtomicCell;
 use executor::{TaskCell, TaskRef, sync::SpinMutex};
 use pin_project::pin_project;
 use syscalls::Errno;
@@ -50,9 +50,8 @@ pub struct Thread {
     pub process: Arc<Process>,
     /// Pending signals, and the mask as the senders see it. Taken after the process's own signal lock.
     pub signals: SpinMutex<ThreadSignals>,
-    /// The address space to activate while the thread is polled, which its [`Caller`](super::Caller) keeps alive; null
-    /// once that has gone. Only the thread itself uses it, so everything is relaxed.
-    space: AtomicPtr<AddressSpace>,
+    /// The address space to activate while the thread is polled; none once it has left it. Only the thread itself looks.
+    space: AtomicCell<Option<Arc<AddressSpace>>>,
     /// The name that `ps` shows (`comm`): at most 15 bytes and a NUL.
     pub name: SpinMutex<[u8; 16]>,
     /// User address that `exit` clears and wakes (`set_tid_address`); 0 for none.
@@ -95,7 +94,7 @@ impl Thread {
             answers,
             process,
             signals: SpinMutex::new(signals),
-            space: AtomicPtr::new(Arc::as_ptr(space).cast_mut()),
+            space: AtomicCell::new(Some(space.clone())),
             name: SpinMutex::new(name),
             clear_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
@@ -121,24 +120,22 @@ impl Thread {
         self.answers.tid.store(self.process.pid, Ordering::Relaxed);
     }
 
-    /// Has this address space activated from the next poll on. The thread itself calls this, and keeps the space alive
-    /// until it puts another in its place or [leaves](Self::leave_space) it.
+    /// Has this address space activated from the next poll on. The last one to let go of the other takes it apart.
     pub(super) fn enter_space(&self, space: &Arc<AddressSpace>) {
-        self.space.store(Arc::as_ptr(space).cast_mut(), Ordering::Relaxed);
+        self.space.store(Some(space.clone()));
     }
 
     /// Has no address space activated any more.
     pub(super) fn leave_space(&self) {
-        self.space.store(core::ptr::null_mut(), Ordering::Relaxed);
+        self.space.store(None);
     }
 
     /// Activates its address space, in the thread's own poll.
     #[inline(always)]
     pub(super) fn activate_space(&self) {
-        let space = self.space.load(Ordering::Relaxed);
-        if !space.is_null() {
-            // SAFETY: it came from an `Arc` that the polled thread keeps; this borrows that.
-            ManuallyDrop::new(unsafe { Arc::from_raw(space) }).activate();
+        if let Some(space) = self.space.take() {
+            space.activate();
+            self.space.store(Some(space));
         }
     }
 
@@ -300,3 +297,5 @@ impl<F: Future> Future for Interruptible<'_, F> {
         }
     }
 }
+
+const _: () = assert!(AtomicCell::<Option<Arc<AddressSpace>>>::is_lock_free());

@@ -4,6 +4,7 @@
 //! it, nothing on a hotter path does. Records name each other by id, so the tree has no reference cycles.
 
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use core::iter;
 
 use drivers::tty::Tty;
 use executor::sync::{SpinMutex, SpinMutexGuard};
@@ -97,13 +98,14 @@ impl Chunk {
         Ok(Self { slots, taken: [0; CHUNK / 64], used: 0 })
     }
 
-    /// The processes here.
-    fn nodes(&self) -> impl Iterator<Item = &Node> {
-        let words = self.taken.iter().enumerate().filter(|(_, bits)| **bits != 0);
-        let places = words.flat_map(|(word, bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
-        });
-        places.filter_map(|place| self.slots[place].node.as_deref())
+    /// The first process here from a place on.
+    fn next_node(&self, place: usize) -> Option<&Node> {
+        let first = place / 64;
+        let words = self.taken.iter().enumerate().skip(first);
+        let mut masked =
+            words.map(|(word, bits)| (word, if word == first { bits & (!0 << (place % 64)) } else { *bits }));
+        let (word, bits) = masked.find(|(_, bits)| *bits != 0)?;
+        self.slots[word * 64 + bits.trailing_zeros() as usize].node.as_deref()
     }
 }
 
@@ -331,9 +333,23 @@ impl Tree {
         self.sessions.get_mut(&session)
     }
 
-    /// All records, by ascending id.
+    /// The live processes whose ids are at least `from`, by id: so that who changes the tree can go on behind.
+    pub fn nodes_from(&self, from: u32) -> impl Iterator<Item = &Node> {
+        iter::successors(self.next_node(from), |node| self.next_node(node.process.pid + 1))
+    }
+
+    /// All live processes, by id.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.chunks.iter().flatten().flat_map(Chunk::nodes)
+        self.nodes_from(0)
+    }
+
+    fn next_node(&self, from: u32) -> Option<&Node> {
+        let first = from as usize / CHUNK;
+        let mut place = from as usize % CHUNK;
+        self.chunks.get(first..)?.iter().find_map(|chunk| {
+            let place = core::mem::take(&mut place);
+            chunk.as_ref()?.next_node(place)
+        })
     }
 
     /// Bytes of the table of ids.

@@ -111,12 +111,6 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_dup2 => now(descriptor::dup2(caller, fd, context.rsi as i32)),
         __NR_dup3 => now(descriptor::dup3(caller, fd, context.rsi as i32, context.rdx as u32)),
         __NR_fcntl => now(descriptor::fcntl(caller, fd, context.rsi as u32, context.rdx as usize)),
-        __NR_close_range => now(descriptor::close_range(
-            caller,
-            context.rdi as usize,
-            context.rsi as usize,
-            context.rdx as usize,
-        )),
         __NR_set_tid_address => Ok(thread::set_tid_address(caller, context.rdi as usize)),
         __NR_set_robust_list => {
             now(thread::set_robust_list(caller, context.rdi as usize, context.rsi as usize))

@@ -30,7 +30,7 @@ pub fn close(caller: &Caller, fd: i32) -> SysResult {
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
 const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
 
-pub fn close_range(caller: &mut Caller, first: usize, last: usize, flags: usize) -> SysResult {
+pub async fn close_range(caller: &mut Caller, first: usize, last: usize, flags: usize) -> SysResult {
     let (first, last, flags) = (first as u32, last as u32, flags as u32);
     if first > last || flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 {
         return Err(Errno::EINVAL);
@@ -38,7 +38,11 @@ pub fn close_range(caller: &mut Caller, first: usize, last: usize, flags: usize)
     if flags & CLOSE_RANGE_UNSHARE != 0 {
         caller.files = caller.files.duplicate()?;
     }
-    caller.files.remove_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    let (first, last) = (first as usize, last as usize);
+    match flags & CLOSE_RANGE_CLOEXEC {
+        0 => caller.files.close_range(first, last).await,
+        _ => caller.files.mark_range(first, last),
+    }
     Ok(0)
 }
 

@@ -168,32 +168,17 @@ pub fn general<'a>(
                 }
                 Ending::Exit
             }
-            __NR_execve | __NR_execveat => {
+            __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_execve | __NR_execveat
+            | __NR_arch_prctl | __NR_sigaltstack => {
                 context.suspend();
-                match replacement(caller, context, number, arguments).await {
-                    Ok(_) => Ending::Registers,
-                    Err(errno) => Ending::Result(Err(errno)),
+                let result = register_handler(caller, context, number, arguments).await;
+                match number {
+                    __NR_execve | __NR_execveat if result.is_ok() => Ending::Registers,
+                    _ => Ending::Result(result),
                 }
-            }
-            __NR_clone | __NR_clone3 | __NR_fork | __NR_vfork | __NR_arch_prctl | __NR_sigaltstack => {
-                context.suspend();
-                Ending::Result(register_handler(caller, context, number, arguments).await)
             }
             number => Ending::Result(suspending(context, handler(caller, number, arguments)).await),
         }
-    }
-}
-
-/// The calls that replace a thread's program, and so its registers.
-fn replacement<'a>(
-    caller: &'a mut Caller,
-    context: &'a mut UserContext,
-    number: u32,
-    a: Arguments,
-) -> Handler<'a> {
-    match number {
-        __NR_execve => Box::pin(process::execve(caller, context, a[0], a[1], a[2])),
-        _ => Box::pin(process::execveat(caller, context, a[0] as i32, a[1], a[2], a[3], a[4] as u32)),
     }
 }
 
@@ -209,6 +194,10 @@ fn register_handler<'a>(
         __NR_clone3 => Box::pin(thread::clone3(caller, context, a[0], a[1])),
         __NR_fork => Box::pin(process::fork(caller, context)),
         __NR_vfork => Box::pin(process::vfork(caller, context)),
+        __NR_execve => Box::pin(process::execve(caller, context, a[0], a[1], a[2])),
+        __NR_execveat => {
+            Box::pin(process::execveat(caller, context, a[0] as i32, a[1], a[2], a[3], a[4] as u32))
+        }
         __NR_arch_prctl => Box::pin(thread::arch_prctl(caller, context, a[0], a[1])),
         _ => Box::pin(signal::sigaltstack(caller, context.rsp, a[0], a[1])),
     }
@@ -244,6 +233,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])),
         __NR_creat => Box::pin(open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32)),
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),
+        __NR_close_range => Box::pin(descriptor::close_range(caller, a[0], a[1], a[2])),
         __NR_pipe => Box::pin(descriptor::pipe2(caller, a[0], 0)),
         __NR_pipe2 => Box::pin(descriptor::pipe2(caller, a[0], a[1] as u32)),
         // These have waited already.

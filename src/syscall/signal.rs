@@ -55,17 +55,23 @@ fn send_to(caller: &Caller, pid: i32, signal: usize, info: impl Fn(u8) -> SigInf
 fn send_to_many(caller: &Caller, pid: i32, signal: usize, info: &dyn Fn(u8) -> SigInfo) -> Result<(), Errno> {
     let mut tree = tree::lock();
     let own = caller.process().pid;
-    let targets = match pid {
+    let group = match pid {
         i32::MIN => return Err(Errno::ESRCH),
-        -1 => {
-            let all = tree.nodes().map(|node| node.process.pid);
-            all.filter(|target| *target != own && *target != tree::INIT).collect()
+        -1 => None,
+        0 => Some(tree.node(own).ok_or(Errno::ESRCH)?.group),
+        pid => Some(pid.unsigned_abs()),
+    };
+    let next = |tree: &Tree, from| match group {
+        Some(group) => send::next_member(tree, group, from),
+        None => {
+            let mut others = tree.nodes_from(from).map(|node| node.process.pid);
+            others.find(|target| *target != own && *target != tree::INIT)
         }
-        0 => send::group_members(&tree, tree.node(own).ok_or(Errno::ESRCH)?.group),
-        pid => send::group_members(&tree, pid.unsigned_abs()),
     };
     let mut result = Err(Errno::ESRCH);
-    for target in targets {
+    let mut from = 0;
+    while let Some(target) = next(&tree, from) {
+        from = target + 1;
         let sent = send_to_process(caller, &mut tree, target, signal, info);
         // Sending to everybody succeeds even if nobody may be signalled (kill(2), Linux).
         let sent = if pid == -1 && sent == Err(Errno::EPERM) { Ok(()) } else { sent };

@@ -160,22 +160,28 @@ fn prepare(node: &Node, signal: u8) -> bool {
 /// Sends to every process of a group; ESRCH when there is none.
 pub fn to_group(group: u32, info: SigInfo) -> Result<(), Errno> {
     let mut tree = tree::lock();
-    let members = group_members(&tree, group);
-    if members.is_empty() {
+    if !tree.group_exists(group) {
         return Err(Errno::ESRCH);
     }
-    for pid in members {
-        let _ = to_process_locked(&mut tree, pid, info);
-    }
+    to_group_locked(&mut tree, group, info);
     Ok(())
 }
 
-/// The ids of a group's processes.
-pub fn group_members(tree: &Tree, group: u32) -> alloc::vec::Vec<u32> {
-    if !tree.group_exists(group) {
-        return alloc::vec::Vec::new();
+/// As [`to_group`], for callers that hold the tree. Needs no memory, as a process that ends must not.
+pub fn to_group_locked(tree: &mut Tree, group: u32, info: SigInfo) {
+    let mut from = 0;
+    while let Some(member) = next_member(tree, group, from) {
+        let _ = to_process_locked(tree, member, info);
+        from = member + 1;
     }
-    tree.nodes().filter(|node| node.group == group).map(|node| node.process.pid).collect()
+}
+
+/// The member of a group with the lowest id that is at least `from`.
+pub fn next_member(tree: &Tree, group: u32, from: u32) -> Option<u32> {
+    if !tree.group_exists(group) {
+        return None;
+    }
+    tree.nodes_from(from).find(|node| node.group == group).map(|node| node.process.pid)
 }
 
 /// Whether `sender` may signal `target` (kill(2)): its real or effective user is the target's real or saved one, it is
