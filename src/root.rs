@@ -112,6 +112,8 @@ pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     let terminals = PtyTable::new(&terminal::JOBS);
     let built = Root { namespace, devices, terminals, slaves };
     let _ = ROOT.try_init_once(|| built);
+    let remover = executor::Builder::new().name("/dev/pts").try_spawn(remove_slaves());
+    remover.map_err(|_| Errno::ENOMEM)?.detach();
     mount_devices().await?;
     Ok(())
 }
@@ -138,9 +140,14 @@ pub async fn add_slave(index: u32, uid: u32, gid: u32) -> Result<(), Errno> {
     root().slaves.register(name.as_bytes(), Kind::Character(number), 0o620, uid, gid).await
 }
 
-/// Removes the node of a slave whose master is closed.
-pub async fn remove_slave(index: u32) {
-    let _ = root().slaves.unregister(alloc::format!("{index}").as_bytes()).await;
+/// Removes the nodes of slaves whose masters are closed, for ever. Some may never have been made.
+async fn remove_slaves() {
+    let root = root();
+    loop {
+        let index = root.terminals.next_closed().await;
+        let _ = root.slaves.unregister(alloc::format!("{index}").as_bytes()).await;
+        root.terminals.name_removed(index);
+    }
 }
 
 /// The node of a slave.

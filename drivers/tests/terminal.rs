@@ -218,10 +218,16 @@ fn closing_the_master_hangs_up() {
         assert!(slave.events().contains(Events::HUP | Events::ERR | Events::IN | Events::OUT));
         assert!(table.indices().is_empty() && table.slave(0).is_none());
         assert_eq!(slave.tty().open(OpenAs::default()).err(), Some(Errno::EIO));
-        // The number stays taken until the slave is closed, too.
+        // The number stays taken until the slave is closed, too, and its name is gone.
+        assert_eq!(table.next_closed().await, 0);
+        table.name_removed(0);
         assert_eq!(table.open_master().unwrap().index(), 1);
         drop(slave);
-        assert_eq!(table.open_master().unwrap().index(), 0);
+        let reopened = table.open_master().unwrap();
+        assert_eq!(reopened.index(), 0);
+        assert_eq!(table.next_closed().await, 1);
+        drop(reopened);
+        assert_eq!(table.open_master().unwrap().index(), 2);
     });
 }
 

@@ -140,30 +140,13 @@ impl Stream for KernelLog {
     }
 }
 
-/// The master of a pseudo-terminal; its slave's node goes with it.
+/// The master of a pseudo-terminal.
 struct PtyMaster(Master);
 
 async fn open_master(caller: &Caller) -> Result<PtyMaster, Errno> {
     let master = root::pseudo_terminals().open_master()?;
-    let index = master.index();
-    let opened = PtyMaster(master);
-    root::add_slave(index, caller.credentials.fs.uid, caller.credentials.fs.gid).await?;
-    Ok(opened)
-}
-
-impl Drop for PtyMaster {
-    fn drop(&mut self) {
-        let index = self.0.index();
-        // Whoever holds the terminal holds its number: no new slave has it until the old one's node is gone.
-        let terminal = self.0.tty().clone();
-        let remove = async move {
-            root::remove_slave(index).await;
-            drop(terminal);
-        };
-        if executor::try_spawn(remove).is_err() {
-            log::warn!("no memory to remove /dev/pts/{index}");
-        }
-    }
+    root::add_slave(master.index(), caller.credentials.fs.uid, caller.credentials.fs.gid).await?;
+    Ok(PtyMaster(master))
 }
 
 impl Stream for PtyMaster {

@@ -6,7 +6,7 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use executor::sync::{Events, Readiness, SpinMutex};
+use executor::sync::{Events, Notify, Readiness, SpinMutex};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -23,22 +23,34 @@ const TYPED_AT_ONCE: usize = 1024;
 const SLAVE_MAJOR: u32 = 136;
 
 /// All pairs there are: what /dev/ptmx opens and /dev/pts shows.
+///
+/// The name of a slave in /dev/pts is somebody else's to make and to remove: [`next_closed`](Self::next_closed) says when,
+/// and the number is free again after [`name_removed`](Self::name_removed).
 pub struct PtyTable {
     slots: SpinMutex<Vec<Slot>>,
+    /// A master was closed.
+    closed: Notify,
     jobs: &'static dyn JobControl,
 }
 
-/// A number. It stays taken as long as either end is open, but shows only as long as the master is.
+/// A number. It stays taken as long as either end is open or the name is there, but shows only as long as the master is.
 #[derive(Default)]
 struct Slot {
     tty: Weak<Tty>,
     is_shown: bool,
+    is_named: bool,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        !self.is_named && self.tty.strong_count() == 0
+    }
 }
 
 impl PtyTable {
     /// No pairs.
     pub fn new(jobs: &'static dyn JobControl) -> Arc<Self> {
-        Arc::new(Self { slots: SpinMutex::new(Vec::new()), jobs })
+        Arc::new(Self { slots: SpinMutex::new(Vec::new()), closed: Notify::new(), jobs })
     }
 
     /// Opens /dev/ptmx: a new pair, with the lowest free number and its slave locked.
@@ -47,7 +59,7 @@ impl PtyTable {
     /// ENOSPC when there are as many pairs as there may be, ENOMEM.
     pub fn open_master(self: &Arc<Self>) -> Result<Master, Errno> {
         let mut slots = self.slots.lock();
-        let free = slots.iter().position(|slot| slot.tty.strong_count() == 0);
+        let free = slots.iter().position(Slot::is_free);
         let index = free.unwrap_or(slots.len());
         if index == LIMIT {
             return Err(Errno::ENOSPC);
@@ -55,7 +67,7 @@ impl PtyTable {
         let number = index as u32;
         let device = (SLAVE_MAJOR + number / 256, number % 256);
         let tty = Tty::try_new(TtyConfig { device, termios: Termios::PTY, line: None }, self.jobs)?;
-        let slot = Slot { tty: Arc::downgrade(&tty), is_shown: true };
+        let slot = Slot { tty: Arc::downgrade(&tty), is_shown: true, is_named: true };
         match slots.get_mut(index) {
             Some(place) => *place = slot,
             None => {
@@ -65,6 +77,24 @@ impl PtyTable {
         }
         drop(slots);
         Ok(Master { tty, table: self.clone(), index: number })
+    }
+
+    /// Waits until a master is closed whose slave still has its name; the number. Needs no memory.
+    pub async fn next_closed(&self) -> u32 {
+        loop {
+            let found = self.slots.lock().iter().position(|slot| slot.is_named && !slot.is_shown);
+            match found {
+                Some(index) => return index as u32,
+                None => self.closed.notified().await,
+            }
+        }
+    }
+
+    /// The name of slave `index`, whose master is closed, has been removed.
+    pub fn name_removed(&self, index: u32) {
+        if let Some(slot) = self.slots.lock().get_mut(index as usize) {
+            slot.is_named = false;
+        }
     }
 
     /// The slave /dev/pts/`index`; None when there is none.
@@ -92,6 +122,7 @@ impl Drop for Master {
         if let Some(slot) = self.table.slots.lock().get_mut(self.index as usize) {
             slot.is_shown = false;
         }
+        self.table.closed.notify();
         self.tty.with(|state| state.master.is_closed = true);
         self.tty.hang_up();
     }
