@@ -86,7 +86,10 @@ fn exhaust(take: Take) -> Result<String, String> {
         let begun = raise_limits().and_then(|()| std::env::set_current_dir(folder));
         let refusal = begun.and_then(|()| take_all(take));
         match refusal {
-            Ok(0) => 2,
+            Ok((0, refusal)) => {
+                println!("(at once: {})", error_name(&refusal));
+                2
+            }
             Ok(_) => 0,
             Err(error) => {
                 println!("(unexpected: {})", error_name(&error));
@@ -107,12 +110,12 @@ fn exhaust(take: Take) -> Result<String, String> {
     }
 }
 
-/// How many it took until a refusal; another error is an error.
-fn take_all(take: Take) -> io::Result<usize> {
+/// How many it took until a refusal, and that; another error is an error.
+fn take_all(take: Take) -> io::Result<(usize, Error)> {
     for number in 0.. {
         if let Err(error) = take(number) {
             let refused = error.raw_os_error().is_some_and(|number| REFUSALS.contains(&number));
-            return if refused { Ok(number) } else { Err(error) };
+            return if refused { Ok((number, error)) } else { Err(error) };
         }
     }
     unreachable!("an endless range")
