@@ -13,6 +13,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     Caller,
+    arguments::{Arguments, Strings},
     elf::{Executable, Segment},
     exit, futex,
     placement::Placement,
@@ -27,31 +28,12 @@ use crate::{
     vdso,
 };
 
-/// Most bytes of arguments and environment together, with a pointer each (a quarter of the default stack limit).
-const MAX_ARGUMENTS: usize = 2 << 20;
 /// Most interpreters (`#!`) in a row.
 const MAX_INTERPRETERS: usize = 5;
 /// Bytes that are read of a file to find out what it is: enough for the program headers of most.
 const PROBE: usize = 1024;
 /// Bytes of a script that are looked at for its interpreter (Linux's `BINPRM_BUF_SIZE`).
 const SCRIPT_START: usize = 256;
-
-/// Arguments and environment as `execve` was given them.
-#[derive(Default)]
-pub struct Arguments {
-    /// `argv`.
-    pub argv: Vec<Vec<u8>>,
-    /// `envp`.
-    pub envp: Vec<Vec<u8>>,
-}
-
-impl Arguments {
-    /// E2BIG if they are more than a new stack may hold.
-    fn check(&self) -> Result<(), Errno> {
-        let size: usize = self.argv.iter().chain(&self.envp).map(|s| s.len() + 1 + size_of::<usize>()).sum();
-        if size > MAX_ARGUMENTS { Err(Errno::E2BIG) } else { Ok(()) }
-    }
-}
 
 /// A program that is ready to run in a fresh address space.
 struct Loaded {
@@ -97,10 +79,11 @@ async fn resolve_scripts(
         let known = opened.start.len().min(SCRIPT_START);
         start[..known].copy_from_slice(&opened.start[..known]);
         let (interpreter, option) = parse_script(&start)?;
-        let mut argv = vec![interpreter.to_vec()];
-        argv.extend(option.map(<[u8]>::to_vec));
-        argv.push(script.unwrap_or_else(|| display.to_vec()));
-        argv.extend(arguments.argv.into_iter().skip(1));
+        let mut argv = Strings::default();
+        argv.push(interpreter)?;
+        option.map_or(Ok(()), |option| argv.push(option))?;
+        argv.push(script.as_deref().unwrap_or(display))?;
+        argv.append_rest(&arguments.argv)?;
         arguments = Arguments { argv, envp: arguments.envp };
         if interpreter.is_empty() {
             // On Linux, too, the working directory, which is not executable.
@@ -336,26 +319,22 @@ async fn build_stack(
     arguments: &Arguments,
     auxiliary: &Auxiliary<'_>,
 ) -> Result<InitialStack, Errno> {
-    let given: usize = arguments.argv.iter().chain(&arguments.envp).map(|string| string.len() + 1).sum();
-    let mut strings = Vec::with_capacity(given + display.len() + 32);
-    let place = |strings: &mut Vec<u8>, bytes: &[u8]| {
-        let offset = strings.len();
-        strings.extend_from_slice(bytes);
-        offset
+    let Arguments { argv, envp } = arguments;
+    let mut others = Vec::new();
+    others.try_reserve_exact(display.len() + 32).map_err(|_| Errno::ENOMEM)?;
+    let mut place = |bytes: &[u8]| {
+        others.extend_from_slice(bytes);
+        others.len() - bytes.len()
     };
-    let with_nul = |strings: &mut Vec<u8>, string: &[u8]| {
-        let offset = place(strings, string);
-        strings.push(0);
-        offset
-    };
-    let argv: Vec<usize> = arguments.argv.iter().map(|s| with_nul(&mut strings, s)).collect();
-    let arguments_len = strings.len();
-    let envp: Vec<usize> = arguments.envp.iter().map(|s| with_nul(&mut strings, s)).collect();
-    let file_name = with_nul(&mut strings, display);
-    let platform = with_nul(&mut strings, b"x86_64");
-    let random = place(&mut strings, auxiliary.seed.as_bytes());
+    let file_name = place(display);
+    place(b"\0");
+    let platform = place(b"x86_64\0");
+    let random = place(auxiliary.seed.as_bytes());
 
-    let strings_at = (top - strings.len() - size_of::<usize>()) & !15;
+    let strings_len = argv.bytes().len() + envp.bytes().len() + others.len();
+    let arguments_at = (top - strings_len - size_of::<usize>()) & !15;
+    let environment_at = arguments_at + argv.bytes().len();
+    let others_at = environment_at + envp.bytes().len();
     let (credentials, secure) = caller.credentials.after_exec(auxiliary.path.inode().attributes());
     let Auxiliary { executable, bias, interpreter_base, vdso, .. } = auxiliary;
     let vector = [
@@ -374,27 +353,34 @@ async fn build_stack(
         (AT_GID, credentials.groups[0] as usize),
         (AT_EGID, credentials.groups[1] as usize),
         (AT_SECURE, usize::from(secure)),
-        (AT_RANDOM, strings_at + random),
-        (AT_EXECFN, strings_at + file_name),
-        (AT_PLATFORM, strings_at + platform),
+        (AT_RANDOM, others_at + random),
+        (AT_EXECFN, others_at + file_name),
+        (AT_PLATFORM, others_at + platform),
         (AT_NULL, 0),
     ];
-    let words = 1 + argv.len() + 1 + envp.len() + 1 + vector.len() * 2;
-    let stack_pointer = (strings_at - words * size_of::<usize>()) & !15;
-    let mut image = Vec::with_capacity(words);
-    image.push(argv.len());
-    image.extend(argv.iter().map(|offset| strings_at + offset));
+    let words = 1 + argv.count() + 1 + envp.count() + 1 + vector.len() * 2;
+    let stack_pointer = (arguments_at - words * size_of::<usize>()) & !15;
+    let mut image = Vec::new();
+    image.try_reserve_exact(words).map_err(|_| Errno::ENOMEM)?;
+    image.push(argv.count());
+    image.extend(argv.offsets().map(|offset| arguments_at + offset));
     image.push(0);
-    image.extend(envp.iter().map(|offset| strings_at + offset));
+    image.extend(envp.offsets().map(|offset| environment_at + offset));
     image.push(0);
     image.extend_from_slice(vector.map(|(kind, value)| [kind as usize, value]).as_flattened());
-    space.write_bytes(stack_pointer, image.as_bytes()).await.map_err(|_| Errno::E2BIG)?;
-    space.write_bytes(strings_at, &strings).await.map_err(|_| Errno::E2BIG)?;
-    let environment_at = strings_at + arguments_len;
+    let parts = [
+        (stack_pointer, image.as_bytes()),
+        (arguments_at, argv.bytes()),
+        (environment_at, envp.bytes()),
+        (others_at, &others),
+    ];
+    for (at, bytes) in parts {
+        space.write_bytes(at, bytes).await.map_err(|_| Errno::E2BIG)?;
+    }
     Ok(InitialStack {
         pointer: stack_pointer,
-        arguments: strings_at..environment_at,
-        environment: environment_at..strings_at + file_name,
+        arguments: arguments_at..environment_at,
+        environment: environment_at..others_at,
     })
 }
 

@@ -9,8 +9,9 @@ use syscalls::Errno;
 
 use super::{
     Caller, Process, Thread,
+    arguments::{Arguments, Strings},
     credentials::Credentials,
-    exec::{self, Arguments},
+    exec,
     limits::Limits,
     record::Image,
     siblings::Links,
@@ -72,10 +73,12 @@ async fn start_program(path: &str, options: &CommandLine) -> Result<(), Errno> {
         let view = View { root: &top, start: &top, credentials: &credentials };
         view.lookup(path.as_bytes(), LookupFlags::FOLLOW).await?
     };
-    let mut argv = alloc::vec![path.as_bytes().to_vec()];
-    argv.extend(options.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
-    let mut envp = alloc::vec![b"HOME=/".to_vec(), b"TERM=linux".to_vec()];
-    envp.extend(options.environment.iter().map(|word| word.as_bytes().to_vec()));
+    let (mut argv, mut envp) = (Strings::default(), Strings::default());
+    argv.push(path.as_bytes())?;
+    options.arguments.iter().try_for_each(|argument| argv.push(argument.as_bytes()))?;
+    envp.push(b"HOME=/")?;
+    envp.push(b"TERM=linux")?;
+    options.environment.iter().try_for_each(|word| envp.push(word.as_bytes()))?;
     exec::start_init(caller, place, path.as_bytes(), Arguments { argv, envp }).await
 }
 

@@ -14,6 +14,7 @@
 //! Start reading at [`run`], then [`fork`], [`exec`], [`exit`] and [`wait`].
 
 pub mod affinity;
+pub mod arguments;
 pub mod credentials;
 pub mod elf;
 pub mod exec;

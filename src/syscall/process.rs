@@ -2,8 +2,6 @@
 
 use core::{future::Future, sync::atomic::Ordering};
 
-use alloc::vec::Vec;
-
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -17,8 +15,9 @@ use crate::{
     file::lookup,
     process::{
         Caller,
+        arguments::{Arguments, MAX_ARGUMENTS, Strings},
         credentials::capability,
-        exec::{self, Arguments},
+        exec,
         exit::{self},
         fork::{self, CloneRequest},
         limits::Limit,
@@ -46,11 +45,10 @@ pub fn exit_group(caller: &Caller, code: usize) {
 
 /// Most strings of one kind, as on Linux (`MAX_ARG_STRINGS` is beyond any stack).
 const MAX_STRING: usize = 128 << 10;
-const MAX_TOTAL: usize = 2 << 20;
 
-/// Reads a null-terminated array of strings; a null array is an empty one, as Linux has it.
-async fn read_strings(caller: &Caller, mut array: usize, total: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut strings = Vec::new();
+/// Reads a null-terminated array of strings; a null array is an empty one, as Linux has it. `others` bytes are taken already.
+async fn read_strings(caller: &Caller, mut array: usize, others: usize) -> Result<Strings, Errno> {
+    let mut strings = Strings::default();
     if array == 0 {
         return Ok(strings);
     }
@@ -60,11 +58,10 @@ async fn read_strings(caller: &Caller, mut array: usize, total: &mut usize) -> R
             return Ok(strings);
         }
         let string = user::read_string(caller, address, MAX_STRING).await?;
-        *total += string.len() + 1 + size_of::<usize>();
-        if *total > MAX_TOTAL {
+        strings.push(&string)?;
+        if others + strings.footprint() > MAX_ARGUMENTS {
             return Err(Errno::E2BIG);
         }
-        strings.push(string);
         array += size_of::<usize>();
     }
 }
@@ -92,12 +89,11 @@ pub async fn execveat(
         return Err(Errno::EINVAL);
     }
     let name = user::read_path(caller, path).await?;
-    let mut total = 0;
-    let mut argv = read_strings(caller, argv, &mut total).await?;
-    let envp = read_strings(caller, envp, &mut total).await?;
-    if argv.is_empty() {
+    let mut argv = read_strings(caller, argv, 0).await?;
+    let envp = read_strings(caller, envp, argv.footprint()).await?;
+    if argv.count() == 0 {
         // Programs count on argv[0]; Linux supplies an empty one since 5.18.
-        argv.push(Vec::new());
+        argv.push(b"")?;
     }
     let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
     exec::execve(caller, context, path, &name, Arguments { argv, envp }).await?;

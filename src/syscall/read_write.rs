@@ -1,6 +1,6 @@
 //! read, write and their kin (read(2), pread(2), readv(2), lseek(2), sendfile(2)).
 
-use alloc::vec;
+use alloc::vec::Vec;
 
 use fs::{Position, Seek};
 use linux_raw_sys::general as linux;
@@ -211,7 +211,10 @@ pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, c
     if offset > i64::MAX as u64 {
         return Err(Errno::EINVAL);
     }
-    let mut chunk = vec![0; 65536.min(count.max(1))];
+    let mut chunk = Vec::new();
+    let chunk_size = 65536.min(count.max(1));
+    chunk.try_reserve_exact(chunk_size).map_err(|_| Errno::ENOMEM)?;
+    chunk.resize(chunk_size, 0);
     let mut total = 0;
     let count = count.min(MAX_RW_COUNT);
     while total < count {
