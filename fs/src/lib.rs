@@ -33,6 +33,7 @@ mod change;
 pub mod cpio;
 mod credentials;
 pub mod dcache;
+mod departure;
 pub mod devfs;
 pub mod file;
 mod fill;
@@ -63,6 +64,7 @@ pub use attributes::{Access, Attributes, Birth, Device, FileType, Metadata, SetA
 pub use credentials::{Capabilities, Credentials};
 pub use dcache::name::NAME_MAX;
 pub use dcache::{Dentry, DentryRef};
+pub use departure::is_tearing_down;
 pub use inode::{
     Caching, DirEntry, Emit, FallocateFlags, FileSystem, Inode, Kind, NewInode, Position, Renaming, Result,
     Seek, Writing, Written, XattrMode,

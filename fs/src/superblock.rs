@@ -3,6 +3,7 @@
 use crate::{
     FileSystem,
     dcache::{DentryRef, directory::Pruning},
+    departure::Departure,
     lock::SleepLock,
 };
 use alloc::sync::Arc;
@@ -72,11 +73,13 @@ impl Drop for Superblock {
             return;
         }
         let file_system = self.file_system.clone();
+        let departure = Departure::begin();
         let rest = executor::try_spawn(async move {
             while !pruning.step(PAUSE) {
                 executor::yield_now().await;
             }
             drop(file_system);
+            drop(departure);
         });
         if rest.is_err() {
             // No memory for a task: all at once, then.

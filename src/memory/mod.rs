@@ -105,18 +105,38 @@ async fn relieve() -> Result<(), Errno> {
         }
         let stats = stats();
         let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
-        let returning = in_use < least || space::is_tearing_down() || fs::memfs::is_tearing_down();
-        vain = if returning { 0 } else { vain + 1 };
+        vain = if in_use < least || is_returning() { 0 } else { vain + 1 };
         if vain == PATIENCE {
             return Err(Errno::ENOMEM);
         }
         least = least.min(in_use);
-        executor::rcu::synchronize().await;
-        executor::rcu::barrier().await;
+        reclaim().await;
         if vain > 0 {
             executor::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// Whether something large is being taken apart.
+fn is_returning() -> bool {
+    space::is_tearing_down() || fs::is_tearing_down()
+}
+
+/// Waits until every CPU has passed a boundary and freed what it had deferred.
+async fn reclaim() {
+    executor::rcu::synchronize().await;
+    executor::rcu::barrier().await;
+}
+
+/// For who has been refused memory although there is some, because it lies in too small pieces: waits a little, and says
+/// whether to try again, which is so as long as something large is being taken apart.
+pub async fn is_regaining() -> bool {
+    let returning = is_returning();
+    if returning {
+        reclaim().await;
+        executor::sleep(Duration::from_millis(1)).await;
+    }
+    returning
 }
 
 /// The kernel's allocator.

@@ -28,8 +28,6 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use inode::MemInode;
 use teardown::Teardown;
 
-pub use teardown::is_tearing_down;
-
 /// What statfs(2) calls a tmpfs, and a devtmpfs.
 pub const TMPFS: u64 = 0x0102_1994;
 /// Hard links to one file; enough for anyone, and far from overflow.

@@ -4,31 +4,22 @@
 //! is out of memory waits for: on the way down, each directory notes the way back up.
 
 use super::inode::MemInode;
-use crate::Inode;
+use crate::{Inode, departure::Departure};
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Inodes that are freed before other tasks get a turn.
 const PAUSE: usize = 64;
-
-/// Trees that are being taken apart. Relaxed: a hint.
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
-
-/// Whether a file system is being taken apart, so that its memory will come back.
-pub fn is_tearing_down() -> bool {
-    UNDER_WAY.load(Relaxed) > 0
-}
 
 /// A tree that is being taken apart.
 pub(super) struct Teardown {
     /// The directory whose entries go now; none when all is done.
     at: Option<Arc<dyn Inode>>,
+    _departure: Departure,
 }
 
 impl Teardown {
     pub fn of(root: Arc<dyn Inode>) -> Self {
-        UNDER_WAY.fetch_add(1, Relaxed);
-        Self { at: Some(root) }
+        Self { at: Some(root), _departure: Departure::begin() }
     }
 
     /// Takes the tree apart: at once if it is small, else by a task.
@@ -80,6 +71,5 @@ fn entries_of(inode: &Arc<dyn Inode>) -> Option<&executor::sync::SpinMutex<super
 impl Drop for Teardown {
     fn drop(&mut self) {
         while !self.step() {}
-        UNDER_WAY.fetch_sub(1, Relaxed);
     }
 }

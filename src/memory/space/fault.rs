@@ -11,6 +11,7 @@ use super::{AddressSpace, Layout, zero_frame};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
+use crate::memory;
 use crate::memory::frame::{Frame, physical_of};
 use crate::memory::provider::frame_of;
 use alloc::{boxed::Box, sync::Arc};
@@ -90,8 +91,8 @@ impl AddressSpace {
     pub async fn fault(&self, address: usize, access: Access) -> Result<(), FaultError> {
         let step = match self.layout.try_lock().map(|mut layout| layout.resolve(self, address, access)) {
             Some(Ok(Step::Done)) => return Ok(()),
+            Some(Err(FaultError::OutOfMemory)) | None => None,
             Some(step) => Some(step?),
-            None => None,
         };
         // Boxed because it is rare and large: it would otherwise be part of every thread's future.
         Box::pin(self.fault_waiting(step, address, access)).await
@@ -109,7 +110,7 @@ impl AddressSpace {
                 drop(frame);
                 Some(Ok(()))
             }
-            Ok(Step::Fetch(..)) => None,
+            Ok(Step::Fetch(..)) | Err(FaultError::OutOfMemory) => None,
             Err(error) => Some(Err(error)),
         }
     }
@@ -121,8 +122,11 @@ impl AddressSpace {
         address: usize,
         access: Access,
     ) -> Result<(), FaultError> {
+        /// Times that memory may be gone again before this fault has got any.
+        const PATIENCE: usize = 16;
+        let mut refused = 0;
         loop {
-            match step {
+            let has_failed = match step {
                 Some(Step::Done) => return Ok(()),
                 Some(Step::Replaced(shootdown, frame)) => {
                     // In this order, so that a cancelled wait also frees only after it.
@@ -133,15 +137,26 @@ impl AddressSpace {
                 Some(Step::Fetch(object, index, write)) => {
                     // Once the object has it, it answers the next call at once.
                     match object.page(index, write).await {
-                        Ok(_) => {}
-                        Err(Errno::ENOMEM) => return Err(FaultError::OutOfMemory),
+                        Ok(_) => false,
+                        Err(Errno::ENOMEM) => true,
                         Err(_) => return Err(FaultError::Bus),
                     }
                 }
-                None => {}
-            }
+                None => false,
+            };
             // The lock is released before the step is awaited.
-            step = Some(self.locked().await.resolve(self, address, access)?);
+            let resolved = match has_failed {
+                true => Err(FaultError::OutOfMemory),
+                false => self.locked().await.resolve(self, address, access),
+            };
+            step = match resolved {
+                Err(FaultError::OutOfMemory) if refused < PATIENCE => {
+                    memory::check_pressure().await.map_err(|_| FaultError::OutOfMemory)?;
+                    refused += 1;
+                    None
+                }
+                resolved => Some(resolved?),
+            };
         }
     }
 }

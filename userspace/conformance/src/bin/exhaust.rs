@@ -86,11 +86,10 @@ fn exhaust(take: Take) -> Result<String, String> {
         let begun = raise_limits().and_then(|()| std::env::set_current_dir(folder));
         let refusal = begun.and_then(|()| take_all(take));
         match refusal {
-            Ok((0, refusal)) => {
-                println!("(at once: {})", error_name(&refusal));
-                2
+            Ok((taken, refusal)) => {
+                println!("({taken}, then {})", error_name(&refusal));
+                if taken > 0 { 0 } else { 2 }
             }
-            Ok(_) => 0,
             Err(error) => {
                 println!("(unexpected: {})", error_name(&error));
                 1
