@@ -264,11 +264,22 @@ fn parallel(figures: &Figures) -> Option<Section> {
         format!(
             "Two CPUs, wall clock, nanoseconds per operation, the best of {rounds} rounds in turn: two independent processes \
              against one, and a parallel fork of 1 GiB against a serial one, with time between forks for what the last child \
-             left. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
+             left. The first row is what the host has to give: two machines with one CPU each, which have nothing to do with \
+             each other. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
              instructions counted together): what they grow by is what the CPUs cost each other."
         ),
     );
     section.head(&["operation", "one", "two", "speed-up", "instructions, one", "two"]);
+    let alone = value("1 machine", "nullcall");
+    let together = value("2 machines", "nullcall").map(|time| time / 2.0);
+    section.row(&[
+        "null calls in 1 and 2 machines".to_owned(),
+        cell(alone),
+        cell(together),
+        ratio(alone, together),
+        "-".to_owned(),
+        "-".to_owned(),
+    ]);
     for (title, name, one, two) in [
         ("null calls in 1 and 2 processes", "nullcall", "1", "2"),
         ("page faults in 1 and 2 processes", "pagefault", "1", "2"),
