@@ -83,7 +83,14 @@ impl Future for AnyReady<'_> {
         this.watchers.arm(context.waker());
         // Looked at after the watchers are armed, so that nothing is missed in between.
         let look = |watcher: &Watcher<File>| Ready::look(watcher.source(), watcher.events(), watcher.name());
-        let ready: Vec<Ready> = this.watchers.iter().filter_map(look).collect();
+        let mut ready = Vec::new();
+        for found in this.watchers.iter().filter_map(look) {
+            // Whom there is no room for is told the next time.
+            if ready.try_reserve(1).is_err() {
+                break;
+            }
+            ready.push(found);
+        }
         let is_over = || deadline != Instant::FAR_FUTURE && this.sleep.poll(context).is_ready();
         let ready = if !ready.is_empty() || is_over() {
             Ok(ready)

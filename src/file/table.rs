@@ -164,11 +164,16 @@ impl FileTable {
         }
     }
 
-    /// All descriptors with their files, ascending.
-    pub fn list(&self) -> Vec<(usize, Arc<File>)> {
+    /// The lowest open descriptor that is at least `from`.
+    pub fn next_open(&self, from: usize) -> Option<usize> {
         let table = self.0.lock();
-        let open = table.slots.iter().enumerate();
-        open.filter_map(|(fd, slot)| slot.as_ref().map(|entry| (fd, entry.file.clone()))).collect()
+        let rest = table.slots.get(from..)?;
+        rest.iter().position(Option::is_some).map(|offset| from + offset)
+    }
+
+    /// How many descriptors the table has room for before it grows.
+    pub fn size(&self) -> usize {
+        self.0.lock().slots.len()
     }
 }
 

@@ -293,14 +293,22 @@ impl Files {
     }
 }
 
-/// Looks at one file.
-fn look_at(sight: &mut Sight, file: Arc<File>, asked: Events, name: u32) {
+/// Looks at one file; ENOMEM.
+fn look_at(sight: &mut Sight, file: Arc<File>, asked: Events, name: u32) -> Result<(), Errno> {
     let (watchers, ready) = sight;
     if let Some(found) = Ready::look(&file, asked, name) {
-        ready.push(found);
+        note(ready, found)?;
     } else if ready.is_empty() && file.watched().is_some() {
+        watchers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         watchers.push(Watcher::new(file, asked, name));
     }
+    Ok(())
+}
+
+fn note(ready: &mut Vec<Ready>, found: Ready) -> Result<(), Errno> {
+    ready.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    ready.push(found);
+    Ok(())
 }
 
 fn look_at_list(caller: &Caller, address: usize, count: usize) -> Result<Sight, Pause> {
@@ -313,8 +321,8 @@ fn look_at_list(caller: &Caller, address: usize, count: usize) -> Result<Sight, 
         }
         let (asked, name) = (Events::from_bits_truncate(entry.events.into()), index as u32);
         match caller.files.get_open(entry.fd) {
-            Ok(file) => look_at(&mut sight, file, asked, name),
-            Err(_) => sight.1.push(Ready { name, asked, found: Events::NVAL }),
+            Ok(file) => look_at(&mut sight, file, asked, name)?,
+            Err(_) => note(&mut sight.1, Ready { name, asked, found: Events::NVAL })?,
         }
     }
     Ok(sight)
@@ -363,7 +371,7 @@ fn look_at_sets(caller: &Caller, addresses: [usize; 3], count: usize) -> Result<
             let asked = sets.iter().zip(SET_EVENTS).filter(|(set, _)| *set >> bit & 1 != 0);
             let events = asked.fold(Events::empty(), |events, (_, wanted)| events | wanted);
             let fd = word as u32 * 64 + bit;
-            look_at(&mut sight, caller.files.get_open(fd as i32)?, events, fd);
+            look_at(&mut sight, caller.files.get_open(fd as i32)?, events, fd)?;
         }
     }
     Ok(sight)

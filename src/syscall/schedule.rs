@@ -9,7 +9,7 @@ use syscalls::Errno;
 use super::user::{self, SysResult};
 use crate::{
     arch::cpu,
-    process::{Caller, Thread, affinity, credentials::capability, tree},
+    process::{Caller, Process, Thread, affinity, credentials::capability, tree},
 };
 
 pub async fn sched_yield() -> SysResult {
@@ -89,44 +89,56 @@ pub async fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: 
     Ok(size_of::<u64>())
 }
 
-/// The processes that `getpriority` and `setpriority` speak of.
-fn targets(
+/// Visits the processes that `getpriority` and `setpriority` speak of.
+fn each_target(
     caller: &Caller,
     which: usize,
     who: u32,
-) -> Result<alloc::vec::Vec<alloc::sync::Arc<crate::process::Process>>, Errno> {
+    mut visit: impl FnMut(&Process) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let tree = tree::lock();
     let own = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
-    let selected: alloc::vec::Vec<_> = match which as u32 {
-        linux::PRIO_PROCESS if who == 0 => alloc::vec![caller.process().clone()],
-        linux::PRIO_PROCESS => tree.thread(who).map(|thread| thread.process.clone()).into_iter().collect(),
+    let mut found = Err(Errno::ESRCH);
+    let mut visit = |process: &Process| {
+        found = Ok(());
+        visit(process)
+    };
+    match which as u32 {
+        linux::PRIO_PROCESS if who == 0 => visit(caller.process())?,
+        linux::PRIO_PROCESS => tree.thread(who).map_or(Ok(()), |thread| visit(&thread.process))?,
         linux::PRIO_PGRP => {
             let group = if who == 0 { own.group } else { who };
-            tree.nodes().filter(|node| node.group == group).map(|node| node.process.clone()).collect()
+            let mut members = tree.nodes().filter(|node| node.group == group);
+            members.try_for_each(|node| visit(&node.process))?;
         }
         linux::PRIO_USER => {
             let uid = if who == 0 { caller.credentials.uid() } else { who };
-            tree.nodes().filter(|n| n.process.credentials().uid() == uid).map(|n| n.process.clone()).collect()
+            let mut of_user = tree.nodes().filter(|node| node.process.credentials().uid() == uid);
+            of_user.try_for_each(|node| visit(&node.process))?;
         }
         _ => return Err(Errno::EINVAL),
-    };
-    if selected.is_empty() { Err(Errno::ESRCH) } else { Ok(selected) }
+    }
+    found
 }
 
 pub fn getpriority(caller: &Caller, which: usize, who: u32) -> SysResult {
-    let all = targets(caller, which, who)?;
-    let lowest = all.iter().map(|process| process.nice.load(Ordering::Relaxed)).min().unwrap_or(0);
+    let mut lowest = i32::MAX;
+    each_target(caller, which, who, |process| {
+        lowest = lowest.min(process.nice.load(Ordering::Relaxed));
+        Ok(())
+    })?;
     Ok((20 - lowest) as usize)
 }
 
 pub fn setpriority(caller: &Caller, which: usize, who: u32, nice: i32) -> SysResult {
     let nice = nice.clamp(-20, 19);
-    for process in targets(caller, which, who)? {
+    each_target(caller, which, who, |process| {
         if nice < process.nice.load(Ordering::Relaxed) && !caller.credentials.has(capability::SYS_NICE) {
             return Err(Errno::EACCES);
         }
         process.nice.store(nice, Ordering::Relaxed);
-    }
+        Ok(())
+    })?;
     Ok(0)
 }
 

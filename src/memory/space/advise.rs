@@ -137,11 +137,11 @@ impl AddressSpace {
         if !lock {
             return Ok(());
         }
-        let parts: Vec<Region> = {
-            let layout = self.locked().await;
-            layout.regions.overlapping(&range).map(|region| region.clip(range.start, range.end)).collect()
-        };
-        for part in parts.iter().filter(|part| part.flags.intersects(RegionFlags::RIGHTS)) {
+        let regions = self.locked().await.regions.snapshot();
+        let parts =
+            regions.iter().rev().filter(|region| region.start < range.end && range.start < region.end);
+        for part in parts.filter(|part| part.flags.intersects(RegionFlags::RIGHTS)) {
+            let part = part.clip(range.start, range.end);
             let write = part.flags.contains(RegionFlags::WRITE) && !part.flags.contains(RegionFlags::SHARED);
             self.populate(part.start..part.end, write).await.map_err(|_| Errno::ENOMEM)?;
         }

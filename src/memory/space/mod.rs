@@ -189,14 +189,9 @@ impl AddressSpace {
         }
     }
 
-    /// A copy of the list of regions, from low to high addresses, for `/proc/PID/maps`.
-    pub async fn regions(&self) -> Vec<Region> {
-        self.locked().await.regions.iter().cloned().collect()
-    }
-
-    /// As [`regions`](Self::regions), for callers that cannot wait; None while the space is being changed.
-    pub fn try_regions(&self) -> Option<Vec<Region>> {
-        Some(self.layout.try_lock()?.regions.iter().cloned().collect())
+    /// The regions as they are now, from high to low addresses, for `/proc/PID/maps`. Changes make a list of their own.
+    pub async fn regions(&self) -> Arc<Vec<Region>> {
+        self.locked().await.regions.snapshot()
     }
 
     /// The layout, without anything that a cancelled call has left in it.

@@ -172,7 +172,12 @@ impl Regions {
         floor..ceiling
     }
 
-    /// The list, for changes: a copy if fork's other side still uses it. There is room for two more regions.
+    /// The list as it is now, from high to low addresses.
+    pub(super) fn snapshot(&self) -> Arc<Vec<Region>> {
+        self.list.clone()
+    }
+
+    /// The list, for changes: a copy if fork's other side or a reader still uses it. There is room for two more regions.
     #[inline]
     fn own_list(&mut self) -> Result<&mut Vec<Region>, Errno> {
         // A user too many in this look only costs a copy: the other side drops the list without our lock.

@@ -47,11 +47,14 @@ impl Directory for Descriptors {
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
         let Some(table) = self.table() else { return };
         let kind = if self.details { FileType::Regular } else { FileType::Symlink };
-        for (fd, _) in table.list() {
-            let place = fd as u64 + 2;
-            if place >= from && !emit(place, format!("{fd}").as_bytes(), kind) {
+        /// Descriptor 0 stands behind `.` and `..`.
+        const FIRST: u64 = 2;
+        let mut next = from.saturating_sub(FIRST) as usize;
+        while let Some(fd) = table.next_open(next) {
+            if !emit(fd as u64 + FIRST, format!("{fd}").as_bytes(), kind) {
                 return;
             }
+            next = fd + 1;
         }
     }
 

@@ -49,11 +49,16 @@ pub fn maps(target: &Target) -> Answer {
     }
     let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
     Op::waiting(async move {
-        let mut text = String::new();
-        for region in space.regions().await {
-            text.push_str(&line(&region));
+        let mut text = Vec::new();
+        for region in space.regions().await.iter().rev() {
+            let line = line(region);
+            text.try_reserve(line.len()).map_err(|_| Errno::ENOMEM)?;
+            text.extend_from_slice(line.as_bytes());
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
         }
-        Ok(text.into_bytes())
+        Ok(text)
     })
 }
 
@@ -129,7 +134,7 @@ impl Sizes {
             peak_resident: usage.peak_resident,
             ..Self::default()
         };
-        for region in space.regions().await {
+        for region in space.regions().await.iter() {
             let has = |flag| region.flags.contains(flag);
             let len = region.len();
             if has(RegionFlags::STACK) {

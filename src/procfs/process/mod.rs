@@ -345,14 +345,21 @@ fn parse_id(name: &[u8]) -> Option<u32> {
     core::str::from_utf8(name).ok()?.parse().ok()
 }
 
-/// Gives the ids from place `from` on, which is an id and 2, so that places stay while processes come and go.
-fn list_ids(from: u64, mut ids: Vec<u32>, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
-    ids.sort_unstable();
-    for id in ids {
-        let place = u64::from(id) + 2;
-        if place >= from && !emit(place, format!("{id}").as_bytes(), FileType::Directory) {
+/// Where an id is in a listing, behind `.` and `..`: places stay while processes come and go.
+const FIRST_PLACE: u64 = 2;
+
+/// Gives the ids from place `from` on; `next` says the lowest that is at least some id.
+fn list_ids(
+    from: u64,
+    next: impl Fn(u32) -> Option<u32>,
+    emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool,
+) {
+    let mut least = u32::try_from(from.saturating_sub(FIRST_PLACE)).unwrap_or(u32::MAX);
+    while let Some(id) = next(least) {
+        if !emit(u64::from(id) + FIRST_PLACE, format!("{id}").as_bytes(), FileType::Directory) {
             return;
         }
+        least = id + 1;
     }
 }
 
@@ -371,8 +378,7 @@ impl Directory for Processes {
     }
 
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
-        let ids = tree::lock().nodes().map(|node| node.process.pid).collect();
-        list_ids(from, ids, emit);
+        list_ids(from, |least| Some(tree::lock().nodes_from(least).next()?.process.pid), emit);
     }
 }
 
@@ -388,12 +394,18 @@ impl Directory for Threads {
 
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
         let Ok(target) = self.0.find() else { return };
-        let ids = {
+        // All at once, as they are in no order. Who has no room for that sees none.
+        let mut ids = Vec::new();
+        {
             let tree = tree::lock();
             let Some(node) = tree.node(target.process.pid) else { return };
-            node.threads.iter().map(|thread| thread.tid()).collect()
-        };
-        list_ids(from, ids, emit);
+            if ids.try_reserve_exact(node.threads.len()).is_err() {
+                return;
+            }
+            ids.extend(node.threads.iter().map(|thread| thread.tid()));
+        }
+        ids.sort_unstable();
+        list_ids(from, |least| ids.get(ids.partition_point(|id| *id < least)).copied(), emit);
     }
 
     fn alive(&self) -> bool {
