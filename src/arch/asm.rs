@@ -91,6 +91,14 @@ macro_rules! push_all {
     };
 }
 
+/// Tells the unwinder where `push_all`, above vector and error code, and the processor put the interrupted code's registers.
+macro_rules! cfi_push_all {
+    () => {
+        ".cfi_offset rip, -40\n.cfi_offset rsp, -16\n.cfi_offset rax, -64\n.cfi_offset rbx, -72\n.cfi_offset rbp, -112\n\
+         .cfi_offset r12, -152\n.cfi_offset r13, -160\n.cfi_offset r14, -168\n.cfi_offset r15, -176"
+    };
+}
+
 /// Undoes `push_all`.
 macro_rules! pop_all {
     () => {
@@ -185,6 +193,6 @@ macro_rules! copy_small {
 }
 
 pub(super) use {
-    context_asm, copy_blocks, copy_small, ex_range, fill_blocks, load_registers, load_xmm, pop_all, push_all,
-    save_registers, save_xmm, smap,
+    cfi_push_all, context_asm, copy_blocks, copy_small, ex_range, fill_blocks, load_registers, load_xmm,
+    pop_all, push_all, save_registers, save_xmm, smap,
 };

@@ -21,7 +21,7 @@
 //! from the top of their stack (which belongs to one CPU) and put the old base back at the end. This does not
 //! rely on what the base looks like: with FSGSBASE a program may set its own to a kernel address.
 
-use super::asm::{context_asm, load_xmm, pop_all, push_all, save_registers, save_xmm, smap};
+use super::asm::{cfi_push_all, context_asm, load_xmm, pop_all, push_all, save_registers, save_xmm, smap};
 use super::layout::USER_END;
 use super::{interrupts, panic, uaccess};
 use core::arch::asm;
@@ -106,15 +106,7 @@ context_asm! {
         ".cfi_signal_frame",
         // The interrupted code's registers, for the backtrace.
         ".cfi_def_cfa rsp, 176",
-        ".cfi_offset rip, -40",
-        ".cfi_offset rsp, -16",
-        ".cfi_offset rax, -64",
-        ".cfi_offset rbx, -72",
-        ".cfi_offset rbp, -112",
-        ".cfi_offset r12, -152",
-        ".cfi_offset r13, -160",
-        ".cfi_offset r14, -168",
-        ".cfi_offset r15, -176",
+        cfi_push_all!(),
         push_all!(),
         "cld",
         smap!("clac"),
@@ -181,14 +173,7 @@ context_asm! {
         ".cfi_startproc simple",
         ".cfi_signal_frame",
         ".cfi_def_cfa rsp, 448",
-        ".cfi_offset rip, -40",
-        ".cfi_offset rsp, -16",
-        ".cfi_offset rbx, -72",
-        ".cfi_offset rbp, -112",
-        ".cfi_offset r12, -152",
-        ".cfi_offset r13, -160",
-        ".cfi_offset r14, -168",
-        ".cfi_offset r15, -176",
+        cfi_push_all!(),
         push_all!(),
         "cld",
         smap!("clac"),

@@ -76,6 +76,10 @@ pub fn stats() -> Stats {
     }
 }
 
+/// Looks, a millisecond or more apart, for which a thread waits at most for what is being taken apart, so that nobody waits
+/// for ever beside others who keep making and leaving large spaces.
+const MUCH_PATIENCE: usize = 2000;
+
 /// Asks whether there is memory for something that makes the kernel's own structures grow: a process, a file, a pipe.
 /// One load while there is plenty, so every such call can ask.
 ///
@@ -105,8 +109,8 @@ async fn relieve() -> Result<(), Errno> {
         }
         let stats = stats();
         let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
-        vain = if in_use < least || is_returning() { 0 } else { vain + 1 };
-        if vain == PATIENCE {
+        vain = if in_use < least { 0 } else { vain + 1 };
+        if vain >= if is_returning() { MUCH_PATIENCE } else { PATIENCE } {
             return Err(Errno::ENOMEM);
         }
         least = least.min(in_use);
@@ -128,15 +132,18 @@ async fn reclaim() {
     executor::rcu::barrier().await;
 }
 
-/// For who has been refused memory although there is some, because it lies in too small pieces: waits a little, and says
-/// whether to try again, which is so as long as something large is being taken apart.
-pub async fn is_regaining() -> bool {
-    let returning = is_returning();
-    if returning {
+/// Tries what needs frames in a row, and again for a while if it finds none and something large is being taken apart. An
+/// attempt that fails has done nothing.
+pub async fn insist<T>(mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 0..MUCH_PATIENCE {
+        let result = attempt();
+        if !matches!(result, Err(Errno::ENOMEM)) || !is_returning() {
+            return result;
+        }
         reclaim().await;
         executor::sleep(Duration::from_millis(1)).await;
     }
-    returning
+    attempt()
 }
 
 /// The kernel's allocator.

@@ -107,11 +107,6 @@ pub use thread::futex_ended;
 
 /// Whether a call leaves something new behind in the kernel's own memory, which must not run out.
 fn makes_something(number: u32) -> bool {
-    makes_file(number) || matches!(number, __NR_mmap | __NR_mprotect | __NR_mremap | __NR_rt_sigqueueinfo)
-}
-
-/// Whether a call makes files, names or descriptors. One that fails with ENOMEM has done nothing.
-fn makes_file(number: u32) -> bool {
     matches!(
         number,
         __NR_open
@@ -132,6 +127,10 @@ fn makes_file(number: u32) -> bool {
             | __NR_lsetxattr
             | __NR_fsetxattr
             | __NR_mount
+            | __NR_mmap
+            | __NR_mprotect
+            | __NR_mremap
+            | __NR_rt_sigqueueinfo
     )
 }
 
@@ -178,10 +177,7 @@ pub fn general<'a>(
                     _ => Ending::Result(result),
                 }
             }
-            number => {
-                let handler = if makes_file(number) { insistent } else { handler };
-                Ending::Result(suspending(context, handler(caller, number, arguments)).await)
-            }
+            number => Ending::Result(suspending(context, handler(caller, number, arguments)).await),
         }
     }
 }
@@ -210,18 +206,6 @@ fn register_handler<'a>(
 /// A handler that has begun, or is about to: as large as this one call needs, so that a thread costs no more while it
 /// waits.
 type Handler<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
-
-/// Calls that make files: refused for want of memory, they try again as long as some is coming back.
-fn insistent(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
-    Box::pin(async move {
-        loop {
-            let result = handler(caller, number, a).await;
-            if result != Err(Errno::ENOMEM) || !crate::memory::is_regaining().await {
-                return result;
-            }
-        }
-    })
-}
 
 /// All other calls.
 fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {

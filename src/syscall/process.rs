@@ -43,7 +43,7 @@ pub fn exit_group(caller: &Caller, code: usize) {
     exit::group(caller, ExitStatus::exited(code as u8));
 }
 
-/// Most strings of one kind, as on Linux (`MAX_ARG_STRINGS` is beyond any stack).
+/// Most bytes of one string with its NUL, as on Linux (`MAX_ARG_STRLEN`).
 const MAX_STRING: usize = 128 << 10;
 
 /// Reads a null-terminated array of strings; a null array is an empty one, as Linux has it. `others` bytes are taken already.

@@ -145,9 +145,10 @@ impl AddressSpace {
                 None => false,
             };
             // The lock is released before the step is awaited.
-            let resolved = match has_failed {
-                true => Err(FaultError::OutOfMemory),
-                false => self.locked().await.resolve(self, address, access),
+            let resolved = if has_failed {
+                Err(FaultError::OutOfMemory)
+            } else {
+                self.locked().await.resolve(self, address, access)
             };
             step = match resolved {
                 Err(FaultError::OutOfMemory) if refused < PATIENCE => {

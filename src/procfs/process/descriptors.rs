@@ -19,7 +19,7 @@ use fs::{
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{Subject, asking_root, parse_id};
+use super::{FIRST_PLACE, Subject, asking_root, parse_id};
 use crate::file::{File, FileTable, Stream, pipe::NAMELESS};
 
 /// The directory `fd`, or `fdinfo`.
@@ -47,11 +47,9 @@ impl Directory for Descriptors {
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
         let Some(table) = self.table() else { return };
         let kind = if self.details { FileType::Regular } else { FileType::Symlink };
-        /// Descriptor 0 stands behind `.` and `..`.
-        const FIRST: u64 = 2;
-        let mut next = from.saturating_sub(FIRST) as usize;
+        let mut next = from.saturating_sub(FIRST_PLACE) as usize;
         while let Some(fd) = table.next_open(next) {
-            if !emit(fd as u64 + FIRST, format!("{fd}").as_bytes(), kind) {
+            if !emit(fd as u64 + FIRST_PLACE, format!("{fd}").as_bytes(), kind) {
                 return;
             }
             next = fd + 1;
