@@ -206,8 +206,9 @@ fn step(random: &mut Random, twins: &mut Vec<Twin>) {
         }
         6 => {
             let one = now(twin.space.regions())
-                .into_iter()
-                .find(|region| region.start <= start && region.end >= start + count * PAGE);
+                .iter()
+                .find(|region| region.start <= start && region.end >= start + count * PAGE)
+                .cloned();
             let target = 0x70_0000_0000 + random.below(600) * 64 * PAGE;
             if let Some(region) = one
                 && now(twin.space.remap(

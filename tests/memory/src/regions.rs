@@ -14,6 +14,7 @@ fn neighbours_are_joined_and_cut() {
         let regions = now(space.regions());
         regions
             .iter()
+            .rev()
             .map(|region| ((region.start >> 12) & 0xff, region.len() >> 12, region.flags.bits() & 7))
             .collect()
     };
