@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 bitflags! {
     /// Reasons for a thread to come back from user mode, or to leave a wait, and look around.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Attention: u32 {
+    pub struct Attention: u16 {
         /// A signal that is not blocked is pending, for it or for its process.
         const SIGNAL = 1;
         /// It must exit: its process is exiting, or another of its threads has called `execve`.
@@ -68,9 +68,11 @@ pub struct Thread {
     pub polled_since: AtomicU64,
     /// Its part in the futex wait that it is in, if any.
     pub futex: Seat,
-    attention: AtomicU32,
+    attention: AtomicU16,
     /// The CPU that polls it now, plus one; 0 while none does.
-    running_on: AtomicU32,
+    running_on: AtomicU16,
+    /// Its index in its process's list of threads, under the tree's lock.
+    pub(super) place: AtomicU32,
     task: TaskCell,
 }
 
@@ -103,8 +105,9 @@ impl Thread {
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
             futex: Seat::default(),
-            attention: AtomicU32::new(0),
-            running_on: AtomicU32::new(0),
+            attention: AtomicU16::new(0),
+            running_on: AtomicU16::new(0),
+            place: AtomicU32::new(0),
             task: TaskCell::empty(),
         }
     }
@@ -213,7 +216,7 @@ impl Thread {
     #[inline]
     pub fn set_running(&self, cpu: Option<usize>) {
         match cpu {
-            Some(cpu) => drop(self.running_on.swap(cpu as u32 + 1, Ordering::SeqCst)),
+            Some(cpu) => drop(self.running_on.swap(cpu as u16 + 1, Ordering::SeqCst)),
             None => self.running_on.store(0, Ordering::Release),
         }
     }

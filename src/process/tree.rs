@@ -4,7 +4,7 @@
 //! it, nothing on a hotter path does. Records name each other by id, so the tree has no reference cycles.
 
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
-use core::iter;
+use core::{iter, sync::atomic::Ordering};
 
 use drivers::tty::Tty;
 use executor::sync::{SpinMutex, SpinMutexGuard};
@@ -253,6 +253,7 @@ impl Tree {
         let (tid, pid) = (thread.tid(), thread.process.pid);
         let node = self.node_mut(pid).ok_or(Errno::ESRCH)?;
         node.threads.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        thread.place.store(node.threads.len() as u32, Ordering::Relaxed);
         node.threads.push(thread.clone());
         self.threads += 1;
         self.forks += 1;
@@ -264,7 +265,14 @@ impl Tree {
     pub fn remove_thread(&mut self, thread: &Thread) -> usize {
         self.change_slot(thread.tid(), |slot| slot.thread = None);
         let Some(node) = self.node_mut(thread.process.pid) else { return 0 };
-        node.threads.retain(|other| other.tid() != thread.tid());
+        let place = thread.place.load(Ordering::Relaxed) as usize;
+        if node.threads.get(place).is_some_and(|found| core::ptr::eq(&**found, thread)) {
+            node.threads.swap_remove(place);
+            // The last one of the list has come here.
+            if let Some(moved) = node.threads.get(place) {
+                moved.place.store(place as u32, Ordering::Relaxed);
+            }
+        }
         let left = node.threads.len();
         self.threads -= 1;
         left

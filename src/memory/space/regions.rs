@@ -236,7 +236,12 @@ impl Regions {
             return Ok(());
         }
         self.keep_objects(overlap.clone())?;
-        self.cut_out(range, overlap)
+        self.cut_out(range, overlap)?;
+        if range.end > self.hole.1 {
+            // A new gap above the place where the search begins.
+            self.hole = (0, 0);
+        }
+        Ok(())
     }
 
     /// Notes objects whose pages somebody may still see when the regions at `overlap` are gone.
@@ -273,10 +278,6 @@ impl Regions {
         }
         self.mapped -= mapped;
         self.data -= data;
-        if range.end > self.hole.1 {
-            // A new gap above the place where the search begins.
-            self.hole = (0, 0);
-        }
         Ok(())
     }
 
