@@ -8,6 +8,7 @@ pub use super::layout::{PAGE, phys_to_virt};
 use bitflags::bitflags;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
+use x86_64::registers::control::{Cr4, Cr4Flags};
 
 bitflags! {
     /// The attribute bits of a page-table entry.
@@ -220,4 +221,14 @@ pub fn flush_all() {
     let root = loaded_root();
     // SAFETY: the same table again; bit 63 is clear when read, so the load flushes.
     unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
+}
+
+/// Forgets everything on this CPU: global entries, too, and those of all tags (Intel SDM volume 3, section 5.10.4.1).
+pub fn flush_everything() {
+    let flags = Cr4::read();
+    // SAFETY: the flag says whether global entries outlive a load of CR3, and is as before at the end.
+    unsafe {
+        Cr4::write(flags - Cr4Flags::PAGE_GLOBAL);
+        Cr4::write(flags);
+    }
 }

@@ -13,7 +13,6 @@ use syscalls::Errno;
 
 use super::{File, Object, Stream, terminal};
 use crate::{
-    memory,
     process::{Caller, job},
     random, root,
     syscall::user::UserBuffer,
@@ -145,7 +144,7 @@ impl Stream for KernelLog {
 struct PtyMaster(Master);
 
 async fn open_master(caller: &Caller) -> Result<PtyMaster, Errno> {
-    let master = memory::insist(|| root::pseudo_terminals().open_master()).await?;
+    let master = root::pseudo_terminals().open_master()?;
     root::add_slave(master.index(), caller.credentials.fs.uid, caller.credentials.fs.gid).await?;
     Ok(PtyMaster(master))
 }

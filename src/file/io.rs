@@ -1,13 +1,12 @@
 //! read and write through any open file: the one place where they wait.
 
-use alloc::boxed::Box;
-
 use executor::sync::{Events, Readiness};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{File, Object, Stream, regular, terminal};
 use crate::{
+    memory,
     process::{
         Caller, interruptible,
         signal::{SigInfo, numbers::SIGPIPE, send},
@@ -28,7 +27,9 @@ pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysR
             Ok(read)
         }
         Object::Stream(stream, _) => read_stream(caller, &**stream, file, buffer).await,
-        Object::Terminal(terminal, _) => Box::pin(terminal::read(caller, terminal, file, buffer)).await,
+        Object::Terminal(terminal, _) => {
+            memory::pinned(terminal::read(caller, terminal, file, buffer))?.await
+        }
         Object::Place(_) => Err(Errno::EBADF),
     }
 }
@@ -51,9 +52,11 @@ pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> Sys
         }
         Object::Stream(stream, _) => match stream.master() {
             None => write_stream(caller, &**stream, file, buffer).await,
-            Some(master) => Box::pin(terminal::write_master(caller, master, file, buffer)).await,
+            Some(master) => memory::pinned(terminal::write_master(caller, master, file, buffer))?.await,
         },
-        Object::Terminal(terminal, _) => Box::pin(terminal::write(caller, terminal, file, buffer)).await,
+        Object::Terminal(terminal, _) => {
+            memory::pinned(terminal::write(caller, terminal, file, buffer))?.await
+        }
         Object::Place(_) => Err(Errno::EBADF),
     }
 }

@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{File, Object, device, lookup::Origin, pipe};
-use crate::process::Caller;
+use crate::{memory, process::Caller};
 
 /// The open file for an existing regular file or directory; `None` for what takes more to open.
 #[inline(always)]
@@ -54,7 +54,7 @@ pub async fn open(
     }
     match kind {
         FileType::Regular | FileType::Directory => File::opened(opened, flags),
-        FileType::Fifo => alloc::boxed::Box::pin(pipe::open_fifo(caller, opened.path, large)).await,
+        FileType::Fifo => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await,
         FileType::Character => device::open(caller, opened.path, large).await,
         FileType::Block | FileType::Socket => Err(Errno::ENXIO),
         FileType::Symlink => Err(Errno::ELOOP),

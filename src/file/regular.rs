@@ -1,6 +1,6 @@
 //! Reading and writing files that have contents of their own.
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::sync::Arc;
 
 use fs::{Inode, Position, Writing};
 use linux_raw_sys::general as linux;
@@ -8,6 +8,7 @@ use syscalls::Errno;
 
 use super::{File, bulk};
 use crate::{
+    memory,
     process::Caller,
     syscall::user::{SysResult, UserBuffer},
 };
@@ -37,7 +38,10 @@ pub async fn read_at(
     let mut total = 0;
     loop {
         if buffer.remaining() >= bulk::LARGE {
-            let moved = Box::pin(read_large(caller, inode, offset + total as u64, buffer)).await;
+            let moved = match memory::pinned(read_large(caller, inode, offset + total as u64, buffer)) {
+                Ok(reading) => reading.await,
+                Err(_) => 0,
+            };
             buffer.skip(moved);
             total += moved;
             if caller.thread.is_killed() {
@@ -92,7 +96,7 @@ pub async fn write_at(
     }
     fs::file::strip_privileges(&**inode, &caller.credentials.fs).await?;
     match inode.clone().begin_write().await? {
-        Some(writing) => Box::pin(write_steps(caller, inode, writing, position, buffer)).await,
+        Some(writing) => memory::pinned(write_steps(caller, inode, writing, position, buffer))?.await,
         None => write_parts(caller, &**inode, position, buffer).await,
     }
 }

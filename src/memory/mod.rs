@@ -5,18 +5,23 @@
 //!   heap/    the global allocator: size classes, magazines, slabs
 //!   frame/   4 KiB frames with owners; buddy allocator; zeroing in advance
 //!   cpu.rs   what each CPU keeps for itself
+//!   shootdown.rs   what other CPUs' TLBs must forget;   boxed.rs   futures of those who wait
 //! ```
 //!
 //! Where to start reading: [`frame::Frame`], then [`AddressSpace`](space::AddressSpace).
 
+mod boxed;
 mod cpu;
 pub mod frame;
 pub mod heap;
 mod provider;
 mod ramdisk;
+mod shootdown;
 pub mod space;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
+pub use boxed::{check_wait, pinned};
+pub use frame::is_short;
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use space::{
@@ -24,7 +29,6 @@ pub use space::{
     fork_form, leave, set_fork_form,
 };
 
-use alloc::boxed::Box;
 use bootloader_api::BootInfo;
 use core::time::Duration;
 use syscalls::Errno;
@@ -32,8 +36,10 @@ use syscalls::Errno;
 /// Brings up frames and heap. On the boot CPU, once, before anything is allocated.
 pub fn init(boot: &BootInfo) {
     frame::init(boot);
+    heap::init();
     init_cpu();
     space::init();
+    shootdown::init();
 }
 
 /// Gives the calling CPU its caches. On each CPU, once; the boot CPU gets them in [`init`].
@@ -88,7 +94,7 @@ const MUCH_PATIENCE: usize = 2000;
 /// forgotten, and what others have given up has come back.
 #[inline]
 pub async fn check_pressure() -> Result<(), Errno> {
-    if frame::is_short() { Box::pin(relieve()).await } else { Ok(()) }
+    if frame::is_short() { pinned(relieve())?.await } else { Ok(()) }
 }
 
 /// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, or a task takes an
@@ -130,20 +136,6 @@ fn is_returning() -> bool {
 async fn reclaim() {
     executor::rcu::synchronize().await;
     executor::rcu::barrier().await;
-}
-
-/// Tries what needs frames in a row, and again for a while if it finds none and something large is being taken apart. An
-/// attempt that fails has done nothing.
-pub async fn insist<T>(mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    for _ in 0..MUCH_PATIENCE {
-        let result = attempt();
-        if !matches!(result, Err(Errno::ENOMEM)) || !is_returning() {
-            return result;
-        }
-        reclaim().await;
-        executor::sleep(Duration::from_millis(1)).await;
-    }
-    attempt()
 }
 
 /// The kernel's allocator.

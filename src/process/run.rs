@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use executor::{Titled, sleep_until, time::Instant, yield_now};
+use executor::{Titled, sleep_until, sync::Semaphore, time::Instant, yield_now};
 use pin_project::pin_project;
 use syscalls::Errno;
 
@@ -16,7 +16,12 @@ use super::{
     Process, Thread,
     credentials::Credentials,
     exit, futex, interruptible,
-    signal::{self, SavedMask, SigInfo, deliver, frame::AlternateStack, numbers::*},
+    signal::{
+        self, SavedMask, SigInfo,
+        deliver::{self, Obstacle},
+        frame::AlternateStack,
+        numbers::*,
+    },
 };
 use crate::{
     arch::{
@@ -24,7 +29,7 @@ use crate::{
         user::{Trap, UserContext},
     },
     file::{FileTable, FsContext, io, poll::any_ready},
-    memory::{AddressSpace, FaultError},
+    memory::{self, AddressSpace, FaultError},
     syscall::{
         self, Ending, Unanswered,
         attempt::{self, Pause, attempt},
@@ -138,8 +143,14 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                 && let Err(obstacle) = deliver::attend(&mut caller, &mut context)
             {
                 context.suspend();
-                if Box::pin(deliver::overcome(&mut caller, &mut context, obstacle)).await.is_break() {
+                if let Obstacle::Exit = obstacle {
                     break;
+                }
+                if let Ok(overcoming) = memory::pinned(deliver::overcome(&mut caller, &mut context, obstacle))
+                {
+                    overcoming.await;
+                } else {
+                    exit::out_of_memory(&caller);
                 }
                 continue;
             }
@@ -235,9 +246,14 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                 }
             }
         }
+        // Where memory is short, a thousand threads that have been killed do not all take some at once.
+        let _turn = if memory::is_short() { Some(ENDS.acquire(1).await) } else { None };
         Box::pin(end(caller)).await;
     }
 }
+
+/// How many threads may be ending at a time while memory is short.
+static ENDS: Semaphore = Semaphore::new(64);
 
 /// Takes a thread that has left its loop apart.
 async fn end(mut caller: Caller) {

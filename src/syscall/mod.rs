@@ -157,6 +157,12 @@ pub fn general<'a>(
         {
             return Ending::Result(Err(errno));
         }
+        // A handler has a box of its own.
+        if !matches!(number, __NR_exit | __NR_exit_group)
+            && let Err(errno) = crate::memory::check_wait()
+        {
+            return Ending::Result(Err(errno));
+        }
         let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
         let arguments = arguments.map(|argument| argument as usize);
         match number {

@@ -4,7 +4,7 @@
 //! ([`arch::uaccess`](crate::arch::uaccess)). Only when it faults does the caller wait: the page is brought in by
 //! the code that serves page-fault traps, and the copy goes on where it stopped. No lock is ever held meanwhile.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -14,7 +14,7 @@ use crate::{
         uaccess::{self, Fault, StringError},
         user::Access,
     },
-    memory::FaultError,
+    memory::{self, FaultError},
     process::{Caller, exit},
 };
 
@@ -136,7 +136,7 @@ pub async fn read_path(caller: &Caller, from: usize) -> Result<PathBuf, Errno> {
     let mut inline = [0; PathBuf::INLINE];
     match uaccess::strncpy_from_user(&mut inline, from) {
         Ok(len) => Ok(PathBuf::Inline(inline, len as u8)),
-        _ => Box::pin(read_string(caller, from, PATH_MAX))
+        _ => memory::pinned(read_string(caller, from, PATH_MAX))?
             .await
             .map(PathBuf::Heap)
             .map_err(|errno| if errno == Errno::E2BIG { Errno::ENAMETOOLONG } else { errno }),

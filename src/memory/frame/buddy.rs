@@ -4,7 +4,7 @@
 //! (see `metadata.rs`), so this file is arithmetic on numbers and is tested as such.
 
 use super::Number;
-use super::metadata::{Metadata, Neighbours};
+use super::metadata::{FREE, Metadata, Neighbours};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Number of block sizes: 4 KiB (order 0) to 1 GiB (order 18).
@@ -12,8 +12,6 @@ pub(in crate::memory) const ORDERS: usize = 19;
 
 /// The free blocks of all orders.
 pub(in crate::memory) struct Buddy {
-    /// What marks a free block as one of this allocator's: no two that are neighbours join.
-    mark: u64,
     /// First free block of each order, 0 for none.
     heads: [Number; ORDERS],
     /// Bit `n` is set when order `n` has a free block.
@@ -23,9 +21,9 @@ pub(in crate::memory) struct Buddy {
 }
 
 impl Buddy {
-    /// Nothing is free. The mark is `metadata::FREE`, with other bits than an order's.
-    pub(in crate::memory) const fn new(mark: u64) -> Self {
-        Self { mark, heads: [0; ORDERS], available: 0, free: 0 }
+    /// Nothing is free.
+    pub(in crate::memory) const fn new() -> Self {
+        Self { heads: [0; ORDERS], available: 0, free: 0 }
     }
 
     /// Frames in all free blocks.
@@ -59,7 +57,7 @@ impl Buddy {
             let buddy = block ^ (1 << order);
             // The word of a block that is not free, or is split, differs.
             match frames.get(buddy as usize) {
-                Some(other) if other.word.load(Relaxed) == self.mark | order as u64 => {}
+                Some(other) if other.word.load(Relaxed) == FREE | order as u64 => {}
                 _ => break,
             }
             self.unlink(frames, buddy, order);
@@ -87,7 +85,7 @@ impl Buddy {
             frames[next as usize].set_neighbours(Neighbours { previous: block, ..links });
         }
         frames[block as usize].set_neighbours(Neighbours { next, previous: 0 });
-        frames[block as usize].word.store(self.mark | order as u64, Relaxed);
+        frames[block as usize].word.store(FREE | order as u64, Relaxed);
         self.heads[order] = block;
         self.available |= 1 << order;
     }
@@ -113,14 +111,13 @@ impl Buddy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metadata::FREE;
     use super::*;
     use alloc::vec::Vec;
 
     #[test]
     fn buddies_join_again_in_any_order() {
         let frames: Vec<_> = (0..2048).map(|_| Metadata::reserved()).collect();
-        let mut buddy = Buddy::new(FREE);
+        let mut buddy = Buddy::new();
         frames[1024..].iter().for_each(|frame| frame.word.store(0, Relaxed));
         buddy.release_range(&frames, 1024, 2048);
         let (mut seed, mut blocks) = (1u64, Vec::new());

@@ -7,7 +7,6 @@
 //!   slab of the kernel heap     class, free count, head   neighbours in the list of partial slabs
 //!   waiting in a chain          0 (first: next chain)     next frame of the chain
 //!   first of a free block       FREE | order              neighbours in the order's free list
-//!   the same, kept for runs     FREE | KEPT | order       the same
 //!   any other free frame        0                         -
 //!   never handed out            RESERVED                  -
 //! ```
@@ -20,8 +19,6 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The frame is the first of a free block; the low byte is the block's order.
 pub(super) const FREE: u64 = 1 << 63;
-/// The free block is of those that only runs of frames are taken from.
-pub(super) const KEPT: u64 = 1 << 61;
 /// The frame is not memory that the allocator owns.
 pub(super) const RESERVED: u64 = 1 << 62;
 

@@ -9,7 +9,8 @@ pub(super) mod metadata;
 pub(super) mod pool;
 mod zero;
 
-pub use pool::{is_short, statistics, total};
+pub(super) use pool::affords;
+pub use pool::{is_nearly_out, is_short, statistics, total};
 pub use zero::start_zeroing;
 
 use crate::arch::mem::{clear_page, copy_page};
@@ -216,14 +217,15 @@ pub(super) fn number_of(address: usize) -> Number {
     (physical_of(address) / PAGE as u64) as Number
 }
 
-/// `count` frames in a row for the kernel, by the first one's number. They have no count of owners.
+/// `count` frames in a row for the kernel, by the first one's number. They have no count of owners. More than a few leave the
+/// reserve alone.
 pub fn alloc_run(count: usize) -> Option<Number> {
     if count == 1 { pool::take(Purpose::Kernel) } else { pool::take_run(count) }
 }
 
 /// Gives back what [`alloc_run`] returned, or frames at one end of it.
 pub fn free_run(start: Number, count: usize) {
-    if count == 1 && !pool::is_kept(start) {
+    if count == 1 {
         pool::give(start);
     } else {
         pool::give_run(start, count);
@@ -265,7 +267,6 @@ pub(super) fn init(boot: &BootInfo) {
         let start = if start == place { start + size } else { start };
         donate(start, end);
     }
-    pool::keep_for_runs();
 }
 
 /// Gives physical memory that was in use since start-up (an initial ramdisk that has been unpacked) to the

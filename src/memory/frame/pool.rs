@@ -10,38 +10,31 @@
 
 use super::buddy::Buddy;
 use super::chain::{BATCH, Chain, CpuChain, Depot};
-use super::metadata::{self, FREE, KEPT, Metadata};
+use super::metadata::{self, Metadata};
 use super::{Number, Purpose};
 use crate::memory::cpu::{self, CPUS};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 use executor::sync::SpinMutex;
 
 /// Chains that the depot keeps before it joins frames to larger blocks again: 16 MiB.
 const DEPOT_CHAINS: u32 = 64;
+/// Most frames of one object of the kernel's that may come out of its reserve, which is there for many small ones.
+const MODEST: usize = 16;
 /// log2 of [`BATCH`].
 const BATCH_ORDER: usize = BATCH.trailing_zeros() as usize;
 
 /// What the CPUs share. The lock is never held while anything but this file's code runs.
 struct Pool {
     buddy: Buddy,
-    /// Blocks of which only runs are taken, and those only when `buddy` has none: single frames may fall short to the
-    /// last, and what needs several in a row still finds them.
-    kept: Buddy,
     /// Chains of frames with any contents.
     depot: Depot,
     /// Chains of zeroed frames.
     zeroed: Depot,
 }
 
-static POOL: SpinMutex<Pool> = SpinMutex::new(Pool {
-    buddy: Buddy::new(FREE),
-    kept: Buddy::new(FREE | KEPT),
-    depot: Depot::new(),
-    zeroed: Depot::new(),
-});
-/// The frames of `Pool::kept`, first and behind the last. Set once, before there are other CPUs: relaxed.
-static KEPT_FRAMES: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+static POOL: SpinMutex<Pool> =
+    SpinMutex::new(Pool { buddy: Buddy::new(), depot: Depot::new(), zeroed: Depot::new() });
 /// Frames in the pool's zeroed depot, for a look without the lock. Relaxed: a hint.
 static ZEROED: AtomicUsize = AtomicUsize::new(0);
 /// Whether the pool was short when frames were last taken from it. Relaxed: a hint.
@@ -84,10 +77,9 @@ pub struct Statistics {
 /// Reads the counts. Exact while no other CPU allocates or frees.
 pub fn statistics() -> Statistics {
     let pool = POOL.lock();
-    let shared = pool.buddy.free() + pool.kept.free() + pool.depot.frames + pool.zeroed.frames;
     Statistics {
         total: TOTAL.load(Relaxed),
-        free: shared + CPUS.iter().map(|cpu| cpu.frames.count()).sum::<usize>(),
+        free: pool.free() + CPUS.iter().map(|cpu| cpu.frames.count()).sum::<usize>(),
         zeroed: pool.zeroed.frames + CPUS.iter().map(|cpu| cpu.frames.zeroed.count() as usize).sum::<usize>(),
         reserve: RESERVE.load(Relaxed),
     }
@@ -104,6 +96,12 @@ pub fn is_short() -> bool {
     SHORT.load(Relaxed) && POOL.lock().is_short()
 }
 
+/// Whether even half of the reserve is gone. One load as long as there is plenty.
+#[inline]
+pub fn is_nearly_out() -> bool {
+    SHORT.load(Relaxed) && POOL.lock().free() < RESERVE.load(Relaxed) / 2
+}
+
 /// Gives frames `start..end`, which the allocator does not own yet, to it. Their metadata must exist.
 pub(super) fn donate(start: Number, end: Number) {
     let frames = metadata::all();
@@ -117,25 +115,6 @@ pub(super) fn donate(start: Number, end: Number) {
     RESERVE.store((total / 100).min(8192), Relaxed);
 }
 
-/// Sets frames aside for runs. Once, when most of the memory there is has been donated.
-pub(super) fn keep_for_runs() {
-    // One frame of 256, between 256 KiB and 16 MiB.
-    let order = (total() / 256).clamp(64, 4096).ilog2();
-    let frames = metadata::all();
-    let mut pool = POOL.lock();
-    if let Some(block) = pool.buddy.allocate(frames, order as usize) {
-        pool.kept.release(frames, block, order as usize);
-        KEPT_FRAMES[0].store(block, Relaxed);
-        KEPT_FRAMES[1].store(block + (1 << order), Relaxed);
-    }
-}
-
-/// Whether a frame is one of those kept for runs.
-pub(super) fn is_kept(number: Number) -> bool {
-    let [start, end] = &KEPT_FRAMES;
-    (start.load(Relaxed)..end.load(Relaxed)).contains(&number)
-}
-
 impl Pool {
     /// A block of 2^`order` frames.
     fn take_block(&mut self, frames: &[Metadata], order: usize) -> Option<Number> {
@@ -143,19 +122,23 @@ impl Pool {
             return Some(block);
         }
         self.drain(frames);
-        self.buddy.allocate(frames, order).or_else(|| self.kept.allocate(frames, order))
+        self.buddy.allocate(frames, order)
     }
 
-    /// Takes frames back that were a run, or a part of one.
-    fn put_run(&mut self, frames: &[Metadata], start: Number, end: Number) {
-        let whose = if is_kept(start) { &mut self.kept } else { &mut self.buddy };
-        whose.release_range(frames, start, end);
+    /// Frames that no CPU has in its chains.
+    fn free(&self) -> usize {
+        self.buddy.free() + self.depot.frames + self.zeroed.frames
+    }
+
+    /// Whether there are frames for one object of the kernel's.
+    fn affords(&self, count: usize) -> bool {
+        let left_alone = if count > MODEST { RESERVE.load(Relaxed) } else { 0 };
+        self.free() >= count + left_alone
     }
 
     /// Whether user memory may take no more. Leaves the answer in `SHORT`.
     fn is_short(&self) -> bool {
-        let free = self.buddy.free() + self.depot.frames + self.zeroed.frames;
-        let short = free < RESERVE.load(Relaxed) + BATCH as usize;
+        let short = self.free() < RESERVE.load(Relaxed) + BATCH as usize;
         SHORT.store(short, Relaxed);
         short
     }
@@ -355,14 +338,22 @@ pub(super) fn take_run(count: usize) -> Option<Number> {
     let frames = metadata::all();
     let order = count.next_power_of_two().trailing_zeros() as usize;
     let mut pool = POOL.lock();
+    if !pool.affords(count) {
+        return None;
+    }
     pool.is_short();
     let block = pool.take_block(frames, order)?;
     // What the power of two has too many goes back.
-    pool.put_run(frames, block + count as Number, block + (1 << order));
+    pool.buddy.release_range(frames, block + count as Number, block + (1 << order));
     Some(block)
+}
+
+/// Whether there are frames, anywhere, for one object of the kernel's; a large one leaves its reserve alone.
+pub(in crate::memory) fn affords(count: usize) -> bool {
+    POOL.lock().affords(count)
 }
 
 /// Takes a run back, or a part of one.
 pub(super) fn give_run(start: Number, count: usize) {
-    POOL.lock().put_run(metadata::all(), start, start + count as Number);
+    POOL.lock().buddy.release_range(metadata::all(), start, start + count as Number);
 }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Small objects come from size classes (`classes.rs`), each with two magazines per CPU; what is larger than half a
-//! page comes as frames in a row. Rust passes the size back at `dealloc`, so no object carries a header.
+//! page comes as frames in a row, or, when memory has no such row left, as pages in a row with frames from anywhere
+//! (`scattered.rs`). Rust passes the size back at `dealloc`, so no object carries a header.
 //!
 //! **Accounting.** Each CPU counts the bytes that were allocated minus those that were freed on it. A task's charge
 //! is the difference of that count between the begin and the end of its polls (see [`Account`]), so charging adds
@@ -18,20 +19,27 @@
 
 mod account;
 mod classes;
+mod scattered;
 mod slab;
 
 use super::cpu::{self, CPUS};
-use super::frame::{self, Number, number_of};
+use super::frame::{self, number_of};
 use crate::arch::paging::PAGE;
 use classes::{CLASSES, ROUNDS, SIZES, class_of};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicUsize};
+pub(super) use scattered::obey;
 use slab::{Magazine, Object};
 
 /// The allocator: no state of its own.
 pub struct KernelHeap;
+
+/// Makes what large objects need. Once, before there are other CPUs and address spaces.
+pub(super) fn init() {
+    scattered::init();
+}
 
 /// Two magazines of one class: the one in use, and one that is full or empty.
 struct CpuClass {
@@ -161,21 +169,32 @@ fn large_alloc(layout: Layout) -> *mut u8 {
     // A run of frames is aligned to its size rounded up to a power of two, so a larger alignment is a longer run.
     let bytes = if layout.align() > PAGE { layout.size().max(layout.align()) } else { layout.size() };
     let count = bytes.div_ceil(PAGE);
-    match frame::alloc_run(count) {
-        Some(start) => {
-            count_large(count as i64);
-            frame::pointer(start).as_ptr()
-        }
-        None => null_mut(),
-    }
+    let pages = match frame::alloc_run(count) {
+        Some(start) => Some(frame::pointer(start)),
+        None if layout.align() <= PAGE => scattered::alloc(count),
+        None => None,
+    };
+    pages.map_or(null_mut(), |pages| {
+        count_large(count as i64);
+        pages.as_ptr()
+    })
 }
 
 #[inline(never)]
 fn large_dealloc(pointer: *mut u8, layout: Layout) {
     let bytes = if layout.align() > PAGE { layout.size().max(layout.align()) } else { layout.size() };
     let count = bytes.div_ceil(PAGE);
+    free_pages(pointer.addr(), count);
+}
+
+/// Takes pages back: a large object, or its end.
+fn free_pages(address: usize, count: usize) {
     count_large(-(count as i64));
-    frame::free_run(number_of(pointer.addr()), count);
+    if scattered::contains(address) {
+        scattered::free(address, count);
+    } else {
+        frame::free_run(number_of(address), count);
+    }
 }
 
 // SAFETY: each object is handed out once until it is given back, is as large as its class (at least the layout's
@@ -221,9 +240,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             (None, None) if layout.align() <= PAGE => {
                 let (old, new) = (layout.size().div_ceil(PAGE), new_size.div_ceil(PAGE));
                 if new < old {
-                    let first = number_of(pointer.addr());
-                    count_large(new as i64 - old as i64);
-                    frame::free_run(first + new as Number, old - new);
+                    free_pages(pointer.addr() + new * PAGE, old - new);
                 }
                 new <= old
             }

@@ -5,7 +5,6 @@ use super::object::FileObject;
 use super::region::{Region, RegionFlags};
 use super::regions::GUARD_GAP;
 use super::residency::Extent;
-use super::shootdown::Shootdown;
 use super::table::{COMMON, OWNED, OutOfFrames, SHOWN, Slot};
 use super::{AddressSpace, Layout, zero_frame};
 use crate::arch::layout::USER_END;
@@ -14,6 +13,7 @@ use crate::arch::user::Access;
 use crate::memory;
 use crate::memory::frame::{Frame, physical_of};
 use crate::memory::provider::frame_of;
+use crate::memory::shootdown::Shootdown;
 use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::Ordering::Relaxed;
 use syscalls::Errno;
@@ -95,6 +95,9 @@ impl AddressSpace {
             Some(step) => Some(step?),
         };
         // Boxed because it is rare and large: it would otherwise be part of every thread's future.
+        if memory::check_wait().is_err() {
+            return Err(FaultError::OutOfMemory);
+        }
         Box::pin(self.fault_waiting(step, address, access)).await
     }
 

@@ -4,7 +4,7 @@
 //!   AddressSpace ─┬─ Layout (under an async lock): Regions    what each range of addresses stands for
 //!                 │                                PageTables  what has been touched
 //!                 ├─ Kin: spaces that may show the same files (kin.rs)
-//!                 ├─ Residency: CPUs that have it loaded; flushes their TLBs (shootdown.rs)
+//!                 ├─ Residency: CPUs that have it loaded; flushes their TLBs (../shootdown.rs)
 //!                 └─ limits and counters, readable without the lock
 //! ```
 //!
@@ -35,7 +35,6 @@ mod region;
 mod regions;
 mod remap;
 mod residency;
-mod shootdown;
 mod table;
 mod teardown;
 mod zap;
@@ -48,10 +47,9 @@ pub use map::{Backing, LOWEST, Mapping};
 #[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
 pub use region::{Region, RegionFlags};
-pub(super) use residency::CpuTags;
+pub(super) use residency::{CpuTags, obey};
 pub use teardown::is_tearing_down;
 
-use crate::arch::interrupts::{self, vector};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::PAGE;
 use crate::memory::frame::Frame;
@@ -265,9 +263,7 @@ pub fn leave() {
     residency::leave();
 }
 
-/// Registers the interrupt handler for other CPUs' flush requests, and looks at the kernel's own tables. Once.
+/// Looks at the kernel's own tables. Once.
 pub(super) fn init() {
     table::init();
-    interrupts::register(vector::TLB_SHOOTDOWN, shootdown::on_interrupt)
-        .expect("the shootdown vector has no other handler");
 }

@@ -9,10 +9,10 @@
 //! are not loaded. Each space counts its invalidations; a CPU that loads it again compares the count with the one it
 //! saw last, and only if they are equal lets the old entries live.
 
-use super::shootdown::{self, Shootdown};
 use crate::arch::paging::{flush_all, flush_page, kernel_root, load_root};
 use crate::arch::{cpu, interrupts, percpu};
 use crate::memory::cpu::{self as share};
+use crate::memory::shootdown::{self, Shootdown};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -218,7 +218,7 @@ pub(super) fn leave() {
 }
 
 /// A shootdown reached this CPU: forget everything, and let go of a space that is to die. In an interrupt handler.
-pub(super) fn obey() {
+pub(in crate::memory) fn obey() {
     let loaded = percpu::address_space().cast::<Residency>();
     // SAFETY: as in `leave`.
     match unsafe { loaded.as_ref() } {

@@ -13,11 +13,11 @@
 
 use super::regions::MAX_REGIONS;
 use super::residency::{Extent, Residency};
-use super::shootdown::Shootdown;
 use super::table::{self, OutOfFrames, Table, indices, span};
 use super::{AddressSpace, Layout, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
+use crate::memory::shootdown::Shootdown;
 use core::ops::Range;
 use syscalls::Errno;
 

@@ -3,8 +3,6 @@
 //! Like a system call this is attempted at once ([`attend`]); only what has to wait ([`Obstacle`]) is a future
 //! ([`overcome`]).
 
-use core::ops::ControlFlow;
-
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -127,10 +125,11 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
     }
 }
 
-/// Waits until an obstacle is out of the way; then the thread is to [`attend`] again. `Break` when it must exit.
-pub async fn overcome(caller: &mut Caller, context: &mut UserContext, obstacle: Obstacle) -> ControlFlow<()> {
+/// Waits until an obstacle is out of the way; then the thread is to [`attend`] again.
+pub async fn overcome(caller: &mut Caller, context: &mut UserContext, obstacle: Obstacle) {
     match obstacle {
-        Obstacle::Exit => return ControlFlow::Break(()),
+        // Nothing gets that out of the way.
+        Obstacle::Exit => {}
         Obstacle::Stop => halt(caller).await,
         Obstacle::Place => {
             caller.thread.settle(Attention::PLACE);
@@ -153,7 +152,6 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, obstacle: 
     }
     // Others have run here meanwhile, or the thread is elsewhere.
     caller.thread.note_interruption();
-    ControlFlow::Continue(())
 }
 
 /// Takes the next signal that is neither blocked nor ignored, with its action and the mask so far. If it is to be

@@ -1,10 +1,11 @@
 //! The frame allocator and the heap.
 
+use crate::arch::{SIMULATED, layout, paging, switch, translate};
 use crate::memory::frame::{self, Frame};
 use crate::memory::heap::KernelHeap;
 use crate::model::{Random, machine};
 use core::alloc::{GlobalAlloc, Layout};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 #[test]
 fn every_frame_is_handed_out_once() {
@@ -75,28 +76,136 @@ fn runs_are_aligned_and_come_back() {
     assert_eq!(frame::statistics().free, before);
 }
 
-#[test]
-fn runs_are_there_when_single_frames_are_not() {
-    let _machine = machine();
-    let before = frame::statistics().free;
+/// Takes all frames and gives every other back, so that no two are neighbours, for the length of `work`; it is told how many
+/// this CPU can have (others keep some for themselves).
+fn without_runs(work: impl FnOnce(usize)) {
     let mut singles = Vec::new();
     while let Some(number) = frame::alloc_run(1) {
         singles.push(number);
     }
-    // Every other frame comes back: no two of them are neighbours.
     singles.sort_unstable();
     let (back, kept): (Vec<_>, Vec<_>) = singles.into_iter().partition(|number| number.is_multiple_of(2));
-    back.into_iter().for_each(|number| frame::free_run(number, 1));
-    for _ in 0..3 {
-        let runs: Vec<_> = (0..8).map(|_| frame::alloc_run(4).expect("a run")).collect();
-        for run in runs {
-            // In two parts, as a vector that shrinks.
-            frame::free_run(run + 3, 1);
-            frame::free_run(run, 3);
+    back.iter().for_each(|number| frame::free_run(*number, 1));
+    assert!(frame::alloc_run(2).is_none());
+    work(back.len());
+    kept.into_iter().for_each(|number| frame::free_run(number, 1));
+}
+
+/// The large object of so many bytes at an address, as each simulated CPU in turn sees it, kernel's tables and all.
+struct Large(usize, Layout);
+
+impl Large {
+    fn alloc(bytes: usize) -> Option<Self> {
+        let layout = Layout::from_size_align(bytes, 16).expect("valid");
+        // SAFETY: not empty.
+        let object = unsafe { KernelHeap.alloc(layout) };
+        (!object.is_null()).then_some(Self(object.addr(), layout))
+    }
+
+    fn free(self) {
+        // SAFETY: it came from `alloc` and goes only here.
+        unsafe { KernelHeap.dealloc(core::ptr::with_exposed_provenance_mut(self.0), self.1) };
+    }
+
+    /// Whether its frames are not in a row.
+    fn is_scattered(&self) -> bool {
+        self.0 >= layout::SCATTERED
+    }
+
+    /// What the current CPU finds behind each of the object's pages.
+    fn pages(&self) -> Vec<*mut u64> {
+        // SAFETY: the simulation needs no promise.
+        unsafe { paging::load_root(paging::kernel_root(), 0, true) };
+        let pages = (self.0..self.0 + self.1.size()).step_by(paging::PAGE);
+        let find = |address| match self.is_scattered() {
+            true => translate(address, true).expect("the page is mapped"),
+            false => core::ptr::with_exposed_provenance_mut(address),
+        };
+        pages.map(find).collect()
+    }
+
+    /// Puts a mark into each page.
+    fn write(&self, mark: u64) {
+        // SAFETY: simulated memory.
+        self.pages().into_iter().for_each(|word| unsafe { word.write(mark) });
+    }
+
+    /// Looks at each page on each CPU; the last is that on which tests begin.
+    fn check(&self, mark: u64) {
+        for cpu in 0..SIMULATED {
+            switch(cpu);
+            // SAFETY: simulated memory.
+            assert!(self.pages().into_iter().all(|word| unsafe { word.read() } == mark), "CPU {cpu}");
         }
     }
-    kept.into_iter().for_each(|number| frame::free_run(number, 1));
+}
+
+#[test]
+fn large_objects_need_no_frames_in_a_row() {
+    let _machine = machine();
+    let before = frame::statistics().free;
+    without_runs(|_| {
+        let free = frame::statistics().free;
+        let mut random = Random(5);
+        let mut live: Vec<(Large, u64)> = Vec::new();
+        // Many times round the window, which is as large as memory. Each CPU looks at each object: what was at the same
+        // address a lap earlier must not be what it finds.
+        let mut scattered = 0;
+        for mark in 0..6000 {
+            switch(random.below(SIMULATED));
+            if random.below(2) == 0 || live.is_empty() {
+                let object = Large::alloc(4097 + random.below(2_000_000)).expect("frames from anywhere");
+                object.write(mark);
+                scattered += usize::from(object.is_scattered());
+                live.push((object, mark));
+            } else {
+                let (object, mark) = live.swap_remove(random.below(live.len()));
+                object.check(mark);
+                object.free();
+            }
+            if live.len() > 8 {
+                let (object, mark) = live.swap_remove(random.below(live.len()));
+                object.check(mark);
+                object.free();
+            }
+        }
+        let frames: Vec<_> = live.iter().flat_map(|(object, _)| object.pages()).collect();
+        assert_eq!(frames.len(), frames.iter().collect::<HashSet<_>>().len(), "no frame is behind two pages");
+        live.into_iter().for_each(|(object, _)| object.free());
+        assert!(scattered > 2000, "{scattered}: other CPUs give back few frames that are neighbours");
+        assert_eq!(frame::statistics().free, free);
+    });
     assert_eq!(frame::statistics().free, before);
+}
+
+#[test]
+fn a_large_object_gives_its_end_back_and_is_refused_where_there_are_too_few_frames() {
+    let _machine = machine();
+    without_runs(|available| {
+        let free = frame::statistics().free;
+        let object = Large::alloc(100 * paging::PAGE).expect("frames from anywhere");
+        assert!(object.is_scattered());
+        object.write(7);
+        // SAFETY: live, and smaller than before; it stays where it is.
+        let shorter = unsafe {
+            KernelHeap.realloc(core::ptr::with_exposed_provenance_mut(object.0), object.1, 40 * paging::PAGE)
+        };
+        assert_eq!(shorter.addr(), object.0);
+        let object = Large(object.0, Layout::from_size_align(40 * paging::PAGE, 16).expect("valid"));
+        object.check(7);
+        assert_eq!(frame::statistics().free, free - 40);
+        let reserve = frame::statistics().reserve;
+        let most = available - 40 - reserve;
+        assert!(Large::alloc((most + 1) * paging::PAGE).is_none(), "the reserve is for small objects");
+        // What this CPU has in its chains does not count.
+        let rest = Large::alloc((most - 128) * paging::PAGE).expect("up to the reserve");
+        let small: Vec<_> = std::iter::from_fn(|| Large::alloc(2 * paging::PAGE)).collect();
+        assert!(2 * small.len() >= reserve && frame::statistics().free - (free - available) <= 128);
+        small.into_iter().for_each(Large::free);
+        rest.free();
+        object.free();
+        assert_eq!(frame::statistics().free, free);
+    });
 }
 
 #[test]

@@ -16,6 +16,7 @@ const MEMORY: usize = 96 << 20;
 pub mod layout {
     pub const USER_END: usize = 0x0000_7fff_ffff_f000;
     pub const PAGE: usize = 4096;
+    pub const SCATTERED: usize = 0xffff_d000_0000_0000;
 
     /// Where the test process has the simulated memory.
     pub fn phys_to_virt(physical: u64) -> usize {
@@ -36,6 +37,10 @@ pub mod cpu {
 
     pub fn id() -> usize {
         super::CPU.get()
+    }
+
+    pub fn count() -> usize {
+        super::SIMULATED
     }
 }
 
@@ -98,6 +103,13 @@ pub mod paging {
 
     pub fn flush_all() {
         super::with(super::Cpu::forget_tag);
+    }
+
+    pub fn flush_everything() {
+        super::with(|cpu| {
+            cpu.pages.clear();
+            cpu.tables.clear();
+        });
     }
 }
 
