@@ -216,13 +216,18 @@ fn newly_orphaned_groups(tree: &mut Tree, pid: u32, orphans: u32, status: ExitSt
     }
     let (own_group, session, parent) = (node.group, node.session, node.parent);
     let foreign = |node: &&tree::Node| node.session == session && node.group != own_group;
-    let mut groups: Vec<u32> = tree.siblings_since(orphans).filter(foreign).map(|node| node.group).collect();
-    if tree.node(parent).filter(foreign).is_some() {
-        groups.push(own_group);
-    }
     // Most processes have tied nothing, and nobody is looked for.
-    groups.sort_unstable();
-    groups.dedup();
+    let mut groups = Vec::new();
+    let tied = tree.siblings_since(orphans).filter(foreign).map(|node| node.group);
+    for group in tied.chain(tree.node(parent).filter(foreign).map(|_| own_group)) {
+        if let Err(place) = groups.binary_search(&group) {
+            // Thousands of groups, and no memory for their numbers: the rest stays as it is.
+            if groups.try_reserve(1).is_err() {
+                break;
+            }
+            groups.insert(place, group);
+        }
+    }
     groups.retain(|group| {
         let stopped = tree
             .nodes()

@@ -4,13 +4,13 @@
 //! After a program has ended, everything it used is back, and the two together show that: caches dropped, the counts are
 //! what they were before.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 use fs::{Op, dcache, procfs::Text};
 use syscalls::Errno;
 
-use super::text::Made;
+use super::text::{Made, TextBuffer};
 use crate::{
     memory::{self, PAGE_SIZE},
     process::tree,
@@ -20,7 +20,7 @@ use crate::{
 const BATCH: usize = 64;
 
 /// `NAME COUNT` in each line. Exact while nothing else runs.
-pub(super) fn in_use(out: &mut String) -> Made {
+pub(super) fn in_use(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();
     // Task cells are as many as there ever were at once; the table of process ids has some for the next ones.
     let cells = executor::slab_bytes();

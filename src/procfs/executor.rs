@@ -1,13 +1,13 @@
 //! `/proc/executor`: what the executor has done on each CPU. Writing 1 measures the lengths of polls from then on,
 //! anew; writing 0 stops that.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 use fs::{Op, procfs::Text};
 use syscalls::Errno;
 
-use super::text::Made;
+use super::text::{Made, TextBuffer};
 use crate::{arch::clock, process::run};
 
 /// The file.
@@ -15,8 +15,7 @@ pub struct Executor;
 
 impl Text for Executor {
     fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
-        let mut text = String::new();
-        Op::Ready(show(&mut text).map(|()| text.into_bytes()).map_err(|failure| failure.0))
+        Op::Ready(TextBuffer::filled(show))
     }
 
     fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
@@ -34,7 +33,7 @@ impl Text for Executor {
     }
 }
 
-fn show(out: &mut String) -> Made {
+fn show(out: &mut TextBuffer) -> Made {
     writeln!(out, "cpu      polls     spawns      wakes     steals      parks       ipis")?;
     let cpus = 0..::executor::cpus();
     for cpu in cpus.clone() {

@@ -4,7 +4,6 @@
 //! nobody, the counting task sleeps without a timer, so that an idle machine stays idle. The first CPU that leaves its
 //! halt wakes it ([`on_work`]), and it lets the averages decay for the time that passed.
 
-use alloc::string::String;
 use core::{
     fmt::Write,
     future::poll_fn,
@@ -20,7 +19,7 @@ use executor::{
     sync::{SpinMutex, WakeCell},
 };
 
-use super::text::Made;
+use super::text::{Made, TextBuffer};
 use crate::{arch::clock, process::tree};
 
 /// Nanoseconds between two counts.
@@ -118,7 +117,7 @@ pub fn averages() -> [u64; 3] {
 }
 
 /// `/proc/loadavg`.
-pub(super) fn show(out: &mut String) -> Made {
+pub(super) fn show(out: &mut TextBuffer) -> Made {
     for average in current() {
         // Rounded to the hundredths that are shown, as on Linux.
         let rounded = average + ONE / 200;

@@ -5,7 +5,7 @@ use core::fmt::Write;
 
 use fs::{MountFlags, Path};
 
-use super::text::Made;
+use super::text::{Made, TextBuffer};
 use crate::root;
 
 /// The mounts under `from`, each with its place as seen from there.
@@ -63,7 +63,7 @@ fn source(mount: &Path) -> String {
 }
 
 /// The table in the format of fstab(5).
-pub fn table(from: &Path, out: &mut String) -> Made {
+pub fn table(from: &Path, out: &mut TextBuffer) -> Made {
     for (mount, place) in visible(from) {
         let file_system = mount.mount().superblock().file_system();
         let (source, kind) = (source(&mount), file_system.name());
@@ -74,7 +74,7 @@ pub fn table(from: &Path, out: &mut String) -> Made {
 }
 
 /// The table with the numbers of the mounts.
-pub fn details(from: &Path, out: &mut String) -> Made {
+pub fn details(from: &Path, out: &mut TextBuffer) -> Made {
     for (mount, place) in visible(from) {
         let file_system = mount.mount().superblock().file_system();
         let device = mount.inode().attributes().dev;

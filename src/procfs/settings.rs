@@ -9,7 +9,7 @@ use syscalls::Errno;
 
 use super::{
     caches,
-    text::{Made, Setting, file, line},
+    text::{Made, Setting, TextBuffer, file, line},
 };
 use crate::{
     memory::{self, Form},
@@ -73,16 +73,16 @@ fn kernel() -> Vec<(&'static str, Node)> {
     ]
 }
 
-fn pipe_max_size(out: &mut String) -> Made {
+fn pipe_max_size(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", fs::pipe::CAPACITY_MAX)?)
 }
 
-fn pid_max(out: &mut String) -> Made {
+fn pid_max(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", tree::PID_MAX)?)
 }
 
 /// As many as the first process's RLIMIT_NPROC allows.
-fn threads_max(out: &mut String) -> Made {
+fn threads_max(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", memory::stats().total_bytes / (64 << 10))?)
 }
 
@@ -119,11 +119,11 @@ fn new_uuid() -> String {
     )
 }
 
-fn uuid(out: &mut String) -> Made {
+fn uuid(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", new_uuid())?)
 }
 
-fn boot_id(out: &mut String) -> Made {
+fn boot_id(out: &mut TextBuffer) -> Made {
     static BOOT: OnceCell<String> = OnceCell::uninit();
     Ok(writeln!(out, "{}", BOOT.get_or_init(new_uuid))?)
 }

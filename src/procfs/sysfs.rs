@@ -1,6 +1,6 @@
 //! `/sys`: a little of what programs look for there (sysfs(5)).
 
-use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
+use alloc::{format, sync::Arc, vec, vec::Vec};
 use core::fmt::Write;
 
 use conquer_once::spin::OnceCell;
@@ -9,7 +9,7 @@ use fs::{
     procfs::{Directory, Fixed, Node, ProcFs, SYSFS_MAGIC},
 };
 
-use super::text::{Made, file, line};
+use super::text::{Made, TextBuffer, file, line};
 use crate::arch::cpu;
 
 /// The file system. Every mount shows the same one.
@@ -50,11 +50,11 @@ fn cpus() -> Node {
     Node::Directory(Fixed::new(entries, Some(Arc::new(Cpus))))
 }
 
-fn kernel_max(out: &mut String) -> Made {
+fn kernel_max(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", cpu::MAX_CPUS - 1)?)
 }
 
-fn range(out: &mut String) -> Made {
+fn range(out: &mut TextBuffer) -> Made {
     match cpu::count() - 1 {
         0 => writeln!(out, "0")?,
         last => writeln!(out, "0-{last}")?,

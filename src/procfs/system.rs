@@ -6,7 +6,10 @@ use core::fmt::Write;
 use fs::Op;
 use raw_cpuid::{CpuId, CpuIdReader};
 
-use super::{idle, load, text::Made};
+use super::{
+    idle, load,
+    text::{Made, TextBuffer},
+};
 use crate::{
     arch::{clock, cpu},
     command_line,
@@ -21,17 +24,17 @@ pub(super) fn ticks(ns: u64) -> u64 {
     ns / (1_000_000_000 / TICKS_PER_SECOND)
 }
 
-pub(super) fn command_line(out: &mut String) -> Made {
+pub(super) fn command_line(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", command_line::text())?)
 }
 
-pub(super) fn version(out: &mut String) -> Made {
+pub(super) fn version(out: &mut TextBuffer) -> Made {
     let (release, version) = (system::LINUX_RELEASE, system::VERSION);
     Ok(writeln!(out, "Linux version {release} (rusk@rusk) (rustc) {version}")?)
 }
 
 /// Seconds since boot, and seconds that all CPUs together have been idle.
-pub(super) fn uptime(out: &mut String) -> Made {
+pub(super) fn uptime(out: &mut TextBuffer) -> Made {
     let idle: u64 = (0..cpu::count()).map(idle::nanoseconds).sum();
     let hundredths = |ns: u64| (ns / 1_000_000_000, ns / 10_000_000 % 100);
     let ((up, up_part), (idle, idle_part)) = (hundredths(clock::now_ns()), hundredths(idle));
@@ -40,11 +43,11 @@ pub(super) fn uptime(out: &mut String) -> Made {
 
 /// A CPU's time is what it is not halted: there is no periodic tick that would tell user from system time apart, so
 /// all of it counts as user time.
-pub(super) fn statistics(out: &mut String) -> Made {
+pub(super) fn statistics(out: &mut TextBuffer) -> Made {
     let now = clock::now_ns();
     let idle = |cpu| idle::nanoseconds(cpu).min(now);
     let cpus = 0..cpu::count();
-    let line = |out: &mut String, name: &str, busy: u64, idle: u64| {
+    let line = |out: &mut TextBuffer, name: &str, busy: u64, idle: u64| {
         writeln!(out, "{name} {} 0 0 {} 0 0 0 0 0 0", ticks(busy), ticks(idle))
     };
     let all_idle: u64 = cpus.clone().map(idle).sum();
@@ -84,7 +87,7 @@ fn in_files() -> u64 {
     bytes
 }
 
-pub(super) fn memory(out: &mut String) -> Made {
+pub(super) fn memory(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();
     let files = in_files();
     let heap = memory.heap_taken_bytes as u64;
@@ -118,7 +121,7 @@ pub(super) fn memory(out: &mut String) -> Made {
 }
 
 /// Counts of pages, as `vmstat` and its like read them.
-pub(super) fn paging(out: &mut String) -> Made {
+pub(super) fn paging(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();
     let pages = |bytes: usize| bytes / PAGE_SIZE;
     writeln!(out, "nr_free_pages {}", pages(memory.free_bytes))?;
@@ -130,7 +133,7 @@ pub(super) fn paging(out: &mut String) -> Made {
     Ok(())
 }
 
-pub(super) fn cpu_info(out: &mut String) -> Made {
+pub(super) fn cpu_info(out: &mut TextBuffer) -> Made {
     let id = CpuId::new();
     let vendor = id.get_vendor_info();
     let vendor = vendor.as_ref().map_or("unknown", raw_cpuid::VendorInfo::as_str);
@@ -223,7 +226,7 @@ fn flags<R: CpuIdReader>(id: &CpuId<R>) -> String {
     text
 }
 
-pub(super) fn file_systems(out: &mut String) -> Made {
+pub(super) fn file_systems(out: &mut TextBuffer) -> Made {
     for name in root::FILE_SYSTEMS {
         writeln!(out, "nodev\t{name}")?;
     }
@@ -231,7 +234,7 @@ pub(super) fn file_systems(out: &mut String) -> Made {
 }
 
 /// What interrupts each CPU has sent to others. Devices' interrupts are not counted.
-pub(super) fn interrupts(out: &mut String) -> Made {
+pub(super) fn interrupts(out: &mut TextBuffer) -> Made {
     write!(out, "     ")?;
     for cpu in 0..cpu::count() {
         write!(out, "{:>11}", alloc::format!("CPU{cpu}"))?;
@@ -244,22 +247,22 @@ pub(super) fn interrupts(out: &mut String) -> Made {
     Ok(())
 }
 
-pub(super) fn devices(out: &mut String) -> Made {
-    out.push_str(
+pub(super) fn devices(out: &mut TextBuffer) -> Made {
+    out.write_str(
         "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n",
-    );
-    out.push_str("\nBlock devices:\n");
+    )?;
+    out.write_str("\nBlock devices:\n")?;
     Ok(())
 }
 
 /// There are no block devices.
-pub(super) fn partitions(out: &mut String) -> Made {
-    out.push_str("major minor  #blocks  name\n\n");
+pub(super) fn partitions(out: &mut TextBuffer) -> Made {
+    out.write_str("major minor  #blocks  name\n\n")?;
     Ok(())
 }
 
 /// Nothing is swapped out.
-pub(super) fn swaps(out: &mut String) -> Made {
-    out.push_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+pub(super) fn swaps(out: &mut TextBuffer) -> Made {
+    out.write_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")?;
     Ok(())
 }

@@ -13,8 +13,9 @@ use syscalls::Errno;
 pub struct Failure(pub Errno);
 
 impl From<fmt::Error> for Failure {
+    /// What is written to is a [`TextBuffer`], which fails for one reason.
     fn from(_: fmt::Error) -> Self {
-        Failure(Errno::EIO)
+        Failure(Errno::ENOMEM)
     }
 }
 
@@ -27,12 +28,31 @@ impl From<Errno> for Failure {
 /// What a function that appends a text returns.
 pub type Made = Result<(), Failure>;
 
+/// A text in the making: writing to it fails where there is no memory for more.
+#[derive(Default)]
+pub struct TextBuffer(Vec<u8>);
+
+impl TextBuffer {
+    /// The text that `make` appends to an empty one.
+    pub fn filled(make: impl FnOnce(&mut Self) -> Made) -> Result<Vec<u8>, Errno> {
+        let mut text = Self::default();
+        make(&mut text).map_err(|Failure(errno)| errno)?;
+        Ok(text.0)
+    }
+}
+
+impl fmt::Write for TextBuffer {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(more.as_bytes());
+        Ok(())
+    }
+}
+
 /// A file that anybody may read.
-pub fn file(make: fn(&mut String) -> Made) -> Node {
+pub fn file(make: fn(&mut TextBuffer) -> Made) -> Node {
     Node::Text(Arc::new(move |text: &mut Vec<u8>| {
-        let mut made = String::new();
-        make(&mut made).map_err(|failure| failure.0)?;
-        text.append(&mut made.into_bytes());
+        *text = TextBuffer::filled(make)?;
         Ok(())
     }))
 }

@@ -32,7 +32,7 @@ use syscalls::Errno;
 
 use super::{
     mounts,
-    text::{Failure, Made},
+    text::{Made, TextBuffer},
 };
 use crate::{
     file::context::Places,
@@ -165,7 +165,7 @@ type Answer = Op<'static, Result<Vec<u8>, Errno>>;
 /// How a file's text is made.
 enum Make {
     /// At once.
-    Now(fn(&Target, &mut String) -> Made),
+    Now(fn(&Target, &mut TextBuffer) -> Made),
     /// As bytes that need be no text.
     Bytes(fn(&Target) -> Result<Vec<u8>, Errno>),
     /// After waiting for the address space.
@@ -209,11 +209,7 @@ impl Text for ProcessFile {
             Err(errno) => return Op::Ready(Err(errno)),
         };
         match self.kind.make {
-            Make::Now(make) => {
-                let mut text = String::new();
-                let made = make(&target, &mut text).map_err(|Failure(errno)| errno);
-                Op::Ready(made.map(|()| text.into_bytes()))
-            }
+            Make::Now(make) => Op::Ready(TextBuffer::filled(|text| make(&target, text))),
             Make::Bytes(make) => Op::Ready(make(&target)),
             Make::Later(make) => make(&target),
         }
@@ -252,16 +248,16 @@ fn rename(target: &Target, data: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn zero(_target: &Target, out: &mut String) -> Made {
+fn zero(_target: &Target, out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "0")?)
 }
 
 /// Nobody logs in by way of an audit system.
-fn no_login(_target: &Target, out: &mut String) -> Made {
+fn no_login(_target: &Target, out: &mut TextBuffer) -> Made {
     Ok(write!(out, "{}", u32::MAX)?)
 }
 
-fn limits(target: &Target, out: &mut String) -> Made {
+fn limits(target: &Target, out: &mut TextBuffer) -> Made {
     const NAMES: [(&str, u32, &str); 16] = [
         ("Max cpu time", linux::RLIMIT_CPU, "seconds"),
         ("Max file size", linux::RLIMIT_FSIZE, "bytes"),

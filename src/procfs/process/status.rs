@@ -18,7 +18,7 @@ use crate::{
     },
     procfs::{
         system::ticks,
-        text::{Failure, Made},
+        text::{Made, TextBuffer},
     },
 };
 
@@ -115,7 +115,7 @@ struct Signals {
 }
 
 /// `stat`: one line of numbers.
-pub fn stat(target: &Target, out: &mut String) -> Made {
+pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
     let process = &target.process;
     let observed = target.observe()?;
     let (user, system) = target.times();
@@ -164,15 +164,11 @@ pub fn status(target: &Target) -> Answer {
             None => None,
         };
         drop(space);
-        let mut text = String::new();
-        match write_status(&target, sizes, &mut text) {
-            Ok(()) => Ok(text.into_bytes()),
-            Err(Failure(errno)) => Err(errno),
-        }
+        TextBuffer::filled(|text| write_status(&target, sizes, text))
     })
 }
 
-fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut String) -> Made {
+fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> Made {
     let process = &target.process;
     let observed = target.observe()?;
     let credentials = process.credentials();
@@ -233,7 +229,7 @@ fn ranges(mut set: u64) -> String {
     list
 }
 
-fn write_sizes(sizes: &Sizes, out: &mut String) -> Made {
+fn write_sizes(sizes: &Sizes, out: &mut TextBuffer) -> Made {
     for (name, bytes) in [
         ("VmPeak", sizes.mapped),
         ("VmSize", sizes.mapped),
@@ -252,7 +248,7 @@ fn write_sizes(sizes: &Sizes, out: &mut String) -> Made {
     Ok(())
 }
 
-fn write_signals(target: &Target, out: &mut String) -> Made {
+fn write_signals(target: &Target, out: &mut TextBuffer) -> Made {
     let signals = target.signals();
     let limit = target.process.limits.soft(linux_raw_sys::general::RLIMIT_SIGPENDING);
     let queued = (signals.pending.0 | signals.shared.0).count_ones();
