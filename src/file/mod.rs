@@ -31,4 +31,4 @@ pub use open::{of_opened, open};
 pub use open_file::{File, Object};
 pub use pipe::new_pipe;
 pub use stream::Stream;
-pub use table::FileTable;
+pub use table::{FileTable, Reservation};

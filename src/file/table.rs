@@ -14,9 +14,19 @@ struct Entry {
     close_on_exec: bool,
 }
 
+/// What a descriptor is.
+#[derive(Clone, Default)]
+enum Slot {
+    #[default]
+    Free,
+    /// Promised to an open that is under way: nobody else gets it, and nothing is there.
+    Reserved,
+    Open(Entry),
+}
+
 #[derive(Default)]
 struct Entries {
-    slots: Vec<Option<Entry>>,
+    slots: Vec<Slot>,
     /// No slot below this is free.
     lowest_free: usize,
 }
@@ -37,8 +47,15 @@ impl FileTable {
         let mut slots = Vec::new();
         slots.try_reserve_exact(table.slots.len()).map_err(|_| Errno::ENOMEM)?;
         slots.extend_from_slice(&table.slots);
-        let lowest_free = table.lowest_free;
+        let mut lowest_free = table.lowest_free;
         drop(table);
+        // What is under way in the other table is nothing in this one.
+        for (fd, slot) in slots.iter_mut().enumerate() {
+            if let Slot::Reserved = slot {
+                *slot = Slot::Free;
+                lowest_free = lowest_free.min(fd);
+            }
+        }
         Ok(Arc::new(Self(SpinMutex::new(Entries { slots, lowest_free }))))
     }
 
@@ -46,7 +63,7 @@ impl FileTable {
     #[inline]
     pub fn get(&self, fd: i32) -> Result<Arc<File>, Errno> {
         match self.0.lock().slots.get(fd as usize) {
-            Some(Some(entry)) => Ok(entry.file.clone()),
+            Some(Slot::Open(entry)) => Ok(entry.file.clone()),
             _ => Err(Errno::EBADF),
         }
     }
@@ -67,29 +84,25 @@ impl FileTable {
         limit: u64,
         close_on_exec: bool,
     ) -> Result<usize, Errno> {
-        let table = &mut *self.0.lock();
-        let mut fd = from.max(table.lowest_free);
-        while let Some(Some(_)) = table.slots.get(fd) {
-            fd += 1;
-        }
-        if fd as u64 >= limit {
-            return Err(Errno::EMFILE);
-        }
-        if fd >= table.slots.len() {
-            table.grow(fd + 1)?;
-        }
-        table.slots[fd] = Some(Entry { file, close_on_exec });
-        if from <= table.lowest_free {
-            table.lowest_free = fd + 1;
-        }
-        Ok(fd)
+        self.0.lock().place(Slot::Open(Entry { file, close_on_exec }), from, limit)
     }
 
-    /// Gives an open file this descriptor, closing what had it (`dup2`).
+    /// Sets the lowest free descriptor below `limit` aside, before anything is done that would have to be undone without
+    /// one. EMFILE, ENOMEM.
+    #[inline(always)]
+    pub fn reserve(&self, limit: u64) -> Result<Reservation<'_>, Errno> {
+        let fd = self.0.lock().place(Slot::Reserved, 0, limit)?;
+        Ok(Reservation { table: self, fd })
+    }
+
+    /// Gives an open file this descriptor, closing what had it (`dup2`). EBUSY if it is reserved.
     pub fn replace(&self, file: Arc<File>, fd: usize, close_on_exec: bool) -> Result<(), Errno> {
         let mut table = self.0.lock();
         table.grow(fd + 1)?;
-        let old = table.slots[fd].replace(Entry { file, close_on_exec });
+        if let Slot::Reserved = table.slots[fd] {
+            return Err(Errno::EBUSY);
+        }
+        let old = core::mem::replace(&mut table.slots[fd], Slot::Open(Entry { file, close_on_exec }));
         drop(table);
         // Closing the old file may take other locks.
         drop(old);
@@ -106,7 +119,7 @@ impl FileTable {
     pub fn mark_range(&self, first: usize, last: usize) {
         let mut table = self.0.lock();
         let marked = table.slots.iter_mut().take(last.saturating_add(1)).skip(first);
-        marked.flatten().for_each(|entry| entry.close_on_exec = true);
+        marked.filter_map(Slot::entry_mut).for_each(|entry| entry.close_on_exec = true);
     }
 
     /// Closes the descriptors from `first` to `last`. There may be very many, so other tasks get their turn in between.
@@ -148,7 +161,7 @@ impl FileTable {
     /// Whether a descriptor is closed on `execve`.
     pub fn close_on_exec(&self, fd: i32) -> Result<bool, Errno> {
         match self.0.lock().slots.get(fd as usize) {
-            Some(Some(entry)) => Ok(entry.close_on_exec),
+            Some(Slot::Open(entry)) => Ok(entry.close_on_exec),
             _ => Err(Errno::EBADF),
         }
     }
@@ -156,7 +169,7 @@ impl FileTable {
     /// Sets whether a descriptor is closed on `execve`.
     pub fn set_close_on_exec(&self, fd: i32, close: bool) -> Result<(), Errno> {
         match self.0.lock().slots.get_mut(fd as usize) {
-            Some(Some(entry)) => {
+            Some(Slot::Open(entry)) => {
                 entry.close_on_exec = close;
                 Ok(())
             }
@@ -168,7 +181,7 @@ impl FileTable {
     pub fn next_open(&self, from: usize) -> Option<usize> {
         let table = self.0.lock();
         let rest = table.slots.get(from..)?;
-        rest.iter().position(Option::is_some).map(|offset| from + offset)
+        rest.iter().position(|slot| slot.entry().is_some()).map(|offset| from + offset)
     }
 
     /// How many descriptors the table has room for before it grows.
@@ -177,10 +190,74 @@ impl FileTable {
     }
 }
 
+/// A descriptor that is set aside. Dropped, it is free again.
+#[must_use = "dropped, the descriptor is free again"]
+pub struct Reservation<'a> {
+    table: &'a FileTable,
+    fd: usize,
+}
+
+impl Reservation<'_> {
+    /// The descriptor.
+    pub fn number(&self) -> usize {
+        self.fd
+    }
+
+    /// Gives the descriptor to an open file.
+    #[inline(always)]
+    pub fn fill(self, file: Arc<File>, close_on_exec: bool) -> usize {
+        let fd = self.fd;
+        // Nobody else has touched the slot: it is reserved for us.
+        self.table.0.lock().slots[fd] = Slot::Open(Entry { file, close_on_exec });
+        core::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut table = self.table.0.lock();
+        table.slots[self.fd] = Slot::Free;
+        table.lowest_free = table.lowest_free.min(self.fd);
+    }
+}
+
+impl Slot {
+    fn entry(&self) -> Option<&Entry> {
+        if let Self::Open(entry) = self { Some(entry) } else { None }
+    }
+
+    fn entry_mut(&mut self) -> Option<&mut Entry> {
+        if let Self::Open(entry) = self { Some(entry) } else { None }
+    }
+}
+
 impl Entries {
+    /// Puts something into the lowest free slot that is at least `from` and below `limit`.
+    #[inline(always)]
+    fn place(&mut self, slot: Slot, from: usize, limit: u64) -> Result<usize, Errno> {
+        let mut fd = from.max(self.lowest_free);
+        while let Some(Slot::Open(_) | Slot::Reserved) = self.slots.get(fd) {
+            fd += 1;
+        }
+        if fd as u64 >= limit {
+            return Err(Errno::EMFILE);
+        }
+        if fd >= self.slots.len() {
+            self.grow(fd + 1)?;
+        }
+        self.slots[fd] = slot;
+        if from <= self.lowest_free {
+            self.lowest_free = fd + 1;
+        }
+        Ok(fd)
+    }
+
     #[inline]
     fn take(&mut self, fd: usize) -> Option<Entry> {
-        let entry = self.slots.get_mut(fd)?.take()?;
+        let slot = self.slots.get_mut(fd)?;
+        let Slot::Open(_) = slot else { return None };
+        let Slot::Open(entry) = core::mem::take(slot) else { return None };
         self.lowest_free = self.lowest_free.min(fd);
         Some(entry)
     }
@@ -196,7 +273,7 @@ impl Entries {
         const STRETCH: usize = 1024;
         let end = self.slots.len().min(last.saturating_add(1));
         let stretch = self.slots.get(*next..end.min(*next + STRETCH)).filter(|slots| !slots.is_empty())?;
-        let found = stretch.iter().position(|slot| slot.as_ref().is_some_and(&is_meant));
+        let found = stretch.iter().position(|slot| slot.entry().is_some_and(&is_meant));
         *next += found.unwrap_or(stretch.len());
         Some(found.and_then(|_| self.take(*next)))
     }
@@ -206,7 +283,7 @@ impl Entries {
         if len > self.slots.len() {
             let wanted = len.max(16).next_power_of_two();
             self.slots.try_reserve_exact(wanted - self.slots.len()).map_err(|_| Errno::ENOMEM)?;
-            self.slots.resize(wanted, None);
+            self.slots.resize(wanted, Slot::Free);
         }
         Ok(())
     }

@@ -186,13 +186,14 @@ pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) 
 /// `TIOCGPTPEER`: opens the slave of a master without naming it.
 async fn open_peer(caller: &Caller, master: &Master, flags: u32) -> SysResult {
     let how = drivers::tty::OpenAs { console: false, admin: caller.credentials.has(Capabilities::SYS_ADMIN) };
+    let descriptor = crate::syscall::descriptor::reserve(caller)?;
     let terminal = master.open_slave(how)?;
     let path = crate::root::slave_path(master.index()).await?;
     if flags & linux::O_NOCTTY == 0 {
         terminal.acquire_on_open(&describe(caller), flags & linux::O_ACCMODE != linux::O_WRONLY);
     }
     let file = File::new(Object::Terminal(terminal, path), flags);
-    crate::syscall::descriptor::install(caller, file, flags)
+    Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 
 /// What terminals ask of processes.

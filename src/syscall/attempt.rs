@@ -15,7 +15,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, identity, memory, metadata, poll, process, schedule, signal, thread,
+    clock, descriptor, identity, memory, metadata, open, poll, process, schedule, signal, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -403,13 +403,14 @@ fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> 
     }
     let mut name = [0; PathBuf::INLINE];
     let len = short_path(path, &mut name)?;
+    let descriptor = open::begin(caller, &name[..len])?;
     let origin = lookup::Origin::new(caller, directory, &name[..len])?;
     let permissions = mode & 0o7777 & !caller.fs.umask();
     let flags_of_view = fs::OpenFlags::from_bits_retain(flags);
     let opened = origin.view(caller).open(&name[..len], flags_of_view, permissions, LookupFlags::empty());
     let Ok(opened) = opened.ready() else { return Err(Pause::General) };
     let Some(file) = file::of_opened(opened?, flags) else { return Err(Pause::General) };
-    now(descriptor::install(caller, file?, flags))
+    Ok(descriptor.fill(file?, flags & O_CLOEXEC != 0))
 }
 
 fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32) -> Attempt {

@@ -5,7 +5,7 @@ use syscalls::Errno;
 
 use super::user::{self, SysResult};
 use crate::{
-    file::{self, File, terminal},
+    file::{self, File, Reservation, terminal},
     process::Caller,
 };
 
@@ -14,10 +14,10 @@ pub fn descriptor_limit(caller: &Caller) -> u64 {
     caller.process().limits.soft(linux::RLIMIT_NOFILE)
 }
 
-/// Gives an open file the lowest free descriptor.
-#[inline]
-pub fn install(caller: &Caller, file: alloc::sync::Arc<File>, flags: u32) -> SysResult {
-    caller.files.insert(file, 0, descriptor_limit(caller), flags & linux::O_CLOEXEC != 0)
+/// Sets the lowest free descriptor aside, which an open does before it makes or empties a file.
+#[inline(always)]
+pub fn reserve(caller: &Caller) -> Result<Reservation<'_>, Errno> {
+    caller.files.reserve(descriptor_limit(caller))
 }
 
 #[inline]
@@ -47,7 +47,7 @@ pub async fn close_range(caller: &mut Caller, first: usize, last: usize, flags: 
 }
 
 pub fn dup(caller: &Caller, fd: i32) -> SysResult {
-    install(caller, caller.files.get(fd)?, 0)
+    caller.files.insert(caller.files.get(fd)?, 0, descriptor_limit(caller), false)
 }
 
 pub fn dup2(caller: &Caller, old: i32, new: i32) -> SysResult {
@@ -119,19 +119,11 @@ pub async fn pipe2(caller: &Caller, pair: usize, flags: u32) -> SysResult {
     if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
+    let (first, second) = (reserve(caller)?, reserve(caller)?);
+    user::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
     let (reader, writer) = file::new_pipe(flags);
-    let first = install(caller, reader, flags)?;
-    let second = match install(caller, writer, flags) {
-        Ok(fd) => fd,
-        Err(errno) => {
-            let _ = caller.files.remove(first as i32);
-            return Err(errno);
-        }
-    };
-    if let Err(errno) = user::write(caller, pair, [first as i32, second as i32]).await {
-        let _ = caller.files.remove(first as i32);
-        let _ = caller.files.remove(second as i32);
-        return Err(errno);
+    for (descriptor, end) in [(first, reader), (second, writer)] {
+        descriptor.fill(end, flags & linux::O_CLOEXEC != 0);
     }
     Ok(0)
 }

@@ -9,15 +9,25 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::{self, lookup, regular},
+    file::{self, Reservation, lookup, regular},
     process::Caller,
 };
+
+/// The descriptor that an open of `name` is to have: set aside before anything is looked for, made or emptied.
+#[inline(always)]
+pub fn begin<'a>(caller: &'a Caller, name: &[u8]) -> Result<Reservation<'a>, Errno> {
+    if name.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    descriptor::reserve(caller)
+}
 
 #[inline]
 pub async fn openat(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> SysResult {
     let name = user::read_path(caller, path).await?;
+    let descriptor = begin(caller, &name)?;
     let file = file::open(caller, directory, &name, flags, mode, LookupFlags::empty()).await?;
-    descriptor::install(caller, file, flags)
+    Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 
 /// `struct open_how`.
@@ -59,8 +69,10 @@ pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, s
         return Err(Errno::EINVAL);
     }
     let name = user::read_path(caller, path).await?;
-    let file = file::open(caller, directory, &name, asked.flags as u32, asked.mode as u32, resolve).await?;
-    descriptor::install(caller, file, asked.flags as u32)
+    let flags = asked.flags as u32;
+    let descriptor = begin(caller, &name)?;
+    let file = file::open(caller, directory, &name, flags, asked.mode as u32, resolve).await?;
+    Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 
 pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {

@@ -14,6 +14,7 @@ pub fn run() {
     truncation();
     vectors();
     descriptors();
+    no_descriptors();
     deleted_but_open();
     modes();
     folders();
@@ -246,6 +247,35 @@ fn descriptors() {
     outcome("one of them", sys!(SYS_fcntl, 40, libc::F_GETFD));
     outcome("another", sys!(SYS_close, twin));
     value("lowest free is used", sys!(SYS_dup, file).map(|next| next == twin));
+}
+
+/// Without a descriptor nothing is looked for, made or emptied.
+fn no_descriptors() {
+    aside("no descriptors", || {
+        let _ = fs::write("full", "content");
+        let mut limit = [0_u64; 2];
+        outcome("limit", sys!(SYS_getrlimit, libc::RLIMIT_NOFILE, limit.as_mut_ptr()));
+        let none = [0_u64, limit[1]];
+        outcome("no more descriptors", sys!(SYS_setrlimit, libc::RLIMIT_NOFILE, none.as_ptr()));
+        outcome("open what is missing", open("never", libc::O_RDONLY));
+        outcome("make", open("made without", libc::O_WRONLY | libc::O_CREAT));
+        outcome("make in a missing folder", open("never/made", libc::O_WRONLY | libc::O_CREAT));
+        outcome("empty", open("full", libc::O_WRONLY | libc::O_TRUNC));
+        outcome(
+            "unknown flags",
+            sys!(SYS_openat2, libc::AT_FDCWD, c"full".as_ptr(), [1_u64 << 40, 0, 0].as_ptr(), 24),
+        );
+        outcome("no name", sys!(SYS_open, 0, libc::O_RDONLY, 0));
+        outcome("an empty name", open("", libc::O_RDONLY));
+        let mut pair = [-1_i32; 2];
+        outcome("pipe", sys!(SYS_pipe2, pair.as_mut_ptr(), 0));
+        show("pair", format_args!("{pair:?}"));
+        outcome("pipe to nowhere", sys!(SYS_pipe2, 8, 0));
+        outcome("as before", sys!(SYS_setrlimit, libc::RLIMIT_NOFILE, limit.as_ptr()));
+        outcome("was made", stat("made without").map(|stat| stat.st_size));
+        outcome("is as long as", stat("full").map(|stat| stat.st_size));
+        let _ = fs::remove_file("full");
+    });
 }
 
 fn deleted_but_open() {
