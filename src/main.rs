@@ -62,6 +62,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     machine::run_first_cpu(async move {
         console::start();
         memory::start_background_tasks();
+        file::socket::start_background_task();
         log::info!("{greeting}");
         if let Err(error) = process::start_first(options.keep(), ramdisk).await {
             panic!("No working init found: {error}");

@@ -11,6 +11,7 @@
 
 use super::asm::{copy_blocks, copy_small, ex_range, fill_blocks, smap};
 use super::layout::USER_END;
+use alloc::vec::Vec;
 use core::arch::{asm, global_asm};
 use core::mem::MaybeUninit;
 use zerocopy::FromBytes;
@@ -366,6 +367,23 @@ pub fn copy_bytes_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
         0 => Ok(()),
         fault => Err(finish_from_user(base, from, fault)),
     }
+}
+
+/// Appends `len` bytes of user memory at `from` to `to`, which has room for them. On a fault nothing is appended.
+#[inline(always)]
+pub fn append_from_user(to: &mut Vec<u8>, from: usize, len: usize) -> Result<(), Fault> {
+    check(from, len)?;
+    assert!(len <= to.capacity() - to.len());
+    // SAFETY: writes stay in the vector's spare room; reads are in user space and may fault. All of the bytes that are
+    // appended have been written.
+    unsafe {
+        let address = user_copy(to.as_mut_ptr().add(to.len()) as usize, from, len);
+        if address != 0 {
+            return Err(Fault { copied: 0, address: address & !FAULTED });
+        }
+        to.set_len(to.len() + len);
+    }
+    Ok(())
 }
 
 /// As [`copy_to_user`], where the length is not known when this is compiled.

@@ -11,7 +11,10 @@ use crate::{
         Caller, interruptible,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
-    syscall::user::{SysResult, UserBuffer},
+    syscall::{
+        socket::message,
+        user::{SysResult, UserBuffer},
+    },
 };
 
 /// Reads at the file's offset, or from its stream.
@@ -30,6 +33,7 @@ pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysR
         Object::Terminal(terminal, _) => {
             memory::pinned(terminal::read(caller, terminal, file, buffer))?.await
         }
+        Object::Socket(_) => memory::pinned(message::read(caller, file, &[buffer.vector()]))?.await,
         Object::Place(_) => Err(Errno::EBADF),
     }
 }
@@ -57,6 +61,7 @@ pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> Sys
         Object::Terminal(terminal, _) => {
             memory::pinned(terminal::write(caller, terminal, file, buffer))?.await
         }
+        Object::Socket(_) => memory::pinned(message::write(caller, file, &[buffer.vector()]))?.await,
         Object::Place(_) => Err(Errno::EBADF),
     }
 }
@@ -79,10 +84,14 @@ fn readiness_of(stream: &dyn Stream, events: Events) -> Option<&Readiness> {
     if events.contains(Events::OUT) { stream.write_readiness() } else { stream.readiness() }
 }
 
-/// Where to wait until a file that is a stream can be read or written; None where nobody has to.
+/// Where to wait until a file that is a stream or a socket can be read or written; None where nobody has to.
 #[inline]
 pub fn readiness(file: &File, events: Events) -> Option<&Readiness> {
-    readiness_of(&**file.stream()?, events)
+    match file.object() {
+        Object::Stream(stream, _) => readiness_of(&**stream, events),
+        Object::Socket(file) => Some(file.socket.readiness()),
+        _ => None,
+    }
 }
 
 /// Waits until the stream can be read or written; ERESTARTSYS for a signal.

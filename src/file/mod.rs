@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   descriptor ─► FileTable ─► File (offset, status flags) ─┬─► an inode: regular file, directory   (fs crate)
-//!                                                           └─► a Stream: pipe, terminal, device...
+//!                                                           ├─► a Stream: pipe, terminal, device...
+//!                                                           └─► a socket                              (net crate)
 //! ```
 //!
 //! A [`Stream`] never waits: it offers what it can do at once and a readiness to wait on. Blocking happens in one
@@ -24,6 +25,7 @@ pub mod device;
 mod open;
 mod open_file;
 pub mod pipe;
+pub mod socket;
 pub mod terminal;
 
 pub use context::FsContext;

@@ -1,15 +1,15 @@
 //! An open file: what `open` makes and descriptors refer to ("open file description", open(2)).
 
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use drivers::tty::OpenTty;
 use executor::sync::{Events, Mutex, Readiness};
-use fs::{FileType, Inode, Opened, Path};
+use fs::{FileType, Inode, Metadata, Opened, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::Stream;
+use super::{Stream, socket::SocketFile};
 
 /// The status flags that `fcntl(F_SETFL)` may change.
 pub const CHANGEABLE: u32 =
@@ -34,6 +34,8 @@ pub enum Object {
     Stream(Arc<dyn Stream>, Option<Path>),
     /// A terminal, opened by the node at this path.
     Terminal(OpenTty, Path),
+    /// A socket.
+    Socket(SocketFile),
     /// A place in the tree alone (`O_PATH`).
     Place(Path),
 }
@@ -113,6 +115,7 @@ impl File {
         match &self.object {
             Object::Inode(path, _) | Object::Place(path) | Object::Terminal(_, path) => Some(path),
             Object::Stream(_, path) => path.as_ref(),
+            Object::Socket(_) => None,
         }
     }
 
@@ -134,6 +137,33 @@ impl File {
         }
     }
 
+    /// The socket, if it is one.
+    #[inline]
+    pub fn socket(&self) -> Option<&SocketFile> {
+        match &self.object {
+            Object::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// What `fstat` says of a file that has no node in the tree.
+    pub fn metadata(&self) -> Option<Metadata> {
+        match &self.object {
+            Object::Stream(stream, _) => stream.metadata(),
+            Object::Socket(socket) => Some(socket.metadata()),
+            _ => None,
+        }
+    }
+
+    /// What `/proc/PID/fd` shows for a file that has no node in the tree.
+    pub fn name(&self) -> Option<String> {
+        match &self.object {
+            Object::Stream(stream, _) => Some(stream.name()),
+            Object::Socket(socket) => Some(socket.name()),
+            _ => None,
+        }
+    }
+
     /// The terminal, if it is one.
     pub fn terminal(&self) -> Option<&OpenTty> {
         match &self.object {
@@ -147,6 +177,7 @@ impl File {
         match &self.object {
             Object::Stream(stream, _) => stream.readiness(),
             Object::Terminal(terminal, _) => Some(terminal.readiness()),
+            Object::Socket(file) => Some(file.socket.readiness()),
             Object::Inode(..) | Object::Place(_) => None,
         }
     }
@@ -159,6 +190,7 @@ impl File {
                 (Some(read), Some(write)) => read.events() | write.events(),
                 _ => Events::IN | Events::OUT,
             },
+            Object::Socket(file) => file.socket.events(),
             Object::Inode(..) | Object::Place(_) => Events::IN | Events::OUT,
         };
         events.set(Events::RDNORM, events.contains(Events::IN));

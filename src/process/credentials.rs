@@ -18,6 +18,8 @@ pub mod capability {
     pub const SETGID: Capabilities = Capabilities::from_bits_retain(1 << 6);
     /// Change user ids at will.
     pub const SETUID: Capabilities = Capabilities::from_bits_retain(1 << 7);
+    /// Administer the network; here: exceed the limits of sockets' buffers.
+    pub const NET_ADMIN: Capabilities = Capabilities::from_bits_retain(1 << 12);
     /// Map the lowest addresses.
     pub const SYS_RAWIO: Capabilities = Capabilities::from_bits_retain(1 << 17);
     /// Change the root directory.

@@ -15,7 +15,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, identity, memory, metadata, open, poll, process, schedule, signal, thread,
+    clock, descriptor, identity, memory, metadata, open, poll, process, schedule, signal, socket, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -80,6 +80,8 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             let flags = O_CREAT | O_WRONLY | O_TRUNC;
             open(caller, lookup::CWD, context.rdi as usize, flags, context.rsi as u32)
         }
+        __NR_sendto => socket::attempt::sendto(caller, context, moved),
+        __NR_recvfrom => socket::attempt::recvfrom(caller, context, moved),
         __NR_close => now(descriptor::close(caller, fd)),
         __NR_stat => stat(caller, lookup::CWD, context.rdi as usize, context.rsi as usize, 0),
         __NR_lstat => {
@@ -184,15 +186,17 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
     }
 }
 
-/// Goes on with a `read` or `write` that has waited for `file`: the one that it began with, whatever has become of the
+/// Goes on with a `read`, `write`, `recvfrom` or `sendto` that has waited for `file`: the one that it began with, whatever has become of the
 /// descriptor meanwhile.
 pub fn resume(caller: &Caller, context: &UserContext, file: Arc<File>, moved: &mut usize) -> Attempt {
-    let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
-    if context.orig_rax as u32 == __NR_read {
-        read_stream(caller, file, buffer, moved)
-    } else {
-        write_stream(caller, file, buffer, moved)
+    let number = context.orig_rax as u32;
+    let reads = matches!(number, __NR_read | __NR_recvfrom);
+    if file.socket().is_some() {
+        let has_flags = matches!(number, __NR_sendto | __NR_recvfrom);
+        return socket::attempt::resume(caller, context, file, moved, !reads, has_flags);
     }
+    let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
+    if reads { read_stream(caller, file, buffer, moved) } else { write_stream(caller, file, buffer, moved) }
 }
 
 #[inline(always)]
@@ -267,6 +271,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
             Ok(read)
         }
         Object::Stream(..) => read_stream(caller, file, buffer, moved),
+        Object::Socket(_) => socket::attempt::read(file, buffer, moved),
         _ => Err(Pause::General),
     }
 }
@@ -312,6 +317,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
             Ok(written.count)
         }
         Object::Stream(stream, _) if stream.master().is_none() => write_stream(caller, file, buffer, moved),
+        Object::Socket(_) => socket::attempt::write(caller, file, buffer, moved),
         _ => Err(Pause::General),
     }
 }

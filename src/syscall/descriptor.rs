@@ -3,7 +3,10 @@
 use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use super::{
+    socket,
+    user::{self, SysResult},
+};
 use crate::{
     file::{self, File, Reservation, terminal},
     process::Caller,
@@ -149,6 +152,9 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
     }
     if file.terminal().is_some() || file.stream().is_some_and(|stream| stream.master().is_some()) {
         return terminal::ioctl(caller, &file, request, argument).await;
+    }
+    if file.socket().is_some() {
+        return socket::options::ioctl(caller, &file, request, argument).await;
     }
     if let Some(stream) = file.stream() {
         if request == requests::FIONREAD {

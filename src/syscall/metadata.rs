@@ -75,7 +75,7 @@ impl From<&Metadata> for Stat {
 async fn of_file(file: &File) -> Result<Metadata, Errno> {
     match file.path() {
         Some(path) => path.metadata().await,
-        None => file.stream().and_then(|stream| stream.metadata()).ok_or(Errno::EBADF),
+        None => file.metadata().ok_or(Errno::EBADF),
     }
 }
 

@@ -18,6 +18,7 @@
 pub mod attempt;
 pub mod clock;
 pub mod descriptor;
+pub mod socket;
 pub mod system;
 pub mod user;
 
@@ -57,6 +58,7 @@ use crate::{
 };
 use metadata::Subject;
 use read_write::Direction;
+use socket::{message, options};
 use user::SysResult;
 
 /// The arguments of a call, in order.
@@ -123,6 +125,12 @@ fn makes_something(number: u32) -> bool {
             | __NR_linkat
             | __NR_pipe
             | __NR_pipe2
+            | __NR_socket
+            | __NR_socketpair
+            | __NR_bind
+            | __NR_connect
+            | __NR_accept
+            | __NR_accept4
             | __NR_setxattr
             | __NR_lsetxattr
             | __NR_fsetxattr
@@ -244,6 +252,28 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_pipe2 => Box::pin(descriptor::pipe2(caller, a[0], a[1] as u32)),
         // These have waited already.
         __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::answer_later(caller)),
+
+        // Sockets.
+        __NR_socket => Box::pin(socket::socket(caller, fd, a[1] as u32, a[2] as i32)),
+        __NR_socketpair => Box::pin(socket::socketpair(caller, fd, a[1] as u32, a[2] as i32, a[3])),
+        __NR_bind => Box::pin(socket::bind(caller, fd, a[1], a[2] as i32)),
+        __NR_listen => Box::pin(ready(socket::listen(caller, fd, a[1] as u32))),
+        __NR_accept => Box::pin(socket::accept4(caller, fd, a[1], a[2], 0)),
+        __NR_accept4 => Box::pin(socket::accept4(caller, fd, a[1], a[2], a[3] as u32)),
+        __NR_connect => Box::pin(socket::connect(caller, fd, a[1], a[2] as i32)),
+        __NR_getsockname => Box::pin(socket::getsockname(caller, fd, a[1], a[2])),
+        __NR_getpeername => Box::pin(socket::getpeername(caller, fd, a[1], a[2])),
+        __NR_shutdown => Box::pin(ready(socket::shutdown(caller, fd, a[1] as u32))),
+        __NR_sendto => Box::pin(message::sendto(caller, fd, (a[1], a[2]), a[3] as u32, a[4], a[5] as i32)),
+        __NR_sendmsg => Box::pin(message::sendmsg(caller, fd, a[1], a[2] as u32)),
+        __NR_sendmmsg => Box::pin(message::sendmmsg(caller, fd, a[1], a[2] as u32, a[3] as u32)),
+        __NR_recvfrom => Box::pin(message::recvfrom(caller, fd, (a[1], a[2]), a[3] as u32, a[4], a[5])),
+        __NR_recvmsg => Box::pin(message::recvmsg(caller, fd, a[1], a[2] as u32)),
+        __NR_recvmmsg => Box::pin(message::recvmmsg(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4])),
+        __NR_getsockopt => Box::pin(options::getsockopt(caller, fd, a[1] as i32, a[2] as u32, a[3], a[4])),
+        __NR_setsockopt => {
+            Box::pin(options::setsockopt(caller, fd, a[1] as i32, a[2] as u32, a[3], a[4] as i32))
+        }
 
         // Sizes and stable storage.
         __NR_truncate => Box::pin(open::truncate(caller, a[0], a[1] as i64)),

@@ -6,9 +6,12 @@ use fs::{Position, Seek};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, MAX_RW_COUNT, SysResult, UserBuffer};
+use super::{
+    socket::message,
+    user::{self, MAX_RW_COUNT, SysResult, UserBuffer},
+};
 use crate::{
-    file::{File, Object, io, regular, terminal},
+    file::{File, Object, io, regular, socket, terminal},
     process::{Caller, interruptible},
 };
 
@@ -40,7 +43,7 @@ fn check_positioned(file: &File) -> Result<(), Errno> {
     match file.object() {
         Object::Inode(..) => Ok(()),
         Object::Stream(stream, _) if stream.is_seekable() => Ok(()),
-        Object::Stream(..) | Object::Terminal(..) => Err(Errno::ESPIPE),
+        Object::Stream(..) | Object::Terminal(..) | Object::Socket(_) => Err(Errno::ESPIPE),
         Object::Place(_) => Err(Errno::EBADF),
     }
 }
@@ -114,8 +117,17 @@ pub async fn vectored(
         Direction::Read => file.check_readable()?,
         Direction::Write => file.check_writable()?,
     }
+    let vectors = user::read_iovecs(caller, vectors, count).await?;
+    if file.socket().is_some() {
+        // All of them together are one message; no bytes at all are none.
+        return match direction {
+            _ if vectors.iter().all(|vector| vector.len == 0) => Ok(0),
+            Direction::Read => message::read(caller, &file, &vectors).await,
+            Direction::Write => message::write(caller, &file, &vectors).await,
+        };
+    }
     let mut total = 0;
-    for vector in user::read_iovecs(caller, vectors, count).await? {
+    for vector in vectors {
         if vector.len == 0 {
             continue;
         }
@@ -175,7 +187,7 @@ pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysR
     let inode = match file.object() {
         Object::Inode(path, contents) => contents.as_ref().unwrap_or(path.inode()),
         Object::Stream(stream, _) if stream.is_seekable() => return Ok(0),
-        Object::Stream(..) | Object::Terminal(..) => return Err(Errno::ESPIPE),
+        Object::Stream(..) | Object::Terminal(..) | Object::Socket(_) => return Err(Errno::ESPIPE),
         Object::Place(_) => return Err(Errno::EBADF),
     };
     let mut position = file.offset.lock().await;
@@ -280,6 +292,7 @@ async fn write_kernel(caller: &Caller, file: &File, bytes: &[u8]) -> SysResult {
             interruptible(&caller.thread, turn.put(bytes)).await??;
             Ok(bytes.len())
         }
+        Object::Socket(_) => socket::send_kernel(caller, file, bytes).await,
         Object::Place(_) => Err(Errno::EBADF),
     }
 }

@@ -212,6 +212,11 @@ impl UserBuffer {
         self.address
     }
 
+    /// The bytes still to move, as a range.
+    pub fn vector(&self) -> IoVec {
+        IoVec { base: self.address, len: self.remaining }
+    }
+
     /// The first `len` of the bytes still to move.
     #[inline]
     pub fn front(&self, len: usize) -> Self {
@@ -284,6 +289,24 @@ impl UserBuffer {
     }
 }
 
+impl UserBuffer {
+    /// Counts bytes that have been moved as a whole or not at all.
+    #[inline(always)]
+    fn advance_whole(&mut self, len: usize, access: Access, result: Result<(), Fault>) -> bool {
+        match result {
+            Ok(()) => {
+                self.address += len;
+                self.remaining -= len;
+                true
+            }
+            Err(Fault { address, .. }) => {
+                self.fault = Some((address, access));
+                false
+            }
+        }
+    }
+}
+
 impl fs::Sink for UserBuffer {
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> usize {
@@ -315,6 +338,132 @@ impl fs::Source for UserBuffer {
     #[inline]
     fn remaining(&self) -> usize {
         self.remaining
+    }
+}
+
+impl net::Sink for UserBuffer {
+    #[inline]
+    fn put(&mut self, data: &[u8]) -> bool {
+        let result = uaccess::copy_bytes_to_user(self.address, data);
+        self.advance_whole(data.len(), Access::Write, result)
+    }
+
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+}
+
+impl net::Source for UserBuffer {
+    #[inline]
+    fn append_to(&mut self, data: &mut Vec<u8>, len: usize) -> bool {
+        let result = uaccess::append_from_user(data, self.address, len);
+        self.advance_whole(len, Access::Read, result)
+    }
+
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    #[inline]
+    fn give_back(&mut self, len: usize) {
+        UserBuffer::give_back(self, len);
+    }
+}
+
+/// Several ranges of user memory, one behind the other: what `readv` reads into and `writev` writes from, in one go.
+pub struct UserVectors<'a> {
+    vectors: &'a [IoVec],
+    /// The range that is moved to or from next, and how much of it has been moved.
+    index: usize,
+    offset: usize,
+    remaining: usize,
+    fault: Option<(usize, Access)>,
+}
+
+impl<'a> UserVectors<'a> {
+    /// The ranges, which have been checked ([`read_iovecs`]); at most [`MAX_RW_COUNT`] bytes of them are moved.
+    pub fn new(vectors: &'a [IoVec]) -> Self {
+        let all = vectors.iter().fold(0_usize, |sum, vector| sum.saturating_add(vector.len));
+        Self { vectors, index: 0, offset: 0, remaining: all.min(MAX_RW_COUNT), fault: None }
+    }
+
+    /// Brings in the page that stopped the last operation; as [`UserBuffer::resolve`].
+    #[cold]
+    pub async fn resolve(&mut self, caller: &Caller) -> Result<(), Errno> {
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
+        match self.fault.take() {
+            Some((address, access)) => fault_in(caller, address, access).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Moves `len` bytes, part by part: `step` gets an offset from the first, an address and a length. All or, if one part
+    /// meets a missing page, none.
+    fn move_parts(
+        &mut self,
+        len: usize,
+        access: Access,
+        mut step: impl FnMut(usize, usize, usize) -> Result<(), Fault>,
+    ) -> bool {
+        let (mut index, mut offset, mut done) = (self.index, self.offset, 0);
+        while done < len {
+            let vector = self.vectors[index];
+            let part = (vector.len - offset).min(len - done);
+            if let Err(Fault { address, .. }) = step(done, vector.base + offset, part) {
+                self.fault = Some((address, access));
+                return false;
+            }
+            done += part;
+            offset += part;
+            if offset == vector.len {
+                (index, offset) = (index + 1, 0);
+            }
+        }
+        (self.index, self.offset) = (index, offset);
+        self.remaining -= len;
+        true
+    }
+}
+
+impl net::Sink for UserVectors<'_> {
+    fn put(&mut self, data: &[u8]) -> bool {
+        self.move_parts(data.len(), Access::Write, |done, address, len| {
+            uaccess::copy_bytes_to_user(address, &data[done..done + len])
+        })
+    }
+
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+}
+
+impl net::Source for UserVectors<'_> {
+    fn append_to(&mut self, data: &mut Vec<u8>, len: usize) -> bool {
+        let before = data.len();
+        let whole = self
+            .move_parts(len, Access::Read, |_, address, len| uaccess::append_from_user(data, address, len));
+        if !whole {
+            data.truncate(before);
+        }
+        whole
+    }
+
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn give_back(&mut self, mut len: usize) {
+        self.remaining += len;
+        while len > self.offset {
+            len -= self.offset;
+            self.index -= 1;
+            self.offset = self.vectors[self.index].len;
+        }
+        self.offset -= len;
     }
 }
 

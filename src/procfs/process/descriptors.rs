@@ -20,7 +20,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{FIRST_PLACE, Subject, asking_root, parse_id};
-use crate::file::{File, FileTable, Stream, pipe::NAMELESS};
+use crate::file::{File, FileTable, pipe::NAMELESS};
 
 /// The directory `fd`, or `fdinfo`.
 pub struct Descriptors {
@@ -94,20 +94,19 @@ impl Descriptor {
 impl Link for Descriptor {
     fn text(&self) -> Result<Vec<u8>, Errno> {
         let (file, _) = self.file()?;
-        Ok(match (file.path(), file.stream()) {
+        Ok(match (file.path(), file.name()) {
             // A pipe that was opened by its link has a place, but still no name.
-            (Some(path), Some(stream)) if is_nameless(path) => stream.name().into_bytes(),
+            (Some(path), Some(name)) if is_nameless(path) => name.into_bytes(),
             (Some(path), _) => path.text(&asking_root()).0,
-            (None, Some(stream)) => stream.name().into_bytes(),
+            (None, Some(name)) => name.into_bytes(),
             (None, None) => return Err(Errno::ENOENT),
         })
     }
 
     fn target(&self) -> Option<Result<Path, Errno>> {
-        Some(self.file().and_then(|(file, _)| match (file.path(), file.stream()) {
-            (Some(path), _) => Ok(path.clone()),
-            (None, Some(stream)) => Ok(nameless(&**stream)),
-            (None, None) => Err(Errno::ENOENT),
+        Some(self.file().map(|(file, _)| match file.path() {
+            Some(path) => path.clone(),
+            None => nameless(&file),
         }))
     }
 
@@ -143,7 +142,7 @@ impl Text for Descriptor {
             }
             // Held only while a call moves it; then it has no position that anybody could rely on.
             let position = file.offset.try_lock().map_or(0, |offset| *offset);
-            let (mount, ino) = match (file.path(), file.stream().and_then(|stream| stream.metadata())) {
+            let (mount, ino) = match (file.path(), file.metadata()) {
                 (Some(path), _) => (path.mount().id(), path.inode().attributes().ino),
                 (None, metadata) => (0, metadata.map_or(0, |metadata| metadata.ino)),
             };
@@ -156,11 +155,10 @@ impl Text for Descriptor {
     }
 }
 
-/// A place for a stream that has none in the tree. Opening it opens a pipe anew, as a named pipe would; other streams
-/// cannot be opened again (ENXIO, as a socket).
-fn nameless(stream: &dyn Stream) -> Path {
-    let metadata = stream.metadata();
-    let birth = match metadata {
+/// A place for an open file that has none in the tree. Opening it opens a pipe anew, as a named pipe would; others cannot be
+/// opened again (ENXIO, as a socket).
+fn nameless(file: &File) -> Path {
+    let birth = match file.metadata() {
         Some(Metadata { dev, ino, kind, permissions, uid, gid, rdev, .. }) => {
             Birth { dev, ino, kind, permissions, uid, gid, rdev }
         }
@@ -175,7 +173,7 @@ fn nameless(stream: &dyn Stream) -> Path {
         },
     };
     let attributes = Attributes::new(birth);
-    let pipe = stream.shared_pipe();
+    let pipe = file.stream().and_then(|stream| stream.shared_pipe());
     if let Some(pipe) = &pipe {
         attributes.attached_or_insert(|| pipe.clone());
     }

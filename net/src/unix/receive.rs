@@ -1,0 +1,326 @@
+//! Receiving (recv(2), recvmsg(2)).
+
+use super::{
+    Credentials, Kind, Obstacle, Passenger, Socket,
+    connect::Phase,
+    message::Message,
+    socket::{READABLE, State},
+};
+use crate::Sink;
+use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::Ordering::Relaxed;
+use syscalls::Errno;
+
+/// How to receive.
+#[derive(Clone, Copy, Default)]
+pub struct How {
+    /// Leave it there (`MSG_PEEK`).
+    pub peek: bool,
+    /// Tell the sender's name.
+    pub name: bool,
+}
+
+/// What comes along with bytes.
+#[derive(Default)]
+pub struct Delivery {
+    /// The sender of the first bytes, if its name is asked for.
+    pub sender: Option<Arc<Socket>>,
+    /// Who has sent it, if the socket wants to know.
+    pub credentials: Option<Credentials>,
+    /// Open files. After these nothing more is received in the same call.
+    pub files: Vec<Arc<dyn Passenger>>,
+    /// The length of the message, if it is one of a datagram or sequenced socket.
+    pub len: usize,
+    /// Whether the sink had room for less than the message.
+    pub truncated: bool,
+}
+
+impl Socket {
+    /// Moves bytes that are there into `sink`, and adds their number to `received`. Done when the sink is full, a message
+    /// ends what may be received in one call, or no more will come. [`Obstacle::Empty`] when more may come.
+    #[inline]
+    pub fn try_receive(
+        self: &Arc<Self>,
+        sink: &mut impl Sink,
+        how: How,
+        delivery: &mut Delivery,
+        received: &mut usize,
+    ) -> Result<(), Obstacle> {
+        match self.kind {
+            Kind::Stream if how.peek => self.peek_bytes(sink, how, delivery, received),
+            Kind::Stream => self.receive_bytes(sink, how, delivery, received),
+            _ => self.receive_message(sink, how, delivery, received),
+        }
+    }
+
+    #[inline]
+    fn receive_bytes(
+        &self,
+        sink: &mut impl Sink,
+        how: How,
+        delivery: &mut Delivery,
+        received: &mut usize,
+    ) -> Result<(), Obstacle> {
+        let mut reader = self.reader.lock();
+        loop {
+            // Whether the offer to read has been withdrawn, or need not be looked at.
+            let mut settled = false;
+            if reader.is_none() {
+                let mut state = self.state.lock();
+                let Some(message) = state.queue.pop_front() else {
+                    return self.find_no_bytes(&mut state, *received > 0);
+                };
+                // Nearly always all of it is read now.
+                settled = message.unread() <= sink.remaining();
+                if settled && state.queue.is_empty() && !state.receive_closed {
+                    self.readiness.clear(READABLE);
+                }
+                *reader = Some(message);
+            }
+            let Some(message) = reader.as_mut() else { return Ok(()) };
+            let len = message.unread().min(sink.remaining());
+            let admitted = self.admits(message, how, delivery);
+            if !admitted || !message.copy(0, len, sink) {
+                self.readiness.set(READABLE);
+                return if admitted { Err(Obstacle::Stopped) } else { Ok(()) };
+            }
+            message.advance(len);
+            *received += len;
+            self.move_peek_back(len);
+            let has_rights = message.rights.is_some();
+            if has_rights {
+                self.take_rights(message, delivery);
+            }
+            if message.unread() > 0 {
+                return Ok(());
+            }
+            // Its sender is no longer charged for it.
+            *reader = None;
+            if has_rights || sink.remaining() == 0 {
+                if !settled {
+                    self.settle();
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// There is nothing more: is that the end?
+    #[cold]
+    fn find_no_bytes(&self, state: &mut State, has_some: bool) -> Result<(), Obstacle> {
+        if state.phase != Phase::Connected {
+            return Err(Errno::EINVAL.into());
+        }
+        if !has_some {
+            state.take_error(&self.readiness)?;
+        }
+        if state.receive_closed {
+            return Ok(());
+        }
+        self.readiness.clear(READABLE);
+        Err(Obstacle::Empty { ended: false })
+    }
+
+    /// Withdraws the offer to read, after a message that was begun before has been read to its end.
+    #[cold]
+    fn settle(&self) {
+        let state = self.state.lock();
+        if state.queue.is_empty() && !state.receive_closed {
+            self.readiness.clear(READABLE);
+        }
+    }
+
+    /// Whether a message may be received together with what has been before: not if the program wants to know who has
+    /// sent it, and that is another. Notes what comes along.
+    #[inline(always)]
+    fn admits(&self, message: &Message, how: How, delivery: &mut Delivery) -> bool {
+        if self.passes_credentials.load(Relaxed) {
+            let sender = message.credentials.unwrap_or_default();
+            if *delivery.credentials.get_or_insert(sender) != sender {
+                return false;
+            }
+        }
+        if how.name && delivery.sender.is_none() {
+            delivery.sender = Some(message.sender.clone());
+        }
+        true
+    }
+
+    #[cold]
+    fn take_rights(&self, message: &mut Message, delivery: &mut Delivery) {
+        if let Some(rights) = message.rights.take() {
+            self.domain.flight.lock().end(&rights);
+            delivery.files = rights.files;
+        }
+    }
+
+    /// The open files of a message once more; none if there is no memory for that.
+    #[cold]
+    fn copy_rights(message: &Message, delivery: &mut Delivery) -> bool {
+        let Some(rights) = &message.rights else { return false };
+        delivery.files = rights.copies().unwrap_or_default();
+        true
+    }
+
+    // Peeking.
+
+    fn peek_offset(&self) -> usize {
+        self.peek_offset.load(Relaxed).max(0) as usize
+    }
+
+    /// What has been peeked at, the next peek begins behind.
+    fn move_peek_forward(&self, len: usize) {
+        let offset = self.peek_offset.load(Relaxed);
+        if offset >= 0 {
+            self.peek_offset.store(offset.saturating_add(len as i32), Relaxed);
+        }
+    }
+
+    /// What has been read is no longer before the next peek.
+    #[inline(always)]
+    fn move_peek_back(&self, len: usize) {
+        let offset = self.peek_offset.load(Relaxed);
+        if offset > 0 {
+            self.peek_offset.store(offset.saturating_sub(len as i32).max(0), Relaxed);
+        }
+    }
+
+    fn peek_bytes(
+        &self,
+        sink: &mut impl Sink,
+        how: How,
+        delivery: &mut Delivery,
+        received: &mut usize,
+    ) -> Result<(), Obstacle> {
+        let reader = self.reader.lock();
+        let mut state = self.state.lock();
+        let mut skip = self.peek_offset();
+        for message in reader.iter().chain(&state.queue) {
+            if skip >= message.unread() {
+                skip -= message.unread();
+                continue;
+            }
+            if !self.admits(message, how, delivery) {
+                return Ok(());
+            }
+            let len = (message.unread() - skip).min(sink.remaining());
+            if !message.copy(skip, len, sink) {
+                return Err(Obstacle::Stopped);
+            }
+            skip = 0;
+            *received += len;
+            self.move_peek_forward(len);
+            if Self::copy_rights(message, delivery) || sink.remaining() == 0 {
+                return Ok(());
+            }
+        }
+        if *received > 0 {
+            return Ok(());
+        }
+        if state.queue.is_empty() && reader.is_none() {
+            return self.find_no_bytes(&mut state, false);
+        }
+        // There are bytes, but none behind those that have been peeked at.
+        state.take_error(&self.readiness)?;
+        if state.receive_closed { Ok(()) } else { Err(Obstacle::Empty { ended: false }) }
+    }
+
+    // Messages.
+
+    #[inline(never)]
+    fn receive_message(
+        self: &Arc<Self>,
+        sink: &mut impl Sink,
+        how: How,
+        delivery: &mut Delivery,
+        received: &mut usize,
+    ) -> Result<(), Obstacle> {
+        let mut reader = self.reader.lock();
+        let mut state = self.state.lock();
+        if self.kind == Kind::Sequenced && state.phase != Phase::Connected {
+            return Err(Errno::ENOTCONN.into());
+        }
+        state.take_error(&self.readiness)?;
+        if how.peek {
+            return self.peek_at_message(&reader, &state, sink, how, delivery, received);
+        }
+        if reader.is_none() {
+            *reader = state.queue.pop_front();
+        }
+        let Some(message) = reader.as_mut() else {
+            return Err(Obstacle::Empty { ended: state.receive_closed });
+        };
+        let followers = self.make_room(&mut state);
+        if state.queue.is_empty() && !state.receive_closed {
+            self.readiness.clear(READABLE);
+        }
+        drop(state);
+        Self::tell(followers);
+        if !self.look_at(message, 0, sink, how, delivery, received) {
+            self.readiness.set(READABLE);
+            return Err(Obstacle::Stopped);
+        }
+        self.move_peek_back(message.len());
+        self.take_rights(message, delivery);
+        *reader = None;
+        Ok(())
+    }
+
+    /// Throws the message away that would be received next, as there is no memory where it was to go.
+    pub fn discard(&self) {
+        let mut reader = self.reader.lock();
+        let current = reader.take();
+        self.settle();
+        drop(reader);
+        drop(current);
+    }
+
+    /// Copies a message from `skip` on, as far as the sink has room.
+    fn look_at(
+        &self,
+        message: &Message,
+        skip: usize,
+        sink: &mut impl Sink,
+        how: How,
+        delivery: &mut Delivery,
+        received: &mut usize,
+    ) -> bool {
+        let rest = message.unread() - skip;
+        let len = rest.min(sink.remaining());
+        if !message.copy(skip, len, sink) {
+            return false;
+        }
+        self.admits(message, how, delivery);
+        delivery.len = rest;
+        delivery.truncated = len < rest;
+        *received += len;
+        true
+    }
+
+    /// Peeks at the first message that is not wholly before the offset.
+    fn peek_at_message(
+        &self,
+        reader: &Option<Message>,
+        state: &State,
+        sink: &mut impl Sink,
+        how: How,
+        delivery: &mut Delivery,
+        received: &mut usize,
+    ) -> Result<(), Obstacle> {
+        let mut skip = self.peek_offset();
+        for message in reader.iter().chain(&state.queue) {
+            if skip > 0 && skip >= message.unread() {
+                skip -= message.unread();
+                continue;
+            }
+            let before = *received;
+            if !self.look_at(message, skip, sink, how, delivery, received) {
+                return Err(Obstacle::Stopped);
+            }
+            self.move_peek_forward(*received - before);
+            Self::copy_rights(message, delivery);
+            return Ok(());
+        }
+        Err(Obstacle::Empty { ended: state.receive_closed })
+    }
+}

@@ -1,0 +1,322 @@
+//! Sending and receiving: sendto(2), sendmsg(2), sendmmsg(2), recvfrom(2), recvmsg(2), recvmmsg(2), and vectored reads and
+//! writes of sockets.
+
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+
+use executor::Instant;
+use linux_raw_sys::net::*;
+use net::unix::{Cargo, Delivery, Kind, Socket};
+use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{
+    address::{self, Address},
+    control::{self, Control},
+    name_if_asked, of, socket_of,
+};
+use crate::{
+    arch::clock,
+    file::{File, socket},
+    process::{Caller, times::TimeSpec},
+    syscall::user::{self, IOV_MAX, IoVec, SysResult, UserBuffer, UserVectors},
+};
+
+/// `MSG_WAITFORONE`: `recvmmsg` waits for the first message alone.
+const MSG_WAITFORONE: u32 = 0x1_0000;
+/// `MSG_CMSG_COMPAT`, which programs may not give.
+const MSG_CMSG_COMPAT: u32 = 0x8000_0000;
+
+/// `struct msghdr`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Header {
+    name: usize,
+    name_len: i32,
+    pad: u32,
+    vectors: usize,
+    vector_count: usize,
+    control: usize,
+    control_len: usize,
+    flags: u32,
+    pad_at_end: u32,
+}
+
+/// Where in a [`Header`] results are told.
+const NAME_LEN_AT: usize = core::mem::offset_of!(Header, name_len);
+const CONTROL_LEN_AT: usize = core::mem::offset_of!(Header, control_len);
+const FLAGS_AT: usize = core::mem::offset_of!(Header, flags);
+/// `struct mmsghdr`: a header and the number of bytes moved.
+const MANY_STRIDE: usize = size_of::<Header>() + size_of::<u64>();
+
+impl Header {
+    /// Reads one. EINVAL for a negative length of the name, EMSGSIZE for too many ranges.
+    async fn read(caller: &Caller, at: usize) -> Result<(Self, Vec<IoVec>), Errno> {
+        let mut header: Self = user::read(caller, at).await?;
+        if header.name == 0 {
+            header.name_len = 0;
+        }
+        if header.name_len < 0 {
+            return Err(Errno::EINVAL);
+        }
+        if header.vector_count > IOV_MAX {
+            return Err(Errno::EMSGSIZE);
+        }
+        let vectors = user::read_iovecs(caller, header.vectors, header.vector_count as u32).await?;
+        Ok((header, vectors))
+    }
+}
+
+// Sending.
+
+/// Finds out where a message goes. A connection's has nowhere else to go: EISCONN, EOPNOTSUPP.
+async fn address_cargo(
+    caller: &Caller,
+    socket: &Socket,
+    address: Option<&Address>,
+    cargo: &mut Cargo,
+) -> Result<(), Errno> {
+    let Some(address) = address else { return Ok(()) };
+    match socket.kind {
+        Kind::Stream if socket.is_connected() => Err(Errno::EISCONN),
+        Kind::Stream => Err(Errno::EOPNOTSUPP),
+        Kind::Sequenced => Ok(()),
+        Kind::Datagram => {
+            cargo.to = Some(address.place()?.find(caller, socket.kind).await?);
+            Ok(())
+        }
+    }
+}
+
+async fn send(
+    caller: &Caller,
+    file: &File,
+    vectors: &[IoVec],
+    address: Option<&Address>,
+    mut cargo: Cargo,
+    flags: u32,
+) -> SysResult {
+    let this = &socket_of(file)?.socket;
+    // Urgent bytes are what Linux may be built without.
+    if flags & MSG_OOB != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    address_cargo(caller, this, address, &mut cargo).await?;
+    if this.kind == Kind::Datagram {
+        name_if_asked(this)?;
+    }
+    socket::send(caller, file, &mut UserVectors::new(vectors), &mut cargo, flags).await
+}
+
+pub async fn sendto(
+    caller: &Caller,
+    fd: i32,
+    buffer: (usize, usize),
+    flags: u32,
+    address: usize,
+    address_len: i32,
+) -> SysResult {
+    let vector = single(buffer)?;
+    let file = of(caller, fd)?;
+    let address = match address {
+        0 => None,
+        at => Some(Address::read(caller, at, address_len).await?),
+    };
+    // An address without bytes is none.
+    let address = address.filter(|address| !address.is_empty());
+    let cargo = Cargo::none(socket::sender(caller));
+    send(caller, &file, &[vector], address.as_ref(), cargo, flags).await
+}
+
+/// A range of user memory, checked and cut to what one call moves.
+fn single((base, len): (usize, usize)) -> Result<IoVec, Errno> {
+    let checked = UserBuffer::new(base, len)?;
+    Ok(IoVec { base, len: checked.remaining() })
+}
+
+pub async fn sendmsg(caller: &Caller, fd: i32, header: usize, flags: u32) -> SysResult {
+    if flags & MSG_CMSG_COMPAT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = of(caller, fd)?;
+    send_one(caller, &file, header, flags).await
+}
+
+async fn send_one(caller: &Caller, file: &File, at: usize, flags: u32) -> SysResult {
+    /// The longest address that is looked at.
+    const NAME_MAX: i32 = 128;
+    let (header, vectors) = Header::read(caller, at).await?;
+    let address = match header.name_len.min(NAME_MAX) {
+        0 => None,
+        len => Some(Address::read(caller, header.name, len).await?),
+    };
+    let mut cargo = Cargo::none(socket::sender(caller));
+    control::read(caller, header.control, header.control_len, &mut cargo).await?;
+    send(caller, file, &vectors, address.as_ref(), cargo, flags).await
+}
+
+pub async fn sendmmsg(caller: &Caller, fd: i32, headers: usize, count: u32, flags: u32) -> SysResult {
+    if flags & MSG_CMSG_COMPAT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = of(caller, fd)?;
+    let mut done = 0;
+    while done < IOV_MAX.min(count as usize) {
+        let at = headers.wrapping_add(done * MANY_STRIDE);
+        let sent = match send_one(caller, &file, at, flags).await {
+            Ok(sent) => user::write(caller, at.wrapping_add(size_of::<Header>()), sent as u32).await,
+            Err(errno) => Err(errno),
+        };
+        match sent {
+            Ok(()) => done += 1,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+// Receiving.
+
+pub async fn recvfrom(
+    caller: &Caller,
+    fd: i32,
+    buffer: (usize, usize),
+    flags: u32,
+    address: usize,
+    len_at: usize,
+) -> SysResult {
+    let vector = single(buffer)?;
+    let file = of(caller, fd)?;
+    if flags & MSG_OOB != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let mut delivery = Delivery::default();
+    let (sink, name) = (&mut UserVectors::new(core::slice::from_ref(&vector)), address != 0);
+    let received = socket::receive(caller, &file, sink, &mut delivery, flags, name).await?;
+    if address != 0 {
+        tell_sender(caller, &delivery, address, len_at).await?;
+    }
+    Ok(whole_length(&file, &delivery, flags).unwrap_or(received))
+}
+
+/// Tells who has sent something: an address of no length at all where nobody with a name has.
+async fn tell_sender(caller: &Caller, delivery: &Delivery, to: usize, len_at: usize) -> Result<(), Errno> {
+    match delivery.sender.as_ref().and_then(|sender| sender.name()) {
+        Some(name) => address::write(caller, to, len_at, Some(&name)).await,
+        None => {
+            let room: i32 = user::read(caller, len_at).await?;
+            if room < 0 {
+                return Err(Errno::EINVAL);
+            }
+            user::write(caller, len_at, 0_i32).await
+        }
+    }
+}
+
+/// With `MSG_TRUNC` the length of a message, whatever there was room for.
+fn whole_length(file: &File, delivery: &Delivery, flags: u32) -> Option<usize> {
+    let has_messages = file.socket().is_some_and(|file| file.socket.kind != Kind::Stream);
+    (has_messages && flags & MSG_TRUNC != 0).then_some(delivery.len)
+}
+
+pub async fn recvmsg(caller: &Caller, fd: i32, header: usize, flags: u32) -> SysResult {
+    if flags & MSG_CMSG_COMPAT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = of(caller, fd)?;
+    receive_one(caller, &file, header, flags).await
+}
+
+async fn receive_one(caller: &Caller, file: &File, at: usize, flags: u32) -> SysResult {
+    let this = &socket_of(file)?.socket;
+    let (header, vectors) = Header::read(caller, at).await?;
+    if flags & MSG_OOB != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let mut delivery = Delivery::default();
+    let (sink, name) = (&mut UserVectors::new(&vectors), header.name != 0);
+    let received = socket::receive(caller, file, sink, &mut delivery, flags, name).await?;
+    let result = whole_length(file, &delivery, flags).unwrap_or(received);
+    let mut told = flags & MSG_CMSG_CLOEXEC;
+    if delivery.truncated {
+        told |= MSG_TRUNC;
+    }
+    if name {
+        tell_sender(caller, &delivery, header.name, at.wrapping_add(NAME_LEN_AT)).await?;
+    }
+    let tells_credentials = this.passes_credentials.load(Relaxed);
+    let mut control = Control::new(header.control, header.control_len);
+    control.deliver(caller, delivery, tells_credentials, told & MSG_CMSG_CLOEXEC != 0).await;
+    if control.truncated {
+        told |= MSG_CTRUNC;
+    }
+    user::write(caller, at.wrapping_add(FLAGS_AT), told).await?;
+    user::write(caller, at.wrapping_add(CONTROL_LEN_AT), control.written).await?;
+    Ok(result)
+}
+
+pub async fn recvmmsg(
+    caller: &Caller,
+    fd: i32,
+    headers: usize,
+    count: u32,
+    mut flags: u32,
+    time_limit: usize,
+) -> SysResult {
+    if flags & MSG_CMSG_COMPAT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let deadline = match time_limit {
+        0 => Instant::FAR_FUTURE,
+        at => {
+            let span = user::read::<TimeSpec>(caller, at).await?.to_ns().ok_or(Errno::EINVAL)?;
+            Instant(clock::now_ns().saturating_add(span))
+        }
+    };
+    let file = of(caller, fd)?;
+    if let Some(errno) = socket_of(&file)?.socket.take_error() {
+        return Err(errno);
+    }
+    let mut done = 0;
+    while done < count as usize {
+        let at = headers.wrapping_add(done * MANY_STRIDE);
+        let received = match receive_one(caller, &file, at, flags & !MSG_WAITFORONE).await {
+            Ok(received) => user::write(caller, at.wrapping_add(size_of::<Header>()), received as u32).await,
+            Err(errno) => Err(errno),
+        };
+        match received {
+            Ok(()) => done += 1,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+        if flags & MSG_WAITFORONE != 0 {
+            flags |= MSG_DONTWAIT;
+        }
+        // Looked at between messages alone, as on Linux.
+        if deadline != Instant::FAR_FUTURE && clock::now_ns() >= deadline.0 {
+            break;
+        }
+    }
+    if time_limit != 0 {
+        let left = deadline.0.saturating_sub(clock::now_ns());
+        user::write(caller, time_limit, TimeSpec::from_ns(left)).await?;
+    }
+    Ok(done)
+}
+
+// Reads and writes.
+
+/// `read` and `readv` of a socket: into no room nothing is received.
+pub async fn read(caller: &Caller, file: &File, vectors: &[IoVec]) -> SysResult {
+    let mut sink = UserVectors::new(vectors);
+    if net::Sink::remaining(&sink) == 0 {
+        return Ok(0);
+    }
+    socket::receive(caller, file, &mut sink, &mut Delivery::default(), 0, false).await
+}
+
+/// `write` and `writev` of a socket: all ranges are one message.
+pub async fn write(caller: &Caller, file: &File, vectors: &[IoVec]) -> SysResult {
+    send(caller, file, vectors, None, Cargo::none(socket::sender(caller)), 0).await
+}
