@@ -62,6 +62,12 @@ programs! {
     processes: "conformance processes", 30, AsOnLinux;
     procfs: "conformance procfs", 30, AsOnLinux;
     signals: "conformance signals", 60, AsOnLinux;
+    socket_datagrams: "conformance socket_datagrams", 30, AsOnLinux;
+    socket_errors: "conformance socket_errors", 30, AsOnLinux;
+    socket_names: "conformance socket_names", 30, AsOnLinux;
+    socket_packets: "conformance socket_packets", 30, AsOnLinux;
+    socket_rights: "conformance socket_rights", 60, AsOnLinux;
+    socket_streams: "conformance socket_streams", 30, AsOnLinux;
     terminals: "conformance terminals", 60, AsOnLinux;
     threads: "conformance threads", 60, AsOnLinux;
     times: "conformance times", 30, AsOnLinux;
@@ -91,6 +97,7 @@ programs! {
     // The first fills what the kernel keeps for the next time.
     storm_kills: "storm kills 1; resources note; storm kills 3 && resources check", 60, Succeeds;
     storm_pipes: "resources note; storm pipes 3 && resources check", 60, Succeeds;
+    storm_sockets: "resources note; storm sockets 3 && resources check", 60, Succeeds;
     storm_signals: "resources note; storm signals 3 && resources check", 60, Succeeds;
 }
 

@@ -18,4 +18,4 @@ extern crate alloc;
 mod transfer;
 pub mod unix;
 
-pub use transfer::{Bytes, Sink, Source};
+pub use transfer::{Bytes, Room, Sink, Source};

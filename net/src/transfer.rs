@@ -12,6 +12,9 @@ pub trait Sink: Send {
 
     /// How many more bytes it wants.
     fn remaining(&self) -> usize;
+
+    /// Has room again for the last `len` bytes that it took.
+    fn take_back(&mut self, len: usize);
 }
 
 /// Gives bytes.
@@ -27,16 +30,33 @@ pub trait Source: Send {
     fn give_back(&mut self, len: usize);
 }
 
-impl Sink for &mut [u8] {
+/// A slice as a [`Sink`].
+pub struct Room<'a> {
+    /// All of it.
+    bytes: &'a mut [u8],
+    /// How much has been taken.
+    taken: usize,
+}
+
+impl<'a> From<&'a mut [u8]> for Room<'a> {
+    fn from(bytes: &'a mut [u8]) -> Self {
+        Room { bytes, taken: 0 }
+    }
+}
+
+impl Sink for Room<'_> {
     fn put(&mut self, data: &[u8]) -> bool {
-        let (front, rest) = core::mem::take(self).split_at_mut(data.len());
-        front.copy_from_slice(data);
-        *self = rest;
+        self.bytes[self.taken..self.taken + data.len()].copy_from_slice(data);
+        self.taken += data.len();
         true
     }
 
     fn remaining(&self) -> usize {
-        self.len()
+        self.bytes.len() - self.taken
+    }
+
+    fn take_back(&mut self, len: usize) {
+        self.taken -= len;
     }
 }
 

@@ -5,6 +5,7 @@
 //!          ├─ meminfo, stat, uptime...   system.rs    the machine
 //!          │                             load.rs      the load average; idle.rs: idle time
 //!          ├─ sys/                       settings.rs  what can be set
+//!          ├─ net/                       net.rs       sockets
 //!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs: what only Rusk has
 //!   /sys ─── class/, devices/, kernel/   sysfs.rs
 //! ```
@@ -20,6 +21,7 @@ pub mod load;
 mod caches;
 mod executor;
 mod mounts;
+mod net;
 mod objects;
 mod process;
 mod requests;
@@ -62,6 +64,7 @@ fn root() -> Arc<Fixed> {
         ("loadavg", file(load::show)),
         ("meminfo", file(system::memory)),
         ("mounts", link("self/mounts")),
+        ("net", link("self/net")),
         ("partitions", file(system::partitions)),
         (
             "rusk",

@@ -352,6 +352,10 @@ impl net::Sink for UserBuffer {
     fn remaining(&self) -> usize {
         self.remaining
     }
+
+    fn take_back(&mut self, len: usize) {
+        UserBuffer::give_back(self, len);
+    }
 }
 
 impl net::Source for UserBuffer {
@@ -401,6 +405,17 @@ impl<'a> UserVectors<'a> {
         }
     }
 
+    /// The last `len` bytes are to be moved again.
+    fn go_back(&mut self, mut len: usize) {
+        self.remaining += len;
+        while len > self.offset {
+            len -= self.offset;
+            self.index -= 1;
+            self.offset = self.vectors[self.index].len;
+        }
+        self.offset -= len;
+    }
+
     /// Moves `len` bytes, part by part: `step` gets an offset from the first, an address and a length. All or, if one part
     /// meets a missing page, none.
     fn move_parts(
@@ -439,6 +454,10 @@ impl net::Sink for UserVectors<'_> {
     fn remaining(&self) -> usize {
         self.remaining
     }
+
+    fn take_back(&mut self, len: usize) {
+        self.go_back(len);
+    }
 }
 
 impl net::Source for UserVectors<'_> {
@@ -456,14 +475,8 @@ impl net::Source for UserVectors<'_> {
         self.remaining
     }
 
-    fn give_back(&mut self, mut len: usize) {
-        self.remaining += len;
-        while len > self.offset {
-            len -= self.offset;
-            self.index -= 1;
-            self.offset = self.vectors[self.index].len;
-        }
-        self.offset -= len;
+    fn give_back(&mut self, len: usize) {
+        self.go_back(len);
     }
 }
 

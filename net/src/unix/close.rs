@@ -38,7 +38,8 @@ impl Socket {
         let mut state = self.state.lock();
         let waited = !state.has_file;
         let unread = current.is_some() || !state.queue.is_empty();
-        let left = unread || !state.pending.is_empty();
+        let lost = core::mem::take(&mut state.queue);
+        let waits = !state.pending.is_empty();
         state.dead = true;
         state.receive_closed = true;
         state.send_closed = true;
@@ -59,8 +60,9 @@ impl Socket {
             }
             peer.show(&state);
         }
-        drop(current);
-        if left {
+        // Bounded by the send buffers of those who sent it; rights among it depart.
+        drop((current, lost));
+        if waits {
             self.domain.dismiss_socket(self.clone());
         }
         self.domain.consider_collection();

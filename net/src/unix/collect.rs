@@ -33,7 +33,7 @@ fn each_message(socket: &Socket, visit: &mut dyn FnMut(&mut Message)) -> bool {
 /// Calls `visit` with each socket in flight in such a message.
 fn each_held(socket: &Socket, mut visit: impl FnMut(u64)) -> bool {
     each_message(socket, &mut |message| {
-        let files = message.rights.iter().flat_map(|rights| &rights.files);
+        let files = message.rights().into_iter().flat_map(|rights| &rights.files);
         files.filter_map(|file| file.socket()).for_each(|socket| visit(socket.number));
     })
 }
@@ -97,7 +97,7 @@ impl Flight {
         let is_lost = |socket: &&Arc<Socket>| self.sockets.get(&socket.number).is_some_and(|it| it.suspect);
         for socket in suspects.iter().filter(is_lost) {
             each_message(socket, &mut |message| {
-                if let Some(mut rights) = message.rights.take() {
+                if let Some(mut rights) = message.take_rights() {
                     rights.next = lost.take();
                     lost = Some(rights);
                 }

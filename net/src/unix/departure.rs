@@ -1,12 +1,12 @@
-//! Taking apart what nobody wants any more: rights that were not received, sockets that were closed with something in their
-//! queues.
+//! Taking apart what nobody wants any more: rights that were not received, listeners that were closed with connections that
+//! wait.
 //!
 //! A right may be the last reference to a socket with rights in its queue, and so on: dropped one inside the other they
 //! would need a stack as deep as a program likes to make it. So each is put on a list, and one CPU at a time takes what is
 //! there one by one; what that brings to light comes on the list too. Whoever finds nobody at work does a few, so that
 //! most are gone when the call that gave them up returns; the rest is left to a [task](Domain::run).
 
-use super::{Domain, OpenSocket, Rights, Socket, message::Message};
+use super::{Domain, OpenSocket, Rights, Socket};
 use alloc::{boxed::Box, sync::Arc};
 use executor::sync::{SpinMutex, SpinMutexGuard, WaitQueue};
 
@@ -36,7 +36,6 @@ struct List {
 /// What is done in one go.
 enum Departing {
     Rights(Box<Rights>),
-    Message { _dropped: Message },
     Connection { _closed: OpenSocket },
     Emptied { _dropped: Option<Arc<Socket>> },
 }
@@ -58,7 +57,7 @@ impl Domain {
         self.work_on(list);
     }
 
-    /// Has a socket emptied that has been closed, perhaps later. With no lock held.
+    /// Has the connections closed that wait in a socket that has been closed, perhaps later. With no lock held.
     pub(super) fn dismiss_socket(&self, socket: Arc<Socket>) {
         let mut list = self.departures.list.lock();
         socket.state.lock().departing = list.sockets.take();
@@ -86,11 +85,19 @@ impl Domain {
         let next = self.departures.list.lock().next();
         match next {
             Some(Departing::Rights(rights)) => {
-                self.flight.lock().end(&rights);
+                let others = self.flight.lock().end(&rights);
                 drop(rights);
+                if others {
+                    // The one that went may have been the last that somebody could have received.
+                    self.departures.list.lock().collect = true;
+                }
                 true
             }
-            other => other.is_some(),
+            Some(_) => true,
+            None => {
+                self.departures.work.wake_one();
+                false
+            }
         }
     }
 
@@ -122,9 +129,13 @@ impl Domain {
 
 impl List {
     /// What the task is to do: whether to take apart what is on the list, and whether to collect.
+    ///
+    /// It collects when nobody is taking anything apart, as what is on its way is in no queue, and would seem to be in
+    /// somebody's hands.
     fn take_work(&mut self) -> Option<(bool, bool)> {
-        let work = (core::mem::take(&mut self.left_to_task), core::mem::take(&mut self.collect));
-        (work.0 || work.1).then_some(work)
+        let apart = core::mem::take(&mut self.left_to_task);
+        let collect = !self.worked_on && core::mem::take(&mut self.collect);
+        (apart || collect).then_some((apart, collect))
     }
 
     fn next(&mut self) -> Option<Departing> {
@@ -137,9 +148,6 @@ impl List {
             return None;
         };
         let mut state = socket.state.lock();
-        if let Some(message) = state.queue.pop_front() {
-            return Some(Departing::Message { _dropped: message });
-        }
         if let Some(connection) = state.pending.pop_front() {
             return Some(Departing::Connection { _closed: connection });
         }

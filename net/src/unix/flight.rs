@@ -54,20 +54,25 @@ impl Flight {
         Ok(())
     }
 
-    /// Undoes [`begin`](Self::begin), for files that have been taken out of a queue.
-    pub fn end(&mut self, rights: &Rights) {
+    /// Undoes [`begin`](Self::begin), for files that have been taken out of a queue. Whether other messages have one of the
+    /// sockets among them, too.
+    pub fn end(&mut self, rights: &Rights) -> bool {
         if let Some(of_user) = self.users.get_mut(&rights.user) {
             *of_user -= rights.files.len();
             if *of_user == 0 {
                 self.users.remove(&rights.user);
             }
         }
+        let mut others = false;
         for socket in rights.files.iter().filter_map(|file| file.socket()) {
             let Some(flying) = self.sockets.get_mut(&socket.number) else { continue };
             flying.count -= 1;
             if flying.count == 0 {
                 self.sockets.remove(&socket.number);
+            } else {
+                others = true;
             }
         }
+        others
     }
 }

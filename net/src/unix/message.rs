@@ -19,105 +19,115 @@ pub struct Credentials {
 /// Bytes in a piece of a body: a page, so that each is found even where memory is in small pieces.
 pub(super) const PIECE: usize = 4096;
 
-/// The bytes of a message: one piece for most, more for a large datagram.
-#[derive(Default)]
-struct Body {
-    first: Vec<u8>,
-    rest: Vec<Vec<u8>>,
-}
-
-impl Body {
-    /// The next `len` bytes of `source`: `None` if it stops. ENOBUFS.
-    #[inline]
-    fn gather(source: &mut impl Source, len: usize) -> Result<Option<Self>, Errno> {
-        let mut body = Body::default();
-        if !fill(&mut body.first, source, len.min(PIECE))? {
-            return Ok(None);
-        }
-        if len > PIECE && !body.gather_rest(source, len - PIECE)? {
-            source.give_back(body.len());
-            return Ok(None);
-        }
-        Ok(Some(body))
-    }
-
-    #[cold]
-    fn gather_rest(&mut self, source: &mut impl Source, mut len: usize) -> Result<bool, Errno> {
-        self.rest.try_reserve_exact(len.div_ceil(PIECE)).map_err(|_| Errno::ENOBUFS)?;
-        while len > 0 {
-            let mut piece = Vec::new();
-            if !fill(&mut piece, source, len.min(PIECE))? {
-                return Ok(false);
-            }
-            len -= piece.len();
-            self.rest.push(piece);
-        }
-        Ok(true)
-    }
-
-    fn len(&self) -> usize {
-        self.first.len() + self.rest.iter().map(Vec::len).sum::<usize>()
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = &Vec<u8>> {
-        core::iter::once(&self.first).chain(&self.rest)
-    }
-}
-
-#[inline(always)]
-fn fill(piece: &mut Vec<u8>, source: &mut impl Source, len: usize) -> Result<bool, Errno> {
-    piece.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS)?;
-    Ok(source.append_to(piece, len))
-}
-
 /// A message. When it is dropped, its sender is no longer charged for it, and rights in it depart.
 pub(super) struct Message {
-    body: Body,
-    len: usize,
+    /// Its first bytes: for most, all.
+    first: Box<[u8]>,
     /// How many bytes have been read.
     read: usize,
     pub sender: Arc<Socket>,
-    /// What its sender is charged.
-    charge: usize,
-    pub credentials: Option<Credentials>,
-    pub rights: Option<Box<Rights>>,
+    /// What few messages have, so that the others are small.
+    more: Option<Box<More>>,
+}
+
+/// What a message may have besides a piece of bytes.
+#[derive(Default)]
+struct More {
+    /// The pieces behind the first, of a large datagram.
+    rest: Vec<Box<[u8]>>,
+    credentials: Option<Credentials>,
+    rights: Option<Box<Rights>>,
+}
+
+/// The next `len` bytes of `source`: `None` if it stops. ENOBUFS.
+#[inline(always)]
+fn gather_piece(source: &mut impl Source, len: usize) -> Result<Option<Box<[u8]>>, Errno> {
+    let mut piece = Vec::new();
+    piece.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS)?;
+    // It is exactly as large as its bytes, so nothing is moved.
+    Ok(source.append_to(&mut piece, len).then(|| piece.into_boxed_slice()))
+}
+
+#[cold]
+fn gather_rest(source: &mut impl Source, mut len: usize) -> Result<Option<Vec<Box<[u8]>>>, Errno> {
+    let mut rest = Vec::new();
+    rest.try_reserve_exact(len.div_ceil(PIECE)).map_err(|_| Errno::ENOBUFS)?;
+    let mut done = 0;
+    while len > 0 {
+        let Some(piece) = gather_piece(source, len.min(PIECE))? else {
+            source.give_back(done);
+            return Ok(None);
+        };
+        len -= piece.len();
+        done += piece.len();
+        rest.push(piece);
+    }
+    Ok(Some(rest))
 }
 
 impl Message {
     /// A message of the next `len` bytes of `source`, charged to `sender`; `None` if the source stops. ENOBUFS.
-    #[inline]
+    #[inline(always)]
     pub fn gather(sender: &Arc<Socket>, source: &mut impl Source, len: usize) -> Result<Option<Self>, Errno> {
-        let Some(body) = Body::gather(source, len)? else { return Ok(None) };
-        let charge = charge_for(len);
-        sender.charge(charge);
-        Ok(Some(Message {
-            body,
-            len,
-            read: 0,
-            sender: sender.clone(),
-            charge,
-            credentials: None,
-            rights: None,
-        }))
+        let Some(first) = gather_piece(source, len.min(PIECE))? else { return Ok(None) };
+        let mut more = None;
+        if len > PIECE {
+            let Some(rest) = gather_rest(source, len - PIECE)? else {
+                source.give_back(PIECE);
+                return Ok(None);
+            };
+            more = Some(Box::new(More { rest, ..More::default() }));
+        }
+        sender.charge(charge_for(len));
+        Ok(Some(Message { first, read: 0, sender: sender.clone(), more }))
     }
 
     /// Bytes in it.
+    #[inline(always)]
     pub fn len(&self) -> usize {
-        self.len
+        self.first.len()
+            + self.more.as_ref().map_or(0, |more| more.rest.iter().map(|piece| piece.len()).sum())
     }
 
     /// Bytes that have not been read.
     #[inline(always)]
     pub fn unread(&self) -> usize {
-        self.len - self.read
+        self.len() - self.read
     }
 
-    /// Copies bytes from `from` on, of those that have not been read; false if the sink stops, and then it has taken none that
-    /// counts.
-    #[inline]
+    /// Who has sent it, if it tells.
+    #[inline(always)]
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.more.as_ref().and_then(|more| more.credentials)
+    }
+
+    /// Has it tell who has sent it.
+    pub fn set_credentials(&mut self, credentials: Credentials) {
+        self.more.get_or_insert_default().credentials = Some(credentials);
+    }
+
+    /// The open files in it.
+    #[inline(always)]
+    pub fn rights(&self) -> Option<&Rights> {
+        self.more.as_ref().and_then(|more| more.rights.as_deref())
+    }
+
+    /// Puts open files into it.
+    pub fn set_rights(&mut self, rights: Box<Rights>) {
+        self.more.get_or_insert_default().rights = Some(rights);
+    }
+
+    /// Takes the open files out of it.
+    #[inline(always)]
+    pub fn take_rights(&mut self) -> Option<Box<Rights>> {
+        self.more.as_mut().and_then(|more| more.rights.take())
+    }
+
+    /// Copies bytes from `from` on, of those that have not been read; false if the sink stops, and then it has taken none.
+    #[inline(always)]
     pub fn copy(&self, from: usize, len: usize, sink: &mut impl Sink) -> bool {
         let start = self.read + from;
-        match self.body.first.get(start..start + len) {
+        match self.first.get(start..start + len) {
             Some(part) => sink.put(part),
             None => self.copy_pieces(start, len, sink),
         }
@@ -125,14 +135,18 @@ impl Message {
 
     #[cold]
     fn copy_pieces(&self, mut start: usize, mut len: usize, sink: &mut impl Sink) -> bool {
-        for piece in self.body.pieces() {
+        let rest = self.more.iter().flat_map(|more| &more.rest);
+        let mut done = 0;
+        for piece in core::iter::once(&self.first).chain(rest) {
             let skipped = start.min(piece.len());
             let part = len.min(piece.len() - skipped);
             if part > 0 && !sink.put(&piece[skipped..skipped + part]) {
+                sink.take_back(done);
                 return false;
             }
             start -= skipped;
             len -= part;
+            done += part;
         }
         true
     }
@@ -145,10 +159,10 @@ impl Message {
 }
 
 impl Drop for Message {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.sender.uncharge(self.charge);
-        if let Some(rights) = self.rights.take() {
+        self.sender.uncharge(charge_for(self.len()));
+        if let Some(rights) = self.take_rights() {
             self.sender.domain.dismiss_rights(rights);
         }
     }

@@ -29,7 +29,7 @@
 //! A readiness is changed under its socket's state, next to what it tells. Messages, sockets and rights are dropped
 //! with no lock held: a right may be the last reference to anything.
 //!
-//! **Ends.** A socket that is closed with messages in its queue may hold rights that hold sockets, and so on. They are
+//! **Ends.** A socket that is closed with messages in its queue may hold rights that hold sockets, and so on. These are
 //! handed to the domain's [departures](departure), which take them apart one after the other, not one inside the
 //! other. Sockets that are only in each other's messages are found by the [collector](collect).
 //!

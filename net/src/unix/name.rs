@@ -126,9 +126,12 @@ impl OpenSocket {
 }
 
 impl Socket {
-    /// Frees its abstract name for others.
+    /// Frees its abstract name for others. A connection that was accepted shows its listener's, which stays.
     pub(super) fn give_up_name(&self, name: &Name) {
-        let removed = self.domain.names.bound.lock().0[self.kind as usize].remove(name.bytes());
-        drop(removed);
+        let mut bound = self.domain.names.bound.lock();
+        let bound = &mut bound.0[self.kind as usize];
+        if bound.get(name.bytes()).is_some_and(|owner| core::ptr::eq(owner.as_ptr(), self)) {
+            bound.remove(name.bytes());
+        }
     }
 }

@@ -38,7 +38,7 @@ pub struct Delivery {
 impl Socket {
     /// Moves bytes that are there into `sink`, and adds their number to `received`. Done when the sink is full, a message
     /// ends what may be received in one call, or no more will come. [`Obstacle::Empty`] when more may come.
-    #[inline]
+    #[inline(always)]
     pub fn try_receive(
         self: &Arc<Self>,
         sink: &mut impl Sink,
@@ -53,7 +53,7 @@ impl Socket {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive_bytes(
         &self,
         sink: &mut impl Sink,
@@ -87,7 +87,7 @@ impl Socket {
             message.advance(len);
             *received += len;
             self.move_peek_back(len);
-            let has_rights = message.rights.is_some();
+            let has_rights = message.rights().is_some();
             if has_rights {
                 self.take_rights(message, delivery);
             }
@@ -135,7 +135,7 @@ impl Socket {
     #[inline(always)]
     fn admits(&self, message: &Message, how: How, delivery: &mut Delivery) -> bool {
         if self.passes_credentials.load(Relaxed) {
-            let sender = message.credentials.unwrap_or_default();
+            let sender = message.credentials().unwrap_or_default();
             if *delivery.credentials.get_or_insert(sender) != sender {
                 return false;
             }
@@ -148,7 +148,7 @@ impl Socket {
 
     #[cold]
     fn take_rights(&self, message: &mut Message, delivery: &mut Delivery) {
-        if let Some(rights) = message.rights.take() {
+        if let Some(rights) = message.take_rights() {
             self.domain.flight.lock().end(&rights);
             delivery.files = rights.files;
         }
@@ -157,7 +157,7 @@ impl Socket {
     /// The open files of a message once more; none if there is no memory for that.
     #[cold]
     fn copy_rights(message: &Message, delivery: &mut Delivery) -> bool {
-        let Some(rights) = &message.rights else { return false };
+        let Some(rights) = message.rights() else { return false };
         delivery.files = rights.copies().unwrap_or_default();
         true
     }

@@ -37,7 +37,7 @@ impl Cargo {
 impl Socket {
     /// Sends what `source` has, and adds the bytes that are sent to `sent`: all, but for what stands in the way. Nothing of
     /// a datagram is sent unless all of it is.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(
         self: &Arc<Self>,
         source: &mut impl Source,
@@ -50,7 +50,7 @@ impl Socket {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_bytes(
         self: &Arc<Self>,
         source: &mut impl Source,
@@ -122,7 +122,7 @@ impl Socket {
     }
 
     /// Puts a message into the queue of its receiver.
-    #[inline]
+    #[inline(always)]
     fn put(
         self: &Arc<Self>,
         to: &Arc<Socket>,
@@ -165,7 +165,7 @@ impl Socket {
             accepted = self.check(to, &state).and_then(|()| make_place(&mut state));
             if accepted.is_ok() {
                 self.sign(&mut message, cargo, to, state.has_file);
-                message.rights = Some(rights);
+                message.set_rights(rights);
                 state.queue.push_back(message);
                 if !to.kind.is_connected() && state.is_crowded() {
                     to.room.clear(Events::OUT);
@@ -186,7 +186,9 @@ impl Socket {
     fn sign(&self, message: &mut Message, cargo: &Cargo, to: &Socket, has_file: bool) {
         // Who accepts the connection may want to.
         let asked = !has_file || self.passes_credentials.load(Relaxed) || to.passes_credentials.load(Relaxed);
-        message.credentials = cargo.credentials.or_else(|| asked.then_some(cargo.sender));
+        if let Some(credentials) = cargo.credentials.or_else(|| asked.then_some(cargo.sender)) {
+            message.set_credentials(credentials);
+        }
     }
 
     /// Whether a socket in this state takes a message from this one.
@@ -229,5 +231,8 @@ impl Socket {
 /// Room for one more message in the queue; ENOBUFS.
 #[inline(always)]
 fn make_place(state: &mut State) -> Result<(), Obstacle> {
+    if state.queue.len() < state.queue.capacity() {
+        return Ok(());
+    }
     state.queue.try_reserve(1).map_err(|_| Errno::ENOBUFS.into())
 }

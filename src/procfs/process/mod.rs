@@ -287,10 +287,11 @@ fn limits(target: &Target, out: &mut TextBuffer) -> Made {
 }
 
 /// The directories and links of a process or thread, before its files.
-const OTHERS: [(&str, FileType); 6] = [
+const OTHERS: [(&str, FileType); 7] = [
     ("task", FileType::Directory),
     ("fd", FileType::Directory),
     ("fdinfo", FileType::Directory),
+    ("net", FileType::Directory),
     ("cwd", FileType::Symlink),
     ("exe", FileType::Symlink),
     ("root", FileType::Symlink),
@@ -303,6 +304,7 @@ impl Directory for Subject {
             b"task" if self.thread.is_none() => Node::Directory(Arc::new(Threads(subject))),
             b"fd" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: false })),
             b"fdinfo" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: true })),
+            b"net" => super::net::directory(),
             b"cwd" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Working })),
             b"exe" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Program })),
             b"root" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Root })),

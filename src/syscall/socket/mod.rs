@@ -132,10 +132,10 @@ pub fn listen(caller: &Caller, fd: i32, backlog: u32) -> SysResult {
 }
 
 pub async fn accept4(caller: &Caller, fd: i32, address: usize, len_at: usize, flags: u32) -> SysResult {
+    let file = caller.files.get_open(fd)?;
     if flags & !TYPE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = caller.files.get_open(fd)?;
     // A connection must not be taken, and then lost because there is no descriptor for it.
     let descriptor = descriptor::reserve(caller)?;
     let accepted = socket::accept(caller, &file).await?;

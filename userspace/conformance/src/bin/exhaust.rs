@@ -25,6 +25,18 @@ const THINGS: &[(&str, Take)] = &[
     ("fifos", |number| mkfifo(&format!("fifo{number}"))),
     ("pipes", |_| pipe().map(drop)),
     ("full pipes", |_| pipe().and_then(|[_, writer]| fill(writer))),
+    ("sockets", |_| sockets().map(drop)),
+    ("full sockets", |_| sockets().and_then(|[socket, _]| fill(socket))),
+    ("sockets with names", |number| named(number).map(drop)),
+    ("connections that wait", |_| connect()),
+    ("descriptors in messages", |_| pass(0)),
+    ("sockets in messages", |_| {
+        let [socket, other] = sockets()?;
+        pass(socket)?;
+        close(socket);
+        close(other);
+        Ok(())
+    }),
     // SAFETY: no memory is involved.
     ("descriptors", |_| cvt(unsafe { libc::dup(0) }).map(drop)),
     ("open files", |_| open(c"/proc/self/status").map(drop)),
@@ -47,7 +59,8 @@ const THINGS: &[(&str, Take)] = &[
 ];
 
 /// The errors by which a kernel says that there is no more.
-const REFUSALS: [i32; 5] = [libc::ENOMEM, libc::ENOSPC, libc::EAGAIN, libc::EMFILE, libc::ENFILE];
+const REFUSALS: [i32; 7] =
+    [libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC, libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ETOOMANYREFS];
 
 /// Where the files are: a file system of its own, which takes them along when it goes.
 const FOLDER: &std::ffi::CStr = c"/run/exhaust";
@@ -163,6 +176,88 @@ fn pipe() -> io::Result<[i32; 2]> {
     // SAFETY: the kernel writes the two descriptors.
     cvt(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) })?;
     Ok(ends)
+}
+
+/// Both stay open.
+fn sockets() -> io::Result<[i32; 2]> {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+    // SAFETY: the kernel writes the two descriptors.
+    cvt(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    Ok(ends)
+}
+
+fn close(file: i32) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::close(file) };
+}
+
+/// A socket with an abstract name; it stays open.
+fn named(number: usize) -> io::Result<(i32, libc::sockaddr_un)> {
+    // SAFETY: all zeros are an address, which the kernel reads.
+    unsafe {
+        let mut name: libc::sockaddr_un = std::mem::zeroed();
+        name.sun_family = libc::AF_UNIX as u16;
+        for (place, byte) in name.sun_path[1..].iter_mut().zip(format!("exhaust{number}").bytes()) {
+            *place = byte as libc::c_char;
+        }
+        let socket = cvt(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0))?;
+        cvt(libc::bind(socket, (&raw const name).cast(), size_of_val(&name) as u32))?;
+        Ok((socket, name))
+    }
+}
+
+/// Connects to a socket that accepts nobody; another when that has no more room.
+fn connect() -> io::Result<()> {
+    use std::sync::Mutex;
+    static DOOR: Mutex<Option<(usize, libc::sockaddr_un)>> = Mutex::new(None);
+    let mut door = DOOR.lock().expect("nobody panics");
+    // SAFETY: the kernel reads the address.
+    let client = cvt(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0) })?;
+    for _ in 0..2 {
+        if let Some((_, name)) = *door {
+            // SAFETY: as above.
+            match cvt(unsafe { libc::connect(client, (&raw const name).cast(), size_of_val(&name) as u32) }) {
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+                result => return result.map(drop),
+            }
+        }
+        let number = door.map_or(0, |(number, _)| number + 1);
+        let (socket, name) = named(number)?;
+        // SAFETY: no memory is involved.
+        cvt(unsafe { libc::listen(socket, 4096) })?;
+        *door = Some((number, name));
+    }
+    Ok(())
+}
+
+/// Puts a descriptor into a message that nobody receives.
+fn pass(file: i32) -> io::Result<()> {
+    use std::sync::Mutex;
+    static FULL: Mutex<Option<i32>> = Mutex::new(None);
+    let mut full = FULL.lock().expect("nobody panics");
+    let kind = u64::from(libc::SOL_SOCKET as u32) | u64::from(libc::SCM_RIGHTS as u32) << 32;
+    for _ in 0..2 {
+        if let Some(socket) = *full {
+            let (mut byte, mut control) = ([1_u8], [20, kind, file as u64]);
+            let mut piece = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+            // SAFETY: all zeros are a header without anything; what it points to is there.
+            let sent = unsafe {
+                let mut header: libc::msghdr = std::mem::zeroed();
+                header.msg_iov = &raw mut piece;
+                header.msg_iovlen = 1;
+                header.msg_control = control.as_mut_ptr().cast();
+                header.msg_controllen = size_of_val(&control);
+                cvt(libc::sendmsg(socket, &raw const header, 0) as i64)
+            };
+            match sent {
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+                result => return result.map(drop),
+            }
+        }
+        *full = Some(sockets()?[0]);
+    }
+    Ok(())
 }
 
 fn fill(writer: i32) -> io::Result<()> {

@@ -20,6 +20,7 @@ mod polling;
 mod processes;
 mod procfs;
 mod signals;
+mod sockets;
 mod terminals;
 mod threads;
 mod times;
@@ -43,6 +44,12 @@ const AREAS: &[(&str, fn())] = &[
     ("processes", processes::run),
     ("procfs", procfs::run),
     ("signals", signals::run),
+    ("socket_datagrams", sockets::datagrams::run),
+    ("socket_errors", sockets::errors::run),
+    ("socket_names", sockets::names::run),
+    ("socket_packets", sockets::packets::run),
+    ("socket_rights", sockets::rights::run),
+    ("socket_streams", sockets::streams::run),
     ("terminals", terminals::run),
     ("threads", threads::run),
     ("times", times::run),

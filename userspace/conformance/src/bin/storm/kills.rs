@@ -50,6 +50,24 @@ const VICTIMS: &[(&str, Victim)] = &[
     ("exec again and again", |_| exec_for_ever()),
     ("large reads", |_| move_large_for_ever(libc::SYS_pread64)),
     ("large writes", |_| move_large_for_ever(libc::SYS_pwrite64)),
+    ("read of a socket", |stage| drop(read(&stage.sockets.0, &mut [0; 8]))),
+    ("recv of all", |stage| {
+        let mut buffer = [0_u8; 8];
+        let all = libc::MSG_WAITALL as usize;
+        drop(call(libc::SYS_recvfrom, &[fd(&stage.sockets.0), buffer.as_mut_ptr() as usize, 8, all, 0, 0]));
+    }),
+    ("recvmsg", |stage| drop(call(libc::SYS_recvmsg, &[fd(&stage.sockets.0), stage.header(), 0]))),
+    ("recvmmsg", |stage| drop(call(libc::SYS_recvmmsg, &[fd(&stage.sockets.0), stage.header(), 1, 0, 0]))),
+    ("large write to a socket", |stage| drop(write(&stage.sockets.1, &[0; 900_000]))),
+    ("sendmsg to a full socket", |stage| {
+        loop {
+            let _ = call(libc::SYS_sendmsg, &[fd(&stage.sockets.1), stage.header(), 0]);
+        }
+    }),
+    ("datagrams to a full queue", |stage| while write(&stage.datagrams, &[0; 100]).is_ok() {}),
+    ("accept", |stage| drop(call(libc::SYS_accept, &[fd(&stage.door), 0, 0]))),
+    ("connect", |stage| connect_for_ever(stage)),
+    ("descriptors in each other's queues", |_| pass_for_ever()),
     ("exec beside other threads", |stage| drop(become_another(stage.ends_itself))),
 ];
 
@@ -72,10 +90,110 @@ struct Stage {
     user: OwnedFd,
     word: AtomicU32,
     fifo: std::ffi::CString,
+    /// Two connected streams.
+    sockets: (OwnedFd, OwnedFd),
+    /// Connected to a socket that nobody reads from.
+    datagrams: OwnedFd,
+    _server: OwnedFd,
+    /// A socket that nobody connects to, and one that nobody accepts from, by this name.
+    door: OwnedFd,
+    _closed_door: OwnedFd,
+    closed_name: libc::sockaddr_un,
+    /// A message's header, with room for what `recvmmsg` tells.
+    message: Box<Message>,
     /// Memory that forks have to copy or share.
     much: *const u8,
     /// Whether it is to end with status 77 by itself.
     ends_itself: bool,
+}
+
+/// A message of a few bytes with a descriptor.
+#[repr(C)]
+struct Message {
+    header: libc::msghdr,
+    len: u64,
+    piece: libc::iovec,
+    control: [u64; 3],
+    bytes: [u8; 64],
+}
+
+impl Message {
+    /// One that passes `file`.
+    fn new(file: &OwnedFd) -> Box<Self> {
+        let kind = u64::from(libc::SOL_SOCKET as u32) | u64::from(libc::SCM_RIGHTS as u32) << 32;
+        // SAFETY: all zeros are a header and a range without anything.
+        let mut message = Box::new(unsafe { std::mem::zeroed::<Self>() });
+        message.control = [20, kind, file.as_raw_fd() as u64];
+        message.piece = libc::iovec { iov_base: message.bytes.as_mut_ptr().cast(), iov_len: 64 };
+        message.header.msg_iov = &raw mut message.piece;
+        message.header.msg_iovlen = 1;
+        message.header.msg_control = message.control.as_mut_ptr().cast();
+        message.header.msg_controllen = size_of::<[u64; 3]>();
+        message
+    }
+}
+
+impl Stage {
+    /// The address of the message's header.
+    fn header(&self) -> usize {
+        &raw const self.message.header as usize
+    }
+}
+
+fn connect_for_ever(stage: &Stage) {
+    // SAFETY: no memory is involved.
+    while let Ok(client) = support::cvt(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) }) {
+        let name = &raw const stage.closed_name as usize;
+        let _ = call(libc::SYS_connect, &[client as usize, name, 16]);
+    }
+}
+
+fn pass_for_ever() {
+    while let Ok((a, b)) = sockets(libc::SOCK_STREAM) {
+        let (one, other) = (Message::new(&b), Message::new(&a));
+        let _ = call(libc::SYS_sendmsg, &[fd(&a), &raw const one.header as usize, 0]);
+        let _ = call(libc::SYS_sendmsg, &[fd(&b), &raw const other.header as usize, 0]);
+    }
+}
+
+/// Two connected sockets.
+fn sockets(kind: i32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut files = [0; 2];
+    // SAFETY: the kernel writes the two descriptors, which are then fresh and ours.
+    unsafe {
+        support::cvt(libc::socketpair(libc::AF_UNIX, kind, 0, files.as_mut_ptr()))?;
+        Ok((OwnedFd::from_raw_fd(files[0]), OwnedFd::from_raw_fd(files[1])))
+    }
+}
+
+/// A socket with an abstract name of a letter and a number.
+fn named_socket(kind: i32, letter: u8) -> io::Result<(OwnedFd, libc::sockaddr_un)> {
+    // SAFETY: all zeros are an address; the kernel reads it; the descriptor is fresh and ours.
+    unsafe {
+        let mut name: libc::sockaddr_un = std::mem::zeroed();
+        name.sun_family = libc::AF_UNIX as u16;
+        name.sun_path[1] = letter as libc::c_char;
+        let socket = OwnedFd::from_raw_fd(support::cvt(libc::socket(libc::AF_UNIX, kind, 0))?);
+        support::cvt(libc::bind(socket.as_raw_fd(), (&raw const name).cast(), 16))?;
+        Ok((socket, name))
+    }
+}
+
+/// A socket with a name that listens.
+fn listening(letter: u8) -> io::Result<(OwnedFd, libc::sockaddr_un)> {
+    let (socket, name) = named_socket(libc::SOCK_STREAM, letter)?;
+    call(libc::SYS_listen, &[fd(&socket), 0])?;
+    Ok((socket, name))
+}
+
+/// A datagram socket, and one that it sends to.
+fn datagrams() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (server, name) = named_socket(libc::SOCK_DGRAM, b'd')?;
+    // SAFETY: the descriptor is fresh and ours.
+    let client =
+        unsafe { OwnedFd::from_raw_fd(support::cvt(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0))?) };
+    call(libc::SYS_connect, &[fd(&client), &raw const name as usize, 16])?;
+    Ok((client, server))
 }
 
 fn call(number: i64, arguments: &[usize]) -> io::Result<i64> {
@@ -302,7 +420,18 @@ fn round(much: &Anonymous, random: &mut Random) -> Result<(), String> {
         for threads in [0, 3] {
             for end in [End::Killed, End::Exits, End::Execs] {
                 let (terminal, user) = terminal().map_err(|error| format!("a terminal: {error}"))?;
+                let sockets = sockets(libc::SOCK_STREAM).map_err(|error| error.to_string())?;
+                let (datagrams, server) = datagrams().map_err(|error| error.to_string())?;
+                let (door, _) = listening(b'o').map_err(|error| error.to_string())?;
+                let (closed_door, closed_name) = listening(b'c').map_err(|error| error.to_string())?;
                 let stage = Stage {
+                    message: Message::new(&sockets.0),
+                    sockets,
+                    datagrams,
+                    _server: server,
+                    door,
+                    _closed_door: closed_door,
+                    closed_name,
                     empty: pipe().map_err(|error| error.to_string())?,
                     full: full_pipe().map_err(|error| error.to_string())?,
                     terminal,

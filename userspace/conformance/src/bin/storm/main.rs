@@ -9,6 +9,7 @@ mod futexes;
 mod kills;
 mod pipes;
 mod signals;
+mod sockets;
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ const STORMS: &[(&str, Storm)] = &[
     ("kills", kills::run),
     ("pipes", pipes::run),
     ("signals", signals::run),
+    ("sockets", sockets::run),
 ];
 
 /// When to stop.
