@@ -240,10 +240,10 @@ fn what_can_be_received_is_not_collected() {
         }
         sleep(Duration::from_micros(random(60))).await;
         let (_, delivery) = common::receive_with(&b, 1, net::unix::How::default()).unwrap();
-        let inner = delivery.files[0].socket().unwrap().clone();
+        let inner = delivery.files.as_ref().unwrap()[0].socket().unwrap().clone();
         assert!(inner.is_open());
         let (_, rest) = common::receive_with(&inner, 1, net::unix::How::default()).unwrap();
-        let deepest = rest.files[0].socket().unwrap().clone();
+        let deepest = rest.files.as_ref().unwrap()[0].socket().unwrap().clone();
         assert_eq!(receive(&deepest, 10).unwrap(), b"kept");
         set.join_all().await;
         drop((delivery, rest, a, b));
@@ -303,7 +303,9 @@ fn a_storm_of_rights_leaves_nothing_behind() {
                                 common::receive_with(&hub[side].socket, 1, net::unix::How::default())
                             {
                                 yield_now().await;
-                                if let Some(socket) = delivery.files.first().and_then(|file| file.socket()) {
+                                if let Some(socket) =
+                                    delivery.files.iter().flatten().find_map(|file| file.socket())
+                                {
                                     assert!(socket.is_open());
                                     let _ = receive(socket, 1);
                                 }

@@ -22,9 +22,11 @@ pub(super) const PIECE: usize = 4096;
 /// A message. When it is dropped, its sender is no longer charged for it, and rights in it depart.
 pub(super) struct Message {
     /// Its first bytes: for most, all.
-    first: Box<[u8]>,
+    first: Vec<u8>,
     /// How many bytes have been read.
-    read: usize,
+    read: u32,
+    /// What its sender is charged.
+    charge: u32,
     pub sender: Arc<Socket>,
     /// What few messages have, so that the others are small.
     more: Option<Box<More>>,
@@ -34,30 +36,31 @@ pub(super) struct Message {
 #[derive(Default)]
 struct More {
     /// The pieces behind the first, of a large datagram.
-    rest: Vec<Box<[u8]>>,
+    rest: Vec<Vec<u8>>,
     credentials: Option<Credentials>,
     rights: Option<Box<Rights>>,
 }
 
-/// The next `len` bytes of `source`: `None` if it stops. ENOBUFS.
+/// Appends the next `len` bytes of `source` to an empty piece; false if it stops. ENOBUFS.
 #[inline(always)]
-fn gather_piece(source: &mut impl Source, len: usize) -> Result<Option<Box<[u8]>>, Errno> {
-    let mut piece = Vec::new();
-    piece.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS)?;
-    // It is exactly as large as its bytes, so nothing is moved.
-    Ok(source.append_to(&mut piece, len).then(|| piece.into_boxed_slice()))
+fn fill(piece: &mut Vec<u8>, source: &mut impl Source, len: usize) -> Result<bool, Errno> {
+    if piece.capacity() < len {
+        piece.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS)?;
+    }
+    Ok(source.append_to(piece, len))
 }
 
 #[cold]
-fn gather_rest(source: &mut impl Source, mut len: usize) -> Result<Option<Vec<Box<[u8]>>>, Errno> {
+fn gather_rest(source: &mut impl Source, mut len: usize) -> Result<Option<Vec<Vec<u8>>>, Errno> {
     let mut rest = Vec::new();
     rest.try_reserve_exact(len.div_ceil(PIECE)).map_err(|_| Errno::ENOBUFS)?;
     let mut done = 0;
     while len > 0 {
-        let Some(piece) = gather_piece(source, len.min(PIECE))? else {
+        let mut piece = Vec::new();
+        if !fill(&mut piece, source, len.min(PIECE))? {
             source.give_back(done);
             return Ok(None);
-        };
+        }
         len -= piece.len();
         done += piece.len();
         rest.push(piece);
@@ -66,10 +69,18 @@ fn gather_rest(source: &mut impl Source, mut len: usize) -> Result<Option<Vec<Bo
 }
 
 impl Message {
-    /// A message of the next `len` bytes of `source`, charged to `sender`; `None` if the source stops. ENOBUFS.
+    /// A message of the next `len` bytes of `source`, charged to `sender`; `None` if the source stops. ENOBUFS. `first` is an
+    /// empty piece, which may have memory.
     #[inline(always)]
-    pub fn gather(sender: &Arc<Socket>, source: &mut impl Source, len: usize) -> Result<Option<Self>, Errno> {
-        let Some(first) = gather_piece(source, len.min(PIECE))? else { return Ok(None) };
+    pub fn gather(
+        sender: &Arc<Socket>,
+        mut first: Vec<u8>,
+        source: &mut impl Source,
+        len: usize,
+    ) -> Result<Option<Self>, Errno> {
+        if !fill(&mut first, source, len.min(PIECE))? {
+            return Ok(None);
+        }
         let mut more = None;
         if len > PIECE {
             let Some(rest) = gather_rest(source, len - PIECE)? else {
@@ -78,8 +89,9 @@ impl Message {
             };
             more = Some(Box::new(More { rest, ..More::default() }));
         }
-        sender.charge(charge_for(len));
-        Ok(Some(Message { first, read: 0, sender: sender.clone(), more }))
+        let charge = charge_for(len);
+        sender.charge(charge);
+        Ok(Some(Message { first, read: 0, charge: charge as u32, sender: sender.clone(), more }))
     }
 
     /// Bytes in it.
@@ -92,7 +104,7 @@ impl Message {
     /// Bytes that have not been read.
     #[inline(always)]
     pub fn unread(&self) -> usize {
-        self.len() - self.read
+        self.len() - self.read as usize
     }
 
     /// Who has sent it, if it tells.
@@ -126,7 +138,7 @@ impl Message {
     /// Copies bytes from `from` on, of those that have not been read; false if the sink stops, and then it has taken none.
     #[inline(always)]
     pub fn copy(&self, from: usize, len: usize, sink: &mut impl Sink) -> bool {
-        let start = self.read + from;
+        let start = self.read as usize + from;
         match self.first.get(start..start + len) {
             Some(part) => sink.put(part),
             None => self.copy_pieces(start, len, sink),
@@ -154,14 +166,15 @@ impl Message {
     /// Counts bytes as read.
     #[inline(always)]
     pub fn advance(&mut self, len: usize) {
-        self.read += len;
+        self.read += len as u32;
     }
 }
 
 impl Drop for Message {
     #[inline(always)]
     fn drop(&mut self) {
-        self.sender.uncharge(charge_for(self.len()));
+        self.sender.uncharge(self.charge as usize);
+        self.sender.keep_spare(&mut self.first);
         if let Some(rights) = self.take_rights() {
             self.sender.domain.dismiss_rights(rights);
         }

@@ -22,9 +22,10 @@
 //!
 //! 1. `reader` of a socket: held while its message is copied to a program, so only other readers of the same socket wait.
 //! 2. the domain's flight, which counts the sockets that are in messages.
-//! 3. the domain's abstract names.
+//! 3. the domain's abstract names; its list of departures.
 //! 4. `state` of a socket. Two at once only in `connect`, in the order of their addresses; the collector locks a
 //!    listener's, then those of the connections that wait in it.
+//! 5. `spare` of a socket.
 //!
 //! A readiness is changed under its socket's state, next to what it tells. Messages, sockets and rights are dropped
 //! with no lock held: a right may be the last reference to anything.

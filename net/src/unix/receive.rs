@@ -4,7 +4,7 @@ use super::{
     Credentials, Kind, Obstacle, Passenger, Socket,
     connect::Phase,
     message::Message,
-    socket::{READABLE, State},
+    socket::{ANSWERS, READABLE, State},
 };
 use crate::Sink;
 use alloc::{sync::Arc, vec::Vec};
@@ -28,7 +28,7 @@ pub struct Delivery {
     /// Who has sent it, if the socket wants to know.
     pub credentials: Option<Credentials>,
     /// Open files. After these nothing more is received in the same call.
-    pub files: Vec<Arc<dyn Passenger>>,
+    pub files: Option<Vec<Arc<dyn Passenger>>>,
     /// The length of the message, if it is one of a datagram or sequenced socket.
     pub len: usize,
     /// Whether the sink had room for less than the message.
@@ -61,6 +61,10 @@ impl Socket {
         delivery: &mut Delivery,
         received: &mut usize,
     ) -> Result<(), Obstacle> {
+        // Who has to wait is told so without a lock.
+        if !self.readiness.events().intersects(ANSWERS) {
+            return Err(Obstacle::Empty { ended: false });
+        }
         let mut reader = self.reader.lock();
         loop {
             // Whether the offer to read has been withdrawn, or need not be looked at.
@@ -150,7 +154,7 @@ impl Socket {
     fn take_rights(&self, message: &mut Message, delivery: &mut Delivery) {
         if let Some(rights) = message.take_rights() {
             self.domain.flight.lock().end(&rights);
-            delivery.files = rights.files;
+            delivery.files = Some(rights.files);
         }
     }
 
@@ -158,7 +162,7 @@ impl Socket {
     #[cold]
     fn copy_rights(message: &Message, delivery: &mut Delivery) -> bool {
         let Some(rights) = message.rights() else { return false };
-        delivery.files = rights.copies().unwrap_or_default();
+        delivery.files = rights.copies().ok();
         true
     }
 

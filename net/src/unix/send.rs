@@ -73,7 +73,8 @@ impl Socket {
                 return Err(Obstacle::Full);
             }
             let len = source.remaining().min(PIECE);
-            let Some(message) = Message::gather(self, source, len)? else { return Err(Obstacle::Stopped) };
+            let message = Message::gather(self, self.take_spare(), source, len)?;
+            let Some(message) = message else { return Err(Obstacle::Stopped) };
             if let Err(obstacle) = self.put(&peer, message, cargo) {
                 source.give_back(len);
                 return Err(obstacle);
@@ -112,7 +113,8 @@ impl Socket {
         if !self.has_room() {
             return Err(Obstacle::Full);
         }
-        let Some(message) = Message::gather(self, source, len)? else { return Err(Obstacle::Stopped) };
+        let message = Message::gather(self, self.take_spare(), source, len)?;
+        let Some(message) = message else { return Err(Obstacle::Stopped) };
         if let Err(obstacle) = self.put(&receiver, message, cargo) {
             source.give_back(len);
             return Err(obstacle);

@@ -43,6 +43,8 @@ pub const BUFFER_MAX: usize = 212_992;
 /// The smallest send and receive buffer that a socket is given.
 const SEND_BUFFER_MIN: usize = 4608;
 const RECEIVE_BUFFER_MIN: usize = 2304;
+/// The largest piece whose memory is kept for the next.
+const SPARE_MAX: usize = 512;
 /// Messages that wait in a datagram socket's queue before those whom it does not answer must wait
 /// (`net.unix.max_dgram_qlen`).
 const DATAGRAMS: usize = 10;
@@ -51,6 +53,10 @@ pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
 pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
 /// No more can be sent: wakes those who wait to send. Not for programs.
 const SEND_CLOSED: Events = Events::from_bits_retain(1 << 16);
+/// It is no end of a connection: to receive from it may be an error. Not for programs.
+const UNCONNECTED: Events = Events::from_bits_retain(1 << 17);
+/// Without any of these there is nothing to receive, and no other answer to who tries.
+pub(super) const ANSWERS: Events = READABLE.union(Events::ERR).union(Events::HUP).union(UNCONNECTED);
 
 /// What those wait for who want to send to a socket's peer.
 pub const SENDING: Events = Events::OUT.union(SEND_CLOSED);
@@ -68,6 +74,9 @@ pub struct Socket {
     pub(super) readiness: Readiness,
     /// `OUT` while others may put something into the queue.
     pub(super) room: Readiness,
+    /// The memory of a small message that has been read, for the next that it sends: two that talk in turn neither
+    /// allocate nor free.
+    spare: SpinMutex<Vec<u8>>,
     /// Bytes charged for messages that it has sent and that nobody has read.
     charged: AtomicUsize,
     send_buffer: AtomicUsize,
@@ -133,6 +142,7 @@ impl State {
             events |= READABLE | Events::RDHUP;
         }
         let unconnected = kind.is_connected() && self.phase == Phase::Idle;
+        events.set(UNCONNECTED, self.phase != Phase::Connected);
         events.set(Events::HUP, self.receive_closed && self.send_closed || unconnected);
         events
     }
@@ -181,11 +191,12 @@ impl OpenSocket {
             }),
             reader: SpinMutex::new(None),
             readiness: Readiness::with(if kind.is_connected() {
-                WRITABLE.union(Events::HUP)
+                WRITABLE.union(Events::HUP).union(UNCONNECTED)
             } else {
-                WRITABLE
+                WRITABLE.union(UNCONNECTED)
             }),
             room: Readiness::with(Events::OUT),
+            spare: SpinMutex::new(Vec::new()),
             charged: AtomicUsize::new(0),
             send_buffer: AtomicUsize::new(BUFFER_DEFAULT),
             receive_buffer: AtomicUsize::new(BUFFER_DEFAULT),
@@ -251,7 +262,7 @@ impl Socket {
     /// Adjusts the events to the state, after one of its steps, and wakes everybody who may have to see that.
     pub(super) fn show(&self, state: &State) {
         let there = state.events(self.kind, self.readiness.events());
-        let known = READABLE | Events::RDHUP | Events::HUP | Events::ERR | SEND_CLOSED;
+        let known = READABLE | Events::RDHUP | Events::HUP | Events::ERR | SEND_CLOSED | UNCONNECTED;
         self.readiness.clear(known - there);
         if state.phase == Phase::Listening {
             self.readiness.clear(WRITABLE);
@@ -323,6 +334,25 @@ impl Socket {
     pub(super) fn offer_writing(&self) {
         if self.is_writable() {
             self.readiness.set(WRITABLE);
+        }
+    }
+
+    /// An empty piece for the next message, which may have memory.
+    #[inline(always)]
+    pub(super) fn take_spare(&self) -> Vec<u8> {
+        core::mem::take(&mut self.spare.lock())
+    }
+
+    /// Takes over a piece's memory that is worth keeping, if it has none.
+    #[inline(always)]
+    pub(super) fn keep_spare(&self, piece: &mut Vec<u8>) {
+        if piece.capacity() > SPARE_MAX {
+            return;
+        }
+        let mut spare = self.spare.lock();
+        if spare.capacity() == 0 {
+            piece.clear();
+            core::mem::swap(&mut *spare, piece);
         }
     }
 

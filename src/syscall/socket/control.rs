@@ -141,15 +141,15 @@ impl Control {
         close_on_exec: bool,
     ) {
         if self.address == 0 {
-            self.truncated |= tells_credentials || !delivery.files.is_empty();
+            self.truncated |= tells_credentials || delivery.files.is_some();
             return;
         }
         if tells_credentials {
             let Credentials { pid, uid, gid } = delivery.credentials.unwrap_or_default();
             self.put(caller, SCM_CREDENTIALS, UserCredentials { pid, uid, gid }.as_bytes()).await;
         }
-        if !delivery.files.is_empty() {
-            self.put_files(caller, delivery.files, close_on_exec).await;
+        if let Some(files) = delivery.files {
+            self.put_files(caller, files, close_on_exec).await;
         }
     }
 

@@ -148,8 +148,9 @@ fn queues() {
         0
     });
     sleep_ms(50);
-    value("receive", receive(server, 9, 0));
+    let received = receive(server, 9, 0);
     let _ = waiter.map(support::process::Child::wait);
+    value("receive", received);
     value("receive", receive(server, 9, 0));
     poll("writable again", client);
     let time = [0_i64, 20_000];

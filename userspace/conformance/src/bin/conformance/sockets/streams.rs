@@ -187,8 +187,9 @@ fn backlog() {
         0
     });
     sleep_ms(50);
-    outcome("accept", accept(door));
+    let accepted = accept(door);
     let _ = waiter.map(support::process::Child::wait);
+    outcome("accept", accepted);
     let time = [0_i64, 20_000];
     let client = socket(STREAM);
     let _ = sys!(SYS_setsockopt, client, libc::SOL_SOCKET, libc::SO_SNDTIMEO, time.as_ptr(), 16);
