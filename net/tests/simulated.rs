@@ -59,6 +59,11 @@ async fn receive_some(socket: &Arc<Socket>, room: usize) -> Result<Vec<u8>, Errn
     }
 }
 
+/// The byte at a place of a stream.
+fn pattern(at: usize) -> u8 {
+    ((at * 7) >> 3) as u8
+}
+
 #[test]
 fn every_byte_arrives_once_and_in_order() {
     seeds(|domain| async move {
@@ -72,7 +77,7 @@ fn every_byte_arrives_once_and_in_order() {
                     return expected;
                 }
                 for byte in bytes {
-                    assert_eq!(byte, (expected * 7 >> 3) as u8, "at {expected}");
+                    assert_eq!(byte, pattern(expected), "at {expected}");
                     expected += 1;
                 }
             }
@@ -80,7 +85,7 @@ fn every_byte_arrives_once_and_in_order() {
         let mut sent = 0;
         while sent < TOTAL {
             let len = (1 + random(20_000) as usize).min(TOTAL - sent);
-            let bytes: Vec<u8> = (sent..sent + len).map(|at| (at * 7 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (sent..sent + len).map(pattern).collect();
             send_all(&a, &bytes).await.unwrap();
             sent += len;
         }

@@ -50,7 +50,7 @@ impl Socket {
         drop(state);
         // They see that it is dead.
         self.room.set(Events::OUT);
-        Self::tell(followers);
+        Self::tell(&followers);
         if let Some(peer) = peer.filter(|_| self.kind.is_connected()) {
             let mut state = peer.state.lock();
             state.receive_closed = true;

@@ -183,7 +183,7 @@ impl Socket {
         let followers = self.make_room(&mut state);
         drop(state);
         drop(reader);
-        Self::tell(followers);
+        Self::tell(&followers);
         {
             let mut theirs = old.state.lock();
             if !theirs.dead && theirs.peer.as_ref().is_some_and(|peer| Arc::ptr_eq(peer, self)) {

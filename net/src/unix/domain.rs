@@ -72,7 +72,7 @@ impl Domain {
         }
         let mut listed = Vec::new();
         if listed.try_reserve_exact(sockets.len()).is_ok() {
-            listed.extend(sockets.iter().map(|socket| Listed::of(socket)));
+            listed.extend(sockets.iter().map(Listed::of));
         }
         Some(listed)
     }

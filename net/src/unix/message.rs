@@ -97,8 +97,7 @@ impl Message {
     /// Bytes in it.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.first.len()
-            + self.more.as_ref().map_or(0, |more| more.rest.iter().map(|piece| piece.len()).sum())
+        self.first.len() + self.more.as_ref().map_or(0, |more| more.rest.iter().map(Vec::len).sum())
     }
 
     /// Bytes that have not been read.

@@ -259,7 +259,7 @@ impl Socket {
             self.readiness.clear(READABLE);
         }
         drop(state);
-        Self::tell(followers);
+        Self::tell(&followers);
         if !self.look_at(message, 0, sink, how, delivery, received) {
             self.readiness.set(READABLE);
             return Err(Obstacle::Stopped);

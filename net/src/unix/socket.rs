@@ -285,7 +285,7 @@ impl Socket {
     }
 
     /// Tells those that [`make_room`](Self::make_room) has returned, with no lock held.
-    pub(super) fn tell(followers: Vec<Weak<Socket>>) {
+    pub(super) fn tell(followers: &[Weak<Socket>]) {
         for follower in followers.iter().filter_map(Weak::upgrade) {
             follower.offer_writing();
         }

@@ -32,6 +32,7 @@ pub fn nothing() -> Cargo {
 }
 
 /// The error behind an obstacle: EAGAIN for those that go away.
+#[allow(clippy::needless_pass_by_value, reason = "it is what becomes of the obstacle")]
 pub fn errno(obstacle: Obstacle) -> Errno {
     match obstacle {
         Obstacle::Failed(errno) => errno,

@@ -164,7 +164,7 @@ impl Control {
         let len = whole.min(left);
         self.truncated |= len < whole;
         let at = self.address.wrapping_add(self.written);
-        if user::copy_out(caller, at + HEADER, &data[..len - HEADER]).await.is_ok()
+        if user::copy_out(caller, at.wrapping_add(HEADER), &data[..len - HEADER]).await.is_ok()
             && user::write(caller, at, header(kind, len)).await.is_ok()
         {
             self.written += whole.next_multiple_of(size_of::<u64>()).min(left);
@@ -182,7 +182,7 @@ impl Control {
             let file: Arc<dyn Any + Send + Sync> = file;
             let Ok(file) = file.downcast::<File>() else { break };
             let Ok(descriptor) = descriptor::reserve(caller) else { break };
-            let place = at + HEADER + given * size_of::<i32>();
+            let place = at.wrapping_add(HEADER + given * size_of::<i32>());
             if user::write(caller, place, descriptor.number() as i32).await.is_err() {
                 break;
             }

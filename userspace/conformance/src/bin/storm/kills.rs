@@ -144,7 +144,7 @@ fn connect_for_ever(stage: &Stage) {
     // SAFETY: no memory is involved.
     while let Ok(client) = support::cvt(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) }) {
         let name = &raw const stage.closed_name as usize;
-        let _ = call(libc::SYS_connect, &[client as usize, name, 16]);
+        let _ = call(libc::SYS_connect, &[client as usize, name, CHOSEN]);
     }
 }
 
@@ -166,33 +166,37 @@ fn sockets(kind: i32) -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
-/// A socket with an abstract name of a letter and a number.
-fn named_socket(kind: i32, letter: u8) -> io::Result<(OwnedFd, libc::sockaddr_un)> {
-    // SAFETY: all zeros are an address; the kernel reads it; the descriptor is fresh and ours.
+/// Bytes of an address with a name of the kernel's choice.
+const CHOSEN: usize = 8;
+
+/// A socket with a name of the kernel's choice: children of victims that live on may have an earlier stage's.
+fn named_socket(kind: i32) -> io::Result<(OwnedFd, libc::sockaddr_un)> {
+    // SAFETY: all zeros are an address; the kernel reads it, and writes another; the descriptor is fresh and ours.
     unsafe {
         let mut name: libc::sockaddr_un = std::mem::zeroed();
         name.sun_family = libc::AF_UNIX as u16;
-        name.sun_path[1] = letter as libc::c_char;
         let socket = OwnedFd::from_raw_fd(support::cvt(libc::socket(libc::AF_UNIX, kind, 0))?);
-        support::cvt(libc::bind(socket.as_raw_fd(), (&raw const name).cast(), 16))?;
+        support::cvt(libc::bind(socket.as_raw_fd(), (&raw const name).cast(), 2))?;
+        let mut len = CHOSEN as u32;
+        support::cvt(libc::getsockname(socket.as_raw_fd(), (&raw mut name).cast(), &raw mut len))?;
         Ok((socket, name))
     }
 }
 
 /// A socket with a name that listens.
-fn listening(letter: u8) -> io::Result<(OwnedFd, libc::sockaddr_un)> {
-    let (socket, name) = named_socket(libc::SOCK_STREAM, letter)?;
+fn listening() -> io::Result<(OwnedFd, libc::sockaddr_un)> {
+    let (socket, name) = named_socket(libc::SOCK_STREAM)?;
     call(libc::SYS_listen, &[fd(&socket), 0])?;
     Ok((socket, name))
 }
 
 /// A datagram socket, and one that it sends to.
 fn datagrams() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (server, name) = named_socket(libc::SOCK_DGRAM, b'd')?;
+    let (server, name) = named_socket(libc::SOCK_DGRAM)?;
     // SAFETY: the descriptor is fresh and ours.
     let client =
         unsafe { OwnedFd::from_raw_fd(support::cvt(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0))?) };
-    call(libc::SYS_connect, &[fd(&client), &raw const name as usize, 16])?;
+    call(libc::SYS_connect, &[fd(&client), &raw const name as usize, CHOSEN])?;
     Ok((client, server))
 }
 
@@ -422,8 +426,8 @@ fn round(much: &Anonymous, random: &mut Random) -> Result<(), String> {
                 let (terminal, user) = terminal().map_err(|error| format!("a terminal: {error}"))?;
                 let sockets = sockets(libc::SOCK_STREAM).map_err(|error| error.to_string())?;
                 let (datagrams, server) = datagrams().map_err(|error| error.to_string())?;
-                let (door, _) = listening(b'o').map_err(|error| error.to_string())?;
-                let (closed_door, closed_name) = listening(b'c').map_err(|error| error.to_string())?;
+                let (door, _) = listening().map_err(|error| error.to_string())?;
+                let (closed_door, closed_name) = listening().map_err(|error| error.to_string())?;
                 let stage = Stage {
                     message: Message::new(&sockets.0),
                     sockets,
