@@ -10,6 +10,7 @@ use fs::{
 use net::unix::{Kind, Listed};
 use syscalls::Errno;
 
+use super::text::TextBuffer;
 use crate::file::socket::DOMAIN;
 
 /// The directory. Every process sees the same one.
@@ -27,7 +28,7 @@ impl Text for UnixSockets {
 }
 
 async fn list() -> Result<Vec<u8>, Errno> {
-    let mut text = Growing(Vec::new());
+    let mut text = TextBuffer::default();
     let mut written = text.write_str("Num       RefCount Protocol Flags    Type St Inode Path\n");
     let (mut part, mut from) = (0, 0);
     while let Some(sockets) = DOMAIN.list(part, from) {
@@ -41,21 +42,10 @@ async fn list() -> Result<Vec<u8>, Errno> {
             executor::yield_now().await;
         }
     }
-    Ok(text.0)
+    Ok(text.into_bytes())
 }
 
-/// A text that may find no memory, which is the only way in which writing to it fails.
-struct Growing(Vec<u8>);
-
-impl Write for Growing {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.try_reserve(text.len()).map_err(|_| fmt::Error)?;
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
-fn line(text: &mut Growing, socket: &Listed) -> fmt::Result {
+fn line(text: &mut TextBuffer, socket: &Listed) -> fmt::Result {
     const ACCEPTS: u32 = 1 << 16;
     let flags = if socket.listens { ACCEPTS } else { 0 };
     let kind = match socket.kind {
@@ -77,8 +67,11 @@ fn line(text: &mut Growing, socket: &Listed) -> fmt::Result {
         text.write_str(" ")?;
         // The NUL at the end of a path is none of the name's.
         let len = name.bytes().len() - usize::from(!name.is_abstract());
-        text.0.try_reserve(len).map_err(|_| fmt::Error)?;
-        text.0.extend(name.bytes()[..len].iter().map(|byte| if *byte == 0 { b'@' } else { *byte }));
+        let mut shown = [0; net::unix::NAME_MAX + 1];
+        for (place, byte) in shown.iter_mut().zip(name.bytes()) {
+            *place = if *byte == 0 { b'@' } else { *byte };
+        }
+        text.append(&shown[..len])?;
     }
     text.write_str("\n")
 }

@@ -39,13 +39,23 @@ impl TextBuffer {
         make(&mut text).map_err(|Failure(errno)| errno)?;
         Ok(text.0)
     }
+
+    /// Appends bytes that need be no text.
+    pub fn append(&mut self, more: &[u8]) -> fmt::Result {
+        self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(more);
+        Ok(())
+    }
+
+    /// What it has become.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 impl fmt::Write for TextBuffer {
     fn write_str(&mut self, more: &str) -> fmt::Result {
-        self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
-        self.0.extend_from_slice(more.as_bytes());
-        Ok(())
+        self.append(more.as_bytes())
     }
 }
 
