@@ -317,7 +317,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
             Ok(written.count)
         }
         Object::Stream(stream, _) if stream.master().is_none() => write_stream(caller, file, buffer, moved),
-        Object::Socket(_) => socket::attempt::write(caller, file, buffer, moved),
+        Object::Socket(_) => socket::attempt::write(caller, &file, buffer, moved),
         _ => Err(Pause::General),
     }
 }

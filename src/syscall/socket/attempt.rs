@@ -39,7 +39,7 @@ pub fn sendto(caller: &Caller, context: &UserContext, moved: &mut usize) -> Atte
     }
     let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
     let file = super::of(caller, context.rdi as i32)?;
-    send(caller, file, buffer, flags, moved, false)
+    send(caller, &file, buffer, flags, moved, false)
 }
 
 /// `recvfrom`.
@@ -64,20 +64,20 @@ pub fn resume(
 ) -> Attempt {
     let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
     let flags = if has_flags { context.r10 as u32 } else { 0 };
-    if sends { send(caller, file, buffer, flags, moved, true) } else { receive(file, buffer, flags, moved) }
+    if sends { send(caller, &file, buffer, flags, moved, true) } else { receive(file, buffer, flags, moved) }
 }
 
 /// Sends the bytes of a buffer, of which `moved` have been sent.
 #[inline(always)]
 pub fn send(
     caller: &Caller,
-    file: Arc<File>,
+    file: &Arc<File>,
     mut buffer: UserBuffer,
     flags: u32,
     moved: &mut usize,
     has_waited: bool,
 ) -> Attempt {
-    let socket = &socket_of(&file)?.socket;
+    let socket = &socket_of(file)?.socket;
     if *moved == 0 && (socket.send_timeout.load(Relaxed) != 0 || frame::is_short()) {
         return Err(Pause::General);
     }
@@ -85,7 +85,7 @@ pub fn send(
     let mut cargo = Cargo { has_waited, ..Cargo::none(socket::sender(caller)) };
     match socket.try_send(&mut buffer, &mut cargo, moved) {
         Ok(()) => Ok(*moved),
-        Err(obstacle) => blocked(caller, &file, &buffer, flags, *moved, obstacle),
+        Err(obstacle) => blocked(caller, file, &buffer, flags, *moved, &obstacle),
     }
 }
 
@@ -97,9 +97,9 @@ fn blocked(
     buffer: &UserBuffer,
     flags: u32,
     moved: usize,
-    obstacle: Obstacle,
+    obstacle: &Obstacle,
 ) -> Attempt {
-    match obstacle {
+    match *obstacle {
         Obstacle::Stopped => missing(buffer),
         Obstacle::Full | Obstacle::Crowded(_) if flags & MSG_DONTWAIT != 0 || file.is_nonblocking() => {
             // That it is crowded is told by poll, which has to be told when it is no longer.
@@ -154,7 +154,7 @@ pub fn receive(file: Arc<File>, mut buffer: UserBuffer, flags: u32, moved: &mut 
 
 /// `write`: of a buffer without bytes only a message is made.
 #[inline(always)]
-pub fn write(caller: &Caller, file: Arc<File>, buffer: UserBuffer, moved: &mut usize) -> Attempt {
+pub fn write(caller: &Caller, file: &Arc<File>, buffer: UserBuffer, moved: &mut usize) -> Attempt {
     send(caller, file, buffer, 0, moved, false)
 }
 
