@@ -8,10 +8,16 @@
 
 use super::{Domain, OpenSocket, Rights, Socket};
 use alloc::{boxed::Box, sync::Arc};
-use executor::sync::{SpinMutex, SpinMutexGuard, WaitQueue};
+use executor::{
+    Instant,
+    sync::{SpinMutex, SpinMutexGuard, WaitQueue},
+    timeout,
+};
 
 /// How many whoever begins does.
 const FEW: usize = 32;
+/// How many times as long as a collection took there is none.
+const REST: u32 = 8;
 
 /// The list.
 pub(super) struct Departures {
@@ -111,17 +117,26 @@ impl Domain {
     }
 
     /// Takes apart what others leave, and collects, for ever. To be run as one task.
+    ///
+    /// A collection looks at everything in flight. After one it rests for some times as long as that took, so that a program
+    /// that puts very many sockets into messages does not keep a CPU busy with looking at them.
     pub async fn run(&self) {
+        let mut rested = Instant::now();
         loop {
-            let (apart, collect) =
-                self.departures.work.wait_until(|| self.departures.list.lock().take_work()).await;
+            let is_rested = || Instant::now() >= rested;
+            let until = if is_rested() { Instant::FAR_FUTURE } else { rested };
+            let take = || self.departures.list.lock().take_work(is_rested());
+            let work = timeout(self.departures.work.wait_until(take), until).await;
+            let Ok((apart, collect)) = work else { continue };
             while apart && self.take_one_apart() {
                 if executor::should_yield() {
                     executor::yield_now().await;
                 }
             }
             if collect {
+                let begun = Instant::now();
                 self.collect();
+                rested = Instant::now() + begun.elapsed() * REST;
             }
         }
     }
@@ -132,9 +147,9 @@ impl List {
     ///
     /// It collects when nobody is taking anything apart, as what is on its way is in no queue, and would seem to be in
     /// somebody's hands.
-    fn take_work(&mut self) -> Option<(bool, bool)> {
+    fn take_work(&mut self, may_collect: bool) -> Option<(bool, bool)> {
         let apart = core::mem::take(&mut self.left_to_task);
-        let collect = !self.worked_on && core::mem::take(&mut self.collect);
+        let collect = may_collect && !self.worked_on && core::mem::take(&mut self.collect);
         (apart || collect).then_some((apart, collect))
     }
 
