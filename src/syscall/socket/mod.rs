@@ -75,7 +75,7 @@ pub async fn socket(caller: &Caller, domain: i32, kind: u32, protocol: i32) -> S
     let (kind, flags) = checked_kind(domain, kind, protocol)?;
     let descriptor = descriptor::reserve(caller)?;
     let file = socket::open(caller, OpenSocket::new(&DOMAIN, kind), flags);
-    Ok(descriptor.fill(file, flags & SOCK_CLOEXEC != 0))
+    Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 
 pub async fn socketpair(caller: &Caller, domain: i32, kind: u32, protocol: i32, pair: usize) -> SysResult {
@@ -84,7 +84,7 @@ pub async fn socketpair(caller: &Caller, domain: i32, kind: u32, protocol: i32, 
     user::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
     let (a, b) = OpenSocket::pair(&DOMAIN, kind, socket::peer(caller));
     for (descriptor, end) in [(first, a), (second, b)] {
-        descriptor.fill(socket::open(caller, end, flags), flags & SOCK_CLOEXEC != 0);
+        descriptor.fill(socket::open(caller, end, flags), flags & linux::O_CLOEXEC != 0);
     }
     Ok(0)
 }
@@ -143,7 +143,7 @@ pub async fn accept4(caller: &Caller, fd: i32, address: usize, len_at: usize, fl
         let name = accepted.peer().ok().and_then(|peer| peer.name());
         address::write(caller, address, len_at, name.as_deref()).await?;
     }
-    Ok(descriptor.fill(socket::open(caller, accepted, flags), flags & SOCK_CLOEXEC != 0))
+    Ok(descriptor.fill(socket::open(caller, accepted, flags), flags & linux::O_CLOEXEC != 0))
 }
 
 pub async fn connect(caller: &Caller, fd: i32, address: usize, len: i32) -> SysResult {
