@@ -188,3 +188,9 @@ pub fn random() -> Option<u64> {
 pub fn hwcap() -> usize {
     core::arch::x86_64::__cpuid(1).edx as usize
 }
+
+/// The same for `AT_HWCAP2` (`<asm/hwcap2.h>`): what the kernel has switched on for programs to use.
+pub fn hwcap2() -> usize {
+    const FSGSBASE: usize = 1 << 1;
+    if features().fsgsbase { FSGSBASE } else { 0 }
+}

@@ -110,6 +110,13 @@ pub async fn of_file(
     })
 }
 
+/// What the program loader maps of a library in `space`, from an offset on: the file's own pages, copied where they are
+/// written.
+pub async fn of_library(path: Path, space: &Arc<AddressSpace>) -> impl Fn(u64) -> Backing + Send + Sync {
+    let object = MappedFile::new(path, space.kin().await);
+    move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false }
+}
+
 /// A program's file: nobody writes it as long as this exists, which is as long as it is mapped.
 pub struct Program(Path);
 

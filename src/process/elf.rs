@@ -15,6 +15,9 @@ use crate::memory::PAGE_SIZE;
 /// Most of a file that its headers may occupy: the ELF header, and at most 64 KiB of program headers as on Linux.
 pub const MAX_PROGRAM_HEADERS: usize = 65536 / 56;
 
+/// The largest alignment that is respected, bytes.
+const MAX_ALIGNMENT: u64 = 1 << 30;
+
 /// One loadable segment.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
@@ -47,6 +50,8 @@ pub struct Executable {
     pub interpreter: Option<(u64, usize)>,
     /// Whether it asks for an executable stack.
     pub executable_stack: bool,
+    /// What the load bias is a multiple of, bytes: the largest alignment of a segment, at least a page.
+    pub alignment: usize,
 }
 
 impl Executable {
@@ -71,6 +76,7 @@ impl Executable {
             program_header_count: header.e_phnum as usize,
             interpreter: None,
             executable_stack: false,
+            alignment: PAGE_SIZE,
         };
         for bytes in program_headers.chunks_exact(56) {
             parsed.add(program_header(bytes)?, header.e_phoff)?;
@@ -94,8 +100,13 @@ impl Executable {
                     self.program_headers = segment.address + (table_offset - segment.offset) as usize;
                 }
                 self.segments.push(segment);
+                // Nothing is aligned to other than powers of two, whatever the header says, and nothing to more than this.
+                if header.p_align.is_power_of_two() && header.p_align <= MAX_ALIGNMENT {
+                    self.alignment = self.alignment.max(header.p_align as usize);
+                }
             }
-            PT_INTERP => {
+            // As on Linux, the first one counts.
+            PT_INTERP if self.interpreter.is_none() => {
                 if header.p_filesz < 2 || header.p_filesz > 4096 {
                     return Err(Errno::ENOEXEC);
                 }
@@ -106,6 +117,12 @@ impl Executable {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The load bias with which it begins at `base` or right below; none if it is not [`relocatable`](Self::relocatable).
+    pub fn bias_at(&self, base: usize) -> usize {
+        let (start, _) = self.span();
+        if self.relocatable { base.wrapping_sub(start) & !(self.alignment - 1) } else { 0 }
     }
 
     /// The page-aligned span of addresses that the segments cover.

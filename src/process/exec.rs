@@ -18,13 +18,17 @@ use super::{
     exit, futex,
     placement::Placement,
     record::Image,
-    signal::frame::AlternateStack,
+    signal::frame::{self, AlternateStack},
     tree,
 };
 use crate::{
     arch::{cpu, layout::USER_END, user::UserContext},
-    file::{lookup, mapping::Program, regular},
-    memory::{self, AddressSpace, FaultError, Mapping, PAGE_SIZE, RegionFlags},
+    file::{
+        lookup,
+        mapping::{self, Program},
+        regular,
+    },
+    memory::{self, AddressSpace, Backing, FaultError, Mapping, PAGE_SIZE, RegionFlags},
     vdso,
 };
 
@@ -163,18 +167,14 @@ async fn load(
     };
     map_stack(&space, executable.executable_stack, placement.stack_top).await?;
     space.set_mapping_top(placement.mapping_top).await;
-    let bias = map_image(&space, program, &executable, placement.program).await?;
+    let bias = executable.bias_at(placement.program);
+    map_image(&space, &|offset| program.backing(offset), &executable, bias).await?;
     let mut entry = executable.entry.wrapping_add(bias);
     let mut interpreter_base = 0;
     if let Some((offset, len)) = executable.interpreter {
         let name = read_interpreter_name(&**inode, offset, len).await?;
-        let path = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
-        let opened = open(caller, path).await?;
-        let interpreter = parse(&opened).await?;
-        let (start, end) = interpreter.span();
-        let base = if interpreter.relocatable { reserve(&space, end - start).await? } else { 0 };
-        interpreter_base = map_image(&space, &opened.program, &interpreter, base).await?;
-        entry = interpreter.entry.wrapping_add(interpreter_base);
+        let interpreter = load_interpreter(caller, &space, &name).await?;
+        (interpreter_base, entry) = (interpreter.base, interpreter.entry);
     }
     let (_, end) = executable.span();
     space.set_heap(end.wrapping_add(bias) + placement.heap_gap).await;
@@ -202,32 +202,75 @@ async fn parse(opened: &Opened) -> Result<Executable, Errno> {
     Executable::parse(start, &headers)
 }
 
+/// The path in a program that names its interpreter. EIO where the file ends before it, ENOEXEC unless a NUL ends it.
 async fn read_interpreter_name(inode: &dyn Inode, offset: u64, len: usize) -> Result<Vec<u8>, Errno> {
     let mut name = vec![0; len];
-    if regular::read_exact_at(inode, offset, &mut name).await? != len || name.pop() != Some(0) {
+    if regular::read_exact_at(inode, offset, &mut name).await? != len {
+        return Err(Errno::EIO);
+    }
+    if name.last() != Some(&0) {
         return Err(Errno::ENOEXEC);
     }
+    name.truncate(split(&name, |byte| *byte == 0).0.len());
     Ok(name)
 }
 
-/// Maps all segments; returns the load bias.
+/// A program's interpreter, its dynamic linker, in its place.
+struct Interpreter {
+    base: usize,
+    entry: usize,
+}
+
+/// Maps the interpreter of this name beside the program, where the space would put a mapping of its size.
+///
+/// # Errors
+/// Those of [`open`]; EIO for a file without room for an ELF header, ELIBBAD for one that is no program.
+async fn load_interpreter(
+    caller: &Caller,
+    space: &Arc<AddressSpace>,
+    name: &[u8],
+) -> Result<Interpreter, Errno> {
+    if name.is_empty() {
+        // As in a script.
+        return Err(Errno::EACCES);
+    }
+    let path = lookup::path(caller, lookup::CWD, name, LookupFlags::FOLLOW).await?;
+    // Nobody may write it until it is mapped; afterwards it is a mapped file like other libraries.
+    let opened = open(caller, path).await?;
+    if opened.start.len() < 64 {
+        return Err(Errno::EIO);
+    }
+    let bad = |errno| if errno == Errno::ENOEXEC { Errno::ELIBBAD } else { errno };
+    let interpreter = parse(&opened).await.map_err(bad)?;
+    let (start, end) = interpreter.span();
+    let bias = if interpreter.relocatable {
+        let room = end - start + interpreter.alignment - PAGE_SIZE;
+        interpreter.bias_at(reserve(space, room).await?.next_multiple_of(interpreter.alignment))
+    } else {
+        0
+    };
+    let library = mapping::of_library(opened.program.path().clone(), space).await;
+    map_image(space, &library, &interpreter, bias).await?;
+    Ok(Interpreter { base: bias, entry: interpreter.entry.wrapping_add(bias) })
+}
+
+/// Maps all segments of what `backing` shows from an offset on.
 async fn map_image(
     space: &Arc<AddressSpace>,
-    program: &Arc<Program>,
+    backing: &(dyn Fn(u64) -> Backing + Send + Sync),
     executable: &Executable,
-    relocatable_base: usize,
-) -> Result<usize, Errno> {
+    bias: usize,
+) -> Result<(), Errno> {
     let (start, end) = executable.span();
-    let bias = if executable.relocatable { relocatable_base.wrapping_sub(start) } else { 0 };
     if end.wrapping_add(bias) > USER_END || start.wrapping_add(bias) > end.wrapping_add(bias) {
         return Err(Errno::ENOMEM);
     }
     for segment in &executable.segments {
-        map_segment(space, program, segment, bias)
+        map_segment(space, backing, segment, bias)
             .await
             .map_err(|errno| if errno == Errno::ENOMEM { errno } else { Errno::ENOEXEC })?;
     }
-    Ok(bias)
+    Ok(())
 }
 
 /// Finds room for an image of `len` bytes where the space would put a mapping of that size.
@@ -240,7 +283,7 @@ async fn reserve(space: &AddressSpace, len: usize) -> Result<usize, Errno> {
 /// Maps one segment: the pages with file contents from the file, the rest of its memory as zeroes.
 async fn map_segment(
     space: &Arc<AddressSpace>,
-    program: &Arc<Program>,
+    backing: &(dyn Fn(u64) -> Backing + Send + Sync),
     segment: &Segment,
     bias: usize,
 ) -> Result<(), Errno> {
@@ -252,7 +295,7 @@ async fn map_segment(
     let mapped_end = if segment.file_size > 0 { file_end.next_multiple_of(PAGE_SIZE) } else { start };
     let fixed = linux::MAP_PRIVATE | linux::MAP_FIXED_NOREPLACE;
     if mapped_end > start {
-        let backing = program.backing(segment.offset - lead as u64);
+        let backing = backing(segment.offset - lead as u64);
         let whole = Mapping::anonymous(mapped_end - start, segment.protection);
         space.map(Mapping { hint: start, flags: fixed, backing, ..whole }).await?;
     }
@@ -340,6 +383,8 @@ async fn build_stack(
     let vector = [
         (AT_SYSINFO_EHDR, *vdso),
         (AT_HWCAP, cpu::hwcap()),
+        (AT_HWCAP2, cpu::hwcap2()),
+        (AT_MINSIGSTKSZ, frame::MAX_SIZE),
         (AT_PAGESZ, PAGE_SIZE),
         (AT_CLKTCK, super::times::TICKS_PER_SECOND as usize),
         (AT_PHDR, executable.program_headers.wrapping_add(*bias)),
@@ -385,8 +430,9 @@ async fn build_stack(
 }
 
 use linux_raw_sys::auxvec::{
-    AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_NULL,
-    AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE, AT_SYSINFO_EHDR, AT_UID,
+    AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_HWCAP2,
+    AT_MINSIGSTKSZ, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE,
+    AT_SYSINFO_EHDR, AT_UID,
 };
 
 /// Gives the process descriptors of its own if it has shared them with another. Its threads have ended by now, so it ends if

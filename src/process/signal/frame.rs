@@ -89,6 +89,8 @@ struct Frame {
 const RED_ZONE: u64 = 128;
 /// What is set aside for the state that FXSAVE writes. Its last 96 bytes are reserved, and left alone.
 const FP_STATE: u64 = 512;
+/// The most room on a stack that a frame takes, bytes (`AT_MINSIGSTKSZ`): what is in it, and what alignment costs.
+pub const MAX_SIZE: usize = size_of::<Frame>() + FP_STATE as usize + (64 + 16 + 8);
 const USER_CS: u16 = 0x33;
 const USER_SS: u16 = 0x2b;
 /// `UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.

@@ -5,6 +5,7 @@
 //! Wrappers here are as thin as can be, because the programs above them measure or probe the calls themselves.
 
 pub mod clock;
+pub mod elf;
 pub mod errno;
 pub mod memory;
 pub mod pipe;

@@ -1,4 +1,4 @@
-//! `damage [ROUNDS [SEED]]`: runs programs and scripts with seeded random damage. Each must be refused with an error that
+//! `damage [ROUNDS [SEED]]`: runs programs, interpreters and scripts with seeded random damage. Each must be refused with an error that
 //! execve(2) knows, or run and end; whatever happens, the kernel lives.
 
 use std::ffi::CString;
@@ -8,12 +8,13 @@ use std::os::fd::FromRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::ExitCode;
 use std::ptr::null;
+use support::elf::interpreted;
 use support::process::{Child, Ended, fork};
 
 /// Programs that do nothing, linked in different ways.
 const PROGRAMS: [&str; 3] = ["/usr/bin/nothing-musl", "/usr/bin/nothing", "/usr/bin/nothing-pie"];
 /// Errors with which execve may refuse a file.
-const REFUSALS: [i32; 11] = [
+const REFUSALS: [i32; 12] = [
     libc::ENOEXEC,
     libc::EINVAL,
     libc::ENOMEM,
@@ -25,6 +26,7 @@ const REFUSALS: [i32; 11] = [
     libc::ENAMETOOLONG,
     libc::ELOOP,
     libc::ELIBBAD,
+    libc::EIO,
 ];
 /// Exit statuses of a child that could not exec.
 const REFUSED: i32 = 100;
@@ -112,34 +114,57 @@ fn open(path: &str) -> io::Result<File> {
     }
 }
 
-/// Flips bits of a program, or cuts it off, runs it, and mends it for the next round.
+/// Damaged programs, run as they are.
 fn programs(rounds: usize, random: &mut Random) -> io::Result<Tally> {
     let mut tally = Tally::default();
     for name in PROGRAMS {
-        let whole = fs::read(name)?;
-        fs::write("damaged", &whole)?;
-        fs::set_permissions("damaged", fs::Permissions::from_mode(0o755))?;
-        // ELF header and program headers, where the loader looks.
-        let headers = 64 + 56 * usize::from(whole[56]);
-        for round in 0..rounds / PROGRAMS.len() {
-            let reach = if round % 4 != 0 { headers } else { whole.len() };
-            let places: Vec<usize> = (0..=random.below(4)).map(|_| random.below(reach)).collect();
-            let cut = if random.below(6) == 0 { random.below(whole.len()) } else { whole.len() };
-            let file = open("damaged")?;
-            for place in &places {
-                file.write_at(&[whole[*place] ^ 1 << random.below(8)], *place as u64)?;
-            }
-            file.set_len(cut as u64)?;
-            drop(file);
-            tally.run("./damaged", random)?;
-            let file = open("damaged")?;
-            for place in places {
-                file.write_at(&whole[place..=place], place as u64)?;
-            }
-            file.write_at(&whole[cut..], cut as u64)?;
-        }
+        damaged(&fs::read(name)?, "./damaged", rounds / PROGRAMS.len(), random, &mut tally)?;
     }
     Ok(tally)
+}
+
+/// Programs with an interpreter: one of the two is damaged.
+fn interpreters(rounds: usize, random: &mut Random) -> io::Result<Tally> {
+    let mut tally = Tally::default();
+    let whole = fs::read("/usr/bin/nothing-pie")?;
+    fs::write("interpreted", interpreted(&whole, b"./damaged\0"))?;
+    fs::set_permissions("interpreted", fs::Permissions::from_mode(0o755))?;
+    damaged(&whole, "./interpreted", rounds / 2, random, &mut tally)?;
+    let program = interpreted(&whole, b"/usr/bin/nothing-pie\0");
+    damaged(&program, "./damaged", rounds / 2, random, &mut tally)?;
+    Ok(tally)
+}
+
+/// Flips bits of a file, or cuts it off, runs `program`, and mends the file for the next round.
+fn damaged(
+    whole: &[u8],
+    program: &str,
+    rounds: usize,
+    random: &mut Random,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    fs::write("damaged", whole)?;
+    fs::set_permissions("damaged", fs::Permissions::from_mode(0o755))?;
+    // ELF header and program headers, where the loader looks.
+    let headers = 64 + 56 * usize::from(whole[56]);
+    for round in 0..rounds {
+        let reach = if round % 4 != 0 { headers } else { whole.len() };
+        let places: Vec<usize> = (0..=random.below(4)).map(|_| random.below(reach)).collect();
+        let cut = if random.below(6) == 0 { random.below(whole.len()) } else { whole.len() };
+        let file = open("damaged")?;
+        for place in &places {
+            file.write_at(&[whole[*place] ^ 1 << random.below(8)], *place as u64)?;
+        }
+        file.set_len(cut as u64)?;
+        drop(file);
+        tally.run(program, random)?;
+        let file = open("damaged")?;
+        for place in places {
+            file.write_at(&whole[place..=place], place as u64)?;
+        }
+        file.write_at(&whole[cut..], cut as u64)?;
+    }
+    Ok(())
 }
 
 /// Writes and runs files that begin as scripts do, more or less.
@@ -188,7 +213,9 @@ fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>().unwrap_or(1));
     let (rounds, seed) = (numbers.next().unwrap_or(3000), numbers.next().unwrap_or(1));
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    for (what, damage) in [("programs", programs as fn(usize, &mut Random) -> _), ("scripts", scripts)] {
+    let kinds: [(_, fn(usize, &mut Random) -> _); 3] =
+        [("programs", programs), ("interpreters", interpreters), ("scripts", scripts)];
+    for (what, damage) in kinds {
         match damage(rounds as usize, &mut random) {
             Ok(tally) => Tally::show(&tally, what),
             Err(error) => {

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::ptr::null;
+use support::elf::{interpreted, interpreter_header};
 use support::process::fork;
 
 /// Replaces this process by ourselves, running [`child`] with these words.
@@ -57,6 +58,8 @@ fn auxiliary() {
     );
     show("secure", get(libc::AT_SECURE));
     show("random bytes", get(libc::AT_RANDOM) != 0);
+    show("signal stack", get(libc::AT_MINSIGSTKSZ) > 512);
+    show("base of an interpreter", get(libc::AT_BASE));
     show("vdso", get(libc::AT_SYSINFO_EHDR) != 0);
     // SAFETY: AT_EXECFN points to a string that the kernel put on the stack.
     let name = unsafe { std::ffi::CStr::from_ptr(get(libc::AT_EXECFN) as *const _) };
@@ -97,6 +100,7 @@ pub fn run() {
     scripts();
     refusals();
     broken_programs();
+    interpreters();
     flipped_bits();
 }
 
@@ -263,6 +267,64 @@ fn broken_programs() {
     ] {
         refused(what, &patched(first_load(field), &bytes));
     }
+}
+
+/// Programs with an interpreter (`PT_INTERP`), which all kinds of files are named to be.
+fn interpreters() {
+    let whole = fs::read("/usr/bin/nothing-pie").expect("/usr/bin/nothing-pie is in the root image");
+    let named = |what: &str, path: &str| {
+        let program = interpreted(&whole, format!("{path}\0").as_bytes());
+        attempt(&format!("interpreter: {what}"), &file("elf", program), &["elf"]);
+    };
+    named("a program like it", "/usr/bin/nothing-pie");
+    named("a program at a fixed address", "/usr/bin/nothing");
+    named("relative", "./elf");
+    named("missing", "/no/such");
+    named("a folder", "/bin");
+    named("below a file", "/etc/passwd/x");
+    named("a device", "/dev/null");
+    named("no name", "");
+    named("a NUL in the name", "/no/such\0/usr/bin/nothing-pie");
+    named("4095 bytes", &"/".repeat(4095));
+    named("4096 bytes", &"/".repeat(4096));
+    fs::write("plain", &whole).expect("a file");
+    fs::set_permissions("plain", fs::Permissions::from_mode(0o644)).expect("its mode");
+    named("not executable", "./plain");
+    let with = |what: &str, content: &[u8]| {
+        file("interpreter", content);
+        named(what, "./interpreter");
+    };
+    with("a script", b"#!/bin/sh\n".repeat(10).as_slice());
+    with("empty", b"");
+    with("63 bytes", &whole[..63]);
+    with("64 bytes", &whole[..64]);
+    with("cut off among the program headers", &whole[..64 + 56]);
+    with("with an interpreter of its own", &interpreted(&whole, b"/no/such\0"));
+    for (what, offset, bytes) in [
+        ("magic", 0, &[0x7f, b'E', b'L', b'G'][..]),
+        ("machine ARM", 18, &[40, 0]),
+        ("header size of entries", 54, &[55, 0]),
+        ("no program headers", 56, &[0, 0]),
+        ("very many program headers", 56, &[0xff, 0xff]),
+        ("program headers past the end", 32, &[0, 0, 0, 0x70, 0, 0, 0, 0]),
+    ] {
+        let mut program = whole.clone();
+        program[offset..offset + bytes.len()].copy_from_slice(bytes);
+        with(what, &program);
+    }
+    file("interpreter", &whole);
+    let busy = file("elf", interpreted(&whole, b"./interpreter\0"));
+    let writing = fs::OpenOptions::new().append(true).open("interpreter").expect("the file");
+    attempt("interpreter: open for writing", &busy, &["elf"]);
+    drop(writing);
+    for path in [&b"/usr/bin/nothing-pie"[..], b"/", b"\0", &[b'/'; 4097]] {
+        let program = interpreted(&whole, path);
+        attempt(&format!("{} bytes without a NUL", path.len()), &file("elf", program), &["elf"]);
+    }
+    let mut beyond = interpreted(&whole, b"/usr/bin/nothing-pie\0");
+    let header = interpreter_header(&beyond).expect("just made");
+    beyond[header + 8 + 4] = 1;
+    attempt("a name past the end", &file("elf", beyond), &["elf"]);
 }
 
 /// Seeded random damage: whatever happens, the kernel lives and the child ends.

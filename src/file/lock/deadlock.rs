@@ -1,0 +1,81 @@
+//! Who waits for whose ranges: a wait that would close a circle is refused (EDEADLK).
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use executor::sync::SpinMutex;
+use syscalls::Errno;
+
+use super::{FileLocks, Owner, Refusal};
+
+/// A thread that waits.
+struct Wait {
+    /// Tells it from other threads of its owner.
+    number: u64,
+    owner: Owner,
+    blocker: Owner,
+    /// The file's locks, by their address.
+    locks: usize,
+}
+
+/// All waits for ranges. Taken before a file's own lock by those who may have to wait, so that what is in it holds at that
+/// moment.
+static WAITS: SpinMutex<Vec<Wait>> = SpinMutex::new(Vec::new());
+
+/// Most steps that a circle is followed, as on Linux.
+const MAX_STEPS: usize = 10;
+
+/// Whether `from` waits, over others, for `to`.
+fn waits_for(waits: &[Wait], from: Owner, to: Owner) -> bool {
+    let mut at = from;
+    for _ in 0..MAX_STEPS {
+        if at == to {
+            return true;
+        }
+        match waits.iter().find(|wait| wait.owner == at) {
+            Some(wait) => at = wait.blocker,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Strikes out the waits for a file's locks before those who wait look again.
+pub(super) fn forget_waits(locks: &FileLocks) {
+    let locks = core::ptr::from_ref(locks).addr();
+    WAITS.lock().retain(|wait| wait.locks != locks);
+}
+
+/// One that may have to wait; it is struck out when this goes.
+pub(super) struct Waiting {
+    number: u64,
+    owner: Owner,
+    locks: usize,
+}
+
+impl Waiting {
+    pub(super) fn new(locks: &FileLocks, owner: Owner) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { number, owner, locks: core::ptr::from_ref(locks).addr() }
+    }
+
+    /// Attempts to lock, and notes for whom it waits if that is refused. Open files never wait in circles, as far as
+    /// anybody knows: they have no process that could be told (fcntl(2)).
+    pub(super) fn attempt(&self, attempt: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Refusal> {
+        if matches!(self.owner, Owner::File(_)) {
+            return attempt();
+        }
+        let refused = {
+            let mut waits = WAITS.lock();
+            waits.retain(|wait| wait.number != self.number);
+            // Room first: nothing is to be done after the attempt but to note it.
+            let room = waits.try_reserve(1);
+            if room.is_err() {
+                return Err(Refusal::Failed(Errno::ENOLCK));
+            }
+            todo!()
+        };
+        refused
+    }
+}

@@ -1,0 +1,92 @@
+//! Advisory locks: of whole files (flock(2)), and of ranges of bytes (fcntl(2), "Advisory record locking").
+//!
+//! The two kinds know nothing of each other. Both wait in one queue for each file, in which everybody looks again when
+//! somebody has given up a lock.
+
+mod deadlock;
+mod record;
+mod whole;
+
+use alloc::{sync::Arc, vec::Vec};
+
+use executor::sync::{SpinMutex, WaitQueue};
+use syscalls::Errno;
+
+use crate::process::{Caller, interruptible};
+pub use record::{Extent, Record, Request};
+use whole::Whole;
+
+/// Who has a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// All who share a descriptor table, by its number: what fcntl(2) calls a process.
+    Table(u64),
+    /// All who share an open file, by its address.
+    File(usize),
+}
+
+/// Why a lock cannot be had now.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal {
+    /// This one has a lock that excludes it.
+    HeldBy(Owner),
+    /// It fails.
+    Failed(Errno),
+}
+
+/// The locks of one file: [attached](fs::Attributes::attached) to it as long as a file is open through which one was asked
+/// for.
+#[derive(Default)]
+pub struct FileLocks {
+    whole: SpinMutex<Vec<Whole>>,
+    records: SpinMutex<Vec<Record>>,
+    /// Those who wait for a lock, to be woken when one is given up.
+    freed: WaitQueue,
+}
+
+impl FileLocks {
+    /// Has those who wait look again.
+    fn wake(&self) {
+        if !self.freed.is_empty() {
+            deadlock::forget_waits(self);
+            self.freed.wake_all();
+        }
+    }
+
+    /// Awaits an attempt that is not refused; ERESTARTSYS for a signal.
+    async fn wait_for(
+        &self,
+        caller: &Caller,
+        mut attempt: impl FnMut() -> Result<(), Refusal> + Send,
+    ) -> Result<(), Errno> {
+        let free = self.freed.wait_until(|| match attempt() {
+            Ok(()) => Some(Ok(())),
+            Err(Refusal::HeldBy(_)) => None,
+            Err(Refusal::Failed(errno)) => Some(Err(errno)),
+        });
+        interruptible(&caller.thread, free).await?
+    }
+
+    /// Takes back all that the open file with this address has, as its last descriptor is closed.
+    pub fn leave_file(&self, file: usize) {
+        let _ = self.try_lock_whole(file, None);
+        self.leave(Owner::File(file));
+    }
+
+    /// Takes back all ranges that an owner has.
+    pub fn leave(&self, owner: Owner) {
+        let mut records = self.records.lock();
+        let before = records.len();
+        records.retain(|record| record.owner != owner);
+        let changed = records.len() != before;
+        drop(records);
+        if changed {
+            self.wake();
+        }
+    }
+}
+
+/// The locks of the file with these attributes, made if there are none.
+pub fn of(attributes: &fs::Attributes) -> Arc<FileLocks> {
+    attributes.attached_or_insert(Arc::default)
+}

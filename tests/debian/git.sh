@@ -1,0 +1,8 @@
+# A repository's life, and a clone of it.
+export HOME=$PWD GIT_AUTHOR_DATE='2020-01-02T03:04:05Z' GIT_COMMITTER_DATE='2020-01-02T03:04:05Z' GIT_PAGER=cat
+git config --global user.name Name; git config --global user.email name@example.org; git config --global init.defaultBranch main; git config --global advice.detachedHead false
+git init -q one; cd one; echo text >file; mkdir sub; seq 100 >sub/numbers; ln -s file link; git add -A; git commit -qm 'first'; git log --format='%H %s'
+echo more >>file; git diff; git commit -qam 'second'; git branch other HEAD~1; git checkout -q other; echo side >side; git add side; git commit -qm 'side'; git checkout -q main; git merge -q -m 'merged' other; git log --graph --format='%h %s'
+git tag -a v1 -m 'version'; git status --short --branch; git show --stat --format=%s HEAD~1; git ls-tree -r HEAD; git mv file renamed; git status -s; git stash -q; git stash list | wc -l; git stash pop -q; git reset -q --hard; git rev-parse HEAD
+cd ..; git clone -q one two; cd two; git log --oneline; seq 50 >sub/numbers; git commit -qam 'from the clone'; git push -q origin HEAD:refs/heads/pushed; cd ../one; git log --oneline pushed -1; git merge -q --ff-only pushed; git fsck --no-progress; git gc -q; git count-objects | sed 's/,.*//'; git grep -n side; git blame -s side
+git rebase -q HEAD~1 && echo rebased; git bisect start -q HEAD HEAD~2 >/dev/null; git bisect reset -q; git archive HEAD | tar t | sort; git clone -q --bare . ../bare.git; git -C ../bare.git rev-list --count HEAD; git worktree add -q ../tree v1; ls ../tree; git clone -q "file://$PWD" ../three && git -C ../three log -1 --format=%s
