@@ -54,6 +54,7 @@ programs! {
     identity: "conformance identity", 30, AsOnLinux;
     interruptions: "conformance interruptions", 120, AsOnLinux;
     job_control: "conformance job_control", 60, AsOnLinux;
+    locks: "conformance locks", 60, AsOnLinux;
     mappings: "conformance mappings", 30, AsOnLinux;
     memory: "conformance memory", 30, AsOnLinux;
     names: "conformance names", 30, AsOnLinux;

@@ -1,10 +1,11 @@
 //! What a file is apart from its contents: type, owner, permissions, size, times.
 
 use crate::{AtomicTimestamp, Timestamp};
+use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use bitflags::bitflags;
-use core::any::Any;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::any::{Any, TypeId};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -171,7 +172,35 @@ pub struct Attributes {
     /// Creation.
     pub created: Timestamp,
     writers: AtomicI32,
-    attached: SpinMutex<Option<Weak<dyn Any + Send + Sync>>>,
+    has_locks: AtomicBool,
+    attached: SpinMutex<Option<Box<Attachment>>>,
+}
+
+/// Something that openers of a file share, and the next thing: one of each type, which stays when nobody holds the object any
+/// more.
+#[derive(Debug)]
+struct Attachment {
+    kind: TypeId,
+    object: Weak<dyn Any + Send + Sync>,
+    next: Option<Box<Attachment>>,
+}
+
+impl Attachment {
+    /// The place of a type in a list.
+    fn find(mut list: &mut Option<Box<Attachment>>, kind: TypeId) -> Option<&mut Attachment> {
+        while let Some(attachment) = list {
+            if attachment.kind == kind {
+                return Some(attachment);
+            }
+            list = &mut attachment.next;
+        }
+        None
+    }
+
+    /// The object, while somebody holds it.
+    fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.object.upgrade()?.downcast().ok()
+    }
 }
 
 /// The owner, permissions and number of a file that is being made.
@@ -213,6 +242,7 @@ impl Attributes {
             changed: AtomicTimestamp::new(now),
             created: now,
             writers: AtomicI32::new(0),
+            has_locks: AtomicBool::new(false),
             attached: SpinMutex::new(None),
         }
     }
@@ -363,26 +393,51 @@ impl Attributes {
         self.writers.fetch_add(1, Relaxed);
     }
 
-    /// The object that openers of a fifo or socket node share while anyone holds it, and those who map a regular file;
-    /// made by `make` when there is none.
+    /// Whether anybody has ever asked for a lock of a range of the file's bytes.
+    #[inline]
+    pub fn has_locks(&self) -> bool {
+        self.has_locks.load(Relaxed)
+    }
+
+    /// Notes that somebody asks for such a lock, before he gets it.
+    pub fn note_locks(&self) {
+        self.has_locks.store(true, Relaxed);
+    }
+
+    /// The object of a type that openers of the file share while anyone holds it: the pipe of a fifo, the mappings and the
+    /// locks of a regular file; made by `make` when there is none.
     pub fn attached_or_insert<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         if let Some(found) = self.attached() {
             return found;
         }
         // Made outside the lock, which is never held across an allocation.
         let made = make();
-        let mut slot = self.attached.lock();
-        if let Some(found) = slot.as_ref().and_then(Weak::upgrade).and_then(|any| any.downcast().ok()) {
-            return found;
+        let object: Weak<T> = Arc::downgrade(&made);
+        let kind = TypeId::of::<T>();
+        let mut new = None;
+        loop {
+            let mut list = self.attached.lock();
+            if let Some(attachment) = Attachment::find(&mut list, kind) {
+                if let Some(found) = attachment.get() {
+                    return found;
+                }
+                attachment.object = object;
+                return made;
+            }
+            if let Some(new) = new.take() {
+                let mut new: Box<Attachment> = new;
+                new.next = list.take();
+                *list = Some(new);
+                return made;
+            }
+            drop(list);
+            new = Some(Box::new(Attachment { kind, object: object.clone(), next: None }));
         }
-        let weak: Weak<T> = Arc::downgrade(&made);
-        *slot = Some(weak);
-        made
     }
 
-    /// The object attached to a file, while somebody holds it.
+    /// The object of a type attached to a file, while somebody holds it.
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.attached.lock().as_ref().and_then(Weak::upgrade).and_then(|any| any.downcast().ok())
+        Attachment::find(&mut self.attached.lock(), TypeId::of::<T>())?.get()
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod bulk;
 pub mod context;
 pub mod io;
+pub mod lock;
 pub mod lookup;
 pub mod mapping;
 pub mod poll;

@@ -4,12 +4,16 @@ use alloc::{string::String, sync::Arc};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use drivers::tty::OpenTty;
-use executor::sync::{Events, Mutex, Readiness};
+use executor::sync::{Events, Mutex, Readiness, SpinMutex};
 use fs::{FileType, Inode, Metadata, Opened, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{Stream, socket::SocketFile};
+use super::{
+    Stream,
+    lock::{self, FileLocks},
+    socket::SocketFile,
+};
 
 /// The status flags that `fcntl(F_SETFL)` may change.
 pub const CHANGEABLE: u32 =
@@ -50,6 +54,8 @@ pub struct File {
     /// Where the next `read` or `write` starts; for directories the cookie. Held for the length of a call, so that
     /// calls that share it do not overlap.
     pub offset: Mutex<u64>,
+    /// The file's locks, once one was asked for through this.
+    locks: SpinMutex<Option<Arc<FileLocks>>>,
 }
 
 impl File {
@@ -61,7 +67,14 @@ impl File {
         let spent = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
         let (readable, writable) = (reads(flags), writes(flags));
         let flags = AtomicU32::new(flags & !spent & KNOWN);
-        Arc::new(Self { object, readable, writable, flags, offset: Mutex::new(0) })
+        Arc::new(Self {
+            object,
+            readable,
+            writable,
+            flags,
+            offset: Mutex::new(0),
+            locks: SpinMutex::new(None),
+        })
     }
 
     /// An open regular file or directory. ETXTBSY when it would be written and is a program that runs.
@@ -108,6 +121,30 @@ impl File {
     #[inline]
     pub fn check_writable(&self) -> Result<(), Errno> {
         if self.writable { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// What tells it from all other open files, as long as it is open.
+    pub fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// The locks of the file, to ask for one. What has no place in the tree, such as a pipe, is one file with each open one.
+    pub fn locks(&self) -> Arc<FileLocks> {
+        let known = self.locks.lock().clone();
+        known.unwrap_or_else(|| {
+            let locks = self.path().map_or_else(Arc::default, |path| lock::of(path.inode().attributes()));
+            self.locks.lock().get_or_insert(locks).clone()
+        })
+    }
+
+    /// The locks of the file if anybody has ever asked for one of a range.
+    #[inline]
+    pub fn record_locks(&self) -> Option<Arc<FileLocks>> {
+        match self.path() {
+            Some(path) if !path.inode().attributes().has_locks() => None,
+            Some(path) => path.inode().attributes().attached(),
+            None => self.locks.lock().clone(),
+        }
     }
 
     /// Where it was opened, if it has a place in the tree.
@@ -222,6 +259,9 @@ impl Drop for File {
             && self.writable
         {
             path.inode().attributes().end_write();
+        }
+        if let Some(locks) = self.locks.get_mut().take() {
+            locks.leave_file(self.address());
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Descriptor tables.
 
 use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::File;
+use super::{File, lock::Owner};
 
 #[derive(Clone)]
 struct Entry {
@@ -32,18 +33,40 @@ struct Entries {
 }
 
 /// A process's descriptors. Threads share it; fork copies it.
-#[derive(Default)]
-pub struct FileTable(SpinMutex<Entries>);
+pub struct FileTable {
+    entries: SpinMutex<Entries>,
+    /// Tells it from all others, as the owner of locks.
+    number: u64,
+}
 
 impl FileTable {
     /// An empty table.
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::with(Entries::default())
+    }
+
+    fn with(entries: Entries) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { entries: SpinMutex::new(entries), number })
+    }
+
+    /// Whose the locks are that those take who share the table.
+    pub fn owner(&self) -> Owner {
+        Owner::Table(self.number)
+    }
+
+    /// What closing any of the descriptors of a file does besides: the locks of its ranges are given up (fcntl(2)).
+    #[inline]
+    fn leave(&self, file: &File) {
+        if let Some(locks) = file.record_locks() {
+            locks.leave(self.owner());
+        }
     }
 
     /// A copy with the same open files; ENOMEM.
     pub fn duplicate(&self) -> Result<Arc<Self>, Errno> {
-        let table = self.0.lock();
+        let table = self.entries.lock();
         let mut slots = Vec::new();
         slots.try_reserve_exact(table.slots.len()).map_err(|_| Errno::ENOMEM)?;
         slots.extend_from_slice(&table.slots);
@@ -56,13 +79,13 @@ impl FileTable {
                 lowest_free = lowest_free.min(fd);
             }
         }
-        Ok(Arc::new(Self(SpinMutex::new(Entries { slots, lowest_free }))))
+        Ok(Self::with(Entries { slots, lowest_free }))
     }
 
     /// The open file of a descriptor; EBADF if there is none.
     #[inline]
     pub fn get(&self, fd: i32) -> Result<Arc<File>, Errno> {
-        match self.0.lock().slots.get(fd as usize) {
+        match self.entries.lock().slots.get(fd as usize) {
             Some(Slot::Open(entry)) => Ok(entry.file.clone()),
             _ => Err(Errno::EBADF),
         }
@@ -84,20 +107,20 @@ impl FileTable {
         limit: u64,
         close_on_exec: bool,
     ) -> Result<usize, Errno> {
-        self.0.lock().place(Slot::Open(Entry { file, close_on_exec }), from, limit)
+        self.entries.lock().place(Slot::Open(Entry { file, close_on_exec }), from, limit)
     }
 
     /// Sets the lowest free descriptor below `limit` aside, before anything is done that would have to be undone without
     /// one. EMFILE, ENOMEM.
     #[inline(always)]
     pub fn reserve(&self, limit: u64) -> Result<Reservation<'_>, Errno> {
-        let fd = self.0.lock().place(Slot::Reserved, 0, limit)?;
+        let fd = self.entries.lock().place(Slot::Reserved, 0, limit)?;
         Ok(Reservation { table: self, fd })
     }
 
     /// Gives an open file this descriptor, closing what had it (`dup2`). EBUSY if it is reserved.
     pub fn replace(&self, file: Arc<File>, fd: usize, close_on_exec: bool) -> Result<(), Errno> {
-        let mut table = self.0.lock();
+        let mut table = self.entries.lock();
         table.grow(fd + 1)?;
         if let Slot::Reserved = table.slots[fd] {
             return Err(Errno::EBUSY);
@@ -105,19 +128,23 @@ impl FileTable {
         let old = core::mem::replace(&mut table.slots[fd], Slot::Open(Entry { file, close_on_exec }));
         drop(table);
         // Closing the old file may take other locks.
-        drop(old);
+        if let Slot::Open(old) = old {
+            self.leave(&old.file);
+        }
         Ok(())
     }
 
     /// Closes a descriptor.
     #[inline]
     pub fn remove(&self, fd: i32) -> Result<Arc<File>, Errno> {
-        self.0.lock().take(fd as usize).map(|entry| entry.file).ok_or(Errno::EBADF)
+        let file = self.entries.lock().take(fd as usize).map(|entry| entry.file).ok_or(Errno::EBADF)?;
+        self.leave(&file);
+        Ok(file)
     }
 
     /// Has the descriptors from `first` to `last` closed on `execve`.
     pub fn mark_range(&self, first: usize, last: usize) {
-        let mut table = self.0.lock();
+        let mut table = self.entries.lock();
         let marked = table.slots.iter_mut().take(last.saturating_add(1)).skip(first);
         marked.filter_map(Slot::entry_mut).for_each(|entry| entry.close_on_exec = true);
     }
@@ -128,14 +155,23 @@ impl FileTable {
     }
 
     /// Closes them all; as [`close_range`](Self::close_range).
-    pub async fn close_all(self) {
+    pub async fn close_all(mut self) {
         const STRETCH: usize = 64;
-        let mut slots = self.0.into_inner().slots;
-        // The last first: a vector shrinks at its end.
-        while slots.len() > STRETCH {
-            slots.truncate(slots.len() - STRETCH);
+        while self.entries.get_mut().slots.len() > STRETCH {
+            self.close_last(STRETCH);
             if executor::should_yield() {
                 executor::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes the last slots away, as many as this; a vector shrinks at its end.
+    fn close_last(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.entries.get_mut().slots.pop() {
+                Some(Slot::Open(entry)) => self.leave(&entry.file),
+                Some(Slot::Free | Slot::Reserved) => {}
+                None => return,
             }
         }
     }
@@ -148,10 +184,12 @@ impl FileTable {
     async fn close_each(&self, first: usize, last: usize, is_meant: impl Fn(&Entry) -> bool) {
         let mut next = first;
         loop {
-            let taken = self.0.lock().take_next(&mut next, last, &is_meant);
+            let taken = self.entries.lock().take_next(&mut next, last, &is_meant);
             let Some(closed) = taken else { return };
             // Closing a file may take other locks.
-            drop(closed);
+            if let Some(closed) = closed {
+                self.leave(&closed.file);
+            }
             if executor::should_yield() {
                 executor::yield_now().await;
             }
@@ -160,7 +198,7 @@ impl FileTable {
 
     /// Whether a descriptor is closed on `execve`.
     pub fn close_on_exec(&self, fd: i32) -> Result<bool, Errno> {
-        match self.0.lock().slots.get(fd as usize) {
+        match self.entries.lock().slots.get(fd as usize) {
             Some(Slot::Open(entry)) => Ok(entry.close_on_exec),
             _ => Err(Errno::EBADF),
         }
@@ -168,7 +206,7 @@ impl FileTable {
 
     /// Sets whether a descriptor is closed on `execve`.
     pub fn set_close_on_exec(&self, fd: i32, close: bool) -> Result<(), Errno> {
-        match self.0.lock().slots.get_mut(fd as usize) {
+        match self.entries.lock().slots.get_mut(fd as usize) {
             Some(Slot::Open(entry)) => {
                 entry.close_on_exec = close;
                 Ok(())
@@ -179,14 +217,20 @@ impl FileTable {
 
     /// The lowest open descriptor that is at least `from`.
     pub fn next_open(&self, from: usize) -> Option<usize> {
-        let table = self.0.lock();
+        let table = self.entries.lock();
         let rest = table.slots.get(from..)?;
         rest.iter().position(|slot| slot.entry().is_some()).map(|offset| from + offset)
     }
 
     /// How many descriptors the table has room for before it grows.
     pub fn size(&self) -> usize {
-        self.0.lock().slots.len()
+        self.entries.lock().slots.len()
+    }
+}
+
+impl Drop for FileTable {
+    fn drop(&mut self) {
+        self.close_last(usize::MAX);
     }
 }
 
@@ -208,7 +252,7 @@ impl Reservation<'_> {
     pub fn fill(self, file: Arc<File>, close_on_exec: bool) -> usize {
         let fd = self.fd;
         // Nobody else has touched the slot: it is reserved for us.
-        self.table.0.lock().slots[fd] = Slot::Open(Entry { file, close_on_exec });
+        self.table.entries.lock().slots[fd] = Slot::Open(Entry { file, close_on_exec });
         core::mem::forget(self);
         fd
     }
@@ -216,7 +260,7 @@ impl Reservation<'_> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let mut table = self.table.0.lock();
+        let mut table = self.table.entries.lock();
         table.slots[self.fd] = Slot::Free;
         table.lowest_free = table.lowest_free.min(self.fd);
     }

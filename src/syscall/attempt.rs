@@ -15,7 +15,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, identity, memory, metadata, open, poll, process, schedule, signal, socket, thread,
+    clock, descriptor, identity, lock, memory, metadata, open, poll, process, schedule, signal, socket, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -112,6 +112,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_dup => now(descriptor::dup(caller, fd)),
         __NR_dup2 => now(descriptor::dup2(caller, fd, context.rsi as i32)),
         __NR_dup3 => now(descriptor::dup3(caller, fd, context.rsi as i32, context.rdx as u32)),
+        __NR_fcntl if lock::is_command(context.rsi as u32) => Err(Pause::General),
         __NR_fcntl => now(descriptor::fcntl(caller, fd, context.rsi as u32, context.rdx as usize)),
         __NR_set_tid_address => Ok(thread::set_tid_address(caller, context.rdi as usize)),
         __NR_set_robust_list => {

@@ -24,6 +24,7 @@ pub mod user;
 
 mod directory;
 mod identity;
+mod lock;
 mod memory;
 mod metadata;
 mod mount;
@@ -246,6 +247,9 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_openat => Box::pin(open::openat(caller, fd, a[1], a[2] as u32, a[3] as u32)),
         __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])),
         __NR_creat => Box::pin(open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32)),
+        // The other commands are done at once.
+        __NR_fcntl => Box::pin(lock::fcntl(caller, fd, a[1] as u32, a[2])),
+        __NR_flock => Box::pin(lock::flock(caller, fd, a[1] as u32)),
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),
         __NR_close_range => Box::pin(descriptor::close_range(caller, a[0], a[1], a[2])),
         __NR_pipe => Box::pin(descriptor::pipe2(caller, a[0], 0)),

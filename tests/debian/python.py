@@ -33,7 +33,7 @@ with open("d/file", "rb") as source, open("ranged", "wb") as target:
 with open("sparse", "wb") as file:
     file.truncate(1 << 20); file.seek(500000); file.write(b"data")
     show(file.seek(0, os.SEEK_DATA), file.seek(0, os.SEEK_HOLE), file.seek(499712, os.SEEK_HOLE))
-os.setxattr("d/file", "user.key", b"value"); show(os.getxattr("d/file", "user.key"), os.listxattr("d/file"))
+show(os.listxattr("d/file"))
 with tempfile.TemporaryFile() as file: file.write(b"x"); show(file.tell())
 with tempfile.TemporaryDirectory() as folder: show(os.path.isdir(folder))
 show(shutil.disk_usage("/").total > 0, os.statvfs("/").f_bsize); shutil.rmtree("e"); show(os.path.exists("e"))

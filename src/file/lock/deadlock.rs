@@ -60,22 +60,26 @@ impl Waiting {
         Self { number, owner, locks: core::ptr::from_ref(locks).addr() }
     }
 
-    /// Attempts to lock, and notes for whom it waits if that is refused. Open files never wait in circles, as far as
-    /// anybody knows: they have no process that could be told (fcntl(2)).
-    pub(super) fn attempt(&self, attempt: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Refusal> {
-        if matches!(self.owner, Owner::File(_)) {
-            return attempt();
-        }
-        let refused = {
-            let mut waits = WAITS.lock();
-            waits.retain(|wait| wait.number != self.number);
-            // Room first: nothing is to be done after the attempt but to note it.
-            let room = waits.try_reserve(1);
-            if room.is_err() {
-                return Err(Refusal::Failed(Errno::ENOLCK));
+    /// Attempts to lock, and notes for whom it waits if that is refused. The attempt must not come back here.
+    pub(super) fn attempt(&self, attempt: impl FnOnce() -> Result<bool, Refusal>) -> Result<bool, Refusal> {
+        let mut waits = WAITS.lock();
+        waits.retain(|wait| wait.number != self.number);
+        let outcome = attempt();
+        // Open files have no process that could be told: their circles are not looked for (fcntl(2)).
+        if let (Err(Refusal::HeldBy(blocker)), Owner::Table(_)) = (&outcome, self.owner) {
+            if waits_for(&waits, *blocker, self.owner) {
+                return Err(Refusal::Failed(Errno::EDEADLK));
             }
-            todo!()
-        };
-        refused
+            waits.try_reserve(1).map_err(|_| Refusal::Failed(Errno::ENOLCK))?;
+            let Self { number, owner, locks } = *self;
+            waits.push(Wait { number, owner, blocker: *blocker, locks });
+        }
+        outcome
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITS.lock().retain(|wait| wait.number != self.number);
     }
 }

@@ -44,6 +44,16 @@ pub struct FileLocks {
     freed: WaitQueue,
 }
 
+impl From<Refusal> for Errno {
+    /// What a caller is told who does not wait.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::HeldBy(_) => Errno::EAGAIN,
+            Refusal::Failed(errno) => errno,
+        }
+    }
+}
+
 impl FileLocks {
     /// Has those who wait look again.
     fn wake(&self) {
@@ -54,15 +64,14 @@ impl FileLocks {
     }
 
     /// Awaits an attempt that is not refused; ERESTARTSYS for a signal.
-    async fn wait_for(
+    async fn wait_for<T>(
         &self,
         caller: &Caller,
-        mut attempt: impl FnMut() -> Result<(), Refusal> + Send,
-    ) -> Result<(), Errno> {
+        mut attempt: impl FnMut() -> Result<T, Refusal> + Send,
+    ) -> Result<T, Errno> {
         let free = self.freed.wait_until(|| match attempt() {
-            Ok(()) => Some(Ok(())),
             Err(Refusal::HeldBy(_)) => None,
-            Err(Refusal::Failed(errno)) => Some(Err(errno)),
+            outcome => Some(outcome.map_err(Errno::from)),
         });
         interruptible(&caller.thread, free).await?
     }

@@ -42,9 +42,7 @@ pub struct Record {
 
 impl Record {
     fn excludes(&self, other: &Record) -> bool {
-        self.owner != other.owner
-            && (self.exclusive || other.exclusive)
-            && self.extent.overlaps(other.extent)
+        self.owner != other.owner && (self.exclusive || other.exclusive) && self.extent.overlaps(other.extent)
     }
 }
 
@@ -122,7 +120,8 @@ impl FileLocks {
         self.records.lock().iter().find(|record| record.excludes(wanted)).copied()
     }
 
-    fn try_set(&self, request: &Request) -> Result<(), Refusal> {
+    /// Locks or unlocks a range if that can be done now; whether others may want to look again, which the caller tells them.
+    fn try_set(&self, request: &Request) -> Result<bool, Refusal> {
         let mut records = self.records.lock();
         if let Request::Lock(wanted) = request
             && let Some(other) = records.iter().find(|record| record.excludes(wanted))
@@ -135,11 +134,7 @@ impl FileLocks {
         if let Request::Lock(wanted) = request {
             add(&mut records, *wanted);
         }
-        drop(records);
-        if changed {
-            self.wake();
-        }
-        Ok(())
+        Ok(changed)
     }
 
     /// Locks or unlocks a range.
@@ -148,14 +143,17 @@ impl FileLocks {
     /// EAGAIN if it cannot be had now and the caller does not `wait`; EDEADLK if those whom it would wait for wait for
     /// the same owner; ERESTARTSYS, ENOLCK.
     pub async fn set(&self, caller: &Caller, request: Request, wait: bool) -> Result<(), Errno> {
-        match self.try_set(&request) {
+        let changed = match self.try_set(&request) {
+            Ok(changed) => changed,
             Err(Refusal::HeldBy(_)) if wait => {
                 let waiting = deadlock::Waiting::new(self, request.owner());
-                self.wait_for(caller, || waiting.attempt(|| self.try_set(&request))).await
+                self.wait_for(caller, || waiting.attempt(|| self.try_set(&request))).await?
             }
-            Err(Refusal::HeldBy(_)) => Err(Errno::EAGAIN),
-            Err(Refusal::Failed(errno)) => Err(errno),
-            Ok(()) => Ok(()),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        if changed {
+            self.wake();
         }
+        Ok(())
     }
 }

@@ -26,14 +26,16 @@ impl FileLocks {
         }
         let taken = match exclusive {
             None => Ok(()),
-            Some(exclusive) => match held.iter().find(|lock| lock.exclusive || exclusive) {
-                Some(other) => Err(Refusal::HeldBy(Owner::File(other.file))),
-                None if held.try_reserve(1).is_err() => Err(Refusal::Failed(Errno::ENOLCK)),
-                None => {
-                    held.push(Whole { file, exclusive });
-                    Ok(())
+            Some(exclusive) => {
+                match held.iter().find(|lock| lock.exclusive || exclusive).map(|lock| lock.file) {
+                    Some(other) => Err(Refusal::HeldBy(Owner::File(other))),
+                    None if held.try_reserve(1).is_err() => Err(Refusal::Failed(Errno::ENOLCK)),
+                    None => {
+                        held.push(Whole { file, exclusive });
+                        Ok(())
+                    }
                 }
-            },
+            }
         };
         drop(held);
         if own.is_some() {
@@ -57,9 +59,7 @@ impl FileLocks {
             Err(Refusal::HeldBy(_)) if wait => {
                 self.wait_for(caller, || self.try_lock_whole(file, exclusive)).await
             }
-            Err(Refusal::HeldBy(_)) => Err(Errno::EAGAIN),
-            Err(Refusal::Failed(errno)) => Err(errno),
-            Ok(()) => Ok(()),
+            outcome => Ok(outcome?),
         }
     }
 }

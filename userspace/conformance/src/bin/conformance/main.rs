@@ -12,6 +12,7 @@ mod futexes;
 mod identity;
 mod interruptions;
 mod job_control;
+mod locks;
 mod mappings;
 mod memory;
 mod names;
@@ -36,6 +37,7 @@ const AREAS: &[(&str, fn())] = &[
     ("identity", identity::run),
     ("interruptions", interruptions::run),
     ("job_control", job_control::run),
+    ("locks", locks::run),
     ("mappings", mappings::run),
     ("memory", memory::run),
     ("names", names::run),
