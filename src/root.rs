@@ -28,6 +28,8 @@ struct Root {
     terminals: Arc<PtyTable>,
     /// The directory of pseudo-terminals' slaves, mounted at `/dev/pts`.
     slaves: Arc<DevFs>,
+    /// A file system of its own for files without a name.
+    nameless: Arc<Namespace>,
 }
 
 static ROOT: OnceCell<Root> = OnceCell::uninit();
@@ -47,6 +49,11 @@ pub fn namespace() -> &'static Arc<Namespace> {
 /// The pseudo-terminals.
 pub fn pseudo_terminals() -> &'static Arc<PtyTable> {
     &root().terminals
+}
+
+/// The directory in which files without a name begin: a file system in memory that is not mounted anywhere.
+pub fn nameless() -> Path {
+    root().nameless.root()
 }
 
 /// Why the root could not be built.
@@ -110,7 +117,9 @@ pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     }
     let slaves = DevFs::named("devpts", DEVPTS);
     let terminals = PtyTable::new(&terminal::JOBS);
-    let built = Root { namespace, devices, terminals, slaves };
+    let nameless = Superblock::new(MemFs::new(limits, 0o777));
+    let nameless = Namespace::new(nameless, "tmpfs", MountFlags::empty());
+    let built = Root { namespace, devices, terminals, slaves, nameless };
     let _ = ROOT.try_init_once(|| built);
     let remover = executor::Builder::new().name("/dev/pts").try_spawn(remove_slaves());
     remover.map_err(|_| Errno::ENOMEM)?.detach();

@@ -7,7 +7,8 @@
 mod machine;
 
 use machine::batch::{self, Job, Outcome, Outcomes};
-use machine::{Kernel, shell_scripts};
+use machine::compare::compare;
+use machine::{Kernel, file_name, root_image, shell_scripts};
 use std::sync::OnceLock;
 
 /// How a command is judged.
@@ -62,6 +63,7 @@ programs! {
     polling: "conformance polling", 30, AsOnLinux;
     processes: "conformance processes", 30, AsOnLinux;
     procfs: "conformance procfs", 30, AsOnLinux;
+    seals: "conformance seals", 30, AsOnLinux;
     signals: "conformance signals", 60, AsOnLinux;
     socket_datagrams: "conformance socket_datagrams", 30, AsOnLinux;
     socket_errors: "conformance socket_errors", 30, AsOnLinux;
@@ -69,6 +71,7 @@ programs! {
     socket_packets: "conformance socket_packets", 30, AsOnLinux;
     socket_rights: "conformance socket_rights", 60, AsOnLinux;
     socket_streams: "conformance socket_streams", 30, AsOnLinux;
+    splices: "conformance splices", 30, AsOnLinux;
     terminals: "conformance terminals", 60, AsOnLinux;
     threads: "conformance threads", 60, AsOnLinux;
     times: "conformance times", 30, AsOnLinux;
@@ -125,7 +128,7 @@ fn on_linux() -> &'static Outcomes {
         let compared = PROGRAMS.iter().filter(|(.., verdict)| *verdict == Verdict::AsOnLinux);
         let all: Vec<Job> =
             compared.filter_map(|(name, ..)| asked.iter().find(|job| job.name == *name).cloned()).collect();
-        batch::run(Kernel::Linux, 2, &all)
+        batch::run(Kernel::Linux, 2, root_image(), &all)
     })
 }
 
@@ -138,7 +141,7 @@ fn on_rusk(module: &str, cpus: usize) -> &'static Outcomes {
     static OUTCOMES: [OnceLock<Outcomes>; 9] = [const { OnceLock::new() }; 9];
     OUTCOMES[cpus].get_or_init(|| {
         std::thread::spawn(on_linux);
-        batch::run(Kernel::Rusk, cpus, &jobs(module))
+        batch::run(Kernel::Rusk, cpus, root_image(), &jobs(module))
     })
 }
 
@@ -168,47 +171,11 @@ fn ended_well(cpus: usize, end: &Result<Outcome, String>) {
     }
 }
 
-/// Fails with the lines that differ, those of Linux after `-`, ours after `+`.
-fn compare(ours: &Outcome, theirs: &Outcome) {
-    if ours == theirs {
-        return;
-    }
-    let lines = |outcome: &Outcome| {
-        let end = format!("({})", outcome.end);
-        outcome.output.lines().map(str::to_owned).chain([end]).collect::<Vec<_>>()
-    };
-    panic!("differs from Linux:\n{}", difference(&lines(theirs), &lines(ours)));
-}
-
-/// The lines of a longest common subsequence are left out, the others marked.
-fn difference(old: &[String], new: &[String]) -> String {
-    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
-    for (i, left) in old.iter().enumerate().rev() {
-        for (j, right) in new.iter().enumerate().rev() {
-            let longest = common[i + 1][j].max(common[i][j + 1]);
-            common[i][j] = if left == right { common[i + 1][j + 1] + 1 } else { longest };
-        }
-    }
-    let (mut i, mut j, mut text) = (0, 0, String::new());
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            (i, j) = (i + 1, j + 1);
-        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
-            text.push_str(&format!("-{}\n", old[i]));
-            i += 1;
-        } else {
-            text.push_str(&format!("+{}\n", new[j]));
-            j += 1;
-        }
-    }
-    text
-}
-
 /// Every shell script has its row.
 #[test]
 fn all_scripts_are_run() {
-    for (name, _) in shell_scripts() {
-        let command = format!("sh /usr/lib/tests/{name}.sh");
-        assert!(PROGRAMS.iter().any(|row| row.1 == command), "tests/busybox/{name}.sh has no row");
+    for script in shell_scripts() {
+        let command = format!("sh /usr/lib/tests/{}", file_name(&script));
+        assert!(PROGRAMS.iter().any(|row| row.1 == command), "{} has no row", script.display());
     }
 }

@@ -1,6 +1,6 @@
 //! What every file system implements: files and directories.
 
-use crate::{Attributes, Device, FileType, Op, Page, SetAttributes, Sink, Source, StatFs};
+use crate::{Attributes, Device, FileType, Op, Page, Seals, SetAttributes, Sink, Source, StatFs};
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::any::Any;
@@ -248,6 +248,11 @@ pub trait Inode: Send + Sync + Any {
     /// Whether the file has pages that can be mapped.
     fn is_mappable(&self) -> bool {
         false
+    }
+
+    /// The file's seals, where files can have any.
+    fn seals(&self) -> Option<&Seals> {
+        None
     }
 
     /// The page of the file at `index` (in pages), for mapping it. With `write` a hole is filled first;

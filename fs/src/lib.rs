@@ -53,6 +53,7 @@ pub mod pipe;
 pub mod procfs;
 mod read_dir;
 mod rename;
+mod seals;
 mod superblock;
 mod time;
 mod transfer;
@@ -82,6 +83,7 @@ pub use permission::{
 };
 pub use read_dir::read_dir;
 pub use rename::RenameFlags;
+pub use seals::{Seal, Seals};
 pub use superblock::{StatFs, Superblock, anonymous_device};
 pub use time::{AtomicTimestamp, Clock, SECONDS_MAX, SECONDS_MIN, Timestamp};
 pub use transfer::{Sink, Source};

@@ -83,7 +83,7 @@ pub struct Pipe {
     head: AtomicUsize,
     /// Bytes ever read; stored under the readers' lock.
     tail: AtomicUsize,
-    read_side: SpinMutex<Arc<Ring>>,
+    read_side: SpinMutex<ReadSide>,
     write_side: SpinMutex<Arc<Ring>>,
     /// Pages that were read, for the next writes: a pipe in steady use neither allocates nor frees.
     spare: SpinMutex<SmallVec<[Page; SPARE]>>,
@@ -120,6 +120,70 @@ impl<'a> Meeting<'a> {
     }
 }
 
+/// What the readers' lock guards.
+struct ReadSide {
+    ring: Arc<Ring>,
+    /// Whether somebody has the next bytes for himself ([`Claim`]).
+    is_claimed: bool,
+}
+
+/// The bytes at the front of a pipe, which nobody else reads meanwhile: for who wants to know what becomes of them before
+/// they are gone.
+pub struct Claim<'a>(&'a Pipe);
+
+impl Claim<'_> {
+    /// Copies bytes from the front, as many as fit and are there; how many.
+    pub fn peek(&self, into: &mut [u8]) -> usize {
+        let side = self.0.read_side.lock();
+        let tail = self.0.tail.load(Relaxed);
+        let len = self.0.head.load(Acquire).wrapping_sub(tail).min(into.len());
+        let mut done = 0;
+        while done < len {
+            let position = tail.wrapping_add(done);
+            let start = offset_of(position);
+            let part = (PAGE_SIZE - start).min(len - done);
+            Pipe::with_page(side.ring.slot(position), |page| {
+                into[done..done + part].copy_from_slice(&page.bytes()[start..start + part]);
+            });
+            done += part;
+        }
+        len
+    }
+
+    /// Takes so many bytes from the front, which are there.
+    pub fn consume(self, len: usize) {
+        let mut side = self.0.read_side.lock();
+        side.is_claimed = false;
+        let _ = self.0.read_locked(&side.ring, &mut Discard(len));
+        drop(side);
+        self.0.offer_bytes();
+        // Nothing is left for the destructor.
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.read_side.lock().is_claimed = false;
+        self.0.offer_bytes();
+    }
+}
+
+/// Throws bytes away, so many.
+struct Discard(usize);
+
+impl Sink for Discard {
+    fn put(&mut self, data: &[u8]) -> usize {
+        let len = data.len().min(self.0);
+        self.0 -= len;
+        len
+    }
+
+    fn remaining(&self) -> usize {
+        self.0
+    }
+}
+
 /// An open reading end.
 pub struct ReadEnd(Arc<Pipe>);
 /// An open writing end.
@@ -138,7 +202,7 @@ impl Pipe {
         Arc::new(Pipe {
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
-            read_side: SpinMutex::new(ring.clone()),
+            read_side: SpinMutex::new(ReadSide { ring: ring.clone(), is_claimed: false }),
             write_side: SpinMutex::new(ring),
             spare: SpinMutex::new(SmallVec::new()),
             readable: Readiness::new(),
@@ -254,7 +318,7 @@ impl Pipe {
             ring.slot(position).store(page, Relaxed);
             position = position.wrapping_add(PAGE_SIZE);
         }
-        *read_side = ring.clone();
+        read_side.ring = ring.clone();
         *write_side = ring;
         drop(read_side);
         self.update_writable(&write_side, head);
@@ -268,7 +332,46 @@ impl Pipe {
         if want == 0 {
             return Ok(0);
         }
-        let ring = self.read_side.lock();
+        let side = self.read_side.lock();
+        if side.is_claimed {
+            self.readable.clear(READABLE);
+            return Err(Errno::EAGAIN);
+        }
+        self.read_locked(&side.ring, sink)
+    }
+
+    /// Claims what is at the front. `EAGAIN` when nothing is inside but there are writers, or somebody else has claimed it;
+    /// none at the end.
+    pub fn claim(&self) -> Result<Option<Claim<'_>>> {
+        let mut side = self.read_side.lock();
+        if side.is_claimed {
+            self.readable.clear(READABLE);
+            return Err(Errno::EAGAIN);
+        }
+        // As in `try_read`.
+        if self.is_empty() {
+            if self.writers.load(Acquire) > 0 {
+                return Err(Errno::EAGAIN);
+            }
+            if self.is_empty() {
+                return Ok(None);
+            }
+        }
+        side.is_claimed = true;
+        Ok(Some(Claim(self)))
+    }
+
+    /// Has those wait on who wait for bytes that are there.
+    fn offer_bytes(&self) {
+        if !self.is_empty() {
+            self.readable.set(READABLE);
+        }
+    }
+
+    /// Reads, under the readers' lock.
+    #[inline(always)]
+    fn read_locked(&self, ring: &Ring, sink: &mut (impl Sink + ?Sized)) -> Result<usize> {
+        let want = sink.remaining();
         let tail = self.tail.load(Relaxed);
         // Acquire pairs with the Release in `try_write`: the bytes and their pages are there.
         let mut head = self.head.load(Acquire);
@@ -309,7 +412,7 @@ impl Pipe {
             }
         }
         if !self.writable.events().contains(WRITABLE) {
-            self.offer_space(&ring, position);
+            self.offer_space(ring, position);
         }
         Ok(position.wrapping_sub(tail))
     }

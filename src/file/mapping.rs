@@ -3,7 +3,7 @@
 use alloc::{string::String, sync::Arc};
 use core::ops::Range;
 
-use fs::{Copies, FileType, Mappings, Op, Page, Path};
+use fs::{Copies, FileType, Mappings, Op, Page, Path, Seal, Seals};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -16,20 +16,32 @@ struct MappedFile {
     /// The spaces that may show it.
     kin: Arc<Kin>,
     mappings: Arc<Mappings>,
+    /// Whether programs may write it through this.
+    is_written: bool,
 }
 
 impl MappedFile {
-    fn new(path: Path, kin: Arc<Kin>) -> Arc<Self> {
+    /// EPERM for one that `is_written` if the file is sealed.
+    fn new(path: Path, kin: Arc<Kin>, is_written: bool) -> Result<Arc<Self>, Errno> {
+        if is_written && let Some(seals) = path.inode().seals() {
+            // Undone in `drop`.
+            seals.begin_mapping()?;
+        }
         let mappings = Mappings::of(path.inode().attributes());
-        let mapped = Arc::new(Self { path, kin, mappings });
+        let mapped = Arc::new(Self { path, kin, mappings, is_written });
         mapped.mappings.add(&mapped);
-        mapped
+        Ok(mapped)
     }
 }
 
 impl Drop for MappedFile {
     fn drop(&mut self) {
         self.mappings.remove(self);
+        if self.is_written
+            && let Some(seals) = self.path.inode().seals()
+        {
+            seals.end_mapping();
+        }
     }
 }
 
@@ -82,15 +94,20 @@ fn key(path: &Path) -> usize {
     Arc::as_ptr(path.inode()).addr()
 }
 
-/// What mmap in `space` shows of an open file. EACCES unless it is open for reading, and for writing if it `is_written`;
+/// What mmap in `space` shows of an open file, to one program or `shared`, with these rights (`PROT_*`).
+///
+/// # Errors
+/// EACCES unless it is open for reading, and for writing if it is to be written; EPERM if it is sealed against that;
 /// ENODEV for what has no pages.
 pub async fn of_file(
     file: &File,
     offset: u64,
-    is_written: bool,
+    shared: bool,
+    rights: u32,
     space: &Arc<AddressSpace>,
 ) -> Result<Backing, Errno> {
     let mode = file.flags() & linux::O_ACCMODE;
+    let is_written = shared && rights & linux::PROT_WRITE != 0;
     if mode == linux::O_WRONLY || is_written && mode != linux::O_RDWR {
         return Err(Errno::EACCES);
     }
@@ -102,19 +119,26 @@ pub async fn of_file(
     if path.dentry().kind() != FileType::Regular || !path.inode().is_mappable() {
         return Err(Errno::ENODEV);
     }
+    // Sealed against all that is to come, it can still be shown, but for ever only that.
+    let seals = path.inode().seals().map_or(Seal::empty(), Seals::get);
+    let only_shown = shared && !is_written && seals.contains(Seal::FUTURE_WRITE);
+    let writable = mode == linux::O_RDWR && !only_shown;
     Ok(Backing::File {
-        object: MappedFile::new(path.clone(), space.kin().await),
+        object: MappedFile::new(path.clone(), space.kin().await, shared && writable)?,
         offset,
         readable: file.check_readable().is_ok(),
-        writable: mode == linux::O_RDWR,
+        writable,
     })
 }
 
 /// What the program loader maps of a library in `space`, from an offset on: the file's own pages, copied where they are
 /// written.
-pub async fn of_library(path: Path, space: &Arc<AddressSpace>) -> impl Fn(u64) -> Backing + Send + Sync {
-    let object = MappedFile::new(path, space.kin().await);
-    move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false }
+pub async fn of_library(
+    path: Path,
+    space: &Arc<AddressSpace>,
+) -> Result<impl Fn(u64) -> Backing + Send + Sync, Errno> {
+    let object = MappedFile::new(path, space.kin().await, false)?;
+    Ok(move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false })
 }
 
 /// A program's file: nobody writes it as long as this exists, which is as long as it is mapped.

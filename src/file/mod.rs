@@ -23,6 +23,7 @@ pub mod stream;
 pub mod table;
 
 pub mod device;
+pub mod nameless;
 mod open;
 mod open_file;
 pub mod pipe;

@@ -249,7 +249,7 @@ async fn load_interpreter(
     } else {
         0
     };
-    let library = mapping::of_library(opened.program.path().clone(), space).await;
+    let library = mapping::of_library(opened.program.path().clone(), space).await?;
     map_image(space, &library, &interpreter, bias).await?;
     Ok(Interpreter { base: bias, entry: interpreter.entry.wrapping_add(bias) })
 }

@@ -10,8 +10,8 @@ use super::{
     tree::{self, JobEvent, Node, Tree},
 };
 
-/// How a process ended, in the form that `wait4` reports: exit code in bits 8 to 15, or the signal in bits 0 to 6 and
-/// "core dumped" in bit 7.
+/// How a process ended, in the form that `wait4` reports: exit code in bits 8 to 15, or the signal in bits 0 to 6. Bit 7
+/// would say that a core was dumped, which is never done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExitStatus(pub u32);
 
@@ -22,8 +22,8 @@ impl ExitStatus {
     }
 
     /// Died of a signal.
-    pub fn killed(signal: u8, core: bool) -> Self {
-        Self(u32::from(signal) | if core { 0x80 } else { 0 })
+    pub fn killed(signal: u8) -> Self {
+        Self(u32::from(signal))
     }
 
     /// The status as a shell would show it: the exit code, or 128 and the signal.
@@ -33,10 +33,9 @@ impl ExitStatus {
 
     /// The `siginfo` of the signal that tells the parent.
     pub fn info(self, signal: u8, pid: u32, uid: u32) -> SigInfo {
-        let (code, value) = match (self.0 & 0x7f, self.0 & 0x80) {
-            (0, _) => (CLD_EXITED, self.0 >> 8),
-            (signal, 0) => (CLD_KILLED, signal),
-            (signal, _) => (CLD_DUMPED, signal),
+        let (code, value) = match self.0 & 0x7f {
+            0 => (CLD_EXITED, self.0 >> 8),
+            signal => (CLD_KILLED, signal),
         };
         SigInfo { signal, code, pid, uid, value: u64::from(value), times: [0; 2] }
     }
@@ -44,7 +43,6 @@ impl ExitStatus {
 
 const CLD_EXITED: i32 = 1;
 const CLD_KILLED: i32 = 2;
-const CLD_DUMPED: i32 = 3;
 const CLD_STOPPED: i32 = 5;
 const CLD_CONTINUED: i32 = 6;
 

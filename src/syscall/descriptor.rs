@@ -1,5 +1,6 @@
 //! Descriptors: close(2), dup(2), fcntl(2), pipe(2), ioctl(2).
 
+use fs::{Seal, Seals};
 use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 
@@ -99,6 +100,12 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
             file.set_flags(argument as u32);
             Ok(0)
         }
+        linux::F_ADD_SEALS => {
+            file.check_writable().map_err(|_| Errno::EPERM)?;
+            let new = Seal::from_bits(argument as u32).ok_or(Errno::EINVAL)?;
+            seals(&file)?.add(new).map(|()| 0)
+        }
+        linux::F_GET_SEALS => Ok(seals(&file)?.get().bits() as usize),
         linux::F_GETOWN => Ok(0),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => {
             let stream = file.stream().ok_or(Errno::EBADF)?;
@@ -107,6 +114,11 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// The seals of a file that can have any.
+fn seals(file: &File) -> Result<&Seals, Errno> {
+    file.inode().and_then(|inode| inode.seals()).ok_or(Errno::EINVAL)
 }
 
 fn is_pipe(file: &File) -> bool {

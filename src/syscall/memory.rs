@@ -28,8 +28,7 @@ pub async fn mmap(
     } else {
         let file = caller.files.get_open(fd)?;
         let shared = matches!(flags & linux::MAP_TYPE, linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE);
-        let is_written = shared && prot & linux::PROT_WRITE != 0;
-        mapping::of_file(&file, offset as u64, is_written, &caller.space).await?
+        mapping::of_file(&file, offset as u64, shared, prot, &caller.space).await?
     };
     let privileged = may_map_lowest(caller);
     let mapping = Mapping { hint, len, prot, flags, backing, privileged, extra: RegionFlags::empty() };

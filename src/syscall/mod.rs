@@ -34,6 +34,7 @@ mod process;
 mod read_write;
 mod schedule;
 mod signal;
+mod splice;
 mod thread;
 
 use alloc::boxed::Box;
@@ -116,6 +117,7 @@ fn makes_something(number: u32) -> bool {
             | __NR_openat
             | __NR_openat2
             | __NR_creat
+            | __NR_memfd_create
             | __NR_mkdir
             | __NR_mkdirat
             | __NR_mknod
@@ -231,8 +233,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_write => Box::pin(read_write::write(caller, fd, a[1], a[2])),
         __NR_pread64 => Box::pin(read_write::pread64(caller, fd, a[1], a[2], a[3] as i64)),
         __NR_pwrite64 => Box::pin(read_write::pwrite64(caller, fd, a[1], a[2], a[3] as i64)),
-        __NR_readv => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Read)),
-        __NR_writev => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, Direction::Write)),
+        __NR_readv => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, 0, Direction::Read)),
+        __NR_writev => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, 0, Direction::Write)),
         __NR_preadv => {
             Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Read))
         }
@@ -240,12 +242,42 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
             Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Write))
         }
         __NR_lseek => Box::pin(read_write::lseek(caller, fd, a[1] as i64, a[2])),
-        __NR_sendfile => Box::pin(read_write::sendfile(caller, fd, a[1] as i32, a[2], a[3])),
+        __NR_preadv2 => {
+            let (offset, flags) = (a[3] as i64, a[5] as u32);
+            Box::pin(read_write::vectored_with(
+                caller,
+                fd,
+                a[1],
+                a[2] as u32,
+                (offset, flags),
+                Direction::Read,
+            ))
+        }
+        __NR_pwritev2 => {
+            let (offset, flags) = (a[3] as i64, a[5] as u32);
+            Box::pin(read_write::vectored_with(
+                caller,
+                fd,
+                a[1],
+                a[2] as u32,
+                (offset, flags),
+                Direction::Write,
+            ))
+        }
+        __NR_copy_file_range => {
+            let (from, to) = ((fd, a[1]), (a[2] as i32, a[3]));
+            Box::pin(splice::copy_file_range(caller, from, to, a[4], a[5] as u32))
+        }
+        __NR_splice => Box::pin(splice::splice(caller, (fd, a[1]), (a[2] as i32, a[3]), a[4], a[5] as u32)),
+        __NR_tee => Box::pin(splice::tee(caller, fd, a[1] as i32, a[2], a[3] as u32)),
+        __NR_vmsplice => Box::pin(splice::vmsplice(caller, fd, a[1], a[2], a[3] as u32)),
+        __NR_sendfile => Box::pin(splice::sendfile(caller, fd, a[1] as i32, a[2], a[3])),
 
         // Descriptors.
         __NR_open => Box::pin(open::openat(caller, CWD, a[0], a[1] as u32, a[2] as u32)),
         __NR_openat => Box::pin(open::openat(caller, fd, a[1], a[2] as u32, a[3] as u32)),
         __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])),
+        __NR_memfd_create => Box::pin(open::memfd_create(caller, a[0], a[1] as u32)),
         __NR_creat => Box::pin(open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32)),
         // The other commands are done at once.
         __NR_fcntl => Box::pin(lock::fcntl(caller, fd, a[1] as u32, a[2])),
@@ -393,6 +425,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
             Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))
         }
         __NR_sched_yield => Box::pin(schedule::sched_yield()),
+        __NR_sched_rr_get_interval => Box::pin(schedule::sched_rr_get_interval(caller, a[0] as i32, a[1])),
         __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])),
         __NR_sched_setaffinity => Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])),
         __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),

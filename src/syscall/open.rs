@@ -75,6 +75,24 @@ pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, s
     Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 
+/// Longest name of memfd_create(2), with the NUL: what it is led in by counts, too.
+const MEMFD_NAME_MAX: usize = fs::NAME_MAX - "memfd:".len() + 1;
+
+pub async fn memfd_create(caller: &Caller, name: usize, flags: u32) -> SysResult {
+    if flags & linux::MFD_HUGETLB != 0 {
+        // There are no huge pages for files.
+        return Err(Errno::ENOSYS);
+    }
+    if flags & !(linux::MFD_CLOEXEC | linux::MFD_ALLOW_SEALING) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let too_long = |errno| if errno == Errno::E2BIG { Errno::EINVAL } else { errno };
+    let name = user::read_string(caller, name, MEMFD_NAME_MAX).await.map_err(too_long)?;
+    let file = file::nameless::create(caller, &name, flags & linux::MFD_ALLOW_SEALING != 0).await?;
+    let close = if flags & linux::MFD_CLOEXEC != 0 { linux::O_CLOEXEC } else { 0 };
+    descriptor::install(caller, file, close)
+}
+
 pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
     if size < 0 {
         return Err(Errno::EINVAL);

@@ -1,6 +1,4 @@
-//! read, write and their kin (read(2), pread(2), readv(2), lseek(2), sendfile(2)).
-
-use alloc::vec::Vec;
+//! read, write and their kin (read(2), pread(2), readv(2), lseek(2)).
 
 use fs::{Position, Seek};
 use linux_raw_sys::general as linux;
@@ -11,8 +9,8 @@ use super::{
     user::{self, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 use crate::{
-    file::{File, Object, io, regular, socket, terminal},
-    process::{Caller, interruptible},
+    file::{File, Object, io, regular},
+    process::Caller,
 };
 
 #[inline]
@@ -39,7 +37,7 @@ fn check_end(offset: u64, len: usize) -> Result<(), Errno> {
 }
 
 /// Whether a positioned call may be made on the file: ESPIPE for a stream.
-fn check_positioned(file: &File) -> Result<(), Errno> {
+pub(super) fn check_positioned(file: &File) -> Result<(), Errno> {
     match file.object() {
         Object::Inode(..) => Ok(()),
         Object::Stream(stream, _) if stream.is_seekable() => Ok(()),
@@ -95,14 +93,47 @@ pub enum Direction {
     Write,
 }
 
+/// The flags of preadv2(2) (`<linux/fs.h>`) but for `RWF_NOWAIT`: as with the Linux that Rusk follows, no file here can
+/// tell before a transfer whether it would wait.
+const RWF_KNOWN: u32 = linux::RWF_HIPRI | linux::RWF_DSYNC | linux::RWF_SYNC | linux::RWF_APPEND;
+
+/// Writes one piece as the flags of pwritev2(2) say: at an offset or, without one, at the file's own, or at the end.
+async fn write_flagged(
+    caller: &Caller,
+    file: &File,
+    at: Option<u64>,
+    buffer: &mut UserBuffer,
+    flags: u32,
+) -> SysResult {
+    let written = match (file.inode(), at) {
+        (Some(inode), _) if flags & linux::RWF_APPEND != 0 => {
+            let mut offset = file.offset.lock().await;
+            let (written, end) = regular::write_at(caller, inode, Position::End, buffer).await?;
+            if at.is_none() && written > 0 {
+                *offset = end;
+            }
+            written
+        }
+        (_, Some(offset)) => write_at(caller, file, offset, buffer).await?,
+        (_, None) => io::write(caller, file, buffer).await?,
+    };
+    if flags & (linux::RWF_SYNC | linux::RWF_DSYNC) != 0
+        && let Some(inode) = file.inode()
+    {
+        inode.fsync(flags & linux::RWF_SYNC == 0).await?;
+    }
+    Ok(written)
+}
+
 /// readv, writev, preadv, pwritev and the `2` forms: one call's worth of bytes in several pieces. An offset of −1
-/// stands for the file's own.
+/// stands for the file's own. The flags are `RWF_*`.
 pub async fn vectored(
     caller: &Caller,
     fd: i32,
     vectors: usize,
     count: u32,
     offset: i64,
+    flags: u32,
     direction: Direction,
 ) -> SysResult {
     let file = caller.files.get(fd)?;
@@ -118,6 +149,9 @@ pub async fn vectored(
         Direction::Write => file.check_writable()?,
     }
     let vectors = user::read_iovecs(caller, vectors, count).await?;
+    if flags & !RWF_KNOWN != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if file.socket().is_some() {
         // All of them together are one message; no bytes at all are none.
         return match direction {
@@ -135,9 +169,8 @@ pub async fn vectored(
             Err(errno) => Err(errno),
             Ok(mut buffer) => match (at, direction) {
                 (None, Direction::Read) => io::read(caller, &file, &mut buffer).await,
-                (None, Direction::Write) => io::write(caller, &file, &mut buffer).await,
                 (Some(offset), Direction::Read) => read_at(caller, &file, offset, &mut buffer).await,
-                (Some(offset), Direction::Write) => write_at(caller, &file, offset, &mut buffer).await,
+                (at, Direction::Write) => write_flagged(caller, &file, at, &mut buffer, flags).await,
             },
         };
         match result {
@@ -168,7 +201,22 @@ pub async fn vectored_at(
     if offset < 0 {
         return Err(Errno::EINVAL);
     }
-    vectored(caller, fd, vectors, count, offset, direction).await
+    vectored(caller, fd, vectors, count, offset, 0, direction).await
+}
+
+/// preadv2 and pwritev2: an offset of −1 stands for the file's own.
+pub async fn vectored_with(
+    caller: &Caller,
+    fd: i32,
+    vectors: usize,
+    count: u32,
+    (offset, flags): (i64, u32),
+    direction: Direction,
+) -> SysResult {
+    if offset < -1 {
+        return Err(Errno::EINVAL);
+    }
+    vectored(caller, fd, vectors, count, offset, flags, direction).await
 }
 
 fn is_drained(file: &File, direction: Direction) -> bool {
@@ -204,95 +252,4 @@ pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysR
     let target = target.filter(|target| *target >= 0).ok_or(Errno::EINVAL)?;
     *position = target as u64;
     Ok(target as usize)
-}
-
-/// sendfile: from a file with contents to anything that can be written.
-pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, count: usize) -> SysResult {
-    let source = caller.files.get(input)?;
-    let target = caller.files.get(out)?;
-    source.check_readable()?;
-    target.check_writable()?;
-    if offset_at != 0 {
-        check_positioned(&source)?;
-    }
-    let inode = source.inode().filter(|_| !source.is_directory()).ok_or(Errno::EINVAL)?;
-    let mut offset = match offset_at {
-        0 => *source.offset.lock().await,
-        address => user::read::<u64>(caller, address).await?,
-    };
-    if offset > i64::MAX as u64 {
-        return Err(Errno::EINVAL);
-    }
-    let mut chunk = Vec::new();
-    let chunk_size = 65536.min(count.max(1));
-    chunk.try_reserve_exact(chunk_size).map_err(|_| Errno::ENOMEM)?;
-    chunk.resize(chunk_size, 0);
-    let mut total = 0;
-    let count = count.min(MAX_RW_COUNT);
-    while total < count {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
-        let want = chunk.len().min(count - total);
-        let read = regular::read_exact_at(&**inode, offset, &mut chunk[..want]).await?;
-        if read == 0 {
-            break;
-        }
-        let written = match write_kernel(caller, &target, &chunk[..read]).await {
-            Ok(written) => written,
-            Err(errno) if total == 0 => return Err(errno),
-            Err(_) => break,
-        };
-        total += written;
-        offset += written as u64;
-        if written < read {
-            break;
-        }
-    }
-    match offset_at {
-        0 => *source.offset.lock().await = offset,
-        address => user::write(caller, address, offset).await?,
-    }
-    Ok(total)
-}
-
-/// Writes bytes that are in the kernel to an open file.
-async fn write_kernel(caller: &Caller, file: &File, bytes: &[u8]) -> SysResult {
-    match file.object() {
-        Object::Inode(path, contents) => {
-            let inode = contents.as_ref().unwrap_or(path.inode());
-            let mut offset = file.offset.lock().await;
-            let position: Position = regular::write_position(file, *offset);
-            let written =
-                fs::file::write(&**inode, &caller.credentials.fs, position, &mut &bytes[..]).await?;
-            *offset = written.at + written.count as u64;
-            Ok(written.count)
-        }
-        Object::Stream(stream, _) => {
-            // Counted apart from the bytes: a device that throws them away does not take them.
-            let mut done = 0;
-            while done < bytes.len() {
-                match stream.try_write_kernel(caller, &bytes[done..]) {
-                    Ok(0) => break,
-                    Ok(written) => done += written,
-                    Err(Errno::EAGAIN) if !file.is_nonblocking() => {
-                        if let Err(errno) = io::wait(caller, &**stream, executor::sync::Events::OUT).await {
-                            return if done > 0 { Ok(done) } else { Err(errno) };
-                        }
-                    }
-                    Err(errno) if done == 0 => return Err(errno),
-                    Err(_) => break,
-                }
-            }
-            Ok(done)
-        }
-        Object::Terminal(terminal, _) => {
-            let who = terminal::describe(caller);
-            let mut turn = interruptible(&caller.thread, terminal.begin_write(&who)).await??;
-            interruptible(&caller.thread, turn.put(bytes)).await??;
-            Ok(bytes.len())
-        }
-        Object::Socket(_) => socket::send_kernel(caller, file, bytes).await,
-        Object::Place(_) => Err(Errno::EBADF),
-    }
 }

@@ -9,7 +9,7 @@ use syscalls::Errno;
 use super::user::{self, SysResult};
 use crate::{
     arch::cpu,
-    process::{Caller, Process, Thread, affinity, credentials::capability, tree},
+    process::{Caller, Process, Thread, affinity, credentials::capability, run, times::TimeSpec, tree},
 };
 
 pub async fn sched_yield() -> SysResult {
@@ -51,6 +51,13 @@ pub async fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> SysRes
     }
     sched_getscheduler(tid)?;
     user::write(caller, address, 0u32).await?;
+    Ok(0)
+}
+
+/// The longest that a thread runs while others wait, as Linux tells it for the same policy.
+pub async fn sched_rr_get_interval(caller: &Caller, tid: i32, address: usize) -> SysResult {
+    sched_getscheduler(tid)?;
+    user::write(caller, address, TimeSpec::from_ns(run::SLICE_NS)).await?;
     Ok(0)
 }
 

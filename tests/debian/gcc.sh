@@ -28,10 +28,11 @@ gcc --version | head -n 1
 gcc -O2 -Wall -fPIC -shared -o libpart.so part.c && gcc -O2 -Wall -o main main.c -L. -lpart -lm -Wl,-rpath,"$PWD" && ./main a b; echo $?
 STATUS=6 ./main; echo $?; LD_DEBUG=files ./main 2>&1 | grep -c 'calling init'; ldd ./main | wc -l; LD_BIND_NOW=1 ./main; mv libpart.so other.so; ./main; echo $?
 LD_PRELOAD=$PWD/other.so LD_LIBRARY_PATH=. /lib64/ld-linux-x86-64.so.2 --preload ./other.so ./main 2>&1; mv other.so libpart.so
-gcc -O1 -static -o static main.c part.c -lm 2>/dev/null; ./static; gcc -no-pie -o fixed main.c part.c -lm && ./fixed; gcc -O2 -g -pthread -fsanitize=undefined -o checked main.c part.c -lm 2>&1 | head -n 3
-echo 'int main(void) { return undeclared; }' >bad.c; gcc bad.c 2>&1; echo $?; gcc -S -O2 -o - part.c | grep -c twice; gcc -E -dM - </dev/null | grep -c __x86_64__; nm -D libpart.so | grep -c ' [TB] '; ar rcs libpart.a part.c; ar t libpart.a
+gcc -no-pie -o fixed main.c part.c -lm && ./fixed
+echo 'int main(void) { return undeclared; }' >bad.c; gcc bad.c 2>&1; echo $?; nm -D libpart.so | grep -c ' [TB] '; ar rcs libpart.a part.c; ar t libpart.a
 cat >Makefile <<'END'
 all: one two
 %: %.c ; gcc -o $@ $<
 END
 echo 'int main(void) { return 1; }' | tee one.c >two.c; make -s -j2; ./one; echo $?; make -s all; strip one; ./one; echo $?
+echo '__attribute__((aligned(65536))) int far[4]; int main(void) { return (unsigned long)far % 65536 != 0; }' >far.c; gcc -Wl,-z,max-page-size=65536 -o far far.c; ./far; echo aligned $?

@@ -56,8 +56,9 @@ with open("mapped", "w+b") as file:
     file.truncate(8192)
     with mmap.mmap(file.fileno(), 8192) as memory:
         memory[4096:4100] = b"here"; memory.flush(); file.seek(4096); show(file.read(4), memory.find(b"here"))
-        if os.fork() == 0: memory[0:5] = b"child"; os._exit(0)
-        os.wait(); show(bytes(memory[0:5]))
+        child = os.fork()
+        if child == 0: memory[0:5] = b"child"; os._exit(0)
+        os.waitpid(child, 0); show(bytes(memory[0:5]))
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as memory: memory[0] = 88; file.seek(0); show(file.read(1))
 memory = mmap.mmap(-1, 1 << 20); memory.madvise(mmap.MADV_DONTNEED); memory.resize(2 << 20); show(len(memory)); memory.close()
 descriptor = os.memfd_create("name", os.MFD_ALLOW_SEALING); os.write(descriptor, b"sealed")
@@ -123,11 +124,12 @@ show(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0, resource.getrusage(resou
 show(os.getpriority(os.PRIO_PROCESS, 0), os.nice(3), os.sched_getscheduler(0), os.sched_get_priority_max(os.SCHED_FIFO), len(os.sched_getaffinity(0)) > 0)
 show(os.sched_rr_get_interval(0) >= 0, os.sched_getparam(0).sched_priority); os.sched_yield()
 show(os.getsid(0) > 0, os.getpgid(0) == os.getpgrp(), os.getloadavg()[0] >= 0, os.cpu_count() > 0, len(os.urandom(16)), len(os.getrandom(8, os.GRND_NONBLOCK)))
-if os.fork() == 0:
+child = os.fork()
+if child == 0:
     os.setgroups([5, 6]); os.setresgid(10, 10, 10); os.setresuid(1000, 1000, 1000); show(os.getresuid(), os.getresgid(), os.getgroups())
     attempt("setuid", os.setuid, 0); attempt("open", open, "/etc/shadow.none"); attempt("root", os.listdir, "/root"); attempt("kill", os.kill, 1, 0); attempt("chroot", os.chroot, "/"); attempt("nice", os.nice, -5)
     os._exit(0)
-os.wait()
+os.waitpid(child, 0)
 show(time.clock_getres(time.CLOCK_MONOTONIC) > 0, time.thread_time() >= 0, time.process_time() > 0, time.clock_gettime(time.CLOCK_BOOTTIME) > 0, time.clock_gettime(time.CLOCK_TAI) > 0)
 parent, child = os.openpty(); show(os.isatty(child), termios.tcgetattr(child)[3] & termios.ECHO != 0); os.write(parent, b"line\n"); show(os.read(child, 10), os.get_terminal_size(child))
 libc = ctypes.CDLL(None); show(libc.getpid() == os.getpid(), ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda x: x + 1)(41))

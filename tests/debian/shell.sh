@@ -17,7 +17,7 @@ set -o pipefail; false | true; echo $?; set +o pipefail; set -- x y z; shift; ec
 for ((i = 0; i < 3; i++)); do for w in {a..c}; do printf '%s%d ' $w $i; done; done; echo; select x in one two; do echo "chose $x"; break; done <<<2 2>/dev/null
 ulimit -n; ulimit -Sn 64; ulimit -n; (ulimit -f 1; trap '' XFSZ; dd if=/dev/zero of=/tmp/w.big bs=4k count=1 2>/dev/null; echo $?); umask; umask -S; rm -f /tmp/w.big
 time -p true 2>/dev/null; times | wc -l; type -t cd ls fib; command -v sh >/dev/null && echo sh; hash -r; cd /usr/lib && echo $PWD $OLDPWD | wc -w; echo ~ ; echo /etc/pass*
-bash -c 'kill -SEGV $$'; echo $?; bash -c 'exec -a renamed bash -c "echo \$0"'; echo 'echo piped script $1' | bash -s arg; bash --posix -c 'echo $BASHOPTS' | wc -l
+nameless() { sed 's/: *[0-9]* \([SK]\)/: PID \1/'; }; (bash -c 'kill -SEGV $$'; echo $?) 2>&1 | nameless; bash -c 'exec -a renamed bash -c "echo \$0"'; echo 'echo piped script $1' | bash -s arg; bash --posix -c 'echo $BASHOPTS' | wc -l
 seq 1 200 | xargs -n 20 -P 4 echo | wc -l; echo $((2**62 + 5 % 3)) $((16#ff)) $((1 ? 2 : 3)); let 'x = 5 << 2'; echo $x
 read -t 0.1 y </dev/zero; echo $?; read -n 3 z <<<abcdef; echo $z; IFS=: read -r u _ uid _ </etc/passwd; echo $u $uid; printf -v p '%03d' 7; echo $p
-set -m; sleep 0.2 & jobs | sed 's/ *$//'; fg %1 >/dev/null; echo fg $?; sleep 10 & kill -STOP %1; sleep 0.1; jobs -s | wc -l; kill -KILL %1; wait %1 2>/dev/null; echo $?
+(set -m; sleep 0.2 & jobs | sed 's/ *$//'; fg %1 >/dev/null; echo fg $?; sleep 10 & kill -STOP %1; sleep 0.1; jobs -s | wc -l; kill -KILL %1; wait %1; echo $?) 2>&1 | nameless

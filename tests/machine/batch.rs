@@ -5,6 +5,7 @@
 
 use super::{Kernel, Machine, Silence};
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// A command to run in the guest.
@@ -40,13 +41,13 @@ pub type Outcomes = HashMap<String, Result<Outcome, String>>;
 /// several CPUs (`iotlb_to_section: Assertion ... failed`, QEMU's issue 1921).
 const SPARES: usize = 3;
 
-/// Runs jobs one after the other on a machine with `cpus` CPUs.
-pub fn run(kernel: Kernel, cpus: usize, jobs: &[Job]) -> Outcomes {
+/// Runs jobs one after the other on a machine with `cpus` CPUs and this root image.
+pub fn run(kernel: Kernel, cpus: usize, image: &Path, jobs: &[Job]) -> Outcomes {
     let mut outcomes = Outcomes::new();
     let mut left = jobs;
     let mut spares = if kernel == Kernel::Linux { SPARES } else { 0 };
     while !left.is_empty() {
-        let (done, lost, failed) = match boot(kernel, cpus) {
+        let (done, lost, failed) = match boot(kernel, cpus, image) {
             Ok(machine) => match run_on(machine, left, &mut outcomes) {
                 Ok(()) => break,
                 Err((done, lost)) => (done, lost, 1),
@@ -69,9 +70,10 @@ pub fn run(kernel: Kernel, cpus: usize, jobs: &[Job]) -> Outcomes {
 }
 
 /// Boots a machine and waits for the agent in it.
-fn boot(kernel: Kernel, cpus: usize) -> Result<Machine, String> {
-    let mut machine =
-        Machine::boot(kernel, &["--smp", &cpus.to_string(), "--append", "loglevel=1"], &["agent"]);
+fn boot(kernel: Kernel, cpus: usize, image: &Path) -> Result<Machine, String> {
+    let (cpus, image) = (cpus.to_string(), image.display().to_string());
+    let options = ["--smp", &cpus, "--initrd", &image, "--append", "loglevel=1"];
+    let mut machine = Machine::boot(kernel, &options, &["agent"]);
     match machine.wait_for("@ready\n", super::PATIENCE) {
         Ok(_) => Ok(machine),
         Err(silence) => Err(lost(&machine, &silence)),

@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 pub mod batch;
+pub mod compare;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -71,27 +72,36 @@ pub fn script(name: &str, arguments: &[&str]) -> PathBuf {
 /// The root image: that of `cargo run`, and the shell scripts of `tests/busybox`.
 pub fn root_image() -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
-    IMAGE.get_or_init(|| {
-        let output = target().join("test-root.cpio");
-        let mut arguments = vec!["--output".to_owned(), output.display().to_string()];
-        for (name, path) in shell_scripts() {
-            arguments.push("--add".into());
-            arguments.push(format!("usr/lib/tests/{name}.sh={}", path.display()));
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        script("mkroot", &arguments)
-    })
+    IMAGE.get_or_init(|| image("test-root.cpio", &shell_scripts(), &[]))
 }
 
-/// Name and path of each shell script in `tests/busybox`.
-pub fn shell_scripts() -> Vec<(String, PathBuf)> {
-    let folder = std::fs::read_dir(top().join("tests/busybox")).expect("tests/busybox exists");
-    let mut scripts: Vec<_> = folder
-        .map(|entry| entry.expect("a readable folder").path())
-        .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
-        .collect();
-    scripts.sort();
-    scripts
+/// An image of this name with the scripts in `/usr/lib/tests` and the Debian packages.
+pub fn image(name: &str, scripts: &[PathBuf], packages: &[&str]) -> PathBuf {
+    let output = target().join(name).display().to_string();
+    let additions: Vec<String> =
+        scripts.iter().map(|path| format!("usr/lib/tests/{}={}", file_name(path), path.display())).collect();
+    let mut arguments = vec!["--output", &output];
+    arguments.extend(additions.iter().flat_map(|addition| ["--add", addition]));
+    arguments.extend(packages);
+    script("mkroot", &arguments)
+}
+
+/// The shell scripts in `tests/busybox`.
+pub fn shell_scripts() -> Vec<PathBuf> {
+    files_in("tests/busybox")
+}
+
+/// What is in a folder of the repository, by name.
+pub fn files_in(folder: &str) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(top().join(folder)).expect("the folder exists");
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("a readable folder").path()).collect();
+    files.sort();
+    files
+}
+
+/// The last component of a path.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
 /// A running machine. Dropping it ends it.

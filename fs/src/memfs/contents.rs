@@ -5,8 +5,8 @@ use super::{
     tree::{PageRef, Removed, Tree, index_of, pages_to},
 };
 use crate::{
-    Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, Position, Result, Seek, Sink, SleepLock,
-    Source, Written, file::SIZE_MAX,
+    Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, Position, Result, Seals, Seek, Sink,
+    SleepLock, Source, Written, file::SIZE_MAX,
 };
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -29,6 +29,7 @@ pub(super) struct Contents {
     tree: Tree,
     order: SleepLock,
     shape: SpinMutex<()>,
+    seals: Seals,
 }
 
 /// A file's parts, as its operations need them.
@@ -45,12 +46,22 @@ fn within(offset: u64) -> usize {
 
 impl Contents {
     pub const fn new() -> Self {
-        Contents { tree: Tree::new(), order: SleepLock::new(), shape: SpinMutex::new(()) }
+        Contents {
+            tree: Tree::new(),
+            order: SleepLock::new(),
+            shape: SpinMutex::new(()),
+            seals: Seals::closed(),
+        }
     }
 
     /// What a write holds from its beginning to its end.
     pub fn order(&self) -> &SleepLock {
         &self.order
+    }
+
+    /// What may no longer be done to it.
+    pub fn seals(&self) -> &Seals {
+        &self.seals
     }
 
     /// Takes all pages out, when the inode ends and nobody else can reach them.
@@ -139,6 +150,7 @@ impl<'a> File<'a> {
     #[inline]
     pub fn fill(self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         let want = (source.remaining() as u64).min(SIZE_MAX - offset) as usize;
+        let want = self.contents.seals.room(|| self.attributes.size(), offset, want)?;
         let guard = rcu::read();
         let mut done = 0;
         while done < want {
@@ -230,6 +242,7 @@ impl<'a> File<'a> {
 
     fn truncate_locked(self, size: u64) -> Result<()> {
         let old = self.attributes.size();
+        self.contents.seals.check_size(old, size)?;
         self.attributes.set_size(size);
         // Also where the size stays: pages may have been allocated behind it.
         if size <= old {
@@ -273,6 +286,11 @@ impl<'a> File<'a> {
         }
         let _held = self.contents.order.lock().await;
         let end = offset + len;
+        if flags.contains(FallocateFlags::PUNCH_HOLE) {
+            self.contents.seals.check_punch()?;
+        } else {
+            self.contents.seals.check_size(self.attributes.size(), end.max(self.attributes.size()))?;
+        }
         if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
             self.punch(offset, end);
         }

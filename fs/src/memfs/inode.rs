@@ -6,8 +6,8 @@ use super::{
     directory::Entries,
 };
 use crate::{
-    Attributes, Emit, FallocateFlags, Inode, Kind, NewInode, Op, Page, Position, Renaming, Result, Seek,
-    SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, file::SIZE_MAX,
+    Attributes, Emit, FallocateFlags, Inode, Kind, NewInode, Op, Page, Position, Renaming, Result, Seals,
+    Seek, SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, file::SIZE_MAX,
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
@@ -334,6 +334,10 @@ impl Inode for MemInode {
 
     fn is_mappable(&self) -> bool {
         self.file().is_some()
+    }
+
+    fn seals(&self) -> Option<&Seals> {
+        self.file().map(|file| file.contents.seals())
     }
 
     fn page(&self, index: u64, _write: bool) -> Op<'_, Result<Page>> {

@@ -24,11 +24,8 @@ pub struct Action {
 pub enum Disposition {
     /// Nothing.
     Ignore,
-    /// The process ends; the flag says whether Linux would dump core.
-    Terminate {
-        /// Bit 7 of the wait status.
-        core: bool,
-    },
+    /// The process ends.
+    Terminate,
     /// The process stops.
     Stop,
     /// The process continues, which happens when the signal is sent.
@@ -59,10 +56,7 @@ fn default(signal: u8) -> Disposition {
         SIGCHLD | SIGURG | SIGWINCH => Disposition::Ignore,
         SIGCONT => Disposition::Continue,
         SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU => Disposition::Stop,
-        SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGSEGV | SIGXCPU | SIGXFSZ | SIGSYS => {
-            Disposition::Terminate { core: true }
-        }
-        _ => Disposition::Terminate { core: false },
+        _ => Disposition::Terminate,
     }
 }
 

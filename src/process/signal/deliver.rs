@@ -103,8 +103,8 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
             match delivery.action.disposition(signal) {
                 Disposition::Ignore | Disposition::Continue => {}
                 Disposition::Stop => stop(caller, signal),
-                Disposition::Terminate { core } => {
-                    exit::group(caller, ExitStatus::killed(signal, core));
+                Disposition::Terminate => {
+                    exit::group(caller, ExitStatus::killed(signal));
                     return Err(Obstacle::Exit);
                 }
                 // A second signal is delivered on top of the first one's handler.

@@ -48,7 +48,7 @@ fn post(node: &Node, info: SigInfo) -> Result<(), Errno> {
     }
     if signal == SIGKILL {
         drop(shared);
-        exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL, false));
+        exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL));
         return Ok(());
     }
     let taker = node.threads.iter().find_map(|thread| {

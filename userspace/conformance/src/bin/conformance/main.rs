@@ -20,8 +20,10 @@ mod pipes;
 mod polling;
 mod processes;
 mod procfs;
+mod seals;
 mod signals;
 mod sockets;
+mod splices;
 mod terminals;
 mod threads;
 mod times;
@@ -45,6 +47,7 @@ const AREAS: &[(&str, fn())] = &[
     ("polling", polling::run),
     ("processes", processes::run),
     ("procfs", procfs::run),
+    ("seals", seals::run),
     ("signals", signals::run),
     ("socket_datagrams", sockets::datagrams::run),
     ("socket_errors", sockets::errors::run),
@@ -52,6 +55,7 @@ const AREAS: &[(&str, fn())] = &[
     ("socket_packets", sockets::packets::run),
     ("socket_rights", sockets::rights::run),
     ("socket_streams", sockets::streams::run),
+    ("splices", splices::run),
     ("terminals", terminals::run),
     ("threads", threads::run),
     ("times", times::run),

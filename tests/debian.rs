@@ -1,0 +1,138 @@
+//! Programs as Debian ships them, dynamically linked, on Rusk, with 2 and 4 CPUs, and on Linux, in the same root.
+//!
+//! Each row is a script in `tests/debian`. What needs no other number of CPUs to go wrong runs with 2 alone.
+//! `cargo test --release --test debian cpus_2` runs one column, `... python` one row.
+
+mod machine;
+
+use machine::batch::{self, Job, Outcomes};
+use machine::{Kernel, compare::compare, file_name, files_in, image};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// What the scripts use.
+const PACKAGES: &[&str] = &[
+    "bash",
+    "coreutils",
+    "diffutils",
+    "findutils",
+    "gcc",
+    "git",
+    "grep",
+    "libc6-dev",
+    "make",
+    "musl",
+    "openssl",
+    "perl",
+    "python3",
+    "sed",
+    "sqlite3",
+    "stress-ng",
+];
+
+/// Defines the scripts, and a module with a test per script for each number of CPUs.
+macro_rules! scripts {
+    ($($name:ident: $command:literal, $seconds:literal;)* => $($module:ident, $cpus:literal: $($chosen:ident)*;)*) => {
+        const SCRIPTS: &[(&str, &str, u64)] = &[$((stringify!($name), $command, $seconds)),*];
+        $(
+            mod $module {
+                #[test]
+                fn powers_off() {
+                    let end = &super::on_rusk(stringify!($module), $cpus)[super::batch::END];
+                    assert_eq!(end.as_ref().map(|outcome| outcome.end.as_str()), Ok("exited 0"));
+                }
+                $(
+                    #[test]
+                    fn $chosen() {
+                        super::judge(stringify!($module), $cpus, stringify!($chosen));
+                    }
+                )*
+            }
+        )*
+        /// The scripts of a column.
+        fn chosen(module: &str) -> &'static [&'static str] {
+            match module {
+                $(stringify!($module) => &[$(stringify!($chosen)),*],)*
+                _ => &[],
+            }
+        }
+        const COLUMNS: &[&str] = &[$(stringify!($module)),*];
+    };
+}
+
+scripts! {
+    coreutils: "bash /usr/lib/tests/coreutils.sh", 120;
+    gcc: "bash /usr/lib/tests/gcc.sh", 240;
+    git: "bash /usr/lib/tests/git.sh", 120;
+    loaders: "bash /usr/lib/tests/loaders.sh", 60;
+    openssl: "bash /usr/lib/tests/openssl.sh", 120;
+    perl: "perl /usr/lib/tests/perl.pl", 120;
+    python: "python3 /usr/lib/tests/python.py", 180;
+    shell: "bash /usr/lib/tests/shell.sh", 60;
+    sqlite: "bash /usr/lib/tests/sqlite.sh", 60;
+    stress: "bash /usr/lib/tests/stress.sh", 180;
+    =>
+    cpus_2, 2: coreutils gcc git loaders openssl perl python shell sqlite stress;
+    cpus_4, 4: loaders python shell sqlite;
+}
+
+fn root() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| image("debian-test-root.cpio", &files_in("tests/debian"), PACKAGES))
+}
+
+/// The jobs that the command line asks for in a column.
+fn jobs(module: &str) -> Vec<Job> {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let asked = |name: &str| {
+        let test = format!("{module}::{name}");
+        chosen(module).contains(&name)
+            && (wanted.is_empty() || wanted.iter().any(|word| test.contains(word.as_str())))
+    };
+    let of_column = SCRIPTS.iter().filter(|(name, ..)| asked(name));
+    of_column
+        .map(|&(name, command, limit)| Job { name: name.into(), command: command.into(), limit })
+        .collect()
+}
+
+/// What the scripts do on Linux: all that any column asks for.
+fn on_linux() -> &'static Outcomes {
+    static OUTCOMES: OnceLock<Outcomes> = OnceLock::new();
+    OUTCOMES.get_or_init(|| {
+        let asked: Vec<Job> = COLUMNS.iter().flat_map(|module| jobs(module)).collect();
+        let all: Vec<Job> = SCRIPTS
+            .iter()
+            .filter_map(|(name, ..)| asked.iter().find(|job| job.name == *name).cloned())
+            .collect();
+        batch::run(Kernel::Linux, 2, root(), &all)
+    })
+}
+
+/// What they do on Rusk. Linux begins with it, in a machine beside.
+fn on_rusk(module: &str, cpus: usize) -> &'static Outcomes {
+    static OUTCOMES: [OnceLock<Outcomes>; 5] = [const { OnceLock::new() }; 5];
+    OUTCOMES[cpus].get_or_init(|| {
+        std::thread::spawn(on_linux);
+        batch::run(Kernel::Rusk, cpus, root(), &jobs(module))
+    })
+}
+
+fn judge(module: &str, cpus: usize, name: &str) {
+    match (&on_rusk(module, cpus)[name], &on_linux()[name]) {
+        (Ok(ours), Ok(theirs)) if ours.end == batch::TIMEOUT => {
+            panic!("too slow; on Linux it {}:\n{}", theirs.end, ours.output)
+        }
+        (Ok(ours), Ok(theirs)) => compare(ours, theirs),
+        (Err(lost), _) => panic!("{lost}"),
+        (_, Err(lost)) => panic!("on Linux: {lost}"),
+    }
+}
+
+/// Every script has its row.
+#[test]
+fn all_scripts_are_run() {
+    for script in files_in("tests/debian") {
+        let path = format!(" /usr/lib/tests/{}", file_name(&script));
+        assert!(SCRIPTS.iter().any(|row| row.1.ends_with(&path)), "{} has no row", script.display());
+    }
+}
