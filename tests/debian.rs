@@ -73,7 +73,7 @@ scripts! {
     stress: "bash /usr/lib/tests/stress.sh", 180;
     =>
     cpus_2, 2: coreutils gcc git loaders openssl perl python shell sqlite stress;
-    cpus_4, 4: loaders python shell sqlite;
+    cpus_4, 4: python shell sqlite;
 }
 
 fn root() -> &'static Path {

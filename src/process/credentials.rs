@@ -94,14 +94,14 @@ impl Credentials {
         self.fs.gid = groups[1];
     }
 
-    /// The credentials after executing a file: its set-id bits, and the capabilities of user 0. Also whether the
-    /// program runs with more rights than its caller has (`AT_SECURE`).
-    pub fn after_exec(&self, file: &Attributes) -> (Self, bool) {
+    /// The credentials after executing a file: its set-id bits, unless it `gains_nothing` by them, and the capabilities of
+    /// user 0. Also whether the program runs with more rights than its caller has (`AT_SECURE`).
+    pub fn after_exec(&self, file: &Attributes, gains_nothing: bool) -> (Self, bool) {
         const SET_UID: u32 = 0o4000;
         const SET_GID: u32 = 0o2000;
         const GROUP_EXECUTE: u32 = 0o10;
         let mut new = self.clone();
-        let permissions = file.permissions();
+        let permissions = if gains_nothing { 0 } else { file.permissions() };
         if permissions & SET_UID != 0 {
             new.users[1] = file.uid();
         }

@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 use super::{
     Caller,
     arguments::{Arguments, Strings},
+    credentials::Credentials,
     elf::{Executable, Segment},
     exit, futex,
     placement::Placement,
@@ -308,16 +309,13 @@ async fn map_segment(
         && mapped_end > file_end
         && segment.protection & linux::PROT_WRITE != 0
     {
-        space.write_bytes(file_end, &[0; PAGE_SIZE][..mapped_end - file_end]).await.map_err(to_errno)?;
+        match space.write_bytes(file_end, &[0; PAGE_SIZE][..mapped_end - file_end]).await {
+            Err(FaultError::OutOfMemory) => return Err(Errno::ENOMEM),
+            // As on Linux: a file that was cut off shows when the program comes there.
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
-}
-
-fn to_errno(error: FaultError) -> Errno {
-    match error {
-        FaultError::OutOfMemory => Errno::ENOMEM,
-        _ => Errno::ENOEXEC,
-    }
 }
 
 /// Maps the stack below `top`.
@@ -378,7 +376,7 @@ async fn build_stack(
     let arguments_at = (top - strings_len - size_of::<usize>()) & !15;
     let environment_at = arguments_at + argv.bytes().len();
     let others_at = environment_at + envp.bytes().len();
-    let (credentials, secure) = caller.credentials.after_exec(auxiliary.path.inode().attributes());
+    let (credentials, secure) = credentials_after(caller, auxiliary.path);
     let Auxiliary { executable, bias, interpreter_base, vdso, .. } = auxiliary;
     let vector = [
         (AT_SYSINFO_EHDR, *vdso),
@@ -485,9 +483,19 @@ fn become_leader(caller: &Caller) {
     }
 }
 
-/// Set-user-id and set-group-id bits of the file.
+/// Who the caller is once it executes the file, and whether that is somebody with more rights.
+fn credentials_after(caller: &Caller, path: &Path) -> (Credentials, bool) {
+    let gains_nothing = caller.process().gains_nothing.load(Ordering::Relaxed);
+    caller.credentials.after_exec(path.inode().attributes(), gains_nothing)
+}
+
+/// Set-user-id and set-group-id bits of the file. Who has become another hears of its parent's end no more.
 fn apply_set_id(caller: &mut Caller, path: &Path) {
-    let (credentials, _) = caller.credentials.after_exec(path.inode().attributes());
+    let (credentials, is_secure) = credentials_after(caller, path);
+    if is_secure {
+        caller.process().death_signal.store(0, Ordering::Relaxed);
+    }
+    caller.process().is_dumpable.store(!is_secure, Ordering::Relaxed);
     caller.set_credentials(credentials);
 }
 

@@ -10,7 +10,7 @@ use drivers::tty::{Pid, Tty};
 
 use super::{
     Caller, Process, Thread, futex,
-    signal::{SigInfo, any_stopped, numbers::*, send},
+    signal::{SI_USER, SigInfo, any_stopped, numbers::*, send},
     thread::Attention,
     tree::{self, Tree},
     wait::ExitStatus,
@@ -180,7 +180,7 @@ fn reaper_of(tree: &Tree, pid: u32) -> u32 {
     tree::INIT
 }
 
-/// Gives a process's children to whoever takes orphans; says who the first of them is, 0 if there is none.
+/// Gives a process's children to whoever takes orphans, and tells those who want to know (`PR_SET_PDEATHSIG`); says who the first of them is, 0 if there is none.
 fn hand_on_children(tree: &mut Tree, pid: u32) -> u32 {
     let reaper = reaper_of(tree, pid);
     let first = tree.hand_on_children(pid, reaper);
@@ -192,7 +192,12 @@ fn hand_on_children(tree: &mut Tree, pid: u32) -> u32 {
         for thread in &child.threads {
             thread.answers.parent.store(reaper, Ordering::Relaxed);
         }
+        let (orphan, signal) = (next, child.process.death_signal.load(Ordering::Relaxed));
         next = child.links.younger();
+        if signal != 0 {
+            let uid = tree.node(pid).map_or(0, |node| node.process.credentials().uid());
+            let _ = send::to_process_locked(tree, orphan, SigInfo::user(signal, SI_USER, pid, uid));
+        }
     }
     first
 }

@@ -253,5 +253,7 @@ fn child_process(caller: &Caller, pid: u32) -> Process {
         parent.image.lock().clone(),
     );
     child.nice.store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.gains_nothing.store(parent.gains_nothing.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.is_dumpable.store(parent.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
     child
 }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::{
     ops::Range,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
 use executor::sync::{SpinMutex, WaitQueue};
@@ -48,6 +48,12 @@ pub struct Process {
     pub borrows_space: AtomicBool,
     /// Whether orphans among its descendants become its children (prctl(2)).
     pub is_subreaper: AtomicBool,
+    /// What its parent's end sends it; 0 for nothing (prctl(2)).
+    pub death_signal: AtomicU8,
+    /// Whether no program that it executes brings more rights, for ever (prctl(2), `PR_SET_NO_NEW_PRIVS`).
+    pub gains_nothing: AtomicBool,
+    /// Whether its memory may be looked at by others of its user.
+    pub is_dumpable: AtomicBool,
     /// Most memory it had when it exited, bytes.
     pub peak_resident: AtomicU64,
     /// Woken each time a thread exits; `execve` waits for the others here.
@@ -105,6 +111,9 @@ impl Process {
             released: WaitQueue::new(),
             borrows_space: AtomicBool::new(false),
             is_subreaper: AtomicBool::new(false),
+            death_signal: AtomicU8::new(0),
+            gains_nothing: AtomicBool::new(false),
+            is_dumpable: AtomicBool::new(true),
             peak_resident: AtomicU64::new(0),
             thread_exits: WaitQueue::new(),
             exiting: AtomicU32::new(0),

@@ -30,6 +30,7 @@ mod metadata;
 mod mount;
 mod open;
 mod poll;
+mod prctl;
 mod process;
 mod read_write;
 mod schedule;
@@ -319,6 +320,10 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_fdatasync => Box::pin(open::fsync(caller, fd, true)),
         __NR_sync => Box::pin(open::sync()),
         __NR_syncfs => Box::pin(open::syncfs(caller, fd)),
+        __NR_readahead => Box::pin(ready(open::readahead(caller, fd))),
+        __NR_sync_file_range => {
+            Box::pin(open::sync_file_range(caller, fd, a[1] as i64, a[2] as i64, a[3] as u32))
+        }
         __NR_fadvise64 => Box::pin(ready(open::fadvise64(caller, fd, a[2] as i64, a[3] as u32))),
 
         // Names.
@@ -420,7 +425,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_getrlimit => Box::pin(process::getrlimit(caller, a[0] as u32, a[1])),
         __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0] as u32, a[1])),
         __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])),
-        __NR_prctl => Box::pin(thread::prctl(caller, a[0], a[1])),
+        __NR_prctl => Box::pin(prctl::prctl(caller, a[0] as u32, [a[1], a[2], a[3], a[4]])),
         __NR_futex => {
             Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))
         }

@@ -176,3 +176,28 @@ pub fn fadvise64(caller: &Caller, fd: i32, len: i64, advice: u32) -> SysResult {
     }
     if len < 0 || advice > 5 { Err(Errno::EINVAL) } else { Ok(0) }
 }
+
+/// What is read ahead is in memory already.
+pub fn readahead(caller: &Caller, fd: i32) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    file.check_readable()?;
+    let is_regular = file.inode().is_some() && !file.is_directory();
+    if is_regular { Ok(0) } else { Err(Errno::EINVAL) }
+}
+
+/// The flags of sync_file_range(2) (`<linux/fs.h>`): what to wait for before, what to write, and what to wait for after.
+const SYNC_RANGE_KNOWN: u32 = 7;
+
+/// Brings data to stable storage, more than is asked for: all of the file.
+pub async fn sync_file_range(caller: &Caller, fd: i32, offset: i64, len: i64, flags: u32) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    let end = offset.checked_add(len);
+    if flags & !SYNC_RANGE_KNOWN != 0 || offset < 0 || end.is_none_or(|end| end < offset) {
+        return Err(Errno::EINVAL);
+    }
+    let inode = file.inode().ok_or(Errno::ESPIPE)?;
+    if flags != 0 {
+        inode.fsync(true).await?;
+    }
+    Ok(0)
+}

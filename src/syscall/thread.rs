@@ -1,10 +1,10 @@
-//! Threads: clone(2), futex(2), set_tid_address(2), arch_prctl(2), prctl(2).
+//! Threads: clone(2), futex(2), set_tid_address(2), arch_prctl(2).
 
 use alloc::boxed::Box;
 use core::{mem::offset_of, sync::atomic::Ordering};
 
 use executor::time::Instant;
-use linux_raw_sys::{general as linux, prctl as options};
+use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
@@ -154,34 +154,6 @@ pub async fn arch_prctl(
     };
     user::write(caller, address, base).await?;
     Ok(0)
-}
-
-pub async fn prctl(caller: &Caller, option: usize, argument: usize) -> SysResult {
-    match option as u32 {
-        options::PR_SET_NAME => {
-            let mut name = [0; 16];
-            let len = user::read_prefix(caller, argument, &mut name[..15]).await?;
-            name[len..].fill(0);
-            *caller.thread.name.lock() = name;
-            Ok(0)
-        }
-        options::PR_GET_NAME => {
-            let name = *caller.thread.name.lock();
-            user::copy_out(caller, argument, &name).await.map(|()| 0)
-        }
-        options::PR_SET_CHILD_SUBREAPER => {
-            caller.process().is_subreaper.store(argument != 0, Ordering::Relaxed);
-            Ok(0)
-        }
-        options::PR_GET_CHILD_SUBREAPER => {
-            let is_subreaper = caller.process().is_subreaper.load(Ordering::Relaxed);
-            user::write(caller, argument, u32::from(is_subreaper)).await.map(|()| 0)
-        }
-        options::PR_GET_DUMPABLE => Ok(1),
-        options::PR_SET_DUMPABLE if argument <= 1 => Ok(0),
-        options::PR_GET_NO_NEW_PRIVS => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
 }
 
 /// When a futex wait with this time-out ends. `FUTEX_WAIT` takes a span, `FUTEX_WAIT_BITSET` a point in time.

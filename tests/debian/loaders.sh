@@ -9,7 +9,7 @@ LD_LIBRARY_PATH=/nowhere LD_PRELOAD=/no/such.so /bin/echo preloaded 2>&1; LD_BIN
 for file in /bin/cat libc ld-linux stack heap vdso; do
     for i in 1 2 3 4; do grep -m 1 "$file" /proc/self/maps | cut -d- -f1; done | sort -u | wc -l
 done
-cut -d' ' -f2,6- /proc/self/maps | tr -s ' ' | grep -v 'heap\|^rw-p $'
+cut -d' ' -f2,6- /proc/self/maps | tr -s ' ' | grep -v 'heap\|^rw-p $' | uniq
 cp /bin/true program; chmod +x program
 for size in 100 1000 5000 20000; do head -c $size /bin/true >cut; chmod +x cut; ./cut 2>&1 | sed 's/cut: line [0-9]*//;s/ *[0-9]* Seg/Seg/'; echo ${PIPESTATUS[0]}; done
 sed 's|/lib64/ld-linux-x86-64.so.2|/lib64/ld-linux-x86-64.so.9|' program >other; chmod +x other; ./other 2>&1; echo $?

@@ -14,7 +14,91 @@ pub fn run() {
     orphans();
     limits();
     names();
+    parents_end();
+    no_new_privileges();
+    requests();
     clone_forms();
+}
+
+/// What prctl makes of its arguments.
+fn requests() {
+    for (what, option, argument) in [
+        ("death signal 65", libc::PR_SET_PDEATHSIG, 65),
+        ("dumpable 2", libc::PR_SET_DUMPABLE, 2),
+        ("no new privileges 0", libc::PR_SET_NO_NEW_PRIVS, 0),
+        ("no new privileges 2", libc::PR_SET_NO_NEW_PRIVS, 2),
+        ("asking for them with an argument", libc::PR_GET_NO_NEW_PRIVS, 1),
+        ("capability 0", libc::PR_CAPBSET_READ, 0),
+        ("capability 40", libc::PR_CAPBSET_READ, 40),
+        ("capability 64", libc::PR_CAPBSET_READ, 64),
+        ("dumpable", libc::PR_GET_DUMPABLE, 0),
+    ] {
+        value(what, sys!(SYS_prctl, option, argument, 0, 0, 0));
+    }
+    aside("dumpable", || {
+        outcome("set", sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0));
+        value("get", sys!(SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0));
+        in_child("inherited", || {
+            sys!(SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0).map_or(-1, |is| is as i32)
+        });
+    });
+}
+
+/// A process that wants to hear of its parent's end.
+fn parents_end() {
+    let mut ends = [0_i32; 2];
+    let _ = sys!(SYS_pipe2, ends.as_mut_ptr(), 0);
+    aside("a parent that ends", || {
+        let child = sys!(SYS_fork).unwrap_or(-1);
+        if child != 0 {
+            // Until the child has asked.
+            let mut byte = [0_u8];
+            let _ = sys!(SYS_read, ends[0], byte.as_mut_ptr(), 1);
+            return;
+        }
+        let mut mask = 1_u64 << (libc::SIGUSR1 - 1);
+        let _ = sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw mut mask, 0, 8);
+        outcome("set", sys!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGUSR1, 0, 0, 0));
+        let mut signal = 0_i32;
+        outcome("get", sys!(SYS_prctl, libc::PR_GET_PDEATHSIG, &raw mut signal, 0, 0, 0));
+        show("signal", signal);
+        in_child("not inherited", || {
+            let mut signal = 7_i32;
+            let _ = sys!(SYS_prctl, libc::PR_GET_PDEATHSIG, &raw mut signal, 0, 0, 0);
+            signal
+        });
+        let parent = sys!(SYS_getppid).unwrap_or(0) as i32;
+        let _ = sys!(SYS_write, ends[1], b"x".as_ptr(), 1);
+        // SAFETY: zeros are a valid structure, which the kernel fills in.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        value("came", sys!(SYS_rt_sigtimedwait, &raw const mask, &raw mut info, 0, 8));
+        // SAFETY: the sender of a signal that was sent by a process.
+        show("from", format!("{} {}", info.si_code, unsafe { info.si_pid() } == parent));
+        let _ = sys!(SYS_write, ends[1], b"y".as_ptr(), 1);
+        std::process::exit(0);
+    });
+    let mut byte = [0_u8];
+    let _ = sys!(SYS_read, ends[0], byte.as_mut_ptr(), 1);
+    show("the child's end", byte[0] as char);
+    ends.into_iter().for_each(|end| drop(sys!(SYS_close, end)));
+}
+
+/// Set-id bits that mean nothing.
+fn no_new_privileges() {
+    let _ = std::fs::copy("/proc/self/exe", "set-id");
+    let _ = sys!(SYS_chown, c"set-id".as_ptr(), 77, 78);
+    let _ = sys!(SYS_chmod, c"set-id".as_ptr(), 0o6755);
+    let run = || {
+        let program = c"./set-id".as_ptr();
+        let words = [c"conformance".as_ptr(), c"child".as_ptr(), c"auxiliary".as_ptr(), std::ptr::null()];
+        let _ = sys!(SYS_execve, program, words.as_ptr(), [std::ptr::null::<u8>()].as_ptr());
+    };
+    aside("with set-id bits", run);
+    aside("without", || {
+        outcome("set", sys!(SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        value("get", sys!(SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+        aside("a child", run);
+    });
 }
 
 fn exits() {

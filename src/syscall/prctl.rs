@@ -1,0 +1,63 @@
+//! What a process or thread may ask about itself (prctl(2)).
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use linux_raw_sys::prctl as options;
+use syscalls::Errno;
+
+use super::user::{self, SysResult};
+use crate::process::Caller;
+
+/// The number of the last signal.
+const LAST_SIGNAL: usize = 64;
+/// The number of the last capability of Linux 6.1, `CAP_CHECKPOINT_RESTORE`.
+const LAST_CAPABILITY: usize = 40;
+
+pub async fn prctl(caller: &Caller, option: u32, arguments: [usize; 4]) -> SysResult {
+    let [argument, others @ ..] = arguments;
+    let process = caller.process();
+    match option {
+        options::PR_SET_NAME => {
+            let mut name = [0; 16];
+            let len = user::read_prefix(caller, argument, &mut name[..15]).await?;
+            name[len..].fill(0);
+            *caller.thread.name.lock() = name;
+            Ok(0)
+        }
+        options::PR_GET_NAME => {
+            let name = *caller.thread.name.lock();
+            user::copy_out(caller, argument, &name).await.map(|()| 0)
+        }
+        options::PR_SET_PDEATHSIG if argument <= LAST_SIGNAL => {
+            process.death_signal.store(argument as u8, Relaxed);
+            Ok(0)
+        }
+        options::PR_GET_PDEATHSIG => {
+            let signal = process.death_signal.load(Relaxed);
+            user::write(caller, argument, u32::from(signal)).await.map(|()| 0)
+        }
+        options::PR_SET_CHILD_SUBREAPER => {
+            process.is_subreaper.store(argument != 0, Relaxed);
+            Ok(0)
+        }
+        options::PR_GET_CHILD_SUBREAPER => {
+            let is_subreaper = process.is_subreaper.load(Relaxed);
+            user::write(caller, argument, u32::from(is_subreaper)).await.map(|()| 0)
+        }
+        options::PR_GET_DUMPABLE => Ok(usize::from(process.is_dumpable.load(Relaxed))),
+        options::PR_SET_DUMPABLE if argument <= 1 => {
+            process.is_dumpable.store(argument == 1, Relaxed);
+            Ok(0)
+        }
+        options::PR_SET_NO_NEW_PRIVS if argument == 1 && others == [0; 3] => {
+            process.gains_nothing.store(true, Relaxed);
+            Ok(0)
+        }
+        options::PR_GET_NO_NEW_PRIVS if arguments == [0; 4] => {
+            Ok(usize::from(process.gains_nothing.load(Relaxed)))
+        }
+        // Nobody can drop any.
+        options::PR_CAPBSET_READ if argument <= LAST_CAPABILITY => Ok(1),
+        _ => Err(Errno::EINVAL),
+    }
+}
