@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use bitflags::bitflags;
 use core::any::{Any, TypeId};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -172,7 +172,6 @@ pub struct Attributes {
     /// Creation.
     pub created: Timestamp,
     writers: AtomicI32,
-    has_locks: AtomicBool,
     attached: SpinMutex<Option<Box<Attachment>>>,
 }
 
@@ -242,7 +241,6 @@ impl Attributes {
             changed: AtomicTimestamp::new(now),
             created: now,
             writers: AtomicI32::new(0),
-            has_locks: AtomicBool::new(false),
             attached: SpinMutex::new(None),
         }
     }
@@ -391,17 +389,6 @@ impl Attributes {
     /// Undoes one `deny_write`.
     pub fn allow_write(&self) {
         self.writers.fetch_add(1, Relaxed);
-    }
-
-    /// Whether anybody has ever asked for a lock of a range of the file's bytes.
-    #[inline]
-    pub fn has_locks(&self) -> bool {
-        self.has_locks.load(Relaxed)
-    }
-
-    /// Notes that somebody asks for such a lock, before he gets it.
-    pub fn note_locks(&self) {
-        self.has_locks.store(true, Relaxed);
     }
 
     /// The object of a type that openers of the file share while anyone holds it: the pipe of a fifo, the mappings and the

@@ -154,7 +154,7 @@ impl Claim<'_> {
     pub fn consume(self, len: usize) {
         let mut side = self.0.read_side.lock();
         side.is_claimed = false;
-        let _ = self.0.read_locked(&side.ring, &mut Discard(len));
+        let _ = self.0.read_locked(&side.ring, &mut Discard(len), len);
         drop(side);
         self.0.offer_bytes();
         // Nothing is left for the destructor.
@@ -337,7 +337,7 @@ impl Pipe {
             self.readable.clear(READABLE);
             return Err(Errno::EAGAIN);
         }
-        self.read_locked(&side.ring, sink)
+        self.read_locked(&side.ring, sink, want)
     }
 
     /// Claims what is at the front. `EAGAIN` when nothing is inside but there are writers, or somebody else has claimed it;
@@ -368,10 +368,9 @@ impl Pipe {
         }
     }
 
-    /// Reads, under the readers' lock.
+    /// Reads the `want` bytes that the sink still takes, under the readers' lock.
     #[inline(always)]
-    fn read_locked(&self, ring: &Ring, sink: &mut (impl Sink + ?Sized)) -> Result<usize> {
-        let want = sink.remaining();
+    fn read_locked(&self, ring: &Ring, sink: &mut (impl Sink + ?Sized), want: usize) -> Result<usize> {
         let tail = self.tail.load(Relaxed);
         // Acquire pairs with the Release in `try_write`: the bytes and their pages are there.
         let mut head = self.head.load(Acquire);

@@ -80,17 +80,22 @@ impl Seals {
         self.0.fetch_sub(MAPPING, Relaxed);
     }
 
-    /// How many of `len` bytes may be written at `offset` of a file of `size` bytes; EPERM if none.
+    /// Whether anything is forbidden but more seals.
     #[inline]
-    pub(crate) fn room(&self, size: impl Fn() -> u64, offset: u64, len: usize) -> Result<usize> {
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.0.load(Relaxed) as u32 > Seal::SEAL.bits()
+    }
+
+    /// How many of `len` bytes may be written at `offset` of a file of `size` bytes; EPERM if none.
+    #[cold]
+    pub(crate) fn room(&self, size: u64, offset: u64, len: usize) -> Result<usize> {
         let seals = self.get();
-        if seals.difference(Seal::SEAL).is_empty() || len == 0 {
-            return Ok(len);
+        if len == 0 {
+            return Ok(0);
         }
         if seals.intersects(Seal::WRITE | Seal::FUTURE_WRITE) {
             return Err(Errno::EPERM);
         }
-        let size = size();
         if !seals.contains(Seal::GROW) || offset + len as u64 <= size {
             return Ok(len);
         }

@@ -1,10 +1,10 @@
 //! An open file: what `open` makes and descriptors refer to ("open file description", open(2)).
 
 use alloc::{string::String, sync::Arc};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use drivers::tty::OpenTty;
-use executor::sync::{Events, Mutex, Readiness, SpinMutex};
+use executor::sync::{Events, Mutex, Readiness};
 use fs::{FileType, Inode, Metadata, Opened, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -54,8 +54,8 @@ pub struct File {
     /// Where the next `read` or `write` starts; for directories the cookie. Held for the length of a call, so that
     /// calls that share it do not overlap.
     pub offset: Mutex<u64>,
-    /// The file's locks, once one was asked for through this.
-    locks: SpinMutex<Option<Arc<FileLocks>>>,
+    /// Whether a lock of the file was ever asked for through this.
+    asks_for_locks: AtomicBool,
 }
 
 impl File {
@@ -73,7 +73,7 @@ impl File {
             writable,
             flags,
             offset: Mutex::new(0),
-            locks: SpinMutex::new(None),
+            asks_for_locks: AtomicBool::new(false),
         })
     }
 
@@ -130,20 +130,18 @@ impl File {
 
     /// The locks of the file, to ask for one. What has no place in the tree, such as a pipe, is one file with each open one.
     pub fn locks(&self) -> Arc<FileLocks> {
-        let known = self.locks.lock().clone();
-        known.unwrap_or_else(|| {
-            let locks = self.path().map_or_else(Arc::default, |path| lock::of(path.inode().attributes()));
-            self.locks.lock().get_or_insert(locks).clone()
+        // Before there can be a lock that the drop must know of.
+        self.asks_for_locks.store(true, Ordering::Relaxed);
+        lock::through(self.address(), || {
+            self.path().map_or_else(Arc::default, |path| lock::of(path.inode().attributes()))
         })
     }
 
-    /// The locks of the file if anybody has ever asked for one of a range.
-    #[inline]
-    pub fn record_locks(&self) -> Option<Arc<FileLocks>> {
+    /// The locks of the file, if there are any.
+    pub fn known_locks(&self) -> Option<Arc<FileLocks>> {
         match self.path() {
-            Some(path) if !path.inode().attributes().has_locks() => None,
             Some(path) => path.inode().attributes().attached(),
-            None => self.locks.lock().clone(),
+            None => lock::known_through(self.address()),
         }
     }
 
@@ -260,8 +258,8 @@ impl Drop for File {
         {
             path.inode().attributes().end_write();
         }
-        if let Some(locks) = self.locks.get_mut().take() {
-            locks.leave_file(self.address());
+        if *self.asks_for_locks.get_mut() {
+            lock::leave_through(self.address());
         }
     }
 }

@@ -7,7 +7,10 @@ use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, lock::Owner};
+use super::{
+    File,
+    lock::{self, Owner},
+};
 
 #[derive(Clone)]
 struct Entry {
@@ -59,7 +62,14 @@ impl FileTable {
     /// What closing any of the descriptors of a file does besides: the locks of its ranges are given up (fcntl(2)).
     #[inline]
     fn leave(&self, file: &File) {
-        if let Some(locks) = file.record_locks() {
+        if lock::exist() {
+            self.leave_locks(file);
+        }
+    }
+
+    #[cold]
+    fn leave_locks(&self, file: &File) {
+        if let Some(locks) = file.known_locks() {
             locks.leave(self.owner());
         }
     }
@@ -135,7 +145,7 @@ impl FileTable {
     }
 
     /// Closes a descriptor.
-    #[inline]
+    #[inline(never)]
     pub fn remove(&self, fd: i32) -> Result<Arc<File>, Errno> {
         let file = self.entries.lock().take(fd as usize).map(|entry| entry.file).ok_or(Errno::EBADF)?;
         self.leave(&file);
@@ -167,6 +177,11 @@ impl FileTable {
 
     /// Takes the last slots away, as many as this; a vector shrinks at its end.
     fn close_last(&mut self, count: usize) {
+        if !lock::exist() {
+            let slots = &mut self.entries.get_mut().slots;
+            slots.truncate(slots.len().saturating_sub(count));
+            return;
+        }
         for _ in 0..count {
             match self.entries.get_mut().slots.pop() {
                 Some(Slot::Open(entry)) => self.leave(&entry.file),

@@ -309,10 +309,10 @@ async fn map_segment(
         && mapped_end > file_end
         && segment.protection & linux::PROT_WRITE != 0
     {
-        match space.write_bytes(file_end, &[0; PAGE_SIZE][..mapped_end - file_end]).await {
-            Err(FaultError::OutOfMemory) => return Err(Errno::ENOMEM),
-            // As on Linux: a file that was cut off shows when the program comes there.
-            Ok(()) | Err(_) => {}
+        let zeroed = space.write_bytes(file_end, &[0; PAGE_SIZE][..mapped_end - file_end]).await;
+        // As on Linux: a file that was cut off shows when the program comes there.
+        if zeroed == Err(FaultError::OutOfMemory) {
+            return Err(Errno::ENOMEM);
         }
     }
     Ok(())

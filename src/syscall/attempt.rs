@@ -112,8 +112,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_dup => now(descriptor::dup(caller, fd)),
         __NR_dup2 => now(descriptor::dup2(caller, fd, context.rsi as i32)),
         __NR_dup3 => now(descriptor::dup3(caller, fd, context.rsi as i32, context.rdx as u32)),
-        __NR_fcntl if lock::is_command(context.rsi as u32) => Err(Pause::General),
-        __NR_fcntl => now(descriptor::fcntl(caller, fd, context.rsi as u32, context.rdx as usize)),
+        __NR_fcntl => fcntl(caller, fd, context.rsi as u32, context.rdx as usize),
         __NR_set_tid_address => Ok(thread::set_tid_address(caller, context.rdi as usize)),
         __NR_set_robust_list => {
             now(thread::set_robust_list(caller, context.rdi as usize, context.rsi as usize))
@@ -252,6 +251,15 @@ fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
         None => Ok(()),
         Some((address, access)) => Err(Pause::Fault(address, access)),
     }
+}
+
+/// All commands but those for locks, which may have to wait.
+#[inline(never)]
+fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> Attempt {
+    if lock::is_command(command) {
+        return Err(Pause::General);
+    }
+    now(descriptor::fcntl(caller, fd, command, argument))
 }
 
 fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {

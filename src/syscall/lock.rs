@@ -96,9 +96,6 @@ pub async fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> S
         return Ok(0);
     }
     let wait = matches!(command, linux::F_SETLKW | linux::F_OFD_SETLKW);
-    if let Some(path) = file.path() {
-        path.inode().attributes().note_locks();
-    }
     let locks = file.locks();
     let request = if kind == linux::F_UNLCK { Request::Unlock(owner, extent) } else { Request::Lock(record) };
     locks.set(caller, request, wait).await?;

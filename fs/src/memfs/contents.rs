@@ -147,10 +147,26 @@ impl<'a> File<'a> {
 
     /// Moves bytes from `source` into pages from `offset` on, which are made where there are none. The size stays. Under
     /// `order`; its holder may fill several places at once. An error is returned only when nothing was moved.
-    #[inline]
+    #[inline(always)]
     pub fn fill(self, offset: u64, source: &mut dyn Source) -> Result<usize> {
-        let want = (source.remaining() as u64).min(SIZE_MAX - offset) as usize;
-        let want = self.contents.seals.room(|| self.attributes.size(), offset, want)?;
+        if self.contents.seals.is_sealed() {
+            return self.fill_sealed(offset, source);
+        }
+        self.fill_some(offset, source, usize::MAX)
+    }
+
+    /// As [`fill`](Self::fill), as far as the file's seals allow.
+    #[cold]
+    #[inline(never)]
+    fn fill_sealed(self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        let room = self.contents.seals.room(self.attributes.size(), offset, source.remaining())?;
+        self.fill_some(offset, source, room)
+    }
+
+    /// As [`fill`](Self::fill), at most so many bytes.
+    #[inline(always)]
+    fn fill_some(self, offset: u64, source: &mut dyn Source, most: usize) -> Result<usize> {
+        let want = (source.remaining().min(most) as u64).min(SIZE_MAX - offset) as usize;
         let guard = rcu::read();
         let mut done = 0;
         while done < want {

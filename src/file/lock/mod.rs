@@ -7,7 +7,8 @@ mod deadlock;
 mod record;
 mod whole;
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use executor::sync::{SpinMutex, WaitQueue};
 use syscalls::Errno;
@@ -34,14 +35,36 @@ pub enum Refusal {
     Failed(Errno),
 }
 
-/// The locks of one file: [attached](fs::Attributes::attached) to it as long as a file is open through which one was asked
-/// for.
-#[derive(Default)]
+/// The locks of one file: [attached](fs::Attributes::attached) to it as long as a file is open [through](through()) which
+/// one was asked for.
 pub struct FileLocks {
     whole: SpinMutex<Vec<Whole>>,
     records: SpinMutex<Vec<Record>>,
     /// Those who wait for a lock, to be woken when one is given up.
     freed: WaitQueue,
+}
+
+/// How many files have locks: most of the time none, and then closing a file need not look for its locks. Whoever closes
+/// it after it was locked knows of the lock, and so sees the count; nothing else hangs on it.
+static FILES: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether any file has locks.
+#[inline]
+pub fn exist() -> bool {
+    FILES.load(Relaxed) > 0
+}
+
+impl Default for FileLocks {
+    fn default() -> Self {
+        FILES.fetch_add(1, Relaxed);
+        Self { whole: SpinMutex::default(), records: SpinMutex::default(), freed: WaitQueue::new() }
+    }
+}
+
+impl Drop for FileLocks {
+    fn drop(&mut self) {
+        FILES.fetch_sub(1, Relaxed);
+    }
 }
 
 impl From<Refusal> for Errno {
@@ -77,7 +100,7 @@ impl FileLocks {
     }
 
     /// Takes back all that the open file with this address has, as its last descriptor is closed.
-    pub fn leave_file(&self, file: usize) {
+    fn leave_file(&self, file: usize) {
         let _ = self.try_lock_whole(file, None);
         self.leave(Owner::File(file));
     }
@@ -98,4 +121,30 @@ impl FileLocks {
 /// The locks of the file with these attributes, made if there are none.
 pub fn of(attributes: &fs::Attributes) -> Arc<FileLocks> {
     attributes.attached_or_insert(Arc::default)
+}
+
+/// The locks that were asked for through open files, by the addresses of these. They are few among the open files, so that
+/// these need no room for it.
+static ASKED: SpinMutex<BTreeMap<usize, Arc<FileLocks>>> = SpinMutex::new(BTreeMap::new());
+
+/// The locks of the file that is open at address `file`, which `find` finds the first time.
+pub fn through(file: usize, find: impl FnOnce() -> Arc<FileLocks>) -> Arc<FileLocks> {
+    known_through(file).unwrap_or_else(|| {
+        let found = find();
+        ASKED.lock().entry(file).or_insert(found).clone()
+    })
+}
+
+/// The same, if any was ever asked for.
+pub fn known_through(file: usize) -> Option<Arc<FileLocks>> {
+    ASKED.lock().get(&file).cloned()
+}
+
+/// Gives up the locks that belong to an open file, which is closed for good.
+#[cold]
+pub fn leave_through(file: usize) {
+    let asked = ASKED.lock().remove(&file);
+    if let Some(locks) = asked {
+        locks.leave_file(file);
+    }
 }

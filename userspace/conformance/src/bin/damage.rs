@@ -209,11 +209,14 @@ fn scripts(rounds: usize, random: &mut Random) -> io::Result<Tally> {
     Ok(tally)
 }
 
+/// What damages files of a kind and runs them, so many times.
+type Kind = fn(usize, &mut Random) -> io::Result<Tally>;
+
 fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>().unwrap_or(1));
     let (rounds, seed) = (numbers.next().unwrap_or(3000), numbers.next().unwrap_or(1));
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let kinds: [(_, fn(usize, &mut Random) -> _); 3] =
+    let kinds: [(&str, Kind); 3] =
         [("programs", programs), ("interpreters", interpreters), ("scripts", scripts)];
     for (what, damage) in kinds {
         match damage(rounds as usize, &mut random) {
