@@ -20,4 +20,3 @@ time -p true 2>/dev/null; times | wc -l; type -t cd ls fib; command -v sh >/dev/
 nameless() { sed 's/: *[0-9]* \([SK]\)/: PID \1/'; }; (bash -c 'kill -SEGV $$'; echo $?) 2>&1 | nameless; bash -c 'exec -a renamed bash -c "echo \$0"'; echo 'echo piped script $1' | bash -s arg; bash --posix -c 'echo $BASHOPTS' | wc -l
 seq 1 200 | xargs -n 20 -P 4 echo | wc -l; echo $((2**62 + 5 % 3)) $((16#ff)) $((1 ? 2 : 3)); let 'x = 5 << 2'; echo $x
 read -t 0.1 y </dev/zero; echo $?; read -n 3 z <<<abcdef; echo $z; IFS=: read -r u _ uid _ </etc/passwd; echo $u $uid; printf -v p '%03d' 7; echo $p
-(set -m; sleep 0.2 & jobs | sed 's/ *$//'; fg %1 >/dev/null; echo fg $?; sleep 10 & kill -STOP %1; sleep 0.1; jobs -s | wc -l; kill -KILL %1; wait %1; echo $?) 2>&1 | nameless
