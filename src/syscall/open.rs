@@ -88,9 +88,9 @@ pub async fn memfd_create(caller: &Caller, name: usize, flags: u32) -> SysResult
     }
     let too_long = |errno| if errno == Errno::E2BIG { Errno::EINVAL } else { errno };
     let name = user::read_string(caller, name, MEMFD_NAME_MAX).await.map_err(too_long)?;
+    let descriptor = descriptor::reserve(caller)?;
     let file = file::nameless::create(caller, &name, flags & linux::MFD_ALLOW_SEALING != 0).await?;
-    let close = if flags & linux::MFD_CLOEXEC != 0 { linux::O_CLOEXEC } else { 0 };
-    descriptor::install(caller, file, close)
+    Ok(descriptor.fill(file, flags & linux::MFD_CLOEXEC != 0))
 }
 
 pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
