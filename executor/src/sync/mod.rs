@@ -8,6 +8,7 @@
 //! | [`Mutex`], [`RwLock`], [`Semaphore`] | data held across `.await`; first come, first served | async |
 //! | [`channel`], [`oneshot`], [`Notify`] | passing values and signals | async |
 //! | [`Readiness`] | what poll(2) asks about: files that can be read or written | async |
+//! | [`Gathering`] | many of these, and those where something has happened, as in epoll(7) | async |
 //! | [`embassy`] | embassy-sync's static channels over a lock that is safe on several CPUs | async |
 //!
 //! All futures here are cancel-safe: dropping one takes it out of its queue, and if it had been
@@ -19,6 +20,7 @@
 
 pub mod channel;
 pub mod embassy;
+mod gathering;
 mod mutex;
 mod notify;
 pub mod oneshot;
@@ -30,6 +32,7 @@ mod wait_queue;
 mod waiters;
 mod wake_cell;
 
+pub use gathering::{Gathering, Member, Membership, Round};
 pub use mutex::{Mutex, MutexGuard, MutexLock};
 pub use notify::Notify;
 pub use readiness::{Events, Readiness, Source, Wait, Watcher, Watchers};

@@ -1,5 +1,6 @@
 //! Which operations on a file would not wait: what poll(2), select(2) and epoll(7) ask about.
 
+use super::gathering::{self, Hub};
 use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters, WakeBatch};
 use crate::coop::consume_budget;
 use crate::primitive::{AtomicU32, fence, fence_after_rmw};
@@ -57,7 +58,7 @@ impl Events {
 /// Task context only. 16 bytes.
 pub struct Readiness {
     events: AtomicU32,
-    waiters: Waiters,
+    pub(super) waiters: Waiters,
 }
 
 #[cfg(not(loom))]
@@ -134,6 +135,13 @@ impl Readiness {
         }
     }
 
+    /// Whether anybody waits or watches; for those who have just changed something, by a sequentially consistent
+    /// read-modify-write.
+    #[inline(always)]
+    pub(super) fn is_watched(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
     /// Wait until one of `events` (or an error or hang-up) is there; those that are.
     #[inline]
     pub fn wait(&self, events: Events) -> Wait<'_> {
@@ -150,8 +158,15 @@ impl Readiness {
         unsafe {
             let tag = (*node).tag.get();
             if list.is_only(node) && tag & WATCHER == 0 {
-                if tag & events.bits() != 0 {
+                if tag & events.bits() == 0 {
+                } else if tag & MEMBER == 0 {
                     list.remove_only(node, WOKEN).wake();
+                } else {
+                    let fired = gathering::fire(node);
+                    drop(list);
+                    if let Some(hub) = fired.hub {
+                        hub.announce();
+                    }
                 }
                 return;
             }
@@ -162,42 +177,61 @@ impl Readiness {
 
     #[cold]
     fn wake_many(&self, events: Events) {
-        // Nodes of `Wait` leave the list when woken, those of watchers stay. So the list is walked
+        // Nodes of `Wait` leave the list when woken, those of watchers and members stay. So the list is walked
         // from where the last batch ended; as nodes may go meanwhile, from the start, with those
-        // that have nobody to wake skipped.
+        // that have nobody to wake, or that this walk has come by, skipped.
+        let walk = gathering::begin_walk();
+        let mut attended = false;
         loop {
             let mut batch = WakeBatch::new();
+            let mut hubs = [const { None::<Arc<Hub>> }; HUBS];
+            let mut told = 0;
             let list = self.waiters.lock();
             let mut node = list.first();
-            while !node.is_null() && !batch.is_full() {
+            while !node.is_null() && !batch.is_full() && told < HUBS {
                 // SAFETY: nodes of the list, alive under its lock.
                 unsafe {
                     let next = list.next(node);
                     let tag = (*node).tag.get();
-                    if tag & events.bits() != 0 {
-                        if tag & WATCHER == 0 {
-                            batch.push(list.remove(node, WOKEN));
-                        } else {
-                            let wakee = list.take_wakee(node);
-                            if !wakee.is_nobody() {
-                                batch.push(wakee);
+                    if tag & events.bits() == 0 {
+                    } else if tag & MEMBER != 0 {
+                        let is_spared = tag & EXCLUSIVE != 0 && attended;
+                        if !gathering::is_passed(node, walk) && !is_spared {
+                            let fired = gathering::fire(node);
+                            attended |= tag & EXCLUSIVE != 0 && fired.is_attended;
+                            if fired.hub.is_some() {
+                                hubs[told] = fired.hub;
+                                told += 1;
                             }
-                            let watch = node.cast::<Watch>();
-                            (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
                         }
+                    } else if tag & WATCHER == 0 {
+                        batch.push(list.remove(node, WOKEN));
+                    } else {
+                        let wakee = list.take_wakee(node);
+                        if !wakee.is_nobody() {
+                            batch.push(wakee);
+                        }
+                        let watch = node.cast::<Watch>();
+                        (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
                     }
                     node = next;
                 }
             }
-            let done = !batch.is_full();
+            let done = node.is_null();
             drop(list);
             batch.wake();
+            for hub in hubs.into_iter().flatten() {
+                hub.announce();
+            }
             if done {
                 return;
             }
         }
     }
 }
+
+/// How many gatherings are told at a time.
+const HUBS: usize = 8;
 
 /// The future of [`Readiness::wait`].
 #[must_use = "a future does nothing unless awaited"]
@@ -275,6 +309,11 @@ impl Drop for Wait<'_> {
 pub trait Source: Send + Sync {
     /// Its readiness. Always the same one.
     fn readiness(&self) -> &Readiness;
+
+    /// A second one, if some of its events are there. Always the same one, and never the first.
+    fn other_readiness(&self) -> Option<&Readiness> {
+        None
+    }
 }
 
 impl Source for Readiness {
@@ -283,8 +322,12 @@ impl Source for Readiness {
     }
 }
 
-/// Marks a watcher's node. No event has this bit.
+/// Marks a watcher's node. No event has this bit, or the next.
 const WATCHER: u32 = 1 << 31;
+/// Marks the node of a gathering's member.
+pub(super) const MEMBER: u32 = 1 << 30;
+/// Marks the node of an exclusive member, beside [`MEMBER`].
+pub(super) const EXCLUSIVE: u32 = 1 << 29;
 
 /// A watcher's node. First in it, so that a pointer to one is a pointer to the other.
 #[repr(C)]

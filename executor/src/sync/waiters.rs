@@ -160,10 +160,22 @@ impl Locked<'_> {
     /// The node is in no list, and stays where it is until it was taken out.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, node: *const Node, waker: &Waker) {
+        // SAFETY: the caller's promise; in no list, so the wakee is ours.
+        unsafe {
+            (*node).wakee.with(|wakee| *wakee = Wakee::new(waker));
+            self.push_silent(node);
+        }
+    }
+
+    /// Append a node that wakes nobody.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline(always)]
+    pub(crate) unsafe fn push_silent(&self, node: *const Node) {
         let first = self.first.get();
         // SAFETY: the caller's promise for the node; queued nodes are alive and ours by the lock.
         unsafe {
-            (*node).wakee.with(|wakee| *wakee = Wakee::new(waker));
             (*node).next.set(ptr::null());
             if first.is_null() {
                 (*node).previous.set(node);

@@ -2,8 +2,8 @@ use super::{Drops, scaled};
 use crate::host::block_on;
 use crate::sync::channel::{self, ReceiveError, SendError};
 use crate::sync::{
-    Events, Mutex, Notify, Readiness, RwLock, Semaphore, SpinMutex, WaitQueue, Watcher, Watchers, embassy,
-    oneshot,
+    Events, Gathering, Mutex, Notify, Readiness, Round, RwLock, Semaphore, Source, SpinMutex, WaitQueue,
+    Watcher, Watchers, embassy, oneshot,
 };
 use crate::{sleep, spawn, timeout_after, yield_now};
 use std::collections::VecDeque;
@@ -332,5 +332,98 @@ fn a_watcher_waits_on_many_sources() {
             assert_eq!(which as usize, round);
             setter.clear(Events::IN);
         }
+    });
+}
+
+struct Shared(Arc<Readiness>);
+
+impl Source for Shared {
+    fn readiness(&self) -> &Readiness {
+        &self.0
+    }
+}
+
+#[test]
+fn a_gathering_has_members_in_the_order_of_their_events() {
+    let sources: Vec<_> = (0..40).map(|_| Arc::new(Readiness::new())).collect();
+    let gathering = Gathering::new();
+    let mut members: Vec<_> =
+        sources.iter().map(|source| gathering.join(Shared(source.clone()), Events::IN, false)).collect();
+    let number = |source: &Shared| sources.iter().position(|other| Arc::ptr_eq(other, &source.0)).unwrap();
+    let all = |gathering: &Gathering<Shared>| {
+        let mut round = Round::default();
+        let popped = std::iter::from_fn(|| gathering.pop(&mut round, false));
+        popped.map(|member| number(member.source())).collect::<Vec<_>>()
+    };
+    assert!(gathering.is_empty());
+    for which in [7, 30, 2, 7] {
+        sources[which].set(Events::IN);
+    }
+    sources[9].set(Events::OUT);
+    assert_eq!(all(&gathering), [7, 30, 2]);
+    // Queued again by whoever finds it still ready, it comes behind the others, and once in a round.
+    sources[1].set(Events::IN);
+    sources[3].set(Events::IN);
+    let mut round = Round::default();
+    let first = gathering.pop(&mut round, true).unwrap();
+    gathering.put_back(&first);
+    assert_eq!(number(gathering.pop(&mut round, true).unwrap().source()), 3);
+    assert!(gathering.pop(&mut round, true).is_none() && round.is_over());
+    gathering.put_first(&first);
+    sources[0].set(Events::HUP);
+    assert_eq!(all(&gathering), [1, 0]);
+    // Who has left is not queued, and does not come back.
+    for which in [4, 5, 6] {
+        sources[which].set(Events::IN);
+    }
+    let left = members.remove(5);
+    let member = left.member().clone();
+    drop(left);
+    gathering.put_back(&member);
+    assert_eq!(all(&gathering), [4, 6]);
+    // Nothing is asked for.
+    members[0].member().set_events(Events::empty());
+    sources[0].set(Events::IN | Events::HUP);
+    assert!(gathering.is_empty());
+}
+
+#[test]
+fn many_gatherings_of_one_source_are_all_told() {
+    let source = Arc::new(Readiness::new());
+    let gatherings: Vec<_> = (0..50).map(|_| Gathering::new()).collect();
+    let outer = Gathering::new();
+    let _members: Vec<_> = gatherings
+        .iter()
+        .map(|gathering| gathering.join(Shared(source.clone()), Events::IN, false))
+        .collect();
+    let _exclusive: Vec<_> = (0..3).map(|_| outer.join(Shared(source.clone()), Events::IN, true)).collect();
+    source.set(Events::IN);
+    assert!(gatherings.iter().all(|gathering| !gathering.is_empty()));
+    let mut round = Round::default();
+    let told = std::iter::from_fn(|| outer.pop(&mut round, false)).count();
+    assert_eq!(told, 3, "nobody waits for any of them, so all are told");
+}
+
+#[test]
+fn of_exclusive_members_one_with_a_waiter_is_told() {
+    block_on(1, async {
+        let source = Arc::new(Readiness::new());
+        let gatherings: Vec<_> = (0..3).map(|_| Arc::new(Gathering::new())).collect();
+        let _members: Vec<_> = gatherings
+            .iter()
+            .map(|gathering| gathering.join(Shared(source.clone()), Events::IN, true))
+            .collect();
+        let waiter = spawn({
+            let gathering = gatherings[1].clone();
+            async move {
+                let check = || gathering.pop(&mut Round::default(), false).map(drop);
+                gathering.waiters().wait_until(check).await;
+            }
+        });
+        yield_now().await;
+        source.set(Events::IN);
+        waiter.await.unwrap();
+        let told: Vec<_> = gatherings.iter().map(|gathering| !gathering.is_empty()).collect();
+        assert_eq!(told, [true, false, false], "the first has none, so the second is told, and no other");
     });
 }

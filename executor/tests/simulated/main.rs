@@ -3,6 +3,7 @@
 //! A failure prints its seed; `SEED=n` in the environment runs that seed alone, and so repeats the run
 //! exactly. `SEEDS=n` tries the first n instead of a thousand.
 
+mod gathering;
 mod rcu;
 mod sync;
 mod tasks;
