@@ -48,7 +48,9 @@ macro_rules! programs {
 
 programs! {
     arguments: "conformance arguments", 60, AsOnLinux;
+    epoll: "conformance epoll", 60, AsOnLinux;
     errors: "conformance errors", 30, AsOnLinux;
+    event_files: "conformance event_files", 60, AsOnLinux;
     exec: "conformance exec", 120, AsOnLinux;
     files: "conformance files", 60, AsOnLinux;
     futexes: "conformance futexes", 30, AsOnLinux;
@@ -95,6 +97,7 @@ programs! {
     waiting_threads: "waiting", 60, Succeeds;
 
     storm_calls: "resources note; storm calls 3 && resources check", 60, Succeeds;
+    storm_epolls: "resources note; storm epolls 3 && resources check", 60, Succeeds;
     storm_faults: "resources note; storm faults 3 && resources check", 60, Succeeds;
     storm_forks: "resources note; storm forks 3 && resources check", 60, Succeeds;
     storm_futexes: "resources note; storm futexes 3 && resources check", 60, Succeeds;

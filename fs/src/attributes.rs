@@ -14,6 +14,8 @@ use syscalls::Errno;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[repr(u8)]
 pub enum FileType {
+    /// None at all, as files have that are in no tree.
+    Untyped = 0,
     /// A named pipe.
     Fifo = 1,
     /// A character device.

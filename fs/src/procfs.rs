@@ -23,6 +23,11 @@ pub trait Text: Send + Sync + 'static {
     /// The text as it is now. An error ends the read: `ESRCH` for a process that is gone.
     fn read(&self) -> Op<'_, Result<Vec<u8>>>;
 
+    /// Whether what it describes still exists. When not, the name leads nowhere.
+    fn alive(&self) -> bool {
+        true
+    }
+
     /// Takes what a program wrote, in one piece. `EIO` where there is nothing to write, as on Linux.
     fn write(&self, _data: Vec<u8>) -> Op<'_, Result<()>> {
         Op::Ready(Err(Errno::EIO))
@@ -343,8 +348,7 @@ impl Inode for ProcInode {
         match &self.node {
             Node::Directory(directory) => self.is_root || directory.alive(),
             Node::Link(link) => link.alive(),
-            // A file is only reached through its directory, which was asked.
-            Node::Text(_) => true,
+            Node::Text(text) => text.alive(),
         }
     }
 }

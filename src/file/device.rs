@@ -75,7 +75,7 @@ fn open_terminal(caller: &Caller, number: Device, path: Path, flags: u32) -> Res
         let readable = flags & linux::O_ACCMODE != linux::O_WRONLY;
         open.acquire_on_open(&terminal::describe(caller), readable);
     }
-    Ok(File::new(Object::Terminal(open, path), flags))
+    Ok(File::new(Object::Terminal(Arc::new(open), path), flags))
 }
 
 /// A device of the memory family: null, zero, full, random, urandom.

@@ -9,7 +9,7 @@ use crate::{
     memory,
     process::{
         Caller, interruptible,
-        signal::{SigInfo, numbers::SIGPIPE, send},
+        signal::{self, SigInfo, numbers::SIGPIPE, send},
     },
     syscall::{
         socket::message,
@@ -96,6 +96,9 @@ pub fn readiness(file: &File, events: Events) -> Option<&Readiness> {
 
 /// Waits until the stream can be read or written; ERESTARTSYS for a signal.
 pub async fn wait(caller: &Caller, stream: &dyn Stream, events: Events) -> Result<(), Errno> {
+    if let Some(signals) = stream.awaited_signals() {
+        return signal::pending(&caller.thread, signals).await;
+    }
     match readiness_of(stream, events) {
         Some(readiness) => interruptible(&caller.thread, readiness.wait(events)).await.map(drop),
         None => Ok(()),
@@ -150,7 +153,7 @@ async fn write_stream(
                         Ok(()) => continue,
                         Err(errno) => errno,
                     }
-                } else if total >= wanted || written == 0 {
+                } else if total >= wanted || written == 0 || stream.takes_once() {
                     return Ok(total);
                 } else {
                     continue;

@@ -13,6 +13,7 @@
 
 pub mod bulk;
 pub mod context;
+pub mod events;
 pub mod io;
 pub mod lock;
 pub mod lookup;

@@ -56,7 +56,7 @@ pub async fn open(
         FileType::Regular | FileType::Directory => File::opened(opened, flags),
         FileType::Fifo => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await,
         FileType::Character => device::open(caller, opened.path, large).await,
-        FileType::Block | FileType::Socket => Err(Errno::ENXIO),
+        FileType::Block | FileType::Socket | FileType::Untyped => Err(Errno::ENXIO),
         FileType::Symlink => Err(Errno::ELOOP),
     }
 }

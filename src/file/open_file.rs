@@ -11,6 +11,7 @@ use syscalls::Errno;
 
 use super::{
     Stream,
+    events::epoll::Watches,
     lock::{self, FileLocks},
     socket::SocketFile,
 };
@@ -37,7 +38,7 @@ pub enum Object {
     /// Something that bytes flow through. The path is that of the node it was opened by, if any.
     Stream(Arc<dyn Stream>, Option<Path>),
     /// A terminal, opened by the node at this path.
-    Terminal(OpenTty, Path),
+    Terminal(Arc<OpenTty>, Path),
     /// A socket.
     Socket(SocketFile),
     /// A place in the tree alone (`O_PATH`).
@@ -56,6 +57,7 @@ pub struct File {
     pub offset: Mutex<u64>,
     /// Whether a lock of the file was ever asked for through this.
     asks_for_locks: AtomicBool,
+    watches: Watches,
 }
 
 impl File {
@@ -74,6 +76,7 @@ impl File {
             flags,
             offset: Mutex::new(0),
             asks_for_locks: AtomicBool::new(false),
+            watches: Watches::default(),
         })
     }
 
@@ -219,18 +222,25 @@ impl File {
 
     /// What the file is ready for now. A file without readiness is always readable and writable.
     pub fn events(&self) -> Events {
-        let mut events = match &self.object {
+        Self::with_synonyms(match &self.object {
             Object::Terminal(terminal, _) => terminal.events(),
-            Object::Stream(stream, _) => match (stream.readiness(), stream.write_readiness()) {
-                (Some(read), Some(write)) => read.events() | write.events(),
-                _ => Events::IN | Events::OUT,
-            },
+            Object::Stream(stream, _) => stream.events(),
             Object::Socket(file) => file.socket.events(),
             Object::Inode(..) | Object::Place(_) => Events::IN | Events::OUT,
-        };
+        })
+    }
+
+    /// Adds the other names of what is among `events`.
+    #[inline]
+    pub fn with_synonyms(mut events: Events) -> Events {
         events.set(Events::RDNORM, events.contains(Events::IN));
         events.set(Events::WRNORM, events.contains(Events::OUT));
         events
+    }
+
+    /// The epoll instances that watch it.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     /// Whether it is a directory.
@@ -253,6 +263,7 @@ fn writes(flags: u32) -> bool {
 
 impl Drop for File {
     fn drop(&mut self) {
+        self.watches.end(&raw const *self);
         if let Object::Inode(path, _) = &self.object
             && self.writable
         {

@@ -1,15 +1,20 @@
 //! Things that bytes flow through: pipes, terminals, devices.
 
-use executor::sync::Readiness;
+use core::any::Any;
+
+use executor::sync::{Events, Readiness};
 use fs::Metadata;
 use syscalls::Errno;
 
-use crate::{process::Caller, syscall::user::UserBuffer};
+use crate::{
+    process::{Caller, signal::SignalSet},
+    syscall::user::UserBuffer,
+};
 
 /// One end of something that bytes flow through. Its operations answer at once, EAGAIN where they would wait.
 ///
 /// They know the type of what they move bytes from and to, so that the compiler sees the whole way of a byte.
-pub trait Stream: Send + Sync {
+pub trait Stream: Any + Send + Sync {
     /// Moves bytes that are there into `sink`; 0 at the end.
     fn try_read(&self, _caller: &Caller, _sink: &mut UserBuffer) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
@@ -23,6 +28,11 @@ pub trait Stream: Send + Sync {
     /// The same with bytes that are in the kernel; says how many it has taken from their front.
     fn try_write_kernel(&self, _caller: &Caller, _bytes: &[u8]) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// Whether a write is done with what it has moved at once, whatever is left.
+    fn takes_once(&self) -> bool {
+        false
     }
 
     /// Whether positioned reads and writes are allowed, at any position with the same effect; elsewhere ESPIPE.
@@ -43,6 +53,19 @@ pub trait Stream: Send + Sync {
     /// What writers wait on, where it is something else.
     fn write_readiness(&self) -> Option<&Readiness> {
         self.readiness()
+    }
+
+    /// What it is ready for now. A stream without readiness is always readable and writable.
+    fn events(&self) -> Events {
+        match (self.readiness(), self.write_readiness()) {
+            (Some(read), Some(write)) => read.events() | write.events(),
+            _ => Events::IN | Events::OUT,
+        }
+    }
+
+    /// For a stream whose readers wait for signals, rather than by its readiness: for which.
+    fn awaited_signals(&self) -> Option<SignalSet> {
+        None
     }
 
     /// Terminal requests, for the master of a pseudo-terminal: `None` if this is none.
@@ -73,5 +96,10 @@ pub trait Stream: Send + Sync {
     /// What `/proc/PID/fd` shows for a stream that has no node in the tree.
     fn name(&self) -> alloc::string::String {
         alloc::string::String::from("anon_inode:[stream]")
+    }
+
+    /// What `/proc/PID/fdinfo` shows beyond what it does of any file.
+    fn details(&self) -> alloc::string::String {
+        alloc::string::String::new()
     }
 }

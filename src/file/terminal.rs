@@ -192,7 +192,7 @@ async fn open_peer(caller: &Caller, master: &Master, flags: u32) -> SysResult {
     if flags & linux::O_NOCTTY == 0 {
         terminal.acquire_on_open(&describe(caller), flags & linux::O_ACCMODE != linux::O_WRONLY);
     }
-    let file = File::new(Object::Terminal(terminal, path), flags);
+    let file = File::new(Object::Terminal(Arc::new(terminal), path), flags);
     Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 

@@ -32,6 +32,8 @@ pub mod capability {
     pub const SYS_RESOURCE: Capabilities = Capabilities::from_bits_retain(1 << 24);
     /// Set the clock.
     pub const SYS_TIME: Capabilities = Capabilities::from_bits_retain(1 << 25);
+    /// Set timers that would wake the machine.
+    pub const WAKE_ALARM: Capabilities = Capabilities::from_bits_retain(1 << 35);
 }
 
 /// User and group ids and capabilities. Each thread has its own reference; `set*id` replaces it whole.

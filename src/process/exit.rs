@@ -114,8 +114,11 @@ fn redirect_signals(tree: &Tree, leaving: &Thread) {
     }
     if let Some(node) = tree.node(process.pid) {
         for other in &node.threads {
-            let blocked = other.signals.lock().blocked;
-            if !shared.pending.set().minus(blocked).is_empty() {
+            let refused = {
+                let own = other.signals.lock();
+                own.blocked.minus(own.awaited)
+            };
+            if !shared.pending.set().minus(refused).is_empty() {
                 other.raise(Attention::SIGNAL);
             }
         }

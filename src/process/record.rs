@@ -6,7 +6,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
-use executor::sync::{SpinMutex, WaitQueue};
+use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
 use fs::Path;
 
 use super::{
@@ -38,6 +38,8 @@ pub struct Process {
     pub fs: SpinMutex<Option<Arc<FsContext>>>,
     /// Path of the program, and its arguments as `/proc/PID/cmdline` shows them.
     pub image: SpinMutex<Image>,
+    /// Notified of `IN`, which is never set, when a signal is sent to it or to one of its threads.
+    pub signal_arrivals: Readiness,
     /// Woken when a child exits, stops or continues.
     pub child_events: WaitQueue,
     /// Woken when a stopped process continues or is killed.
@@ -106,6 +108,7 @@ impl Process {
             files: SpinMutex::new(None),
             fs: SpinMutex::new(None),
             image: SpinMutex::new(image),
+            signal_arrivals: Readiness::new(),
             child_events: WaitQueue::new(),
             resumed: WaitQueue::new(),
             released: WaitQueue::new(),
@@ -131,6 +134,12 @@ impl Process {
     #[inline]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Tells whoever watches for signals of one that has just been sent.
+    #[inline]
+    pub fn tell_of_signal(&self) {
+        self.signal_arrivals.notify(Events::IN | Events::RDNORM);
     }
 
     /// Lets a waiting `vfork` parent go on.

@@ -197,6 +197,11 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                                 let waited = any_ready(&caller.thread, wait).await;
                                 syscall::poll_ended(&mut caller, &context, waited)
                             }
+                            Pause::Epoll(end) => {
+                                let told = syscall::epoll_told(&caller, &context, end);
+                                let waited = suspending(&mut context, told).await;
+                                syscall::epoll_ended(&mut caller, waited)
+                            }
                             Pause::Signal(end) => {
                                 let arrival = signal::arrival(&caller.thread, end);
                                 let arrival = suspending(&mut context, arrival).await;

@@ -143,6 +143,16 @@ impl TimeSpec {
     }
 }
 
+/// `struct itimerspec`.
+#[derive(Clone, Copy, Default, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Interval {
+    /// Between expirations; zero for once only.
+    pub period: TimeSpec,
+    /// Until the next; zero when off.
+    pub left: TimeSpec,
+}
+
 /// The real-time interval timer: a task that sleeps and signals.
 #[derive(Default)]
 pub struct IntervalTimer {

@@ -15,7 +15,8 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, identity, lock, memory, metadata, open, poll, process, schedule, signal, socket, thread,
+    clock, descriptor, epoll, identity, lock, memory, metadata, open, poll, process, schedule, signal, socket,
+    thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub enum Pause {
     Readiness(Arc<File>, Events),
     /// None of several files is ready.
     Files(Box<Wait>),
+    /// None of the files of the epoll instance that the call is about is ready; it waits until this time.
+    Epoll(Instant),
     /// The thread has begun a futex wait, which ends at this time.
     Futex(Instant),
     /// The call is a sleep until this time.
@@ -149,6 +152,8 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             context.r10 as usize,
         ),
         __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => poll::attempt(caller, context),
+        __NR_epoll_wait | __NR_epoll_pwait | __NR_epoll_pwait2 => epoll::attempt_wait(caller, context),
+        __NR_epoll_ctl => epoll::attempt_control(caller, context),
         __NR_restart_syscall => poll::attempt_rest(caller, context),
         __NR_pause => Err(Pause::Sleep(Instant::FAR_FUTURE)),
         __NR_rt_sigsuspend => signal::rt_sigsuspend(caller, context.rdi as usize, context.rsi as usize),
@@ -301,6 +306,9 @@ fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: 
             if file.is_nonblocking() {
                 return Err(Pause::Failed(Errno::EAGAIN));
             }
+            if stream.awaited_signals().is_some() {
+                return Err(Pause::General);
+            }
             Err(Pause::Readiness(file, Events::IN))
         }
         Err(errno) => Err(Pause::Failed(errno)),
@@ -342,7 +350,7 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
             Ok(written) => {
                 *moved += written;
                 check_fault(&buffer)?;
-                if written == 0 || *moved >= wanted {
+                if written == 0 || *moved >= wanted || stream.takes_once() {
                     return Ok(*moved);
                 }
             }

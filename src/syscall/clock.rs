@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     arch::{clock, user::UserContext},
+    file::events::timer,
     process::{
         Caller,
         credentials::capability,
@@ -123,6 +124,7 @@ fn set_wall(caller: &Caller, time: u64) -> SysResult {
     }
     WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
     vdso::publish_wall_clock();
+    timer::wall_was_set();
     Ok(0)
 }
 

@@ -24,6 +24,11 @@ pub fn reserve(caller: &Caller) -> Result<Reservation<'_>, Errno> {
     caller.files.reserve(descriptor_limit(caller))
 }
 
+/// Gives a file that leaves nothing behind if it is dropped the lowest free descriptor.
+pub fn install(caller: &Caller, file: alloc::sync::Arc<File>, flags: u32) -> SysResult {
+    caller.files.insert(file, 0, descriptor_limit(caller), flags & linux::O_CLOEXEC != 0)
+}
+
 #[inline]
 pub fn close(caller: &Caller, fd: i32) -> SysResult {
     caller.files.remove(fd)?;

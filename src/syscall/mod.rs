@@ -23,6 +23,8 @@ pub mod system;
 pub mod user;
 
 mod directory;
+mod epoll;
+mod event_files;
 mod identity;
 mod lock;
 mod memory;
@@ -105,6 +107,7 @@ fn encode(result: SysResult) -> u64 {
 }
 
 pub use clock::sleep_interrupted;
+pub use epoll::{ended as epoll_ended, told as epoll_told};
 pub use poll::{Unanswered, ended as poll_ended};
 pub use process::child_news;
 pub use signal::signal_awaited;
@@ -135,6 +138,15 @@ fn makes_something(number: u32) -> bool {
             | __NR_connect
             | __NR_accept
             | __NR_accept4
+            | __NR_epoll_create
+            | __NR_epoll_create1
+            | __NR_epoll_ctl
+            | __NR_eventfd
+            | __NR_eventfd2
+            | __NR_timerfd_create
+            | __NR_timerfd_settime
+            | __NR_signalfd
+            | __NR_signalfd4
             | __NR_setxattr
             | __NR_lsetxattr
             | __NR_fsetxattr
@@ -287,6 +299,16 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_close_range => Box::pin(descriptor::close_range(caller, a[0], a[1], a[2])),
         __NR_pipe => Box::pin(descriptor::pipe2(caller, a[0], 0)),
         __NR_pipe2 => Box::pin(descriptor::pipe2(caller, a[0], a[1] as u32)),
+        __NR_epoll_create => Box::pin(ready(epoll::create(caller, a[0] as i32))),
+        __NR_epoll_create1 => Box::pin(ready(epoll::create1(caller, a[0] as u32))),
+        __NR_epoll_ctl => Box::pin(epoll::control(caller, fd, a[1] as u32, a[2] as i32, a[3])),
+        __NR_timerfd_create => Box::pin(ready(event_files::timerfd_create(caller, a[0] as u32, a[1] as u32))),
+        __NR_timerfd_settime => Box::pin(event_files::timerfd_settime(caller, fd, a[1] as u32, a[2], a[3])),
+        __NR_timerfd_gettime => Box::pin(event_files::timerfd_gettime(caller, fd, a[1])),
+        __NR_signalfd => Box::pin(event_files::signalfd4(caller, fd, a[1], a[2], 0)),
+        __NR_signalfd4 => Box::pin(event_files::signalfd4(caller, fd, a[1], a[2], a[3] as u32)),
+        __NR_eventfd => Box::pin(ready(event_files::eventfd2(caller, a[0] as u32, 0))),
+        __NR_eventfd2 => Box::pin(ready(event_files::eventfd2(caller, a[0] as u32, a[1] as u32))),
         // These have waited already.
         __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::answer_later(caller)),
 

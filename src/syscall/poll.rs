@@ -68,7 +68,7 @@ enum Files {
 
 /// Where a call says how long it may take. Addresses of 0 are for "for ever".
 #[derive(Clone, Copy)]
-enum Span {
+pub enum Span {
     /// Milliseconds; a negative number is "for ever".
     Milliseconds(i32),
     /// The address of a `timespec`, which gets what is left.
@@ -79,7 +79,7 @@ enum Span {
 
 /// Where a call says which signals are blocked while it waits.
 #[derive(Clone, Copy)]
-enum Mask {
+pub enum Mask {
     /// Those that are blocked anyway.
     Own,
     /// The address of a set, or 0, and its size.
@@ -223,7 +223,7 @@ fn finish(caller: &mut Caller, call: &Call, result: SysResult, deadline: Instant
 
 impl Span {
     /// When it ends, if it begins now.
-    fn deadline(self) -> Result<Instant, Pause> {
+    pub fn deadline(self) -> Result<Instant, Pause> {
         let span = match self {
             Self::Milliseconds(..0) | Self::TimeSpec(0) | Self::TimeVal(0) => return Ok(Instant::FAR_FUTURE),
             Self::Milliseconds(span) => span as u64 * 1_000_000,
@@ -253,7 +253,7 @@ impl Span {
 }
 
 impl Mask {
-    fn read(self) -> Result<Option<SignalSet>, Pause> {
+    pub fn read(self) -> Result<Option<SignalSet>, Pause> {
         let (address, size) = match self {
             Self::Own | Self::Described(0) => return Ok(None),
             Self::At(address, size) => (address, size),

@@ -192,6 +192,7 @@ impl Unpacker<'_, '_> {
             FileType::Block => self.special(header, name, Kind::Block(device), permissions).await?,
             FileType::Fifo => self.special(header, name, Kind::Fifo, permissions).await?,
             FileType::Socket => self.special(header, name, Kind::Socket, permissions).await?,
+            FileType::Untyped => return Err(Error::BadType),
         };
         set_owner(&path, self.view.credentials, Some(header.uid), Some(header.gid)).await?;
         if kind != FileType::Symlink {

@@ -1,4 +1,4 @@
-//! Waiting for a signal itself, rather than for what its handler does (sigtimedwait(2)).
+//! Waiting for a signal itself, rather than for what its handler does (sigtimedwait(2), signalfd(2)).
 
 use core::{
     future::Future,
@@ -68,4 +68,62 @@ fn is_interrupted(thread: &Thread) -> bool {
         thread.settle(Attention::SIGNAL);
     }
     !deliverable.is_empty()
+}
+
+/// Takes the next signal of `set` that is pending for `thread` or its process, if `tell` succeeds in telling of it; says
+/// whether it did. None if there is no such signal. `tell` is called under the signals' locks.
+pub fn take_if(thread: &Thread, set: SignalSet, tell: impl FnOnce(&SigInfo) -> bool) -> Option<bool> {
+    let mut shared = thread.process.signals.lock();
+    let mut own = thread.signals.lock();
+    let others = SignalSet(!set.0);
+    for pending in [&mut own.pending, &mut shared.pending] {
+        if let Some(info) = pending.take(others) {
+            let told = tell(&info);
+            if !told {
+                pending.put_back(info);
+            }
+            return Some(told);
+        }
+    }
+    None
+}
+
+/// Whether any signal of `set` is pending for `thread` or its process.
+pub fn is_any_pending(thread: &Thread, set: SignalSet) -> bool {
+    let shared = thread.process.signals.lock();
+    let own = thread.signals.lock();
+    own.pending.set().plus(shared.pending.set()).0 & set.0 != 0
+}
+
+/// Waits until a signal of `set` is pending, which stays so; ERESTARTSYS for anything else that calls the thread.
+pub fn pending(thread: &Thread, set: SignalSet) -> AnyPending<'_> {
+    thread.signals.lock().awaited = set;
+    AnyPending { thread, set }
+}
+
+/// The future of [`pending`]. While it exists, the thread awaits the signals.
+#[must_use = "a future does nothing unless awaited"]
+pub struct AnyPending<'a> {
+    thread: &'a Thread,
+    set: SignalSet,
+}
+
+impl Future for AnyPending<'_> {
+    type Output = Result<(), Errno>;
+
+    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
+        if is_any_pending(self.thread, self.set) {
+            Poll::Ready(Ok(()))
+        } else if self.thread.is_called() && is_interrupted(self.thread) {
+            Poll::Ready(Err(Errno::ERESTARTSYS))
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for AnyPending<'_> {
+    fn drop(&mut self) {
+        self.thread.signals.lock().awaited = SignalSet::EMPTY;
+    }
 }

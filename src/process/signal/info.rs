@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::numbers::SIGCHLD;
+
 /// What is known of one instance of a signal. The fields are those of the kernel's `siginfo_t`; which of the last
 /// three mean something depends on `code` and `signal`.
 #[derive(Clone, Copy, Default, Debug)]
@@ -38,6 +40,34 @@ pub struct RawSigInfo {
     fields: [u64; 14],
 }
 
+/// `struct signalfd_siginfo`.
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct FileSigInfo {
+    signal: u32,
+    errno: i32,
+    code: i32,
+    pid: u32,
+    uid: u32,
+    fd: i32,
+    timer: u32,
+    band: u32,
+    overrun: u32,
+    trap: u32,
+    status: i32,
+    value: i32,
+    pointer: u64,
+    user_time: u64,
+    system_time: u64,
+    address: u64,
+    address_bits: u16,
+    pad: u16,
+    syscall: i32,
+    call_address: u64,
+    architecture: u32,
+    rest: [u8; 28],
+}
+
 impl SigInfo {
     /// Made by the kernel, for no process in particular.
     pub fn kernel(signal: u8) -> Self {
@@ -65,6 +95,23 @@ impl SigInfo {
         let [third, fourth] = self.times;
         let fields = [first, second, third, fourth, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         RawSigInfo { signo: i32::from(self.signal), errno: 0, code: self.code, pad: 0, fields }
+    }
+
+    /// The form that a file of signals has.
+    pub fn to_file(self) -> FileSigInfo {
+        let mut raw = FileSigInfo { signal: self.signal.into(), code: self.code, ..FileSigInfo::default() };
+        if self.is_fault() {
+            raw.address = self.value;
+            return raw;
+        }
+        (raw.pid, raw.uid) = (self.pid, self.uid);
+        if self.signal == SIGCHLD && self.code > 0 {
+            raw.status = self.value as i32;
+            [raw.user_time, raw.system_time] = self.times;
+        } else if self.code < 0 {
+            (raw.value, raw.pointer) = (self.value as i32, self.value);
+        }
+        raw
     }
 
     /// What `rt_sigqueueinfo` passed in, for `signal`.

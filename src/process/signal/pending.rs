@@ -65,6 +65,12 @@ impl Pending {
         info
     }
 
+    /// Puts an instance back that has just been taken.
+    pub fn put_back(&mut self, info: SigInfo) {
+        self.set.add(info.signal);
+        self.queue.get_or_insert_default().push_front(info);
+    }
+
     /// Drops all instances of the signals in `set`.
     pub fn discard(&mut self, set: SignalSet) {
         if !SignalSet(self.set.0 & set.0).is_empty()

@@ -63,6 +63,7 @@ fn post(node: &Node, info: SigInfo) -> Result<(), Errno> {
     if !shared.pending.add(info) {
         return Err(Errno::EAGAIN);
     }
+    process.tell_of_signal();
     if let Some((thread, _)) = taker {
         thread.raise(Attention::SIGNAL);
     }
@@ -96,6 +97,7 @@ pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
             if !own.pending.add(info) {
                 return Err(Errno::EAGAIN);
             }
+            thread.process.tell_of_signal();
             if !blocked || own.awaited.has(signal) {
                 thread.raise(Attention::SIGNAL);
             }
@@ -128,6 +130,7 @@ fn force_as(thread: &Thread, info: SigInfo, fatal: bool) {
             Arc::make_mut(&mut shared.actions).set(signal, Action::default());
         }
         own.pending.add(info);
+        thread.process.tell_of_signal();
     }
     thread.raise(Attention::SIGNAL);
 }

@@ -5,6 +5,7 @@
 
 use alloc::{
     format,
+    string::String,
     sync::{Arc, Weak},
     vec::Vec,
 };
@@ -146,8 +147,14 @@ impl Text for Descriptor {
                 (Some(path), _) => (path.mount().id(), path.inode().attributes().ino),
                 (None, metadata) => (0, metadata.map_or(0, |metadata| metadata.ino)),
             };
-            format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n").into_bytes()
+            let details = file.stream().map_or_else(String::new, |stream| stream.details());
+            format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n{details}")
+                .into_bytes()
         }))
+    }
+
+    fn alive(&self) -> bool {
+        !matches!(self.file(), Err(Errno::ENOENT))
     }
 
     fn permissions(&self) -> u32 {

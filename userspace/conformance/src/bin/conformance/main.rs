@@ -5,7 +5,9 @@
 
 mod arguments;
 mod check;
+mod epoll;
 mod errors;
+mod event_files;
 mod exec;
 mod files;
 mod futexes;
@@ -32,7 +34,9 @@ mod waiting;
 /// The areas, by name.
 const AREAS: &[(&str, fn())] = &[
     ("arguments", arguments::run),
+    ("epoll", epoll::run),
     ("errors", errors::run),
+    ("event_files", event_files::run),
     ("exec", exec::run),
     ("files", files::run),
     ("futexes", futexes::run),

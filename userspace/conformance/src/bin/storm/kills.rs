@@ -32,6 +32,13 @@ const VICTIMS: &[(&str, Victim)] = &[
     ("ppoll", |stage| ppoll(stage)),
     ("select", |stage| select(stage, libc::SYS_select)),
     ("pselect6", |stage| select(stage, libc::SYS_pselect6)),
+    ("epoll_wait", |stage| epoll(stage, libc::SYS_epoll_wait)),
+    ("epoll_pwait of nested instances", |stage| epoll(stage, libc::SYS_epoll_pwait)),
+    ("epoll_ctl", |stage| control_for_ever(stage)),
+    ("read of a counter", |_| read_of(libc::SYS_eventfd2, &[0, 0])),
+    ("write to a full counter", |_| fill_a_counter()),
+    ("read of a timer", |_| read_of_a_timer()),
+    ("read of signals", |_| read_of(libc::SYS_signalfd4, &[usize::MAX, &raw const ONE as usize, 8, 0])),
     ("pause", |_| drop(call(libc::SYS_pause, &[]))),
     ("sigsuspend", |_| drop(call(libc::SYS_rt_sigsuspend, &[&raw const MASK as usize, 8]))),
     ("sigtimedwait", |_| drop(call(libc::SYS_rt_sigtimedwait, &[&raw const ONE as usize, 0, 0, 8]))),
@@ -241,6 +248,60 @@ fn ppoll(stage: &Stage) {
 fn select(stage: &Stage, number: i64) {
     let mut set = [1_u64 << stage.empty.reader.as_raw_fd(), 0];
     let _ = call(number, &[64, set.as_mut_ptr() as usize, 0, 0, 0, 0]);
+}
+
+/// Waits on two instances, the second by way of the first.
+fn epoll(stage: &Stage, number: i64) {
+    let instance = || call(libc::SYS_epoll_create1, &[0]);
+    let (Ok(outer), Ok(inner)) = (instance(), instance()) else { return };
+    let (outer, inner) = (outer as usize, inner as usize);
+    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
+    let add = libc::EPOLL_CTL_ADD as usize;
+    let _ = call(libc::SYS_epoll_ctl, &[inner, add, fd(&stage.empty.reader), &raw mut event as usize]);
+    let _ = call(libc::SYS_epoll_ctl, &[outer, add, inner, &raw mut event as usize]);
+    let buffer = &raw mut event as usize;
+    let _ = call(number, &[outer, buffer, 1, usize::MAX, &raw const MASK as usize, 8]);
+}
+
+fn control_for_ever(stage: &Stage) {
+    let Ok(instance) = call(libc::SYS_epoll_create1, &[0]) else { return };
+    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLOUT) as u32, u64: 0 };
+    let mut control = |operation: i32, file: &OwnedFd| {
+        let event = &raw mut event as usize;
+        call(libc::SYS_epoll_ctl, &[instance as usize, operation as usize, fd(file), event])
+    };
+    loop {
+        for file in [&stage.empty.reader, &stage.empty.writer, &stage.terminal, &stage.user] {
+            let _ = control(libc::EPOLL_CTL_ADD, file);
+            let _ = control(libc::EPOLL_CTL_MOD, file);
+            let _ = control(libc::EPOLL_CTL_DEL, file);
+        }
+    }
+}
+
+/// Reads from a file that this call makes.
+fn read_of(number: i64, arguments: &[usize]) {
+    let Ok(file) = call(number, arguments) else { return };
+    let mut buffer = [0_u64; 16];
+    let _ = call(libc::SYS_read, &[file as usize, buffer.as_mut_ptr() as usize, 128]);
+}
+
+fn fill_a_counter() {
+    let Ok(counter) = call(libc::SYS_eventfd2, &[0, 0]) else { return };
+    let most = u64::MAX - 1;
+    while call(libc::SYS_write, &[counter as usize, &raw const most as usize, 8]).is_ok() {}
+}
+
+/// Expires again and again before the read that waits for long.
+fn read_of_a_timer() {
+    let clock = libc::CLOCK_MONOTONIC as usize;
+    let Ok(timer) = call(libc::SYS_timerfd_create, &[clock, 0]) else { return };
+    let mut count = 0_u64;
+    // Period and first time, each in seconds and nanoseconds.
+    for setting in [[0_i64, 100_000, 0, 100_000], [0, 0, 1000, 0]] {
+        let _ = call(libc::SYS_timerfd_settime, &[timer as usize, 0, setting.as_ptr() as usize, 0]);
+        let _ = call(libc::SYS_read, &[timer as usize, &raw mut count as usize, 8]);
+    }
 }
 
 fn wait_for_a_child(number: i64) {

@@ -3,6 +3,7 @@
 //! A storm prints what went wrong and exits with status 1, or prints `ok`.
 
 mod calls;
+mod epolls;
 mod faults;
 mod forks;
 mod futexes;
@@ -18,6 +19,7 @@ type Storm = fn(Deadline) -> Result<(), String>;
 
 const STORMS: &[(&str, Storm)] = &[
     ("calls", calls::run),
+    ("epolls", epolls::run),
     ("forks", forks::run),
     ("faults", faults::run),
     ("futexes", futexes::run),

@@ -1,0 +1,136 @@
+//! Counters that can be waited on (eventfd(2)).
+
+use alloc::{format, string::String, sync::Arc};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use executor::sync::{Events, Readiness, SpinMutex};
+use fs::{Metadata, Sink, Source};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::{READABLE, WRITABLE, nameless_metadata};
+use crate::{
+    file::{File, Object, Stream},
+    process::Caller,
+    syscall::user::UserBuffer,
+};
+
+/// A read takes one, not all (`EFD_SEMAPHORE`).
+pub const SEMAPHORE: u32 = 1;
+
+/// The highest value that a counter takes by writing.
+const MAX: u64 = u64::MAX - 1;
+
+/// A counter.
+struct Counter {
+    value: SpinMutex<u64>,
+    is_semaphore: bool,
+    number: u32,
+    /// `IN` while the value is not 0. `OUT` says that no writer had to wait since it last went down, which is less than
+    /// poll(2) tells.
+    readiness: Readiness,
+}
+
+/// Makes a counter with this value; `flags` are those of eventfd2(2).
+pub fn new(value: u32, flags: u32) -> Arc<File> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let readable = if value > 0 { READABLE } else { Events::empty() };
+    let counter: Arc<dyn Stream> = Arc::new(Counter {
+        value: SpinMutex::new(value.into()),
+        is_semaphore: flags & SEMAPHORE != 0,
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        readiness: Readiness::with(WRITABLE | readable),
+    });
+    File::new(Object::Stream(counter, None), linux::O_RDWR | flags & linux::O_NONBLOCK)
+}
+
+impl Counter {
+    #[inline]
+    fn add(&self, more: u64) -> Result<(), Errno> {
+        if more > MAX {
+            return Err(Errno::EINVAL);
+        }
+        let mut value = self.value.lock();
+        if more > MAX - *value {
+            // Until a read makes room.
+            self.readiness.clear(WRITABLE);
+            return Err(Errno::EAGAIN);
+        }
+        *value += more;
+        // Whoever watches for arrivals is told of each, even of nothing.
+        if *value > 0 {
+            self.readiness.set(READABLE);
+        } else {
+            self.readiness.notify(READABLE);
+        }
+        Ok(())
+    }
+}
+
+impl Stream for Counter {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+        if sink.remaining() < size_of::<u64>() {
+            return Err(Errno::EINVAL);
+        }
+        let mut value = self.value.lock();
+        let taken = match *value {
+            0 => return Err(Errno::EAGAIN),
+            _ if self.is_semaphore => 1,
+            value => value,
+        };
+        if sink.put(&taken.to_ne_bytes()) < size_of::<u64>() {
+            // A page is missing; nothing is taken.
+            return Ok(0);
+        }
+        *value -= taken;
+        if *value == 0 {
+            self.readiness.clear(READABLE);
+        }
+        self.readiness.set(WRITABLE);
+        Ok(size_of::<u64>())
+    }
+
+    fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
+        let mut bytes = [0; size_of::<u64>()];
+        if source.remaining() < bytes.len() {
+            return Err(Errno::EINVAL);
+        }
+        if source.take(&mut bytes) < bytes.len() {
+            return Ok(0);
+        }
+        self.add(u64::from_ne_bytes(bytes)).map(|()| bytes.len())
+    }
+
+    fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
+        let (value, _) = bytes.split_first_chunk().ok_or(Errno::EINVAL)?;
+        self.add(u64::from_ne_bytes(*value)).map(|()| value.len())
+    }
+
+    fn takes_once(&self) -> bool {
+        true
+    }
+
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(&self.readiness)
+    }
+
+    fn events(&self) -> Events {
+        let value = *self.value.lock();
+        let mut events = Events::empty();
+        events.set(Events::IN, value > 0);
+        events.set(Events::OUT, value < MAX);
+        events
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        Some(nameless_metadata())
+    }
+
+    fn name(&self) -> String {
+        String::from("anon_inode:[eventfd]")
+    }
+
+    fn details(&self) -> String {
+        format!("eventfd-count: {:16x}\neventfd-id: {}\n", *self.value.lock(), self.number)
+    }
+}

@@ -1,0 +1,41 @@
+//! Files that are there to be waited on: counters, timers, and sets of other files.
+//!
+//! All of them are streams; reading, writing, waiting and closing are those of any other. Where to start reading:
+//! [`epoll`], then [`mod@counter`], the simplest thing to put into one.
+
+pub mod counter;
+pub mod epoll;
+pub mod signals;
+pub mod timer;
+
+mod nesting;
+
+use executor::sync::Events;
+use fs::{Device, FileType, Metadata, Timestamp};
+
+/// There is something to read.
+const READABLE: Events = Events::IN.union(Events::RDNORM);
+/// There is room to write.
+const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
+
+/// What `fstat` says of all of these: they share one node, which has no type (`anon_inode` of Linux).
+fn nameless_metadata() -> Metadata {
+    let time = Timestamp { seconds: 0, nanoseconds: 0 };
+    Metadata {
+        dev: Device::new(0, 14),
+        ino: 1,
+        kind: FileType::Untyped,
+        permissions: 0o600,
+        links: 1,
+        uid: 0,
+        gid: 0,
+        rdev: Device(0),
+        size: 0,
+        blocks: 0,
+        block_size: 4096,
+        accessed: time,
+        modified: time,
+        changed: time,
+        created: time,
+    }
+}
