@@ -63,6 +63,7 @@ programs! {
     names: "conformance names", 30, AsOnLinux;
     pipes: "conformance pipes", 30, AsOnLinux;
     polling: "conformance polling", 30, AsOnLinux;
+    process_files: "conformance process_files", 30, AsOnLinux;
     processes: "conformance processes", 30, AsOnLinux;
     procfs: "conformance procfs", 30, AsOnLinux;
     seals: "conformance seals", 30, AsOnLinux;

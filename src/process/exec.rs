@@ -149,6 +149,14 @@ async fn open(caller: &Caller, path: Path) -> Result<Opened, Errno> {
     Ok(Opened { program, start })
 }
 
+/// Bits of personality(2).
+mod personality {
+    /// Place everything always in the same way (`ADDR_NO_RANDOMIZE`).
+    pub const NO_RANDOM: u32 = 0x0004_0000;
+    /// What does not outlive gaining rights (`PER_CLEAR_ON_SETID`).
+    pub const UNSAFE: u32 = NO_RANDOM | 0x0010_0000 | 0x0020_0000 | 0x0040_0000;
+}
+
 /// Loads the program, and its interpreter if it names one, into a fresh address space and builds the stack there.
 async fn load(
     caller: &Caller,
@@ -164,7 +172,10 @@ async fn load(
     let placement = {
         let limits = &caller.process().limits;
         limits.apply_to(&space);
-        Placement::random(limits.soft(linux::RLIMIT_STACK))
+        let personality = caller.process().personality.load(Ordering::Relaxed);
+        let (_, gains) = caller.credentials.after_exec(inode.attributes());
+        let at_random = gains || personality & personality::NO_RANDOM == 0;
+        Placement::new(limits.soft(linux::RLIMIT_STACK), at_random)
     };
     map_stack(&space, executable.executable_stack, placement.stack_top).await?;
     space.set_mapping_top(placement.mapping_top).await;
@@ -494,6 +505,8 @@ fn apply_set_id(caller: &mut Caller, path: &Path) {
     let (credentials, is_secure) = credentials_after(caller, path);
     if is_secure {
         caller.process().death_signal.store(0, Ordering::Relaxed);
+        // Nor may whoever starts it make it easier to attack.
+        caller.process().personality.fetch_and(!personality::UNSAFE, Ordering::Relaxed);
     }
     caller.process().is_dumpable.store(!is_secure, Ordering::Relaxed);
     caller.set_credentials(credentials);

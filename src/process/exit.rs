@@ -7,6 +7,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{future::Future, sync::atomic::Ordering};
 
 use drivers::tty::{Pid, Tty};
+use executor::sync::Events;
 
 use super::{
     Caller, Process, Thread, futex,
@@ -151,6 +152,7 @@ async fn finish(process: &Arc<Process>) {
     let orphans = hand_on_children(&mut tree, process.pid);
     let terminal = terminal_of_leader(&mut tree, process.pid);
     let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, orphans, status);
+    process.end.set(Events::IN | Events::RDNORM);
     notify_parent(&mut tree, process.pid);
     let mut next = orphans;
     while let Some(child) = tree.node(next) {

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     arch::{layout::USER_END, user::UserContext},
+    file::events,
     memory,
     syscall::user,
 };
@@ -34,6 +35,8 @@ pub struct CloneRequest {
     pub tls: usize,
     /// Where `CLONE_PARENT_SETTID` stores the child's id.
     pub parent_tid: usize,
+    /// Where `CLONE_PIDFD` stores a descriptor of the child.
+    pub pidfd: usize,
     /// Where `CLONE_CHILD_SETTID` stores it and `CLONE_CHILD_CLEARTID` clears it.
     pub child_tid: usize,
 }
@@ -65,7 +68,7 @@ impl CloneRequest {
             || self.has(linux::CLONE_SIGHAND) && !self.has(linux::CLONE_VM)
             || self.has(linux::CLONE_FS) && self.has(linux::CLONE_NEWNS)
             || self.has(NAMESPACES)
-            || self.has(linux::CLONE_PIDFD)
+            || self.has(linux::CLONE_PIDFD) && self.has(linux::CLONE_DETACHED | linux::CLONE_THREAD)
             || self.exit_signal > SIGMAX;
         if inconsistent { Err(Errno::EINVAL) } else { Ok(()) }
     }
@@ -184,8 +187,16 @@ pub async fn clone(
         saved_mask: SavedMask::default(),
         restart: None,
     };
-    // Only now, as a copy that waited with this call would be copied once more.
-    if let Err(errno) = run::start(child, registers_of_child(registers, &request)) {
+    let pidfd = match request.has(linux::CLONE_PIDFD) {
+        true => describe(caller, &thread.process, request.pidfd).await.map(Some),
+        false => Ok(None),
+    };
+    let started = pidfd.and_then(|pidfd| {
+        // Only now, as a copy that waited with this call would be copied once more.
+        let started = run::start(child, registers_of_child(registers, &request));
+        started.inspect_err(|_| _ = pidfd.map(|fd| caller.files.remove(fd)))
+    });
+    if let Err(errno) = started {
         let mut tree = tree::lock();
         let left = tree.remove_thread(&thread);
         if left == 0 {
@@ -197,6 +208,14 @@ pub async fn clone(
         wait_for_release(caller, &thread.process).await;
     }
     Ok(tid as usize)
+}
+
+/// Stores a descriptor of a child, which has not begun yet, at a user address.
+async fn describe(caller: &Caller, child: &Arc<Process>, address: usize) -> Result<i32, Errno> {
+    let limit = caller.process().limits.soft(linux::RLIMIT_NOFILE);
+    let fd = caller.files.insert(events::process::new(child.clone(), 0), 0, limit, true)? as i32;
+    let told = user::write(caller, address, fd).await;
+    told.map(|()| fd).inspect_err(|_| _ = caller.files.remove(fd))
 }
 
 /// What a child begins with: the result 0, and its own stack and thread-local storage if it is given some.
@@ -252,6 +271,7 @@ fn child_process(caller: &Caller, pid: u32) -> Process {
         actions,
         parent.image.lock().clone(),
     );
+    child.personality.store(parent.personality.load(Ordering::Relaxed), Ordering::Relaxed);
     child.nice.store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
     child.gains_nothing.store(parent.gains_nothing.load(Ordering::Relaxed), Ordering::Relaxed);
     child.is_dumpable.store(parent.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -51,9 +51,10 @@ fn room_above(top: usize) -> Range<usize> {
 }
 
 impl Placement {
-    /// Places at random; the stack may grow to `stack_limit` bytes.
-    pub fn random(stack_limit: u64) -> Self {
-        let [stack, vdso, mapping, program, heap, seed @ ..] = random::words::<7>();
+    /// Places at random, or always the same if that is not wanted; the stack may grow to `stack_limit` bytes.
+    pub fn new(stack_limit: u64, at_random: bool) -> Self {
+        let [places @ .., seed, more_seed] = random::words::<7>();
+        let [stack, vdso, mapping, program, heap] = if at_random { places } else { [0; _] };
         let mut stack_top = USER_END - pages(stack, STACK_BITS);
         if room_above(stack_top).len() < vdso::SIZE {
             stack_top -= vdso::SIZE;
@@ -68,7 +69,7 @@ impl Placement {
             mapping_top: stack_top - stack_room - pages(mapping, MAPPING_BITS),
             program: PROGRAM + pages(program, PROGRAM_BITS),
             heap_gap: pages(heap, HEAP_BITS),
-            seed,
+            seed: [seed, more_seed],
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Process {
     pub fs: SpinMutex<Option<Arc<FsContext>>>,
     /// Path of the program, and its arguments as `/proc/PID/cmdline` shows them.
     pub image: SpinMutex<Image>,
+    /// `IN` once it has ended (pidfd_open(2)).
+    pub end: Readiness,
     /// Notified of `IN`, which is never set, when a signal is sent to it or to one of its threads.
     pub signal_arrivals: Readiness,
     /// Woken when a child exits, stops or continues.
@@ -75,6 +77,8 @@ pub struct Process {
     pub faults: [AtomicU64; 2],
     /// Deadline of the real-time interval timer in nanoseconds since boot (0: off), and its period.
     pub alarm: SpinMutex<super::times::IntervalTimer>,
+    /// How it wants the kernel to behave (personality(2)).
+    pub personality: AtomicU32,
     /// Scheduling nice value, -20 to 19.
     pub nice: core::sync::atomic::AtomicI32,
 }
@@ -108,6 +112,7 @@ impl Process {
             files: SpinMutex::new(None),
             fs: SpinMutex::new(None),
             image: SpinMutex::new(image),
+            end: Readiness::new(),
             signal_arrivals: Readiness::new(),
             child_events: WaitQueue::new(),
             resumed: WaitQueue::new(),
@@ -126,6 +131,7 @@ impl Process {
             samples: [const { AtomicU64::new(0) }; 2],
             faults: [const { AtomicU64::new(0) }; 2],
             alarm: SpinMutex::new(super::times::IntervalTimer::default()),
+            personality: AtomicU32::new(0),
             nice: core::sync::atomic::AtomicI32::new(0),
         }
     }

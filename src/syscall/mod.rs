@@ -34,6 +34,7 @@ mod open;
 mod poll;
 mod prctl;
 mod process;
+mod process_file;
 mod read_write;
 mod schedule;
 mod signal;
@@ -144,6 +145,8 @@ fn makes_something(number: u32) -> bool {
             | __NR_eventfd
             | __NR_eventfd2
             | __NR_timerfd_create
+            | __NR_pidfd_open
+            | __NR_pidfd_getfd
             | __NR_timerfd_settime
             | __NR_signalfd
             | __NR_signalfd4
@@ -441,6 +444,11 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         // Processes and threads.
         __NR_wait4 => Box::pin(process::wait4(caller, a[0] as i32, a[1], a[2] as u32, a[3])),
         __NR_waitid => Box::pin(process::waitid(caller, a[0] as u32, a[1], a[2], a[3] as u32, a[4])),
+        __NR_pidfd_open => Box::pin(ready(process_file::pidfd_open(caller, a[0] as i32, a[1] as u32))),
+        __NR_pidfd_send_signal => {
+            Box::pin(process_file::pidfd_send_signal(caller, fd, a[1], a[2], a[3] as u32))
+        }
+        __NR_pidfd_getfd => Box::pin(ready(process_file::pidfd_getfd(caller, fd, a[1] as i32, a[2] as u32))),
         __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])),
         __NR_times => Box::pin(process::times(caller, a[0])),
         __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
@@ -480,6 +488,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
 
         // The machine.
         __NR_uname => Box::pin(system::uname(caller, a[0])),
+        __NR_personality => Box::pin(ready(Ok(system::personality(caller, a[0] as u32)))),
         __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], 0)),
         __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], 1)),
         __NR_sysinfo => Box::pin(system::sysinfo(caller, a[0])),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     arch::user::UserContext,
+    file::events::process::ProcessFile,
     file::lookup,
     process::{
         Caller,
@@ -173,7 +174,15 @@ pub async fn waitid(
         return Err(Errno::EINVAL);
     }
     let id = id as i32;
+    let mut asked = options;
     let which = match kind {
+        linux::P_PIDFD if id >= 0 => {
+            let file = caller.files.get_open(id)?;
+            if file.is_nonblocking() {
+                asked |= linux::WNOHANG;
+            }
+            Which::Process(ProcessFile::of(&file)?.id(&tree::lock()).map_err(|_| Errno::ECHILD)?)
+        }
         linux::P_ALL => Which::Any,
         linux::P_PID if id > 0 => Which::Process(id as u32),
         linux::P_PGID if id > 0 => Which::Group(id as u32),
@@ -182,7 +191,10 @@ pub async fn waitid(
         }
         _ => return Err(Errno::EINVAL),
     };
-    let report = wait::wait(caller, which, options).await;
+    let mut report = wait::wait(caller, which, asked).await;
+    if matches!(report, Ok(None)) && asked != options {
+        report = Err(Errno::EAGAIN);
+    }
     if let Ok(Some(report)) = &report {
         user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
     }

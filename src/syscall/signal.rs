@@ -106,6 +106,18 @@ fn send_to_process(
     if info.signal == 0 { Ok(()) } else { send::to_process_locked(tree, target, info) }
 }
 
+/// Sends to a process what `info` says, or what `kill` would, if the caller may.
+pub fn send_by_file(
+    caller: &Caller,
+    tree: &mut Tree,
+    target: u32,
+    signal: usize,
+    info: Option<SigInfo>,
+) -> Result<(), Errno> {
+    let of_kill = |signal| info.unwrap_or_else(|| info_of(caller, signal, SI_USER));
+    send_to_process(caller, tree, target, signal, of_kill)
+}
+
 pub fn tkill(caller: &Caller, tid: i32, signal: usize) -> SysResult {
     send_to_thread(caller, None, tid, signal)
 }

@@ -1,5 +1,7 @@
 //! The machine as a whole: uname(2), sysinfo(2), reboot(2), getrandom(2), sethostname(2), syslog(2).
 
+use core::sync::atomic::Ordering;
+
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -49,9 +51,27 @@ pub fn set_host_name(name: &[u8]) {
 
 pub async fn uname(caller: &Caller, address: usize) -> SysResult {
     let [node, domain] = *NAMES.lock();
-    let fields = [field("Linux"), node, field(LINUX_RELEASE), field(VERSION), field("x86_64"), domain];
+    let machine = match caller.process().personality.load(Ordering::Relaxed) & KIND {
+        LINUX_32 => "i686",
+        _ => "x86_64",
+    };
+    let fields = [field("Linux"), node, field(LINUX_RELEASE), field(VERSION), field(machine), domain];
     user::copy_out(caller, address, fields.as_flattened()).await?;
     Ok(0)
+}
+
+/// The part of a personality that says which system a program is made for (`PER_MASK`), and that of 32-bit programs.
+const KIND: u32 = 0xff;
+const LINUX_32: u32 = 8;
+
+/// Sets how the process wants the kernel to behave, of which placing programs always in the same way and claiming to be a
+/// 32-bit machine mean something here; returns how it was.
+pub fn personality(caller: &Caller, wanted: u32) -> usize {
+    let current = &caller.process().personality;
+    match wanted {
+        u32::MAX => current.load(Ordering::Relaxed) as usize,
+        wanted => current.swap(wanted, Ordering::Relaxed) as usize,
+    }
 }
 
 /// sethostname and setdomainname.

@@ -39,8 +39,14 @@ pub async fn clone(
         stack,
         tls,
         parent_tid,
+        pidfd: parent_tid,
         child_tid,
     };
+    // Both would be stored in one place.
+    let both = u64::from(linux::CLONE_PIDFD | linux::CLONE_PARENT_SETTID);
+    if request.flags & both == both {
+        return Err(Errno::EINVAL);
+    }
     fork::clone(caller, context, request).await
 }
 
@@ -99,6 +105,7 @@ pub async fn clone3(
         stack,
         tls: given.tls as usize,
         parent_tid: given.parent_tid as usize,
+        pidfd: given.pidfd as usize,
         child_tid: given.child_tid as usize,
     };
     fork::clone(caller, context, request).await

@@ -159,14 +159,16 @@ impl Readiness {
             let tag = (*node).tag.get();
             if list.is_only(node) && tag & WATCHER == 0 {
                 if tag & events.bits() == 0 {
-                } else if tag & MEMBER == 0 {
+                    return;
+                }
+                if tag & MEMBER == 0 {
                     list.remove_only(node, WOKEN).wake();
-                } else {
-                    let fired = gathering::fire(node);
-                    drop(list);
-                    if let Some(hub) = fired.hub {
-                        hub.announce();
-                    }
+                    return;
+                }
+                let fired = gathering::fire(node);
+                drop(list);
+                if let Some(hub) = fired.hub {
+                    hub.announce();
                 }
                 return;
             }
@@ -179,7 +181,7 @@ impl Readiness {
     fn wake_many(&self, events: Events) {
         // Nodes of `Wait` leave the list when woken, those of watchers and members stay. So the list is walked
         // from where the last batch ended; as nodes may go meanwhile, from the start, with those
-        // that have nobody to wake, or that this walk has come by, skipped.
+        // that have nobody to wake, or that this walk has passed, skipped.
         let walk = gathering::begin_walk();
         let mut attended = false;
         loop {
@@ -193,26 +195,28 @@ impl Readiness {
                 unsafe {
                     let next = list.next(node);
                     let tag = (*node).tag.get();
-                    if tag & events.bits() == 0 {
-                    } else if tag & MEMBER != 0 {
-                        let is_spared = tag & EXCLUSIVE != 0 && attended;
-                        if !gathering::is_passed(node, walk) && !is_spared {
-                            let fired = gathering::fire(node);
-                            attended |= tag & EXCLUSIVE != 0 && fired.is_attended;
-                            if fired.hub.is_some() {
-                                hubs[told] = fired.hub;
-                                told += 1;
+                    let exclusive = tag & EXCLUSIVE != 0;
+                    if tag & events.bits() != 0 && tag & MEMBER == 0 {
+                        if tag & WATCHER == 0 {
+                            batch.push(list.remove(node, WOKEN));
+                        } else {
+                            let wakee = list.take_wakee(node);
+                            if !wakee.is_nobody() {
+                                batch.push(wakee);
                             }
+                            let watch = node.cast::<Watch>();
+                            (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
                         }
-                    } else if tag & WATCHER == 0 {
-                        batch.push(list.remove(node, WOKEN));
-                    } else {
-                        let wakee = list.take_wakee(node);
-                        if !wakee.is_nobody() {
-                            batch.push(wakee);
+                    } else if tag & events.bits() != 0
+                        && !gathering::is_passed(node, walk)
+                        && !(exclusive && attended)
+                    {
+                        let fired = gathering::fire(node);
+                        attended |= exclusive && fired.is_attended;
+                        if fired.hub.is_some() {
+                            hubs[told] = fired.hub;
+                            told += 1;
                         }
-                        let watch = node.cast::<Watch>();
-                        (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
                     }
                     node = next;
                 }

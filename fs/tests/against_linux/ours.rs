@@ -206,7 +206,7 @@ impl Machine {
                     FileType::Character => Kind::Character(Device(*device)),
                     FileType::Block => Kind::Block(Device(*device)),
                     FileType::Directory => return Err(Errno::EPERM),
-                    FileType::Symlink => return Err(Errno::EINVAL),
+                    FileType::Symlink | FileType::Untyped => return Err(Errno::EINVAL),
                 };
                 self.view().make(path.as_bytes(), kind, mode & 0o7777).await.map(|_| ok(()))
             }

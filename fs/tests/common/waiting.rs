@@ -150,6 +150,7 @@ impl Inode for Wrapped {
                 FileType::Block => Kind::Block(device),
                 FileType::Fifo => Kind::Fifo,
                 FileType::Socket => Kind::Socket,
+                FileType::Untyped => unreachable!("nothing is made without a type"),
             };
             let NewInode { permissions, uid, gid, .. } = fixed;
             let made = inner.create(&name, NewInode { kind, permissions, uid, gid }).await;

@@ -5,6 +5,7 @@
 
 pub mod counter;
 pub mod epoll;
+pub mod process;
 pub mod signals;
 pub mod timer;
 

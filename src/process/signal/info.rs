@@ -68,6 +68,13 @@ pub struct FileSigInfo {
     rest: [u8; 28],
 }
 
+impl RawSigInfo {
+    /// The signal that it says it is about.
+    pub fn signal(&self) -> i32 {
+        self.signo
+    }
+}
+
 impl SigInfo {
     /// Made by the kernel, for no process in particular.
     pub fn kernel(signal: u8) -> Self {

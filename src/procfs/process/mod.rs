@@ -24,7 +24,7 @@ use alloc::{
 use core::fmt::Write;
 
 use fs::{
-    Capabilities, FileType, Op, Path,
+    FileType, Op, Path,
     procfs::{Directory, Node, Text},
 };
 use linux_raw_sys::general as linux;
@@ -38,9 +38,6 @@ use crate::{
     file::context::Places,
     process::{Process, Thread, limits::UNLIMITED, tree},
 };
-
-/// Trace any process, which is also what looking into it takes.
-const SYS_PTRACE: Capabilities = Capabilities::from_bits_retain(1 << 19);
 
 /// What a directory stands for: a process as a whole, or one thread. It keeps neither alive.
 #[derive(Clone)]
@@ -141,9 +138,8 @@ impl Target {
             return Ok(());
         }
         let (asking, target) = (asking.process.credentials(), self.process.credentials());
-        let same = target.users.iter().all(|user| *user == asking.fs.uid)
-            && target.groups.iter().all(|group| *group == asking.fs.gid);
-        if same || asking.has(SYS_PTRACE) { Ok(()) } else { Err(Errno::EACCES) }
+        let may = asking.may_inspect(asking.fs.uid, asking.fs.gid, &target);
+        if may { Ok(()) } else { Err(Errno::EACCES) }
     }
 }
 
@@ -195,7 +191,7 @@ static FILES: [Kind; 16] = [
     kind("oom_adj", 0o444, Make::Now(zero)),
     kind("oom_score", 0o444, Make::Now(zero)),
     kind("oom_score_adj", 0o444, Make::Now(zero)),
-    kind("personality", 0o400, Make::Now(|_, out| Ok(writeln!(out, "00000000")?))),
+    kind("personality", 0o400, Make::Now(personality)),
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
     kind("status", 0o444, Make::Later(status::status)),
@@ -250,6 +246,11 @@ fn rename(target: &Target, data: &[u8]) -> Result<(), Errno> {
 
 fn zero(_target: &Target, out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "0")?)
+}
+
+fn personality(target: &Target, out: &mut String) -> Made {
+    let personality = target.process.personality.load(core::sync::atomic::Ordering::Relaxed);
+    Ok(writeln!(out, "{personality:08x}")?)
 }
 
 /// Nobody logs in by way of an audit system.

@@ -546,6 +546,7 @@ fn masks() {
     epoll.add(p.reader.as_raw_fd(), IN, 1);
     let set = 1_u64 << (libc::SIGUSR1 - 1);
     let none = 0_u64;
+    // SAFETY: plain old data.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as *const () as usize;
     action.sa_flags = libc::SA_RESTART;

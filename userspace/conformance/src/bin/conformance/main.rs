@@ -20,6 +20,7 @@ mod memory;
 mod names;
 mod pipes;
 mod polling;
+mod process_files;
 mod processes;
 mod procfs;
 mod seals;
@@ -49,6 +50,7 @@ const AREAS: &[(&str, fn())] = &[
     ("names", names::run),
     ("pipes", pipes::run),
     ("polling", polling::run),
+    ("process_files", process_files::run),
     ("processes", processes::run),
     ("procfs", procfs::run),
     ("seals", seals::run),

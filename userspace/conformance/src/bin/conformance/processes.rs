@@ -18,6 +18,7 @@ pub fn run() {
     no_new_privileges();
     requests();
     clone_forms();
+    personality();
 }
 
 /// What prctl makes of its arguments.
@@ -337,4 +338,26 @@ fn clone_forms() {
 fn ignore(signal: i32) {
     // SAFETY: ignoring a signal involves no handler.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Where programs are placed, and what machine they see.
+fn personality() {
+    const NO_RANDOM: i32 = libc::ADDR_NO_RANDOMIZE;
+    const LINUX_32: i32 = 8;
+    let output = |command: &str| {
+        let output = std::process::Command::new("sh").arg("-c").arg(command).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    };
+    value("personality", sys!(SYS_personality, u32::MAX));
+    crate::check::aside("another personality", || {
+        let is_same = || output("cat /proc/self/maps") == output("cat /proc/self/maps");
+        show("programs always in one place", is_same());
+        value("set", sys!(SYS_personality, NO_RANDOM));
+        show("programs always in one place", is_same());
+        show("as /proc shows it", output("cat /proc/self/personality"));
+        value("set", sys!(SYS_personality, LINUX_32));
+        show("machine", output("uname -m"));
+        value("was", sys!(SYS_personality, u32::MAX));
+    });
+    value("own", sys!(SYS_personality, u32::MAX));
 }

@@ -1,0 +1,61 @@
+//! Processes as files (pidfd_open(2)): readable once the process has ended, and never anybody else's.
+
+use alloc::{format, string::String, sync::Arc};
+
+use executor::sync::Readiness;
+use fs::Metadata;
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use super::nameless_metadata;
+use crate::{
+    file::{File, Object, Stream},
+    process::{Process, tree::Tree},
+};
+
+/// A process as a file.
+pub struct ProcessFile(Arc<Process>);
+
+/// Makes a file of a process.
+pub fn new(process: Arc<Process>, flags: u32) -> Arc<File> {
+    let file: Arc<dyn Stream> = Arc::new(ProcessFile(process));
+    File::new(Object::Stream(file, None), linux::O_RDWR | flags & linux::O_NONBLOCK)
+}
+
+impl ProcessFile {
+    /// The process that a file is; EBADF for another file.
+    pub fn of(file: &File) -> Result<&Self, Errno> {
+        let stream: &dyn core::any::Any = &**file.stream().ok_or(Errno::EBADF)?;
+        stream.downcast_ref().ok_or(Errno::EBADF)
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.0
+    }
+
+    /// Its id; ESRCH once it has been waited for, when the id may be another's.
+    pub fn id(&self, tree: &Tree) -> Result<u32, Errno> {
+        let current = tree.process(self.0.pid).filter(|process| Arc::ptr_eq(process, &self.0));
+        current.map(|process| process.pid).ok_or(Errno::ESRCH)
+    }
+}
+
+impl Stream for ProcessFile {
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(&self.0.end)
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        Some(nameless_metadata())
+    }
+
+    fn name(&self) -> String {
+        String::from("anon_inode:[pidfd]")
+    }
+
+    fn details(&self) -> String {
+        let pid = self.id(&crate::process::tree::lock()).map_or(-1, i64::from);
+        format!("Pid:\t{pid}\nNSpid:\t{pid}\n")
+    }
+}
