@@ -1,6 +1,6 @@
 //! Things that bytes flow through: pipes, terminals, devices.
 
-use core::any::Any;
+use core::{any::Any, fmt};
 
 use executor::sync::{Events, Readiness};
 use fs::Metadata;
@@ -99,7 +99,7 @@ pub trait Stream: Any + Send + Sync {
     }
 
     /// What `/proc/PID/fdinfo` shows beyond what it does of any file.
-    fn details(&self) -> alloc::string::String {
-        alloc::string::String::new()
+    fn details(&self, _out: &mut dyn fmt::Write) -> fmt::Result {
+        Ok(())
     }
 }

@@ -1,7 +1,10 @@
 //! Counters that can be waited on (eventfd(2)).
 
-use alloc::{format, string::String, sync::Arc};
-use core::sync::atomic::{AtomicU32, Ordering};
+use alloc::{string::String, sync::Arc};
+use core::{
+    fmt,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use executor::sync::{Events, Readiness, SpinMutex};
 use fs::{Metadata, Sink, Source};
@@ -130,7 +133,7 @@ impl Stream for Counter {
         String::from("anon_inode:[eventfd]")
     }
 
-    fn details(&self) -> String {
-        format!("eventfd-count: {:16x}\neventfd-id: {}\n", *self.value.lock(), self.number)
+    fn details(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(out, "eventfd-count: {:16x}\neventfd-id: {}", *self.value.lock(), self.number)
     }
 }

@@ -27,7 +27,7 @@ use alloc::{
 };
 use core::{
     any::Any,
-    fmt::Write,
+    fmt,
     future::Future,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
@@ -408,8 +408,7 @@ impl Stream for Instance {
         String::from("anon_inode:[eventpoll]")
     }
 
-    fn details(&self) -> String {
-        let mut text = String::new();
+    fn details(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         for ((_, fd), membership) in &*self.0.interests.lock() {
             let interest = membership.member().source();
             let Event { events, data } = *interest.settings.lock();
@@ -417,9 +416,8 @@ impl Stream for Instance {
                 Target::Stream(stream) => stream.metadata().map_or(0, |metadata| metadata.ino),
                 Target::Terminal(_) => 0,
             };
-            let _ =
-                writeln!(text, "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{ino:x} sdev:0");
+            writeln!(out, "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{ino:x} sdev:0")?;
         }
-        text
+        Ok(())
     }
 }

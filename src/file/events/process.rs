@@ -1,6 +1,7 @@
 //! Processes as files (pidfd_open(2)): readable once the process has ended, and never anybody else's.
 
-use alloc::{format, string::String, sync::Arc};
+use alloc::{string::String, sync::Arc};
+use core::fmt;
 
 use executor::sync::Readiness;
 use fs::Metadata;
@@ -54,8 +55,8 @@ impl Stream for ProcessFile {
         String::from("anon_inode:[pidfd]")
     }
 
-    fn details(&self) -> String {
+    fn details(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let pid = self.id(&crate::process::tree::lock()).map_or(-1, i64::from);
-        format!("Pid:\t{pid}\nNSpid:\t{pid}\n")
+        writeln!(out, "Pid:\t{pid}\nNSpid:\t{pid}")
     }
 }

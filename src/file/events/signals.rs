@@ -4,7 +4,8 @@
 //! in a read awaits the signals as one in sigtimedwait(2) does; those that wait by poll(2) or epoll(7) do so with the
 //! process that made the file.
 
-use alloc::{format, string::String, sync::Arc};
+use alloc::{string::String, sync::Arc};
+use core::fmt;
 
 use executor::sync::{Events, Readiness, SpinMutex};
 use fs::{Metadata, Sink};
@@ -91,7 +92,7 @@ impl Stream for SignalFile {
         String::from("anon_inode:[signalfd]")
     }
 
-    fn details(&self) -> String {
-        format!("sigmask:\t{:016x}\n", self.set.lock().0)
+    fn details(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(out, "sigmask:\t{:016x}", self.set.lock().0)
     }
 }

@@ -4,11 +4,11 @@
 //! who wait: it sleeps until the timer expires, tells them once, and waits for the timer to be read or set.
 
 use alloc::{
-    format,
     string::String,
     sync::{Arc, Weak},
     vec::Vec,
 };
+use core::fmt;
 
 use executor::{
     Instant, JoinHandle,
@@ -278,11 +278,12 @@ impl Stream for TimerFile {
         String::from("anon_inode:[timerfd]")
     }
 
-    fn details(&self) -> String {
+    fn details(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let setting = self.0.state.lock().setting;
         let (ticks, Interval { period, left }) = (setting.expirations(now()), setting.left(now()));
-        format!(
-            "clockid: {}\nticks: {ticks}\nsettime flags: 0{:o}\nit_value: ({}, {})\nit_interval: ({}, {})\n",
+        writeln!(
+            out,
+            "clockid: {}\nticks: {ticks}\nsettime flags: 0{:o}\nit_value: ({}, {})\nit_interval: ({}, {})",
             self.0.clock, setting.flags, left.seconds, left.nanoseconds, period.seconds, period.nanoseconds,
         )
     }

@@ -5,11 +5,10 @@
 
 use alloc::{
     format,
-    string::String,
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::any::Any;
+use core::{any::Any, fmt::Write};
 
 use fs::{
     Attributes, Birth, FileSystem, FileType, Inode, Metadata, MountFlags, Namespace, Op, Path, SetAttributes,
@@ -21,7 +20,10 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{FIRST_PLACE, Subject, asking_root, parse_id};
-use crate::file::{File, FileTable, pipe::NAMELESS};
+use crate::{
+    file::{File, FileTable, Stream, pipe::NAMELESS},
+    procfs::text::TextBuffer,
+};
 
 /// The directory `fd`, or `fdinfo`.
 pub struct Descriptors {
@@ -133,7 +135,7 @@ impl Link for Descriptor {
 
 impl Text for Descriptor {
     fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
-        Op::Ready(self.file().map(|(file, closes)| {
+        Op::Ready(self.file().and_then(|(file, closes)| {
             let mut flags = file.flags();
             if closes {
                 flags |= linux::O_CLOEXEC;
@@ -147,9 +149,10 @@ impl Text for Descriptor {
                 (Some(path), _) => (path.mount().id(), path.inode().attributes().ino),
                 (None, metadata) => (0, metadata.map_or(0, |metadata| metadata.ino)),
             };
-            let details = file.stream().map_or_else(String::new, |stream| stream.details());
-            format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n{details}")
-                .into_bytes()
+            TextBuffer::filled(|out| {
+                writeln!(out, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}")?;
+                Ok(file.stream().map_or(Ok(()), |stream| stream.details(out))?)
+            })
         }))
     }
 

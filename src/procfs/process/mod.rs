@@ -248,7 +248,7 @@ fn zero(_target: &Target, out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "0")?)
 }
 
-fn personality(target: &Target, out: &mut String) -> Made {
+fn personality(target: &Target, out: &mut TextBuffer) -> Made {
     let personality = target.process.personality.load(core::sync::atomic::Ordering::Relaxed);
     Ok(writeln!(out, "{personality:08x}")?)
 }
