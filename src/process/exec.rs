@@ -173,7 +173,7 @@ async fn load(
         let limits = &caller.process().limits;
         limits.apply_to(&space);
         let personality = caller.process().personality.load(Ordering::Relaxed);
-        let (_, gains) = caller.credentials.after_exec(inode.attributes());
+        let (_, gains) = credentials_after(caller, path);
         let at_random = gains || personality & personality::NO_RANDOM == 0;
         Placement::new(limits.soft(linux::RLIMIT_STACK), at_random)
     };

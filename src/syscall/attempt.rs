@@ -15,8 +15,8 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, epoll, identity, lock, memory, metadata, open, poll, process, schedule, signal, socket,
-    thread,
+    clock, descriptor, epoll, identity, lock, memory, metadata, open, poll, process, schedule, signal,
+    socket, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{

@@ -42,6 +42,7 @@ use executor::{
 };
 use fs::Metadata;
 use linux_raw_sys::general as linux;
+use net::unix::Socket;
 use pin_project::pin_project;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -99,6 +100,7 @@ struct Interest {
 enum Target {
     Stream(Arc<dyn Stream>),
     Terminal(Arc<OpenTty>),
+    Socket(Arc<Socket>),
 }
 
 impl Target {
@@ -108,6 +110,7 @@ impl Target {
         match file.object() {
             Object::Stream(stream, _) => Some(Self::Stream(stream.clone())),
             Object::Terminal(terminal, _) => Some(Self::Terminal(terminal.clone())),
+            Object::Socket(file) => Some(Self::Socket(Arc::clone(&file.socket))),
             Object::Inode(..) | Object::Place(_) => None,
         }
     }
@@ -116,6 +119,7 @@ impl Target {
         File::with_synonyms(match self {
             Self::Stream(stream) => stream.events(),
             Self::Terminal(terminal) => terminal.events(),
+            Self::Socket(socket) => socket.events(),
         })
     }
 }
@@ -126,6 +130,7 @@ impl Source for Interest {
         match &self.target {
             Target::Stream(stream) => stream.readiness().unwrap_or(&NEVER),
             Target::Terminal(terminal) => terminal.readiness(),
+            Target::Socket(socket) => socket.readiness(),
         }
     }
 
@@ -134,7 +139,7 @@ impl Source for Interest {
             Target::Stream(stream) => {
                 stream.write_readiness().filter(|other| !core::ptr::eq(*other, self.readiness()))
             }
-            Target::Terminal(_) => None,
+            Target::Terminal(_) | Target::Socket(_) => None,
         }
     }
 }
@@ -414,6 +419,7 @@ impl Stream for Instance {
             let Event { events, data } = *interest.settings.lock();
             let ino = match &interest.target {
                 Target::Stream(stream) => stream.metadata().map_or(0, |metadata| metadata.ino),
+                Target::Socket(socket) => socket.number,
                 Target::Terminal(_) => 0,
             };
             writeln!(out, "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{ino:x} sdev:0")?;

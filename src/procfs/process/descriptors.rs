@@ -21,7 +21,7 @@ use syscalls::Errno;
 
 use super::{FIRST_PLACE, Subject, asking_root, parse_id};
 use crate::{
-    file::{File, FileTable, Stream, pipe::NAMELESS},
+    file::{File, FileTable, pipe::NAMELESS},
     procfs::text::TextBuffer,
 };
 
