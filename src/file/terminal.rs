@@ -123,6 +123,10 @@ pub async fn write_master(
         };
         let mut rest = &chunk[..count];
         while !rest.is_empty() {
+            // Typing is work for each byte: an echo, an edit of the line, a signal.
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
             let failure = match master.try_write(rest) {
                 Ok(written) => {
                     total += written;

@@ -317,6 +317,9 @@ pub struct Writing<'a> {
     file: &'a OpenTty,
 }
 
+/// Bytes that go through the line discipline before other tasks get their turn.
+const WRITTEN_AT_ONCE: usize = 256;
+
 impl Writing<'_> {
     /// Writes as much as there is room for, possibly nothing.
     ///
@@ -346,6 +349,10 @@ impl Writing<'_> {
     /// # Errors
     /// EIO after a hangup.
     pub async fn put_some(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
+        let bytes = &bytes[..bytes.len().min(WRITTEN_AT_ONCE)];
         let file = self.file;
         file.attachment
             .writers
