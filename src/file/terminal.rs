@@ -36,6 +36,8 @@ pub fn describe(caller: &Caller) -> TtyCaller {
 
 /// Bytes that one step moves between a terminal and user memory.
 const CHUNK: usize = 4096;
+/// Bytes that are typed on a pseudo-terminal before others get their turn: one may have the line printed anew.
+const STEP: usize = 64;
 
 /// Reads as the terminal's mode says. The bytes pass through a kernel buffer, as the line discipline hands them out
 /// under its lock, where user memory must not fault.
@@ -127,7 +129,7 @@ pub async fn write_master(
             if executor::should_yield() {
                 executor::yield_now().await;
             }
-            let failure = match master.try_write(rest) {
+            let failure = match master.try_write(&rest[..rest.len().min(STEP)]) {
                 Ok(written) => {
                     total += written;
                     rest = &rest[written..];

@@ -521,7 +521,7 @@ impl LineDiscipline {
     /// Moves waiting echo to the output as far as there is room.
     fn flush_echoes(&mut self) {
         let Self { echo, output, termios, .. } = self;
-        let is_done = echo.drain(|operation| output.echo(operation, termios));
+        let is_done = echo.drain(|operations| output.echo_all(operations, termios));
         self.echo_awaits_room = !is_done && !output.is_stopped();
     }
 

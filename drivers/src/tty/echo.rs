@@ -38,14 +38,20 @@ pub struct EchoQueue {
 impl EchoQueue {
     /// Adds an operation, dropping the oldest when there are too many or no memory for more.
     pub fn push(&mut self, echo: Echo) {
-        if self.operations.len() == CAPACITY || self.operations.try_reserve(1).is_err() {
-            self.operations.pop_front();
-        }
-        if self.operations.len() == self.operations.capacity() {
+        if self.operations.len() >= self.operations.capacity().min(CAPACITY) && !self.make_room() {
             return;
         }
         self.operations.push_back(echo);
         self.has_news = true;
+    }
+
+    /// Makes room for one more, at the expense of the oldest if need be. False where there was none at all.
+    #[cold]
+    fn make_room(&mut self) -> bool {
+        if self.operations.len() < CAPACITY && self.operations.try_reserve(1).is_ok() {
+            return true;
+        }
+        self.operations.pop_front().is_some()
     }
 
     /// Whether anything was added since the last [`Self::drain`].
@@ -53,16 +59,21 @@ impl EchoQueue {
         self.has_news
     }
 
-    /// Carries out operations in order until `run` says that there is no room. True when all are done.
-    pub fn drain(&mut self, mut run: impl FnMut(Echo) -> bool) -> bool {
+    /// Has operations carried out in order, several at a time: `run` says how many of them, and fewer than it is given when
+    /// there is no room for the next. True when all are done.
+    pub fn drain(&mut self, mut run: impl FnMut(&[Echo]) -> usize) -> bool {
         self.has_news = false;
-        while let Some(&echo) = self.operations.front() {
-            if !run(echo) {
+        loop {
+            let (next, _) = self.operations.as_slices();
+            if next.is_empty() {
+                return true;
+            }
+            let (wanted, done) = (next.len(), run(next));
+            self.operations.drain(..done);
+            if done < wanted {
                 return false;
             }
-            self.operations.pop_front();
         }
-        true
     }
 
     /// Forgets all of them.

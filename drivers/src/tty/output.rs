@@ -219,8 +219,39 @@ impl Output {
         self.ring.push(byte)
     }
 
+    /// Carries out echo operations in order; says how many there was room for.
+    pub fn echo_all(&mut self, echoes: &[Echo], termios: &Termios) -> usize {
+        /// Ordinary bytes that are moved together.
+        const RUN: usize = 64;
+        let passes = termios.has_output(OutputFlags::OPOST) && !termios.has_output(OutputFlags::OLCUC);
+        let mut done = 0;
+        while let Some(next) = echoes.get(done) {
+            let mut run = [0; RUN];
+            let mut plain = 0;
+            if passes {
+                for (place, echo) in run.iter_mut().zip(&echoes[done..]).take(self.room()) {
+                    match *echo {
+                        Echo::Byte(byte) if !is_control(byte) && byte != 0xff => *place = byte,
+                        _ => break,
+                    }
+                    plain += 1;
+                }
+            }
+            if plain > 0 {
+                self.ring.push_slice(&run[..plain]);
+                self.column = self.column.wrapping_add(columns(&run[..plain], termios));
+                done += plain;
+            } else if self.echo(*next, termios) {
+                done += 1;
+            } else {
+                break;
+            }
+        }
+        done
+    }
+
     /// Carries out one echo operation. False, and nothing done, when there is too little room.
-    pub fn echo(&mut self, echo: Echo, termios: &Termios) -> bool {
+    fn echo(&mut self, echo: Echo, termios: &Termios) -> bool {
         match echo {
             Echo::Byte(0xff) => {
                 // Never processed, also under OPOST: what Linux does with the byte that it escapes in its queue.

@@ -17,8 +17,8 @@ use super::termios::Termios;
 
 /// Pairs that may exist at once (Linux's default for `kernel.pty.max`).
 const LIMIT: usize = 4096;
-/// Bytes typed in one turn: each costs up to some 350 instructions when it is edited and echoed.
-const TYPED_AT_ONCE: usize = 64;
+/// Bytes typed in one turn: each costs some forty instructions when it is edited and echoed.
+const TYPED_AT_ONCE: usize = 1024;
 /// Major number of the first slaves; each major has 256 minors.
 const SLAVE_MAJOR: u32 = 136;
 
