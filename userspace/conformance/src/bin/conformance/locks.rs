@@ -82,11 +82,11 @@ fn flock_waits() {
     let waiter = thread::spawn(move || {
         let locked = flock(two, libc::LOCK_SH);
         let _ = sender.send(());
-        outcome("waited", locked);
+        locked
     });
     show("waits", got.recv_timeout(Duration::from_millis(50)).is_err());
     outcome("unlock", flock(one, libc::LOCK_UN));
-    let _ = waiter.join();
+    outcome("waited", waiter.join().expect("no panic"));
     outcome("unlock", flock(two, libc::LOCK_UN));
     outcome("exclusive", flock(one, libc::LOCK_EX));
     aside("interrupted", || {
@@ -102,7 +102,8 @@ fn flock_waits() {
 extern "C" fn nothing(_signal: i32) {}
 
 static TENTH: libc::itimerval = libc::itimerval {
-    it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
+    // Again, should the first come before the wait.
+    it_interval: libc::timeval { tv_sec: 0, tv_usec: 100_000 },
     it_value: libc::timeval { tv_sec: 0, tv_usec: 100_000 },
 };
 
@@ -268,14 +269,22 @@ fn ends() {
     aside("a child that execs", || {
         let own = open("file", libc::O_RDWR);
         outcome("lock", set(own, WRITE, 50, 10));
-        let program = path("/bin/sleep");
-        let arguments = [program.as_ptr(), c"1".as_ptr(), null()];
+        let program = path("/bin/cat");
+        let arguments = [program.as_ptr(), null()];
+        // The first is closed by the exec; the second ends the program.
+        let (mut executed, mut input) = ([0_i32; 2], [0_i32; 2]);
+        let _ = sys!(SYS_pipe2, executed.as_mut_ptr(), libc::O_CLOEXEC);
+        let _ = sys!(SYS_pipe2, input.as_mut_ptr(), 0);
         let pid = sys!(SYS_fork).unwrap_or(-1);
         if pid == 0 {
-            thread::sleep(Duration::from_millis(300));
+            let _ = sys!(SYS_close, executed[1]);
+            let mut byte = 0_u8;
+            let _ = sys!(SYS_read, executed[0], &raw mut byte, 1);
             show("it keeps the lock", get(file, libc::F_GETLK, WRITE, 50, 10).starts_with("write"));
             std::process::exit(0);
         }
+        let _ = sys!(SYS_dup2, input[0], 0);
+        let _ = sys!(SYS_close, input[1]);
         let _ = sys!(SYS_execve, program.as_ptr(), arguments.as_ptr(), [null::<u8>()].as_ptr());
     });
     held(file);
@@ -342,21 +351,29 @@ fn waits() {
 fn deadlock() {
     let file = open("file", libc::O_RDWR);
     outcome("write 0", set(file, WRITE, 0, 1));
-    let child = sys!(SYS_fork).unwrap_or(-1);
-    if child == 0 {
-        let _ = set(file, WRITE, 1, 1);
-        let waited = set_wait(file, libc::F_SETLKW, WRITE, 0, 1);
-        std::process::exit(i32::from(waited.is_err()));
-    }
-    // Until the child has its lock and, soon after, waits for ours.
-    while get(file, libc::F_GETLK, WRITE, 1, 1).starts_with("free") {
-        thread::yield_now();
-    }
-    thread::sleep(Duration::from_millis(200));
-    outcome("write 1", set_wait(file, libc::F_SETLKW, WRITE, 1, 1));
-    outcome("unlock", set(file, NONE, 0, 1));
-    let mut status = 0;
-    let _ = sys!(SYS_wait4, child, &raw mut status, 0, 0);
+    // A child that is slow to wait for our lock is the later one: then once more.
+    let (told, status) = loop {
+        let child = sys!(SYS_fork).unwrap_or(-1);
+        if child == 0 {
+            let _ = set(file, WRITE, 1, 1);
+            let waited = set_wait(file, libc::F_SETLKW, WRITE, 0, 1);
+            std::process::exit(i32::from(waited.is_err()));
+        }
+        // Until the child has its lock and, soon after, waits for ours.
+        while get(file, libc::F_GETLK, WRITE, 1, 1).starts_with("free") {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(100));
+        let told = set_wait(file, libc::F_SETLKW, WRITE, 1, 1);
+        let is_later = told.is_err();
+        let _ = set(file, NONE, i64::from(!is_later), 1);
+        let mut status = 0;
+        let _ = sys!(SYS_wait4, child, &raw mut status, 0, 0);
+        if is_later {
+            break (told, status);
+        }
+    };
+    outcome("write 1", told);
     show("status", status);
     outcome("write 1", set_wait(file, libc::F_SETLKW, WRITE, 1, 1));
     close(file);
