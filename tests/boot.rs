@@ -165,7 +165,7 @@ fn memory_runs_out_and_the_system_lives() {
 fn whatever_runs_out_the_system_lives() {
     // What the first one leaves is what the kernel keeps for the next time.
     let script = "exhaust && resources note && exhaust && resources check";
-    let (status, printed) = run(&["--mem", "96M", "--smp", "2"], &["sh", "-c", script]);
+    let (status, printed) = run(&["--mem", "128M", "--smp", "2"], &["sh", "-c", script]);
     assert_eq!(status, Some(0), "{printed}");
 }
 
