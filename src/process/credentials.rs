@@ -50,14 +50,6 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether, acting as this user and group, one may look into a process that acts as `target` (ptrace(2), "Ptrace access
-    /// mode checking").
-    pub fn may_inspect(&self, uid: u32, gid: u32, target: &Self) -> bool {
-        let same =
-            target.users.iter().all(|user| *user == uid) && target.groups.iter().all(|group| *group == gid);
-        same || self.has(capability::SYS_PTRACE)
-    }
-
     /// User 0 with every capability.
     pub fn root() -> Self {
         Self { users: [0; 3], groups: [0; 3], fs: fs::Credentials::root() }

@@ -10,7 +10,7 @@ use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
 use fs::Path;
 
 use super::{
-    credentials::Credentials,
+    credentials::{Credentials, capability},
     limits::Limits,
     signal::{Actions, ProcessSignals},
 };
@@ -56,7 +56,7 @@ pub struct Process {
     pub death_signal: AtomicU8,
     /// Whether no program that it executes brings more rights, for ever (prctl(2), `PR_SET_NO_NEW_PRIVS`).
     pub gains_nothing: AtomicBool,
-    /// Whether its memory may be looked at by others of its user.
+    /// Whether others of its user may look into it ([`may_be_inspected`](Self::may_be_inspected)).
     pub is_dumpable: AtomicBool,
     /// Most memory it had when it exited, bytes.
     pub peak_resident: AtomicU64,
@@ -140,6 +140,15 @@ impl Process {
     #[inline]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Whether somebody with these credentials, acting as this user and group, may look into it (ptrace(2), "Ptrace access
+    /// mode checking").
+    pub fn may_be_inspected(&self, by: &Credentials, uid: u32, gid: u32) -> bool {
+        let own = self.credentials();
+        let is_same =
+            own.users.iter().all(|user| *user == uid) && own.groups.iter().all(|group| *group == gid);
+        is_same && self.is_dumpable.load(Ordering::Relaxed) || by.has(capability::SYS_PTRACE)
     }
 
     /// Tells whoever watches for signals of one that has just been sent.

@@ -100,8 +100,14 @@ impl Caller {
         &self.thread.process
     }
 
-    /// Makes it act as somebody else.
+    /// Makes it act as somebody else; what it has in memory from before is then for nobody else to look at, as on Linux.
     pub fn set_credentials(&mut self, credentials: Credentials) {
+        let acting = |credentials: &Credentials| {
+            (credentials.users[1], credentials.groups[1], credentials.fs.uid, credentials.fs.gid)
+        };
+        if acting(&credentials) != acting(&self.credentials) {
+            self.process().is_dumpable.store(false, Ordering::Relaxed);
+        }
         credentials.tell(&self.thread.answers);
         self.credentials = Arc::new(credentials);
         *self.process().credentials.lock() = self.credentials.clone();

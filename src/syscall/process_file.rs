@@ -70,8 +70,8 @@ pub fn pidfd_getfd(caller: &Caller, fd: i32, theirs: i32, flags: u32) -> SysResu
     let file = caller.files.get_open(fd)?;
     let target = ProcessFile::of(&file)?;
     target.id(&tree::lock())?;
-    let (own, other) = (&caller.credentials, target.process().credentials());
-    if !own.may_inspect(own.users[0], own.groups[0], &other) {
+    let own = &caller.credentials;
+    if !target.process().may_be_inspected(own, own.users[0], own.groups[0]) {
         return Err(Errno::EPERM);
     }
     let table = target.process().files.lock().clone().ok_or(Errno::ESRCH)?;

@@ -137,8 +137,8 @@ impl Target {
         if Arc::ptr_eq(&asking.process, &self.process) {
             return Ok(());
         }
-        let (asking, target) = (asking.process.credentials(), self.process.credentials());
-        let may = asking.may_inspect(asking.fs.uid, asking.fs.gid, &target);
+        let by = asking.process.credentials();
+        let may = self.process.may_be_inspected(&by, by.fs.uid, by.fs.gid);
         if may { Ok(()) } else { Err(Errno::EACCES) }
     }
 }

@@ -43,6 +43,18 @@ fn requests() {
             sys!(SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0).map_or(-1, |is| is as i32)
         });
     });
+    // Who becomes another has things in memory that are not for others of that user.
+    aside("another user", || {
+        outcome("group", sys!(SYS_setresgid, 1000, 1000, 1000));
+        outcome("no groups", sys!(SYS_setgroups, 0, 0));
+        outcome("user", sys!(SYS_setresuid, 1000, 1000, 1000));
+        value("is dumpable", sys!(SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0));
+        let maps = format!("/proc/{}/maps", std::process::id());
+        let look = || std::fs::read(&maps).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0);
+        in_child("looked into", look);
+        outcome("set", sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0));
+        in_child("looked into", look);
+    });
 }
 
 /// A process that wants to hear of its parent's end.
