@@ -17,7 +17,7 @@ use super::{
 use crate::{
     arch::{clock, user::UserContext},
     file::events::epoll::{EDGE, EXCLUSIVE, Epoll, Event, WAKE_UP},
-    memory::frame,
+    memory::{self, frame},
     process::Caller,
 };
 
@@ -112,6 +112,8 @@ pub fn attempt_wait(caller: &mut Caller, context: &UserContext) -> Attempt {
     if deadline.0 <= clock::now_ns() {
         return Ok(0);
     }
+    // For the wait's future.
+    memory::check_wait()?;
     if let Some(mask) = mask {
         signal::replace_mask_for_call(caller, mask);
     }

@@ -162,6 +162,9 @@ pub async fn vectored(
     }
     let mut total = 0;
     for vector in vectors {
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
         if vector.len == 0 {
             continue;
         }
