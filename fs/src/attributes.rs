@@ -124,6 +124,28 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Of an empty file as it was made, with one link.
+    pub fn new(birth: Birth, created: Timestamp) -> Self {
+        let Birth { dev, ino, kind, permissions, uid, gid, rdev } = birth;
+        Self {
+            dev,
+            ino,
+            kind,
+            permissions,
+            links: 1,
+            uid,
+            gid,
+            rdev,
+            size: 0,
+            blocks: 0,
+            block_size: 4096,
+            accessed: created,
+            modified: created,
+            changed: created,
+            created,
+        }
+    }
+
     /// Type and permissions as in `st_mode`.
     pub fn mode(&self) -> u32 {
         self.kind.mode_bits() | self.permissions

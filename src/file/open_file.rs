@@ -1,7 +1,10 @@
 //! An open file: what `open` makes and descriptors refer to ("open file description", open(2)).
 
 use alloc::{string::String, sync::Arc};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::{
+    any::Any,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+};
 
 use drivers::tty::OpenTty;
 use executor::sync::{Events, Mutex, Readiness};
@@ -175,6 +178,12 @@ impl File {
         }
     }
 
+    /// The stream, if it is one of this type.
+    pub fn stream_as<T: Stream>(&self) -> Option<&T> {
+        let stream: &dyn Any = &**self.stream()?;
+        stream.downcast_ref()
+    }
+
     /// The socket, if it is one.
     #[inline]
     pub fn socket(&self) -> Option<&SocketFile> {
@@ -263,14 +272,15 @@ fn writes(flags: u32) -> bool {
 
 impl Drop for File {
     fn drop(&mut self) {
-        self.watches.end(&raw const *self);
+        let address = self.address();
+        self.watches.end(address);
         if let Object::Inode(path, _) = &self.object
             && self.writable
         {
             path.inode().attributes().end_write();
         }
         if *self.asks_for_locks.get_mut() {
-            lock::leave_through(self.address());
+            lock::leave_through(address);
         }
     }
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use executor::sync::Readiness;
 use fs::{
-    Device, FileType, Metadata, Path, Timestamp,
+    Birth, Device, FileType, Metadata, Path, Timestamp,
     pipe::{Pipe, ReadEnd, WriteEnd},
 };
 use linux_raw_sys::general as linux;
@@ -30,23 +30,16 @@ impl Identity {
     }
 
     fn metadata(&self) -> Metadata {
-        Metadata {
+        let birth = Birth {
             dev: Device::new(0, 13),
             ino: self.ino,
             kind: FileType::Fifo,
             permissions: 0o600,
-            links: 1,
             uid: 0,
             gid: 0,
             rdev: Device(0),
-            size: 0,
-            blocks: 0,
-            block_size: 4096,
-            accessed: self.created,
-            modified: self.created,
-            changed: self.created,
-            created: self.created,
-        }
+        };
+        Metadata::new(birth, self.created)
     }
 }
 

@@ -8,7 +8,7 @@ use executor::{
     sync::{Events, Readiness, SpinMutex},
     timeout,
 };
-use fs::{Device, FileType, Metadata, Path, Timestamp};
+use fs::{Birth, Device, FileType, Metadata, Path, Timestamp};
 use linux_raw_sys::{general as linux, net as constants};
 use net::unix::{Cargo, Delivery, Domain, How, Kind, Obstacle, OpenSocket, Passenger, SENDING, Socket};
 use syscalls::Errno;
@@ -51,23 +51,16 @@ pub fn flag_of(option: u32) -> Option<u32> {
 impl SocketFile {
     /// What `fstat` says.
     pub fn metadata(&self) -> Metadata {
-        Metadata {
+        let birth = Birth {
             dev: Device::new(0, 8),
             ino: self.socket.number,
             kind: FileType::Socket,
             permissions: 0o777,
-            links: 1,
             uid: self.owner.0,
             gid: self.owner.1,
             rdev: Device(0),
-            size: 0,
-            blocks: 0,
-            block_size: 4096,
-            accessed: self.created,
-            modified: self.created,
-            changed: self.created,
-            created: self.created,
-        }
+        };
+        Metadata::new(birth, self.created)
     }
 
     /// What `/proc/PID/fd` shows.

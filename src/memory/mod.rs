@@ -1,11 +1,12 @@
 //! Memory: frames, the kernel heap, and the address spaces of user programs.
 //!
 //! ```text
-//!   space/   AddressSpace: regions, page tables, faults, fork, TLB
-//!   heap/    the global allocator: size classes, magazines, slabs
-//!   frame/   4 KiB frames with owners; buddy allocator; zeroing in advance
-//!   cpu.rs   what each CPU keeps for itself
-//!   shootdown.rs   what other CPUs' TLBs must forget;   boxed.rs   futures of those who wait
+//!   space/         AddressSpace: regions, page tables, faults, fork, TLB
+//!   heap/          the global allocator: size classes, magazines, slabs, large objects
+//!   frame/         4 KiB frames with owners; buddy allocator; zeroing in advance
+//!   boxed.rs       boxes for those who wait, refused before the last memory is gone
+//!   shootdown.rs   what other CPUs' TLBs must forget
+//!   cpu.rs         what each CPU keeps for itself
 //! ```
 //!
 //! Where to start reading: [`frame::Frame`], then [`AddressSpace`](space::AddressSpace).

@@ -185,7 +185,8 @@ fn reaper_of(tree: &Tree, pid: u32) -> u32 {
     tree::INIT
 }
 
-/// Gives a process's children to whoever takes orphans, and tells those who want to know (`PR_SET_PDEATHSIG`); says who the first of them is, 0 if there is none.
+/// Gives a process's children to whoever takes orphans, and tells those who want to know (`PR_SET_PDEATHSIG`); says who the
+/// first of them is, 0 if there is none.
 fn hand_on_children(tree: &mut Tree, pid: u32) -> u32 {
     let reaper = reaper_of(tree, pid);
     let first = tree.hand_on_children(pid, reaper);

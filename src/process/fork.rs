@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     arch::{layout::USER_END, user::UserContext},
-    file::events,
+    file::{Reservation, events},
     memory,
     syscall::user,
 };
@@ -187,14 +187,17 @@ pub async fn clone(
         saved_mask: SavedMask::default(),
         restart: None,
     };
-    let pidfd = match request.has(linux::CLONE_PIDFD) {
-        true => describe(caller, &thread.process, request.pidfd).await.map(Some),
+    let descriptor = match request.has(linux::CLONE_PIDFD) {
+        true => reserve_descriptor(caller, request.pidfd).await.map(Some),
         false => Ok(None),
     };
-    let started = pidfd.and_then(|pidfd| {
+    let started = descriptor.and_then(|descriptor| {
         // Only now, as a copy that waited with this call would be copied once more.
-        let started = run::start(child, registers_of_child(registers, &request));
-        started.inspect_err(|_| _ = pidfd.map(|fd| caller.files.remove(fd)))
+        run::start(child, registers_of_child(registers, &request))?;
+        if let Some(descriptor) = descriptor {
+            descriptor.fill(events::process::new(thread.process.clone(), 0), true);
+        }
+        Ok(())
     });
     if let Err(errno) = started {
         let mut tree = tree::lock();
@@ -210,12 +213,11 @@ pub async fn clone(
     Ok(tid as usize)
 }
 
-/// Stores a descriptor of a child, which has not begun yet, at a user address.
-async fn describe(caller: &Caller, child: &Arc<Process>, address: usize) -> Result<i32, Errno> {
-    let limit = caller.process().limits.soft(linux::RLIMIT_NOFILE);
-    let fd = caller.files.insert(events::process::new(child.clone(), 0), 0, limit, true)? as i32;
-    let told = user::write(caller, address, fd).await;
-    told.map(|()| fd).inspect_err(|_| _ = caller.files.remove(fd))
+/// Sets a descriptor aside for a child that is about to begin, and stores its number at a user address.
+async fn reserve_descriptor(caller: &Caller, address: usize) -> Result<Reservation<'_>, Errno> {
+    let descriptor = caller.files.reserve(caller.process().limits.soft(linux::RLIMIT_NOFILE))?;
+    user::write(caller, address, descriptor.number() as i32).await?;
+    Ok(descriptor)
 }
 
 /// What a child begins with: the result 0, and its own stack and thread-local storage if it is given some.

@@ -191,8 +191,8 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
     }
 }
 
-/// Goes on with a `read`, `write`, `recvfrom` or `sendto` that has waited for `file`: the one that it began with, whatever has become of the
-/// descriptor meanwhile.
+/// Goes on with a `read`, `write`, `recvfrom` or `sendto` that has waited for `file`: the one that it began with, whatever has
+/// become of the descriptor meanwhile.
 pub fn resume(caller: &Caller, context: &UserContext, file: Arc<File>, moved: &mut usize) -> Attempt {
     let number = context.orig_rax as u32;
     let reads = matches!(number, __NR_read | __NR_recvfrom);

@@ -56,7 +56,7 @@ pub async fn close_range(caller: &mut Caller, first: usize, last: usize, flags: 
 }
 
 pub fn dup(caller: &Caller, fd: i32) -> SysResult {
-    caller.files.insert(caller.files.get(fd)?, 0, descriptor_limit(caller), false)
+    install(caller, caller.files.get(fd)?, 0)
 }
 
 pub fn dup2(caller: &Caller, old: i32, new: i32) -> SysResult {

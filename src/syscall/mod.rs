@@ -259,26 +259,12 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         }
         __NR_lseek => Box::pin(read_write::lseek(caller, fd, a[1] as i64, a[2])),
         __NR_preadv2 => {
-            let (offset, flags) = (a[3] as i64, a[5] as u32);
-            Box::pin(read_write::vectored_with(
-                caller,
-                fd,
-                a[1],
-                a[2] as u32,
-                (offset, flags),
-                Direction::Read,
-            ))
+            let how = (a[3] as i64, a[5] as u32);
+            Box::pin(read_write::vectored_with(caller, fd, a[1], a[2] as u32, how, Direction::Read))
         }
         __NR_pwritev2 => {
-            let (offset, flags) = (a[3] as i64, a[5] as u32);
-            Box::pin(read_write::vectored_with(
-                caller,
-                fd,
-                a[1],
-                a[2] as u32,
-                (offset, flags),
-                Direction::Write,
-            ))
+            let how = (a[3] as i64, a[5] as u32);
+            Box::pin(read_write::vectored_with(caller, fd, a[1], a[2] as u32, how, Direction::Write))
         }
         __NR_copy_file_range => {
             let (from, to) = ((fd, a[1]), (a[2] as i32, a[3]));

@@ -6,10 +6,8 @@ use linux_raw_sys::prctl as options;
 use syscalls::Errno;
 
 use super::user::{self, SysResult};
-use crate::process::Caller;
+use crate::process::{Caller, signal::numbers::SIGMAX};
 
-/// The number of the last signal.
-const LAST_SIGNAL: usize = 64;
 /// The number of the last capability of Linux 6.1, `CAP_CHECKPOINT_RESTORE`.
 const LAST_CAPABILITY: usize = 40;
 
@@ -28,7 +26,7 @@ pub async fn prctl(caller: &Caller, option: u32, arguments: [usize; 4]) -> SysRe
             let name = *caller.thread.name.lock();
             user::copy_out(caller, argument, &name).await.map(|()| 0)
         }
-        options::PR_SET_PDEATHSIG if argument <= LAST_SIGNAL => {
+        options::PR_SET_PDEATHSIG if argument <= usize::from(SIGMAX) => {
             process.death_signal.store(argument as u8, Relaxed);
             Ok(0)
         }

@@ -3,10 +3,10 @@
 //! The bytes are copied, through a piece of kernel memory. What comes out of a pipe is claimed there until it is known how
 //! much of it has arrived.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use executor::sync::Events;
-use fs::{FileType, Position, pipe::Pipe};
+use fs::{FileType, Inode, Position, pipe::Pipe};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -34,32 +34,37 @@ fn chunk(count: usize) -> Result<Vec<u8>, Errno> {
     Ok(chunk)
 }
 
+/// Reads what comes next of a file with contents, at most so many bytes, after giving way to others; 0 at its end.
+async fn read_next(inode: &dyn Inode, offset: u64, chunk: &mut [u8], most: usize) -> SysResult {
+    if executor::should_yield() {
+        executor::yield_now().await;
+    }
+    let want = chunk.len().min(most);
+    regular::read_exact_at(inode, offset, &mut chunk[..want]).await
+}
+
 /// sendfile: from a file with contents to anything that can be written.
-pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, count: usize) -> SysResult {
+pub async fn sendfile(
+    caller: &Caller,
+    out: i32,
+    input: i32,
+    offset_address: usize,
+    count: usize,
+) -> SysResult {
     let source = caller.files.get(input)?;
     let target = caller.files.get(out)?;
     source.check_readable()?;
     target.check_writable()?;
-    if offset_at != 0 {
+    if offset_address != 0 {
         check_positioned(&source)?;
     }
     let inode = source.inode().filter(|_| !source.is_directory()).ok_or(Errno::EINVAL)?;
-    let mut offset = match offset_at {
-        0 => *source.offset.lock().await,
-        address => user::read::<u64>(caller, address).await?,
-    };
-    if offset > i64::MAX as u64 {
-        return Err(Errno::EINVAL);
-    }
+    let mut offset = offset_at(caller, &source, offset_address).await?;
     let mut chunk = chunk(count)?;
     let mut total = 0;
     let count = count.min(MAX_RW_COUNT);
     while total < count {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
-        let want = chunk.len().min(count - total);
-        let read = regular::read_exact_at(&**inode, offset, &mut chunk[..want]).await?;
+        let read = read_next(&**inode, offset, &mut chunk, count - total).await?;
         if read == 0 {
             break;
         }
@@ -74,10 +79,7 @@ pub async fn sendfile(caller: &Caller, out: i32, input: i32, offset_at: usize, c
             break;
         }
     }
-    match offset_at {
-        0 => *source.offset.lock().await = offset,
-        address => user::write(caller, address, offset).await?,
-    }
+    set_offset(caller, &source, offset_address, offset).await?;
     Ok(total)
 }
 
@@ -143,17 +145,13 @@ pub async fn copy_file_range(
     let left = inode.attributes().size().saturating_sub(from);
     let len = len.min(MAX_RW_COUNT).min(usize::try_from(left).unwrap_or(usize::MAX));
     let len = regular::limit_size(caller, to, len)?;
-    if alloc::sync::Arc::ptr_eq(inode, other) && to < from + len as u64 && from < to + len as u64 {
+    if Arc::ptr_eq(inode, other) && to < from + len as u64 && from < to + len as u64 {
         return Err(Errno::EINVAL);
     }
     let mut chunk = chunk(len)?;
     let mut total = 0;
     while total < len {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
-        let want = chunk.len().min(len - total);
-        let read = regular::read_exact_at(&**inode, from + total as u64, &mut chunk[..want]).await?;
+        let read = read_next(&**inode, from + total as u64, &mut chunk, len - total).await?;
         if read == 0 {
             break;
         }
@@ -327,11 +325,7 @@ async fn fill(
     let mut chunk = chunk(len)?;
     let mut total = 0;
     while total < len {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
-        let want = chunk.len().min(len - total);
-        let read = regular::read_exact_at(&**inode, offset + total as u64, &mut chunk[..want]).await?;
+        let read = read_next(&**inode, offset + total as u64, &mut chunk, len - total).await?;
         if read == 0 {
             break;
         }

@@ -26,7 +26,6 @@ use alloc::{
     vec::Vec,
 };
 use core::{
-    any::Any,
     fmt,
     future::Future,
     pin::Pin,
@@ -165,12 +164,12 @@ impl Watches {
         }
     }
 
-    /// Ends all interests in the file that these are a part of, which is being closed.
+    /// Ends all interests in the file that these are a part of, by its address, as it is being closed.
     #[inline]
-    pub fn end(&mut self, file: *const File) {
+    pub fn end(&mut self, address: usize) {
         if let Some(watches) = self.0.get_mut().take() {
             for epoll in watches.iter().filter_map(Weak::upgrade) {
-                epoll.forget(file.addr());
+                epoll.forget(address);
             }
         }
     }
@@ -192,8 +191,7 @@ impl Epoll {
     /// The instance that a file is.
     #[inline]
     pub fn of(file: &File) -> Option<&Arc<Self>> {
-        let stream: &dyn Any = &**file.stream()?;
-        Some(&stream.downcast_ref::<Instance>()?.0)
+        Some(&file.stream_as::<Instance>()?.0)
     }
 
     /// Takes an interest in a file, which can be waited on, by one of its descriptors.
@@ -210,7 +208,7 @@ impl Epoll {
         let (events, exclusive) = (watched(event), event.events & EXCLUSIVE != 0);
         let member = {
             let mut interests = self.interests.lock();
-            let key = (core::ptr::from_ref(file).addr(), fd);
+            let key = (file.address(), fd);
             if interests.contains_key(&key) {
                 return Err(Errno::EEXIST);
             }
@@ -235,7 +233,7 @@ impl Epoll {
         event.events |= (Events::ERR | Events::HUP).bits();
         let member = {
             let interests = self.interests.lock();
-            let membership = interests.get(&(core::ptr::from_ref(file).addr(), fd)).ok_or(Errno::ENOENT)?;
+            let membership = interests.get(&(file.address(), fd)).ok_or(Errno::ENOENT)?;
             membership.member().clone()
         };
         {
@@ -257,7 +255,7 @@ impl Epoll {
     /// # Errors
     /// ENOENT if there is none.
     pub fn remove(&self, file: &File, fd: i32) -> Result<(), Errno> {
-        let address = core::ptr::from_ref(file).addr();
+        let address = file.address();
         let membership = {
             let mut interests = self.interests.lock();
             let membership = interests.remove(&(address, fd)).ok_or(Errno::ENOENT)?;

@@ -12,7 +12,7 @@ pub mod timer;
 mod nesting;
 
 use executor::sync::Events;
-use fs::{Device, FileType, Metadata, Timestamp};
+use fs::{Birth, Device, FileType, Metadata, Timestamp};
 
 /// There is something to read.
 const READABLE: Events = Events::IN.union(Events::RDNORM);
@@ -21,22 +21,14 @@ const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
 
 /// What `fstat` says of all of these: they share one node, which has no type (`anon_inode` of Linux).
 fn nameless_metadata() -> Metadata {
-    let time = Timestamp { seconds: 0, nanoseconds: 0 };
-    Metadata {
+    let birth = Birth {
         dev: Device::new(0, 14),
         ino: 1,
         kind: FileType::Untyped,
         permissions: 0o600,
-        links: 1,
         uid: 0,
         gid: 0,
         rdev: Device(0),
-        size: 0,
-        blocks: 0,
-        block_size: 4096,
-        accessed: time,
-        modified: time,
-        changed: time,
-        created: time,
-    }
+    };
+    Metadata::new(birth, Timestamp { seconds: 0, nanoseconds: 0 })
 }

@@ -26,8 +26,7 @@ pub fn new(process: Arc<Process>, flags: u32) -> Arc<File> {
 impl ProcessFile {
     /// The process that a file is; EBADF for another file.
     pub fn of(file: &File) -> Result<&Self, Errno> {
-        let stream: &dyn core::any::Any = &**file.stream().ok_or(Errno::EBADF)?;
-        stream.downcast_ref().ok_or(Errno::EBADF)
+        file.stream_as().ok_or(Errno::EBADF)
     }
 
     /// The process.

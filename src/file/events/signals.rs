@@ -39,8 +39,7 @@ pub fn new(caller: &Caller, set: SignalSet, flags: u32) -> Arc<File> {
 impl SignalFile {
     /// The set of signals that a file is.
     pub fn of(file: &File) -> Option<&Self> {
-        let stream: &dyn core::any::Any = &**file.stream()?;
-        stream.downcast_ref()
+        file.stream_as()
     }
 
     /// Makes it a file of other signals.

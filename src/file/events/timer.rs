@@ -128,8 +128,7 @@ fn since_boot(wall: u64) -> Deadline {
 impl TimerFile {
     /// The timer that a file is.
     pub fn of(file: &File) -> Option<&Self> {
-        let stream: &dyn core::any::Any = &**file.stream()?;
-        stream.downcast_ref()
+        file.stream_as()
     }
 
     /// What is left until it expires next, and its period.
