@@ -143,3 +143,20 @@ pub fn signal_name(signal: i32) -> String {
 pub fn path(text: &str) -> std::ffi::CString {
     std::ffi::CString::new(text).expect("no NUL in a path")
 }
+
+/// The events that poll(2) tells, in words.
+pub fn event_names(events: i16) -> String {
+    let known = [
+        (libc::POLLIN, "IN"),
+        (libc::POLLPRI, "PRI"),
+        (libc::POLLOUT, "OUT"),
+        (libc::POLLERR, "ERR"),
+        (libc::POLLHUP, "HUP"),
+        (libc::POLLNVAL, "NVAL"),
+        (libc::POLLRDHUP, "RDHUP"),
+        (libc::POLLRDBAND, "RDBAND"),
+        (libc::POLLWRBAND, "WRBAND"),
+    ];
+    let set: Vec<&str> = known.iter().filter(|(bit, _)| events & bit != 0).map(|(_, name)| *name).collect();
+    set.join("|")
+}

@@ -1,6 +1,6 @@
 //! poll and select.
 
-use crate::check::{outcome, show, sys, value};
+use crate::check::{event_names, outcome, show, sys, value};
 use std::os::fd::AsRawFd;
 use support::clock::{now, sleep_ms};
 use support::pipe::{pipe, read, write};
@@ -12,23 +12,9 @@ const ALL: i16 = libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLRDHUP;
 fn poll(what: &str, file: i32, events: i16, milliseconds: i32) {
     let mut entry = libc::pollfd { fd: file, events, revents: 0x7fff };
     match sys!(SYS_poll, &raw mut entry, 1, milliseconds) {
-        Ok(count) => show(what, format!("{count} {}", names(entry.revents))),
+        Ok(count) => show(what, format!("{count} {}", event_names(entry.revents))),
         Err(error) => outcome::<()>(what, Err(error)),
     }
-}
-
-fn names(events: i16) -> String {
-    let known = [
-        (libc::POLLIN, "IN"),
-        (libc::POLLPRI, "PRI"),
-        (libc::POLLOUT, "OUT"),
-        (libc::POLLERR, "ERR"),
-        (libc::POLLHUP, "HUP"),
-        (libc::POLLNVAL, "NVAL"),
-        (libc::POLLRDHUP, "RDHUP"),
-    ];
-    let set: Vec<&str> = known.iter().filter(|(bit, _)| events & bit != 0).map(|(_, name)| *name).collect();
-    set.join("|")
 }
 
 pub fn run() {
@@ -130,7 +116,7 @@ fn wake_ups() {
         revents: 0,
     });
     value("two files, the second wakes", sys!(SYS_poll, entries.as_mut_ptr(), 2, 5000));
-    show("which", entries.map(|entry| names(entry.revents)).join(" / "));
+    show("which", entries.map(|entry| event_names(entry.revents)).join(" / "));
     let _ = child.wait();
 }
 

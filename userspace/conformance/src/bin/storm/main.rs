@@ -11,6 +11,7 @@ mod kills;
 mod pipes;
 mod signals;
 mod sockets;
+mod stream;
 
 use std::time::{Duration, Instant};
 

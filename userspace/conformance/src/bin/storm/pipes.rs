@@ -1,6 +1,6 @@
 //! Rings of processes that pass a growing token, and streams whose bytes are counted and checked.
 
-use crate::{Deadline, Random, reap_all};
+use crate::{Deadline, reap_all, stream};
 use support::pipe::{Pipe, pipe, read, write};
 use support::process::fork;
 
@@ -46,39 +46,7 @@ fn ring() -> Result<(), String> {
     if sum == 100 * (RING as u64 - 1) { Ok(()) } else { Err(format!("the token came back as {sum}")) }
 }
 
-/// A child writes a known sequence in pieces of odd sizes; we read it in others.
 fn stream(seed: u64) -> Result<(), String> {
-    const TOTAL: usize = 300_000;
-    let byte = |index: usize| (index as u64).wrapping_mul(0x9e37_79b9) as u8;
     let Pipe { reader, writer } = pipe().map_err(|error| error.to_string())?;
-    let child = fork(|| {
-        let mut random = Random::new(seed);
-        let mut sent = 0;
-        while sent < TOTAL {
-            let size = (1 + random.below(9000) as usize).min(TOTAL - sent);
-            let piece: Vec<u8> = (sent..sent + size).map(byte).collect();
-            match write(&writer, &piece) {
-                Ok(count) if count == size => sent += count,
-                _ => return 1,
-            }
-        }
-        0
-    });
-    child.map_err(|error| format!("fork: {error}"))?;
-    drop(writer);
-    let mut random = Random::new(seed + 1000);
-    let mut received = 0;
-    loop {
-        let mut buffer = vec![0; 1 + random.below(9000) as usize];
-        let count = read(&reader, &mut buffer).map_err(|error| error.to_string())?;
-        if count == 0 {
-            break;
-        }
-        if (0..count).any(|offset| buffer[offset] != byte(received + offset)) {
-            return Err(format!("wrong bytes after {received}"));
-        }
-        received += count;
-    }
-    reap_all()?;
-    if received == TOTAL { Ok(()) } else { Err(format!("{received} of {TOTAL} bytes came")) }
+    stream::check(seed, 300_000, (reader, writer), write, read)
 }

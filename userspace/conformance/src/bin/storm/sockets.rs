@@ -1,7 +1,7 @@
 //! Sockets by the many: streams whose bytes are counted, servers whose clients come and go, descriptors passed round, and
 //! sockets that are left in each other's queues.
 
-use crate::{Deadline, Random, reap_all};
+use crate::{Deadline, Random, reap_all, stream};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use support::cvt;
@@ -86,39 +86,8 @@ fn text<T>(result: io::Result<T>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
 }
 
-/// A child writes a known sequence in pieces of odd sizes; we read it in others.
 fn stream(seed: u64) -> Result<(), String> {
-    const TOTAL: usize = 500_000;
-    let byte = |index: usize| (index as u64).wrapping_mul(0x9e37_79b9) as u8;
-    let (reader, writer) = text(pair(libc::SOCK_STREAM))?;
-    let child = fork(|| {
-        let (mut random, mut sent) = (Random::new(seed), 0);
-        while sent < TOTAL {
-            let size = (1 + random.below(9000) as usize).min(TOTAL - sent);
-            let piece: Vec<u8> = (sent..sent + size).map(byte).collect();
-            match send(&writer, &piece) {
-                Ok(count) if count == size => sent += count,
-                _ => return 1,
-            }
-        }
-        0
-    });
-    text(child)?;
-    drop(writer);
-    let (mut random, mut received) = (Random::new(seed + 1000), 0);
-    loop {
-        let mut buffer = vec![0; 1 + random.below(9000) as usize];
-        let count = text(receive(&reader, &mut buffer))?;
-        if count == 0 {
-            break;
-        }
-        if (0..count).any(|offset| buffer[offset] != byte(received + offset)) {
-            return Err(format!("wrong bytes after {received}"));
-        }
-        received += count;
-    }
-    reap_all()?;
-    if received == TOTAL { Ok(()) } else { Err(format!("{received} of {TOTAL} bytes came")) }
+    stream::check(seed, 500_000, text(pair(libc::SOCK_STREAM))?, send, receive)
 }
 
 /// An abstract name, and its length as an address.

@@ -7,7 +7,7 @@ pub mod packets;
 pub mod rights;
 pub mod streams;
 
-use crate::check::{Argument, outcome, show, sys, value};
+use crate::check::{Argument, event_names, outcome, show, sys, value};
 use std::io;
 
 pub const STREAM: i32 = libc::SOCK_STREAM;
@@ -124,19 +124,7 @@ fn poll(what: &str, file: i32) {
         libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLRDHUP | libc::POLLWRBAND | libc::POLLRDBAND;
     let mut entry = libc::pollfd { fd: file, events: all, revents: 0 };
     let _ = sys!(SYS_poll, &raw mut entry, 1, 0);
-    let known = [
-        (libc::POLLIN, "IN"),
-        (libc::POLLPRI, "PRI"),
-        (libc::POLLOUT, "OUT"),
-        (libc::POLLERR, "ERR"),
-        (libc::POLLHUP, "HUP"),
-        (libc::POLLRDHUP, "RDHUP"),
-        (libc::POLLRDBAND, "RDBAND"),
-        (libc::POLLWRBAND, "WRBAND"),
-    ];
-    let set: Vec<&str> =
-        known.iter().filter(|(bit, _)| entry.revents & bit != 0).map(|(_, name)| *name).collect();
-    show(what, set.join("|"));
+    show(what, event_names(entry.revents));
 }
 
 /// A message's header; what it points to must live as long as it is used.
