@@ -122,6 +122,10 @@ fn judge(module: &str, cpus: usize, name: &str) {
         (Ok(ours), Ok(theirs)) if ours.end == batch::TIMEOUT => {
             panic!("too slow; on Linux it {}:\n{}", theirs.end, ours.output)
         }
+        // What fails on both, because a program is missing, say, compares nothing.
+        (Ok(_), Ok(theirs)) if theirs.end != "exited 0" => {
+            panic!("on Linux it {}:\n{}", theirs.end, theirs.output)
+        }
         (Ok(ours), Ok(theirs)) => compare(ours, theirs),
         (Err(lost), _) => panic!("{lost}"),
         (_, Err(lost)) => panic!("on Linux: {lost}"),

@@ -7,7 +7,7 @@ one two
 three four
 END
 [[ abc123 =~ ^([a-z]+)([0-9]+)$ ]] && echo "${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"; printf '%q %(%Y)T\n' 'a b' 0
-trap 'echo trapped USR1' USR1; kill -USR1 $$; trap 'echo leaving' EXIT
+trap 'echo trapped USR1' USR1; kill -USR1 $$
 (exit 3); echo $?; ! true; echo $?; false || echo or; { echo brace; } | cat; echo ${PIPESTATUS[@]}
 sleep 0.1 & wait $!; echo waited $?; (sleep 5; echo never) & kill $!; wait $! 2>/dev/null; echo killed $?
 coproc CO { while read -r x; do echo "co $x"; done; }; echo hello >&${CO[1]}; read -r answer <&${CO[0]}; echo "$answer"; eval "exec ${CO[1]}>&-"; wait
@@ -20,3 +20,5 @@ time -p true 2>/dev/null; times | wc -l; type -t cd ls fib; command -v sh >/dev/
 nameless() { sed 's/: *[0-9]* \([SK]\)/: PID \1/'; }; (bash -c 'kill -SEGV $$'; echo $?) 2>&1 | nameless; bash -c 'exec -a renamed bash -c "echo \$0"'; echo 'echo piped script $1' | bash -s arg; bash --posix -c 'echo $BASHOPTS' | wc -l
 seq 1 200 | xargs -n 20 -P 4 echo | wc -l; echo $((2**62 + 5 % 3)) $((16#ff)) $((1 ? 2 : 3)); let 'x = 5 << 2'; echo $x
 read -t 0.1 y </dev/zero; echo $?; read -n 3 z <<<abcdef; echo $z; IFS=: read -r u _ uid _ </etc/passwd; echo $u $uid; printf -v p '%03d' 7; echo $p
+# Last, because a subshell killed at its start would still run it.
+trap 'echo leaving' EXIT
