@@ -94,7 +94,7 @@ programs! {
     busybox_tools: "sh /usr/lib/tests/tools.sh", 60, AsOnLinux;
     busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
 
-    damage: "damage 3000", 120, Succeeds;
+    damage: "damage 1000", 120, Succeeds;
     waiting_threads: "waiting", 60, Succeeds;
 
     storm_calls: "resources note; storm calls 3 && resources check", 60, Succeeds;

@@ -85,7 +85,9 @@ pub async fn clone(
     if request.has(linux::CLONE_PARENT) && caller.process().pid == tree::INIT {
         return Err(Errno::EINVAL);
     }
-    if exit::is_exiting(caller.process()) {
+    // Acquire pairs with the Release in `send::to_one_of_many`: a signal that is counted here is attended to first.
+    let group_signals = caller.process().group_signals.load(Ordering::Acquire);
+    if caller.thread.is_called() {
         return Err(Errno::ERESTARTNOINTR);
     }
     if request.has(linux::CLONE_SETTLS) && request.tls >= USER_END {
@@ -107,15 +109,19 @@ pub async fn clone(
 
     let thread = {
         let mut tree = tree::lock();
+        // Under the tree's lock, like the decision to exit and `execve`'s to end the other threads: a new thread is either
+        // called with them, or not made. And signals for a whole group reach a new process, or its maker before it.
+        if exit::is_exiting(caller.process()) || caller.thread.is_killed() {
+            return Err(Errno::ERESTARTNOINTR);
+        }
+        if caller.process().group_signals.load(Ordering::Relaxed) != group_signals {
+            caller.thread.raise(Attention::SIGNAL);
+            return Err(Errno::ERESTARTNOINTR);
+        }
         check_count(caller, &tree)?;
         let tid = tree.unused_id()?;
         if request.has(linux::CLONE_THREAD) {
             let process = caller.process().clone();
-            // Under the tree's lock, like the decision to exit and `execve`'s to end the other threads: a new thread is
-            // either called with them, or not made.
-            if exit::is_exiting(&process) || caller.thread.is_killed() {
-                return Err(Errno::ERESTARTNOINTR);
-            }
             let signals = ThreadSignals::with_mask(blocked);
             let parent = tree.node(process.pid).ok_or(Errno::ESRCH)?.parent;
             let thread = Thread::new(tid, parent, process, &caller.credentials, &space, signals, name);

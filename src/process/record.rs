@@ -65,6 +65,9 @@ pub struct Process {
     /// The exit status that all threads take when one calls `exit_group` or dies of a signal; see
     /// [`exit`](super::exit).
     pub exiting: AtomicU32,
+    /// Signals so far that were sent to it as one of many: its group, or everybody. Counted under the tree's lock; see
+    /// [`fork`](super::fork).
+    pub group_signals: AtomicU32,
     /// When it started, in nanoseconds since boot.
     pub started: u64,
     /// CPU time of threads that have exited, in cycles.
@@ -125,6 +128,7 @@ impl Process {
             peak_resident: AtomicU64::new(0),
             thread_exits: WaitQueue::new(),
             exiting: AtomicU32::new(0),
+            group_signals: AtomicU32::new(0),
             started: arch::clock::now_ns(),
             cycles_of_dead: AtomicU64::new(0),
             cycles_of_children: AtomicU64::new(0),

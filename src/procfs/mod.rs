@@ -74,6 +74,7 @@ fn root() -> Arc<Fixed> {
             ]),
         ),
         ("self", Node::Link(Arc::new(process::Own { thread: false }))),
+        ("slabinfo", file(system::slabs)),
         ("stat", file(system::statistics)),
         ("swaps", file(system::swaps)),
         ("sys", settings::directory()),

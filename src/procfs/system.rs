@@ -120,6 +120,26 @@ pub(super) fn memory(out: &mut TextBuffer) -> Made {
     Ok(())
 }
 
+/// The kernel heap by size class (slabinfo(5)): `slabtop` reads it. Objects in the CPUs' magazines count as free.
+pub(super) fn slabs(out: &mut TextBuffer) -> Made {
+    writeln!(out, "slabinfo - version: 2.1")?;
+    writeln!(
+        out,
+        "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> \
+         <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>"
+    )?;
+    for class in memory::heap::class_statistics() {
+        let memory::heap::ClassStatistics { size, live, slabs, per_slab } = class;
+        writeln!(
+            out,
+            "{:<17} {live:>6} {:>6} {size:>6} {per_slab:>4}    1 : tunables    0    0    0 : slabdata {slabs:>6} {slabs:>6}      0",
+            alloc::format!("kmalloc-{size}"),
+            slabs * per_slab,
+        )?;
+    }
+    Ok(())
+}
+
 /// Counts of pages, as `vmstat` and its like read them.
 pub(super) fn paging(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();

@@ -44,7 +44,7 @@ pub fn kill(caller: &Caller, pid: i32, signal: usize) -> SysResult {
 #[inline]
 fn send_to(caller: &Caller, pid: i32, signal: usize, info: impl Fn(u8) -> SigInfo) -> Result<(), Errno> {
     if pid > 0 {
-        send_to_process(caller, &mut tree::lock(), pid as u32, signal, info)
+        send_to_process(caller, &mut tree::lock(), pid as u32, signal, info, send::to_process_locked)
     } else {
         send_to_many(caller, pid, signal, &info)
     }
@@ -72,7 +72,7 @@ fn send_to_many(caller: &Caller, pid: i32, signal: usize, info: &dyn Fn(u8) -> S
     let mut from = 0;
     while let Some(target) = next(&tree, from) {
         from = target + 1;
-        let sent = send_to_process(caller, &mut tree, target, signal, info);
+        let sent = send_to_process(caller, &mut tree, target, signal, info, send::to_one_of_many);
         // Sending to everybody succeeds even if nobody may be signalled (kill(2), Linux).
         let sent = if pid == -1 && sent == Err(Errno::EPERM) { Ok(()) } else { sent };
         if sent.is_ok() || result == Err(Errno::ESRCH) {
@@ -82,7 +82,7 @@ fn send_to_many(caller: &Caller, pid: i32, signal: usize, info: &dyn Fn(u8) -> S
     result
 }
 
-/// Sends to a process if the caller may.
+/// Sends to a process, by `send`, if the caller may.
 #[inline(always)]
 fn send_to_process(
     caller: &Caller,
@@ -90,6 +90,7 @@ fn send_to_process(
     target: u32,
     signal: usize,
     info: impl Fn(u8) -> SigInfo,
+    send: impl FnOnce(&mut Tree, u32, SigInfo) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let own = caller.process().pid;
     let info = if target == own {
@@ -103,7 +104,7 @@ fn send_to_process(
         }
         info
     };
-    if info.signal == 0 { Ok(()) } else { send::to_process_locked(tree, target, info) }
+    if info.signal == 0 { Ok(()) } else { send(tree, target, info) }
 }
 
 /// Sends to a process what `info` says, or what `kill` would, if the caller may.
@@ -115,7 +116,7 @@ pub fn send_by_file(
     info: Option<SigInfo>,
 ) -> Result<(), Errno> {
     let of_kill = |signal| info.unwrap_or_else(|| info_of(caller, signal, SI_USER));
-    send_to_process(caller, tree, target, signal, of_kill)
+    send_to_process(caller, tree, target, signal, of_kill, send::to_process_locked)
 }
 
 pub fn tkill(caller: &Caller, tid: i32, signal: usize) -> SysResult {

@@ -25,7 +25,7 @@ mod slab;
 use super::cpu::{self, CPUS};
 use super::frame::{self, number_of};
 use crate::arch::paging::PAGE;
-use classes::{CLASSES, ROUNDS, SIZES, class_of};
+use classes::{CAPACITY, CLASSES, ROUNDS, SIZES, class_of};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
@@ -275,6 +275,37 @@ pub fn statistics() -> Statistics {
     let live =
         CPUS.iter().map(|cpu| cpu.heap.live.load(Relaxed)).fold(EARLY.load(Relaxed), i64::wrapping_add);
     Statistics { live: live.max(0) as u64, taken: (slab::slabs() + LARGE.load(Relaxed)) as u64 * PAGE as u64 }
+}
+
+/// What a size class holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassStatistics {
+    /// Bytes of an object.
+    pub size: usize,
+    /// Live objects.
+    pub live: usize,
+    /// Frames cut into objects.
+    pub slabs: usize,
+    /// Objects in one of them.
+    pub per_slab: usize,
+}
+
+/// Each class, from the smallest objects to the largest. Exact while no other CPU allocates or frees.
+pub fn class_statistics() -> impl Iterator<Item = ClassStatistics> {
+    (0..CLASSES).map(|class| {
+        let (slabs, taken) = slab::usage(class);
+        let kept = |cpu: &CpuHeap| {
+            let magazines = &cpu.classes[class];
+            (magazines.count.load(Relaxed) + magazines.spare_count.load(Relaxed)) as usize
+        };
+        let kept: usize = CPUS.iter().map(|cpu| kept(&cpu.heap)).sum();
+        ClassStatistics {
+            size: SIZES[class].into(),
+            live: taken.saturating_sub(kept),
+            slabs,
+            per_slab: CAPACITY[class].into(),
+        }
+    })
 }
 
 /// Returns what waits unused in the shared stock to the frame allocator. For when memory is short.

@@ -35,13 +35,23 @@ unsafe impl Send for Magazine {}
 struct Class {
     /// First slab with a free object.
     partial: Number,
+    /// Its slabs.
+    slabs: usize,
+    /// Objects that are not free in their slabs.
+    taken: usize,
     /// Full magazines.
     stock: [Magazine; STOCK],
     stocked: usize,
 }
 
 static CLASS: [SpinMutex<Class>; CLASSES] = [const {
-    SpinMutex::new(Class { partial: 0, stock: [Magazine { head: None, count: 0 }; STOCK], stocked: 0 })
+    SpinMutex::new(Class {
+        partial: 0,
+        slabs: 0,
+        taken: 0,
+        stock: [Magazine { head: None, count: 0 }; STOCK],
+        stocked: 0,
+    })
 }; CLASSES];
 /// Frames that are slabs now.
 static SLABS: AtomicUsize = AtomicUsize::new(0);
@@ -114,6 +124,7 @@ impl Class {
         // SAFETY: as above; objects are at least 16 bytes and aligned to 16.
         let next = unsafe { object.cast::<u16>().read() };
         State { first: next, free: state.free - 1 }.store(frame);
+        self.taken += 1;
         if state.free == 1 {
             self.unlink(slab);
         }
@@ -128,12 +139,14 @@ impl Class {
         let state = State::of(frame);
         // SAFETY: the object is free, so its first word is ours.
         unsafe { object.cast::<u16>().write(state.first) };
+        self.taken -= 1;
         let free = state.free + 1;
         State { first: (object.addr().get() & 4095) as u16, free }.store(frame);
         if free == CAPACITY[class] {
             if state.free > 0 {
                 self.unlink(slab);
             }
+            self.slabs -= 1;
             SLABS.fetch_sub(1, Relaxed);
             frame.word.store(0, Relaxed);
             free_run(slab, 1);
@@ -154,6 +167,7 @@ impl Class {
         }
         // SAFETY: just allocated.
         State { first: 0, free: count as u16 }.store(unsafe { metadata::of(slab) });
+        self.slabs += 1;
         SLABS.fetch_add(1, Relaxed);
         self.link(slab);
         Some(())
@@ -228,4 +242,11 @@ pub(super) fn drain() {
             }
         }
     }
+}
+
+/// A class's slabs, and the objects that are neither in them nor in the stock: live, or in a CPU's magazines.
+pub(super) fn usage(class: usize) -> (usize, usize) {
+    let shared = CLASS[class].lock();
+    let stocked: u32 = shared.stock[..shared.stocked].iter().map(|magazine| magazine.count).sum();
+    (shared.slabs, shared.taken - stocked as usize)
 }

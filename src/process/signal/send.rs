@@ -3,6 +3,7 @@
 //! Lock order: the tree, then a process's signals, then a thread's.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use syscalls::Errno;
 
@@ -20,6 +21,17 @@ use crate::process::{
 pub fn to_process(process: &Process, info: SigInfo) -> Result<(), Errno> {
     let mut tree = tree::lock();
     to_process_locked(&mut tree, process.pid, info)
+}
+
+/// As [`to_process_locked`], to one of many. Who forks meanwhile forks again, so that the child is either signalled, too,
+/// or is made after its parent has heard.
+pub fn to_one_of_many(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(), Errno> {
+    let sent = to_process_locked(tree, pid, info);
+    if let Some(node) = tree.node(pid) {
+        // Release pairs with the Acquire in `clone`: who has read this count has been called.
+        node.process.group_signals.fetch_add(1, Ordering::Release);
+    }
+    sent
 }
 
 /// As [`to_process`], for callers that hold the tree.
@@ -174,7 +186,7 @@ pub fn to_group(group: u32, info: SigInfo) -> Result<(), Errno> {
 pub fn to_group_locked(tree: &mut Tree, group: u32, info: SigInfo) {
     let mut from = 0;
     while let Some(member) = next_member(tree, group, from) {
-        let _ = to_process_locked(tree, member, info);
+        let _ = to_one_of_many(tree, member, info);
         from = member + 1;
     }
 }

@@ -262,4 +262,7 @@ fn the_heap_gives_memory_that_nobody_else_has() {
     let stock = frames - frame::statistics().free;
     assert!(stock < 150, "{stock} frames in magazines after everything is freed");
     assert_eq!(crate::memory::heap::statistics().live, 0);
+    for class in crate::memory::heap::class_statistics() {
+        assert_eq!(class.live, 0, "{class:?}");
+    }
 }

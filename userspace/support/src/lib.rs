@@ -10,6 +10,7 @@ pub mod errno;
 pub mod memory;
 pub mod pipe;
 pub mod process;
+pub mod random;
 pub mod report;
 
 use std::io;

@@ -7,8 +7,9 @@ use std::fs;
 use std::process::exit;
 use support::clock::sleep_ms;
 
-/// Where the note lies.
+/// Where the note lies, and the kernel heap by size class at that time.
 const NOTE: &str = "/run/resources";
+const HEAP: &str = "/run/resources.slabinfo";
 
 /// What is counted, and how much more of it may be in use than when the note was taken.
 const COUNTS: &[(&str, i64)] = &[
@@ -43,6 +44,7 @@ fn main() {
             sleep_ms(500);
             let words: Vec<String> = now().iter().map(ToString::to_string).collect();
             fs::write(NOTE, words.join(" ")).expect("/run can be written");
+            fs::copy("/proc/slabinfo", HEAP).expect("/run can be written");
         }
         Some("check") => check(),
         _ => {
@@ -72,8 +74,26 @@ fn check() {
             for ((name, allowed), (before, now)) in more {
                 println!("{name}: {before} before, {now} after, of which {allowed} more would be allowed");
             }
+            print_heap_growth();
             exit(1);
         }
         sleep_ms(250);
+    }
+}
+
+/// Prints the size classes of the kernel heap that have more live objects than when the note was taken.
+fn print_heap_growth() {
+    let counts = |path| -> Vec<(String, i64)> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let count = |line: &str| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+        };
+        text.lines().filter_map(count).collect()
+    };
+    for ((name, before), (_, now)) in counts(HEAP).into_iter().zip(counts("/proc/slabinfo")) {
+        if now > before {
+            println!("{name}: {before} objects before, {now} after");
+        }
     }
 }

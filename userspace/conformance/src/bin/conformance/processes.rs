@@ -19,6 +19,46 @@ pub fn run() {
     requests();
     clone_forms();
     personality();
+    moving_targets();
+}
+
+/// A process that forks and ends, and its child, that forks and ends: one signal to the group, at whatever moment, and there
+/// is none left.
+fn moving_targets() {
+    const ROUNDS: u64 = 200;
+    // SAFETY: no memory is involved. Whose parent has ended comes to us.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    for signal in [libc::SIGKILL, libc::SIGTERM] {
+        let mut survived = 0;
+        for round in 0..ROUNDS {
+            let ready = pipe().expect("a pipe");
+            let mover = || {
+                let _ = sys!(SYS_setpgid, 0, 0);
+                let _ = write(&ready.writer, &[0]);
+                // The child goes on as its parent did, which ends.
+                while matches!(sys!(SYS_fork), Ok(0)) {}
+                0
+            };
+            let group = fork(mover).expect("fork").pid;
+            let _ = read(&ready.reader, &mut [0]);
+            std::thread::sleep(std::time::Duration::from_micros(500 + 37 * (round % 50)));
+            let _ = sys!(SYS_kill, -group, signal);
+            // What has been signalled may need a moment; what has not, lives on.
+            let patience = std::time::Instant::now() + std::time::Duration::from_secs(2);
+            while sys!(SYS_wait4, -group, 0, libc::WNOHANG, 0).is_ok() {
+                if std::time::Instant::now() > patience {
+                    survived += 1;
+                    while sys!(SYS_wait4, -group, 0, libc::WNOHANG, 0).is_ok() {
+                        let _ = sys!(SYS_kill, -group, libc::SIGKILL);
+                    }
+                    break;
+                }
+            }
+        }
+        show(&format!("survivors of {signal}"), survived);
+    }
+    // SAFETY: as above.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 0) };
 }
 
 /// What prctl makes of its arguments.

@@ -1,0 +1,178 @@
+//! Arguments out of the grammar.
+
+use crate::kind::{Call, File, Kind, Part};
+use crate::{arena, files, hostile};
+use support::memory::PAGE;
+use support::random::Random;
+
+/// Numbers that make trouble as lengths, flags, descriptors or whatever.
+const EXTREMES: [u64; 16] = [
+    0,
+    1,
+    u64::MAX,
+    u64::MAX - 4095,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    1 << 32,
+    1 << 31,
+    1 << 47,
+    1 << 62,
+    i64::MAX as u64,
+    1 << 63,
+    (1 << 63) + 1,
+    0xffff_ffff_0000_0000,
+    libc::AT_FDCWD as u64,
+];
+
+/// One argument in so many is not what it should be.
+const SPOILT: u64 = 24;
+
+/// Makes arguments.
+pub struct Generator {
+    pub random: Random,
+    /// How many bytes or elements the latest pointer points to.
+    extent: u64,
+    /// Whether anything is spoilt.
+    spoils: bool,
+}
+
+impl Generator {
+    pub fn new(seed: u64) -> Self {
+        Self { random: Random::new(seed), extent: 0, spoils: true }
+    }
+
+    /// The arguments of a call; what they point to lies in the arena.
+    pub fn arguments(&mut self, call: &Call) -> [u64; 6] {
+        let mut words = [0; 6];
+        self.extent = 0;
+        self.spoils = !call.reaches;
+        for (word, kind) in words.iter_mut().zip(call.arguments) {
+            *word = self.word(*kind);
+        }
+        words
+    }
+
+    /// A word of a kind: mostly a good one.
+    fn word(&mut self, kind: Kind) -> u64 {
+        let good = self.good(kind);
+        if self.spoils && self.random.one_in(SPOILT) { self.spoil(kind, good) } else { good }
+    }
+
+    fn spoil(&mut self, kind: Kind, good: u64) -> u64 {
+        let points = matches!(
+            kind,
+            Kind::Buffer(_) | Kind::Block(_) | Kind::Array(..) | Kind::Text(_) | Kind::Texts(_)
+        );
+        match self.random.below(5) {
+            _ if points => arena::misplace(&mut self.random, self.extent),
+            0 => *self.random.of(&EXTREMES),
+            1 => good ^ (1 << self.random.below(64)),
+            2 => good.wrapping_neg(),
+            3 => good.wrapping_add(1),
+            _ => self.random.word() >> self.random.below(64),
+        }
+    }
+
+    fn good(&mut self, kind: Kind) -> u64 {
+        match kind {
+            Kind::One(list) => *self.random.of(list),
+            Kind::Bits(list) => {
+                let mut bits = 0;
+                while self.random.below(5) < 3 {
+                    bits |= *self.random.of(list);
+                }
+                bits
+            }
+            Kind::Below(limit) => self.random.below(limit),
+            Kind::Range(first, count) => first + self.random.below(count),
+            Kind::Fd(file) => files::pick(&mut self.random, file) as u64,
+            Kind::At if self.random.below(4) != 0 => libc::AT_FDCWD as u64,
+            Kind::At => files::pick(&mut self.random, File::Folder) as u64,
+            Kind::Pid => hostile::some_task(&mut self.random) as u64,
+            Kind::Signal => self.signal(),
+            Kind::Handler => match self.random.below(6) {
+                0 => libc::SIG_DFL as u64,
+                1 => libc::SIG_IGN as u64,
+                _ => hostile::handler(),
+            },
+            Kind::Restorer => hostile::restorer(),
+            Kind::Page => arena::START + self.random.below(arena::PAGES) * PAGE as u64,
+            Kind::Span => (1 + self.random.below(6)) * PAGE as u64,
+            Kind::Length => self.extent,
+            Kind::Buffer(most) => {
+                let bytes = match self.random.below(4) {
+                    0 => self.random.below(most.min(64) + 1),
+                    1 => self.random.below(most + 1),
+                    _ => most,
+                };
+                self.extent = bytes;
+                arena::place(&mut self.random, bytes)
+            }
+            Kind::Block(parts) => self.block(1, parts),
+            Kind::Array(most, parts) => {
+                let count = self.random.below(most + 1);
+                let at = self.block(count, parts);
+                self.extent = count;
+                at
+            }
+            Kind::Text(list) => {
+                let text = *self.random.of(list);
+                let at = self.text(text);
+                self.extent = text.len() as u64;
+                at
+            }
+            Kind::Texts(list) => {
+                let count = self.random.below(5);
+                let at = arena::place(&mut self.random, 8 * (count + 1));
+                for index in 0..count {
+                    let text = *self.random.of(list);
+                    let pointer = self.text(text);
+                    arena::store(at + 8 * index, 8, pointer);
+                }
+                arena::store(at + 8 * count, 8, 0);
+                at
+            }
+            Kind::Either(kinds) => {
+                let kind = *self.random.of(kinds);
+                self.good(kind)
+            }
+        }
+    }
+
+    /// Any, but seldom one that only ends the process.
+    fn signal(&mut self) -> u64 {
+        const DEADLY: [u64; 4] =
+            [libc::SIGSEGV as u64, libc::SIGBUS as u64, libc::SIGKILL as u64, libc::SIGSTOP as u64];
+        loop {
+            let signal = 1 + self.random.below(64);
+            if !DEADLY.contains(&signal) || self.random.one_in(16) {
+                return signal;
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) -> u64 {
+        let at = arena::place(&mut self.random, text.len() as u64 + 1);
+        for (index, byte) in text.bytes().chain([0]).enumerate() {
+            arena::store(at + index as u64, 1, u64::from(byte));
+        }
+        at
+    }
+
+    /// Lays out some equal blocks one after the other; their address.
+    fn block(&mut self, count: u64, parts: &[Part]) -> u64 {
+        let bytes: u64 = count * parts.iter().map(|(width, _)| u64::from(*width)).sum::<u64>();
+        let at = arena::place(&mut self.random, bytes);
+        let mut here = at;
+        for _ in 0..count {
+            for (width, kind) in parts {
+                let word = self.word(*kind);
+                arena::store(here, *width, word);
+                here += u64::from(*width);
+            }
+        }
+        self.extent = bytes;
+        at
+    }
+}
