@@ -62,6 +62,7 @@ programs! {
     memory: "conformance memory", 30, AsOnLinux;
     names: "conformance names", 30, AsOnLinux;
     pipes: "conformance pipes", 30, AsOnLinux;
+    pitfalls: "conformance pitfalls", 30, AsOnLinux;
     polling: "conformance polling", 30, AsOnLinux;
     process_files: "conformance process_files", 30, AsOnLinux;
     processes: "conformance processes", 30, AsOnLinux;

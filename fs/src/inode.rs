@@ -168,6 +168,9 @@ pub trait Writing: Send + Sync {
     /// overlap may be moved at the same time on several CPUs. An error is returned only when nothing was moved.
     fn fill(&self, offset: u64, source: &mut dyn Source) -> Result<usize>;
 
+    /// Gives up the bytes that were moved behind `end`, none at or after `touched`, and that make the file no longer than it was.
+    fn give_up(&self, end: u64, touched: u64);
+
     /// Ends the write, once, and lets others begin: the bytes up to `end` are the file's. Those that were moved behind it, none at
     /// or after `touched`, are not. Nothing may be moved afterwards.
     fn end(&self, end: u64, touched: u64);
@@ -209,6 +212,10 @@ pub trait Inode: Send + Sync + Any {
     fn open(&self) -> Result<Option<Arc<dyn Inode>>> {
         Ok(None)
     }
+
+    /// Called when the file has neither names nor users any more: what it counts against is free from now on, although there
+    /// may be readers under RCU guards, and it ends only after them.
+    fn forsaken(&self) {}
 
     // Contents.
 

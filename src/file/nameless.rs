@@ -30,5 +30,5 @@ pub async fn create(caller: &Caller, name: &[u8], may_be_sealed: bool) -> Result
     if may_be_sealed && let Some(seals) = opened.path.inode().seals() {
         seals.allow();
     }
-    File::opened(opened, flags)
+    Ok(File::nameless(opened, flags))
 }

@@ -53,6 +53,8 @@ pub struct File {
     object: Object,
     readable: bool,
     writable: bool,
+    /// Whether its regular file counts it among those that write, and so is not executed meanwhile.
+    is_writer: bool,
     /// Access mode and status flags, `O_*`.
     flags: AtomicU32,
     /// Where the next `read` or `write` starts; for directories the cookie. Held for the length of a call, so that
@@ -68,6 +70,11 @@ impl File {
     /// [`opened`](Self::opened).
     #[inline]
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
+        Self::with(object, flags, false)
+    }
+
+    #[inline]
+    fn with(object: Object, flags: u32, is_writer: bool) -> Arc<Self> {
         // These speak of the act of opening alone; what is left is what `fcntl(F_GETFL)` shows.
         let spent = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
         let (readable, writable) = (reads(flags), writes(flags));
@@ -76,6 +83,7 @@ impl File {
             object,
             readable,
             writable,
+            is_writer,
             flags,
             offset: Mutex::new(0),
             asks_for_locks: AtomicBool::new(false),
@@ -91,7 +99,14 @@ impl File {
             opened.path.inode().attributes().begin_write()?;
         }
         // Every file of a 64-bit program may be large, and says so.
-        Ok(Self::new(Object::Inode(opened.path, opened.stream), flags | linux::O_LARGEFILE))
+        let object = Object::Inode(opened.path, opened.stream);
+        Ok(Self::with(object, flags | linux::O_LARGEFILE, writes(flags)))
+    }
+
+    /// As [`opened`](Self::opened), for a file that has no name: as on Linux, who made it may have it executed while it is
+    /// open for writing.
+    pub fn nameless(opened: Opened, flags: u32) -> Arc<Self> {
+        Self::new(Object::Inode(opened.path, opened.stream), flags | linux::O_LARGEFILE)
     }
 
     /// What it stands for.
@@ -275,7 +290,7 @@ impl Drop for File {
         let address = self.address();
         self.watches.end(address);
         if let Object::Inode(path, _) = &self.object
-            && self.writable
+            && self.is_writer
         {
             path.inode().attributes().end_write();
         }

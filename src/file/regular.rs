@@ -136,9 +136,10 @@ async fn write_steps(
         return Err(Errno::EFBIG);
     }
     buffer.limit(usize::try_from(room).unwrap_or(usize::MAX));
+    let mut in_pieces = true;
     loop {
         let offset = at + steps.done as u64;
-        if buffer.remaining() >= bulk::LARGE {
+        if in_pieces && buffer.remaining() >= bulk::LARGE {
             let writing = steps.writing.clone();
             let step = move |at: usize, part: &mut UserBuffer| writing.fill(offset + at as u64, part).ok();
             let moved = bulk::in_pieces(caller, buffer, buffer.remaining(), step).await;
@@ -164,6 +165,13 @@ async fn write_steps(
             Err(errno) if !part.faulted() => Some(errno),
             Err(_) => None,
         };
+        if failure == Some(Errno::ENOSPC) && steps.touched > steps.done {
+            // The room may be where pieces behind the gap are.
+            steps.writing.give_up(at + steps.done as u64, at + steps.touched as u64);
+            steps.touched = steps.done;
+            in_pieces = false;
+            continue;
+        }
         if let Some(errno) = failure.or(part.resolve(caller).await.err()) {
             if steps.done == 0 {
                 return Err(errno);

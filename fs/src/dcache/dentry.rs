@@ -246,6 +246,12 @@ impl Dentry {
             if state.compare_exchange(UNHASHED, UNHASHED | DEAD, AcqRel, Relaxed).is_err() {
                 return;
             }
+            // SAFETY: as above.
+            let inode = unsafe { &this.as_ref().inode };
+            // A file with several names has a dentry for each that somebody uses.
+            if inode.attributes().links() == 0 && Arc::strong_count(inode) == 1 {
+                inode.forsaken();
+            }
             match Dentry::retire(this) {
                 Some(parent) if Dentry::subtract_user(parent) => this = parent,
                 _ => return,

@@ -17,7 +17,7 @@ use syscalls::Errno;
 /// Pages that are allocated or freed before other tasks get a turn.
 const TURN: usize = 256;
 /// Units of `st_blocks` in a page.
-const BLOCKS: u64 = PAGE_SIZE as u64 / 512;
+pub(super) const BLOCKS: u64 = PAGE_SIZE as u64 / 512;
 
 /// The pages of a regular file.
 ///
@@ -215,13 +215,18 @@ impl<'a> File<'a> {
         if touched == 0 {
             return;
         }
+        self.give_up(end, touched);
+        self.attributes.set_size(self.attributes.size().max(end));
+        self.attributes.note_modification();
+    }
+
+    /// Removes the bytes that were moved behind `end` and the file's size, up to `touched`. Under `order`.
+    pub fn give_up(self, end: u64, touched: u64) {
         let size = self.attributes.size().max(end);
         if touched > size {
             self.zero_tail(size);
             self.remove(pages_to(size), pages_to(touched));
         }
-        self.attributes.set_size(size);
-        self.attributes.note_modification();
     }
 
     /// A page charged to the file system, to be put into the tree.

@@ -2,7 +2,7 @@
 
 use super::{
     Anchor, Anchors, LINK_MAX,
-    contents::{Contents, File, free},
+    contents::{BLOCKS, Contents, File, free},
     directory::Entries,
 };
 use crate::{
@@ -45,6 +45,8 @@ pub(super) struct MemInode {
     anchor: Arc<Anchor>,
     body: Body,
     xattrs: SpinMutex<Option<Box<Xattrs>>>,
+    /// Whether it counts among the file system's inodes.
+    counts: AtomicBool,
 }
 
 impl MemInode {
@@ -67,13 +69,19 @@ impl MemInode {
                         anchor.0.inodes.uncharge(1);
                         return Err(Errno::ENOSPC);
                     }
-                    attributes.blocks.store(crate::PAGE_SIZE as u64 / 512, Relaxed);
+                    attributes.blocks.store(BLOCKS, Relaxed);
                 }
                 Body::Symlink(target.into())
             }
             _ => Body::Special,
         };
-        Ok(Arc::new(MemInode { attributes, anchor, body, xattrs: SpinMutex::new(None) }))
+        Ok(Arc::new(MemInode {
+            attributes,
+            anchor,
+            body,
+            xattrs: SpinMutex::new(None),
+            counts: AtomicBool::new(true),
+        }))
     }
 
     fn file(&self) -> Option<File<'_>> {
@@ -245,6 +253,12 @@ impl Writing for Exclusive {
         self.inode.file().ok_or(Errno::EINVAL)?.fill(offset, source)
     }
 
+    fn give_up(&self, end: u64, touched: u64) {
+        if let Some(file) = self.inode.file() {
+            file.give_up(end, touched);
+        }
+    }
+
     fn end(&self, end: u64, touched: u64) {
         if let Some(file) = self.inode.file()
             && !self.ended.swap(true, Relaxed)
@@ -277,6 +291,15 @@ impl Inode for MemInode {
     fn set_attributes(&self, change: SetAttributes) -> Op<'_, Result<()>> {
         change.apply(&self.attributes);
         Op::Ready(Ok(()))
+    }
+
+    fn forsaken(&self) {
+        // Relaxed: only the last user, or the inode's end, comes here.
+        if self.counts.swap(false, Relaxed) {
+            let pages = self.attributes.blocks.load(Relaxed) / BLOCKS;
+            self.anchor.0.pages.uncharge(pages as i64);
+            self.anchor.0.inodes.uncharge(1);
+        }
     }
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
@@ -439,17 +462,10 @@ impl Inode for MemInode {
 
 impl Drop for MemInode {
     fn drop(&mut self) {
-        let shared = &self.anchor.0;
-        match &self.body {
-            Body::File(contents) => {
-                // Nobody can be reading: readers borrow the inode.
-                let removed = contents.take();
-                shared.pages.uncharge(removed.pages as i64);
-                free(removed);
-            }
-            Body::Symlink(target) if is_long(target) => shared.pages.uncharge(1),
-            _ => (),
+        self.forsaken();
+        if let Body::File(contents) = &self.body {
+            // Nobody can be reading: readers borrow the inode.
+            free(contents.take());
         }
-        shared.inodes.uncharge(1);
     }
 }

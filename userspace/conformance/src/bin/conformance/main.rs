@@ -19,6 +19,7 @@ mod mappings;
 mod memory;
 mod names;
 mod pipes;
+mod pitfalls;
 mod polling;
 mod process_files;
 mod processes;
@@ -49,6 +50,7 @@ const AREAS: &[(&str, fn())] = &[
     ("memory", memory::run),
     ("names", names::run),
     ("pipes", pipes::run),
+    ("pitfalls", pitfalls::run),
     ("polling", polling::run),
     ("process_files", process_files::run),
     ("processes", processes::run),

@@ -164,7 +164,8 @@ fn describe_processes() -> String {
 fn start(seed: u64, manner: Manner, tally: &'static Tally) -> io::Result<Child> {
     fork(|| {
         // SAFETY: nothing here uses the descriptors again that are closed.
-        let closed = cvt(unsafe { libc::close_range(3, OUTPUT as u32 - 1, 0) });
+        let last = if manner.says { OUTPUT - 1 } else { i32::MAX } as u32;
+        let closed = cvt(unsafe { libc::close_range(3, last, 0) });
         let lived = closed
             .and_then(|_| std::env::set_current_dir(FOLDER))
             .and_then(|()| hostile::live(seed, manner, tally));
