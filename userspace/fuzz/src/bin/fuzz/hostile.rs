@@ -147,11 +147,13 @@ fn make_calls(mut generator: Generator, calls: &[&Call], pause: u64, manner: Man
     // SAFETY: no memory is involved.
     note_task(&mut generator.random, unsafe { libc::gettid() });
     while left > 0 {
-        left -= 1;
         let call = *generator.random.of(calls);
-        if call.last && generator.random.below(40) != 0 {
+        // Root's processes know no limit: what a call has made makes no more.
+        let multiplies = manner.privileged && left != u64::MAX && matches!(call.makes, Makes::Process);
+        if multiplies || call.last && generator.random.below(40) != 0 {
             continue;
         }
+        left -= u64::from(left != u64::MAX);
         let a = generator.arguments(call);
         if manner.says {
             say(call, &a);
