@@ -79,6 +79,7 @@ programs! {
     terminals: "conformance terminals", 60, AsOnLinux;
     threads: "conformance threads", 60, AsOnLinux;
     times: "conformance times", 30, AsOnLinux;
+    vectors: "conformance vectors", 60, AsOnLinux;
     waiting: "conformance waiting", 30, AsOnLinux;
 
     c_library: "library", 30, AsOnLinux;

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use raw_cpuid::{CpuId, ExtendedFeatures, ExtendedProcessorFeatureIdentifiers, FeatureInfo};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
+use x86_64::registers::xcontrol::XCr0;
 
 /// Most CPUs that are used.
 pub const MAX_CPUS: usize = 64;
@@ -57,8 +58,62 @@ pub struct Features {
     pub rdtscp: bool,
     /// The TSC runs at one rate in all power states.
     pub invariant_tsc: bool,
+    /// The registers that programs may use beyond the general ones.
+    pub state: State,
+    /// The XSAVEOPT instruction.
+    pub xsaveopt: bool,
+    /// XGETBV tells which of those registers are in use.
+    pub xgetbv_in_use: bool,
     /// Running under QEMU's emulator (TCG), where instruction costs differ from hardware's.
     pub emulated: bool,
+}
+
+/// What XSAVE keeps of a program (Intel SDM volume 1, 13.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct State {
+    /// The components, as in XCR0; 0 without XSAVE.
+    pub components: u64,
+    /// Bytes of the area that has them all, or of FXSAVE's.
+    pub size: usize,
+}
+
+impl State {
+    /// The x87 unit.
+    pub const X87: u64 = 1 << 0;
+    /// The XMM registers and MXCSR.
+    pub const SSE: u64 = 1 << 1;
+    /// The upper halves of the YMM registers.
+    pub const AVX: u64 = 1 << 2;
+    /// What AVX-512 adds: mask registers, the upper halves of ZMM0 to ZMM15, and ZMM16 to ZMM31.
+    pub const AVX_512: u64 = 7 << 5;
+    /// The upper halves of ZMM0 to ZMM15 among them.
+    pub const ZMM: u64 = 1 << 6;
+    /// FXSAVE's alone.
+    const LEGACY: Self = Self { components: 0, size: 512 };
+    /// The most that is made room for: what all of these take on processors that have MPX between the last two.
+    pub const LARGEST: usize = 2688;
+
+    /// What this processor has of that. Not the protection keys, for which page tables would have to be made, nor AMX's
+    /// 8 KiB, which a program has to ask for.
+    fn detect() -> Self {
+        const LEAF: u32 = 0xd;
+        const HEADER_END: usize = 576;
+        const AVX_SIZE: u32 = 256;
+        let cpuid = |subleaf| core::arch::x86_64::__cpuid_count(LEAF, subleaf);
+        let there = u64::from(cpuid(0).eax);
+        let end = |component| (cpuid(component).ebx + cpuid(component).eax) as usize;
+        let mut state = Self { components: Self::X87 | Self::SSE, size: HEADER_END };
+        let has_avx =
+            there & Self::AVX != 0 && cpuid(2).ebx as usize == HEADER_END && cpuid(2).eax == AVX_SIZE;
+        if has_avx {
+            state = Self { components: state.components | Self::AVX, size: end(2) };
+        }
+        let all = (5..8).map(end).max().unwrap_or(0);
+        if has_avx && there & Self::AVX_512 == Self::AVX_512 && all <= Self::LARGEST {
+            state = Self { components: state.components | Self::AVX_512, size: all };
+        }
+        state
+    }
 }
 
 /// Set once by the boot CPU before anything reads it; all CPUs of a machine are taken to be alike.
@@ -79,6 +134,9 @@ static FEATURES: Detected = Detected(core::cell::UnsafeCell::new(Features {
     rdrand: false,
     rdtscp: false,
     invariant_tsc: false,
+    state: State::LEGACY,
+    xsaveopt: false,
+    xgetbv_in_use: false,
     emulated: false,
 }));
 static DETECTED: AtomicBool = AtomicBool::new(false);
@@ -99,6 +157,9 @@ pub(super) fn detect() {
     let extended = cpuid.get_extended_feature_info();
     let extended = extended.as_ref();
     let processor = cpuid.get_extended_processor_and_feature_identifiers();
+    let has_xsave = basic.is_some_and(FeatureInfo::has_xsave);
+    // Intel SDM volume 2, CPUID: leaf 13, subleaf 1.
+    let xsave = if has_xsave { core::arch::x86_64::__cpuid_count(0xd, 1).eax } else { 0 };
     let found = Features {
         huge_pages: processor.as_ref().is_some_and(ExtendedProcessorFeatureIdentifiers::has_1gib_pages),
         smep: extended.is_some_and(ExtendedFeatures::has_smep),
@@ -111,13 +172,16 @@ pub(super) fn detect() {
         rdrand: basic.is_some_and(FeatureInfo::has_rdrand),
         rdtscp: processor.as_ref().is_some_and(ExtendedProcessorFeatureIdentifiers::has_rdtscp),
         invariant_tsc: cpuid.get_advanced_power_mgmt_info().is_some_and(|a| a.has_invariant_tsc()),
+        state: if has_xsave { State::detect() } else { State::LEGACY },
+        xsaveopt: xsave & 1 != 0,
+        xgetbv_in_use: xsave & 4 != 0,
         emulated: core::arch::x86_64::__cpuid(0x4000_0000).ebx.to_le_bytes() == *b"TCGT",
     };
     // SAFETY: the boot CPU is alone and this runs once (asserted above).
     unsafe { *FEATURES.0.get() = found };
 }
 
-/// Sets this CPU's control registers: protection features on where they are, SSE on, AVX off.
+/// Sets this CPU's control registers: protection features on where they are, and all vector registers.
 pub(super) fn init_control_registers() {
     let features = features();
     let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
@@ -130,6 +194,8 @@ pub(super) fn init_control_registers() {
     cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, features.umip);
     cr4.set(Cr4Flags::PCID, features.pcid);
     cr4.set(Cr4Flags::FSGSBASE, features.fsgsbase);
+    let components = features.state.components;
+    cr4.set(Cr4Flags::OSXSAVE, components != 0);
     // ALIGNMENT_MASK lets user programs ask for alignment checks by RFLAGS.AC, as on Linux.
     let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
         | Cr0Flags::MONITOR_COPROCESSOR
@@ -139,10 +205,13 @@ pub(super) fn init_control_registers() {
         | Cr0Flags::ALIGNMENT_MASK
         | Cr0Flags::PAGING;
     // SAFETY: long mode with paging stays on; the kernel obeys each protection that this turns on, and PCID 0 is
-    // loaded (CR3's low bits are zero), as turning PCIDs on demands.
+    // loaded (CR3's low bits are zero), as turning PCIDs on demands. XCR0 gets what the processor says it has.
     unsafe {
         Cr0::write(cr0);
         Cr4::write(cr4);
+        if components != 0 {
+            XCr0::write_raw(components);
+        }
     }
 }
 

@@ -13,7 +13,7 @@
 //!  timer, ipi: what the executor needs       panic ── backtrace ── symbols
 //! ```
 //!
-//! Nothing here needs the executor, and nothing but a user context that uses the x87 unit the memory allocator; what
+//! Nothing here needs the executor, and nothing but a user context that uses more than SSE the memory allocator; what
 //! else needs memory gets it while the kernel starts.
 
 mod apic;

@@ -7,7 +7,7 @@
 
 use super::answers::Answers;
 use super::cpu::MAX_CPUS;
-use super::user::FxArea;
+use super::user::Scratch;
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -31,7 +31,7 @@ pub struct PerCpu {
     pub(super) interrupted: u8,
     /// Whether an interrupt handler runs.
     pub(super) in_handler: u8,
-    /// Whether the x87 unit and the segment bases are those of a user thread that has not been suspended.
+    /// Whether the x87 unit, the upper halves and the segment bases are a user thread's that has not been suspended.
     pub(super) holds_user: u8,
     /// Slots for other rooms, in the order of the accessors below.
     thread: usize,
@@ -40,9 +40,8 @@ pub struct PerCpu {
     worker: usize,
     magazines: usize,
     address_space: usize,
-    /// What an x87 unit as good as new is loaded from: all zero, but for its control word and MXCSR, which are those of
-    /// the thread that was loaded last.
-    pub(super) new_x87: FxArea,
+    /// Where [`scratch`] is.
+    scratch: Scratch,
 }
 
 /// The blocks of all CPUs.
@@ -68,7 +67,7 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             worker: 0,
             magazines: 0,
             address_space: 0,
-            new_x87: FxArea::ZERO,
+            scratch: Scratch::ZERO,
         }
     }; MAX_CPUS],
 ));
@@ -103,6 +102,18 @@ pub(super) fn cpu() -> usize {
             options(pure, nomem, nostack, preserves_flags));
     }
     value
+}
+
+/// This CPU's room for an area of XSAVE.
+#[inline(always)]
+pub(super) fn scratch() -> *mut Scratch {
+    let this: *mut PerCpu;
+    // SAFETY: GS points to this CPU's block, whose field never changes; only an address is computed.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) this, const offset_of!(PerCpu, this),
+            options(pure, nomem, nostack, preserves_flags));
+        &raw mut (*this).scratch
+    }
 }
 
 macro_rules! byte {

@@ -393,7 +393,7 @@ async fn build_stack(
         (AT_SYSINFO_EHDR, *vdso),
         (AT_HWCAP, cpu::hwcap()),
         (AT_HWCAP2, cpu::hwcap2()),
-        (AT_MINSIGSTKSZ, frame::MAX_SIZE),
+        (AT_MINSIGSTKSZ, frame::max_size()),
         (AT_PAGESZ, PAGE_SIZE),
         (AT_CLKTCK, super::times::TICKS_PER_SECOND as usize),
         (AT_PHDR, executable.program_headers.wrapping_add(*bias)),

@@ -199,7 +199,8 @@ pub async fn clone(
     };
     let started = descriptor.and_then(|descriptor| {
         // Only now, as a copy that waited with this call would be copied once more.
-        run::start(child, registers_of_child(registers, &request))?;
+        let registers = registers_of_child(registers, &request).ok_or(Errno::ENOMEM)?;
+        run::start(child, registers)?;
         if let Some(descriptor) = descriptor {
             descriptor.fill(events::process::new(thread.process.clone(), 0), true);
         }
@@ -226,9 +227,10 @@ async fn reserve_descriptor(caller: &Caller, address: usize) -> Result<Reservati
     Ok(descriptor)
 }
 
-/// What a child begins with: the result 0, and its own stack and thread-local storage if it is given some.
-fn registers_of_child(parent: &mut UserContext, request: &CloneRequest) -> UserContext {
-    let mut context = parent.duplicate();
+/// What a child begins with: the result 0, and its own stack and thread-local storage if it is given some. None if there is
+/// no memory.
+fn registers_of_child(parent: &mut UserContext, request: &CloneRequest) -> Option<UserContext> {
+    let mut context = parent.duplicate()?;
     context.rax = 0;
     context.orig_rax = u64::MAX;
     if request.stack != 0 {
@@ -237,7 +239,7 @@ fn registers_of_child(parent: &mut UserContext, request: &CloneRequest) -> UserC
     if request.has(linux::CLONE_SETTLS) {
         context.set_fs_base(request.tls as u64);
     }
-    context
+    Some(context)
 }
 
 /// EAGAIN when the user has as many threads as `RLIMIT_NPROC` lets it; root is exempt, as on Linux.

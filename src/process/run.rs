@@ -255,6 +255,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                 Trap::Exception { vector, error: _ } => {
                     signal::send::force(&caller.thread, exception_signal(&context, vector));
                 }
+                Trap::OutOfMemory => exit::out_of_memory(&caller),
             }
         }
         // Where memory is short, a thousand threads that have been killed do not all take some at once.

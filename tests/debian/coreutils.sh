@@ -1,7 +1,7 @@
 # Debian's coreutils, one after the other.
 mkdir tree && cd tree || exit
 seq 1 1000 >numbers
-sha256sum numbers; md5sum <numbers; cksum -a sha1 numbers; b2sum numbers; sum numbers
+sha256sum numbers; md5sum <numbers; cksum numbers; cksum -a sha1 numbers; b2sum numbers; sum numbers
 head -n 3 numbers; tail -n 3 numbers; tail -c 9 numbers
 sort -rn numbers | head -n 2; sort -R --random-source=numbers numbers | md5sum; shuf --random-source=numbers -n 3 numbers
 split -l 300 numbers part. && wc -l part.*; csplit -s numbers 500 && wc -l xx0*

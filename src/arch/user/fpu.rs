@@ -1,75 +1,107 @@
-//! The floating-point half of a context: the x87 unit with MXCSR, and the area in which FXSAVE and FXRSTOR exchange it.
+//! The floating-point and vector half of a context, and its place in a signal frame.
 //!
-//! The XMM registers are in the context itself, where every crossing saves them; the unit stays in the processor.
+//! The XMM registers are in the context itself, where every crossing saves them. The x87 unit, MXCSR and what AVX and
+//! AVX-512 add to the registers stay in the processor while the kernel works for the thread: it computes nothing with
+//! x87, and its own vector instructions are those of SSE in their old encoding, which leave upper halves as they are.
+//! When another thread is to run they are taken out, and take no room as long as they are what a program starts with:
+//! few programs compute with x87, and the C library's routines clear the upper halves that they have used.
 
 use super::UserContext;
+use super::area::{self, Area, MXCSR_DEFAULT};
 use crate::arch::asm::{ex_range, load_xmm, save_xmm, smap};
-use crate::arch::percpu::PerCpu;
+use crate::arch::cpu::{self, State};
 use crate::arch::uaccess::{self, Fault};
-use alloc::boxed::Box;
 use core::arch::asm;
-use core::mem::{MaybeUninit, offset_of};
 
-/// MXCSR as a program starts: all exceptions masked, round to nearest.
-pub const MXCSR_DEFAULT: u32 = 0x1f80;
-/// Bytes that FXSAVE and FXRSTOR claim.
-const FXSAVE_SIZE: usize = 512;
-/// The x87 control word as a program starts: all exceptions masked, 64-bit precision.
-pub(super) const X87_CONTROL_DEFAULT: u16 = 0x37f;
+/// Where a frame's legacy part says what else there is (Linux's `struct _fpx_sw_bytes`).
+const SOFTWARE: usize = 464;
+/// Where the header begins, and where it ends.
+const HEADER: usize = 512;
+const EXTENDED: usize = 576;
+/// `FP_XSTATE_MAGIC1`, in those bytes, and `FP_XSTATE_MAGIC2`, behind the area.
+const MAGIC_1: u32 = 0x4650_5853;
+const MAGIC_2: u32 = 0x4650_5845;
 
-/// The part of the FXSAVE area (Intel SDM volume 1, table 10-2) before the XMM registers, in units of 16 bytes: control,
-/// status and tag words and address of the last operation; address of its operand, MXCSR; ST0 to ST7.
-pub(super) type X87 = [u128; 10];
-
-/// The FXSAVE area: that, the XMM registers, and what is reserved.
-#[repr(C, align(16))]
-pub(in crate::arch) struct FxArea {
-    x87: X87,
-    xmm: [u128; 16],
-    reserved: [u128; 6],
+/// Bytes of a signal frame that hold this state (`fpstate`), at a multiple of 64.
+pub fn frame_size() -> usize {
+    let State { components, size } = cpu::features().state;
+    if components == 0 { size } else { size + size_of::<u32>() }
 }
 
-impl FxArea {
-    /// Nothing in it.
-    pub(in crate::arch) const ZERO: Self = Self { x87: [0; 10], xmm: [0; 16], reserved: [0; 6] };
-    /// Where the control word and MXCSR are.
-    const CONTROL: usize = 0;
-    const MXCSR: usize = 24;
+/// Whether a frame holds more than FXSAVE writes.
+pub fn frame_is_extended() -> bool {
+    cpu::features().state.components != 0
 }
 
 impl UserContext {
-    /// Writes the floating-point state to user memory at `to`, a multiple of 16, as FXSAVE does: 512 bytes, of which the
-    /// last 96 are reserved and left alone.
+    /// Writes the state to user memory at `to`, a multiple of 64, as Linux does: what XSAVE writes, with notes on its size
+    /// for whoever reads it; [`frame_size`] bytes in all. Without XSAVE, what FXSAVE writes.
     pub fn save_fpu(&mut self, to: usize) -> Result<(), Fault> {
-        uaccess::check(to, FXSAVE_SIZE)?;
+        uaccess::check(to, frame_size())?;
         if self.state & Self::UNLOADED != 0 {
-            self.load_x87();
+            self.load_extended();
         }
+        let State { components, size } = cpu::features().state;
         let fault: usize;
-        // SAFETY: loads from the context; then a store to user space whose fault continues at label 3 with the address
+        // SAFETY: loads from the context; then stores to user space whose fault continues at label 3 with the address
         // in rax. The unit holds this thread's state, or what was loaded above, which nobody else needs there.
         unsafe {
-            asm!(load_xmm!("{xmm} + 0"), "xor eax, eax", smap!("stac"), "2: fxsave64 [{to}]",
-                "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
-                xmm = in(reg) &raw const self.xmm, to = in(reg) to, out("rax") fault,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
+            if components == 0 {
+                asm!(load_xmm!("{xmm} + 0"), "xor eax, eax", smap!("stac"), "2: fxsave64 [{to}]",
+                    "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
+                    xmm = in(reg) &raw const self.xmm, to = in(reg) to, out("rax") fault,
+                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                    out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                    out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
+            } else {
+                // XSAVE writes the header's first word only, and adds to it. As on Linux, readers that know no more
+                // than FXRSTOR find its part to be in use.
+                asm!(load_xmm!("{xmm} + 0"), "xor edx, edx", smap!("stac"),
+                    "2:", ".irp n, 0, 8, 16, 24, 32, 40, 48, 56\nmov [{to} + {header} + \\n], rdx\n.endr",
+                    "xsave64 [{to}]",
+                    "or dword ptr [{to} + {header}], {legacy}",
+                    "mov dword ptr [{to} + {software}], {magic_1}",
+                    "mov [{to} + {software} + 4], {extended_size:e}",
+                    "mov [{to} + {software} + 8], rax",
+                    "mov [{to} + {software} + 16], {size}",
+                    ".irp n, 24, 32, 40\nmov [{to} + {software} + \\n], rdx\n.endr",
+                    "mov dword ptr [{to} + {size}], {magic_2}",
+                    "xor eax, eax",
+                    "3:", smap!("clac"), ex_range!("2b", "3b", "3b"),
+                    xmm = in(reg) &raw const self.xmm, to = in(reg) to, size = in(reg) size,
+                    extended_size = in(reg) frame_size(), inout("rax") components => fault, out("rdx") _,
+                    header = const HEADER, legacy = const State::X87 | State::SSE, software = const SOFTWARE,
+                    magic_1 = const MAGIC_1, magic_2 = const MAGIC_2,
+                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                    out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                    out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
+            }
         }
         if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
     }
 
-    /// Loads a floating-point state from user memory, as FXRSTOR does; an address or a content that it refuses counts as
-    /// a fault. After a fault the state is a valid one, but which is unspecified.
+    /// Loads a state from user memory as `save_fpu` writes it, or as FXSAVE does; the rest of it is then as a program
+    /// starts with. An address or a content that the processor refuses counts as a fault. After a fault the state is a
+    /// valid one, but which is unspecified.
     pub fn restore_fpu(&mut self, from: usize) -> Result<(), Fault> {
-        uaccess::check(from, FXSAVE_SIZE)?;
+        uaccess::check(from, HEADER)?;
+        let all = cpu::features().state.components;
+        let extended = if all == 0 { None } else { extended_components(from)? };
+        if all != 0 && extended != Some(all) {
+            area::reset(all & !extended.unwrap_or(0));
+        }
         let fault: usize;
         // SAFETY: a load from user space whose fault continues at label 3 with the address in rax; then stores to the
         // context.
         unsafe {
-            asm!("xor eax, eax", smap!("stac"), "2: fxrstor64 [{from}]", "3:", smap!("clac"),
-                ex_range!("2b", "3b", "3b"), save_xmm!("{xmm} + 0"),
-                xmm = in(reg) &raw mut self.xmm, from = in(reg) from, out("rax") fault,
+            asm!("test ecx, ecx", "jnz 4f",
+                smap!("stac"), "2: fxrstor64 [{from}]", "3:", smap!("clac"),
+                ex_range!("2b", "3b", "3b"), "jmp 7f",
+                "4:", smap!("stac"), "5: xrstor64 [{from}]", "xor eax, eax", "6:", smap!("clac"),
+                ex_range!("5b", "6b", "6b"),
+                "7:", save_xmm!("{xmm} + 0"),
+                xmm = in(reg) &raw mut self.xmm, from = in(reg) from,
+                inout("rax") extended.unwrap_or(0) => fault, in("edx") 0, in("ecx") u32::from(extended.is_some()),
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
@@ -78,77 +110,76 @@ impl UserContext {
         }
         if self.state & Self::UNLOADED != 0 {
             // The unit is not where it stays.
-            self.sync_x87();
+            self.sync_extended();
         }
         if fault == 0 { Ok(()) } else { Err(Fault { copied: 0, address: fault & !uaccess::FAULTED }) }
     }
 
-    /// Copies the x87 unit's state and MXCSR, which the processor holds.
+    /// Has the state be as a program starts with.
+    pub fn reset_fpu(&mut self) {
+        self.xmm = [0; 16];
+        self.mxcsr = MXCSR_DEFAULT;
+        self.extended = None;
+        self.state &= !Self::LOST;
+        if self.state & Self::UNLOADED == 0 {
+            self.load_extended();
+        }
+    }
+
+    /// Copies the state but for the XMM registers, which the processor holds.
     #[inline(always)]
-    pub(super) fn sync_x87(&mut self) {
-        /// Status and tags and the address of the last operation: all zero if there has been none, or the unit is as
-        /// new. (Its opcode means nothing alone.) Registers without a tag are empty.
-        const USED: u128 = !0xffff_ff00_0000_ffff;
-        let mut area = MaybeUninit::<FxArea>::uninit();
-        // SAFETY: an aligned area of the size that FXSAVE64 writes; the kernel computes nothing with x87, so the
-        // unit holds this thread's state. XMM registers hold the kernel's values here and are not taken.
-        let words = unsafe {
-            asm!("fxsave64 [{}]", in(reg) area.as_mut_ptr(), options(nostack, preserves_flags));
-            &(*area.as_ptr()).x87
+    pub(super) fn sync_extended(&mut self) {
+        // SAFETY: a store to the context.
+        unsafe {
+            asm!("stmxcsr [{}]", in(reg) &raw mut self.mxcsr, options(nostack, preserves_flags));
+        }
+        let is_new = match &mut self.extended {
+            None => area::is_new(),
+            Some(area) => area.save(),
         };
-        self.x87_control = words[0] as u16;
-        self.mxcsr = (words[1] >> 64) as u32;
-        if words[0] & USED != 0 || self.x87.is_some() {
-            self.keep_x87(words);
+        if is_new == self.extended.is_some() {
+            self.change_extended();
         }
     }
 
+    /// The state has begun to be worth keeping, or is no more.
     #[cold]
     #[inline(never)]
-    fn keep_x87(&mut self, words: &X87) {
-        **self.x87.get_or_insert_with(|| Box::new(*words)) = *words;
+    fn change_extended(&mut self) {
+        if self.extended.take().is_none() {
+            self.extended = Area::new();
+            if self.extended.is_none() {
+                self.state |= Self::LOST;
+            }
+        }
     }
 
-    /// Puts the x87 unit's state and MXCSR into the processor. XMM registers are clobbered.
+    /// Puts the state into the processor. XMM registers are clobbered.
     #[inline(always)]
-    pub(super) fn load_x87(&self) {
-        if let Some(words) = &self.x87 {
-            return Self::load_used_x87(words);
+    pub(super) fn load_extended(&self) {
+        match &self.extended {
+            None => area::load_new(),
+            Some(area) => area.load(),
         }
-        // SAFETY: this CPU's block has an aligned area of FXRSTOR64's size, for this use only. MXCSR came from the
-        // processor, or is the default.
+        // SAFETY: MXCSR came from the processor, or is the default.
         unsafe {
-            asm!("mov gs:[{area} + {at_control}], {control:x}",
-                "mov gs:[{area} + {at_mxcsr}], {mxcsr:e}",
-                "fxrstor64 gs:[{area}]",
-                area = const offset_of!(PerCpu, new_x87),
-                at_control = const FxArea::CONTROL,
-                at_mxcsr = const FxArea::MXCSR,
-                control = in(reg) self.x87_control,
-                mxcsr = in(reg) self.mxcsr,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
-                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
-                options(nostack, preserves_flags));
+            asm!("ldmxcsr [{}]", in(reg) &raw const self.mxcsr, options(nostack, preserves_flags, readonly));
         }
     }
+}
 
-    /// Loads an x87 unit that is not as new.
-    #[cold]
-    #[inline(never)]
-    fn load_used_x87(words: &X87) {
-        let area = FxArea { x87: *words, ..FxArea::ZERO };
-        // SAFETY: the area is aligned and FXRSTOR64's size, and its x87 part came from the processor, MXCSR included.
-        unsafe {
-            asm!("fxrstor64 [{}]", in(reg) &raw const area,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
-                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
-                options(nostack, preserves_flags, readonly));
-        }
+/// The components that a frame says to hold. None if it holds no more than FXSAVE writes, or nonsense.
+#[inline(always)]
+fn extended_components(from: usize) -> Result<Option<u64>, Fault> {
+    let State { components, size } = cpu::features().state;
+    let magic_and_size = uaccess::read_user::<u64>(from + SOFTWARE)?;
+    let held = uaccess::read_user::<u64>(from + SOFTWARE + 8)?;
+    let area_size = uaccess::read_user::<u32>(from + SOFTWARE + 16)? as usize;
+    let (magic, extended_size) = (magic_and_size as u32, (magic_and_size >> 32) as usize);
+    let is_sane = (EXTENDED..=size).contains(&area_size) && area_size <= extended_size;
+    if magic != MAGIC_1 || !is_sane || uaccess::read_user::<u32>(from + area_size)? != MAGIC_2 {
+        return Ok(None);
     }
+    uaccess::check(from, size)?;
+    Ok(Some(held & components))
 }

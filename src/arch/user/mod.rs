@@ -8,26 +8,26 @@
 //! ```
 //!
 //! The context holds the program's registers while the kernel runs. Two kinds of state stay in the processor
-//! instead, because the kernel does not use them and they rarely change hands: the x87 unit with MXCSR, and the
-//! FS and GS bases. They are loaded when a context that is not in the processor enters, and **must** be taken out
+//! instead, because the kernel does not use them and they rarely change hands: the x87 unit with MXCSR and the upper
+//! parts of the vector registers, and the FS and GS bases. They are loaded when a context that is not in the processor enters, and **must** be taken out
 //! with [`UserContext::suspend`] before another thread can run on this CPU or this thread on another: that is,
 //! whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who wants to read or
 //! clone the whole context.
 
+mod area;
 mod crossing;
-mod fpu;
+pub mod fpu;
 
+pub use area::MXCSR_DEFAULT;
+pub(super) use area::Scratch;
 pub(super) use crossing::init_syscalls;
-pub(super) use fpu::FxArea;
-pub use fpu::MXCSR_DEFAULT;
 
 use super::cpu;
 use super::layout::USER_END;
 use super::percpu;
-use alloc::boxed::Box;
+use area::Area;
 use core::arch::asm;
 use core::mem::{MaybeUninit, offset_of};
-use fpu::{X87, X87_CONTROL_DEFAULT};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
@@ -78,6 +78,8 @@ pub enum Trap {
         /// Its error code, or 0.
         error: u32,
     },
+    /// None: when the thread was suspended, there was no memory for its registers.
+    OutOfMemory,
 }
 
 /// A kind of memory access.
@@ -122,11 +124,10 @@ pub struct UserContext {
     pub orig_rax: u64,
     fs_base: u64,
     gs_base: u64,
-    /// The x87 unit and its registers, unless they are as a program finds them: few programs ever use them.
-    x87: Option<Box<X87>>,
+    /// The x87 unit and the upper parts of the vector registers, unless they are as a program finds them.
+    extended: Option<Area>,
     mxcsr: u32,
-    x87_control: u16,
-    /// `FULL`, `UNLOADED` and `UNCHECKED`; 0 means that `sysret` can continue the program with what is in the processor.
+    /// `FULL`, `UNLOADED`, `UNCHECKED` and `LOST`; 0 means that `sysret` can continue the program with what is in the processor.
     pub(super) state: u32,
 }
 
@@ -137,10 +138,12 @@ impl UserContext {
     pub(super) const XMM: isize = Self::offset(offset_of!(UserContext, xmm));
     /// `rcx` and `r11` matter (they are lost by `sysret`), or `rip` was set: leave by `iretq`.
     pub(super) const FULL: u32 = 1;
-    /// The x87 unit, MXCSR and the segment bases are not in the processor.
+    /// The x87 unit, MXCSR, the upper parts of the vector registers and the segment bases are not in the processor.
     const UNLOADED: u32 = 2;
     /// `rip` was set by the kernel and may be any number.
     const UNCHECKED: u32 = 4;
+    /// There was no memory for `extended`, so the thread cannot go on.
+    const LOST: u32 = 8;
     /// The flags that a signal handler does not inherit: TF DF RF.
     const NOT_FOR_HANDLERS: u64 = 0x1_0500;
     /// The flags that a signal handler's return may set, as on Linux: CF PF AF ZF SF TF DF OF RF AC.
@@ -178,9 +181,8 @@ impl UserContext {
             rflags: Self::FIXED_FLAGS,
             fs_base: 0,
             gs_base: 0,
-            x87: None,
+            extended: None,
             mxcsr: MXCSR_DEFAULT,
-            x87_control: X87_CONTROL_DEFAULT,
             state: Self::FULL | Self::UNLOADED | Self::UNCHECKED,
         }
     }
@@ -284,7 +286,7 @@ impl UserContext {
         if self.state & Self::UNLOADED != 0 {
             return;
         }
-        self.sync_x87();
+        self.sync_extended();
         if cpu::features().fsgsbase {
             // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
             // paranoid vectors cope.
@@ -311,23 +313,30 @@ impl UserContext {
         self.state & Self::UNLOADED != 0
     }
 
-    /// A copy for a new thread.
-    pub fn duplicate(&mut self) -> Self {
+    /// A copy for a new thread. None if there is no memory for it.
+    pub fn duplicate(&mut self) -> Option<Self> {
         self.sync();
-        // SAFETY: plain data, but for the box, which the copy gets one of its own in place of; what says that the
+        if self.state & Self::LOST != 0 {
+            return None;
+        }
+        let extended = match &self.extended {
+            None => None,
+            Some(area) => Some(area.duplicate()?),
+        };
+        // SAFETY: plain data, but for the area, which the copy gets one of its own in place of; what says that the
         // processor holds the original's state is changed below.
         let mut copy = unsafe {
             let mut copy = MaybeUninit::new(core::ptr::read(self));
-            (&raw mut (*copy.as_mut_ptr()).x87).write(self.x87.clone());
+            (&raw mut (*copy.as_mut_ptr()).extended).write(extended);
             copy.assume_init()
         };
         copy.state |= Self::UNLOADED;
-        copy
+        Some(copy)
     }
 
     /// Puts the thread's state into the processor.
     fn load(&mut self) {
-        self.load_x87();
+        self.load_extended();
         if cpu::features().fsgsbase {
             // SAFETY: as in `sync`; the values are canonical: set by `set_*_base` or read from the processor.
             unsafe {
@@ -350,9 +359,10 @@ impl UserContext {
     pub fn enter(&mut self) -> Trap {
         if self.state != 0 {
             less_likely();
-            if self.state != Self::FULL && !self.prepare() {
-                const GENERAL_PROTECTION: u8 = 13;
-                return Trap::Exception { vector: GENERAL_PROTECTION, error: 0 };
+            if self.state != Self::FULL
+                && let Some(trap) = self.prepare()
+            {
+                return trap;
             }
             if self.state != 0 {
                 // SAFETY: the return address is in user space because a trap left it there or `prepare` found it so, and
@@ -364,19 +374,23 @@ impl UserContext {
         unsafe { cross!(self, "user_enter_fast") }
     }
 
-    /// Makes a context ready that was not just left by a trap here. False if `rip` was set to what is no user
-    /// address: `iretq` to a non-canonical one would fault in kernel mode.
+    /// Makes a context ready that was not just left by a trap here, or says why user mode ends before it begins: `rip` was
+    /// set to what is no user address (`iretq` to a non-canonical one would fault in kernel mode), or registers are lost.
     #[cold]
     #[inline(never)]
-    fn prepare(&mut self) -> bool {
+    fn prepare(&mut self) -> Option<Trap> {
+        const GENERAL_PROTECTION: u8 = 13;
+        if self.state & Self::LOST != 0 {
+            return Some(Trap::OutOfMemory);
+        }
         if self.state & Self::UNLOADED != 0 {
             self.load();
         }
         if self.rip >= USER_END as u64 {
-            return false;
+            return Some(Trap::Exception { vector: GENERAL_PROTECTION, error: 0 });
         }
         self.state &= !Self::UNCHECKED;
-        true
+        None
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! ```text
 //!   higher addresses   interrupted stack
 //!                      128 bytes red zone
-//!                      floating-point state (512 bytes, 64-byte aligned)
+//!                      floating-point state (64-byte aligned): what XSAVE writes
 //!                      siginfo (128)
 //!                      ucontext (304): flags, alternate stack, registers, signal mask
 //!   rsp ──►            return address: the C library's restorer
@@ -20,7 +20,7 @@ use super::{Action, SigInfo, SignalSet, info::RawSigInfo};
 use crate::{
     arch::{
         uaccess::Fault,
-        user::{Access, UserContext},
+        user::{Access, UserContext, fpu},
     },
     process::Caller,
     syscall::attempt::{Pause, copy_into, copy_out},
@@ -87,14 +87,17 @@ struct Frame {
 }
 
 const RED_ZONE: u64 = 128;
-/// What is set aside for the state that FXSAVE writes. Its last 96 bytes are reserved, and left alone.
-const FP_STATE: u64 = 512;
-/// The most room on a stack that a frame takes, bytes (`AT_MINSIGSTKSZ`): what is in it, and what alignment costs.
-pub const MAX_SIZE: usize = size_of::<Frame>() + FP_STATE as usize + (64 + 16 + 8);
 const USER_CS: u16 = 0x33;
 const USER_SS: u16 = 0x2b;
 /// `UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
 const UC_FLAGS: u64 = 2 | 4;
+/// `UC_FP_XSTATE`: the floating-point state is more than FXSAVE writes.
+const UC_FP_XSTATE: u64 = 1;
+
+/// The most room on a stack that a frame takes, bytes (`AT_MINSIGSTKSZ`): what is in it, and what alignment costs.
+pub fn max_size() -> usize {
+    size_of::<Frame>() + fpu::frame_size() + (64 + 16 + 8)
+}
 
 /// Pushes a frame for `action` and points the context at the handler. If a page of the stack is missing, nothing has
 /// been changed.
@@ -106,12 +109,13 @@ pub fn push(
     mask: SignalSet,
 ) -> Result<(), Pause> {
     let stack = caller.alternate_stack;
-    let on_alternate = stack.contains(context.rsp);
+    let mut on_alternate = stack.contains(context.rsp);
     let mut top = context.rsp.wrapping_sub(RED_ZONE);
     if action.has(linux::SA_ONSTACK) && stack.flags & linux::SS_DISABLE == 0 && !on_alternate {
         top = (stack.base + stack.size) as u64;
+        on_alternate = true;
     }
-    let fp_state = top.wrapping_sub(FP_STATE) & !63;
+    let fp_state = top.wrapping_sub(fpu::frame_size() as u64) & !63;
     // The handler starts as if called: rsp + 8 is a multiple of 16.
     let address = (fp_state.wrapping_sub(size_of::<Frame>() as u64) & !15).wrapping_sub(8);
     if on_alternate && !stack.contains(address) {
@@ -125,7 +129,7 @@ pub fn push(
     frame.return_address = action.restorer;
     frame.info = info.to_raw();
     let interrupted = &mut frame.interrupted;
-    interrupted.flags = UC_FLAGS;
+    interrupted.flags = if fpu::frame_is_extended() { UC_FLAGS | UC_FP_XSTATE } else { UC_FLAGS };
     interrupted.stack = stack;
     interrupted.mask = mask;
     let machine = &mut interrupted.machine;
@@ -138,6 +142,7 @@ pub fn push(
     if stack.flags & SS_AUTODISARM != 0 {
         caller.alternate_stack = AlternateStack::DISABLED;
     }
+    context.reset_fpu();
     context.divert(action.handler as u64);
     context.rsp = address;
     context.rax = 0;
@@ -156,7 +161,9 @@ pub fn pop(caller: &mut Caller, context: &mut UserContext) -> Result<SignalSet, 
     let mut frame = MaybeUninit::uninit();
     // The handler's return has taken the return address.
     let Interrupted { stack, machine, mask, .. } = copy_into(&mut frame, context.rsp as usize)?;
-    if machine.fp_state != 0 {
+    if machine.fp_state == 0 {
+        context.reset_fpu();
+    } else {
         let missing = |Fault { address, .. }| Pause::Fault(address, Access::Read);
         context.restore_fpu(machine.fp_state as usize).map_err(missing)?;
     }

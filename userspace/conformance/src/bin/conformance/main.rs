@@ -31,6 +31,7 @@ mod splices;
 mod terminals;
 mod threads;
 mod times;
+mod vectors;
 mod waiting;
 
 /// The areas, by name.
@@ -67,6 +68,7 @@ const AREAS: &[(&str, fn())] = &[
     ("terminals", terminals::run),
     ("threads", threads::run),
     ("times", times::run),
+    ("vectors", vectors::run),
     ("waiting", waiting::run),
 ];
 
