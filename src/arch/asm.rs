@@ -141,6 +141,29 @@ macro_rules! copy_blocks {
     };
 }
 
+/// As [`copy_blocks`], by way of ymm0 and ymm1.
+macro_rules! copy_wide_blocks {
+    ($to:literal, $from:literal, $displacements:literal) => {
+        concat!(
+            ".irp d, ",
+            $displacements,
+            "\nvmovups ymm0, [",
+            $from,
+            " + \\d]",
+            "\nvmovups ymm1, [",
+            $from,
+            " + \\d + 32]",
+            "\nvmovups [",
+            $to,
+            " + \\d], ymm0",
+            "\nvmovups [",
+            $to,
+            " + \\d + 32], ymm1",
+            "\n.endr"
+        )
+    };
+}
+
 /// Stores xmm0 at each displacement and the 48 bytes behind it.
 macro_rules! fill_blocks {
     ($to:literal, $displacements:literal) => {
@@ -193,6 +216,6 @@ macro_rules! copy_small {
 }
 
 pub(super) use {
-    cfi_push_all, context_asm, copy_blocks, copy_small, ex_range, fill_blocks, load_registers, load_xmm,
-    pop_all, push_all, save_registers, save_xmm, smap,
+    cfi_push_all, context_asm, copy_blocks, copy_small, copy_wide_blocks, ex_range, fill_blocks,
+    load_registers, load_xmm, pop_all, push_all, save_registers, save_xmm, smap,
 };

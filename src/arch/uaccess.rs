@@ -9,11 +9,13 @@
 //! With SMAP the processor refuses such accesses except between `stac` and `clac`, which stand directly around
 //! them.
 
-use super::asm::{copy_blocks, copy_small, ex_range, fill_blocks, smap};
+use super::asm::{copy_blocks, copy_small, copy_wide_blocks, ex_range, fill_blocks, smap};
+use super::cpu::{self, State};
 use super::layout::USER_END;
 use alloc::vec::Vec;
 use core::arch::{asm, global_asm};
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
 use zerocopy::FromBytes;
 
 /// A user address could not be accessed.
@@ -110,11 +112,15 @@ global_asm!(
     "add rdi, rcx",
     "add rsi, rcx",
     "neg rcx",
+    "cmp byte ptr [rip + {is_wide}], 0",
+    "jne user_copy_wide",
+    "user_copy_narrow:",
     "3:",
     copy_blocks!("rdi + rcx", "rsi + rcx", "0, 64, 128, 192, 256, 320, 384, 448"),
     copy_blocks!("rdi + rcx + 512", "rsi + rcx + 512", "0, 64, 128, 192, 256, 320, 384, 448"),
     "add rcx, 1024",
     "jnz 3b",
+    "user_copy_rest:",
     "4:",
     "and edx, 1023",
     "jz 9f",
@@ -140,6 +146,53 @@ global_asm!(
     "user_fault:",
     smap!("clac"),
     "ret",
+    ".cfi_endproc",
+    // The KiB of a long copy, by the YMM registers: half as many moves. Their upper halves are the program's. Mostly it has
+    // nothing there, and gets nothing back; else two of them are kept meanwhile, in the red zone.
+    ".balign 64",
+    "user_copy_wide:",
+    ".cfi_startproc",
+    "mov r8, rdx",
+    "mov r9, rcx",
+    "mov ecx, 1",
+    "xgetbv",
+    "mov rdx, r8",
+    // These moves would also clear what is above the YMM registers.
+    "test al, {upper_zmm}",
+    "jnz 5f",
+    "mov r10d, eax",
+    "test al, {upper_ymm}",
+    "jz 2f",
+    "vextractf128 [rsp - 16], ymm0, 1",
+    "vextractf128 [rsp - 32], ymm1, 1",
+    "user_copy_wide_start:",
+    "2:",
+    copy_wide_blocks!("rdi + r9", "rsi + r9", "0, 64, 128, 192, 256, 320, 384, 448"),
+    copy_wide_blocks!("rdi + r9 + 512", "rsi + r9 + 512", "0, 64, 128, 192, 256, 320, 384, 448"),
+    "add r9, 1024",
+    "jnz 2b",
+    "user_copy_wide_end:",
+    "test r10b, {upper_ymm}",
+    "jz 3f",
+    "vinsertf128 ymm0, ymm0, [rsp - 16], 1",
+    "vinsertf128 ymm1, ymm1, [rsp - 32], 1",
+    "jmp user_copy_rest",
+    "3:",
+    "vzeroupper",
+    "jmp user_copy_rest",
+    "5:",
+    "mov rcx, r9",
+    "jmp user_copy_narrow",
+    ex_range!("user_copy_wide_start", "user_copy_wide_end", "user_fault_wide"),
+    "user_fault_wide:",
+    "test r10b, {upper_ymm}",
+    "jz 4f",
+    "vinsertf128 ymm0, ymm0, [rsp - 16], 1",
+    "vinsertf128 ymm1, ymm1, [rsp - 32], 1",
+    "jmp user_fault",
+    "4:",
+    "vzeroupper",
+    "jmp user_fault",
     ".cfi_endproc",
     // rdi, rsi = to, length. Ascending.
     ".balign 64",
@@ -248,12 +301,25 @@ global_asm!(
     ex_range!("user_string_start", "user_string_end", "user_fault"),
     ".cfi_endproc",
     ".popsection",
+    is_wide = sym IS_WIDE,
+    upper_ymm = const State::AVX,
+    upper_zmm = const State::ZMM,
 );
 
 unsafe extern "C" {
     fn user_copy(to: usize, from: usize, len: usize) -> usize;
     fn user_zero(to: usize, len: usize) -> usize;
     fn user_string();
+}
+
+/// Whether YMM registers are there, and XGETBV tells whether a program has anything in their upper halves. Relaxed: set
+/// before there are programs.
+static IS_WIDE: AtomicBool = AtomicBool::new(false);
+
+/// Chooses the way of long copies. Once, on the boot CPU, when its features are known.
+pub(super) fn init() {
+    let features = cpu::features();
+    IS_WIDE.store(features.xgetbv_in_use && features.state.components & State::AVX != 0, Ordering::Relaxed);
 }
 
 /// Blocks are moved in ascending order, at most this many bytes of them unfinished when one faults.
