@@ -78,7 +78,7 @@ programs! {
     splices: "conformance splices", 30, AsOnLinux;
     terminals: "conformance terminals", 60, AsOnLinux;
     threads: "conformance threads", 60, AsOnLinux;
-    times: "conformance times", 30, AsOnLinux;
+    times: "conformance times", 60, AsOnLinux;
     vectors: "conformance vectors", 60, AsOnLinux;
     waiting: "conformance waiting", 30, AsOnLinux;
 

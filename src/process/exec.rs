@@ -20,7 +20,7 @@ use super::{
     placement::Placement,
     record::Image,
     signal::frame::{self, AlternateStack},
-    tree,
+    timers, tree,
 };
 use crate::{
     arch::{cpu, layout::USER_END, user::UserContext},
@@ -475,6 +475,7 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     caller.thread.robust_list.store(0, Ordering::Relaxed);
     caller.thread.sequence.clear();
     caller.alternate_stack = AlternateStack::DISABLED;
+    timers::posix::delete_all(&process);
     caller.files.close_for_exec().await;
     apply_set_id(caller, path);
 

@@ -13,6 +13,7 @@ use super::{
     Caller, Process, Thread, futex,
     signal::{SI_USER, SigInfo, any_stopped, numbers::*, send},
     thread::Attention,
+    timers,
     tree::{self, Tree},
     wait::ExitStatus,
 };
@@ -144,7 +145,7 @@ fn space_is_unshared(caller: &Caller) -> bool {
 /// The last thread is gone: hand the children on, become a zombie, tell the parent.
 async fn finish(process: &Arc<Process>) {
     let status = ExitStatus(process.exiting.load(Ordering::Acquire) & !EXITING);
-    super::times::cancel_alarm(process);
+    timers::end(process);
     if process.pid == tree::INIT {
         power::init_exited(status).await;
     }

@@ -9,10 +9,13 @@ use syscalls::Errno;
 use super::{
     Caller, Process, Thread,
     credentials::capability,
-    exit, run,
+    exit,
+    limits::UNLIMITED,
+    run,
     siblings::Links,
     signal::{Actions, SavedMask, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
     thread::Attention,
+    timers,
     tree::{self, Node, Tree},
 };
 use crate::{
@@ -165,6 +168,9 @@ pub async fn clone(
         thread.sequence.inherit(&caller.thread.sequence);
     }
     thread.inherit_cpus(&caller.thread);
+    if !request.has(linux::CLONE_THREAD) && thread.process.limits.soft(linux::RLIMIT_CPU) != UNLIMITED {
+        timers::limit::watch(&thread.process);
+    }
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
         let _ = user::write(caller, request.parent_tid, tid).await;

@@ -70,6 +70,15 @@ impl Limits {
         self.soft[resource as usize].load(Relaxed)
     }
 
+    /// Raises a soft limit of `from` by one, unless it has changed meanwhile.
+    pub fn raise_soft(&self, resource: u32, from: u64) {
+        let _hard = self.hard.lock();
+        let soft = &self.soft[resource as usize];
+        if soft.load(Relaxed) == from {
+            soft.store(from.saturating_add(1), Relaxed);
+        }
+    }
+
     /// Has `space` obey those that are about memory.
     pub fn apply_to(&self, space: &AddressSpace) {
         let soft = |resource| self.soft(resource);

@@ -28,6 +28,7 @@ pub mod rseq;
 pub mod run;
 pub mod signal;
 pub mod thread;
+pub mod timers;
 pub mod times;
 pub mod tree;
 pub mod wait;

@@ -6,13 +6,17 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
-use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use executor::{
+    JoinHandle,
+    sync::{Events, Readiness, SpinMutex, WaitQueue},
+};
 use fs::Path;
 
 use super::{
     credentials::{Credentials, capability},
     limits::Limits,
     signal::{Actions, ProcessSignals},
+    timers::{interval::IntervalTimer, posix::Timers},
 };
 use crate::{
     arch,
@@ -78,8 +82,12 @@ pub struct Process {
     pub samples: [AtomicU64; 2],
     /// Page faults served without and with waiting.
     pub faults: [AtomicU64; 2],
-    /// Deadline of the real-time interval timer in nanoseconds since boot (0: off), and its period.
-    pub alarm: SpinMutex<super::times::IntervalTimer>,
+    /// The timers of setitimer(2), by their numbers.
+    pub intervals: SpinMutex<[IntervalTimer; 3]>,
+    /// The timers of timer_create(2).
+    pub timers: SpinMutex<Timers>,
+    /// What enforces the limit on its CPU time, if there is one.
+    pub cpu_watcher: SpinMutex<Option<JoinHandle<()>>>,
     /// How it wants the kernel to behave (personality(2)).
     pub personality: AtomicU32,
     /// Scheduling nice value, -20 to 19.
@@ -134,7 +142,9 @@ impl Process {
             cycles_of_children: AtomicU64::new(0),
             samples: [const { AtomicU64::new(0) }; 2],
             faults: [const { AtomicU64::new(0) }; 2],
-            alarm: SpinMutex::new(super::times::IntervalTimer::default()),
+            intervals: SpinMutex::default(),
+            timers: SpinMutex::default(),
+            cpu_watcher: SpinMutex::default(),
             personality: AtomicU32::new(0),
             nice: core::sync::atomic::AtomicI32::new(0),
         }

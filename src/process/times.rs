@@ -1,16 +1,10 @@
-//! CPU time and interval timers of a process (times(2), getrusage(2), setitimer(2)).
+//! CPU time of a process (times(2), getrusage(2)), and times as programs see them.
 
-use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering;
 
-use executor::{JoinHandle, sleep_until};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    Process,
-    signal::{SigInfo, numbers::SIGALRM, send},
-    tree,
-};
+use super::{Process, tree};
 use crate::arch::clock;
 
 /// What user space calls a clock tick (`sysconf(_SC_CLK_TCK)`).
@@ -151,64 +145,4 @@ pub struct Interval {
     pub period: TimeSpec,
     /// Until the next; zero when off.
     pub left: TimeSpec,
-}
-
-/// The real-time interval timer: a task that sleeps and signals.
-#[derive(Default)]
-pub struct IntervalTimer {
-    /// When it expires next, in nanoseconds since boot; 0 when off.
-    pub deadline: u64,
-    /// Nanoseconds between expirations; 0 for once only.
-    pub period: u64,
-    task: Option<JoinHandle<()>>,
-}
-
-/// Arms the timer, or turns it off with a deadline of 0. Returns the time that was left, and the old period.
-pub fn set_alarm(process: &Arc<Process>, deadline: u64, period: u64) -> (u64, u64) {
-    let mut timer = process.alarm.lock();
-    let left = timer.deadline.saturating_sub(clock::now_ns());
-    let old = (if timer.deadline == 0 { 0 } else { left.max(1000) }, timer.period);
-    if let Some(task) = timer.task.take() {
-        task.cancel();
-    }
-    timer.deadline = deadline;
-    timer.period = period;
-    if deadline != 0 {
-        let target = Arc::downgrade(process);
-        timer.task = executor::try_spawn(ring(target)).ok();
-    }
-    old
-}
-
-/// The time until the timer expires (0 when it is off), and its period.
-pub fn alarm(process: &Process) -> (u64, u64) {
-    let timer = process.alarm.lock();
-    let left = timer.deadline.saturating_sub(clock::now_ns());
-    (if timer.deadline == 0 { 0 } else { left.max(1000) }, timer.period)
-}
-
-/// Turns the timer of a process that ends off.
-pub fn cancel_alarm(process: &Process) {
-    if let Some(task) = process.alarm.lock().task.take() {
-        task.cancel();
-    }
-}
-
-async fn ring(target: Weak<Process>) {
-    loop {
-        let Some(deadline) = target.upgrade().map(|process| process.alarm.lock().deadline) else { return };
-        if deadline == 0 {
-            return;
-        }
-        sleep_until(deadline).await;
-        let Some(process) = target.upgrade() else { return };
-        {
-            let mut timer = process.alarm.lock();
-            if timer.deadline != deadline {
-                return;
-            }
-            timer.deadline = if timer.period == 0 { 0 } else { deadline + timer.period };
-        }
-        let _ = send::to_process(&process, SigInfo::kernel(SIGALRM));
-    }
 }

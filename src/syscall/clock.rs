@@ -1,4 +1,4 @@
-//! Clocks and sleeping (clock_gettime(2), nanosleep(2), setitimer(2)).
+//! Clocks and sleeping (clock_gettime(2), nanosleep(2)).
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicI64, Ordering};
@@ -20,8 +20,8 @@ use crate::{
         credentials::capability,
         interruptible,
         run::Restart,
-        times::{self, ResourceUsage, TimeSpec, TimeVal},
-        tree,
+        timers::{self, clock::Clock},
+        times::{TimeSpec, TimeVal},
     },
     vdso,
 };
@@ -45,53 +45,9 @@ pub fn realtime_to_monotonic(wall: u64) -> u64 {
     wall.saturating_sub(boot)
 }
 
-/// CPU-time clocks of other processes and threads: the id is in the upper bits, complemented (clock_getcpuclockid(3)).
-fn cpu_clock(caller: &Caller, id: i32) -> Result<u64, Errno> {
-    const PER_THREAD: i32 = 4;
-    /// Not a CPU-time clock: a device's.
-    const DEVICE: i32 = 3;
-    if id & DEVICE == DEVICE {
-        return Err(Errno::EINVAL);
-    }
-    let target = !(id >> 3) as u32;
-    let tree = tree::lock();
-    if id & PER_THREAD != 0 {
-        let tid = if target == 0 { caller.thread.tid() } else { target };
-        let thread = tree.thread(tid).ok_or(Errno::EINVAL)?;
-        return Ok(thread_time(&thread));
-    }
-    let pid = if target == 0 { caller.process().pid } else { target };
-    let process = tree.process(pid).ok_or(Errno::EINVAL)?;
-    drop(tree);
-    Ok(process_time(&process))
-}
-
-fn thread_time(thread: &crate::process::Thread) -> u64 {
-    clock::span_ns(thread.cycles_so_far())
-}
-
-fn process_time(process: &crate::process::Process) -> u64 {
-    let usage = ResourceUsage::of(process);
-    usage.user + usage.system
-}
-
 /// The time on a clock, in nanoseconds.
 fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
-    match id as u32 {
-        linux::CLOCK_REALTIME
-        | linux::CLOCK_REALTIME_COARSE
-        | linux::CLOCK_REALTIME_ALARM
-        | linux::CLOCK_TAI => Ok(wall_ns()),
-        linux::CLOCK_MONOTONIC
-        | linux::CLOCK_MONOTONIC_RAW
-        | linux::CLOCK_MONOTONIC_COARSE
-        | linux::CLOCK_BOOTTIME
-        | linux::CLOCK_BOOTTIME_ALARM => Ok(clock::now_ns()),
-        linux::CLOCK_PROCESS_CPUTIME_ID => Ok(process_time(caller.process())),
-        linux::CLOCK_THREAD_CPUTIME_ID => Ok(thread_time(&caller.thread)),
-        _ if (id as i32) < 0 => cpu_clock(caller, id as i32),
-        _ => Err(Errno::EINVAL),
-    }
+    Clock::of(caller, id as i32)?.now().ok_or(Errno::EINVAL)
 }
 
 pub async fn clock_gettime(caller: &Caller, id: usize, address: usize) -> SysResult {
@@ -125,6 +81,7 @@ fn set_wall(caller: &Caller, time: u64) -> SysResult {
     WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
     vdso::publish_wall_clock();
     timer::wall_was_set();
+    timers::clock::wall_was_set();
     Ok(0)
 }
 
@@ -229,35 +186,4 @@ pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
         // These are gone on with elsewhere.
         Restart::Poll { .. } | Restart::Answer(_) | Restart::Info(_) => Err(Errno::EINTR),
     }
-}
-
-/// `ITIMER_REAL`; the others measure CPU time.
-const ITIMER_REAL: u32 = 0;
-
-pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
-    let deadline = if seconds == 0 { 0 } else { clock::now_ns() + u64::from(seconds) * 1_000_000_000 };
-    let (left, _) = times::set_alarm(caller.process(), deadline, 0);
-    Ok(left.div_ceil(1_000_000_000) as usize)
-}
-
-pub async fn getitimer(caller: &Caller, which: u32, address: usize) -> SysResult {
-    if which > 2 {
-        return Err(Errno::EINVAL);
-    }
-    let (left, period) = if which == ITIMER_REAL { times::alarm(caller.process()) } else { (0, 0) };
-    user::write(caller, address, [TimeVal::from_ns(period), TimeVal::from_ns(left)]).await?;
-    Ok(0)
-}
-
-pub async fn setitimer(caller: &Caller, which: u32, new: usize, old: usize) -> SysResult {
-    if which != ITIMER_REAL {
-        return Err(if which <= 2 { Errno::ENOSYS } else { Errno::EINVAL });
-    }
-    let [period, first]: [TimeVal; 2] =
-        if new == 0 { [TimeVal::default(); 2] } else { user::read(caller, new).await? };
-    let (period, first) = (period.to_ns().ok_or(Errno::EINVAL)?, first.to_ns().ok_or(Errno::EINVAL)?);
-    let deadline = if first == 0 { 0 } else { clock::now_ns().saturating_add(first) };
-    let (left, old_period) = times::set_alarm(caller.process(), deadline, period);
-    user::write_optional(caller, old, [TimeVal::from_ns(old_period), TimeVal::from_ns(left)]).await?;
-    Ok(0)
 }

@@ -40,6 +40,7 @@ mod schedule;
 mod signal;
 mod splice;
 mod thread;
+mod timer;
 
 use alloc::boxed::Box;
 use core::{
@@ -144,6 +145,8 @@ fn makes_something(number: u32) -> bool {
             | __NR_epoll_ctl
             | __NR_eventfd
             | __NR_eventfd2
+            | __NR_timer_create
+            | __NR_timer_settime
             | __NR_timerfd_create
             | __NR_pidfd_open
             | __NR_pidfd_getfd
@@ -468,9 +471,14 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_gettimeofday => Box::pin(clock::gettimeofday(caller, a[0], a[1])),
         __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])),
         __NR_time => Box::pin(clock::time(caller, a[0])),
-        __NR_alarm => Box::pin(ready(clock::alarm(caller, a[0] as u32))),
-        __NR_getitimer => Box::pin(clock::getitimer(caller, a[0] as u32, a[1])),
-        __NR_setitimer => Box::pin(clock::setitimer(caller, a[0] as u32, a[1], a[2])),
+        __NR_alarm => Box::pin(ready(timer::alarm(caller, a[0] as u32))),
+        __NR_getitimer => Box::pin(timer::getitimer(caller, a[0] as u32, a[1])),
+        __NR_setitimer => Box::pin(timer::setitimer(caller, a[0] as u32, a[1], a[2])),
+        __NR_timer_create => Box::pin(timer::timer_create(caller, a[0] as i32, a[1], a[2])),
+        __NR_timer_settime => Box::pin(timer::timer_settime(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
+        __NR_timer_gettime => Box::pin(timer::timer_gettime(caller, a[0] as i32, a[1])),
+        __NR_timer_getoverrun => Box::pin(ready(timer::timer_getoverrun(caller, a[0] as i32))),
+        __NR_timer_delete => Box::pin(ready(timer::timer_delete(caller, a[0] as i32))),
 
         // The machine.
         __NR_uname => Box::pin(system::uname(caller, a[0])),

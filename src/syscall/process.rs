@@ -22,6 +22,7 @@ use crate::{
         exit::{self},
         fork::{self, CloneRequest},
         limits::Limit,
+        timers,
         times::{ResourceUsage, TICKS_PER_SECOND, TimeVal},
         tree,
         wait::{self, ExitStatus, Which},
@@ -296,6 +297,9 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old
                 && let Some(space) = &*process.space.lock()
             {
                 process.limits.apply_to(space);
+            }
+            if resource == linux::RLIMIT_CPU {
+                timers::limit::watch(&process);
             }
             previous
         }

@@ -11,7 +11,7 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{SigInfo, SignalSet};
-use crate::process::{Thread, thread::Attention};
+use crate::process::{Thread, thread::Attention, timers::posix};
 
 /// Waits until one of the signals that `thread` awaits has been sent, and takes it: EAGAIN at `deadline`, unless that is
 /// [`Instant::FAR_FUTURE`]; EINTR for anything else that calls the thread.
@@ -53,7 +53,12 @@ fn take_awaited(thread: &Thread) -> Option<SigInfo> {
     let mut shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
     let others = SignalSet(!own.awaited.0);
-    own.pending.take(others).or_else(|| shared.pending.take(others))
+    let taken = own.pending.take(others).or_else(|| shared.pending.take(others));
+    drop((own, shared));
+    taken.map(|mut info| {
+        posix::delivered(&thread.process, &mut info);
+        info
+    })
 }
 
 /// Whether there is more to attend to than signals that stay blocked.
@@ -71,21 +76,26 @@ fn is_interrupted(thread: &Thread) -> bool {
 }
 
 /// Takes the next signal of `set` that is pending for `thread` or its process, if `tell` succeeds in telling of it; says
-/// whether it did. None if there is no such signal. `tell` is called under the signals' locks.
+/// whether it did. None if there is no such signal.
 pub fn take_if(thread: &Thread, set: SignalSet, tell: impl FnOnce(&SigInfo) -> bool) -> Option<bool> {
-    let mut shared = thread.process.signals.lock();
-    let mut own = thread.signals.lock();
     let others = SignalSet(!set.0);
-    for pending in [&mut own.pending, &mut shared.pending] {
-        if let Some(info) = pending.take(others) {
-            let told = tell(&info);
-            if !told {
-                pending.put_back(info);
-            }
-            return Some(told);
+    let (mut info, is_own) = {
+        let mut shared = thread.process.signals.lock();
+        let mut own = thread.signals.lock();
+        match own.pending.take(others) {
+            Some(info) => (info, true),
+            None => (shared.pending.take(others)?, false),
         }
+    };
+    posix::delivered(&thread.process, &mut info);
+    let told = tell(&info);
+    if !told {
+        let mut shared = thread.process.signals.lock();
+        let mut own = thread.signals.lock();
+        let pending = if is_own { &mut own.pending } else { &mut shared.pending };
+        pending.put_back(info);
     }
-    None
+    Some(told)
 }
 
 /// Whether any signal of `set` is pending for `thread` or its process.

@@ -12,6 +12,7 @@ use crate::{
     process::{
         Caller, Thread, affinity, exit, rseq,
         thread::Attention,
+        timers::posix,
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
     },
@@ -97,8 +98,9 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
             continue;
         }
         if attention.contains(Attention::SIGNAL)
-            && let Some(delivery) = next(&caller.thread)
+            && let Some(mut delivery) = next(&caller.thread)
         {
+            posix::delivered(&caller.thread.process, &mut delivery.info);
             let signal = delivery.info.signal;
             match delivery.action.disposition(signal) {
                 Disposition::Ignore | Disposition::Continue => {}

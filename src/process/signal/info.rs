@@ -18,7 +18,7 @@ pub struct SigInfo {
     pub uid: u32,
     /// Exit status or signal of a child; value that `sigqueue` carried; faulting address.
     pub value: u64,
-    /// Bytes 24 to 40, which only children (times) use.
+    /// Bytes 24 to 40, which only children (times) use; and a timer's signal until it is delivered, for its serial number.
     pub times: [u64; 2],
 }
 
@@ -28,6 +28,9 @@ pub const SI_USER: i32 = 0;
 pub const SI_KERNEL: i32 = 0x80;
 /// Sent by `tgkill` or `tkill`.
 pub const SI_TKILL: i32 = -6;
+
+/// Sent by a POSIX timer.
+const SI_TIMER: i32 = -2;
 
 /// The 128 bytes that user space sees.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -91,6 +94,23 @@ impl SigInfo {
         Self { signal, code, value: address as u64, ..Self::default() }
     }
 
+    /// Sent by a POSIX timer. Its serial number is not 0.
+    pub fn timer(signal: u8, id: i32, value: u64, serial: u64) -> Self {
+        Self { signal, code: SI_TIMER, pid: id as u32, uid: 0, value, times: [0, serial] }
+    }
+
+    /// The serial number of the timer that has sent it.
+    #[inline]
+    pub fn of_timer(&self) -> Option<u64> {
+        // No program can pass in a serial number.
+        (self.code == SI_TIMER && self.times[1] != 0).then_some(self.times[1])
+    }
+
+    /// Forgets it: programs do not see it.
+    pub fn forget_timer(&mut self) {
+        self.times = [0; 2];
+    }
+
     fn is_fault(&self) -> bool {
         self.code > 0 && self.code != SI_KERNEL && super::SignalSet::SYNCHRONOUS.has(self.signal)
     }
@@ -111,7 +131,11 @@ impl SigInfo {
             raw.address = self.value;
             return raw;
         }
-        (raw.pid, raw.uid) = (self.pid, self.uid);
+        if self.code == SI_TIMER {
+            (raw.timer, raw.overrun) = (self.pid, self.uid);
+        } else {
+            (raw.pid, raw.uid) = (self.pid, self.uid);
+        }
         if self.signal == SIGCHLD && self.code > 0 {
             raw.status = self.value as i32;
             [raw.user_time, raw.system_time] = self.times;

@@ -24,8 +24,12 @@ impl Pending {
     }
 
     /// Adds an instance. A standard signal that is pending already absorbs it; a real-time signal is queued, unless
-    /// the queue is full (`false`).
+    /// the queue is full (`false`). A timer's signal has a place of its own in the queue, which it takes once.
     pub fn add(&mut self, info: SigInfo) -> bool {
+        if info.of_timer().is_some() {
+            self.add_of_timer(info);
+            return true;
+        }
         if info.signal < SIGRTMIN && self.set.has(info.signal) {
             return true;
         }
@@ -38,17 +42,29 @@ impl Pending {
         true
     }
 
+    #[cold]
+    fn add_of_timer(&mut self, info: SigInfo) {
+        let queue = self.queue.get_or_insert_default();
+        if !queue.iter().any(|other| other.of_timer() == info.of_timer()) {
+            queue.push_back(info);
+            self.set.add(info.signal);
+        }
+    }
+
     /// Takes the first signal that is not in `blocked`.
     #[inline]
     pub fn take(&mut self, blocked: SignalSet) -> Option<SigInfo> {
         let signal = self.set.minus(blocked).first()?;
-        // The oldest of all, most times, and a standard signal, of which there is only one.
+        // The oldest of all, most times, and a standard signal, of which there is only one unless timers send it.
         if signal < SIGRTMIN
             && let Some(queue) = &mut self.queue
             && queue.front().is_some_and(|info| info.signal == signal)
         {
-            self.set.remove(signal);
-            return queue.pop_front();
+            let info = queue.pop_front();
+            if queue.is_empty() || !queue.iter().any(|info| info.signal == signal) {
+                self.set.remove(signal);
+            }
+            return info;
         }
         self.take_from_between(signal)
     }

@@ -19,8 +19,13 @@ use crate::process::{
 
 /// Sends to a process: the signal is taken by any of its threads that does not block it.
 pub fn to_process(process: &Process, info: SigInfo) -> Result<(), Errno> {
+    to_process_if_taken(process, info).map(drop)
+}
+
+/// As [`to_process`]; says whether the signal is pending now, or was ignored.
+pub fn to_process_if_taken(process: &Process, info: SigInfo) -> Result<bool, Errno> {
     let mut tree = tree::lock();
-    to_process_locked(&mut tree, process.pid, info)
+    send_to_process(&mut tree, process.pid, info)
 }
 
 /// As [`to_process_locked`], to one of many. Who forks meanwhile forks again, so that the child is either signalled, too,
@@ -36,9 +41,13 @@ pub fn to_one_of_many(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(), Er
 
 /// As [`to_process`], for callers that hold the tree.
 pub fn to_process_locked(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(), Errno> {
+    send_to_process(tree, pid, info).map(drop)
+}
+
+fn send_to_process(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<bool, Errno> {
     let Some(node) = tree.node(pid) else { return Err(Errno::ESRCH) };
     if node.zombie.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     let continued = SignalSet::JOB_CONTROL.has(info.signal) && prepare(node, info.signal);
     let accepted = post(node, info);
@@ -48,20 +57,20 @@ pub fn to_process_locked(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(),
     accepted
 }
 
-/// Queues the signal for the process, unless it would be ignored, and calls a thread.
+/// Queues the signal for the process, unless it would be ignored, and calls a thread. Says whether it is pending.
 #[inline]
-fn post(node: &Node, info: SigInfo) -> Result<(), Errno> {
+fn post(node: &Node, info: SigInfo) -> Result<bool, Errno> {
     let signal = info.signal;
     let process = &node.process;
     let mut shared = process.signals.lock();
     let action = shared.actions.get(signal);
     if process.pid == tree::INIT && is_refused_by_init(action) {
-        return Ok(());
+        return Ok(false);
     }
     if signal == SIGKILL {
         drop(shared);
         exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL));
-        return Ok(());
+        return Ok(true);
     }
     let taker = node.threads.iter().find_map(|thread| {
         let own = thread.signals.lock();
@@ -70,7 +79,7 @@ fn post(node: &Node, info: SigInfo) -> Result<(), Errno> {
     });
     let ignored = action.disposition(signal) == Disposition::Ignore;
     if ignored && taker.is_some_and(|(_, awaits)| !awaits) {
-        return Ok(());
+        return Ok(false);
     }
     if !shared.pending.add(info) {
         return Err(Errno::EAGAIN);
@@ -79,7 +88,7 @@ fn post(node: &Node, info: SigInfo) -> Result<(), Errno> {
     if let Some((thread, _)) = taker {
         thread.raise(Attention::SIGNAL);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The first process is not killed by signals that it has no handler for (kill(2), "Notes").
@@ -89,23 +98,29 @@ fn is_refused_by_init(action: &Action) -> bool {
 
 /// Sends to one thread.
 pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
+    to_thread_if_taken(thread, info).map(drop)
+}
+
+/// As [`to_thread`]; says whether the signal is pending now, or was ignored.
+pub fn to_thread_if_taken(thread: &Thread, info: SigInfo) -> Result<bool, Errno> {
     let mut tree = tree::lock();
     let pid = thread.process.pid;
     let Some(node) = tree.node(pid) else { return Err(Errno::ESRCH) };
     let signal = info.signal;
     if signal == SIGKILL || node.zombie.is_some() {
-        return to_process_locked(&mut tree, pid, info);
+        return send_to_process(&mut tree, pid, info);
     }
     let continued = SignalSet::JOB_CONTROL.has(signal) && prepare(node, signal);
-    {
+    let is_taken = {
         let shared = thread.process.signals.lock();
         if pid == tree::INIT && is_refused_by_init(shared.actions.get(signal)) {
-            return Ok(());
+            return Ok(false);
         }
         let mut own = thread.signals.lock();
         let blocked = own.blocked.has(signal);
         let ignored = shared.actions.get(signal).disposition(signal) == Disposition::Ignore;
-        if !(ignored && !blocked && !own.awaited.has(signal)) {
+        let is_taken = !(ignored && !blocked && !own.awaited.has(signal));
+        if is_taken {
             if !own.pending.add(info) {
                 return Err(Errno::EAGAIN);
             }
@@ -114,11 +129,12 @@ pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
                 thread.raise(Attention::SIGNAL);
             }
         }
-    }
+        is_taken
+    };
     if continued {
         wait::report_job_event(&mut tree, pid, JobEvent::Continued);
     }
-    Ok(())
+    Ok(is_taken)
 }
 
 /// Raises a signal that the thread's own instruction caused. If it is blocked or ignored the process dies of it, as

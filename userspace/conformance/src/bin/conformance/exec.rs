@@ -39,6 +39,7 @@ pub fn child(words: &[String]) {
             outcome("close-on-exec descriptor", sys!(SYS_fcntl, 51, libc::F_GETFD));
         }
         ["auxiliary"] => auxiliary(),
+        ["timers"] => crate::timers::child(),
         ["vectors"] => crate::vectors::child(),
         _ => show("arguments", format!("{words:?}")),
     }

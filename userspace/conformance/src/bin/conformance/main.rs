@@ -30,6 +30,7 @@ mod sockets;
 mod splices;
 mod terminals;
 mod threads;
+mod timers;
 mod times;
 mod vectors;
 mod waiting;

@@ -10,6 +10,7 @@ pub fn run() {
     sleeping();
     file_times();
     setting_times();
+    crate::timers::run();
 }
 
 fn clock(which: i32) -> std::io::Result<i64> {

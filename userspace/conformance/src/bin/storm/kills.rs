@@ -38,6 +38,7 @@ const VICTIMS: &[(&str, Victim)] = &[
     ("read of a counter", |_| read_of(libc::SYS_eventfd2, &[0, 0])),
     ("write to a full counter", |_| fill_a_counter()),
     ("read of a timer", |_| read_of_a_timer()),
+    ("timers of signals", |_| expire_for_ever()),
     ("read of signals", |_| read_of(libc::SYS_signalfd4, &[usize::MAX, &raw const ONE as usize, 8, 0])),
     ("pause", |_| drop(call(libc::SYS_pause, &[]))),
     ("sigsuspend", |_| drop(call(libc::SYS_rt_sigsuspend, &[&raw const MASK as usize, 8]))),
@@ -367,6 +368,33 @@ fn fork_for_ever() {
         let _ = child.wait();
     }
 }
+
+/// Timers of all kinds expire, and one is made, set and deleted again and again.
+fn expire_for_ever() {
+    // SAFETY: ignoring involves no handler.
+    let _ = [libc::SIGUSR1, libc::SIGUSR2, 40].map(|signal| unsafe { libc::signal(signal, libc::SIG_IGN) });
+    // What is blocked is queued, even so.
+    let _ = call(libc::SYS_rt_sigprocmask, &[libc::SIG_BLOCK as usize, &raw const BLOCKED as usize, 0, 8]);
+    let clocks = [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC, libc::CLOCK_PROCESS_CPUTIME_ID];
+    let mut made = 0_usize;
+    for turn in 0.. {
+        let signal = [libc::SIGUSR1, libc::SIGUSR2, 40][turn % 3] as u64;
+        let event = [turn as u64, signal, 0, 0, 0, 0, 0, 0];
+        let (clock, mut id) = (clocks[turn / 3 % 3] as usize, -1_i32);
+        if call(libc::SYS_timer_create, &[clock, event.as_ptr() as usize, &raw mut id as usize]).is_err() {
+            return;
+        }
+        let often = [0_i64, 50_000, 0, 20_000];
+        let _ = call(libc::SYS_timer_settime, &[id as usize, 0, often.as_ptr() as usize, 0]);
+        made += 1;
+        if made > 9 {
+            let _ = call(libc::SYS_timer_delete, &[id as usize]);
+        }
+    }
+}
+
+/// SIGUSR2 and signal 40.
+static BLOCKED: u64 = 1 << (libc::SIGUSR2 - 1) | 1 << (40 - 1);
 
 fn compute_for_ever() {
     let mut count = 0_u64;

@@ -1,0 +1,145 @@
+//! The clocks that timers go by, and waiting until one shows a time.
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use executor::{Instant, sleep_until, sync::WaitQueue, timeout};
+use linux_raw_sys::general as linux;
+use syscalls::Errno;
+
+use crate::{
+    arch::clock,
+    process::{Caller, Process, Thread, times::ResourceUsage, tree},
+    syscall::clock::{realtime_to_monotonic, wall_ns},
+};
+
+/// A clock. What CPU-time clocks measure may end before they do.
+#[derive(Clone)]
+pub enum Clock {
+    /// Time since 1970.
+    Wall,
+    /// Time since boot.
+    Boot,
+    /// CPU time of a process.
+    Process(Weak<Process>),
+    /// The part of that in user mode, as well as it is known.
+    User(Weak<Process>),
+    /// CPU time of a thread.
+    Thread(Weak<Thread>),
+}
+
+/// The least and, while nobody runs who would have it pass, the most precise pause between two looks at CPU time, in
+/// nanoseconds.
+const SHORTEST: u64 = 100_000;
+const TICK: u64 = 4_000_000;
+
+/// How often the wall clock has been set, and who waits for that. Release and Acquire by the queue.
+static WALL_CHANGES: AtomicU64 = AtomicU64::new(0);
+static WALL_CHANGED: WaitQueue = WaitQueue::new();
+
+/// Has those who wait for a time of the wall clock look at it again.
+pub fn wall_was_set() {
+    WALL_CHANGES.fetch_add(1, Ordering::SeqCst);
+    WALL_CHANGED.wake_all();
+}
+
+impl Clock {
+    /// The clock with this id; EINVAL if there is none.
+    pub fn of(caller: &Caller, id: i32) -> Result<Self, Errno> {
+        match id as u32 {
+            linux::CLOCK_REALTIME
+            | linux::CLOCK_REALTIME_COARSE
+            | linux::CLOCK_REALTIME_ALARM
+            | linux::CLOCK_TAI => Ok(Self::Wall),
+            linux::CLOCK_MONOTONIC
+            | linux::CLOCK_MONOTONIC_RAW
+            | linux::CLOCK_MONOTONIC_COARSE
+            | linux::CLOCK_BOOTTIME
+            | linux::CLOCK_BOOTTIME_ALARM => Ok(Self::Boot),
+            linux::CLOCK_PROCESS_CPUTIME_ID => Ok(Self::Process(Arc::downgrade(caller.process()))),
+            linux::CLOCK_THREAD_CPUTIME_ID => Ok(Self::Thread(Arc::downgrade(&caller.thread))),
+            _ if id < 0 => Self::of_cpu(caller, id),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// CPU-time clocks of other processes and threads: the id is in the upper bits, complemented (clock_getcpuclockid(3)).
+    fn of_cpu(caller: &Caller, id: i32) -> Result<Self, Errno> {
+        const PER_THREAD: i32 = 4;
+        if Self::is_device(id) {
+            return Err(Errno::EINVAL);
+        }
+        let target = !(id >> 3) as u32;
+        let tree = tree::lock();
+        if id & PER_THREAD != 0 {
+            let tid = if target == 0 { caller.thread.tid() } else { target };
+            return Ok(Self::Thread(Arc::downgrade(&tree.thread(tid).ok_or(Errno::EINVAL)?)));
+        }
+        let pid = if target == 0 { caller.process().pid } else { target };
+        Ok(Self::Process(Arc::downgrade(&tree.process(pid).ok_or(Errno::EINVAL)?)))
+    }
+
+    /// Whether the id is one of a device's clock, which is named by a descriptor. There are none.
+    pub fn is_device(id: i32) -> bool {
+        const DEVICE: i32 = 3;
+        id < 0 && id & DEVICE == DEVICE
+    }
+
+    /// What it shows, in nanoseconds. None if what it measures has ended.
+    pub fn now(&self) -> Option<u64> {
+        match self {
+            Self::Wall => Some(wall_ns()),
+            Self::Boot => Some(clock::now_ns()),
+            Self::Process(process) => {
+                let usage = ResourceUsage::of(&*process.upgrade()?);
+                Some(usage.user + usage.system)
+            }
+            Self::User(process) => Some(ResourceUsage::of(&*process.upgrade()?).user),
+            Self::Thread(thread) => Some(clock::span_ns(thread.upgrade()?.cycles_so_far())),
+        }
+    }
+
+    /// Waits until it shows `time`. False if it never will.
+    pub async fn reached(&self, time: u64) -> bool {
+        loop {
+            match self {
+                Self::Boot => {
+                    sleep_until(time).await;
+                    return true;
+                }
+                Self::Wall => {
+                    let seen = WALL_CHANGES.load(Ordering::SeqCst);
+                    let is_set = || (WALL_CHANGES.load(Ordering::SeqCst) != seen).then_some(());
+                    let end = Instant(realtime_to_monotonic(time));
+                    if timeout(WALL_CHANGED.wait_until(is_set), end).await.is_err() {
+                        return true;
+                    }
+                }
+                Self::Process(_) | Self::User(_) | Self::Thread(_) => {
+                    let Some(now) = self.now() else { return false };
+                    let Some(left) = time.checked_sub(now).filter(|left| *left > 0) else { return true };
+                    // As many threads as run have that much time pass.
+                    let pause = match self.runnable() {
+                        0 => left.max(TICK),
+                        count => (left / count as u64).max(SHORTEST),
+                    };
+                    sleep_until(clock::now_ns().saturating_add(pause)).await;
+                }
+            }
+        }
+    }
+
+    /// How many threads may be using CPU time that it measures.
+    fn runnable(&self) -> usize {
+        match self {
+            Self::Wall | Self::Boot => 0,
+            Self::Thread(thread) => thread.upgrade().is_some_and(|thread| thread.is_runnable()).into(),
+            Self::Process(process) | Self::User(process) => {
+                let Some(process) = process.upgrade() else { return 0 };
+                let tree = tree::lock();
+                let Some(node) = tree.node(process.pid) else { return 0 };
+                node.threads.iter().filter(|thread| thread.is_runnable()).count()
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The three interval timers of a process (setitimer(2)).
+
+use alloc::sync::{Arc, Weak};
+
+use executor::{JoinHandle, yield_now};
+
+use super::clock::Clock;
+use crate::process::{
+    Process,
+    signal::{
+        SigInfo,
+        numbers::{SIGALRM, SIGPROF, SIGVTALRM},
+        send,
+    },
+};
+
+/// Which of them: what it measures, and what it sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Time since boot, SIGALRM.
+    Real,
+    /// CPU time in user mode, SIGVTALRM.
+    Virtual,
+    /// CPU time, SIGPROF.
+    Profiling,
+}
+
+impl Which {
+    /// The one with this number (`ITIMER_*`).
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::Real, Self::Virtual, Self::Profiling].get(number as usize).copied()
+    }
+
+    fn clock(self, process: Weak<Process>) -> Clock {
+        match self {
+            Self::Real => Clock::Boot,
+            Self::Virtual => Clock::User(process),
+            Self::Profiling => Clock::Process(process),
+        }
+    }
+
+    fn signal(self) -> u8 {
+        match self {
+            Self::Real => SIGALRM,
+            Self::Virtual => SIGVTALRM,
+            Self::Profiling => SIGPROF,
+        }
+    }
+}
+
+/// One of them: a task that waits and signals.
+#[derive(Default)]
+pub struct IntervalTimer {
+    /// When it expires by its clock; 0 when it is off.
+    deadline: u64,
+    /// Nanoseconds between expirations; 0 for once only.
+    period: u64,
+    task: Option<JoinHandle<()>>,
+}
+
+impl IntervalTimer {
+    /// The time until it expires (0 when it is off), and its period.
+    fn left(&self, now: u64) -> (u64, u64) {
+        let left = self.deadline.saturating_sub(now);
+        (if self.deadline == 0 { 0 } else { left.max(1000) }, self.period)
+    }
+}
+
+/// Has a timer expire in `first` nanoseconds of its clock, and then every `period`; 0 turns it off. Returns the time that was
+/// left, and the old period.
+pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u64, u64) {
+    let now = which.clock(Arc::downgrade(process)).now().unwrap_or(0);
+    let mut timers = process.intervals.lock();
+    let timer = &mut timers[which as usize];
+    let old = timer.left(now);
+    if let Some(task) = timer.task.take() {
+        task.cancel();
+    }
+    timer.deadline = if first == 0 { 0 } else { now.saturating_add(first) };
+    timer.period = period;
+    if first != 0 {
+        timer.task = executor::try_spawn(ring(Arc::downgrade(process), which, timer.deadline)).ok();
+    }
+    old
+}
+
+/// The time until a timer expires (0 when it is off), and its period.
+pub fn get(process: &Arc<Process>, which: Which) -> (u64, u64) {
+    let now = which.clock(Arc::downgrade(process)).now().unwrap_or(0);
+    process.intervals.lock()[which as usize].left(now)
+}
+
+/// Turns the timers of a process that ends off.
+pub(super) fn turn_off(process: &Process) {
+    for timer in &mut *process.intervals.lock() {
+        if let Some(task) = timer.task.take() {
+            task.cancel();
+        }
+    }
+}
+
+async fn ring(target: Weak<Process>, which: Which, mut deadline: u64) {
+    let clock = which.clock(target.clone());
+    while clock.reached(deadline).await {
+        let (Some(process), Some(now)) = (target.upgrade(), clock.now()) else { return };
+        let next = {
+            let mut timers = process.intervals.lock();
+            let timer = &mut timers[which as usize];
+            // Set anew meanwhile.
+            if timer.deadline != deadline {
+                return;
+            }
+            timer.deadline = match timer.period {
+                0 => 0,
+                // Those that were missed are over.
+                period => deadline + period * (1 + now.saturating_sub(deadline) / period),
+            };
+            timer.deadline
+        };
+        let _ = send::to_process(&process, SigInfo::kernel(which.signal()));
+        if next == 0 {
+            return;
+        }
+        deadline = next;
+        // A period may be shorter than this takes.
+        yield_now().await;
+    }
+}

@@ -1,0 +1,57 @@
+//! `RLIMIT_CPU`: a process that has used too much CPU time is told each second by SIGXCPU, and killed at the hard limit.
+
+use alloc::sync::{Arc, Weak};
+
+use linux_raw_sys::general::RLIMIT_CPU;
+
+use super::clock::Clock;
+use crate::process::{
+    Process,
+    limits::UNLIMITED,
+    signal::{
+        SigInfo,
+        numbers::{SIGKILL, SIGXCPU},
+        send,
+    },
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Has a process watched, if its time is limited. To be called when the limit has changed, and for a process that has
+/// inherited one.
+pub fn watch(process: &Arc<Process>) {
+    let mut watcher = process.cpu_watcher.lock();
+    if let Some(task) = watcher.take() {
+        task.cancel();
+    }
+    if process.limits.soft(RLIMIT_CPU) != UNLIMITED {
+        *watcher = executor::try_spawn(enforce(Arc::downgrade(process))).ok();
+    }
+}
+
+/// Lets a process that ends alone.
+pub(super) fn end(process: &Process) {
+    if let Some(task) = process.cpu_watcher.lock().take() {
+        task.cancel();
+    }
+}
+
+async fn enforce(target: Weak<Process>) {
+    let clock = Clock::Process(target.clone());
+    loop {
+        let Some(process) = target.upgrade() else { return };
+        let Ok(limit) = process.limits.get(RLIMIT_CPU) else { return };
+        drop(process);
+        if !clock.reached(limit.soft.min(limit.hard).saturating_mul(SECOND)).await {
+            return;
+        }
+        let (Some(process), Some(now)) = (target.upgrade(), clock.now()) else { return };
+        let is_over = now / SECOND >= limit.hard;
+        let _ = send::to_process(&process, SigInfo::kernel(if is_over { SIGKILL } else { SIGXCPU }));
+        if is_over {
+            return;
+        }
+        // As on Linux, where the limit is where the next signal is due.
+        process.limits.raise_soft(RLIMIT_CPU, limit.soft);
+    }
+}

@@ -1,0 +1,23 @@
+//! Timers that send signals.
+//!
+//! ```text
+//!   setitimer  interval ─┐
+//!   timer_*    posix    ─┼─▶ a task that waits until a clock shows a time (`clock`) ─▶ signal
+//!   RLIMIT_CPU limit    ─┘
+//! ```
+//!
+//! A timer that is off has no task. Lock order: the table of timers, a timer, the tree.
+
+pub mod clock;
+pub mod interval;
+pub mod limit;
+pub mod posix;
+
+use super::Process;
+
+/// Turns all timers of a process that ends off.
+pub fn end(process: &Process) {
+    interval::turn_off(process);
+    posix::delete_all(process);
+    limit::end(process);
+}
