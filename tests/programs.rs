@@ -55,6 +55,7 @@ programs! {
     files: "conformance files", 60, AsOnLinux;
     futexes: "conformance futexes", 30, AsOnLinux;
     identity: "conformance identity", 30, AsOnLinux;
+    inotify: "conformance inotify", 30, AsOnLinux;
     interruptions: "conformance interruptions", 120, AsOnLinux;
     job_control: "conformance job_control", 60, AsOnLinux;
     locks: "conformance locks", 60, AsOnLinux;
@@ -96,6 +97,7 @@ programs! {
     busybox_tools: "sh /usr/lib/tests/tools.sh", 60, AsOnLinux;
     busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
 
+    abi: "conformance abi", 60, Succeeds;
     damage: "damage 1000", 120, Succeeds;
     waiting_threads: "waiting", 60, Succeeds;
 

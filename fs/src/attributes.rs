@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use bitflags::bitflags;
 use core::any::{Any, TypeId};
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -196,6 +196,7 @@ pub struct Attributes {
     /// Creation.
     pub created: Timestamp,
     writers: AtomicI32,
+    watched: AtomicBool,
     attached: SpinMutex<Option<Box<Attachment>>>,
 }
 
@@ -265,6 +266,7 @@ impl Attributes {
             changed: AtomicTimestamp::new(now),
             created: now,
             writers: AtomicI32::new(0),
+            watched: AtomicBool::new(false),
             attached: SpinMutex::new(None),
         }
     }
@@ -444,6 +446,18 @@ impl Attributes {
             drop(list);
             new = Some(Box::new(Attachment { kind, object: object.clone(), next: None }));
         }
+    }
+
+    /// Whether [watches](crate::watch::Watches) are attached. Relaxed, as a hint: who watches since a moment ago may miss what
+    /// happens in that moment.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Relaxed)
+    }
+
+    /// Notes that there are watches, or none any more. Under the lock of the watches.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Relaxed);
     }
 
     /// The object of a type attached to a file, while somebody holds it.

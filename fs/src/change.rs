@@ -6,14 +6,16 @@
 //! changed on disk and unchanged in the cache.
 
 use crate::{
-    Credentials, FileType, Kind, LookupFlags, NewInode, Op, Path, Result, View,
+    Credentials, FileType, Inode, Kind, LookupFlags, NewInode, Op, Path, Result, View,
     attributes::{Access, Attributes},
     credentials::Capabilities,
     dcache::{Dentry, DentryRef, directory::LockedDirectory, name::Name},
     fill::{fill_locked, known},
     permission,
     view::HeldPlace,
+    watch,
 };
+use alloc::sync::Arc;
 use executor::rcu;
 use syscalls::Errno;
 
@@ -51,6 +53,21 @@ where
             }
         }
     }
+}
+
+/// Enters a file that has just been made under its name.
+#[inline(always)]
+pub(crate) fn enter(directory: &LockedDirectory, name: &[u8], inode: Arc<dyn Inode>) -> DentryRef {
+    let made = directory.insert(Name::new(name), inode);
+    watch::made(directory, name, &made);
+    made
+}
+
+/// Takes the name of a file that is no directory out of the cache.
+#[inline(always)]
+fn remove(directory: &LockedDirectory, file: &DentryRef) {
+    directory.remove(file);
+    watch::unlinked(directory, file, 1);
 }
 
 /// Owner, group and permissions of a file made in a directory: a set-group-id directory passes on its group, and
@@ -146,8 +163,7 @@ impl<'v> View<'v> {
             parent.create(&place.name, inherit(parent.attributes(), self.credentials, kind, permissions));
         let name = place.name;
         let dentry =
-            commit(op, locked, move |locked, made| made.map(|inode| locked.insert(Name::new(&name), inode)))
-                .await?;
+            commit(op, locked, move |locked, made| made.map(|inode| enter(locked, &name, inode))).await?;
         Ok(place.directory.with(dentry))
     }
 
@@ -167,8 +183,10 @@ impl<'v> View<'v> {
         let parent = locked.inode().clone();
         let op = parent.link(&place.name, from.inode(), from_unnamed);
         let (name, inode) = (place.name, from.inode().clone());
-        commit(op, locked, move |locked, made| made.map(|()| drop(locked.insert(Name::new(&name), inode))))
-            .await
+        commit(op, locked, move |locked, made| {
+            made.map(|()| watch::linked(locked, &name, &locked.insert(Name::new(&name), inode)))
+        })
+        .await
     }
 
     /// The directory of an existing name, locked, and the file.
@@ -206,7 +224,7 @@ impl<'v> View<'v> {
             return None;
         }
         let done = parent.unlink(name.bytes, victim.inode()).ready().ok()?;
-        Some(done.map(|()| locked.remove(&victim)))
+        Some(done.map(|()| remove(&locked, &victim)))
     }
 
     async fn unlink_around(self, path: &[u8]) -> Result<()> {
@@ -221,7 +239,7 @@ impl<'v> View<'v> {
             return Err(Errno::EBUSY);
         }
         let op = parent.unlink(&place.name, victim.inode());
-        commit(op, locked, move |locked, done| done.map(|()| locked.remove(&victim))).await
+        commit(op, locked, move |locked, done| done.map(|()| remove(locked, &victim))).await
     }
 
     /// Removes an empty directory (rmdir(2)).
@@ -246,6 +264,8 @@ impl<'v> View<'v> {
             done.map(|()| {
                 inner.set_removed();
                 locked.remove(&victim);
+                // The lock is a user, too.
+                watch::unlinked(locked, &victim, 2);
             })
         })
         .await

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Start with [`Inode`], what a file system is; then `walk.rs`, how a path becomes a file; then
-//! [`dcache`], why that takes no lock. [`pipe`] and [`cpio`] stand by themselves.
+//! [`dcache`], why that takes no lock. [`pipe`] and [`cpio`] stand by themselves; [`watch`] is who is told of changes.
 //!
 //! Everything is asynchronous from the start: each operation returns an [`Op`], which a file system in
 //! memory answers on the spot. Errors are Linux's ([`syscalls::Errno`]), and so is the order in which
@@ -59,6 +59,7 @@ mod time;
 mod transfer;
 mod view;
 mod walk;
+pub mod watch;
 mod xattr;
 
 pub use attributes::{Access, Attributes, Birth, Device, FileType, Metadata, SetAttributes, WriteAccess};

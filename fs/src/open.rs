@@ -3,7 +3,7 @@
 use crate::{
     FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
     attributes::Access,
-    change::{commit, inherit, lock},
+    change::{commit, enter, inherit, lock},
     dcache::{
         DentryRef,
         directory::{Cached, LockedDirectory},
@@ -15,6 +15,7 @@ use crate::{
     permission,
     view::{HeldPlace, Target},
     walk::{Cursor, Last},
+    watch::{self, Happening},
 };
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -182,6 +183,7 @@ impl<'v> View<'v> {
         match parent.create(name.bytes, new).ready().ok()? {
             Ok(inode) => {
                 let dentry = locked.insert(name, inode);
+                watch::made(&locked, name.bytes, &dentry);
                 let path = Path::new(place.mount.add_user(guard), dentry);
                 Some(Ok(Opened { path, stream: None, created: true }))
             }
@@ -274,7 +276,9 @@ impl<'v> View<'v> {
     /// Cuts a regular file to no bytes; `ETXTBSY` while it is being executed.
     async fn cut(&self, path: &Path) -> Result<()> {
         let _writing = path.dentry().attributes().write_access()?;
-        file::truncate(&**path.inode(), self.credentials, 0).await
+        file::truncate(&**path.inode(), self.credentials, 0).await?;
+        watch::changed(path.dentry(), Happening::MODIFY);
+        Ok(())
     }
 
     /// Makes a regular file at a place; `None` when the name turns out to exist. Then it is in the cache.
@@ -301,8 +305,7 @@ impl<'v> View<'v> {
         let new = inherit(parent.attributes(), self.credentials, Kind::Regular, permissions);
         let op = parent.create(&place.name, new);
         let kept = place.name.clone();
-        let made =
-            commit(op, locked, move |locked, made| made.map(|inode| locked.insert(Name::new(&kept), inode)));
+        let made = commit(op, locked, move |locked, made| made.map(|inode| enter(locked, &kept, inode)));
         match made.await {
             Ok(dentry) => Ok(Some(dentry)),
             Err(Errno::EEXIST) if known.is_none() => {

@@ -6,6 +6,7 @@ use crate::{
     credentials::Capabilities,
     mount::MountFlags,
     path::Path,
+    watch::{self, Happening},
 };
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use syscalls::Errno;
@@ -145,7 +146,9 @@ pub async fn set_mode(path: &Path, credentials: &Credentials, permissions: u32) 
         permissions &= !0o2000;
     }
     let change = SetAttributes { permissions: Some(permissions), ..Default::default() };
-    path.inode().set_attributes(change).await
+    path.inode().set_attributes(change).await?;
+    watch::changed(path.dentry(), Happening::ATTRIB);
+    Ok(())
 }
 
 /// Changes owner and group; `None` leaves one alone (chown(2)).
@@ -180,7 +183,11 @@ pub async fn set_owner(
         return Err(Errno::EPERM);
     }
     let change = SetAttributes { uid, gid, permissions: stripped.then_some(left), ..Default::default() };
-    path.inode().set_attributes(change).await
+    path.inode().set_attributes(change).await?;
+    if uid.is_some() || gid.is_some() || stripped {
+        watch::changed(path.dentry(), Happening::ATTRIB);
+    }
+    Ok(())
 }
 
 /// A time to set.
@@ -221,7 +228,15 @@ pub async fn set_times(
         SetTime::To(time) => Some(time),
     };
     let change = SetAttributes { accessed: time(accessed), modified: time(modified), ..Default::default() };
-    inode.set_attributes(change).await
+    inode.set_attributes(change).await?;
+    // As on Linux: one time alone is set where the contents were read or written elsewhere.
+    let what = match (change.accessed, change.modified) {
+        (Some(_), None) => Happening::ACCESS,
+        (None, Some(_)) => Happening::MODIFY,
+        _ => Happening::ATTRIB,
+    };
+    watch::changed(path.dentry(), what);
+    Ok(())
 }
 
 /// Set-id bits that a write or truncation by the caller takes away: `None` when there is nothing to do.

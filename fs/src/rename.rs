@@ -11,7 +11,7 @@ use crate::{
     },
     fill::fill_locked,
     mount::is_below,
-    permission,
+    permission, watch,
 };
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -156,15 +156,23 @@ impl View<'_> {
             replaced: target.as_ref().map(|target| target.inode()),
             exchange,
         });
-        let name = new.name;
+        let (old_name, name) = (old.name, new.name);
         commit(op, locks, move |locks, done| {
-            done.map(|()| match target {
-                Some(target) if exchange => directory::exchange(&locks.from, &moved, locks.to(), &target),
-                _ => {
-                    if let Some(victim) = &locks.victim {
-                        victim.set_removed();
+            done.map(|()| {
+                let (here, there) = ((&**locks.from, &*old_name), (&***locks.to(), &*name));
+                match target {
+                    Some(target) if exchange => {
+                        directory::exchange(&locks.from, &moved, locks.to(), &target);
+                        watch::renamed(here, there, &moved, None);
+                        watch::renamed(there, here, &target, None);
                     }
-                    directory::rename(&locks.from, &moved, locks.to(), Name::new(&name));
+                    target => {
+                        if let Some(victim) = &locks.victim {
+                            victim.set_removed();
+                        }
+                        directory::rename(&locks.from, &moved, locks.to(), Name::new(&name));
+                        watch::renamed(here, there, &moved, target.as_deref());
+                    }
                 }
             })
         })

@@ -5,6 +5,7 @@ use crate::{
     dcache::{DentryRef, directory::Pruning},
     departure::Departure,
     lock::SleepLock,
+    watch,
 };
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -64,6 +65,7 @@ impl Superblock {
 
 impl Drop for Superblock {
     fn drop(&mut self) {
+        watch::unmounted(&self.root);
         if self.root.directory().is_none() {
             // A file system of one file, as that of a pipe in /proc is, has no entries.
             return;

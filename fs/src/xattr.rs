@@ -5,6 +5,7 @@ use crate::{
     attributes::Access,
     credentials::Capabilities,
     permission::{check, is_owner},
+    watch::{self, Happening},
 };
 use alloc::vec::Vec;
 use syscalls::Errno;
@@ -80,13 +81,17 @@ pub async fn set_xattr(
         return Err(Errno::E2BIG);
     }
     check_rights(path, credentials, name, true)?;
-    path.inode().set_xattr(name, value, mode).await
+    path.inode().set_xattr(name, value, mode).await?;
+    watch::changed(path.dentry(), Happening::ATTRIB);
+    Ok(())
 }
 
 /// Removes an attribute (removexattr(2)).
 pub async fn remove_xattr(path: &Path, credentials: &Credentials, name: &[u8]) -> Result<()> {
     check_rights(path, credentials, name, true)?;
-    path.inode().remove_xattr(name).await
+    path.inode().remove_xattr(name).await?;
+    watch::changed(path.dentry(), Happening::ATTRIB);
+    Ok(())
 }
 
 /// The names of all attributes the caller may know of, each followed by NUL (listxattr(2)).

@@ -21,28 +21,30 @@ use crate::{
 #[inline]
 pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysResult {
     file.check_readable()?;
-    match file.object() {
+    let read = match file.object() {
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
             let read = regular::read_at(caller, inode, *offset, buffer).await?;
             *offset += read as u64;
-            Ok(read)
+            read
         }
-        Object::Stream(stream, _) => read_stream(caller, &**stream, file, buffer).await,
+        Object::Stream(stream, _) => read_stream(caller, &**stream, file, buffer).await?,
         Object::Terminal(terminal, _) => {
-            memory::pinned(terminal::read(caller, terminal, file, buffer))?.await
+            memory::pinned(terminal::read(caller, terminal, file, buffer))?.await?
         }
-        Object::Socket(_) => memory::pinned(message::read(caller, file, &[buffer.vector()]))?.await,
-        Object::Place(_) => Err(Errno::EBADF),
-    }
+        Object::Socket(_) => memory::pinned(message::read(caller, file, &[buffer.vector()]))?.await?,
+        Object::Place(_) => return Err(Errno::EBADF),
+    };
+    file.note_read(Ok(read));
+    Ok(read)
 }
 
 /// Writes at the file's offset or its end, or to its stream.
 #[inline]
 pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysResult {
     file.check_writable()?;
-    match file.object() {
+    let written = match file.object() {
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
@@ -52,18 +54,20 @@ pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> Sys
                 *offset = end;
             }
             sync_if_asked(file).await?;
-            Ok(written)
+            written
         }
         Object::Stream(stream, _) => match stream.master() {
-            None => write_stream(caller, &**stream, file, buffer).await,
-            Some(master) => memory::pinned(terminal::write_master(caller, master, file, buffer))?.await,
+            None => write_stream(caller, &**stream, file, buffer).await?,
+            Some(master) => memory::pinned(terminal::write_master(caller, master, file, buffer))?.await?,
         },
         Object::Terminal(terminal, _) => {
-            memory::pinned(terminal::write(caller, terminal, file, buffer))?.await
+            memory::pinned(terminal::write(caller, terminal, file, buffer))?.await?
         }
-        Object::Socket(_) => memory::pinned(message::write(caller, file, &[buffer.vector()]))?.await,
-        Object::Place(_) => Err(Errno::EBADF),
-    }
+        Object::Socket(_) => memory::pinned(message::write(caller, file, &[buffer.vector()]))?.await?,
+        Object::Place(_) => return Err(Errno::EBADF),
+    };
+    file.note_written(Ok(written));
+    Ok(written)
 }
 
 /// `O_SYNC` and `O_DSYNC`: a write returns once it is on stable storage.

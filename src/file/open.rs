@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use fs::{FileType, LookupFlags, OpenFlags, Opened};
+use fs::{FileType, LookupFlags, OpenFlags, Opened, watch::Happening};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -52,11 +52,13 @@ pub async fn open(
     if flags & linux::O_DIRECT != 0 && kind != FileType::Fifo {
         return Err(Errno::EINVAL);
     }
-    match kind {
-        FileType::Regular | FileType::Directory => File::opened(opened, flags),
-        FileType::Fifo => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await,
-        FileType::Character => device::open(caller, opened.path, large).await,
-        FileType::Block | FileType::Socket | FileType::Untyped => Err(Errno::ENXIO),
-        FileType::Symlink => Err(Errno::ELOOP),
-    }
+    let file = match kind {
+        FileType::Regular | FileType::Directory => return File::opened(opened, flags),
+        FileType::Fifo => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await?,
+        FileType::Character => device::open(caller, opened.path, large).await?,
+        FileType::Block | FileType::Socket | FileType::Untyped => return Err(Errno::ENXIO),
+        FileType::Symlink => return Err(Errno::ELOOP),
+    };
+    file.note(Happening::OPEN);
+    Ok(file)
 }

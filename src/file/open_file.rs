@@ -8,7 +8,10 @@ use core::{
 
 use drivers::tty::OpenTty;
 use executor::sync::{Events, Mutex, Readiness};
-use fs::{FileType, Inode, Metadata, Opened, Path};
+use fs::{
+    FileType, Inode, Metadata, Opened, Path,
+    watch::{self, Happening},
+};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -100,7 +103,9 @@ impl File {
         }
         // Every file of a 64-bit program may be large, and says so.
         let object = Object::Inode(opened.path, opened.stream);
-        Ok(Self::with(object, flags | linux::O_LARGEFILE, writes(flags)))
+        let file = Self::with(object, flags | linux::O_LARGEFILE, writes(flags));
+        file.note(Happening::OPEN);
+        Ok(file)
     }
 
     /// As [`opened`](Self::opened), for a file that has no name: as on Linux, who made it may have it executed while it is
@@ -262,6 +267,48 @@ impl File {
         events
     }
 
+    /// Announces what was done by way of this to those who watch the file.
+    #[inline(always)]
+    pub fn note(&self, what: Happening) {
+        if watch::exist() {
+            self.announce(what);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce(&self, what: Happening) {
+        if !matches!(self.object, Object::Place(_))
+            && let Some(path) = self.path()
+        {
+            watch::used(path.dentry(), what);
+        }
+    }
+
+    /// The same of bytes that were read, if there were any.
+    #[inline(always)]
+    pub fn note_read(&self, read: Result<usize, Errno>) {
+        if watch::exist() {
+            self.announce_transfer(read, Happening::ACCESS);
+        }
+    }
+
+    /// The same of bytes that were written, if there were any.
+    #[inline(always)]
+    pub fn note_written(&self, written: Result<usize, Errno>) {
+        if watch::exist() {
+            self.announce_transfer(written, Happening::MODIFY);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce_transfer(&self, moved: Result<usize, Errno>, what: Happening) {
+        if moved.is_ok_and(|moved| moved > 0) {
+            self.announce(what);
+        }
+    }
+
     /// The epoll instances that watch it.
     pub fn watches(&self) -> &Watches {
         &self.watches
@@ -288,6 +335,7 @@ fn writes(flags: u32) -> bool {
 impl Drop for File {
     fn drop(&mut self) {
         let address = self.address();
+        self.note(if self.writable { Happening::CLOSE_WRITE } else { Happening::CLOSE_NOWRITE });
         self.watches.end(address);
         if let Object::Inode(path, _) = &self.object
             && self.is_writer

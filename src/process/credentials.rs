@@ -3,6 +3,7 @@
 use fs::{Attributes, Capabilities};
 use syscalls::Errno;
 
+use super::capabilities::{self, Sets};
 use crate::arch::answers::Answers;
 
 /// Leaves an id as it is.
@@ -18,8 +19,12 @@ pub mod capability {
     pub const SETGID: Capabilities = Capabilities::from_bits_retain(1 << 6);
     /// Change user ids at will.
     pub const SETUID: Capabilities = Capabilities::from_bits_retain(1 << 7);
+    /// Change what capabilities programs can come to have.
+    pub const SETPCAP: Capabilities = Capabilities::from_bits_retain(1 << 8);
     /// Administer the network; here: exceed the limits of sockets' buffers.
     pub const NET_ADMIN: Capabilities = Capabilities::from_bits_retain(1 << 12);
+    /// Lock memory.
+    pub const IPC_LOCK: Capabilities = Capabilities::from_bits_retain(1 << 14);
     /// Map the lowest addresses.
     pub const SYS_RAWIO: Capabilities = Capabilities::from_bits_retain(1 << 17);
     /// Look into other processes.
@@ -32,6 +37,8 @@ pub mod capability {
     pub const SYS_NICE: Capabilities = Capabilities::from_bits_retain(1 << 23);
     /// Raise resource limits.
     pub const SYS_RESOURCE: Capabilities = Capabilities::from_bits_retain(1 << 24);
+    /// Hang up terminals.
+    pub const SYS_TTY_CONFIG: Capabilities = Capabilities::from_bits_retain(1 << 26);
     /// Set the clock.
     pub const SYS_TIME: Capabilities = Capabilities::from_bits_retain(1 << 25);
     /// Set timers that would wake the machine.
@@ -45,6 +52,8 @@ pub struct Credentials {
     pub users: [u32; 3],
     /// Real, effective and saved group id.
     pub groups: [u32; 3],
+    /// Capabilities beside the effective ones.
+    pub sets: Sets,
     /// What the file system sees.
     pub fs: fs::Credentials,
 }
@@ -52,7 +61,9 @@ pub struct Credentials {
 impl Credentials {
     /// User 0 with every capability.
     pub fn root() -> Self {
-        Self { users: [0; 3], groups: [0; 3], fs: fs::Credentials::root() }
+        let mut fs = fs::Credentials::root();
+        fs.capabilities = capabilities::ALL;
+        Self { users: [0; 3], groups: [0; 3], sets: Sets::ROOT, fs }
     }
 
     /// Tells a thread who it acts as.
@@ -82,14 +93,9 @@ impl Credentials {
 
     /// Takes new user ids; capabilities follow (capabilities(7), "Effect of user ID changes on capabilities").
     pub fn set_users(&mut self, users: [u32; 3]) {
-        let had_root = self.users.contains(&0);
-        self.users = users;
+        let old = core::mem::replace(&mut self.users, users);
         self.fs.uid = users[1];
-        if users[1] == 0 && had_root {
-            self.fs.capabilities = Capabilities::all();
-        } else if users[1] != 0 {
-            self.fs.capabilities = Capabilities::empty();
-        }
+        self.follow_users(old);
     }
 
     /// Takes new group ids.
@@ -98,8 +104,8 @@ impl Credentials {
         self.fs.gid = groups[1];
     }
 
-    /// The credentials after executing a file: its set-id bits, unless it `gains_nothing` by them, and the capabilities of
-    /// user 0. Also whether the program runs with more rights than its caller has (`AT_SECURE`).
+    /// The credentials after executing a file: its set-id bits, unless it `gains_nothing` by them, and what capabilities go
+    /// with that. Also whether the program runs with more rights than its caller has (`AT_SECURE`).
     pub fn after_exec(&self, file: &Attributes, gains_nothing: bool) -> (Self, bool) {
         const SET_UID: u32 = 0o4000;
         const SET_GID: u32 = 0o2000;
@@ -116,9 +122,8 @@ impl Credentials {
         new.groups[2] = new.groups[1];
         new.fs.uid = new.users[1];
         new.fs.gid = new.groups[1];
-        new.fs.capabilities =
-            if new.users[..2].contains(&0) { Capabilities::all() } else { Capabilities::empty() };
-        let secure = new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
+        let sets_id = new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
+        let secure = new.follow_exec(self, sets_id);
         (new, secure)
     }
 }

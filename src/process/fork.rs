@@ -171,6 +171,9 @@ pub async fn clone(
     if !request.has(linux::CLONE_THREAD) && thread.process.limits.soft(linux::RLIMIT_CPU) != UNLIMITED {
         timers::limit::watch(&thread.process);
     }
+    if thread.inherit_policy(&caller.thread) && !request.has(linux::CLONE_THREAD) {
+        thread.process.nice.fetch_max(0, Ordering::Relaxed);
+    }
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
         let _ = user::write(caller, request.parent_tid, tid).await;

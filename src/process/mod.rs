@@ -15,6 +15,7 @@
 
 pub mod affinity;
 pub mod arguments;
+pub mod capabilities;
 pub mod credentials;
 pub mod elf;
 pub mod exec;
@@ -26,6 +27,7 @@ pub mod job;
 pub mod limits;
 pub mod rseq;
 pub mod run;
+pub mod scheduling;
 pub mod signal;
 pub mod thread;
 pub mod timers;

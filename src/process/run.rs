@@ -105,7 +105,8 @@ impl Caller {
         let acting = |credentials: &Credentials| {
             (credentials.users[1], credentials.groups[1], credentials.fs.uid, credentials.fs.gid)
         };
-        if acting(&credentials) != acting(&self.credentials) {
+        let gains = !self.credentials.sets.permitted.contains(credentials.sets.permitted);
+        if acting(&credentials) != acting(&self.credentials) || gains {
             self.process().is_dumpable.store(false, Ordering::Relaxed);
         }
         credentials.tell(&self.thread.answers);

@@ -15,7 +15,7 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{
-    Process, affinity::CpuSet, credentials::Credentials, futex::Seat, rseq::Registration,
+    Process, affinity::CpuSet, credentials::Credentials, futex::Seat, rseq::Registration, scheduling::Policy,
     signal::ThreadSignals,
 };
 use crate::{
@@ -62,6 +62,10 @@ pub struct Thread {
     pub sequence: Registration,
     /// Where it may run.
     pub cpus: CpuSet,
+    /// By which policy it is scheduled.
+    pub policy: Policy,
+    /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
+    pub io_priority: AtomicU32,
     /// Time on a CPU so far, in cycles.
     pub cycles: AtomicU64,
     /// Cycle counter when the CPU last began to poll it.
@@ -102,6 +106,8 @@ impl Thread {
             robust_list: AtomicUsize::new(0),
             sequence: Registration::default(),
             cpus: CpuSet::default(),
+            policy: Policy::default(),
+            io_priority: AtomicU32::new(0),
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
             futex: Seat::default(),

@@ -12,6 +12,7 @@ use super::{
     text::{Made, Setting, TextBuffer, file, line},
 };
 use crate::{
+    file::events::inotify::limits::{self, Kind},
     memory::{self, Form},
     process::tree,
     random,
@@ -45,9 +46,30 @@ fn setting(read: fn() -> String, write: fn(&str) -> Result<(), Errno>) -> Node {
 fn file_limits() -> Vec<(&'static str, Node)> {
     vec![
         ("file-max", line("9223372036854775807")),
+        (
+            "inotify",
+            folder(vec![
+                ("max_queued_events", setting(|| limit(Kind::Events), |text| set_limit(Kind::Events, text))),
+                (
+                    "max_user_instances",
+                    setting(|| limit(Kind::Instances), |text| set_limit(Kind::Instances, text)),
+                ),
+                ("max_user_watches", setting(|| limit(Kind::Watches), |text| set_limit(Kind::Watches, text))),
+            ]),
+        ),
         ("nr_open", line("1048576")),
         ("pipe-max-size", file(pipe_max_size)),
     ]
+}
+
+fn limit(kind: Kind) -> String {
+    format!("{}", limits::get(kind))
+}
+
+fn set_limit(kind: Kind, text: &str) -> Result<(), Errno> {
+    let limit: u32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    limits::set(kind, limit as usize);
+    Ok(())
 }
 
 fn kernel() -> Vec<(&'static str, Node)> {

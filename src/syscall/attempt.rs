@@ -9,7 +9,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::mem::MaybeUninit;
 
 use executor::{sync::Events, time::Instant};
-use fs::{LookupFlags, Path, Position};
+use fs::{LookupFlags, Path, Position, watch};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -122,7 +122,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         }
         __NR_sched_get_priority_max => now(schedule::priority_max(context.rdi as usize)),
         __NR_sched_get_priority_min => now(schedule::priority_min(context.rdi as usize)),
-        __NR_sched_getscheduler => now(schedule::sched_getscheduler(context.rdi as i32)),
+        __NR_sched_getscheduler => now(schedule::sched_getscheduler(caller, context.rdi as i32)),
         __NR_getpriority => now(schedule::getpriority(caller, context.rdi as usize, context.rsi as u32)),
         __NR_setpriority => {
             now(schedule::setpriority(caller, context.rdi as usize, context.rsi as u32, context.rdx as i32))
@@ -298,6 +298,7 @@ fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: 
         Ok(read) => {
             *moved += read;
             check_fault(&buffer)?;
+            file.note_read(Ok(*moved));
             Ok(*moved)
         }
         Err(_) if *moved > 0 => Ok(*moved),
@@ -351,6 +352,7 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
                 *moved += written;
                 check_fault(&buffer)?;
                 if written == 0 || *moved >= wanted || stream.takes_once() {
+                    file.note_written(Ok(*moved));
                     return Ok(*moved);
                 }
             }
@@ -368,19 +370,21 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
 }
 
 /// A write is done at once unless it is large or more goes with it: appending, waiting for stable storage, taking
-/// set-id bits away.
+/// set-id bits away, telling those who watch files.
 #[inline]
 fn check_plain(file: &File, path: &Path, len: usize) -> Result<(), Pause> {
-    let more =
-        file.flags() & (O_APPEND | O_SYNC) != 0 || path.dentry().attributes().permissions() & 0o6000 != 0;
+    let more = watch::exist()
+        || file.flags() & (O_APPEND | O_SYNC) != 0
+        || path.dentry().attributes().permissions() & 0o6000 != 0;
     if more || len >= bulk::LARGE { Err(Pause::General) } else { Ok(()) }
 }
 
-/// A read is done at once unless it is large.
+/// A read is done at once unless it is large, or those who watch files may have to be told.
 #[inline]
 fn check_small(path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
-    let large =
-        len >= bulk::LARGE && path.dentry().attributes().size().saturating_sub(offset) >= bulk::LARGE as u64;
+    let large = watch::exist()
+        || len >= bulk::LARGE
+            && path.dentry().attributes().size().saturating_sub(offset) >= bulk::LARGE as u64;
     if large { Err(Pause::General) } else { Ok(()) }
 }
 

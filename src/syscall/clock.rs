@@ -70,7 +70,8 @@ pub async fn clock_settime(caller: &Caller, id: usize, address: usize) -> SysRes
     set_wall(caller, time)
 }
 
-fn set_wall(caller: &Caller, time: u64) -> SysResult {
+/// Sets the wall clock, nanoseconds since 1970. EPERM, and EINVAL for a time before that of the boot.
+pub fn set_wall(caller: &Caller, time: u64) -> SysResult {
     if !caller.credentials.has(capability::SYS_TIME) {
         return Err(Errno::EPERM);
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use fs::{Access, Device, DirEntry, FileType, Kind, LookupFlags, RenameFlags};
+use fs::{Access, Device, DirEntry, FileType, Kind, LookupFlags, RenameFlags, watch::Happening};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -225,6 +225,7 @@ pub async fn getdents(caller: &Caller, fd: i32, buffer: usize, size: usize, layo
         taken
     };
     fs::read_dir(place, *cookie, &mut emit).await?;
+    file.note(Happening::ACCESS);
     if out.is_empty() && refused {
         return Err(Errno::EINVAL);
     }

@@ -1,5 +1,6 @@
-//! Files to wait on: eventfd(2), timerfd_create(2), signalfd(2).
+//! Files to wait on: eventfd(2), timerfd_create(2), signalfd(2), inotify(7).
 
+use fs::{Access, LookupFlags};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -8,10 +9,14 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::events::{
-        counter,
-        signals::{self, SignalFile},
-        timer::{self, TimerFile},
+    file::{
+        events::{
+            counter,
+            inotify::{self, Inotify},
+            signals::{self, SignalFile},
+            timer::{self, TimerFile},
+        },
+        lookup,
     },
     process::{
         Caller,
@@ -61,6 +66,34 @@ pub async fn timerfd_gettime(caller: &Caller, fd: i32, address: usize) -> SysRes
     let left = TimerFile::of(&file).ok_or(Errno::EINVAL)?.left();
     user::write(caller, address, left).await?;
     Ok(0)
+}
+
+pub fn inotify_init1(caller: &Caller, flags: u32) -> SysResult {
+    if flags & !PLAIN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    install(caller, inotify::new(caller, flags)?, flags)
+}
+
+pub async fn inotify_add_watch(caller: &Caller, fd: i32, path: usize, mask: u32) -> SysResult {
+    const BOTH: u32 = linux::IN_MASK_ADD | linux::IN_MASK_CREATE;
+    if mask & !inotify::KNOWN != 0 || mask == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = caller.files.get_open(fd)?;
+    let instance = Inotify::of(&file).filter(|_| mask & BOTH != BOTH).ok_or(Errno::EINVAL)?;
+    let mut how = LookupFlags::empty();
+    how.set(LookupFlags::FOLLOW, mask & linux::IN_DONT_FOLLOW == 0);
+    how.set(LookupFlags::DIRECTORY, mask & linux::IN_ONLYDIR != 0);
+    let name = user::read_path(caller, path).await?;
+    let place = lookup::path(caller, lookup::CWD, &name, how).await?;
+    fs::check(place.inode().attributes(), &caller.credentials.fs, Access::READ)?;
+    instance.watch(&place, mask).map(|number| number as usize)
+}
+
+pub fn inotify_rm_watch(caller: &Caller, fd: i32, number: i32) -> SysResult {
+    let file = caller.files.get_open(fd)?;
+    Inotify::of(&file).ok_or(Errno::EINVAL)?.unwatch(number).map(|()| 0)
 }
 
 pub async fn signalfd4(caller: &Caller, fd: i32, set: usize, size: usize, flags: u32) -> SysResult {

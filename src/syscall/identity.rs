@@ -6,7 +6,7 @@ use syscalls::Errno;
 use super::user::{self, SysResult};
 use crate::process::{
     Caller,
-    credentials::{Credentials, UNCHANGED, checked},
+    credentials::{Credentials, UNCHANGED, capability, checked},
     job, tree,
 };
 
@@ -27,6 +27,17 @@ pub fn getsid(caller: &Caller, pid: i32) -> SysResult {
 
 pub fn setsid(caller: &Caller) -> SysResult {
     job::new_session(caller).map(|session| session as usize)
+}
+
+/// vhangup: ends the use of the session's terminal by everybody.
+pub fn vhangup(caller: &Caller) -> SysResult {
+    if !caller.credentials.has(capability::SYS_TTY_CONFIG) {
+        return Err(Errno::EPERM);
+    }
+    if let Some(terminal) = job::terminal(caller) {
+        terminal.hang_up();
+    }
+    Ok(0)
 }
 
 fn checked_pid(pid: i32) -> Result<u32, Errno> {
@@ -110,8 +121,19 @@ fn set_groups(caller: &mut Caller, wanted: [u32; 3]) -> SysResult {
 
 /// Changes the caller's credentials; others see the new ones as the process's.
 fn change(caller: &mut Caller, change: impl FnOnce(&mut Credentials)) -> SysResult {
+    try_change(caller, |credentials| {
+        change(credentials);
+        Ok(())
+    })
+}
+
+/// The same, unless the change is refused.
+pub fn try_change(
+    caller: &mut Caller,
+    change: impl FnOnce(&mut Credentials) -> Result<(), Errno>,
+) -> SysResult {
     let mut new = Credentials::clone(&caller.credentials);
-    change(&mut new);
+    change(&mut new)?;
     caller.set_credentials(new);
     Ok(0)
 }
@@ -120,7 +142,7 @@ fn change(caller: &mut Caller, change: impl FnOnce(&mut Credentials)) -> SysResu
 pub fn setfsuid(caller: &mut Caller, uid: u32) -> usize {
     let old = caller.credentials.fs.uid;
     if uid == old || caller.credentials.users.contains(&uid) || caller.credentials.may_set_uids() {
-        let _ = change(caller, |credentials| credentials.fs.uid = uid);
+        let _ = change(caller, |credentials| credentials.set_fs_user(uid));
     }
     old as usize
 }

@@ -96,9 +96,69 @@ pub async fn msync(caller: &Caller, start: usize, len: usize, flags: u32) -> Sys
     Ok(0)
 }
 
-pub async fn mlock(caller: &Caller, start: usize, len: usize, lock: bool) -> SysResult {
-    caller.space.lock_pages(start, len, lock).await?;
+/// EPERM for who may lock nothing, ENOMEM for who may not lock `wanted` bytes in all.
+fn check_lock(caller: &Caller, wanted: usize) -> Result<(), Errno> {
+    let limit = caller.process().limits.soft(linux::RLIMIT_MEMLOCK);
+    match wanted as u64 {
+        _ if caller.credentials.has(capability::IPC_LOCK) => Ok(()),
+        _ if limit == 0 => Err(Errno::EPERM),
+        wanted if wanted > limit => Err(Errno::ENOMEM),
+        _ => Ok(()),
+    }
+}
+
+pub async fn mlock(caller: &Caller, start: usize, len: usize) -> SysResult {
+    let first = start & !(PAGE_SIZE - 1);
+    let end = start.saturating_add(len).checked_next_multiple_of(PAGE_SIZE).unwrap_or(first);
+    let others = caller.space.locked_outside(first..end.max(first)).await;
+    check_lock(caller, others + end.saturating_sub(first))?;
+    caller.space.lock_pages(start, len, true).await?;
     Ok(0)
+}
+
+pub async fn munlock(caller: &Caller, start: usize, len: usize) -> SysResult {
+    caller.space.lock_pages(start, len, false).await?;
+    Ok(0)
+}
+
+/// As mlock, whose pages are in memory at once, where the caller would wait for each.
+pub async fn mlock2(caller: &Caller, start: usize, len: usize, flags: u32) -> SysResult {
+    if flags & !linux::MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    mlock(caller, start, len).await
+}
+
+pub async fn mlockall(caller: &Caller, flags: u32) -> SysResult {
+    const KNOWN: u32 = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
+    if flags & !KNOWN != 0 || flags == 0 || flags == linux::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    let now = flags & linux::MCL_CURRENT != 0;
+    let mapped = if now { caller.space.usage().mapped } else { 0 };
+    check_lock(caller, mapped)?;
+    let wait = flags & linux::MCL_ONFAULT == 0;
+    caller.space.lock_all(now.then_some(true), flags & linux::MCL_FUTURE != 0, wait).await?;
+    Ok(0)
+}
+
+pub async fn munlockall(caller: &Caller) -> SysResult {
+    caller.space.lock_all(Some(false), false, false).await?;
+    Ok(0)
+}
+
+/// Protection keys, as on a CPU without them: there is none to be had.
+pub fn pkey_alloc(flags: usize, rights: usize) -> SysResult {
+    const RIGHTS: usize = (linux::PKEY_DISABLE_ACCESS | linux::PKEY_DISABLE_WRITE) as usize;
+    if flags != 0 || rights & !RIGHTS != 0 { Err(Errno::EINVAL) } else { Err(Errno::ENOSPC) }
+}
+
+/// mprotect, with the one key that stands for none.
+pub async fn pkey_mprotect(caller: &Caller, start: usize, len: usize, prot: u32, key: i32) -> SysResult {
+    if key != -1 {
+        return Err(Errno::EINVAL);
+    }
+    mprotect(caller, start, len, prot).await
 }
 
 pub async fn mincore(caller: &Caller, start: usize, len: usize, vector: usize) -> SysResult {

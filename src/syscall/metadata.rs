@@ -12,6 +12,7 @@ use crate::{
     file::{File, lookup},
     process::{
         Caller,
+        capabilities::SecureBits,
         times::{TimeSpec, TimeVal},
     },
 };
@@ -210,8 +211,10 @@ pub async fn faccessat(caller: &Caller, directory: i32, path: usize, mode: u32, 
         // The question is about the real ids.
         credentials.uid = caller.credentials.users[0];
         credentials.gid = caller.credentials.groups[0];
-        if credentials.uid != 0 {
-            credentials.capabilities = fs::Capabilities::empty();
+        let sets = &caller.credentials.sets;
+        if !sets.secure.contains(SecureBits::NO_SETUID_FIXUP) {
+            credentials.capabilities =
+                if credentials.uid == 0 { sets.permitted } else { fs::Capabilities::empty() };
         }
     }
     fs::check_at(&place, &credentials, Access::from_bits_truncate(mode))?;
@@ -398,6 +401,34 @@ pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
     let stat = StatFs { magic: PIPEFS_MAGIC, block_size: 4096, name_max: 255, ..StatFs::default() };
     user::write(caller, address, RawStatFs::from(stat)).await?;
     Ok(0)
+}
+
+/// No file system here has handles for its files.
+pub async fn name_to_handle_at(
+    caller: &Caller,
+    directory: i32,
+    path: usize,
+    handle: usize,
+    flags: u32,
+) -> SysResult {
+    if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let follow =
+        if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
+    let name = user::read_path(caller, path).await?;
+    lookup::path_or_descriptor(caller, directory, &name, follow, flags).await?;
+    user::read::<u32>(caller, handle).await?;
+    Err(Errno::EOPNOTSUPP)
+}
+
+/// So there is none to open, either.
+pub async fn open_by_handle_at(caller: &Caller, handle: usize) -> SysResult {
+    if !caller.credentials.has(fs::Capabilities::DAC_READ_SEARCH) {
+        return Err(Errno::EPERM);
+    }
+    let [len, _]: [u32; 2] = user::read(caller, handle).await?;
+    if matches!(len, 1..=128) { Err(Errno::ESTALE) } else { Err(Errno::EINVAL) }
 }
 
 /// What an xattr call is about: a path, with or without following a last link, or a descriptor.

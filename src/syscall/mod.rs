@@ -22,6 +22,8 @@ pub mod socket;
 pub mod system;
 pub mod user;
 
+mod adjust;
+mod capability;
 mod directory;
 mod epoll;
 mod event_files;
@@ -151,6 +153,9 @@ fn makes_something(number: u32) -> bool {
             | __NR_pidfd_open
             | __NR_pidfd_getfd
             | __NR_timerfd_settime
+            | __NR_inotify_init
+            | __NR_inotify_init1
+            | __NR_inotify_add_watch
             | __NR_signalfd
             | __NR_signalfd4
             | __NR_setxattr
@@ -301,6 +306,10 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_signalfd4 => Box::pin(event_files::signalfd4(caller, fd, a[1], a[2], a[3] as u32)),
         __NR_eventfd => Box::pin(ready(event_files::eventfd2(caller, a[0] as u32, 0))),
         __NR_eventfd2 => Box::pin(ready(event_files::eventfd2(caller, a[0] as u32, a[1] as u32))),
+        __NR_inotify_init => Box::pin(ready(event_files::inotify_init1(caller, 0))),
+        __NR_inotify_init1 => Box::pin(ready(event_files::inotify_init1(caller, a[0] as u32))),
+        __NR_inotify_add_watch => Box::pin(event_files::inotify_add_watch(caller, fd, a[1], a[2] as u32)),
+        __NR_inotify_rm_watch => Box::pin(ready(event_files::inotify_rm_watch(caller, fd, a[1] as i32))),
         // These have waited already.
         __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::answer_later(caller)),
 
@@ -391,6 +400,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_utimes => Box::pin(metadata::utimes(caller, CWD, a[0], a[1])),
         __NR_futimesat => Box::pin(metadata::utimes(caller, fd, a[1], a[2])),
         __NR_utimensat => Box::pin(metadata::utimensat(caller, fd, a[1], a[2], a[3] as u32)),
+        __NR_name_to_handle_at => Box::pin(metadata::name_to_handle_at(caller, fd, a[1], a[2], a[4] as u32)),
+        __NR_open_by_handle_at => Box::pin(metadata::open_by_handle_at(caller, a[1])),
         __NR_statfs => Box::pin(metadata::statfs(caller, a[0], a[1])),
         __NR_fstatfs => Box::pin(metadata::fstatfs(caller, fd, a[1])),
         __NR_getxattr => Box::pin(metadata::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])),
@@ -419,8 +430,14 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_mremap => Box::pin(memory::mremap(caller, a[0], a[1], a[2], a[3] as u32, a[4])),
         __NR_madvise => Box::pin(memory::madvise(caller, a[0], a[1], a[2] as u32)),
         __NR_msync => Box::pin(memory::msync(caller, a[0], a[1], a[2] as u32)),
-        __NR_mlock => Box::pin(memory::mlock(caller, a[0], a[1], true)),
-        __NR_munlock => Box::pin(memory::mlock(caller, a[0], a[1], false)),
+        __NR_mlock => Box::pin(memory::mlock(caller, a[0], a[1])),
+        __NR_mlock2 => Box::pin(memory::mlock2(caller, a[0], a[1], a[2] as u32)),
+        __NR_munlock => Box::pin(memory::munlock(caller, a[0], a[1])),
+        __NR_mlockall => Box::pin(memory::mlockall(caller, a[0] as u32)),
+        __NR_munlockall => Box::pin(memory::munlockall(caller)),
+        __NR_pkey_alloc => Box::pin(ready(memory::pkey_alloc(a[0], a[1]))),
+        __NR_pkey_free => Box::pin(ready(Err(Errno::EINVAL))),
+        __NR_pkey_mprotect => Box::pin(memory::pkey_mprotect(caller, a[0], a[1], a[2] as u32, a[3] as i32)),
         __NR_mincore => Box::pin(memory::mincore(caller, a[0], a[1], a[2])),
         __NR_brk => Box::pin(memory::brk(caller, a[0])),
 
@@ -428,9 +445,12 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_getresuid => Box::pin(identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]])),
         __NR_getresgid => Box::pin(identity::getres(caller, caller.credentials.groups, [a[0], a[1], a[2]])),
         __NR_getgroups => Box::pin(identity::getgroups(caller, a[0] as i32, a[1])),
+        __NR_capget => Box::pin(capability::capget(caller, a[0], a[1])),
+        __NR_capset => Box::pin(capability::capset(caller, a[0], a[1])),
         __NR_setgroups => Box::pin(identity::setgroups(caller, a[0], a[1])),
 
         // Processes and threads.
+        __NR_vhangup => Box::pin(ready(identity::vhangup(caller))),
         __NR_wait4 => Box::pin(process::wait4(caller, a[0] as i32, a[1], a[2] as u32, a[3])),
         __NR_waitid => Box::pin(process::waitid(caller, a[0] as u32, a[1], a[2], a[3] as u32, a[4])),
         __NR_pidfd_open => Box::pin(ready(process_file::pidfd_open(caller, a[0] as i32, a[1] as u32))),
@@ -438,6 +458,15 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
             Box::pin(process_file::pidfd_send_signal(caller, fd, a[1], a[2], a[3] as u32))
         }
         __NR_pidfd_getfd => Box::pin(ready(process_file::pidfd_getfd(caller, fd, a[1] as i32, a[2] as u32))),
+        __NR_unshare => Box::pin(ready(process::unshare(caller, a[0] as u32))),
+        __NR_setns => Box::pin(ready(process::setns(caller, fd))),
+        __NR_kcmp => {
+            let which = (a[0] as i32, a[1] as i32);
+            Box::pin(ready(process_file::kcmp(caller, which, a[2] as u32, (a[3], a[4]))))
+        }
+        __NR_process_madvise => {
+            Box::pin(process_file::process_madvise(caller, fd, (a[1], a[2]), a[3] as u32, a[4] as u32))
+        }
         __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])),
         __NR_times => Box::pin(process::times(caller, a[0])),
         __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
@@ -450,6 +479,14 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         }
         __NR_sched_yield => Box::pin(schedule::sched_yield()),
         __NR_sched_rr_get_interval => Box::pin(schedule::sched_rr_get_interval(caller, a[0] as i32, a[1])),
+        __NR_sched_setscheduler => {
+            Box::pin(schedule::sched_setscheduler(caller, a[0] as i32, Some(a[1] as i32), a[2]))
+        }
+        __NR_sched_setparam => Box::pin(schedule::sched_setscheduler(caller, a[0] as i32, None, a[1])),
+        __NR_sched_setattr => Box::pin(schedule::sched_setattr(caller, a[0] as i32, a[1], a[2] as u32)),
+        __NR_sched_getattr => Box::pin(schedule::sched_getattr(caller, a[0] as i32, a[1], a[2], a[3] as u32)),
+        __NR_ioprio_set => Box::pin(ready(schedule::ioprio_set(caller, a[0], a[1] as u32, a[2] as u32))),
+        __NR_ioprio_get => Box::pin(ready(schedule::ioprio_get(caller, a[0], a[1] as u32))),
         __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])),
         __NR_sched_setaffinity => Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])),
         __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),
@@ -458,6 +495,9 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
 
         // Signals.
         __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])),
+        __NR_rt_tgsigqueueinfo => {
+            Box::pin(signal::rt_tgsigqueueinfo(caller, a[0] as i32, a[1] as i32, a[2], a[3]))
+        }
         __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])),
         // It has taken the signal already.
         __NR_rt_sigtimedwait => Box::pin(signal::tell_later(caller, a[1])),
@@ -469,6 +509,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_nanosleep | __NR_clock_nanosleep => Box::pin(clock::sleep_ended(caller)),
         __NR_restart_syscall => Box::pin(clock::restart_syscall(caller)),
         __NR_gettimeofday => Box::pin(clock::gettimeofday(caller, a[0], a[1])),
+        __NR_adjtimex => Box::pin(adjust::adjtimex(caller, a[0])),
+        __NR_clock_adjtime => Box::pin(adjust::clock_adjtime(caller, a[0] as u32, a[1])),
         __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])),
         __NR_time => Box::pin(clock::time(caller, a[0])),
         __NR_alarm => Box::pin(ready(timer::alarm(caller, a[0] as u32))),
@@ -488,6 +530,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_sysinfo => Box::pin(system::sysinfo(caller, a[0])),
         __NR_getrandom => Box::pin(system::getrandom(caller, a[0], a[1], a[2] as u32)),
         __NR_syslog => Box::pin(system::syslog(caller, a[0], a[1], a[2] as i32)),
+        __NR_iopl => Box::pin(ready(system::iopl(a[0] as u32))),
+        __NR_ioperm => Box::pin(ready(system::ioperm(a[0], a[1], a[2] as i32))),
         __NR_reboot => Box::pin(system::reboot(caller, a[0] as u32, a[1] as u32, a[2] as u32)),
         unknown => Box::pin(ready(unknown_call(caller, unknown))),
     }

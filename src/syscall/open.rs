@@ -1,6 +1,9 @@
 //! Opening and sizing files: open(2), creat(2), openat2(2), truncate(2), fallocate(2), fsync(2).
 
-use fs::{Access, FallocateFlags, LookupFlags};
+use fs::{
+    Access, FallocateFlags, LookupFlags,
+    watch::{self, Happening},
+};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -103,6 +106,7 @@ pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
     check_size_limit(caller, size)?;
     let _writing = place.inode().attributes().write_access()?;
     fs::file::truncate(&**place.inode(), &caller.credentials.fs, size as u64).await?;
+    watch::changed(place.dentry(), Happening::MODIFY);
     Ok(0)
 }
 
@@ -123,6 +127,7 @@ pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
     file.check_writable().map_err(|_| Errno::EINVAL)?;
     check_size_limit(caller, size)?;
     fs::file::truncate(&**inode, &caller.credentials.fs, size as u64).await?;
+    file.note(Happening::MODIFY);
     Ok(0)
 }
 
@@ -139,6 +144,7 @@ pub async fn fallocate(caller: &Caller, fd: i32, mode: u32, offset: i64, len: i6
     };
     let flags = FallocateFlags::from_bits_retain(mode);
     fs::file::fallocate(&**inode, &caller.credentials.fs, flags, offset as u64, len as u64).await?;
+    file.note(Happening::MODIFY);
     Ok(0)
 }
 

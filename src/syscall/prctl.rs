@@ -5,13 +5,16 @@ use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::prctl as options;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use super::{
+    capability,
+    user::{self, SysResult},
+};
 use crate::process::{Caller, signal::numbers::SIGMAX};
 
-/// The number of the last capability of Linux 6.1, `CAP_CHECKPOINT_RESTORE`.
-const LAST_CAPABILITY: usize = 40;
-
-pub async fn prctl(caller: &Caller, option: u32, arguments: [usize; 4]) -> SysResult {
+pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> SysResult {
+    if let Some(result) = capability::prctl(caller, option, arguments) {
+        return result;
+    }
     let [argument, others @ ..] = arguments;
     let process = caller.process();
     match option {
@@ -54,8 +57,6 @@ pub async fn prctl(caller: &Caller, option: u32, arguments: [usize; 4]) -> SysRe
         options::PR_GET_NO_NEW_PRIVS if arguments == [0; 4] => {
             Ok(usize::from(process.gains_nothing.load(Relaxed)))
         }
-        // Nobody can drop any.
-        options::PR_CAPBSET_READ if argument <= LAST_CAPABILITY => Ok(1),
         _ => Err(Errno::EINVAL),
     }
 }

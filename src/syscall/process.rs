@@ -307,3 +307,49 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old
     user::write_optional(caller, old, previous).await?;
     Ok(0)
 }
+
+/// Gives the calling thread things of its own that it shares with others (unshare(2)). There are no namespaces.
+pub fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
+    const NAMESPACES: u32 = linux::CLONE_NEWNS
+        | linux::CLONE_NEWCGROUP
+        | linux::CLONE_NEWUTS
+        | linux::CLONE_NEWIPC
+        | linux::CLONE_NEWUSER
+        | linux::CLONE_NEWPID
+        | linux::CLONE_NEWNET
+        | linux::CLONE_NEWTIME;
+    const THREAD: u32 = linux::CLONE_THREAD | linux::CLONE_SIGHAND | linux::CLONE_VM;
+    const OWN: u32 = linux::CLONE_FS | linux::CLONE_FILES | linux::CLONE_SYSVSEM;
+    if flags & !(NAMESPACES | THREAD | OWN) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let is_alone = || tree::lock().node(caller.process().pid).is_some_and(|node| node.threads.len() == 1);
+    if flags & THREAD != 0 && !is_alone() {
+        return Err(Errno::EINVAL);
+    }
+    if flags & NAMESPACES != 0 {
+        let privileged = caller.credentials.has(fs::Capabilities::SYS_ADMIN);
+        return Err(if privileged { Errno::EINVAL } else { Errno::EPERM });
+    }
+    let files = if flags & linux::CLONE_FILES != 0 { Some(caller.files.duplicate()?) } else { None };
+    let is_first = caller.thread.tid() == caller.process().pid;
+    if let Some(files) = files {
+        if is_first {
+            *caller.process().files.lock() = Some(files.clone());
+        }
+        caller.files = files;
+    }
+    if flags & linux::CLONE_FS != 0 {
+        caller.fs = caller.fs.duplicate();
+        if is_first {
+            *caller.process().fs.lock() = Some(caller.fs.clone());
+        }
+    }
+    Ok(0)
+}
+
+/// No file stands for a namespace.
+pub fn setns(caller: &Caller, fd: i32) -> SysResult {
+    caller.files.get_open(fd)?;
+    Err(Errno::EINVAL)
+}

@@ -1,5 +1,8 @@
-//! Processes by descriptors: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2).
+//! Processes by descriptors: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), process_madvise(2); kcmp(2).
 
+use alloc::sync::Arc;
+
+use conquer_once::spin::OnceCell;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -11,10 +14,12 @@ use super::{
 use crate::{
     file::events::process::{self, ProcessFile},
     process::{
-        Caller,
+        Caller, Process,
+        credentials::capability,
         signal::{RawSigInfo, SI_TKILL, SigInfo},
         tree,
     },
+    random,
 };
 
 pub fn pidfd_open(caller: &Caller, pid: i32, flags: u32) -> SysResult {
@@ -76,4 +81,105 @@ pub fn pidfd_getfd(caller: &Caller, fd: i32, theirs: i32, flags: u32) -> SysResu
     }
     let table = target.process().files.lock().clone().ok_or(Errno::ESRCH)?;
     install(caller, table.get(theirs)?, linux::O_CLOEXEC)
+}
+
+/// What kcmp(2) compares (`<linux/kcmp.h>`).
+mod kinds {
+    pub const FILE: u32 = 0;
+    pub const VM: u32 = 1;
+    pub const FILES: u32 = 2;
+    pub const FS: u32 = 3;
+    pub const SIGHAND: u32 = 4;
+    pub const IO: u32 = 5;
+    pub const SYSVSEM: u32 = 6;
+}
+
+/// kcmp: whether two processes share something, or which of the two things comes first in an order that says nothing else.
+pub fn kcmp(
+    caller: &Caller,
+    (one, other): (i32, i32),
+    kind: u32,
+    (first, second): (usize, usize),
+) -> SysResult {
+    let process = |pid: i32| {
+        let thread = tree::lock().thread(pid as u32).ok_or(Errno::ESRCH)?;
+        Ok::<_, Errno>(thread.process.clone())
+    };
+    let (one, other) = (process(one)?, process(other)?);
+    let credentials = &caller.credentials;
+    let (uid, gid) = (credentials.users[0], credentials.groups[0]);
+    let may = |process: &Process| {
+        process.pid == caller.process().pid || process.may_be_inspected(credentials, uid, gid)
+    };
+    if !may(&one) || !may(&other) {
+        return Err(Errno::EPERM);
+    }
+    let of = |process: &Arc<Process>, fd: usize| {
+        let files = || process.files.lock().clone().ok_or(Errno::EBADF);
+        Ok::<_, Errno>(match kind {
+            kinds::FILE => Arc::as_ptr(&files()?.get(fd as i32)?).addr(),
+            kinds::VM => process.space.lock().as_ref().map_or(0, |space| Arc::as_ptr(space).addr()),
+            kinds::FILES => Arc::as_ptr(&files()?).addr(),
+            kinds::FS => process.fs.lock().as_ref().map_or(0, |fs| Arc::as_ptr(fs).addr()),
+            // Threads of one process share these, and nobody else does.
+            kinds::SIGHAND | kinds::IO | kinds::SYSVSEM => Arc::as_ptr(process).addr(),
+            _ => return Err(Errno::EINVAL),
+        })
+    };
+    // The order of a product with an odd number tells nothing of where things are.
+    let order = |address: usize| address.wrapping_mul(*SECRET.get_or_init(secret) | 1);
+    let (first, second) = (order(of(&one, first)?), order(of(&other, second)?));
+    Ok(usize::from(first < second) | usize::from(first > second) << 1)
+}
+
+/// What the order of [`kcmp`] hangs on.
+static SECRET: OnceCell<usize> = OnceCell::uninit();
+
+fn secret() -> usize {
+    let mut bytes = [0; size_of::<usize>()];
+    random::fill(&mut bytes);
+    usize::from_ne_bytes(bytes)
+}
+
+/// Advice about another process's memory, of the kind that changes none of it.
+pub async fn process_madvise(
+    caller: &Caller,
+    fd: i32,
+    (vectors, count): (usize, usize),
+    advice: u32,
+    flags: u32,
+) -> SysResult {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;
+    let vectors = user::read_iovecs(caller, vectors, count).await?;
+    let file = caller.files.get_open(fd)?;
+    let target = {
+        let tree = tree::lock();
+        let pid = ProcessFile::of(&file)?.id(&tree)?;
+        tree.process(pid).ok_or(Errno::ESRCH)?
+    };
+    const HARMLESS: [u32; 4] =
+        [linux::MADV_COLD, linux::MADV_PAGEOUT, linux::MADV_WILLNEED, linux::MADV_COLLAPSE];
+    if !HARMLESS.contains(&advice) {
+        return Err(Errno::EINVAL);
+    }
+    let credentials = &caller.credentials;
+    let is_own = target.pid == caller.process().pid;
+    if !is_own && !target.may_be_inspected(credentials, credentials.fs.uid, credentials.fs.gid)
+        || !credentials.has(capability::SYS_NICE)
+    {
+        return Err(Errno::EPERM);
+    }
+    let space = target.space.lock().clone().ok_or(Errno::ESRCH)?;
+    let mut total = 0;
+    for vector in vectors {
+        match space.advise(vector.base, vector.len, advice).await {
+            Ok(()) => total += vector.len,
+            Err(errno) if total == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(total)
 }

@@ -47,10 +47,10 @@ pub(super) fn check_positioned(file: &File) -> Result<(), Errno> {
 }
 
 async fn read_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
-    match file.inode() {
-        Some(inode) => regular::read_at(caller, inode, offset, buffer).await,
-        None => io::read(caller, file, buffer).await,
-    }
+    let Some(inode) = file.inode() else { return io::read(caller, file, buffer).await };
+    let read = regular::read_at(caller, inode, offset, buffer).await?;
+    file.note_read(Ok(read));
+    Ok(read)
 }
 
 async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
@@ -59,6 +59,7 @@ async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBu
     let position = regular::write_position(file, offset);
     let (written, _) = regular::write_at(caller, inode, position, buffer).await?;
     io::sync_if_asked(file).await?;
+    file.note_written(Ok(written));
     Ok(written)
 }
 
@@ -112,6 +113,7 @@ async fn write_flagged(
             if at.is_none() && written > 0 {
                 *offset = end;
             }
+            file.note_written(Ok(written));
             written
         }
         (_, Some(offset)) => write_at(caller, file, offset, buffer).await?,

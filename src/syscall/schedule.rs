@@ -1,15 +1,19 @@
-//! Scheduling (sched(7), getpriority(2), sched_setaffinity(2)).
+//! Scheduling (sched(7), getpriority(2), sched_setaffinity(2), ioprio_set(2)).
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::user::{self, SysResult};
 use crate::{
     arch::cpu,
-    process::{Caller, Process, Thread, affinity, credentials::capability, run, times::TimeSpec, tree},
+    process::{
+        Caller, Process, Thread, affinity, credentials::capability, run, scheduling::Scheduling,
+        times::TimeSpec, tree,
+    },
 };
 
 pub async fn sched_yield() -> SysResult {
@@ -34,30 +38,177 @@ pub fn priority_min(policy: usize) -> SysResult {
     priorities(policy).map(|(min, _)| min)
 }
 
-/// Every thread is scheduled by the one policy there is.
-pub fn sched_getscheduler(tid: i32) -> SysResult {
-    if tid < 0 {
-        return Err(Errno::EINVAL);
-    }
-    if tid > 0 && tree::lock().thread(tid as u32).is_none() {
-        return Err(Errno::ESRCH);
-    }
-    Ok(linux::SCHED_NORMAL as usize)
+/// How a call names a policy and asks for children to begin anew.
+const RESET_ON_FORK: u32 = linux::SCHED_RESET_ON_FORK;
+
+/// The thread that a call is about. EINVAL for a negative id, ESRCH if there is none.
+fn subject(caller: &Caller, tid: i32) -> Result<Arc<Thread>, Errno> {
+    if tid < 0 { Err(Errno::EINVAL) } else { thread_of(caller, tid) }
+}
+
+pub fn sched_getscheduler(caller: &Caller, tid: i32) -> SysResult {
+    let now = subject(caller, tid)?.policy.get();
+    Ok((now.policy | if now.resets_on_fork { RESET_ON_FORK } else { 0 }) as usize)
 }
 
 pub async fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> SysResult {
     if address == 0 {
         return Err(Errno::EINVAL);
     }
-    sched_getscheduler(tid)?;
-    user::write(caller, address, 0u32).await?;
+    let priority = subject(caller, tid)?.policy.get().priority;
+    user::write(caller, address, priority).await?;
     Ok(0)
 }
 
-/// The longest that a thread runs while others wait, as Linux tells it for the same policy.
+/// sched_setscheduler and, without a policy, sched_setparam.
+pub async fn sched_setscheduler(
+    caller: &Caller,
+    tid: i32,
+    policy: Option<i32>,
+    parameter: usize,
+) -> SysResult {
+    if policy.is_some_and(i32::is_negative) || parameter == 0 || tid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority: u32 = user::read(caller, parameter).await?;
+    let thread = subject(caller, tid)?;
+    let wanted = match policy {
+        None => Scheduling { priority, ..thread.policy.get() },
+        Some(policy) => {
+            let policy = policy as u32;
+            let resets_on_fork = policy & RESET_ON_FORK != 0;
+            Scheduling { policy: policy & !RESET_ON_FORK, priority, resets_on_fork }
+        }
+    };
+    reschedule(caller, &thread, wanted, None)
+}
+
+/// Schedules a thread by another policy, and its process by another nice value. EINVAL for what fits nothing, EPERM.
+fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling, nice: Option<i32>) -> SysResult {
+    match wanted.policy {
+        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => {}
+        linux::SCHED_FIFO | linux::SCHED_RR => {}
+        // There are no deadlines here.
+        _ => return Err(Errno::EINVAL),
+    }
+    if wanted.priority > 99 || wanted.is_realtime() != (wanted.priority != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let now = thread.policy.get();
+    let process = &thread.process;
+    let most = process.limits.soft(linux::RLIMIT_RTPRIO);
+    let own_nice = process.nice.load(Ordering::Relaxed);
+    let allowed = if wanted.is_realtime() {
+        (wanted.policy == now.policy || most > 0)
+            && (wanted.priority <= now.priority || u64::from(wanted.priority) <= most)
+    } else {
+        let leaves_idle = now.policy == linux::SCHED_IDLE && wanted.policy != linux::SCHED_IDLE;
+        (!leaves_idle || may_be_as_nice(process, own_nice))
+            && nice.is_none_or(|nice| nice >= own_nice || may_be_as_nice(process, nice))
+    };
+    let loses_reset = now.resets_on_fork && !wanted.resets_on_fork;
+    if (!allowed || loses_reset || !is_own(caller, process)) && !caller.credentials.has(capability::SYS_NICE)
+    {
+        return Err(Errno::EPERM);
+    }
+    thread.policy.set(wanted);
+    if let Some(nice) = nice {
+        process.nice.store(nice, Ordering::Relaxed);
+    }
+    Ok(0)
+}
+
+/// Whether `RLIMIT_NICE` lets a process have a nice value.
+fn may_be_as_nice(process: &Process, nice: i32) -> bool {
+    (20 - nice) as u64 <= process.limits.soft(linux::RLIMIT_NICE)
+}
+
+/// Whether a process belongs to the user that the caller acts as.
+fn is_own(caller: &Caller, process: &Process) -> bool {
+    process.credentials().users[..2].contains(&caller.credentials.users[1])
+}
+
+/// `struct sched_attr`.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct SchedAttr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    deadlines: [u64; 3],
+    utilization: [u32; 2],
+}
+
+/// Sizes of [`SchedAttr`]: the first version's, and now.
+const ATTR_SIZES: [usize; 2] = [48, size_of::<SchedAttr>()];
+
+pub async fn sched_setattr(caller: &Caller, tid: i32, address: usize, flags: u32) -> SysResult {
+    const KEEP_POLICY: u64 = linux::SCHED_FLAG_KEEP_POLICY as u64;
+    const KEEP_PARAMS: u64 = linux::SCHED_FLAG_KEEP_PARAMS as u64;
+    const RESET: u64 = linux::SCHED_FLAG_RESET_ON_FORK as u64;
+    if address == 0 || tid < 0 || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let size = match user::read::<u32>(caller, address).await? as usize {
+        0 => ATTR_SIZES[0],
+        size => size,
+    };
+    let mut attr = SchedAttr::default();
+    let known = size.min(ATTR_SIZES[1]);
+    let fits = (ATTR_SIZES[0]..=4096).contains(&size) && {
+        user::copy_in(caller, address, &mut attr.as_mut_bytes()[..known]).await?;
+        let rest = user::read_array::<u8>(caller, address + known, size - known).await?;
+        rest.iter().all(|byte| *byte == 0)
+    };
+    if !fits {
+        user::write(caller, address, ATTR_SIZES[1] as u32).await?;
+        return Err(Errno::E2BIG);
+    }
+    if (attr.policy as i32) < 0 || attr.flags & !(KEEP_POLICY | KEEP_PARAMS | RESET) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let thread = subject(caller, tid)?;
+    let now = thread.policy.get();
+    let keeps = |flag: u64| attr.flags & flag != 0;
+    let wanted = Scheduling {
+        policy: if keeps(KEEP_POLICY) { now.policy } else { attr.policy },
+        priority: if keeps(KEEP_PARAMS) { now.priority } else { attr.priority },
+        resets_on_fork: if keeps(KEEP_POLICY) { now.resets_on_fork } else { keeps(RESET) },
+    };
+    let sets_nice = matches!(wanted.policy, linux::SCHED_NORMAL | linux::SCHED_BATCH);
+    let nice = (sets_nice && !keeps(KEEP_PARAMS)).then(|| attr.nice.clamp(-20, 19));
+    reschedule(caller, &thread, wanted, nice)
+}
+
+pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usize, flags: u32) -> SysResult {
+    if address == 0 || tid < 0 || flags != 0 || !(ATTR_SIZES[0]..=4096).contains(&(size as u32 as usize)) {
+        return Err(Errno::EINVAL);
+    }
+    let thread = subject(caller, tid)?;
+    let now = thread.policy.get();
+    let size = (size as u32 as usize).min(ATTR_SIZES[1]);
+    let attr = SchedAttr {
+        size: size as u32,
+        policy: now.policy,
+        flags: u64::from(now.resets_on_fork),
+        nice: if now.is_realtime() { 0 } else { thread.process.nice.load(Ordering::Relaxed) },
+        priority: now.priority,
+        ..SchedAttr::default()
+    };
+    user::copy_out(caller, address, &attr.as_bytes()[..size]).await?;
+    Ok(0)
+}
+
+/// How long a thread runs while others of its policy wait: for `SCHED_RR` what Linux has set, else the slice there is.
 pub async fn sched_rr_get_interval(caller: &Caller, tid: i32, address: usize) -> SysResult {
-    sched_getscheduler(tid)?;
-    user::write(caller, address, TimeSpec::from_ns(run::SLICE_NS)).await?;
+    let interval = match subject(caller, tid)?.policy.get().policy {
+        linux::SCHED_RR => 100_000_000,
+        linux::SCHED_FIFO => 0,
+        _ => run::SLICE_NS,
+    };
+    user::write(caller, address, TimeSpec::from_ns(interval)).await?;
     Ok(0)
 }
 
@@ -75,8 +226,7 @@ pub async fn sched_setaffinity(caller: &Caller, tid: i32, size: usize, address: 
     let known = size.min(set.len());
     user::copy_in(caller, address, &mut set[..known]).await?;
     let thread = thread_of(caller, tid)?;
-    let (own, target) = (caller.credentials.users[1], thread.process.credentials());
-    if !target.users[..2].contains(&own) && !caller.credentials.has(capability::SYS_NICE) {
+    if !is_own(caller, &thread.process) && !caller.credentials.has(capability::SYS_NICE) {
         return Err(Errno::EPERM);
     }
     let set = u64::from_le_bytes(set) & affinity::all();
@@ -140,13 +290,88 @@ pub fn getpriority(caller: &Caller, which: usize, who: u32) -> SysResult {
 pub fn setpriority(caller: &Caller, which: usize, who: u32, nice: i32) -> SysResult {
     let nice = nice.clamp(-20, 19);
     each_target(caller, which, who, |process| {
-        if nice < process.nice.load(Ordering::Relaxed) && !caller.credentials.has(capability::SYS_NICE) {
+        let privileged = caller.credentials.has(capability::SYS_NICE);
+        if !privileged && !is_own(caller, process) {
+            return Err(Errno::EPERM);
+        }
+        let raises = nice < process.nice.load(Ordering::Relaxed);
+        if raises && !privileged && !may_be_as_nice(process, nice) {
             return Err(Errno::EACCES);
         }
         process.nice.store(nice, Ordering::Relaxed);
         Ok(())
     })?;
     Ok(0)
+}
+
+/// A priority for input and output, in its class: real time, by effort, when idle; class 0 follows the nice value.
+fn checked_io_priority(caller: &Caller, priority: u32) -> Result<u32, Errno> {
+    let (class, level) = (priority >> 13, priority & 0x1fff);
+    let privileged = || {
+        caller.credentials.has(fs::Capabilities::SYS_ADMIN) || caller.credentials.has(capability::SYS_NICE)
+    };
+    match class {
+        1 if !privileged() => Err(Errno::EPERM),
+        1 | 2 if level >= 8 => Err(Errno::EINVAL),
+        0 if level != 0 => Err(Errno::EINVAL),
+        0..=3 => Ok(priority),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Visits the threads that `ioprio_get` and `ioprio_set` speak of; their numbers for what they speak of are those of
+/// `getpriority`, plus one.
+fn each_io_target(
+    caller: &Caller,
+    which: usize,
+    who: u32,
+    mut visit: impl FnMut(&Thread) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    if which as u32 == linux::PRIO_PROCESS + 1 {
+        return visit(&*thread_of(caller, who as i32)?);
+    }
+    let mut processes = Vec::new();
+    each_target(caller, (which as u32).wrapping_sub(1) as usize, who, |process| {
+        processes.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        processes.push(process.pid);
+        Ok(())
+    })?;
+    let tree = tree::lock();
+    let mut nodes = processes.into_iter().filter_map(|pid| tree.node(pid));
+    nodes.try_for_each(|node| node.threads.iter().try_for_each(|thread| visit(thread)))
+}
+
+pub fn ioprio_set(caller: &Caller, which: usize, who: u32, priority: u32) -> SysResult {
+    let priority = checked_io_priority(caller, priority)?;
+    each_io_target(caller, which, who, |thread| {
+        let own = &caller.credentials.users;
+        let owner = thread.process.credentials().users[0];
+        if !own[..2].contains(&owner) && !caller.credentials.has(capability::SYS_NICE) {
+            return Err(Errno::EPERM);
+        }
+        thread.io_priority.store(priority, Ordering::Relaxed);
+        Ok(())
+    })?;
+    Ok(0)
+}
+
+/// The best priority of those asked about. A thread that has none set is said to have that of its nice value where several are
+/// compared, as on Linux.
+pub fn ioprio_get(caller: &Caller, which: usize, who: u32) -> SysResult {
+    let mut best = None;
+    each_io_target(caller, which, who, |thread| {
+        let set = thread.io_priority.load(Ordering::Relaxed);
+        let told = match set >> 13 {
+            0 if which as u32 != linux::PRIO_PROCESS + 1 => {
+                let nice = thread.process.nice.load(Ordering::Relaxed);
+                2 << 13 | ((nice + 20) / 5) as u32
+            }
+            _ => set,
+        };
+        best = Some(best.map_or(told, |best: u32| best.min(told)));
+        Ok(())
+    })?;
+    best.map(|best| best as usize).ok_or(Errno::ESRCH)
 }
 
 pub async fn getcpu(caller: &Caller, cpu: usize, node: usize) -> SysResult {

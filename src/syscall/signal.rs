@@ -120,17 +120,23 @@ pub fn send_by_file(
 }
 
 pub fn tkill(caller: &Caller, tid: i32, signal: usize) -> SysResult {
-    send_to_thread(caller, None, tid, signal)
+    send_to_thread(caller, None, tid, signal, |signal| info_of(caller, signal, SI_TKILL))
 }
 
 pub fn tgkill(caller: &Caller, pid: i32, tid: i32, signal: usize) -> SysResult {
     if pid <= 0 {
         return Err(Errno::EINVAL);
     }
-    send_to_thread(caller, Some(pid as u32), tid, signal)
+    send_to_thread(caller, Some(pid as u32), tid, signal, |signal| info_of(caller, signal, SI_TKILL))
 }
 
-fn send_to_thread(caller: &Caller, pid: Option<u32>, tid: i32, signal: usize) -> SysResult {
+fn send_to_thread(
+    caller: &Caller,
+    pid: Option<u32>,
+    tid: i32,
+    signal: usize,
+    info: impl Fn(u8) -> SigInfo,
+) -> SysResult {
     if tid <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -146,7 +152,7 @@ fn send_to_thread(caller: &Caller, pid: Option<u32>, tid: i32, signal: usize) ->
         }
     }
     if signal != 0 {
-        send::to_thread(&thread, info_of(caller, signal, SI_TKILL))?;
+        send::to_thread(&thread, info(signal))?;
     }
     Ok(0)
 }
@@ -159,6 +165,19 @@ pub async fn rt_sigqueueinfo(caller: &Caller, pid: i32, signal: usize, info: usi
         return Err(Errno::EPERM);
     }
     send_to(caller, pid, signal, |_| info).map(|()| 0)
+}
+
+pub async fn rt_tgsigqueueinfo(caller: &Caller, pid: i32, tid: i32, signal: usize, info: usize) -> SysResult {
+    let raw: RawSigInfo = user::read(caller, info).await?;
+    let info = SigInfo::from_raw(&raw, signal as u8);
+    if pid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    // As above; to itself a thread may say anything.
+    if (info.code >= 0 || info.code == SI_TKILL) && tid as u32 != caller.thread.tid() {
+        return Err(Errno::EPERM);
+    }
+    send_to_thread(caller, Some(pid as u32), tid, signal, |_| info)
 }
 
 pub fn rt_sigaction(caller: &Caller, signal: usize, new: usize, old: usize, size: usize) -> Attempt {

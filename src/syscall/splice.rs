@@ -43,6 +43,12 @@ async fn read_next(inode: &dyn Inode, offset: u64, chunk: &mut [u8], most: usize
     regular::read_exact_at(inode, offset, &mut chunk[..want]).await
 }
 
+/// Announces that so many bytes went from one open file to another.
+fn note_moved(source: &File, target: &File, count: usize) {
+    source.note_read(Ok(count));
+    target.note_written(Ok(count));
+}
+
 /// sendfile: from a file with contents to anything that can be written.
 pub async fn sendfile(
     caller: &Caller,
@@ -80,6 +86,7 @@ pub async fn sendfile(
         }
     }
     set_offset(caller, &source, offset_address, offset).await?;
+    note_moved(&source, &target, total);
     Ok(total)
 }
 
@@ -165,6 +172,7 @@ pub async fn copy_file_range(
             Err(_) => break,
         }
     }
+    note_moved(&source, &target, total);
     if total > 0 {
         set_offset(caller, &source, input_offset, from + total as u64).await?;
         set_offset(caller, &target, output_offset, to + total as u64).await?;
@@ -232,6 +240,7 @@ pub async fn splice(
             if let Some(offset) = offset {
                 set_offset(caller, &target, output_offset, offset).await?;
             }
+            note_moved(&source, &target, moved);
             Ok(moved)
         }
         (None, Some(_)) => {
@@ -241,6 +250,7 @@ pub async fn splice(
             let offset = offset_at(caller, &source, input_offset).await?;
             let moved = fill(caller, &source, &target, offset, len, flags & NONBLOCK == 0).await?;
             set_offset(caller, &source, input_offset, offset + moved as u64).await?;
+            note_moved(&source, &target, moved);
             Ok(moved)
         }
     }

@@ -1,7 +1,7 @@
 //! Dentries: files that were reached by a name, and the counted handles to them.
 
 use super::{directory::Directory, entry::Entry};
-use crate::{Attributes, Caching, FileType, Inode};
+use crate::{Attributes, Caching, FileType, Inode, watch};
 use alloc::{boxed::Box, sync::Arc};
 use core::ops::Deref;
 use core::ptr::{NonNull, null_mut};
@@ -171,6 +171,11 @@ impl Dentry {
         self.me
     }
 
+    /// How many users it has.
+    pub(crate) fn users(&self) -> u32 {
+        self.state.load(Relaxed) & !(UNHASHED | DEAD)
+    }
+
     /// One more user; there is one already.
     #[inline]
     pub(crate) fn add_ref(&self) {
@@ -245,6 +250,10 @@ impl Dentry {
             let state = unsafe { &this.as_ref().state };
             if state.compare_exchange(UNHASHED, UNHASHED | DEAD, AcqRel, Relaxed).is_err() {
                 return;
+            }
+            if watch::exist() {
+                // SAFETY: as above. Its watches, which hold the inode, end here.
+                watch::ended(unsafe { this.as_ref() });
             }
             // SAFETY: as above.
             let inode = unsafe { &this.as_ref().inode };

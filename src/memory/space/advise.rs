@@ -148,6 +148,36 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// mlockall(2) and munlockall(2): everything that is mapped `now`, if that is to change, and what is mapped in `future`.
+    /// What cannot be brought in is locked nevertheless, as on Linux. With `wait`, pages are brought in.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub async fn lock_all(&self, now: Option<bool>, future: bool, wait: bool) -> Result<(), Errno> {
+        self.locked().await.locks_future = future;
+        let Some(lock) = now else { return Ok(()) };
+        for region in self.regions().await.iter() {
+            match self.lock_pages(region.start, region.len(), lock && wait).await {
+                Ok(()) if lock && !wait => {
+                    self.mark(&(region.start..region.end), RegionFlags::LOCKED, RegionFlags::empty()).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that are locked, those at `range` left out.
+    pub async fn locked_outside(&self, range: Range<usize>) -> usize {
+        let regions = self.regions().await;
+        let locked = regions.iter().filter(|region| region.flags.contains(RegionFlags::LOCKED));
+        let outside = |region: &Region| {
+            let inside = region.end.min(range.end).saturating_sub(region.start.max(range.start));
+            region.len() - inside
+        };
+        locked.map(outside).sum()
+    }
+
     /// msync(2). File mappings and files are the same pages, so there is nothing to write back here; what a disk needs is
     /// the file's own fsync.
     ///

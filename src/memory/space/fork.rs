@@ -121,6 +121,7 @@ impl AddressSpace {
             hot: layout.hot,
             heap: layout.heap.clone(),
             top: layout.top,
+            locks_future: false,
             kin: layout.kin.clone(),
             severed: None,
         };

@@ -18,7 +18,13 @@ impl AddressSpace {
     /// brk(2): moves the end of the heap to `wanted` if that is possible. Returns where it is then.
     pub async fn brk(&self, wanted: usize) -> usize {
         let mut layout = self.locked().await;
+        let before = layout.heap.end;
         if let Some(end) = self.brk_upwards(&mut layout, wanted) {
+            let is_locked = layout.locks_future;
+            drop(layout);
+            if is_locked && end > before {
+                let _ = self.populate(before & !(PAGE - 1)..end, true).await;
+            }
             return end;
         }
         let range = wanted.next_multiple_of(PAGE)..layout.heap.end.next_multiple_of(PAGE);
@@ -33,7 +39,11 @@ impl AddressSpace {
     #[inline]
     pub fn brk_now(&self, wanted: usize) -> Option<usize> {
         let mut layout = self.layout.try_lock()?;
-        if layout.severed.is_some() { None } else { self.brk_upwards(&mut layout, wanted) }
+        if layout.severed.is_some() || layout.locks_future {
+            None
+        } else {
+            self.brk_upwards(&mut layout, wanted)
+        }
     }
 
     /// Moves the break unless that takes pages away; then None.
@@ -69,7 +79,8 @@ impl AddressSpace {
         {
             return Err(Errno::ENOMEM);
         }
-        let flags = RegionFlags::READ | RegionFlags::WRITE | RegionFlags::HEAP;
+        let mut flags = RegionFlags::READ | RegionFlags::WRITE | RegionFlags::HEAP;
+        flags.set(RegionFlags::LOCKED, layout.locks_future);
         layout.regions.insert(Region { start: old, end: new, flags, offset: 0, object: None })
     }
 }

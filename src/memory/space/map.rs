@@ -132,7 +132,7 @@ impl AddressSpace {
             return None;
         }
         let mut layout = self.layout.try_lock()?;
-        if layout.severed.is_some() {
+        if layout.severed.is_some() || layout.locks_future {
             return None;
         }
         self.map_new(&mut layout, mapping, len).transpose()
@@ -146,7 +146,7 @@ impl AddressSpace {
             None => {
                 let (start, _) = layout.place(&mapping, len)?;
                 let range = start..start + len;
-                let region = region_for(&mapping, &range)?;
+                let region = layout.region_for(&mapping, &range)?;
                 let (mapped, data) = layout.regions.measure(&range);
                 let overlap = layout.regions.overlap(&range);
                 self.check_growth(&layout, &region, mapped, data, layout.regions.cuts(&range, &overlap))?;
@@ -159,8 +159,9 @@ impl AddressSpace {
                 start
             }
         };
+        let is_eager = mapping.is_eager() || layout.locks_future;
         drop(layout);
-        if mapping.is_eager() {
+        if is_eager {
             // As on Linux, failure to populate is not a failure to map.
             let _ = self.populate(start..start + len, mapping.prot & linux::PROT_WRITE != 0).await;
         }
@@ -176,7 +177,7 @@ impl AddressSpace {
         if !free {
             return Ok(None);
         }
-        let region = region_for(mapping, &(start..start + len))?;
+        let region = layout.region_for(mapping, &(start..start + len))?;
         self.check_growth(layout, &region, 0, 0, 0)?;
         layout.regions.insert(region)?;
         self.publish(layout);
@@ -226,6 +227,15 @@ impl AddressSpace {
 }
 
 impl Layout {
+    /// The region that a mapping makes at `range`.
+    fn region_for(&self, mapping: &Mapping, range: &Range<usize>) -> Result<Region, Errno> {
+        let mut region = region_for(mapping, range)?;
+        if self.locks_future {
+            region.flags |= RegionFlags::LOCKED;
+        }
+        Ok(region)
+    }
+
     /// Chooses the address of a mapping of `len` bytes, and says whether nothing is mapped there.
     fn place(&mut self, mapping: &Mapping, len: usize) -> Result<(usize, bool), Errno> {
         if mapping.is_fixed() {
@@ -286,7 +296,7 @@ fn checked_length(mapping: &Mapping) -> Result<usize, Errno> {
     Ok(len)
 }
 
-/// The region that a mapping makes at `range`.
+/// The same where nothing but the mapping says how it is.
 fn region_for(mapping: &Mapping, range: &Range<usize>) -> Result<Region, Errno> {
     let mut flags = rights(mapping.prot) | mapping.extra;
     flags.set(RegionFlags::GROWS_DOWN, mapping.has(linux::MAP_GROWSDOWN));

@@ -106,6 +106,8 @@ struct Layout {
     heap: Range<usize>,
     /// Mappings are placed downwards from here.
     top: usize,
+    /// Whether what is mapped from now on is locked (mlockall(2)).
+    locks_future: bool,
     /// Its relatives; None as long as it has mapped no file that may lose pages.
     kin: Option<Arc<Kin>>,
     /// What a cancelled call has left in the tables; see `zap.rs`.
@@ -136,6 +138,7 @@ impl AddressSpace {
             hot: 0,
             heap: 0..0,
             top: USER_END - STACK_ROOM,
+            locks_future: false,
             kin: None,
             severed: None,
         };

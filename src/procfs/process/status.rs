@@ -133,7 +133,10 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
     write!(out, "{state} {parent} {group} {session} {terminal} {foreground} 4194304 ")?;
     write!(out, "{} 0 {} 0 ", faults[0], faults[1])?;
     write!(out, "{} {} {} {} ", ticks(user), ticks(system), ticks(children.user), ticks(children.system))?;
-    write!(out, "{} {nice} {threads} 0 {} ", 20 + nice, ticks(process.started))?;
+    let policy = target.thread.as_ref().map(|thread| thread.policy.get());
+    let priority =
+        policy.filter(|policy| policy.is_realtime()).map_or(20 + nice, |policy| -1 - policy.priority as i32);
+    write!(out, "{priority} {nice} {threads} 0 {} ", ticks(process.started))?;
     write!(out, "{} {} {} ", usage.mapped, usage.resident / PAGE_SIZE, u64::MAX)?;
     // Addresses of code, stack and instruction are not told.
     write!(out, "0 0 0 0 0 ")?;
@@ -146,7 +149,8 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
         low(signals.ignored),
         low(signals.caught)
     )?;
-    write!(out, "0 0 0 {exit_signal} {processor} 0 0 0 0 0 ")?;
+    let (priority, policy) = policy.map_or((0, 0), |policy| (policy.priority, policy.policy));
+    write!(out, "0 0 0 {exit_signal} {processor} {priority} {policy} 0 0 0 ")?;
     let image = process.image.lock().clone();
     let (arguments, environment) = (image.arguments, image.environment);
     write!(out, "0 0 0 {} {} ", arguments.start, arguments.end)?;
@@ -202,10 +206,18 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     }
     writeln!(out, "Threads:\t{}", observed.threads)?;
     write_signals(target, out)?;
-    let capabilities = credentials.fs.capabilities.bits() & ((1 << 41) - 1);
-    let all: u64 = (1 << 41) - 1;
-    writeln!(out, "CapInh:\t{:016x}\nCapPrm:\t{capabilities:016x}\nCapEff:\t{capabilities:016x}", 0)?;
-    writeln!(out, "CapBnd:\t{all:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t0\nSeccomp:\t0", 0)?;
+    let sets = &credentials.sets;
+    for (name, set) in [
+        ("CapInh", sets.inheritable),
+        ("CapPrm", sets.permitted),
+        ("CapEff", credentials.fs.capabilities),
+        ("CapBnd", sets.bounding),
+        ("CapAmb", sets.ambient),
+    ] {
+        writeln!(out, "{name}:\t{:016x}", set.bits())?;
+    }
+    let gains_nothing = process.gains_nothing.load(Relaxed);
+    writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(gains_nothing))?;
     let cpus = target.thread.as_ref().map_or(affinity::all(), |thread| thread.cpus.get());
     writeln!(out, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{}", ranges(cpus))?;
     writeln!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;

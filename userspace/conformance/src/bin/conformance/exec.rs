@@ -41,6 +41,11 @@ pub fn child(words: &[String]) {
         ["auxiliary"] => auxiliary(),
         ["timers"] => crate::timers::child(),
         ["vectors"] => crate::vectors::child(),
+        ["capabilities"] => {
+            crate::capabilities::show_all("after execve");
+            // SAFETY: reads the vector that libc kept.
+            show("secure", unsafe { libc::getauxval(libc::AT_SECURE) });
+        }
         _ => show("arguments", format!("{words:?}")),
     }
 }

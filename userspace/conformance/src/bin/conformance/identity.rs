@@ -1,4 +1,4 @@
-//! User and group numbers.
+//! User and group numbers, and [capabilities](crate::capabilities).
 
 use crate::check::{aside, outcome, show, sys, value};
 
@@ -59,6 +59,7 @@ pub fn run() {
         let _ = sys!(SYS_setuid, 1000);
         outcome("a user may not go back", sys!(SYS_setpriority, libc::PRIO_PROCESS, 0, 0));
     });
+    crate::capabilities::run();
     // A set-user-id program runs as its owner. The shell is not one; a copy of our own program is.
     aside("set-user-id program", || {
         std::fs::copy("/proc/self/exe", "setuid-program").expect("a copy");

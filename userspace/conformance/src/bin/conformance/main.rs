@@ -3,7 +3,9 @@
 //! Nothing printed depends on addresses, process numbers, times or the machine: a difference from Linux's output
 //! is a difference in behaviour. Each area is a module; [`check`] has the words they share.
 
+mod abi;
 mod arguments;
+mod capabilities;
 mod check;
 mod epoll;
 mod errors;
@@ -12,6 +14,7 @@ mod exec;
 mod files;
 mod futexes;
 mod identity;
+mod inotify;
 mod interruptions;
 mod job_control;
 mod locks;
@@ -37,6 +40,7 @@ mod waiting;
 
 /// The areas, by name.
 const AREAS: &[(&str, fn())] = &[
+    ("abi", abi::run),
     ("arguments", arguments::run),
     ("epoll", epoll::run),
     ("errors", errors::run),
@@ -45,6 +49,7 @@ const AREAS: &[(&str, fn())] = &[
     ("files", files::run),
     ("futexes", futexes::run),
     ("identity", identity::run),
+    ("inotify", inotify::run),
     ("interruptions", interruptions::run),
     ("job_control", job_control::run),
     ("locks", locks::run),
