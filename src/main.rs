@@ -23,6 +23,7 @@ mod arch;
 mod command_line;
 mod console;
 mod file;
+mod ipc;
 mod kernel_log;
 mod machine;
 #[allow(dead_code, reason = "accounts and limits wait for the reservations that build on them")]

@@ -57,6 +57,7 @@ programs! {
     identity: "conformance identity", 30, AsOnLinux;
     inotify: "conformance inotify", 30, AsOnLinux;
     interruptions: "conformance interruptions", 120, AsOnLinux;
+    ipc: "conformance ipc", 30, AsOnLinux;
     job_control: "conformance job_control", 60, AsOnLinux;
     locks: "conformance locks", 60, AsOnLinux;
     mappings: "conformance mappings", 30, AsOnLinux;

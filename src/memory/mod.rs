@@ -27,7 +27,7 @@ pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
-    fork_form, leave, set_fork_form,
+    SharedAnonymous, fork_form, leave, set_fork_form,
 };
 
 use bootloader_api::BootInfo;

@@ -25,6 +25,8 @@ pub mod capability {
     pub const NET_ADMIN: Capabilities = Capabilities::from_bits_retain(1 << 12);
     /// Lock memory.
     pub const IPC_LOCK: Capabilities = Capabilities::from_bits_retain(1 << 14);
+    /// Act as the owner of any object of System V IPC.
+    pub const IPC_OWNER: Capabilities = Capabilities::from_bits_retain(1 << 15);
     /// Map the lowest addresses.
     pub const SYS_RAWIO: Capabilities = Capabilities::from_bits_retain(1 << 17);
     /// Look into other processes.

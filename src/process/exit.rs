@@ -17,7 +17,7 @@ use super::{
     tree::{self, Tree},
     wait::ExitStatus,
 };
-use crate::{power, syscall::user};
+use crate::{ipc::semaphores, power, syscall::user};
 
 /// Set in [`Process::exiting`] beside the status once the process is on its way out.
 const EXITING: u32 = 1 << 31;
@@ -99,6 +99,9 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
             files.close_all().await;
         }
         drop(fs);
+        if process.undoes_semaphores.load(Ordering::Relaxed) {
+            semaphores::take_back(process.pid);
+        }
         thread.leave_space();
         process.release_borrowed_space();
         drop(space);

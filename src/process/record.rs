@@ -52,6 +52,8 @@ pub struct Process {
     pub resumed: WaitQueue,
     /// Woken when this process, started by `vfork`, has called `execve` or exited.
     pub released: WaitQueue,
+    /// Whether its end takes back what it has done to semaphores ([`take_back`](crate::ipc::semaphores::take_back)).
+    pub undoes_semaphores: AtomicBool,
     /// Whether a `vfork` parent still lends its address space.
     pub borrows_space: AtomicBool,
     /// Whether orphans among its descendants become its children (prctl(2)).
@@ -128,6 +130,7 @@ impl Process {
             child_events: WaitQueue::new(),
             resumed: WaitQueue::new(),
             released: WaitQueue::new(),
+            undoes_semaphores: AtomicBool::new(false),
             borrows_space: AtomicBool::new(false),
             is_subreaper: AtomicBool::new(false),
             death_signal: AtomicU8::new(0),

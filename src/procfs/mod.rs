@@ -28,6 +28,7 @@ mod requests;
 mod settings;
 mod sysfs;
 mod system;
+mod sysvipc;
 mod text;
 
 pub use sysfs::superblock as sysfs;
@@ -78,6 +79,14 @@ fn root() -> Arc<Fixed> {
         ("stat", file(system::statistics)),
         ("swaps", file(system::swaps)),
         ("sys", settings::directory()),
+        (
+            "sysvipc",
+            directory(alloc::vec![
+                ("msg", file(sysvipc::messages)),
+                ("sem", file(sysvipc::semaphores)),
+                ("shm", Node::Text(Arc::new(sysvipc::Segments))),
+            ]),
+        ),
         ("sysrq-trigger", Node::Text(Arc::new(requests::RequestTrigger))),
         ("thread-self", Node::Link(Arc::new(process::Own { thread: true }))),
         ("uptime", file(system::uptime)),

@@ -28,6 +28,7 @@ mod directory;
 mod epoll;
 mod event_files;
 mod identity;
+mod ipc;
 mod lock;
 mod memory;
 mod metadata;
@@ -65,6 +66,7 @@ use crate::{
         signal::{SigInfo, numbers::SIGSEGV, send},
     },
 };
+use ipc::{messages, segments, semaphores};
 use metadata::Subject;
 use read_write::Direction;
 use socket::{message, options};
@@ -162,6 +164,13 @@ fn makes_something(number: u32) -> bool {
             | __NR_lsetxattr
             | __NR_fsetxattr
             | __NR_mount
+            | __NR_shmget
+            | __NR_shmat
+            | __NR_semget
+            | __NR_semop
+            | __NR_semtimedop
+            | __NR_msgget
+            | __NR_msgsnd
             | __NR_mmap
             | __NR_mprotect
             | __NR_mremap
@@ -492,6 +501,20 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),
         __NR_rseq => Box::pin(rseq::register(caller, a[0], a[1], a[2], a[3] as u32)),
         __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])),
+
+        // System V IPC.
+        __NR_shmget => Box::pin(ready(segments::shmget(caller, a[0] as i32, a[1], a[2] as u32))),
+        __NR_shmat => Box::pin(segments::shmat(caller, a[0] as i32, a[1], a[2] as u32)),
+        __NR_shmdt => Box::pin(segments::shmdt(caller, a[0])),
+        __NR_shmctl => Box::pin(segments::shmctl(caller, a[0] as i32, a[1] as i32, a[2])),
+        __NR_semget => Box::pin(ready(semaphores::semget(caller, a[0] as i32, a[1] as i32, a[2] as u32))),
+        __NR_semop => Box::pin(semaphores::semtimedop(caller, a[0] as i32, a[1], a[2], 0)),
+        __NR_semtimedop => Box::pin(semaphores::semtimedop(caller, a[0] as i32, a[1], a[2], a[3])),
+        __NR_semctl => Box::pin(semaphores::semctl(caller, a[0] as i32, a[1] as i32, a[2] as i32, a[3])),
+        __NR_msgget => Box::pin(ready(messages::msgget(caller, a[0] as i32, a[1] as u32))),
+        __NR_msgsnd => Box::pin(messages::msgsnd(caller, a[0] as i32, a[1], a[2], a[3] as u32)),
+        __NR_msgrcv => Box::pin(messages::msgrcv(caller, a[0] as i32, a[1], a[2], a[3] as i64, a[4] as u32)),
+        __NR_msgctl => Box::pin(messages::msgctl(caller, a[0] as i32, a[1] as i32, a[2])),
 
         // Signals.
         __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])),

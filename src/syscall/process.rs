@@ -14,6 +14,7 @@ use crate::{
     arch::user::UserContext,
     file::events::process::ProcessFile,
     file::lookup,
+    ipc::semaphores,
     process::{
         Caller,
         arguments::{Arguments, MAX_ARGUMENTS, Strings},
@@ -338,6 +339,10 @@ pub fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
             *caller.process().files.lock() = Some(files.clone());
         }
         caller.files = files;
+    }
+    if flags & linux::CLONE_SYSVSEM != 0 && caller.process().undoes_semaphores.swap(false, Ordering::Relaxed)
+    {
+        semaphores::take_back(caller.process().pid);
     }
     if flags & linux::CLONE_FS != 0 {
         caller.fs = caller.fs.duplicate();

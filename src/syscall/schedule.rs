@@ -172,10 +172,12 @@ pub async fn sched_setattr(caller: &Caller, tid: i32, address: usize, flags: u32
     let thread = subject(caller, tid)?;
     let now = thread.policy.get();
     let keeps = |flag: u64| attr.flags & flag != 0;
-    let wanted = Scheduling {
-        policy: if keeps(KEEP_POLICY) { now.policy } else { attr.policy },
-        priority: if keeps(KEEP_PARAMS) { now.priority } else { attr.priority },
-        resets_on_fork: if keeps(KEEP_POLICY) { now.resets_on_fork } else { keeps(RESET) },
+    let resets_on_fork = if keeps(KEEP_POLICY) { now.resets_on_fork } else { keeps(RESET) };
+    let wanted = match attr.flags & (KEEP_POLICY | KEEP_PARAMS) {
+        0 => Scheduling { policy: attr.policy, priority: attr.priority, resets_on_fork },
+        KEEP_POLICY => Scheduling { priority: attr.priority, resets_on_fork, ..now },
+        // The policy counts as one of the parameters, as on Linux.
+        _ => Scheduling { resets_on_fork, ..now },
     };
     let sets_nice = matches!(wanted.policy, linux::SCHED_NORMAL | linux::SCHED_BATCH);
     let nice = (sets_nice && !keeps(KEEP_PARAMS)).then(|| attr.nice.clamp(-20, 19));
@@ -306,13 +308,12 @@ pub fn setpriority(caller: &Caller, which: usize, who: u32, nice: i32) -> SysRes
 
 /// A priority for input and output, in its class: real time, by effort, when idle; class 0 follows the nice value.
 fn checked_io_priority(caller: &Caller, priority: u32) -> Result<u32, Errno> {
-    let (class, level) = (priority >> 13, priority & 0x1fff);
+    let (class, level) = (priority >> 13, priority & 7);
     let privileged = || {
         caller.credentials.has(fs::Capabilities::SYS_ADMIN) || caller.credentials.has(capability::SYS_NICE)
     };
     match class {
         1 if !privileged() => Err(Errno::EPERM),
-        1 | 2 if level >= 8 => Err(Errno::EINVAL),
         0 if level != 0 => Err(Errno::EINVAL),
         0..=3 => Ok(priority),
         _ => Err(Errno::EINVAL),

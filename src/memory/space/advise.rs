@@ -167,6 +167,32 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// shmdt(2): takes away what is left of an object that was mapped from its beginning at `start`. `len_of` says of the key of
+    /// a mapped object how long it is in whole pages, if it is one that is meant. Returns the key.
+    ///
+    /// # Errors
+    /// EINVAL if there is none; ENOMEM.
+    pub async fn unmap_object(
+        &self,
+        start: usize,
+        len_of: impl Fn(usize) -> Option<usize>,
+    ) -> Result<usize, Errno> {
+        let regions = self.regions().await;
+        let is_part = |region: &Region| region.start.checked_sub(region.offset as usize) == Some(start);
+        let key_of = |region: &Region| region.object.as_ref().map(|object| object.key());
+        let mut parts = regions.iter().filter(|region| is_part(region));
+        let (key, len) = parts
+            .find_map(|region| key_of(region).and_then(|key| Some((key, len_of(key)?))))
+            .ok_or(Errno::EINVAL)?;
+        let whole = start..start.saturating_add(len);
+        for part in regions.iter().filter(|region| is_part(region) && key_of(region) == Some(key)) {
+            if part.start < whole.end {
+                self.unmap(part.start, part.len()).await?;
+            }
+        }
+        Ok(key)
+    }
+
     /// Bytes that are locked, those at `range` left out.
     pub async fn locked_outside(&self, range: Range<usize>) -> usize {
         let regions = self.regions().await;

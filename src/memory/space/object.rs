@@ -53,6 +53,13 @@ pub struct SharedAnonymous {
     pages: SpinMutex<BTreeMap<u64, Frame>>,
 }
 
+impl SharedAnonymous {
+    /// Pages that have appeared.
+    pub fn resident(&self) -> usize {
+        self.pages.lock().len()
+    }
+}
+
 impl FileObject for SharedAnonymous {
     fn page(&self, index: u64, _write: bool) -> fs::Op<'_, Result<fs::Page, Errno>> {
         let mut pages = self.pages.lock();

@@ -17,6 +17,7 @@ pub fn run() {
     lengths();
     flags();
     unknown_calls();
+    crate::rest::run();
 }
 
 /// Calls on a descriptor that is not open, and on one of the wrong kind.

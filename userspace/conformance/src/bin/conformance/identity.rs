@@ -1,4 +1,5 @@
-//! User and group numbers, and [capabilities](crate::capabilities).
+//! User and group numbers, and [capabilities](crate::capabilities) and
+//! [priorities](crate::scheduling).
 
 use crate::check::{aside, outcome, show, sys, value};
 
@@ -60,6 +61,7 @@ pub fn run() {
         outcome("a user may not go back", sys!(SYS_setpriority, libc::PRIO_PROCESS, 0, 0));
     });
     crate::capabilities::run();
+    crate::scheduling::run();
     // A set-user-id program runs as its owner. The shell is not one; a copy of our own program is.
     aside("set-user-id program", || {
         std::fs::copy("/proc/self/exe", "setuid-program").expect("a copy");

@@ -16,6 +16,7 @@ mod futexes;
 mod identity;
 mod inotify;
 mod interruptions;
+mod ipc;
 mod job_control;
 mod locks;
 mod mappings;
@@ -27,6 +28,8 @@ mod polling;
 mod process_files;
 mod processes;
 mod procfs;
+mod rest;
+mod scheduling;
 mod seals;
 mod signals;
 mod sockets;
@@ -51,6 +54,7 @@ const AREAS: &[(&str, fn())] = &[
     ("identity", identity::run),
     ("inotify", inotify::run),
     ("interruptions", interruptions::run),
+    ("ipc", ipc::run),
     ("job_control", job_control::run),
     ("locks", locks::run),
     ("mappings", mappings::run),

@@ -76,6 +76,17 @@ const VICTIMS: &[(&str, Victim)] = &[
     ("accept", |stage| drop(call(libc::SYS_accept, &[fd(&stage.door), 0, 0]))),
     ("connect", |stage| connect_for_ever(stage)),
     ("descriptors in each other's queues", |_| pass_for_ever()),
+    ("read of what happens to files", |_| read_of(libc::SYS_inotify_init1, &[0])),
+    ("files made, watched and removed", |_| watch_for_ever()),
+    ("semop", |stage| drop(stage.objects.operate(0, -1, 0))),
+    ("semop, with undoing", |stage| {
+        while stage.objects.operate(1, 1, libc::SEM_UNDO).is_ok() {
+            let _ = stage.objects.operate(1, -1, libc::SEM_UNDO);
+        }
+    }),
+    ("msgrcv", |stage| drop(stage.objects.receive(2))),
+    ("msgsnd to a full queue", |stage| while stage.objects.send(1).is_ok() {}),
+    ("mappings of a segment", |stage| stage.objects.map_for_ever()),
     ("exec beside other threads", |stage| drop(become_another(stage.ends_itself))),
 ];
 
@@ -107,6 +118,8 @@ struct Stage {
     door: OwnedFd,
     _closed_door: OwnedFd,
     closed_name: libc::sockaddr_un,
+    /// Objects of System V IPC.
+    objects: Objects,
     /// A message's header, with room for what `recvmmsg` tells.
     message: Box<Message>,
     /// Memory that forks have to copy or share.
@@ -145,6 +158,75 @@ impl Stage {
     /// The address of the message's header.
     fn header(&self) -> usize {
         &raw const self.message.header as usize
+    }
+}
+
+/// A set of semaphores, a queue of messages and a segment of memory, removed with this.
+struct Objects {
+    set: usize,
+    queue: usize,
+    segment: usize,
+}
+
+impl Objects {
+    fn new() -> io::Result<Self> {
+        let size = 16 * PAGE;
+        Ok(Self {
+            set: call(libc::SYS_semget, &[0, 2, 0o600])? as usize,
+            queue: call(libc::SYS_msgget, &[0, 0o600])? as usize,
+            segment: call(libc::SYS_shmget, &[0, size, 0o600])? as usize,
+        })
+    }
+
+    fn operate(&self, number: u16, change: i16, flags: i32) -> io::Result<i64> {
+        let operation = [number, change as u16, flags as u16];
+        call(libc::SYS_semop, &[self.set, operation.as_ptr() as usize, 1])
+    }
+
+    fn send(&self, kind: u64) -> io::Result<i64> {
+        let message = [kind, 0, 0, 0];
+        call(libc::SYS_msgsnd, &[self.queue, message.as_ptr() as usize, 24, 0])
+    }
+
+    fn receive(&self, kind: usize) -> io::Result<i64> {
+        let mut message = [0_u64; 4];
+        call(libc::SYS_msgrcv, &[self.queue, message.as_mut_ptr() as usize, 24, kind, 0])
+    }
+
+    fn map_for_ever(&self) {
+        while let Ok(start) = call(libc::SYS_shmat, &[self.segment, 0, 0]) {
+            // SAFETY: the segment's first page is mapped there.
+            unsafe { (start as *mut u8).write_volatile(1) };
+            let _ = call(libc::SYS_shmdt, &[start as usize]);
+        }
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        let remove = libc::IPC_RMID as usize;
+        let _ = call(libc::SYS_semctl, &[self.set, 0, remove]);
+        let _ = call(libc::SYS_msgctl, &[self.queue, remove]);
+        let _ = call(libc::SYS_shmctl, &[self.segment, remove]);
+    }
+}
+
+/// Makes, watches and removes files, and reads what is told of it.
+fn watch_for_ever() {
+    let flags = libc::IN_NONBLOCK as usize;
+    let Ok(instance) = call(libc::SYS_inotify_init1, &[flags]) else { return };
+    let instance = instance as usize;
+    let name = std::ffi::CString::new(format!("watched{:?}", thread::current().id())).expect("a name");
+    let name = name.as_ptr() as usize;
+    let all = libc::IN_ALL_EVENTS as usize;
+    let mut buffer = [0_u64; 64];
+    loop {
+        let _ = call(libc::SYS_inotify_add_watch, &[instance, c".".as_ptr() as usize, all]);
+        let made = call(libc::SYS_creat, &[name, 0o600]);
+        let _ = call(libc::SYS_inotify_add_watch, &[instance, name, all]);
+        let _ = made.and_then(|file| call(libc::SYS_close, &[file as usize]));
+        let _ = call(libc::SYS_unlink, &[name]);
+        let _ = call(libc::SYS_read, &[instance, buffer.as_mut_ptr() as usize, 512]);
     }
 }
 
@@ -518,6 +600,7 @@ fn round(much: &Anonymous, random: &mut Random) -> Result<(), String> {
                 let (door, _) = listening().map_err(|error| error.to_string())?;
                 let (closed_door, closed_name) = listening().map_err(|error| error.to_string())?;
                 let stage = Stage {
+                    objects: Objects::new().map_err(|error| error.to_string())?,
                     message: Message::new(&sockets.0),
                     sockets,
                     datagrams,
