@@ -95,6 +95,8 @@ pub struct Pipe {
     read_opens: AtomicU32,
     write_opens: AtomicU32,
     opened: WaitQueue,
+    /// Who has both ends in one open file, and waits at the reading end for what happens at either.
+    joined: AtomicU32,
 }
 
 /// Waiting for somebody at the other end of a fifo.
@@ -212,6 +214,7 @@ impl Pipe {
             read_opens: AtomicU32::new(0),
             write_opens: AtomicU32::new(0),
             opened: WaitQueue::new(),
+            joined: AtomicU32::new(0),
         })
     }
 
@@ -267,6 +270,27 @@ impl Pipe {
     #[inline]
     pub fn writer(&self) -> &Readiness {
         &self.writable
+    }
+
+    /// Says that there is room, to those who wait at the reading end, too, if they may be waiting for that.
+    #[inline]
+    fn set_writable(&self) {
+        self.writable.set(WRITABLE);
+        // Whoever joins the ends looks at the room afterwards, and waiting for it orders the two.
+        if self.joined.load(Relaxed) > 0 {
+            self.readable.notify(WRITABLE);
+        }
+    }
+
+    /// Opens both ends as one: waiting at the [reading end](Self::reader) is then waiting for either.
+    pub fn open_both(self: &Arc<Self>) -> (ReadEnd, WriteEnd) {
+        self.joined.fetch_add(1, SeqCst);
+        (self.open_read(), self.open_write())
+    }
+
+    /// Undoes one [`open_both`](Self::open_both), whose ends are closed by themselves.
+    pub fn part(&self) {
+        self.joined.fetch_sub(1, SeqCst);
     }
 
     /// Open reading ends.
@@ -420,7 +444,7 @@ impl Pipe {
     fn offer_space(&self, ring: &Ring, tail: usize) {
         let used = self.head.load(Relaxed).wrapping_sub(tail);
         if ring.capacity.saturating_sub(used) >= ATOMIC {
-            self.writable.set(WRITABLE);
+            self.set_writable();
         }
     }
 
@@ -487,14 +511,14 @@ impl Pipe {
         let room = |tail: usize| ring.capacity.saturating_sub(head.wrapping_sub(tail)) >= ATOMIC;
         if room(self.tail.load(Relaxed)) {
             if !self.writable.events().contains(WRITABLE) {
-                self.writable.set(WRITABLE);
+                self.set_writable();
             }
             return;
         }
         self.writable.clear(WRITABLE);
         fence(SeqCst);
         if room(self.tail.load(Relaxed)) {
-            self.writable.set(WRITABLE);
+            self.set_writable();
         }
     }
 

@@ -136,6 +136,12 @@ struct Both {
     writer: WriteEnd,
 }
 
+impl Drop for Both {
+    fn drop(&mut self) {
+        self.reader.part();
+    }
+}
+
 impl Stream for Both {
     fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
         self.reader.try_read(sink)
@@ -195,7 +201,10 @@ pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<Fi
             };
             Arc::new(Writer { end, identity })
         }
-        _ => Arc::new(Both { reader: pipe.open_read(), writer: pipe.open_write() }),
+        _ => {
+            let (reader, writer) = pipe.open_both();
+            Arc::new(Both { reader, writer })
+        }
     };
     Ok(File::new(Object::Stream(stream, Some(path)), flags))
 }

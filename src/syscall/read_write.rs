@@ -9,7 +9,7 @@ use super::{
     user::{self, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 use crate::{
-    file::{File, Object, io, regular},
+    file::{File, Object, events::counter, io, regular},
     process::Caller,
 };
 
@@ -161,6 +161,11 @@ pub async fn vectored(
             Direction::Read => message::read(caller, &file, &vectors).await,
             Direction::Write => message::write(caller, &file, &vectors).await,
         };
+    }
+    if direction == Direction::Read
+        && let Some(result) = counter::read_pieces(caller, &file, &vectors).await
+    {
+        return result;
     }
     let mut total = 0;
     for vector in vectors {

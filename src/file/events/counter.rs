@@ -13,9 +13,9 @@ use syscalls::Errno;
 
 use super::{READABLE, WRITABLE, nameless_metadata};
 use crate::{
-    file::{File, Object, Stream},
+    file::{File, Object, Stream, io},
     process::Caller,
-    syscall::user::UserBuffer,
+    syscall::user::{self, IoVec, SysResult, UserBuffer},
 };
 
 /// A read takes one, not all (`EFD_SEMAPHORE`).
@@ -47,7 +47,57 @@ pub fn new(value: u32, flags: u32) -> Arc<File> {
     File::new(Object::Stream(counter, None), linux::O_RDWR | flags & linux::O_NONBLOCK)
 }
 
+/// readv(2) of a counter: its value over all pieces, of which the first may be too short for it. The caller has checked that
+/// the file may be read. None if it is no counter.
+///
+/// # Errors
+/// EINVAL for pieces that are too short together; EAGAIN, ERESTARTSYS; EFAULT, when the value is lost, as on Linux.
+pub async fn read_pieces(caller: &Caller, file: &File, pieces: &[IoVec]) -> Option<SysResult> {
+    let counter: &Counter = file.stream_as()?;
+    Some(counter.read_pieces(caller, pieces, file.is_nonblocking()).await)
+}
+
 impl Counter {
+    async fn read_pieces(&self, caller: &Caller, pieces: &[IoVec], nonblocking: bool) -> SysResult {
+        if pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len)) < size_of::<u64>() {
+            return Err(Errno::EINVAL);
+        }
+        let taken = loop {
+            match self.take(|_| true) {
+                Err(Errno::EAGAIN) if !nonblocking => io::wait(caller, self, Events::IN).await?,
+                taken => break taken?,
+            }
+        };
+        let bytes = taken.to_ne_bytes();
+        let mut rest = &bytes[..];
+        for piece in pieces {
+            let (part, others) = rest.split_at(piece.len.min(rest.len()));
+            user::copy_out(caller, piece.base, part).await?;
+            rest = others;
+        }
+        Ok(bytes.len())
+    }
+
+    /// Takes what a read takes, if `give` can pass it on; else 0.
+    #[inline]
+    fn take(&self, give: impl FnOnce(u64) -> bool) -> Result<u64, Errno> {
+        let mut value = self.value.lock();
+        let taken = match *value {
+            0 => return Err(Errno::EAGAIN),
+            _ if self.is_semaphore => 1,
+            value => value,
+        };
+        if !give(taken) {
+            return Ok(0);
+        }
+        *value -= taken;
+        if *value == 0 {
+            self.readiness.clear(READABLE);
+        }
+        self.readiness.set(WRITABLE);
+        Ok(taken)
+    }
+
     #[inline]
     fn add(&self, more: u64) -> Result<(), Errno> {
         if more > MAX {
@@ -75,22 +125,11 @@ impl Stream for Counter {
         if sink.remaining() < size_of::<u64>() {
             return Err(Errno::EINVAL);
         }
-        let mut value = self.value.lock();
-        let taken = match *value {
-            0 => return Err(Errno::EAGAIN),
-            _ if self.is_semaphore => 1,
-            value => value,
-        };
-        if sink.put(&taken.to_ne_bytes()) < size_of::<u64>() {
-            // A page is missing; nothing is taken.
-            return Ok(0);
+        // Where a page is missing, nothing is taken.
+        match self.take(|value| sink.put(&value.to_ne_bytes()) == size_of::<u64>())? {
+            0 => Ok(0),
+            _ => Ok(size_of::<u64>()),
         }
-        *value -= taken;
-        if *value == 0 {
-            self.readiness.clear(READABLE);
-        }
-        self.readiness.set(WRITABLE);
-        Ok(size_of::<u64>())
     }
 
     fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {

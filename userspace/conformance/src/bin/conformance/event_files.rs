@@ -91,6 +91,13 @@ fn counters() {
     show("is", large[0]);
     let _ = write_number(fd, 4);
     outcome("read to a bad place", sys!(SYS_read, fd, BAD, 8));
+    let _ = write_number(fd, 0x0807_0605_0403_0201);
+    let mut pieces = [[0_u8; 3]; 4];
+    let vectors: Vec<[usize; 2]> = pieces.iter_mut().map(|piece| [piece.as_mut_ptr() as usize, 3]).collect();
+    outcome("read in pieces that are too short", sys!(SYS_readv, fd, vectors.as_ptr(), 2));
+    value("read in short pieces", sys!(SYS_readv, fd, vectors.as_ptr(), 4));
+    show("are", format!("{pieces:?}"));
+    outcome("read in pieces, none there", sys!(SYS_readv, fd, vectors.as_ptr(), 4));
     outcome("write from a bad place", sys!(SYS_write, fd, BAD, 8));
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let fresh = sys!(SYS_mmap, 0, 8192, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0).expect("memory");

@@ -206,6 +206,18 @@ fn fifos() {
     value("both ends in one", sys!(SYS_write, both, b"loop".as_ptr(), 4));
     value("read back", sys!(SYS_read, both, byte.as_mut_ptr(), 4));
     outcome("lseek", sys!(SYS_lseek, both, 0, 0));
+    let _ = sys!(SYS_fcntl, both, libc::F_SETFL, libc::O_NONBLOCK);
+    let full = vec![0_u8; 4096];
+    while sys!(SYS_write, both, full.as_ptr(), full.len()).is_ok() {}
+    let child = fork(|| {
+        let file = open(libc::O_RDONLY).unwrap_or(-1);
+        let mut all = vec![0_u8; 65536];
+        i32::from(sys!(SYS_read, file, all.as_mut_ptr(), all.len()).is_err())
+    })
+    .expect("fork");
+    let mut entry = libc::pollfd { fd: both as i32, events: libc::POLLOUT, revents: 0 };
+    value("poll waits for room", sys!(SYS_poll, &raw mut entry, 1, -1));
+    let _ = child.wait();
     aside("open is interrupted", || {
         // SAFETY: a handler that does nothing, installed without SA_RESTART.
         unsafe {
