@@ -15,7 +15,6 @@ pub const CALLS: &[Call] = &[
     call("setdomainname", SYS_setdomainname, &[Buffer(64), Length]),
     call("sysfs", SYS_sysfs, &[Below(4), Below(10), Buffer(64)]),
     call("ustat", SYS_ustat, &[Below(40), Buffer(32)]),
-    call("vhangup", SYS_vhangup, &[]),
     call("bpf", SYS_bpf, &[Below(30), Buffer(64), Below(65)]),
     call("seccomp", SYS_seccomp, &[Below(4), NONE, Buffer(16)]),
     call("userfaultfd", SYS_userfaultfd, &[One(&[0, 1, 0o4000])]),
