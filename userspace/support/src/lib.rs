@@ -8,6 +8,7 @@ pub mod clock;
 pub mod elf;
 pub mod errno;
 pub mod memory;
+pub mod objects;
 pub mod pipe;
 pub mod process;
 pub mod random;

@@ -240,6 +240,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
         let started = start(first + round * SEEDS);
         sleep_ms(LIFE);
         end_round()?;
+        support::objects::remove_all();
         started.map_err(|error| format!("starting: {error}"))?;
         std::fs::remove_dir_all(FOLDER).map_err(|error| format!("removing the folder: {error}"))?;
     }

@@ -22,7 +22,6 @@ mod files;
 mod generate;
 mod hostile;
 mod kind;
-mod objects;
 mod tally;
 
 use hostile::{Manner, NOBODY, OUTPUT};
@@ -219,7 +218,7 @@ fn round(seeds: &mut u64, options: &Options, tally: &'static Tally) -> Result<()
         }
     }
     end_round(&children, manner)?;
-    objects::remove_all();
+    support::objects::remove_all();
     remove_folder(manner).map_err(|error| format!("removing {FOLDER}: {error}"))
 }
 

@@ -1,4 +1,4 @@
-//! What the calls make that outlasts all processes: objects of System V IPC.
+//! What random calls make that outlasts all processes: objects of System V IPC.
 
 /// Numbers of the calls and of the commands that find an object by its index, and so its id.
 const KINDS: [(i64, i64, bool); 3] =
@@ -7,7 +7,7 @@ const KINDS: [(i64, i64, bool); 3] =
 /// More than there are, as nobody who makes them lives for long.
 const INDICES: i64 = 4096;
 
-/// Removes them all.
+/// Removes them all, as root.
 pub fn remove_all() {
     for (call, find, has_number) in KINDS {
         for index in 0..INDICES {
