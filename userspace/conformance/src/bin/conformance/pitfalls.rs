@@ -114,7 +114,8 @@ fn a_segment_of_nothing() {
     in_child("a segment of nothing", || {
         let none = [std::ptr::null::<u8>()];
         let file = std::os::fd::AsRawFd::as_raw_fd(&file);
-        let refused = sys!(SYS_execveat, file, c"".as_ptr(), none.as_ptr(), none.as_ptr(), libc::AT_EMPTY_PATH);
+        let refused =
+            sys!(SYS_execveat, file, c"".as_ptr(), none.as_ptr(), none.as_ptr(), libc::AT_EMPTY_PATH);
         outcome("execveat", refused);
         1
     });
