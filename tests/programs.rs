@@ -81,6 +81,7 @@ programs! {
     terminals: "conformance terminals", 60, AsOnLinux;
     threads: "conformance threads", 60, AsOnLinux;
     times: "conformance times", 60, AsOnLinux;
+    tracing: "conformance tracing", 60, AsOnLinux;
     vectors: "conformance vectors", 60, AsOnLinux;
     waiting: "conformance waiting", 30, AsOnLinux;
 

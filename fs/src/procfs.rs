@@ -47,6 +47,20 @@ impl<F: Fn(&mut Vec<u8>) -> Result<()> + Send + Sync + 'static> Text for F {
     }
 }
 
+/// A file of bytes that are where they are asked for: no text, and no end that is known.
+pub trait Bytes: Send + Sync + 'static {
+    /// Reads what is at `offset`: up to `len` bytes, none at the end.
+    fn read_at(&self, offset: u64, len: usize) -> Op<'_, Result<Vec<u8>>>;
+
+    /// Writes bytes at `offset`; says how many.
+    fn write_at(&self, offset: u64, data: Vec<u8>) -> Op<'_, Result<usize>>;
+
+    /// Permission bits.
+    fn permissions(&self) -> u32 {
+        0o600
+    }
+}
+
 /// A symbolic link whose target is made when it is read.
 pub trait Link: Send + Sync + 'static {
     /// The target's text, for readlink(2).
@@ -80,6 +94,8 @@ pub enum Node {
     Directory(Arc<dyn Directory>),
     /// A file.
     Text(Arc<dyn Text>),
+    /// A file of bytes.
+    Bytes(Arc<dyn Bytes>),
     /// A symbolic link.
     Link(Arc<dyn Link>),
 }
@@ -88,7 +104,7 @@ impl Node {
     fn kind(&self) -> FileType {
         match self {
             Node::Directory(_) => FileType::Directory,
-            Node::Text(_) => FileType::Regular,
+            Node::Text(_) | Node::Bytes(_) => FileType::Regular,
             Node::Link(_) => FileType::Symlink,
         }
     }
@@ -205,6 +221,7 @@ impl ProcInode {
         let permissions = match &node {
             Node::Directory(directory) => directory.permissions(),
             Node::Text(text) => text.permissions(),
+            Node::Bytes(bytes) => bytes.permissions(),
             Node::Link(link) => link.permissions(),
         };
         let attributes = Attributes::new(Birth {
@@ -282,14 +299,16 @@ impl Inode for ProcInode {
                     Op::waiting(async move { text.await.map(|text| put(&text, offset, sink)) })
                 }
             },
+            Node::Bytes(bytes) => read_bytes(&**bytes, offset, sink),
             Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
             Node::Link(_) => Op::Ready(Err(Errno::EINVAL)),
         }
     }
 
-    fn write_at<'a>(&'a self, _position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+    fn write_at<'a>(&'a self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
         match &self.node {
             Node::Text(text) => write(&**text, source),
+            Node::Bytes(bytes) => write_bytes(&**bytes, position, source),
             Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
             Node::Link(_) => Op::Ready(Err(Errno::EINVAL)),
         }
@@ -349,6 +368,7 @@ impl Inode for ProcInode {
             Node::Directory(directory) => self.is_root || directory.alive(),
             Node::Link(link) => link.alive(),
             Node::Text(text) => text.alive(),
+            Node::Bytes(_) => true,
         }
     }
 }
@@ -357,6 +377,32 @@ fn put(text: &[u8], offset: u64, sink: &mut dyn Sink) -> usize {
     let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..)).unwrap_or_default();
     let part = rest.len().min(sink.remaining());
     sink.put(&rest[..part])
+}
+
+/// The most bytes of a file of bytes that are moved at once.
+const PIECE: usize = crate::PAGE_SIZE;
+
+fn read_bytes<'a>(bytes: &'a dyn Bytes, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
+    match bytes.read_at(offset, sink.remaining().min(PIECE)) {
+        Op::Ready(data) => Op::Ready(data.map(|data| sink.put(&data))),
+        Op::Waiting(data) => Op::waiting(async move { data.await.map(|data| sink.put(&data)) }),
+    }
+}
+
+fn write_bytes<'a>(
+    bytes: &'a dyn Bytes,
+    position: Position,
+    source: &mut dyn Source,
+) -> Op<'a, Result<Written>> {
+    let Position::At(at) = position else { return Op::Ready(Err(Errno::EINVAL)) };
+    let mut data = alloc::vec![0; source.remaining().min(PIECE)];
+    let count = source.take(&mut data);
+    data.truncate(count);
+    let written = move |count| Written { at, count };
+    match bytes.write_at(at, data) {
+        Op::Ready(count) => Op::Ready(count.map(written)),
+        Op::Waiting(count) => Op::waiting(async move { count.await.map(written) }),
+    }
 }
 
 /// The longest text that may be written at once.

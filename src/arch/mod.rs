@@ -30,6 +30,7 @@ mod symbols;
 pub mod acpi;
 pub mod answers;
 pub mod boot;
+pub mod breakpoints;
 pub mod clock;
 pub mod console;
 pub mod cpu;

@@ -5,7 +5,7 @@
 //! exchanges them at the boundary (`super::entry`). A task stays on its CPU for the length of a poll, so what a
 //! function reads here is its own CPU's until it awaits.
 
-use super::answers::Answers;
+use super::answers::{self, Answers};
 use super::cpu::MAX_CPUS;
 use super::user::Scratch;
 use core::arch::asm;
@@ -37,6 +37,8 @@ pub struct PerCpu {
     thread: usize,
     /// The thread's [`Answers`], for the entry code.
     pub(super) answers: usize,
+    /// Calls with lower numbers are looked up there: [`answers::NUMBERS`], or 0 while a watched thread is in user mode.
+    pub(super) answered: usize,
     worker: usize,
     magazines: usize,
     address_space: usize,
@@ -64,6 +66,7 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             holds_user: 0,
             thread: 0,
             answers: 0,
+            answered: answers::NUMBERS,
             worker: 0,
             magazines: 0,
             address_space: 0,
@@ -198,6 +201,16 @@ slot!(
     /// The address space that is loaded on this CPU; null means the kernel's own.
     address_space, set_address_space
 );
+
+/// Sets whether the entry code answers calls on this CPU. Else all of them end user mode.
+pub(super) fn set_answering(answers: bool) {
+    let numbers = if answers { answers::NUMBERS } else { 0 };
+    // SAFETY: GS points to this CPU's block.
+    unsafe {
+        asm!("mov gs:[{}], {}", const offset_of!(PerCpu, answered), in(reg) numbers,
+            options(nostack, preserves_flags));
+    }
+}
 
 /// This CPU's executor worker; none before it runs.
 #[inline(always)]

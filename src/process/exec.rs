@@ -20,7 +20,7 @@ use super::{
     placement::Placement,
     record::Image,
     signal::frame::{self, AlternateStack},
-    timers, tree,
+    timers, trace, tree,
 };
 use crate::{
     arch::{cpu, layout::USER_END, user::UserContext},
@@ -63,7 +63,11 @@ pub async fn execve(
     let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
     take_own_files(caller)?;
+    let former = caller.thread.tid();
     change_over(caller, context, opened.program.path(), loaded).await;
+    if caller.thread.is_traced() {
+        Box::pin(trace::points::executed(caller, context, former)).await;
+    }
     Ok(())
 }
 
@@ -194,9 +198,9 @@ async fn load(
     let seed = placement.seed;
     let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso, seed };
     let stack = build_stack(caller, &space, placement.stack_top, display, arguments, &auxiliary).await?;
-    let InitialStack { pointer: stack_pointer, arguments, environment } = stack;
+    let InitialStack { pointer: stack_pointer, arguments, environment, auxiliary } = stack;
     space.preload().await;
-    let image = Image { file: Some(path.clone()), arguments, environment };
+    let image = Image { file: Some(path.clone()), arguments, environment, auxiliary };
     Ok(Loaded { space, entry, stack_pointer, image, name: short_name(display) })
 }
 
@@ -360,6 +364,8 @@ struct InitialStack {
     arguments: Range<usize>,
     /// Where those of the environment lie.
     environment: Range<usize>,
+    /// Where the auxiliary vector lies.
+    auxiliary: Range<usize>,
 }
 
 /// Builds the initial stack (System V ABI, x86-64 supplement, 3.4.1) below `top`.
@@ -414,6 +420,7 @@ async fn build_stack(
     ];
     let words = 1 + argv.count() + 1 + envp.count() + 1 + vector.len() * 2;
     let stack_pointer = (arguments_at - words * size_of::<usize>()) & !15;
+    let vector_at = stack_pointer + (words - vector.len() * 2) * size_of::<usize>();
     let mut image = Vec::new();
     image.try_reserve_exact(words).map_err(|_| Errno::ENOMEM)?;
     image.push(argv.count());
@@ -435,6 +442,7 @@ async fn build_stack(
         pointer: stack_pointer,
         arguments: arguments_at..environment_at,
         environment: environment_at..others_at,
+        auxiliary: vector_at..vector_at + size_of_val(&vector),
     })
 }
 
@@ -485,19 +493,25 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     caller.space.activate();
     process.release_borrowed_space();
     drop(old);
+    let number = context.orig_rax;
     *context = UserContext::new(loaded.entry as u64, loaded.stack_pointer as u64);
+    // Until the call is over.
+    context.orig_rax = number;
 }
 
 /// A thread other than the first that calls `execve` takes the process's id as its own.
 fn become_leader(caller: &Caller) {
     if caller.thread.tid() != caller.process().pid {
-        tree::lock().make_first(&caller.thread);
+        let mut tree = tree::lock();
+        tree.make_first(&caller.thread);
+        trace::link::take_first_place(&mut tree, &caller.thread);
     }
 }
 
 /// Who the caller is once it executes the file, and whether that is somebody with more rights.
 fn credentials_after(caller: &Caller, path: &Path) -> (Credentials, bool) {
-    let gains_nothing = caller.process().gains_nothing.load(Ordering::Relaxed);
+    let gains_nothing =
+        caller.process().gains_nothing.load(Ordering::Relaxed) || trace::link::gains_nothing(&caller.thread);
     caller.credentials.after_exec(path.inode().attributes(), gains_nothing)
 }
 

@@ -13,7 +13,7 @@ use super::{
     Caller, Process, Thread, futex,
     signal::{SI_USER, SigInfo, any_stopped, numbers::*, send},
     thread::Attention,
-    timers,
+    timers, trace,
     tree::{self, Tree},
     wait::ExitStatus,
 };
@@ -21,6 +21,8 @@ use crate::{ipc::semaphores, power, syscall::user};
 
 /// Set in [`Process::exiting`] beside the status once the process is on its way out.
 const EXITING: u32 = 1 << 31;
+/// Set there once SIGKILL was sent to it: nobody may keep it any longer.
+const HURRIED: u32 = 1 << 30;
 
 /// Makes the whole process exit with `status`; the first such decision stands.
 pub fn group(caller: &Caller, status: ExitStatus) {
@@ -50,6 +52,23 @@ pub fn begin_group_exit(threads: &[Arc<Thread>], process: &Process, status: Exit
         // One may wait in execve for the others' exits.
         process.thread_exits.wake_all();
     }
+    if status == ExitStatus::killed(SIGKILL) {
+        process.exiting.fetch_or(HURRIED, Ordering::AcqRel);
+        if decided.is_err() {
+            threads.iter().for_each(|thread| thread.wake());
+        }
+    }
+}
+
+/// Whether SIGKILL was sent to a process, before or since it is on its way out.
+pub fn is_hurried(process: &Process) -> bool {
+    process.exiting.load(Ordering::Acquire) & HURRIED != 0
+}
+
+/// How a process that is on its way out ends.
+pub fn decided(process: &Process) -> Option<ExitStatus> {
+    let exiting = process.exiting.load(Ordering::Acquire);
+    (exiting & EXITING != 0).then_some(ExitStatus(exiting & !(EXITING | HURRIED)))
 }
 
 /// Whether the process is on its way out.
@@ -80,6 +99,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
             if left > 0 {
                 redirect_signals(&tree, &thread);
             }
+            trace::link::thread_ended(&mut tree, &thread, left == 0);
             left == 0
         };
         if !last {
@@ -147,7 +167,7 @@ fn space_is_unshared(caller: &Caller) -> bool {
 
 /// The last thread is gone: hand the children on, become a zombie, tell the parent.
 async fn finish(process: &Arc<Process>) {
-    let status = ExitStatus(process.exiting.load(Ordering::Acquire) & !EXITING);
+    let status = ExitStatus(process.exiting.load(Ordering::Acquire) & !(EXITING | HURRIED));
     timers::end(process);
     if process.pid == tree::INIT {
         power::init_exited(status).await;
@@ -225,7 +245,7 @@ fn terminal_of_leader(tree: &mut Tree, pid: u32) -> Option<Arc<Tty>> {
 fn newly_orphaned_groups(tree: &mut Tree, pid: u32, orphans: u32, status: ExitStatus) -> Vec<u32> {
     let Some(node) = tree.node_mut(pid) else { return Vec::new() };
     node.zombie = Some(status);
-    node.process.signals.lock().set_stopped(false);
+    node.process.signals.lock().set_stopped(None);
     if !any_stopped() {
         return Vec::new();
     }
@@ -252,9 +272,17 @@ fn newly_orphaned_groups(tree: &mut Tree, pid: u32, orphans: u32, status: ExitSt
     groups
 }
 
-/// Tells the parent of a zombie; if the parent does not care, the zombie goes at once.
-fn notify_parent(tree: &mut Tree, pid: u32) {
-    let Some(node) = tree.node(pid) else { return };
+/// Tells the parent of a zombie, if it is one; if the parent does not care, the zombie goes at once. If somebody else traces
+/// it, that one is told, and the parent once it has taken note.
+pub(super) fn notify_parent(tree: &mut Tree, pid: u32) {
+    let Some(mut node) = tree.node(pid) else { return };
+    if node.tracer != 0 && node.tracer != node.parent {
+        if trace::report::tell_tracer(tree, pid) {
+            return;
+        }
+        let Some(left) = tree.node(pid) else { return };
+        node = left;
+    }
     let (Some(status), parent, exit_signal) = (node.zombie, node.parent, node.exit_signal) else { return };
     let uid = node.process.credentials().uid();
     let Some(parent_node) = tree.node(parent) else { return };
@@ -264,6 +292,9 @@ fn notify_parent(tree: &mut Tree, pid: u32) {
         let _ = send::to_process_locked(tree, parent, status.info(exit_signal, pid, uid));
     }
     if reaped {
+        if tree.node(pid).is_some_and(|node| node.tracer != 0) {
+            trace::link::forget_process(tree, pid);
+        }
         tree.remove(pid);
     }
     parent_process.child_events.wake_all();

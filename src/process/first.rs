@@ -121,6 +121,8 @@ async fn first_caller() -> Result<Caller, Errno> {
             job_event: None,
             exit_signal: super::signal::numbers::SIGCHLD,
             has_execed: true,
+            tracer: 0,
+            tracees: alloc::vec::Vec::new(),
         });
     }
     let caller = Caller {

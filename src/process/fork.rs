@@ -1,6 +1,6 @@
 //! fork, vfork and clone: one path that copies or shares each part of the caller (clone(2)).
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
@@ -13,9 +13,14 @@ use super::{
     limits::UNLIMITED,
     run,
     siblings::Links,
-    signal::{Actions, SavedMask, ThreadSignals, frame::AlternateStack, numbers::SIGMAX},
+    signal::{
+        Actions, SavedMask, ThreadSignals,
+        frame::AlternateStack,
+        numbers::{SIGCHLD, SIGMAX},
+    },
     thread::Attention,
     timers,
+    trace::{self, points::Birth},
     tree::{self, Node, Tree},
 };
 use crate::{
@@ -47,12 +52,25 @@ pub struct CloneRequest {
 impl CloneRequest {
     /// `fork()`.
     pub fn fork() -> Self {
-        Self { exit_signal: super::signal::numbers::SIGCHLD, ..Self::default() }
+        Self { exit_signal: SIGCHLD, ..Self::default() }
     }
 
     /// `vfork()`.
     pub fn vfork() -> Self {
         Self { flags: u64::from(linux::CLONE_VM | linux::CLONE_VFORK), ..Self::fork() }
+    }
+
+    /// As what it counts for who traces the caller; none if the child is not to be traced.
+    pub fn birth(&self) -> Option<Birth> {
+        if self.has(linux::CLONE_UNTRACED) {
+            None
+        } else if self.has(linux::CLONE_VFORK) {
+            Some(Birth::Vfork)
+        } else if self.exit_signal == SIGCHLD {
+            Some(Birth::Fork)
+        } else {
+            Some(Birth::Clone)
+        }
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -106,6 +124,7 @@ pub async fn clone(
         if request.has(linux::CLONE_FILES) { caller.files.clone() } else { caller.files.duplicate()? };
     let fs = if request.has(linux::CLONE_FS) { caller.fs.clone() } else { caller.fs.duplicate() };
 
+    let event = trace::points::birth(&caller.thread, &request);
     let keeps_alternate_stack = !request.has(linux::CLONE_VM) || request.has(linux::CLONE_VFORK);
     let blocked = caller.thread.signals.lock().blocked;
     let name = *caller.thread.name.lock();
@@ -160,10 +179,15 @@ pub async fn clone(
                 job_event: None,
                 exit_signal,
                 has_execed: false,
+                tracer: 0,
+                tracees: Vec::new(),
             });
             thread
         }
     };
+    if event.is_some() || request.has(linux::CLONE_PTRACE) {
+        inherit_tracer(&caller.thread, &thread)?;
+    }
     if !request.has(linux::CLONE_VM) {
         thread.sequence.inherit(&caller.thread.sequence);
     }
@@ -216,17 +240,36 @@ pub async fn clone(
         Ok(())
     });
     if let Err(errno) = started {
-        let mut tree = tree::lock();
-        let left = tree.remove_thread(&thread);
-        if left == 0 {
-            tree.remove(tid);
-        }
+        abandon(&thread);
         return Err(errno);
+    }
+    if let Some(event) = event {
+        Box::pin(trace::points::born(caller, registers, event, tid)).await;
     }
     if request.has(linux::CLONE_VFORK) {
         wait_for_release(caller, &thread.process).await;
+        if caller.thread.is_traced() {
+            Box::pin(trace::points::vfork_done(caller, registers, tid)).await;
+        }
     }
     Ok(tid as usize)
+}
+
+/// Has a child that does not run yet traced like its maker.
+#[cold]
+fn inherit_tracer(parent: &Thread, child: &Arc<Thread>) -> Result<(), Errno> {
+    let inherited = trace::link::inherit(&mut tree::lock(), parent, child);
+    inherited.inspect_err(|_| abandon(child))
+}
+
+/// Takes a child that cannot begin out of the tree.
+#[cold]
+fn abandon(child: &Arc<Thread>) {
+    let mut tree = tree::lock();
+    trace::link::forget(&mut tree, child);
+    if tree.remove_thread(child) == 0 {
+        tree.remove(child.process.pid);
+    }
 }
 
 /// Sets a descriptor aside for a child that is about to begin, and stores its number at a user address.

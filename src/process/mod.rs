@@ -32,6 +32,7 @@ pub mod signal;
 pub mod thread;
 pub mod timers;
 pub mod times;
+pub mod trace;
 pub mod tree;
 pub mod wait;
 

@@ -1,6 +1,6 @@
 //! What the threads of one process share.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
 use core::{
     ops::Range,
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -17,6 +17,7 @@ use super::{
     limits::Limits,
     signal::{Actions, ProcessSignals},
     timers::{interval::IntervalTimer, posix::Timers},
+    trace::Tracing,
 };
 use crate::{
     arch,
@@ -54,6 +55,9 @@ pub struct Process {
     pub released: WaitQueue,
     /// Whether its end takes back what it has done to semaphores ([`take_back`](crate::ipc::semaphores::take_back)).
     pub undoes_semaphores: AtomicBool,
+    /// What tracers know of its threads, by [`Thread::key`](super::Thread::key): few are ever traced, and all others need no
+    /// room for it. Taken after all other locks.
+    pub tracing: SpinMutex<BTreeMap<usize, Box<Tracing>>>,
     /// Whether a `vfork` parent still lends its address space.
     pub borrows_space: AtomicBool,
     /// Whether orphans among its descendants become its children (prctl(2)).
@@ -105,6 +109,8 @@ pub struct Image {
     pub arguments: Range<usize>,
     /// The same of the environment.
     pub environment: Range<usize>,
+    /// Where the auxiliary vector lies.
+    pub auxiliary: Range<usize>,
 }
 
 impl Process {
@@ -131,6 +137,7 @@ impl Process {
             resumed: WaitQueue::new(),
             released: WaitQueue::new(),
             undoes_semaphores: AtomicBool::new(false),
+            tracing: SpinMutex::new(BTreeMap::new()),
             borrows_space: AtomicBool::new(false),
             is_subreaper: AtomicBool::new(false),
             death_signal: AtomicU8::new(0),

@@ -22,6 +22,7 @@ use super::{
         frame::AlternateStack,
         numbers::*,
     },
+    trace,
 };
 use crate::{
     arch::{
@@ -254,14 +255,21 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                     }
                 }
                 Trap::Exception { vector, error: _ } => {
-                    signal::send::force(&caller.thread, exception_signal(&context, vector));
+                    exception(&caller, &mut context, vector);
+                }
+                Trap::Watched => {
+                    if let Ok(passage) = memory::pinned(trace::watch::pass(&mut caller, &mut context)) {
+                        passage.await;
+                    } else {
+                        exit::out_of_memory(&caller);
+                    }
                 }
                 Trap::OutOfMemory => exit::out_of_memory(&caller),
             }
         }
         // Where memory is short, a thousand threads that have been killed do not all take some at once.
         let _turn = if memory::is_short() { Some(ENDS.acquire(1).await) } else { None };
-        Box::pin(end(caller)).await;
+        Box::pin(end(caller, &mut context)).await;
     }
 }
 
@@ -269,7 +277,10 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
 static ENDS: Semaphore = Semaphore::new(64);
 
 /// Takes a thread that has left its loop apart.
-async fn end(mut caller: Caller) {
+async fn end(mut caller: Caller, context: &mut UserContext) {
+    if caller.thread.is_traced() {
+        Box::pin(trace::points::ends(&mut caller, context)).await;
+    }
     futex::exit_robust_list(&mut caller).await;
     exit::thread(caller).await;
 }
@@ -306,7 +317,7 @@ impl<F: Future> Future for Suspending<'_, F> {
 
 /// The signal for a page fault that could not be served (`siginfo` codes as on Linux).
 #[cold]
-fn fault_signal(caller: &Caller, address: usize, error: FaultError) {
+pub(super) fn fault_signal(caller: &Caller, address: usize, error: FaultError) {
     const SEGV_MAPERR: i32 = 1;
     const SEGV_ACCERR: i32 = 2;
     const BUS_ADRERR: i32 = 2;
@@ -322,13 +333,19 @@ fn fault_signal(caller: &Caller, address: usize, error: FaultError) {
     signal::send::force(&caller.thread, info);
 }
 
-/// The signal for an exception that user mode raised (Intel SDM volume 3, table 6-1).
+/// Raises the signal for an exception of user mode.
 #[cold]
-fn exception_signal(context: &UserContext, vector: u8) -> SigInfo {
+pub(super) fn exception(caller: &Caller, context: &mut UserContext, vector: u8) {
+    let info = exception_signal(&caller.thread, context, vector);
+    signal::send::force(&caller.thread, info);
+}
+
+/// The signal for an exception that user mode raised (Intel SDM volume 3, table 6-1).
+fn exception_signal(thread: &Thread, context: &mut UserContext, vector: u8) -> SigInfo {
     let rip = context.rip() as usize;
     match vector {
         0 => SigInfo::fault(SIGFPE, 1, rip),
-        1 => SigInfo::fault(SIGTRAP, 2, rip),
+        1 => trace::watch::debug_exception(thread, context),
         3 => SigInfo::kernel(SIGTRAP),
         6 => SigInfo::fault(SIGILL, 2, rip),
         16 | 19 => SigInfo::fault(SIGFPE, 7, rip),

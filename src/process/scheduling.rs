@@ -2,7 +2,7 @@
 //!
 //! The policy is kept, checked, inherited and told as on Linux. It orders nothing: all threads share the CPUs alike.
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use linux_raw_sys::general as linux;
 
@@ -26,21 +26,21 @@ impl Scheduling {
     }
 }
 
-/// A thread's policy, in one word: nothing else hangs on when a change is seen. The usual one at first.
+/// A thread's policy, in as few bits as there can be: nothing else hangs on when a change is seen. The usual one at first.
 #[derive(Default)]
-pub struct Policy(AtomicU32);
+pub struct Policy(AtomicU16);
 
 impl Policy {
     /// The policy.
     pub fn get(&self) -> Scheduling {
-        let word = self.0.load(Relaxed);
-        Scheduling { policy: word & 0xff, priority: word >> 8 & 0xff, resets_on_fork: word >> 16 != 0 }
+        let word = u32::from(self.0.load(Relaxed));
+        Scheduling { policy: word & 7, priority: word >> 3 & 0x7f, resets_on_fork: word >> 10 != 0 }
     }
 
     /// Another one.
     pub fn set(&self, new: Scheduling) {
-        let word = new.policy | new.priority << 8 | u32::from(new.resets_on_fork) << 16;
-        self.0.store(word, Relaxed);
+        let word = new.policy | new.priority << 3 | u32::from(new.resets_on_fork) << 10;
+        self.0.store(word as u16, Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 
@@ -37,8 +37,12 @@ bitflags! {
         const SEQUENCE = 8;
         /// It may not be on the CPU that it is on ([`affinity`](super::affinity)).
         const PLACE = 16;
+        /// It is traced ([`trace`](super::trace)): looks in each time before it enters user mode.
+        const TRACED = 32;
+        /// Its tracer wants it to stop.
+        const TRAP = 64;
         /// What only matters in user mode, so that it is no reason to leave a wait.
-        const IN_USER_MODE = Self::SEQUENCE.bits() | Self::PLACE.bits();
+        const IN_USER_MODE = Self::SEQUENCE.bits() | Self::PLACE.bits() | Self::TRACED.bits();
     }
 }
 
@@ -65,7 +69,7 @@ pub struct Thread {
     /// By which policy it is scheduled.
     pub policy: Policy,
     /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
-    pub io_priority: AtomicU32,
+    pub io_priority: AtomicU16,
     /// Time on a CPU so far, in cycles.
     pub cycles: AtomicU64,
     /// Cycle counter when the CPU last began to poll it.
@@ -74,7 +78,7 @@ pub struct Thread {
     pub futex: Seat,
     attention: AtomicU16,
     /// The CPU that polls it now, plus one; 0 while none does.
-    running_on: AtomicU16,
+    running_on: AtomicU8,
     /// Its index in its process's list of threads, under the tree's lock.
     pub(super) place: AtomicU32,
     task: TaskCell,
@@ -107,12 +111,12 @@ impl Thread {
             sequence: Registration::default(),
             cpus: CpuSet::default(),
             policy: Policy::default(),
-            io_priority: AtomicU32::new(0),
+            io_priority: AtomicU16::new(0),
             cycles: AtomicU64::new(0),
             polled_since: AtomicU64::new(0),
             futex: Seat::default(),
             attention: AtomicU16::new(0),
-            running_on: AtomicU16::new(0),
+            running_on: AtomicU8::new(0),
             place: AtomicU32::new(0),
             task: TaskCell::empty(),
         }
@@ -175,6 +179,12 @@ impl Thread {
         self.attention().contains(Attention::KILL)
     }
 
+    /// Whether somebody traces it, or has just ceased to.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & Attention::TRACED.bits() != 0
+    }
+
     /// Calls the thread back from wherever it is: out of a wait, or out of user mode on another CPU.
     pub fn raise(&self, why: Attention) {
         self.attention.fetch_or(why.bits(), Ordering::SeqCst);
@@ -222,7 +232,7 @@ impl Thread {
     #[inline]
     pub fn set_running(&self, cpu: Option<usize>) {
         match cpu {
-            Some(cpu) => drop(self.running_on.swap(cpu as u16 + 1, Ordering::SeqCst)),
+            Some(cpu) => drop(self.running_on.swap(cpu as u8 + 1, Ordering::SeqCst)),
             None => self.running_on.store(0, Ordering::Release),
         }
     }

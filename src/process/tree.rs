@@ -42,6 +42,10 @@ pub struct Node {
     pub exit_signal: u8,
     /// Whether it has called `execve` since it was forked (`setpgid` by the parent then fails).
     pub has_execed: bool,
+    /// Who traces its first thread; 0 for nobody.
+    pub tracer: u32,
+    /// The threads that its own trace ([`trace`](super::trace)). Those that have ended stay until they are waited for.
+    pub tracees: Vec<Arc<Thread>>,
 }
 
 /// A change of a child that `wait4` reports besides its end.

@@ -1,5 +1,6 @@
 //! Waiting for children (wait4(2), waitid(2)).
 
+use executor::sync::SpinMutexGuard;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -7,6 +8,7 @@ use super::{
     Caller, interruptible,
     signal::{SigInfo, numbers::*, send},
     times::ResourceUsage,
+    trace::{link::forget_process, report},
     tree::{self, JobEvent, Node, Tree},
 };
 
@@ -68,11 +70,13 @@ impl Which {
         }
     }
 
-    fn includes(self, node: &Node) -> bool {
+    /// Whether it is for what has this id and is in this group.
+    #[inline(always)]
+    pub fn includes(self, id: u32, group: u32) -> bool {
         match self {
             Self::Any => true,
-            Self::Process(pid) => node.process.pid == pid,
-            Self::Group(group) => node.group == group,
+            Self::Process(pid) => id == pid,
+            Self::Group(wanted) => group == wanted,
         }
     }
 }
@@ -96,6 +100,8 @@ pub enum Event {
     Ended(ExitStatus),
     /// It stopped or continued.
     Job(JobEvent),
+    /// The waiting process traces it, and it has stopped: the signal, and the event in the next byte.
+    Trapped(u32),
 }
 
 impl Report {
@@ -105,6 +111,7 @@ impl Report {
             Event::Ended(status) => status.0,
             Event::Job(JobEvent::Stopped(signal)) => u32::from(signal) << 8 | 0x7f,
             Event::Job(JobEvent::Continued) => 0xffff,
+            Event::Trapped(status) => status << 8 | 0x7f,
         }
     }
 
@@ -113,6 +120,7 @@ impl Report {
         match self.event {
             Event::Ended(status) => status.info(SIGCHLD, self.pid, self.uid),
             Event::Job(event) => job_info(event, self.pid, self.uid),
+            Event::Trapped(status) => report::info(self.pid, self.uid, status),
         }
     }
 }
@@ -161,10 +169,11 @@ fn collect(
     let mut any = false;
     let mut found = None;
     {
-        let eligible = |child: &&Node| which.includes(child) && is_waited_for(child, options);
+        let eligible =
+            |child: &&Node| which.includes(child.process.pid, child.group) && is_waited_for(child, options);
         for child in tree.children(parent).filter(eligible) {
             any = true;
-            if let Some(event) = event_of(child, options)
+            if let Some(event) = event_of(child, parent, options)
                 && expected.is_none_or(|expected| expected == event)
             {
                 found = Some((child.process.pid, event));
@@ -172,7 +181,13 @@ fn collect(
             }
         }
     }
-    let Some((pid, event)) = found else { return if any { Ok(None) } else { Err(Errno::ECHILD) } };
+    let Some((pid, event)) = found else {
+        if tree.node(parent).is_none_or(|node| node.tracees.is_empty()) {
+            return if any { Ok(None) } else { Err(Errno::ECHILD) };
+        }
+        let among_tracees = collect_tracee(tree, parent, which, expected, options);
+        return among_tracees.or(any.then_some(None)).ok_or(Errno::ECHILD);
+    };
     let keep = options & linux::WNOWAIT != 0;
     let child = tree.node_mut(pid).ok_or(Errno::ECHILD)?;
     let report = Report {
@@ -183,8 +198,11 @@ fn collect(
     };
     if !keep {
         match event {
-            Event::Job(_) => child.job_event = None,
+            Event::Job(_) | Event::Trapped(_) => child.job_event = None,
             Event::Ended(_) => {
+                if child.tracer != 0 {
+                    forget_process(&mut tree, pid);
+                }
                 let dead = tree.remove(pid);
                 if let Some(parent) = tree.process(parent) {
                     report.usage.add_to_children_of(&parent);
@@ -197,15 +215,41 @@ fn collect(
     Ok(Some(report))
 }
 
+/// What a wait finds among the threads that the process traces; None if there is none that it is for.
+#[cold]
+fn collect_tracee(
+    mut tree: SpinMutexGuard<'_, Tree>,
+    tracer: u32,
+    which: Which,
+    expected: Option<Event>,
+    options: u32,
+) -> Option<Option<Report>> {
+    let (any, found) = report::find(&tree, tracer, which, options, expected);
+    let Some(found) = found else { return any.then_some(None) };
+    let process = &found.thread.process;
+    let report = Report {
+        pid: found.thread.tid(),
+        uid: process.credentials().uid(),
+        event: found.event,
+        usage: ResourceUsage::of_dead(process),
+    };
+    if options & linux::WNOWAIT == 0 {
+        report::take(&mut tree, &found);
+    }
+    Some(Some(report))
+}
+
 /// Children that end with another signal than SIGCHLD are only seen under `__WCLONE` or `__WALL` (wait(2)).
 fn is_waited_for(child: &Node, options: u32) -> bool {
     let is_clone = child.exit_signal != SIGCHLD;
     options & linux::__WALL != 0 || is_clone == (options & linux::__WCLONE != 0)
 }
 
-fn event_of(child: &Node, options: u32) -> Option<Event> {
+fn event_of(child: &Node, parent: u32, options: u32) -> Option<Event> {
     if let Some(status) = child.zombie {
-        return (options & linux::WEXITED != 0).then_some(Event::Ended(status));
+        // Whoever traces it hears of it first.
+        let is_told = child.tracer == 0 || child.tracer == parent;
+        return (is_told && options & linux::WEXITED != 0).then_some(Event::Ended(status));
     }
     let event = child.job_event?;
     let wanted = match event {
@@ -218,6 +262,10 @@ fn event_of(child: &Node, options: u32) -> Option<Event> {
 /// Records that a process stopped or continued and tells its parent, unless `SA_NOCLDSTOP` says not to.
 pub fn report_job_event(tree: &mut Tree, pid: u32, event: JobEvent) {
     let Some(node) = tree.node_mut(pid) else { return };
+    if node.tracer == node.parent && matches!(event, JobEvent::Stopped(_)) {
+        // It hears of each thread's stop.
+        return;
+    }
     node.job_event = Some(event);
     let (parent, uid) = (node.parent, node.process.credentials().uid());
     let Some(parent_process) = tree.process(parent) else { return };

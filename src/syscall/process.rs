@@ -25,7 +25,7 @@ use crate::{
         limits::Limit,
         timers,
         times::{ResourceUsage, TICKS_PER_SECOND, TimeVal},
-        tree,
+        trace, tree,
         wait::{self, ExitStatus, Which},
     },
 };
@@ -39,7 +39,11 @@ pub async fn vfork(caller: &mut Caller, context: &mut UserContext) -> SysResult 
 }
 
 pub fn exit(caller: &Caller, code: usize) {
-    exit::set_last_status(caller.process(), ExitStatus::exited(code as u8));
+    let status = ExitStatus::exited(code as u8);
+    if caller.thread.is_traced() {
+        trace::link::note_exit(&caller.thread, status);
+    }
+    exit::set_last_status(caller.process(), status);
 }
 
 pub fn exit_group(caller: &Caller, code: usize) {

@@ -350,7 +350,7 @@ pub fn ioprio_set(caller: &Caller, which: usize, who: u32, priority: u32) -> Sys
         if !own[..2].contains(&owner) && !caller.credentials.has(capability::SYS_NICE) {
             return Err(Errno::EPERM);
         }
-        thread.io_priority.store(priority, Ordering::Relaxed);
+        thread.io_priority.store(priority as u16, Ordering::Relaxed);
         Ok(())
     })?;
     Ok(0)
@@ -361,7 +361,7 @@ pub fn ioprio_set(caller: &Caller, which: usize, who: u32, priority: u32) -> Sys
 pub fn ioprio_get(caller: &Caller, which: usize, who: u32) -> SysResult {
     let mut best = None;
     each_io_target(caller, which, who, |thread| {
-        let set = thread.io_priority.load(Ordering::Relaxed);
+        let set = u32::from(thread.io_priority.load(Ordering::Relaxed));
         let told = match set >> 13 {
             0 if which as u32 != linux::PRIO_PROCESS + 1 => {
                 let nice = thread.process.nice.load(Ordering::Relaxed);

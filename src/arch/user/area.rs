@@ -15,6 +15,10 @@ pub const MXCSR_DEFAULT: u32 = 0x1f80;
 /// The x87 control word as a program starts: all exceptions masked, 64-bit precision.
 const X87_CONTROL_DEFAULT: u128 = 0x37f;
 
+/// The x87 unit, and MXCSR, as a program starts.
+pub(super) const NEW_X87: [u128; 10] =
+    [X87_CONTROL_DEFAULT, (MXCSR_DEFAULT as u128) << 64, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// What is at the same place in the area of every processor.
 #[repr(C, align(64))]
 pub(super) struct Contents {
@@ -30,14 +34,8 @@ pub(super) struct Contents {
 }
 
 /// What a program starts with. XRSTOR reads nothing of components that are not in use.
-static NEW: Contents = Contents {
-    x87: [X87_CONTROL_DEFAULT, (MXCSR_DEFAULT as u128) << 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    xmm: [0; 16],
-    reserved: [0; 6],
-    in_use: 0,
-    header: [0; 7],
-    upper: [0; 16],
-};
+static NEW: Contents =
+    Contents { x87: NEW_X87, xmm: [0; 16], reserved: [0; 6], in_use: 0, header: [0; 7], upper: [0; 16] };
 
 /// Room for the area of any processor: what XSAVE has found is looked at here. XRSTOR never loads from it.
 #[repr(C, align(64))]
@@ -97,6 +95,33 @@ impl Area {
         let mut area = Self(NonNull::new(unsafe { alloc_zeroed(Self::layout()) }.cast())?);
         area.save();
         Some(area)
+    }
+
+    /// One that holds what a program starts with. None if there is no memory for it.
+    pub(super) fn as_new() -> Option<Self> {
+        // SAFETY: the size is not zero.
+        let mut area = Self(NonNull::new(unsafe { alloc_zeroed(Self::layout()) }.cast())?);
+        area.set_x87(&NEW_X87);
+        Some(area)
+    }
+
+    /// The x87 unit's part.
+    pub(super) fn x87(&self) -> &[u128; 10] {
+        // SAFETY: it is initialised, and changes only through `&mut`. XSAVE may leave out what is as new, but then what it
+        // left there was new, too.
+        unsafe { &(*self.0.as_ptr()).x87 }
+    }
+
+    /// Has it hold another x87 unit. It is not in the processor, which loads all of it anew when the thread goes on.
+    pub(super) fn set_x87(&mut self, x87: &[u128; 10]) {
+        let State { components, .. } = cpu::features().state;
+        // SAFETY: the legacy part is there in each layout, and the header where there is XSAVE.
+        unsafe {
+            (*self.0.as_ptr()).x87 = *x87;
+            if components != 0 {
+                (*self.0.as_ptr()).in_use |= State::X87;
+            }
+        }
     }
 
     /// Has it hold what this CPU does. Whether that is what a program starts with.

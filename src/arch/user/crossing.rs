@@ -70,7 +70,7 @@ context_asm! {
         "swapgs",
         "mov gs:[{user_stack}], rsp",
         // What `answers` answers: rsp serves as the register that the program would not miss.
-        "cmp rax, {numbers}",
+        "cmp rax, gs:[{answered}]",
         "jae 2f",
         "movzx esp, byte ptr [rax + {places}]",
         "test esp, esp",
@@ -98,7 +98,7 @@ context_asm! {
     user_cs = const USER_CODE,
     user_ss = const USER_DATA,
     answers = const offset_of!(PerCpu, answers),
-    numbers = const answers::NUMBERS,
+    answered = const offset_of!(PerCpu, answered),
     places = sym answers::PLACES,
 }
 

@@ -126,6 +126,40 @@ impl UserContext {
         }
     }
 
+    /// The legacy part of the state of a suspended context, as FXSAVE writes it.
+    pub fn fpu(&self) -> [u128; HEADER / 16] {
+        /// What of MXCSR a program may set.
+        const MXCSR_MASK: u128 = 0xffff;
+        let mut image = [0; HEADER / 16];
+        image[..10].copy_from_slice(match &self.extended {
+            None => &area::NEW_X87,
+            Some(area) => area.x87(),
+        });
+        image[1] = image[1] & u128::from(u64::MAX) | u128::from(self.mxcsr) << 64 | MXCSR_MASK << 96;
+        image[10..26].copy_from_slice(&self.xmm);
+        image
+    }
+
+    /// Sets that part; false, and nothing done, if MXCSR may not be so, or there is no memory.
+    pub fn set_fpu(&mut self, image: &[u128; HEADER / 16]) -> bool {
+        let mxcsr = (image[1] >> 64) as u32;
+        if mxcsr > 0xffff {
+            return false;
+        }
+        let mut x87 = [0; 10];
+        x87.copy_from_slice(&image[..10]);
+        match &mut self.extended {
+            Some(area) => area.set_x87(&x87),
+            None => match Area::as_new() {
+                Some(area) => self.extended.insert(area).set_x87(&x87),
+                None => return false,
+            },
+        }
+        self.mxcsr = mxcsr;
+        self.xmm.copy_from_slice(&image[10..26]);
+        true
+    }
+
     /// Copies the state but for the XMM registers, which the processor holds.
     #[inline(always)]
     pub(super) fn sync_extended(&mut self) {

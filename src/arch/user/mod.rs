@@ -17,6 +17,7 @@
 mod area;
 mod crossing;
 pub mod fpu;
+mod watched;
 
 pub use area::MXCSR_DEFAULT;
 pub(super) use area::Scratch;
@@ -46,6 +47,7 @@ macro_rules! cross {
         UserContext::decode(kind, detail, error)
     }};
 }
+use cross;
 
 /// What `enter`'s assembly returns in eax.
 const TRAP_SYSCALL: u32 = 0;
@@ -71,6 +73,8 @@ pub enum Trap {
         /// Whether something is mapped there, so that it was the rights that did not suffice.
         present: bool,
     },
+    /// None yet: the context was to be [watched](UserContext::watch), and user mode has not been entered.
+    Watched,
     /// Any other exception (Intel SDM volume 3, table 6-1).
     Exception {
         /// Its vector, below 32.
@@ -80,6 +84,32 @@ pub enum Trap {
     },
     /// None: when the thread was suspended, there was no memory for its registers.
     OutOfMemory,
+}
+
+/// Why user mode is not entered. (A [`Trap`] would be returned in memory, and everyone would read it there.)
+#[derive(Clone, Copy)]
+enum Refusal {
+    /// The thread is watched.
+    Watched,
+    /// It has begun a call.
+    Begun,
+    /// `rip` is no user address.
+    NoAddress,
+    /// Its registers are lost.
+    Lost,
+}
+
+impl From<Refusal> for Trap {
+    #[inline(always)]
+    fn from(refusal: Refusal) -> Self {
+        const GENERAL_PROTECTION: u8 = 13;
+        match refusal {
+            Refusal::Watched => Self::Watched,
+            Refusal::Begun => Self::Syscall,
+            Refusal::Lost => Self::OutOfMemory,
+            Refusal::NoAddress => Self::Exception { vector: GENERAL_PROTECTION, error: 0 },
+        }
+    }
 }
 
 /// A kind of memory access.
@@ -127,7 +157,7 @@ pub struct UserContext {
     /// The x87 unit and the upper parts of the vector registers, unless they are as a program finds them.
     extended: Option<Area>,
     mxcsr: u32,
-    /// `FULL`, `UNLOADED`, `UNCHECKED` and `LOST`; 0 means that `sysret` can continue the program with what is in the processor.
+    /// `FULL`, `UNLOADED`, `UNCHECKED`, `WATCHED`, `BEGUN` and `LOST`; 0 means that `sysret` can continue the program with what is in the processor.
     pub(super) state: u32,
 }
 
@@ -142,8 +172,12 @@ impl UserContext {
     const UNLOADED: u32 = 2;
     /// `rip` was set by the kernel and may be any number.
     const UNCHECKED: u32 = 4;
+    /// The next `enter` is to come back at once.
+    const WATCHED: u32 = 8;
+    /// The next `enter` is to answer that there is a system call.
+    const BEGUN: u32 = 16;
     /// There was no memory for `extended`, so the thread cannot go on.
-    const LOST: u32 = 8;
+    const LOST: u32 = 32;
     /// The flags that a signal handler does not inherit: TF DF RF.
     const NOT_FOR_HANDLERS: u64 = 0x1_0500;
     /// The flags that a signal handler's return may set, as on Linux: CF PF AF ZF SF TF DF OF RF AC.
@@ -359,10 +393,8 @@ impl UserContext {
     pub fn enter(&mut self) -> Trap {
         if self.state != 0 {
             less_likely();
-            if self.state != Self::FULL
-                && let Some(trap) = self.prepare()
-            {
-                return trap;
+            if self.state != Self::FULL && !self.prepare() {
+                return self.refuse().into();
             }
             if self.state != 0 {
                 // SAFETY: the return address is in user space because a trap left it there or `prepare` found it so, and
@@ -374,23 +406,37 @@ impl UserContext {
         unsafe { cross!(self, "user_enter_fast") }
     }
 
-    /// Makes a context ready that was not just left by a trap here, or says why user mode ends before it begins: `rip` was
-    /// set to what is no user address (`iretq` to a non-canonical one would fault in kernel mode), or registers are lost.
+    /// Makes a context ready that was not just left by a trap here. False if user mode is not to be entered: as the
+    /// thread is watched, or its registers are lost, or as `rip` was set to what is no user address: `iretq` to a
+    /// non-canonical one would fault in kernel mode.
     #[cold]
     #[inline(never)]
-    fn prepare(&mut self) -> Option<Trap> {
-        const GENERAL_PROTECTION: u8 = 13;
-        if self.state & Self::LOST != 0 {
-            return Some(Trap::OutOfMemory);
-        }
-        if self.state & Self::UNLOADED != 0 {
+    fn prepare(&mut self) -> bool {
+        if self.state & Self::UNLOADED != 0 && self.state & Self::LOST == 0 {
             self.load();
         }
-        if self.rip >= USER_END as u64 {
-            return Some(Trap::Exception { vector: GENERAL_PROTECTION, error: 0 });
+        if self.rip >= USER_END as u64 || self.state & (Self::WATCHED | Self::BEGUN | Self::LOST) != 0 {
+            return false;
         }
         self.state &= !Self::UNCHECKED;
-        None
+        true
+    }
+
+    /// What becomes of an `enter` for which [`prepare`](Self::prepare) has answered false.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self) -> Refusal {
+        let state = self.state;
+        self.state &= !(Self::BEGUN | Self::WATCHED);
+        if state & Self::LOST != 0 {
+            Refusal::Lost
+        } else if state & Self::BEGUN != 0 {
+            Refusal::Begun
+        } else if state & Self::WATCHED != 0 {
+            Refusal::Watched
+        } else {
+            Refusal::NoAddress
+        }
     }
 
     #[inline(always)]

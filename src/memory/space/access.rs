@@ -1,14 +1,14 @@
 //! Access to a space that need not be the active one: the program loader's argument copying, ptrace-like reads, futex
 //! keys.
 
-use super::fault::FaultError;
+use super::fault::{FaultError, Step};
 use super::object::FileObject;
 use super::region::RegionFlags;
 use super::{AddressSpace, Layout};
 use crate::arch::layout::USER_END;
-use crate::arch::paging::{Flags, PAGE};
+use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
-use crate::memory::frame;
+use crate::memory::{self, frame};
 use alloc::sync::Arc;
 use core::ptr::NonNull;
 
@@ -19,6 +19,15 @@ pub enum Place {
     Private(usize),
     /// Shared memory: an object and a byte offset in it.
     Shared(Arc<dyn FileObject>, u64),
+}
+
+/// A transfer that did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Bytes that were moved.
+    pub done: usize,
+    /// Why no more were.
+    pub error: FaultError,
 }
 
 impl AddressSpace {
@@ -67,6 +76,77 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// As [`read_bytes`](Self::read_bytes), also where the program itself may not read: for a debugger.
+    ///
+    /// # Errors
+    /// As [`fault`](Self::fault).
+    pub async fn peek(&self, address: usize, buffer: &mut [u8]) -> Result<(), Incomplete> {
+        self.force(address, buffer.len(), Access::Read, |done, page, len| {
+            // SAFETY: as in `read_bytes`; `force` gives pieces that lie in the buffer.
+            unsafe {
+                core::ptr::copy_nonoverlapping(page.as_ptr(), buffer[done..done + len].as_mut_ptr(), len);
+            };
+        })
+        .await
+    }
+
+    /// As [`write_bytes`](Self::write_bytes), also where the program itself may not write, if that memory is its alone: it
+    /// gets a copy of the page, which it still may not write. For a debugger.
+    ///
+    /// # Errors
+    /// As [`fault`](Self::fault); what comes before is written.
+    pub async fn poke(&self, address: usize, bytes: &[u8]) -> Result<(), Incomplete> {
+        self.force(address, bytes.len(), Access::Write, |done, page, len| {
+            // SAFETY: as in `write_bytes`: the page is this space's to write.
+            unsafe { core::ptr::copy_nonoverlapping(bytes[done..done + len].as_ptr(), page.as_ptr(), len) };
+        })
+        .await
+    }
+
+    /// Gives each piece of a range to `copy`, which does so under the lock: how many bytes come before, where the direct map
+    /// shows it, and its length.
+    async fn force(
+        &self,
+        address: usize,
+        len: usize,
+        access: Access,
+        mut copy: impl FnMut(usize, NonNull<u8>, usize) + Send,
+    ) -> Result<(), Incomplete> {
+        let mut done = 0;
+        while done < len {
+            let incomplete = |error| Incomplete { done, error };
+            let at = address.checked_add(done).ok_or(incomplete(FaultError::NotMapped))?;
+            let piece = (len - done).min(PAGE - at % PAGE);
+            let step = {
+                let mut layout = self.locked().await;
+                match layout.reach(at, access) {
+                    Some(page) => {
+                        copy(done, page, piece);
+                        done += piece;
+                        continue;
+                    }
+                    None => layout.resolve_forced(self, at, access, |page| copy(done, page, piece)),
+                }
+            };
+            match step {
+                Ok(step) => {
+                    let has_copied = matches!(step, Step::Replaced(..));
+                    self.follow(step).await.map_err(incomplete)?;
+                    done += if has_copied { piece } else { 0 };
+                }
+                Err(FaultError::OutOfMemory) => {
+                    let pressure = memory::check_pressure().await;
+                    pressure.map_err(|_| incomplete(FaultError::OutOfMemory))?;
+                }
+                Err(error) => return Err(incomplete(error)),
+            }
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
     /// What identifies the memory at `address` among all spaces.
     ///
     /// # Errors
@@ -96,8 +176,13 @@ impl Layout {
         if !entry.is_present() || access == Access::Write && !entry.flags().contains(Flags::WRITABLE) {
             return None;
         }
-        let page = frame::pointer((entry.address() / PAGE as u64) as frame::Number);
-        // SAFETY: within the page.
-        Some(unsafe { page.add(address % PAGE) })
+        Some(shown_at(entry, address))
     }
+}
+
+/// Where the direct map shows the byte at `address` of the page that an entry points to.
+pub(super) fn shown_at(entry: Entry, address: usize) -> NonNull<u8> {
+    let page = frame::pointer((entry.address() / PAGE as u64) as frame::Number);
+    // SAFETY: within the page.
+    unsafe { page.add(address % PAGE) }
 }

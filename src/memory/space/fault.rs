@@ -195,15 +195,7 @@ impl Layout {
         if region.object.is_some() {
             return show(space, region, slot, address, access);
         }
-        let attributes = PRESENT | no_execute(region.flags);
-        if access == Access::Write {
-            let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
-            slot.set(Entry::new(frame.into_physical(), attributes | WRITABLE | OWNED));
-            space.add_resident(1);
-        } else {
-            slot.set(Entry::new(zero_frame()?, attributes));
-        }
-        Ok(Step::Done)
+        fill(space, region, slot, access)
     }
 
     /// The index of the region that contains `address`, after growing a stack down to it if that is what it takes.
@@ -246,8 +238,28 @@ impl Layout {
     }
 }
 
+/// A fault in anonymous memory where there is no page yet.
+#[inline(always)]
+pub(super) fn fill(
+    space: &AddressSpace,
+    region: &Region,
+    slot: Slot,
+    access: Access,
+) -> Result<Step, FaultError> {
+    let attributes = PRESENT | no_execute(region.flags);
+    if access == Access::Write {
+        let frame = Frame::alloc_zeroed().ok_or(OutOfFrames)?;
+        slot.set(Entry::new(frame.into_physical(), attributes | WRITABLE | OWNED));
+        space.add_resident(1);
+    } else {
+        slot.set(Entry::new(zero_frame()?, attributes));
+    }
+    Ok(Step::Done)
+}
+
 /// A fault where there is a page already.
-fn change(
+#[inline(always)]
+pub(super) fn change(
     space: &AddressSpace,
     region: &Region,
     slot: Slot,
@@ -303,7 +315,8 @@ fn replaced(space: &AddressSpace, address: usize, old: Option<Frame>) -> Step {
 }
 
 /// A fault in a mapping of an object: shows the object's page, or a copy of it.
-fn show(
+#[inline]
+pub(super) fn show(
     space: &AddressSpace,
     region: &Region,
     slot: Slot,

@@ -24,6 +24,7 @@
 mod access;
 mod advise;
 mod fault;
+mod forced;
 mod fork;
 mod heap;
 mod kin;
@@ -39,7 +40,7 @@ mod table;
 mod teardown;
 mod zap;
 
-pub use access::Place;
+pub use access::{Incomplete, Place};
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use kin::Kin;

@@ -6,13 +6,17 @@
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{Action, Disposition, SavedMask, SigInfo, SignalSet, frame, numbers::*, send};
+use super::{
+    Action, Disposition, ProcessSignals, SavedMask, SigInfo, SignalSet, ThreadSignals, frame, numbers::*,
+    send,
+};
 use crate::{
     arch::user::{Access, UserContext},
     process::{
         Caller, Thread, affinity, exit, rseq,
         thread::Attention,
         timers::posix,
+        trace::{self, points::Point},
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
     },
@@ -60,6 +64,8 @@ fn repeat_call(context: &mut UserContext, number: u64) {
 pub enum Obstacle {
     /// It must exit.
     Exit,
+    /// Its tracer wants it to stop.
+    Point(Point),
     /// Its process is stopped.
     Stop,
     /// It must go to another CPU.
@@ -83,55 +89,104 @@ pub struct Delivery {
 pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obstacle> {
     loop {
         let attention = caller.thread.attention();
-        if attention.contains(Attention::KILL) {
-            return Err(Obstacle::Exit);
-        }
-        if attention.contains(Attention::STOP) {
-            return Err(Obstacle::Stop);
-        }
-        if attention.contains(Attention::PLACE) {
-            return Err(Obstacle::Place);
+        if attention.intersects(OUT_OF_TURN) {
+            match look_out(&caller.thread, context, attention) {
+                Some(Err(obstacle)) => return Err(obstacle),
+                Some(Ok(())) => return Ok(()),
+                None => {}
+            }
         }
         if attention.contains(Attention::SEQUENCE) {
             caller.thread.settle(Attention::SEQUENCE);
             rseq::resume(caller, context).map_err(|(address, access)| Obstacle::Sequence(address, access))?;
             continue;
         }
-        if attention.contains(Attention::SIGNAL)
-            && let Some(mut delivery) = next(&caller.thread)
-        {
-            posix::delivered(&caller.thread.process, &mut delivery.info);
-            let signal = delivery.info.signal;
-            match delivery.action.disposition(signal) {
-                Disposition::Ignore | Disposition::Continue => {}
-                Disposition::Stop => stop(caller, signal),
-                Disposition::Terminate => {
-                    exit::group(caller, ExitStatus::killed(signal));
-                    return Err(Obstacle::Exit);
+        if attention.contains(Attention::SIGNAL) {
+            if attention.contains(Attention::TRACED) {
+                if let Some(mut info) = take(&caller.thread) {
+                    posix::delivered(&caller.thread.process, &mut info);
+                    return Err(Obstacle::Point(Point::Signal(info)));
                 }
-                // A second signal is delivered on top of the first one's handler.
-                Disposition::Handle => {
-                    if let Err((address, access)) = handle(caller, context, &delivery) {
-                        return Err(Obstacle::Frame(address, access, delivery));
-                    }
-                }
+            } else if let Some(mut delivery) = next(&caller.thread) {
+                posix::delivered(&caller.thread.process, &mut delivery.info);
+                deliver(caller, context, delivery)?;
+                continue;
             }
-            continue;
         }
         restart_unhandled(context);
         // The mask that comes back may let something in.
         match caller.saved_mask.take() {
             Some(mask) => set_mask(caller, mask),
-            None => return Ok(()),
+            None => {
+                if attention.contains(Attention::TRACED) {
+                    context.watch();
+                }
+                return Ok(());
+            }
         }
     }
 }
 
+/// What most threads never meet.
+const OUT_OF_TURN: Attention =
+    Attention::KILL.union(Attention::STOP).union(Attention::PLACE).union(Attention::TRACED);
+
+/// Looks for what comes before signals: an obstacle, or a call that is to be served first; None if there is nothing.
+#[cold]
+#[inline(never)]
+fn look_out(thread: &Thread, context: &UserContext, attention: Attention) -> Option<Result<(), Obstacle>> {
+    if attention.contains(Attention::KILL) {
+        return Some(Err(Obstacle::Exit));
+    }
+    if attention.contains(Attention::TRACED) {
+        if context.has_begun_call() {
+            return Some(Ok(()));
+        }
+        if let Some(point) = trace::watch::due(thread, context, attention) {
+            return Some(Err(Obstacle::Point(point)));
+        }
+    }
+    if attention.contains(Attention::STOP) {
+        return Some(Err(Obstacle::Stop));
+    }
+    attention.contains(Attention::PLACE).then_some(Err(Obstacle::Place))
+}
+
+/// Does what is to be done about a signal.
+#[inline(always)]
+fn deliver(caller: &mut Caller, context: &mut UserContext, delivery: Delivery) -> Result<(), Obstacle> {
+    let signal = delivery.info.signal;
+    match delivery.action.disposition(signal) {
+        Disposition::Ignore | Disposition::Continue => {}
+        Disposition::Stop => stop(caller, signal),
+        Disposition::Terminate => {
+            exit::group(caller, ExitStatus::killed(signal));
+            return Err(Obstacle::Exit);
+        }
+        // A second signal is delivered on top of the first one's handler.
+        Disposition::Handle => {
+            if let Err((address, access)) = handle(caller, context, &delivery) {
+                return Err(Obstacle::Frame(address, access, delivery));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Waits until an obstacle is out of the way; then the thread is to [`attend`] again.
-pub async fn overcome(caller: &mut Caller, context: &mut UserContext, obstacle: Obstacle) {
+pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstacle: Obstacle) {
+    if let Obstacle::Point(point) = obstacle {
+        let signal = trace::points::reach(caller, context, point).await;
+        let delivery = signal.and_then(|info| allowed(&caller.thread, info));
+        // What has come in the way meanwhile is met again.
+        match delivery.map(|delivery| deliver(caller, context, delivery)) {
+            Some(Err(next)) => obstacle = next,
+            _ => return caller.thread.note_interruption(),
+        }
+    }
     match obstacle {
         // Nothing gets that out of the way.
-        Obstacle::Exit => {}
+        Obstacle::Exit | Obstacle::Point(_) => {}
         Obstacle::Stop => halt(caller).await,
         Obstacle::Place => {
             caller.thread.settle(Attention::PLACE);
@@ -164,27 +219,59 @@ fn next(thread: &Thread) -> Option<Delivery> {
     let mask = own.blocked;
     let found = loop {
         let Some(info) = own.pending.take(mask).or_else(|| shared.pending.take(mask)) else { break None };
-        let action = *shared.actions.get(info.signal);
-        match action.disposition(info.signal) {
-            Disposition::Ignore => continue,
-            Disposition::Handle => {
-                own.blocked = mask.plus(action.mask);
-                if !action.has(linux::SA_NODEFER) {
-                    own.blocked.add(info.signal);
-                }
-                if action.has(linux::SA_RESETHAND) {
-                    alloc::sync::Arc::make_mut(&mut shared.actions).set(info.signal, Action::default());
-                }
-            }
-            _ => {}
+        if let Some(delivery) = unless_ignored(&mut shared, &mut own, info) {
+            break Some(delivery);
         }
-        break Some(Delivery { info, action, mask });
     };
-    // Whoever sends another one does so under these locks, and calls the thread again.
+    settle(thread, &shared, &own);
+    found
+}
+
+/// Takes the next signal that is not blocked, for the tracer to decide about.
+#[cold]
+fn take(thread: &Thread) -> Option<SigInfo> {
+    let mut shared = thread.process.signals.lock();
+    let mut own = thread.signals.lock();
+    let mask = own.blocked;
+    let found = own.pending.take(mask).or_else(|| shared.pending.take(mask));
+    settle(thread, &shared, &own);
+    found
+}
+
+/// What is to be done about a signal that a tracer lets in.
+fn allowed(thread: &Thread, info: SigInfo) -> Option<Delivery> {
+    let mut shared = thread.process.signals.lock();
+    let mut own = thread.signals.lock();
+    unless_ignored(&mut shared, &mut own, info)
+}
+
+/// What is to be done about a signal that was taken, unless that is nothing. A handler's mask is in force from here on.
+#[inline(always)]
+fn unless_ignored(shared: &mut ProcessSignals, own: &mut ThreadSignals, info: SigInfo) -> Option<Delivery> {
+    let mask = own.blocked;
+    let action = *shared.actions.get(info.signal);
+    match action.disposition(info.signal) {
+        Disposition::Ignore => return None,
+        Disposition::Handle => {
+            own.blocked = mask.plus(action.mask);
+            if !action.has(linux::SA_NODEFER) {
+                own.blocked.add(info.signal);
+            }
+            if action.has(linux::SA_RESETHAND) {
+                alloc::sync::Arc::make_mut(&mut shared.actions).set(info.signal, Action::default());
+            }
+        }
+        _ => {}
+    }
+    Some(Delivery { info, action, mask })
+}
+
+/// Notes that no signal calls the thread, if so. Whoever sends another one does so under these locks, and calls it again.
+#[inline(always)]
+fn settle(thread: &Thread, shared: &ProcessSignals, own: &ThreadSignals) {
     if own.pending.set().plus(shared.pending.set()).minus(own.blocked).is_empty() {
         thread.settle(Attention::SIGNAL);
     }
-    found
 }
 
 /// Has the handler run next, after deciding what becomes of an interrupted system call. `Err` is the page that is
@@ -237,7 +324,12 @@ fn restart_unhandled(context: &mut UserContext) {
 
 /// Replaces the mask of blocked signals and looks whether a pending one has become deliverable.
 pub fn set_mask(caller: &Caller, mask: SignalSet) {
-    let thread = &caller.thread;
+    block(&caller.thread, mask);
+}
+
+/// As [`set_mask`], for a tracer.
+#[inline(always)]
+pub fn block(thread: &Thread, mask: SignalSet) {
     let shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
     own.blocked = mask.minus(SignalSet::UNBLOCKABLE);
@@ -258,10 +350,12 @@ fn stop(caller: &Caller, signal: u8) {
     }
     {
         let mut shared = process.signals.lock();
-        if !shared.set_stopped(true) {
+        if shared.is_stopped() {
+            // A tracer had let the caller go on.
+            caller.thread.raise(Attention::STOP);
             return;
         }
-        shared.halted_threads = 0;
+        shared.set_stopped(Some(signal));
     }
     for thread in &node.threads {
         thread.raise(Attention::STOP);
@@ -277,7 +371,8 @@ async fn halt(caller: &Caller) {
         .resumed
         .wait_until(|| {
             let attention = thread.attention();
-            (attention.contains(Attention::KILL) || !attention.contains(Attention::STOP)).then_some(())
+            let is_called = attention.intersects(Attention::KILL | Attention::TRAP);
+            (is_called || !attention.contains(Attention::STOP)).then_some(())
         })
         .await;
 }

@@ -81,6 +81,11 @@ impl Pending {
         info
     }
 
+    /// The instance that was sent as the `place`th of those that are pending.
+    pub fn nth(&self, place: usize) -> Option<SigInfo> {
+        self.queue.as_ref()?.get(place).copied()
+    }
+
     /// Puts an instance back that has just been taken.
     pub fn put_back(&mut self, info: SigInfo) {
         self.set.add(info.signal);
@@ -112,34 +117,38 @@ pub struct ProcessSignals {
     pub actions: Arc<Actions>,
     /// Sent to the process as a whole: any thread may take them.
     pub pending: Pending,
-    /// Whether job control has stopped it. Changed under the tree's lock.
-    is_stopped: bool,
-    /// Threads that have noticed the stop.
-    pub halted_threads: usize,
+    /// The signal by which job control has stopped it. Changed under the tree's lock.
+    stopped_by: Option<u8>,
 }
 
 impl ProcessSignals {
     /// Nothing pending.
     pub fn new(actions: Arc<Actions>) -> Self {
-        Self { actions, pending: Pending::default(), is_stopped: false, halted_threads: 0 }
+        Self { actions, pending: Pending::default(), stopped_by: None }
     }
 
     /// Whether job control has stopped the process.
     pub fn is_stopped(&self) -> bool {
-        self.is_stopped
+        self.stopped_by.is_some()
     }
 
-    /// Marks the process as stopped, or as not stopped any more: continued, or dead. Says whether that is news. The
-    /// caller holds the tree.
-    pub fn set_stopped(&mut self, stopped: bool) -> bool {
-        let is_news = core::mem::replace(&mut self.is_stopped, stopped) != stopped;
+    /// The signal by which job control has stopped the process.
+    pub fn stopped_by(&self) -> Option<u8> {
+        self.stopped_by
+    }
+
+    /// Marks the process as stopped by a signal, or as not stopped any more: continued, or dead. Says whether that is
+    /// news. The caller holds the tree.
+    pub fn set_stopped(&mut self, by: Option<u8>) -> bool {
+        let was_stopped = self.is_stopped();
+        self.stopped_by = by;
         // Relaxed: the tree's lock orders it.
-        match (is_news, stopped) {
-            (false, _) => {}
-            (true, true) => drop(STOPPED.fetch_add(1, Ordering::Relaxed)),
+        match (was_stopped, by.is_some()) {
+            (false, true) => drop(STOPPED.fetch_add(1, Ordering::Relaxed)),
             (true, false) => drop(STOPPED.fetch_sub(1, Ordering::Relaxed)),
+            _ => return false,
         }
-        is_news
+        true
     }
 }
 

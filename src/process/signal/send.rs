@@ -13,6 +13,7 @@ use crate::process::{
     credentials::{Credentials, capability},
     exit,
     thread::Attention,
+    trace::link::notify_continued,
     tree::{self, JobEvent, Node, Tree},
     wait,
 };
@@ -78,7 +79,8 @@ fn post(node: &Node, info: SigInfo) -> Result<bool, Errno> {
         (awaits || !own.blocked.has(signal)).then_some((thread, awaits))
     });
     let ignored = action.disposition(signal) == Disposition::Ignore;
-    if ignored && taker.is_some_and(|(_, awaits)| !awaits) {
+    // A tracer wants to know even of those.
+    if ignored && taker.is_some_and(|(thread, awaits)| !awaits && !thread.is_traced()) {
         return Ok(false);
     }
     if !shared.pending.add(info) {
@@ -119,7 +121,7 @@ pub fn to_thread_if_taken(thread: &Thread, info: SigInfo) -> Result<bool, Errno>
         let mut own = thread.signals.lock();
         let blocked = own.blocked.has(signal);
         let ignored = shared.actions.get(signal).disposition(signal) == Disposition::Ignore;
-        let is_taken = !(ignored && !blocked && !own.awaited.has(signal));
+        let is_taken = !(ignored && !blocked && !own.awaited.has(signal) && !thread.is_traced());
         if is_taken {
             if !own.pending.add(info) {
                 return Err(Errno::EAGAIN);
@@ -174,14 +176,16 @@ fn prepare(node: &Node, signal: u8) -> bool {
     for thread in &node.threads {
         thread.signals.lock().pending.discard(cancelled);
     }
-    let was_stopped = signal == SIGCONT && shared.set_stopped(false);
+    let was_stopped = signal == SIGCONT && shared.set_stopped(None);
     if was_stopped {
-        shared.halted_threads = 0;
         for thread in &node.threads {
             thread.settle(Attention::STOP);
         }
     }
     drop(shared);
+    if signal == SIGCONT {
+        node.threads.iter().filter(|thread| thread.is_traced()).for_each(|thread| notify_continued(thread));
+    }
     if was_stopped {
         process.resumed.wake_all();
     }

@@ -1,15 +1,15 @@
 //! A process's memory: `maps` and `statm`.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt::Write, ops::Range};
 
 use fs::Op;
 use syscalls::Errno;
 
-use super::{Answer, Target};
+use super::{Answer, Subject, Target};
 use crate::memory::{
-    AddressSpace, PAGE_SIZE, RegionFlags,
-    space::{Identity, Region},
+    AddressSpace, FaultError, PAGE_SIZE, RegionFlags,
+    space::{Identity, Incomplete, Region},
 };
 
 /// The column in which names begin, as on Linux.
@@ -28,6 +28,69 @@ pub fn environment(target: &Target) -> Answer {
     }
     let range = target.process.image.lock().environment.clone();
     bytes(target, range)
+}
+
+/// `auxv`: what the kernel has told the program's start.
+pub fn auxiliary(target: &Target) -> Answer {
+    if let Err(errno) = target.check_access() {
+        return Op::Ready(Err(errno));
+    }
+    let range = target.process.image.lock().auxiliary.clone();
+    bytes(target, range)
+}
+
+/// `mem`: a process's memory, each byte at its address. Also what the process itself may not touch, as for a debugger.
+pub struct Contents {
+    pub subject: Subject,
+}
+
+impl Contents {
+    /// EIO for a process that has exited; EACCES for who may not look into it.
+    fn space(&self) -> Result<Arc<AddressSpace>, Errno> {
+        let target = self.subject.find()?;
+        target.check_access()?;
+        target.process.space.lock().clone().ok_or(Errno::EIO)
+    }
+}
+
+impl fs::procfs::Bytes for Contents {
+    fn read_at(&self, offset: u64, len: usize) -> Op<'_, Result<Vec<u8>, Errno>> {
+        let space = match self.space() {
+            Ok(space) => space,
+            Err(errno) => return Op::Ready(Err(errno)),
+        };
+        Op::waiting(async move {
+            let address = usize::try_from(offset).map_err(|_| Errno::EIO)?;
+            let mut data = Vec::new();
+            data.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+            data.resize(len, 0);
+            let read = space.peek(address, &mut data).await;
+            data.truncate(reached(read)?.unwrap_or(len));
+            Ok(data)
+        })
+    }
+
+    fn write_at(&self, offset: u64, data: Vec<u8>) -> Op<'_, Result<usize, Errno>> {
+        let space = match self.space() {
+            Ok(space) => space,
+            Err(errno) => return Op::Ready(Err(errno)),
+        };
+        Op::waiting(async move {
+            let address = usize::try_from(offset).map_err(|_| Errno::EIO)?;
+            let written = space.poke(address, &data).await;
+            Ok(reached(written)?.unwrap_or(data.len()))
+        })
+    }
+}
+
+/// How far a transfer came that did not come to its end. EIO if it came nowhere.
+fn reached(result: Result<(), Incomplete>) -> Result<Option<usize>, Errno> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(Incomplete { done: 0, error: FaultError::OutOfMemory }) => Err(Errno::ENOMEM),
+        Err(Incomplete { done: 0, .. }) => Err(Errno::EIO),
+        Err(Incomplete { done, .. }) => Ok(Some(done)),
+    }
 }
 
 /// What lies at these addresses of a process. Nothing for one that has exited, or has unmapped them.

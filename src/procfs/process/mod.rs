@@ -179,7 +179,8 @@ const fn kind(name: &'static str, permissions: u32, make: Make) -> Kind {
     Kind { name, permissions, make }
 }
 
-static FILES: [Kind; 16] = [
+static FILES: [Kind; 17] = [
+    kind("auxv", 0o400, Make::Later(memory::auxiliary)),
     kind("cmdline", 0o444, Make::Later(memory::arguments)),
     kind("comm", 0o644, Make::Bytes(name_line)),
     kind("environ", 0o400, Make::Later(memory::environment)),
@@ -288,11 +289,12 @@ fn limits(target: &Target, out: &mut TextBuffer) -> Made {
 }
 
 /// The directories and links of a process or thread, before its files.
-const OTHERS: [(&str, FileType); 7] = [
+const OTHERS: [(&str, FileType); 8] = [
     ("task", FileType::Directory),
     ("fd", FileType::Directory),
     ("fdinfo", FileType::Directory),
     ("net", FileType::Directory),
+    ("mem", FileType::Regular),
     ("cwd", FileType::Symlink),
     ("exe", FileType::Symlink),
     ("root", FileType::Symlink),
@@ -306,6 +308,7 @@ impl Directory for Subject {
             b"fd" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: false })),
             b"fdinfo" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: true })),
             b"net" => super::net::directory(),
+            b"mem" => Node::Bytes(Arc::new(memory::Contents { subject })),
             b"cwd" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Working })),
             b"exe" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Program })),
             b"root" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Root })),

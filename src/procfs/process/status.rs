@@ -97,6 +97,8 @@ impl Target {
 fn state(thread: &Thread) -> char {
     if thread.is_runnable() {
         'R'
+    } else if thread.is_halted() {
+        't'
     } else if thread.process.signals.lock().is_stopped() {
         'T'
     } else {
@@ -179,6 +181,7 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     let state = match observed.state {
         'R' => "R (running)",
         'T' => "T (stopped)",
+        't' => "t (tracing stop)",
         'Z' => "Z (zombie)",
         _ => "S (sleeping)",
     };
@@ -187,7 +190,8 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
         writeln!(out, "Umask:\t{:04o}", fs.umask())?;
     }
     writeln!(out, "State:\t{state}\nTgid:\t{}\nNgid:\t0\nPid:\t{}", process.pid, target.id())?;
-    writeln!(out, "PPid:\t{}\nTracerPid:\t0", observed.parent)?;
+    let tracer = target.thread.as_ref().map_or(0, |thread| thread.tracer_pid());
+    writeln!(out, "PPid:\t{}\nTracerPid:\t{tracer}", observed.parent)?;
     for (name, ids, acting) in
         [("Uid", credentials.users, credentials.fs.uid), ("Gid", credentials.groups, credentials.fs.gid)]
     {

@@ -38,6 +38,7 @@ mod terminals;
 mod threads;
 mod timers;
 mod times;
+mod tracing;
 mod vectors;
 mod waiting;
 
@@ -78,6 +79,7 @@ const AREAS: &[(&str, fn())] = &[
     ("terminals", terminals::run),
     ("threads", threads::run),
     ("times", times::run),
+    ("tracing", tracing::run),
     ("vectors", vectors::run),
     ("waiting", waiting::run),
 ];

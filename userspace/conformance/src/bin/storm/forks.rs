@@ -40,7 +40,7 @@ fn tree(memory: &mut Anonymous, depth: u8, seed: u64) -> Result<(), String> {
     }
     let actual: Vec<u8> = memory.bytes().iter().step_by(PAGE).copied().collect();
     let intact = expected == actual;
-    reap_all()?;
+    reap_all(0)?;
     if intact { Ok(()) } else { Err(format!("memory of a process at depth {depth} changed under it")) }
 }
 
@@ -55,5 +55,5 @@ fn executions(round: u64) -> Result<(), String> {
         });
         child.map_err(|error| format!("fork: {error}"))?;
     }
-    reap_all()
+    reap_all(0)
 }

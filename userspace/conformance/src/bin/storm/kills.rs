@@ -87,6 +87,9 @@ const VICTIMS: &[(&str, Victim)] = &[
     ("msgrcv", |stage| drop(stage.objects.receive(2))),
     ("msgsnd to a full queue", |stage| while stage.objects.send(1).is_ok() {}),
     ("mappings of a segment", |stage| stage.objects.map_for_ever()),
+    ("tracing", |_| trace_for_ever(libc::PTRACE_CONT)),
+    ("tracing calls", |_| trace_for_ever(libc::PTRACE_SYSCALL)),
+    ("tracing steps", |_| trace_for_ever(libc::PTRACE_SINGLESTEP)),
     ("exec beside other threads", |stage| drop(become_another(stage.ends_itself))),
 ];
 
@@ -478,6 +481,27 @@ fn expire_for_ever() {
 /// SIGUSR2 and signal 40.
 static BLOCKED: u64 = 1 << (libc::SIGUSR2 - 1) | 1 << (40 - 1);
 
+/// Traces a child from stop to stop. The child dies with its tracer.
+fn trace_for_ever(pace: u32) {
+    let tracer = i64::from(std::process::id());
+    let child = fork(|| {
+        // Its tracer may be killed before it is traced.
+        while call(libc::SYS_getppid, &[]).is_ok_and(|parent| parent == tracer) {
+            let _ = call(libc::SYS_tkill, &[std::process::id() as usize, libc::SIGCHLD as usize]);
+        }
+        0
+    });
+    let Ok(child) = child else { return };
+    let pid = child.pid as usize;
+    let trace = |request: u32, data: usize| call(libc::SYS_ptrace, &[request as usize, pid, 0, data]);
+    let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACEEXIT;
+    let _ = trace(libc::PTRACE_SEIZE, options as usize);
+    let _ = trace(libc::PTRACE_INTERRUPT, 0);
+    while call(libc::SYS_wait4, &[pid, 0, libc::__WALL as usize, 0]).is_ok() {
+        let _ = trace(pace, 0);
+    }
+}
+
 fn compute_for_ever() {
     let mut count = 0_u64;
     loop {
@@ -569,7 +593,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
     let enter = || std::fs::create_dir(FOLDER).and_then(|()| std::env::set_current_dir(FOLDER));
     let leave = || std::env::set_current_dir("..").and_then(|()| std::fs::remove_dir_all(FOLDER));
     enter().map_err(|error| format!("{FOLDER}: {error}"))?;
-    let outcome = rounds(deadline).and_then(|()| reap_all());
+    let outcome = rounds(deadline).and_then(|()| reap_all(libc::SIGKILL));
     leave().map_err(|error| format!("{FOLDER}: {error}"))?;
     outcome
 }

@@ -58,14 +58,14 @@ impl Random {
     }
 }
 
-/// Waits for every child left and fails if one ended badly.
-fn reap_all() -> Result<(), String> {
+/// Waits for every child left and fails if one ended badly: with another wait status than 0 and `expected`.
+fn reap_all(expected: i32) -> Result<(), String> {
     let mut bad = 0;
     loop {
         let mut status = 0;
         // SAFETY: the kernel writes the status.
         match support::cvt(unsafe { libc::wait(&raw mut status) }) {
-            Ok(_) if status != 0 => bad = status,
+            Ok(_) if status != 0 && status != expected => bad = status,
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
             Err(error) => return Err(format!("wait: {error}")),

@@ -41,7 +41,7 @@ fn ring() -> Result<(), String> {
         write(&pipes[0].writer, &token).map_err(|error| error.to_string())?;
         read(&pipes[RING - 1].reader, &mut token).map_err(|error| error.to_string())?;
     }
-    reap_all()?;
+    reap_all(0)?;
     let sum = u64::from_ne_bytes(token);
     if sum == 100 * (RING as u64 - 1) { Ok(()) } else { Err(format!("the token came back as {sum}")) }
 }

@@ -151,7 +151,7 @@ fn server(seed: u64) -> Result<(), String> {
         // The client may be gone.
         let _ = send(&accepted, &question);
     }
-    reap_all()
+    reap_all(0)
 }
 
 /// Several send to one whose queue is short; each message arrives whole, and all do.
@@ -178,7 +178,7 @@ fn datagrams() -> Result<(), String> {
         }
         lengths[buffer[0] as usize] += 1;
     }
-    reap_all()
+    reap_all(0)
 }
 
 /// A descriptor goes round through several processes, each of which writes to what it leads to.
@@ -209,7 +209,7 @@ fn round() -> Result<(), String> {
     while let Ok(some @ 1..) = receive(&counter, &mut buffer) {
         count += some;
     }
-    reap_all()?;
+    reap_all(0)?;
     if count == 20 * (RING - 1) { Ok(()) } else { Err(format!("{count} bytes came")) }
 }
 
@@ -238,7 +238,7 @@ fn cycles(seed: u64) -> Result<(), String> {
         text(child)?;
     }
     drop(writer);
-    reap_all()?;
+    reap_all(0)?;
     // Something that is closed makes the kernel look for what is lost, and with it the last writer goes.
     drop(text(pair(libc::SOCK_STREAM))?);
     match text(receive(&reader, &mut [0; 1]))? {
