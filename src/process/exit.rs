@@ -92,9 +92,10 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         let thread = caller.thread.clone();
         let process = thread.process.clone();
         clear_tid(&mut caller).await;
-        process.cycles_of_dead.fetch_add(thread.cycles.load(Ordering::Relaxed), Ordering::Relaxed);
         let last = {
             let mut tree = tree::lock();
+            // With the tree locked, each thread counts once.
+            process.cycles_of_dead.fetch_add(thread.cpu_time.get(), Ordering::Relaxed);
             let left = tree.remove_thread(&thread);
             if left > 0 {
                 redirect_signals(&tree, &thread);

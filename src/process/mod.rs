@@ -16,6 +16,7 @@
 pub mod affinity;
 pub mod arguments;
 pub mod capabilities;
+mod cpu_time;
 pub mod credentials;
 pub mod elf;
 pub mod exec;

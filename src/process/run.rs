@@ -380,8 +380,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
             thread.note_interruption();
         }
         thread.activate_space();
-        let start = arch::clock::cycles();
-        thread.polled_since.store(start, Ordering::Relaxed);
+        thread.cpu_time.begin();
         if let Some(worker) = arch::percpu::worker_of_this_cpu() {
             worker.begin_slice(SLICE_NS);
         }
@@ -391,9 +390,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
             Poll::Pending => assert!(!arch::user::is_held(), "a thread waits without having been suspended"),
             Poll::Ready(()) => arch::user::forget_held(),
         }
-        let used = arch::clock::cycles().wrapping_sub(start);
-        // Only the polling CPU writes it, so a load and a store do.
-        thread.cycles.store(thread.cycles.load(Ordering::Relaxed) + used, Ordering::Relaxed);
+        thread.cpu_time.end();
         thread.set_running(None);
         Thread::announce(None);
         result

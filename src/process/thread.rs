@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 
@@ -15,8 +15,8 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{
-    Process, affinity::CpuSet, credentials::Credentials, futex::Seat, rseq::Registration, scheduling::Policy,
-    signal::ThreadSignals,
+    Process, affinity::CpuSet, cpu_time::CpuTime, credentials::Credentials, futex::Seat, rseq::Registration,
+    scheduling::Policy, signal::ThreadSignals,
 };
 use crate::{
     arch::{self, answers::Answers},
@@ -70,10 +70,8 @@ pub struct Thread {
     pub policy: Policy,
     /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
     pub io_priority: AtomicU16,
-    /// Time on a CPU so far, in cycles.
-    pub cycles: AtomicU64,
-    /// Cycle counter when the CPU last began to poll it.
-    pub polled_since: AtomicU64,
+    /// Time on a CPU so far.
+    pub cpu_time: CpuTime,
     /// Its part in the futex wait that it is in, if any.
     pub futex: Seat,
     attention: AtomicU16,
@@ -112,8 +110,7 @@ impl Thread {
             cpus: CpuSet::default(),
             policy: Policy::default(),
             io_priority: AtomicU16::new(0),
-            cycles: AtomicU64::new(0),
-            polled_since: AtomicU64::new(0),
+            cpu_time: CpuTime::default(),
             futex: Seat::default(),
             attention: AtomicU16::new(0),
             running_on: AtomicU8::new(0),
@@ -240,14 +237,6 @@ impl Thread {
     /// Whether it runs or waits for nothing but a CPU.
     pub fn is_runnable(&self) -> bool {
         self.running_on().is_some() || self.task.get().is_some_and(TaskRef::is_scheduled)
-    }
-
-    /// Time on a CPU so far, in cycles, with the poll in progress. Exact for the thread that asks about itself.
-    pub fn cycles_so_far(&self) -> u64 {
-        let before = self.cycles.load(Ordering::Relaxed);
-        let since = self.polled_since.load(Ordering::Relaxed);
-        let poll = self.running_on().map_or(0, |_| arch::clock::cycles().saturating_sub(since));
-        before + poll
     }
 
     /// The thread that this CPU polls: whoever's system call the asking code serves. None in a kernel task.

@@ -40,10 +40,13 @@ fn split(cycles: u64, samples: [u64; 2]) -> (u64, u64) {
 impl ResourceUsage {
     /// What a process has used so far, its live threads included.
     pub fn of(process: &Process) -> Self {
-        let live: u64 = tree::lock()
-            .node(process.pid)
-            .map_or(0, |node| node.threads.iter().map(|thread| thread.cycles_so_far()).sum());
-        Self::from_cycles(process, live + process.cycles_of_dead.load(Ordering::Relaxed))
+        let cycles = {
+            let tree = tree::lock();
+            let threads = tree.node(process.pid).into_iter().flat_map(|node| &node.threads);
+            let live: u64 = threads.map(|thread| thread.cpu_time.get()).sum();
+            live + process.cycles_of_dead.load(Ordering::Relaxed)
+        };
+        Self::from_cycles(process, cycles)
     }
 
     /// What a process used in all, once its threads are gone.

@@ -95,7 +95,7 @@ impl Clock {
                 Some(usage.user + usage.system)
             }
             Self::User(process) => Some(ResourceUsage::of(&*process.upgrade()?).user),
-            Self::Thread(thread) => Some(clock::span_ns(thread.upgrade()?.cycles_so_far())),
+            Self::Thread(thread) => Some(clock::span_ns(thread.upgrade()?.cpu_time.get())),
         }
     }
 

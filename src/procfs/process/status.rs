@@ -66,7 +66,7 @@ impl Target {
     /// Time in user mode and in the kernel, in nanoseconds.
     fn times(&self) -> (u64, u64) {
         match &self.thread {
-            Some(thread) if !self.whole => (clock::span_ns(thread.cycles_so_far()), 0),
+            Some(thread) if !self.whole => (clock::span_ns(thread.cpu_time.get()), 0),
             _ => {
                 let usage = ResourceUsage::of(&self.process);
                 (usage.user, usage.system)
