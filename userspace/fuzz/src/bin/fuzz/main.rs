@@ -163,8 +163,8 @@ fn describe_processes() -> String {
 /// Starts a process in the folder.
 fn start(seed: u64, manner: Manner, tally: &'static Tally) -> io::Result<Child> {
     fork(|| {
-        // SAFETY: nothing here uses the descriptors again that are closed.
         let last = if manner.says { OUTPUT - 1 } else { i32::MAX } as u32;
+        // SAFETY: nothing here uses the descriptors again that are closed.
         let closed = cvt(unsafe { libc::close_range(3, last, 0) });
         let lived = closed
             .and_then(|_| std::env::set_current_dir(FOLDER))
