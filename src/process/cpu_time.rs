@@ -1,6 +1,10 @@
 //! CPU time of a thread.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+    fence,
+};
 
 use crate::arch::clock;
 
@@ -31,9 +35,17 @@ impl CpuTime {
 
     /// The time so far, that of the poll in progress included.
     pub fn get(&self) -> u64 {
-        match self.0.load(Relaxed) {
-            origin if origin & RUNNING != 0 => since(origin),
-            time => time,
+        loop {
+            let word = self.0.load(Relaxed);
+            if word & RUNNING == 0 {
+                return word;
+            }
+            let time = since(word);
+            // Whoever reads may be held up between the two; then the poll may have been over before the counter was read.
+            fence(Acquire);
+            if self.0.load(Relaxed) == word {
+                return time;
+            }
         }
     }
 }

@@ -145,7 +145,7 @@ async fn get(caller: &Caller, thread: &Thread, kind: usize, to: usize, len: usiz
             let state = thread.halted(|tracing| tracing.registers().fpu())?;
             put(caller, to, state.as_bytes(), len).await
         }
-        // There is no state beyond FXSAVE's.
+        // The upper parts of the vector registers are not shown.
         NT_X86_XSTATE => Err(Errno::ENODEV),
         _ => Err(Errno::EINVAL),
     }

@@ -79,6 +79,8 @@ struct State {
     overrun: u64,
     /// Counts changes of the deadline.
     version: u64,
+    /// Whether it is in its process's table no more, so that nobody would end a task of it.
+    is_deleted: bool,
     task: Option<JoinHandle<()>>,
 }
 
@@ -108,6 +110,7 @@ pub fn create(process: &Arc<Process>, clock: Clock, target: Target, message: Mes
         is_due: false,
         overrun: 0,
         version: 0,
+        is_deleted: false,
         task: None,
     };
     let timer = Timer {
@@ -175,7 +178,7 @@ impl Timer {
     /// or no more; 0 turns it off. Returns what was left before, and the old period.
     ///
     /// # Errors
-    /// ESRCH if what its clock measures has ended. ENOMEM.
+    /// EINVAL if it has been deleted meanwhile. ESRCH if what its clock measures has ended. ENOMEM.
     pub fn set(self: &Arc<Self>, is_absolute: bool, first: u64, period: u64) -> Result<Interval, Errno> {
         let by = match &self.clock {
             Clock::Wall if !is_absolute => Clock::Boot,
@@ -183,6 +186,9 @@ impl Timer {
         };
         let now = by.now().ok_or(Errno::ESRCH)?;
         let mut state = self.state.lock();
+        if state.is_deleted {
+            return Err(Errno::EINVAL);
+        }
         let old = state.left();
         state.deadline = match first {
             0 => None,
@@ -258,7 +264,9 @@ impl Timer {
     }
 
     fn end(&self) {
-        if let Some(task) = self.state.lock().task.take() {
+        let mut state = self.state.lock();
+        state.is_deleted = true;
+        if let Some(task) = state.task.take() {
             task.cancel();
         }
     }

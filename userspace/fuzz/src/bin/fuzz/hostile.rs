@@ -91,7 +91,9 @@ pub fn restorer() -> u64 {
 }
 
 /// Makes calls until somebody puts an end to the process; does not come back unless it could not begin.
-pub fn live(seed: u64, manner: Manner, tally: &'static Tally) -> io::Result<()> {
+///
+/// Only calls with one of the words `only` in their names are made, unless there are none.
+pub fn live(seed: u64, manner: Manner, only: &[String], tally: &'static Tally) -> io::Result<()> {
     let mut random = Random::new(seed);
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_NPROC, 60)?;
@@ -110,6 +112,10 @@ pub fn live(seed: u64, manner: Manner, tally: &'static Tally) -> io::Result<()> 
     let weather: Vec<&Call> = WEATHER
         .iter()
         .map(|name| *all.iter().find(|call| call.name == *name).expect("a known call"))
+        .collect();
+    let all: Vec<&Call> = all
+        .into_iter()
+        .filter(|call| only.is_empty() || only.iter().any(|word| call.name.contains(word.as_str())))
         .collect();
     for thread in 1..=manner.threads {
         let changes = thread == manner.threads;

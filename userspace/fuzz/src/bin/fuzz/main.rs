@@ -6,6 +6,7 @@
 //! --processes N    at a time (3)
 //! --threads N      in each, beside the one that changes memory and sends signals (3)
 //! --privileged     as root; what could reach what is not this run's is only called well then
+//! --only A,B       of the calls, only those that have one of these words in their names, and forks and threads
 //! --say            print each call before it is made
 //! --table          print at the end how often each call was made, and how often it succeeded
 //! ```
@@ -34,8 +35,8 @@ use support::memory::Shared;
 use support::process::{Child, fork};
 use tally::Tally;
 
-/// Where the processes find themselves.
-const FOLDER: &str = "/tmp/fuzz";
+/// Where the processes find themselves. Nobody but root may leave anything beside it.
+const FOLDER: &str = "/run/fuzz";
 /// Milliseconds until everything is killed and begun anew.
 const ROUND: u64 = 1000;
 /// Milliseconds between two looks for processes that have ended.
@@ -47,15 +48,20 @@ struct Options {
     seed: u64,
     processes: u64,
     manner: Manner,
+    only: Vec<String>,
     table: bool,
 }
 
 impl Options {
     fn parse() -> Option<Self> {
         let manner = Manner { threads: 3, privileged: false, says: false };
-        let mut options = Self { seconds: 10, seed: 1, processes: 3, manner, table: false };
+        let mut options = Self { seconds: 10, seed: 1, processes: 3, manner, only: Vec::new(), table: false };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
+            if word == "--only" {
+                options.only = words.next()?.split(',').map(String::from).collect();
+                continue;
+            }
             let mut number = || words.next()?.parse().ok();
             match word.as_str() {
                 "--seconds" => options.seconds = number()?,
@@ -161,14 +167,14 @@ fn describe_processes() -> String {
 }
 
 /// Starts a process in the folder.
-fn start(seed: u64, manner: Manner, tally: &'static Tally) -> io::Result<Child> {
+fn start(seed: u64, options: &Options, tally: &'static Tally) -> io::Result<Child> {
     fork(|| {
-        let last = if manner.says { OUTPUT - 1 } else { i32::MAX } as u32;
+        let last = if options.manner.says { OUTPUT - 1 } else { i32::MAX } as u32;
         // SAFETY: nothing here uses the descriptors again that are closed.
         let closed = cvt(unsafe { libc::close_range(3, last, 0) });
         let lived = closed
             .and_then(|_| std::env::set_current_dir(FOLDER))
-            .and_then(|()| hostile::live(seed, manner, tally));
+            .and_then(|()| hostile::live(seed, options.manner, &options.only, tally));
         i32::from(lived.is_err())
     })
 }
@@ -180,7 +186,7 @@ fn make_folder(manner: Manner) -> io::Result<()> {
         // What they mount in it goes with it.
         let tmpfs = c"tmpfs".as_ptr();
         // SAFETY: NUL-terminated texts.
-        cvt(unsafe { libc::mount(tmpfs, c"/tmp/fuzz".as_ptr(), tmpfs, 0, c"size=32m".as_ptr().cast()) })?;
+        cvt(unsafe { libc::mount(tmpfs, c"/run/fuzz".as_ptr(), tmpfs, 0, c"size=32m".as_ptr().cast()) })?;
     }
     std::os::unix::fs::chown(FOLDER, Some(NOBODY), Some(NOBODY))
 }
@@ -188,7 +194,7 @@ fn make_folder(manner: Manner) -> io::Result<()> {
 fn remove_folder(manner: Manner) -> io::Result<()> {
     if manner.privileged {
         // SAFETY: a NUL-terminated text.
-        while unsafe { libc::umount2(c"/tmp/fuzz".as_ptr(), libc::MNT_DETACH) } == 0 {}
+        while unsafe { libc::umount2(c"/run/fuzz".as_ptr(), libc::MNT_DETACH) } == 0 {}
     }
     std::fs::remove_dir_all(FOLDER)
 }
@@ -200,7 +206,7 @@ fn round(seeds: &mut u64, options: &Options, tally: &'static Tally) -> Result<()
     let mut children = Vec::new();
     let start_next = |children: &mut Vec<Child>, seeds: &mut u64| {
         *seeds += 1;
-        start(*seeds, manner, tally)
+        start(*seeds, options, tally)
             .map(|child| children.push(child))
             .map_err(|error| format!("fork: {error}"))
     };
@@ -246,7 +252,7 @@ fn run(options: &Options) -> Result<(), String> {
 fn main() -> ExitCode {
     let Some(options) = Options::parse() else {
         eprintln!(
-            "fuzz [--seconds N] [--seed N] [--processes N] [--threads N] [--privileged] [--say] [--table]"
+            "fuzz [--seconds N] [--seed N] [--processes N] [--threads N] [--privileged] [--only A,B] [--say] [--table]"
         );
         return ExitCode::from(2);
     };
