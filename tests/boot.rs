@@ -143,8 +143,8 @@ fn unknown_calls_leave_one_line_each() {
     assert_eq!(status, Some(0), "{printed}");
     for number in ["400", "500", "1000"] {
         // With what follows it: the line's time may have the same digits.
-        let lines = printed.matches(&format!("unknown system call {number} ("));
-        assert_eq!(lines.count(), 1, "system call {number} in:\n{printed}");
+        let line = format!("unknown system call {number} (");
+        assert_eq!(printed.matches(&line).count(), 1, "system call {number} in:\n{printed}");
     }
 }
 
