@@ -48,7 +48,7 @@ fn wait(signal: i32, ms: i64) -> io::Result<[i32; 32]> {
 
 /// What a timer's signal tells: code, value.
 fn told(info: &[i32; 32]) -> String {
-    format!("code {} value {} rest {}", info[2], info[6], info[8])
+    format!("code {} value {}", info[2], info[6])
 }
 
 fn show_signal(what: &str, info: io::Result<[i32; 32]>) {
