@@ -40,9 +40,14 @@ pub fn out_of_memory(caller: &Caller) {
 
 /// As [`group`], for callers that hold the tree: every thread is called and leaves.
 pub fn begin_group_exit(threads: &[Arc<Thread>], process: &Process, status: ExitStatus) {
+    let is_hurried = status == ExitStatus::killed(SIGKILL);
+    if is_hurried {
+        // Before anybody is called, and so sees it.
+        process.exiting.fetch_or(HURRIED, Ordering::AcqRel);
+    }
     // A status that a single thread left by its own exit gives way.
     let decided = process.exiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-        (old & EXITING == 0).then_some(status.0 | EXITING)
+        (old & EXITING == 0).then_some(status.0 | EXITING | old & HURRIED)
     });
     if decided.is_ok() {
         for thread in threads {
@@ -51,12 +56,8 @@ pub fn begin_group_exit(threads: &[Arc<Thread>], process: &Process, status: Exit
         process.resumed.wake_all();
         // One may wait in execve for the others' exits.
         process.thread_exits.wake_all();
-    }
-    if status == ExitStatus::killed(SIGKILL) {
-        process.exiting.fetch_or(HURRIED, Ordering::AcqRel);
-        if decided.is_err() {
-            threads.iter().for_each(|thread| thread.wake());
-        }
+    } else if is_hurried {
+        threads.iter().for_each(|thread| thread.wake());
     }
 }
 
@@ -78,9 +79,9 @@ pub fn is_exiting(process: &Process) -> bool {
 
 /// The status a single thread's `exit` leaves, should it turn out to be the last of its process.
 pub fn set_last_status(process: &Process, status: ExitStatus) {
-    let _ = process
-        .exiting
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old & EXITING == 0).then_some(status.0));
+    let _ = process.exiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
+        (old & EXITING == 0).then_some(status.0 | old & HURRIED)
+    });
 }
 
 /// Takes a thread that has left its loop apart.

@@ -30,6 +30,15 @@ use crate::{
     syscall::user,
 };
 
+/// Namespaces of one's own, which there are not.
+pub const NAMESPACES: u32 = linux::CLONE_NEWNS
+    | linux::CLONE_NEWCGROUP
+    | linux::CLONE_NEWUTS
+    | linux::CLONE_NEWIPC
+    | linux::CLONE_NEWUSER
+    | linux::CLONE_NEWPID
+    | linux::CLONE_NEWNET;
+
 /// What `clone` and `clone3` ask for.
 #[derive(Clone, Copy, Default)]
 pub struct CloneRequest {
@@ -78,13 +87,6 @@ impl CloneRequest {
     }
 
     fn check(&self) -> Result<(), Errno> {
-        const NAMESPACES: u32 = linux::CLONE_NEWNS
-            | linux::CLONE_NEWCGROUP
-            | linux::CLONE_NEWUTS
-            | linux::CLONE_NEWIPC
-            | linux::CLONE_NEWUSER
-            | linux::CLONE_NEWPID
-            | linux::CLONE_NEWNET;
         let inconsistent = self.has(linux::CLONE_THREAD) && !self.has(linux::CLONE_SIGHAND)
             || self.has(linux::CLONE_SIGHAND) && !self.has(linux::CLONE_VM)
             || self.has(linux::CLONE_FS) && self.has(linux::CLONE_NEWNS)

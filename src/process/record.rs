@@ -90,6 +90,8 @@ pub struct Process {
     pub faults: [AtomicU64; 2],
     /// The timers of setitimer(2), by their numbers.
     pub intervals: SpinMutex<[IntervalTimer; 3]>,
+    /// Woken when SIGALRM is delivered and the first of them has waited for that.
+    pub alarm_delivered: WaitQueue,
     /// The timers of timer_create(2).
     pub timers: SpinMutex<Timers>,
     /// What enforces the limit on its CPU time, if there is one.
@@ -153,6 +155,7 @@ impl Process {
             samples: [const { AtomicU64::new(0) }; 2],
             faults: [const { AtomicU64::new(0) }; 2],
             intervals: SpinMutex::default(),
+            alarm_delivered: WaitQueue::new(),
             timers: SpinMutex::default(),
             cpu_watcher: SpinMutex::default(),
             personality: AtomicU32::new(0),

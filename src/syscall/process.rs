@@ -315,14 +315,8 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old
 
 /// Gives the calling thread things of its own that it shares with others (unshare(2)). There are no namespaces.
 pub fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
-    const NAMESPACES: u32 = linux::CLONE_NEWNS
-        | linux::CLONE_NEWCGROUP
-        | linux::CLONE_NEWUTS
-        | linux::CLONE_NEWIPC
-        | linux::CLONE_NEWUSER
-        | linux::CLONE_NEWPID
-        | linux::CLONE_NEWNET
-        | linux::CLONE_NEWTIME;
+    // In clone's flags this one would be a part of the signal.
+    const NAMESPACES: u32 = fork::NAMESPACES | linux::CLONE_NEWTIME;
     const THREAD: u32 = linux::CLONE_THREAD | linux::CLONE_SIGHAND | linux::CLONE_VM;
     const OWN: u32 = linux::CLONE_FS | linux::CLONE_FILES | linux::CLONE_SYSVSEM;
     if flags & !(NAMESPACES | THREAD | OWN) != 0 {

@@ -11,7 +11,7 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{SigInfo, SignalSet};
-use crate::process::{Thread, thread::Attention, timers::posix};
+use crate::process::{Thread, thread::Attention, timers};
 
 /// Waits until one of the signals that `thread` awaits has been sent, and takes it: EAGAIN at `deadline`, unless that is
 /// [`Instant::FAR_FUTURE`]; EINTR for anything else that calls the thread.
@@ -56,7 +56,7 @@ fn take_awaited(thread: &Thread) -> Option<SigInfo> {
     let taken = own.pending.take(others).or_else(|| shared.pending.take(others));
     drop((own, shared));
     taken.map(|mut info| {
-        posix::delivered(&thread.process, &mut info);
+        timers::delivered(&thread.process, &mut info);
         info
     })
 }
@@ -87,7 +87,7 @@ pub fn take_if(thread: &Thread, set: SignalSet, tell: impl FnOnce(&SigInfo) -> b
             None => (shared.pending.take(others)?, false),
         }
     };
-    posix::delivered(&thread.process, &mut info);
+    timers::delivered(&thread.process, &mut info);
     let told = tell(&info);
     if !told {
         let mut shared = thread.process.signals.lock();

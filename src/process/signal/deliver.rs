@@ -15,7 +15,7 @@ use crate::{
     process::{
         Caller, Thread, affinity, exit, rseq,
         thread::Attention,
-        timers::posix,
+        timers,
         trace::{self, points::Point},
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
@@ -104,11 +104,11 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
         if attention.contains(Attention::SIGNAL) {
             if attention.contains(Attention::TRACED) {
                 if let Some(mut info) = take(&caller.thread) {
-                    posix::delivered(&caller.thread.process, &mut info);
+                    timers::delivered(&caller.thread.process, &mut info);
                     return Err(Obstacle::Point(Point::Signal(info)));
                 }
             } else if let Some(mut delivery) = next(&caller.thread) {
-                posix::delivered(&caller.thread.process, &mut delivery.info);
+                timers::delivered(&caller.thread.process, &mut delivery.info);
                 deliver(caller, context, delivery)?;
                 continue;
             }

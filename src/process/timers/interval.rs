@@ -2,7 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 
-use executor::{JoinHandle, yield_now};
+use executor::JoinHandle;
 
 use super::clock::Clock;
 use crate::process::{
@@ -55,6 +55,8 @@ pub struct IntervalTimer {
     deadline: u64,
     /// Nanoseconds between expirations; 0 for once only.
     period: u64,
+    /// It has expired, and goes on when its signal is delivered: only the timer of real time does that, as on Linux.
+    rests: bool,
     task: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +64,7 @@ impl IntervalTimer {
     /// The time until it expires (0 when it is off), and its period.
     fn left(&self, now: u64) -> (u64, u64) {
         let left = self.deadline.saturating_sub(now);
-        (if self.deadline == 0 { 0 } else { left.max(1000) }, self.period)
+        (if self.deadline == 0 || self.rests { 0 } else { left.max(1000) }, self.period)
     }
 }
 
@@ -78,6 +80,7 @@ pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u6
     }
     timer.deadline = if first == 0 { 0 } else { now.saturating_add(first) };
     timer.period = period;
+    timer.rests = false;
     if first != 0 {
         timer.task = executor::try_spawn(ring(Arc::downgrade(process), which, timer.deadline)).ok();
     }
@@ -99,30 +102,50 @@ pub(super) fn turn_off(process: &Process) {
     }
 }
 
+/// SIGALRM is being delivered, whoever has sent it: the timer that rests goes on.
+#[cold]
+pub(super) fn delivered(process: &Process) {
+    let rested = core::mem::take(&mut process.intervals.lock()[Which::Real as usize].rests);
+    if rested {
+        process.alarm_delivered.wake_all();
+    }
+}
+
 async fn ring(target: Weak<Process>, which: Which, mut deadline: u64) {
     let clock = which.clock(target.clone());
     while clock.reached(deadline).await {
-        let (Some(process), Some(now)) = (target.upgrade(), clock.now()) else { return };
-        let next = {
+        let Some(process) = target.upgrade() else { return };
+        let period = {
             let mut timers = process.intervals.lock();
             let timer = &mut timers[which as usize];
             // Set anew meanwhile.
             if timer.deadline != deadline {
                 return;
             }
-            timer.deadline = match timer.period {
-                0 => 0,
-                // Those that were missed are over.
-                period => deadline + period * (1 + now.saturating_sub(deadline) / period),
-            };
-            timer.deadline
+            if timer.period == 0 {
+                timer.deadline = 0;
+            }
+            // Before the signal is there to be delivered.
+            timer.rests = which == Which::Real && timer.period != 0;
+            timer.period
         };
         let _ = send::to_process(&process, SigInfo::kernel(which.signal()));
-        if next == 0 {
+        if period == 0 {
             return;
         }
-        deadline = next;
-        // A period may be shorter than this takes.
-        yield_now().await;
+        if which == Which::Real {
+            // The end of the process cancels this.
+            let goes_on = || (!process.intervals.lock()[which as usize].rests).then_some(());
+            process.alarm_delivered.wait_until(goes_on).await;
+        }
+        let Some(now) = clock.now() else { return };
+        let mut timers = process.intervals.lock();
+        let timer = &mut timers[which as usize];
+        if timer.deadline != deadline {
+            return;
+        }
+        // Those that were missed are over.
+        deadline += period * (1 + now.saturating_sub(deadline) / period);
+        timer.deadline = deadline;
     }
 }

@@ -13,7 +13,20 @@ pub mod interval;
 pub mod limit;
 pub mod posix;
 
-use super::Process;
+use super::{
+    Process,
+    signal::{SigInfo, numbers::SIGALRM},
+};
+
+/// Takes note that a signal is being delivered: the timer that has sent it goes on. If that is a POSIX timer, `info` becomes
+/// what the program sees. The caller holds no lock, as clocks may have to look at the tree.
+#[inline(always)]
+pub fn delivered(process: &Process, info: &mut SigInfo) {
+    if info.signal == SIGALRM {
+        interval::delivered(process);
+    }
+    posix::delivered(process, info);
+}
 
 /// Turns all timers of a process that ends off.
 pub fn end(process: &Process) {

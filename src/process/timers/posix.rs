@@ -151,10 +151,9 @@ pub fn delete_all(process: &Process) {
     timers.all.values().for_each(|timer| timer.end());
 }
 
-/// Takes note that a signal is being delivered. If it is a timer's, that counts and goes on, and `info` becomes what the
-/// program sees. The caller holds no lock, as clocks may have to look at the tree.
+/// See [`delivered`](super::delivered).
 #[inline(always)]
-pub fn delivered(process: &Process, info: &mut SigInfo) {
+pub(super) fn delivered(process: &Process, info: &mut SigInfo) {
     if let Some(serial) = info.of_timer() {
         delivered_of(process, info, serial);
     }

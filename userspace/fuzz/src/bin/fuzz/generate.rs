@@ -76,6 +76,7 @@ impl Generator {
 
     fn good(&mut self, kind: Kind) -> u64 {
         match kind {
+            Kind::Gap => 0,
             Kind::One(list) => *self.random.of(list),
             Kind::Bits(list) => {
                 let mut bits = 0;
@@ -167,8 +168,12 @@ impl Generator {
         let mut here = at;
         for _ in 0..count {
             for (width, kind) in parts {
-                let word = self.word(*kind);
-                arena::store(here, *width, word);
+                if let Kind::Gap = kind {
+                    (0..u64::from(*width)).for_each(|byte| arena::store(here + byte, 1, 0));
+                } else {
+                    let word = self.word(*kind);
+                    arena::store(here, *width, word);
+                }
                 here += u64::from(*width);
             }
         }

@@ -11,6 +11,8 @@ pub enum Kind {
     Below(u64),
     /// A number from the first on, so many of them.
     Range(u64, u64),
+    /// Nothing: a part of any length, of zeros.
+    Gap,
     /// A descriptor.
     Fd(File),
     /// The folder that a path starts from: mostly the working one.
@@ -43,7 +45,7 @@ pub enum Kind {
     Either(&'static [Kind]),
 }
 
-/// So many bytes (1, 2, 4 or 8) of a block.
+/// So many bytes (1, 2, 4 or 8, unless it is a gap) of a block.
 pub type Part = (u8, Kind);
 
 /// Of what sort a descriptor is.

@@ -21,19 +21,7 @@ const PARAMETERS: Kind = Block(&[
     (4, Bits(&[1, 2, 4, 8, 16])),
     (4, NONE),
     (4, Below(10)),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (4, NONE),
+    (100, Kind::Gap),
 ]);
 
 pub const CALLS: &[Call] = &[

@@ -27,12 +27,7 @@ const CLONE_ARGUMENTS: Kind = Block(&[
     (8, Buffer(8)),
     (8, Buffer(8)),
     (8, One(&[0, 17, 17, 64])),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
-    (8, NONE),
+    (48, Kind::Gap),
 ]);
 /// A thread that dies where it begins: nobody has made it a stack.
 const THREAD: Kind = One(&[0x3d_0f00, 0x10f00, 0x4111]);

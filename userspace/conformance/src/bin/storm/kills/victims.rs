@@ -1,19 +1,20 @@
-//! Processes and threads killed in the middle of every blocking call, at arbitrary moments.
+//! What is killed: a loop around each call that waits or takes long.
 
-use crate::{Deadline, Random, reap_all};
+use super::become_another;
+use super::stage::{CHOSEN, MUCH, Message, Stage, call, fd, sockets};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
 use std::thread;
 use support::memory::{Anonymous, PAGE};
-use support::pipe::{Pipe, pipe, read, write};
-use support::process::{Ended, fork};
+use support::pipe::{read, write};
+use support::process::fork;
 
 /// What a victim does until it is killed; it does not return by itself.
-type Victim = fn(&Stage);
+pub type Victim = fn(&Stage);
 
-const VICTIMS: &[(&str, Victim)] = &[
+/// Those there are, and what each blocks in.
+pub const VICTIMS: &[(&str, Victim)] = &[
     ("read of a pipe", |stage| drop(read(&stage.empty.reader, &mut [0; 8]))),
     ("readv of a pipe", |stage| readv(stage)),
     ("write to a full pipe", |stage| drop(write(&stage.full.writer, &[0; 9000]))),
@@ -103,117 +104,6 @@ static ONE: u64 = 1;
 static LONG: [i64; 2] = [3600, 0];
 static FAR: [i64; 2] = [1 << 32, 0];
 
-/// What the victims block on.
-struct Stage {
-    empty: Pipe,
-    full: Pipe,
-    terminal: OwnedFd,
-    /// The terminal's other end.
-    user: OwnedFd,
-    word: AtomicU32,
-    fifo: std::ffi::CString,
-    /// Two connected streams.
-    sockets: (OwnedFd, OwnedFd),
-    /// Connected to a socket that nobody reads from.
-    datagrams: OwnedFd,
-    _server: OwnedFd,
-    /// A socket that nobody connects to, and one that nobody accepts from, by this name.
-    door: OwnedFd,
-    _closed_door: OwnedFd,
-    closed_name: libc::sockaddr_un,
-    /// Objects of System V IPC.
-    objects: Objects,
-    /// A message's header, with room for what `recvmmsg` tells.
-    message: Box<Message>,
-    /// Memory that forks have to copy or share.
-    much: *const u8,
-    /// Whether it is to end with status 77 by itself.
-    ends_itself: bool,
-}
-
-/// A message of a few bytes with a descriptor.
-#[repr(C)]
-struct Message {
-    header: libc::msghdr,
-    len: u64,
-    piece: libc::iovec,
-    control: [u64; 3],
-    bytes: [u8; 64],
-}
-
-impl Message {
-    /// One that passes `file`.
-    fn new(file: &OwnedFd) -> Box<Self> {
-        let kind = u64::from(libc::SOL_SOCKET as u32) | u64::from(libc::SCM_RIGHTS as u32) << 32;
-        // SAFETY: all zeros are a header and a range without anything.
-        let mut message = Box::new(unsafe { std::mem::zeroed::<Self>() });
-        message.control = [20, kind, file.as_raw_fd() as u64];
-        message.piece = libc::iovec { iov_base: message.bytes.as_mut_ptr().cast(), iov_len: 64 };
-        message.header.msg_iov = &raw mut message.piece;
-        message.header.msg_iovlen = 1;
-        message.header.msg_control = message.control.as_mut_ptr().cast();
-        message.header.msg_controllen = size_of::<[u64; 3]>();
-        message
-    }
-}
-
-impl Stage {
-    /// The address of the message's header.
-    fn header(&self) -> usize {
-        &raw const self.message.header as usize
-    }
-}
-
-/// A set of semaphores, a queue of messages and a segment of memory, removed with this.
-struct Objects {
-    set: usize,
-    queue: usize,
-    segment: usize,
-}
-
-impl Objects {
-    fn new() -> io::Result<Self> {
-        let size = 16 * PAGE;
-        Ok(Self {
-            set: call(libc::SYS_semget, &[0, 2, 0o600])? as usize,
-            queue: call(libc::SYS_msgget, &[0, 0o600])? as usize,
-            segment: call(libc::SYS_shmget, &[0, size, 0o600])? as usize,
-        })
-    }
-
-    fn operate(&self, number: u16, change: i16, flags: i32) -> io::Result<i64> {
-        let operation = [number, change as u16, flags as u16];
-        call(libc::SYS_semop, &[self.set, operation.as_ptr() as usize, 1])
-    }
-
-    fn send(&self, kind: u64) -> io::Result<i64> {
-        let message = [kind, 0, 0, 0];
-        call(libc::SYS_msgsnd, &[self.queue, message.as_ptr() as usize, 24, 0])
-    }
-
-    fn receive(&self, kind: usize) -> io::Result<i64> {
-        let mut message = [0_u64; 4];
-        call(libc::SYS_msgrcv, &[self.queue, message.as_mut_ptr() as usize, 24, kind, 0])
-    }
-
-    fn map_for_ever(&self) {
-        while let Ok(start) = call(libc::SYS_shmat, &[self.segment, 0, 0]) {
-            // SAFETY: the segment's first page is mapped there.
-            unsafe { (start as *mut u8).write_volatile(1) };
-            let _ = call(libc::SYS_shmdt, &[start as usize]);
-        }
-    }
-}
-
-impl Drop for Objects {
-    fn drop(&mut self) {
-        let remove = libc::IPC_RMID as usize;
-        let _ = call(libc::SYS_semctl, &[self.set, 0, remove]);
-        let _ = call(libc::SYS_msgctl, &[self.queue, remove]);
-        let _ = call(libc::SYS_shmctl, &[self.segment, remove]);
-    }
-}
-
 /// Makes, watches and removes files, and reads what is told of it.
 fn watch_for_ever() {
     let flags = libc::IN_NONBLOCK as usize;
@@ -247,62 +137,6 @@ fn pass_for_ever() {
         let _ = call(libc::SYS_sendmsg, &[fd(&a), &raw const one.header as usize, 0]);
         let _ = call(libc::SYS_sendmsg, &[fd(&b), &raw const other.header as usize, 0]);
     }
-}
-
-/// Two connected sockets.
-fn sockets(kind: i32) -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut files = [0; 2];
-    // SAFETY: the kernel writes the two descriptors, which are then fresh and ours.
-    unsafe {
-        support::cvt(libc::socketpair(libc::AF_UNIX, kind, 0, files.as_mut_ptr()))?;
-        Ok((OwnedFd::from_raw_fd(files[0]), OwnedFd::from_raw_fd(files[1])))
-    }
-}
-
-/// Bytes of an address with a name of the kernel's choice.
-const CHOSEN: usize = 8;
-
-/// A socket with a name of the kernel's choice: children of victims that live on may have an earlier stage's.
-fn named_socket(kind: i32) -> io::Result<(OwnedFd, libc::sockaddr_un)> {
-    // SAFETY: all zeros are an address; the kernel reads it, and writes another; the descriptor is fresh and ours.
-    unsafe {
-        let mut name: libc::sockaddr_un = std::mem::zeroed();
-        name.sun_family = libc::AF_UNIX as u16;
-        let socket = OwnedFd::from_raw_fd(support::cvt(libc::socket(libc::AF_UNIX, kind, 0))?);
-        support::cvt(libc::bind(socket.as_raw_fd(), (&raw const name).cast(), 2))?;
-        let mut len = CHOSEN as u32;
-        support::cvt(libc::getsockname(socket.as_raw_fd(), (&raw mut name).cast(), &raw mut len))?;
-        Ok((socket, name))
-    }
-}
-
-/// A socket with a name that listens.
-fn listening() -> io::Result<(OwnedFd, libc::sockaddr_un)> {
-    let (socket, name) = named_socket(libc::SOCK_STREAM)?;
-    call(libc::SYS_listen, &[fd(&socket), 0])?;
-    Ok((socket, name))
-}
-
-/// A datagram socket, and one that it sends to.
-fn datagrams() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (server, name) = named_socket(libc::SOCK_DGRAM)?;
-    // SAFETY: the descriptor is fresh and ours.
-    let client =
-        unsafe { OwnedFd::from_raw_fd(support::cvt(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0))?) };
-    call(libc::SYS_connect, &[fd(&client), &raw const name as usize, CHOSEN])?;
-    Ok((client, server))
-}
-
-fn call(number: i64, arguments: &[usize]) -> io::Result<i64> {
-    let mut all = [0; 6];
-    all[..arguments.len()].copy_from_slice(arguments);
-    let [a, b, c, d, e, f] = all;
-    // SAFETY: the victims pass valid pointers.
-    support::cvt(unsafe { libc::syscall(number, a, b, c, d, e, f) })
-}
-
-fn fd(file: &OwnedFd) -> usize {
-    file.as_raw_fd() as usize
 }
 
 fn futex(word: &AtomicU32, operation: i32, timeout: usize) -> io::Result<i64> {
@@ -515,7 +349,7 @@ fn write_for_ever() {
 }
 
 /// Bytes that one call moves, on several CPUs if it can.
-const LARGE: usize = 1 << 20;
+pub const LARGE: usize = 1 << 20;
 
 fn move_large_for_ever(number: i64) {
     let name = format!("large{:?}", thread::current().id());
@@ -528,28 +362,6 @@ fn move_large_for_ever(number: i64) {
     while move_all(number).is_ok() {}
 }
 
-/// Once a process is gone, nothing that a call of it had other CPUs copy reaches memory that it shared.
-fn nothing_comes_late(random: &mut Random) -> Result<(), String> {
-    let mut shared = Anonymous::map_shared(LARGE).map_err(|error| error.to_string())?;
-    std::fs::write("late", vec![1_u8; LARGE]).map_err(|error| error.to_string())?;
-    let start = shared.start() as usize;
-    let child = fork(move || {
-        let Ok(file) = std::fs::File::open("late") else { return 1 };
-        while call(libc::SYS_pread64, &[file.as_raw_fd() as usize, start, LARGE, 0]).is_ok() {}
-        1
-    });
-    let child = child.map_err(|error| format!("fork: {error}"))?;
-    std::thread::sleep(std::time::Duration::from_micros(1000 + random.below(3000)));
-    child.kill(libc::SIGKILL).map_err(|error| format!("kill: {error}"))?;
-    child.wait().map_err(|error| format!("wait: {error}"))?;
-    shared.bytes().fill(0);
-    std::thread::sleep(std::time::Duration::from_millis(1));
-    match shared.bytes().iter().position(|byte| *byte != 0) {
-        None => Ok(()),
-        Some(at) => Err(format!("byte {at} of shared memory was written after its writer's end")),
-    }
-}
-
 fn exec_for_ever() {
     let arguments = [c"storm".as_ptr(), c"no such storm".as_ptr(), std::ptr::null()];
     while let Ok(child) = fork(|| {
@@ -558,184 +370,5 @@ fn exec_for_ever() {
         0
     }) {
         let _ = child.wait();
-    }
-}
-
-/// Makes the process another program, which ends with status 77 or not at all.
-fn become_another(ends_itself: bool) -> io::Error {
-    std::process::Command::new("/proc/self/exe").arg(if ends_itself { ENDS } else { HOLDS }).exec()
-}
-
-/// What this program is called with to end with status 77, and to wait until it is killed.
-pub const ENDS: &str = "ends";
-pub const HOLDS: &str = "holds";
-
-/// What [`become_another`] makes of a process.
-pub fn another(ends: bool) -> ! {
-    if ends {
-        std::process::exit(77);
-    }
-    loop {
-        support::clock::sleep_ms(1_000_000);
-    }
-}
-
-/// Bytes of [`Stage::much`].
-const MUCH: usize = 8 << 20;
-
-/// Where the victims' files are.
-const FOLDER: &str = "kills";
-
-/// Leaves nothing behind: neither files, nor the children of victims, which become the storm's own.
-pub fn run(deadline: Deadline) -> Result<(), String> {
-    // SAFETY: no memory is involved.
-    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
-    let enter = || std::fs::create_dir(FOLDER).and_then(|()| std::env::set_current_dir(FOLDER));
-    let leave = || std::env::set_current_dir("..").and_then(|()| std::fs::remove_dir_all(FOLDER));
-    enter().map_err(|error| format!("{FOLDER}: {error}"))?;
-    let outcome = rounds(deadline).and_then(|()| reap_all(libc::SIGKILL));
-    leave().map_err(|error| format!("{FOLDER}: {error}"))?;
-    outcome
-}
-
-fn rounds(deadline: Deadline) -> Result<(), String> {
-    let mut random = Random::new(7);
-    let mut much = Anonymous::map(MUCH).map_err(|error| error.to_string())?;
-    much.touch();
-    round(&much, &mut random)?;
-    while deadline.ahead() {
-        round(&much, &mut random)?;
-    }
-    Ok(())
-}
-
-/// Every victim, alone and with other threads, each ended in all ways.
-fn round(much: &Anonymous, random: &mut Random) -> Result<(), String> {
-    let fifo = c"lonely".to_owned();
-    // SAFETY: a NUL-terminated path.
-    unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) };
-    nothing_comes_late(random)?;
-    for (what, victim) in VICTIMS {
-        for threads in [0, 3] {
-            for end in [End::Killed, End::Exits, End::Execs] {
-                let (terminal, user) = terminal().map_err(|error| format!("a terminal: {error}"))?;
-                let sockets = sockets(libc::SOCK_STREAM).map_err(|error| error.to_string())?;
-                let (datagrams, server) = datagrams().map_err(|error| error.to_string())?;
-                let (door, _) = listening().map_err(|error| error.to_string())?;
-                let (closed_door, closed_name) = listening().map_err(|error| error.to_string())?;
-                let stage = Stage {
-                    objects: Objects::new().map_err(|error| error.to_string())?,
-                    message: Message::new(&sockets.0),
-                    sockets,
-                    datagrams,
-                    _server: server,
-                    door,
-                    _closed_door: closed_door,
-                    closed_name,
-                    empty: pipe().map_err(|error| error.to_string())?,
-                    full: full_pipe().map_err(|error| error.to_string())?,
-                    terminal,
-                    user,
-                    word: AtomicU32::new(0),
-                    fifo: fifo.clone(),
-                    much: much.start(),
-                    ends_itself: end != End::Killed,
-                };
-                one(&stage, *victim, threads, end, random.below(3000))
-                    .map_err(|problem| format!("{what}, {threads} more threads, {end:?}: {problem}"))?;
-            }
-        }
-    }
-    std::fs::remove_file("lonely").map_err(|error| error.to_string())
-}
-
-/// A pseudo-terminal and its other end.
-fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
-    let open = |name: &std::ffi::CStr| {
-        let flags = (libc::O_RDWR | libc::O_NOCTTY) as usize;
-        let file = call(libc::SYS_open, &[name.as_ptr() as usize, flags])?;
-        // SAFETY: fresh and ours.
-        Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(file as i32) })
-    };
-    let user = open(c"/dev/ptmx")?;
-    let (mut number, unlocked) = (0_u32, 0_i32);
-    call(libc::SYS_ioctl, &[fd(&user), libc::TIOCGPTN as usize, &raw mut number as usize])?;
-    call(libc::SYS_ioctl, &[fd(&user), libc::TIOCSPTLCK as usize, &raw const unlocked as usize])?;
-    let name = std::ffi::CString::new(format!("/dev/pts/{number}"))?;
-    Ok((open(&name)?, user))
-}
-
-/// A pipe without room.
-fn full_pipe() -> io::Result<Pipe> {
-    let pipe = pipe()?;
-    let writer = pipe.writer.as_raw_fd();
-    // SAFETY: no memory is involved.
-    unsafe { libc::fcntl(writer, libc::F_SETFL, libc::O_NONBLOCK) };
-    while write(&pipe.writer, &[0; 4096]).is_ok() {}
-    // SAFETY: as above.
-    unsafe { libc::fcntl(writer, libc::F_SETFL, 0) };
-    Ok(pipe)
-}
-
-/// How a victim ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Killed from outside.
-    Killed,
-    /// One of its threads ends them all.
-    Exits,
-    /// One of its threads makes the process another program.
-    Execs,
-}
-
-/// Starts a victim with some more threads doing the same, and ends it after some microseconds.
-fn one(stage: &Stage, victim: Victim, threads: usize, end: End, microseconds: u64) -> Result<(), String> {
-    let pause = std::time::Duration::from_micros(microseconds);
-    let child = fork(|| {
-        let stage = Inside(stage);
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| victim(stage.get()));
-            }
-            match end {
-                End::Killed => {}
-                End::Exits => {
-                    thread::sleep(pause);
-                    // SAFETY: ends the process, with its threads wherever they are.
-                    unsafe { libc::_exit(77) };
-                }
-                End::Execs => {
-                    thread::sleep(pause);
-                    become_another(true);
-                }
-            }
-            victim(stage.get());
-        });
-        1
-    })
-    .map_err(|error| format!("fork: {error}"))?;
-    let expected = if end == End::Killed {
-        thread::sleep(pause);
-        child.kill(libc::SIGKILL).map_err(|error| format!("kill: {error}"))?;
-        Ended::Killed(libc::SIGKILL)
-    } else {
-        Ended::Exited(77)
-    };
-    match child.wait() {
-        Ok(ended) if ended == expected => Ok(()),
-        other => Err(format!("ended with {other:?}, not {expected:?}")),
-    }
-}
-
-/// The stage, for all threads of a victim.
-#[derive(Clone, Copy)]
-struct Inside<'a>(&'a Stage);
-
-// SAFETY: what the pointer in it leads to is only read, or is the process's own after a fork.
-unsafe impl Sync for Inside<'_> {}
-
-impl Inside<'_> {
-    fn get(&self) -> &Stage {
-        self.0
     }
 }
