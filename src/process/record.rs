@@ -6,17 +6,14 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
-use executor::{
-    JoinHandle,
-    sync::{Events, Readiness, SpinMutex, WaitQueue},
-};
+use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
 use fs::Path;
 
 use super::{
     credentials::{Credentials, capability},
     limits::Limits,
     signal::{Actions, ProcessSignals},
-    timers::{interval::IntervalTimer, posix::Timers},
+    timers::Timers,
     trace::Tracing,
 };
 use crate::{
@@ -88,14 +85,8 @@ pub struct Process {
     pub samples: [AtomicU64; 2],
     /// Page faults served without and with waiting.
     pub faults: [AtomicU64; 2],
-    /// The timers of setitimer(2), by their numbers.
-    pub intervals: SpinMutex<[IntervalTimer; 3]>,
-    /// Woken when SIGALRM is delivered and the first of them has waited for that.
-    pub alarm_delivered: WaitQueue,
-    /// The timers of timer_create(2).
-    pub timers: SpinMutex<Timers>,
-    /// What enforces the limit on its CPU time, if there is one.
-    pub cpu_watcher: SpinMutex<Option<JoinHandle<()>>>,
+    /// Its timers that send signals.
+    pub timers: Timers,
     /// How it wants the kernel to behave (personality(2)).
     pub personality: AtomicU32,
     /// Scheduling nice value, -20 to 19.
@@ -154,10 +145,7 @@ impl Process {
             cycles_of_children: AtomicU64::new(0),
             samples: [const { AtomicU64::new(0) }; 2],
             faults: [const { AtomicU64::new(0) }; 2],
-            intervals: SpinMutex::default(),
-            alarm_delivered: WaitQueue::new(),
-            timers: SpinMutex::default(),
-            cpu_watcher: SpinMutex::default(),
+            timers: Timers::default(),
             personality: AtomicU32::new(0),
             nice: core::sync::atomic::AtomicI32::new(0),
         }

@@ -43,6 +43,13 @@ pub fn wall_was_set() {
     WALL_CHANGED.wake_all();
 }
 
+/// The first expiration after `now` of a timer that has expired at a deadline, and how many there were between. The period
+/// is not 0.
+pub(super) fn next(deadline: u64, period: u64, now: u64) -> (u64, u64) {
+    let missed = now.saturating_sub(deadline) / period;
+    (deadline.saturating_add(period.saturating_mul(missed.saturating_add(1))), missed)
+}
+
 impl Clock {
     /// The clock with this id; EINVAL if there is none.
     pub fn of(caller: &Caller, id: i32) -> Result<Self, Errno> {

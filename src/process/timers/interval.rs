@@ -4,7 +4,10 @@ use alloc::sync::{Arc, Weak};
 
 use executor::JoinHandle;
 
-use super::clock::Clock;
+use super::{
+    All,
+    clock::{Clock, next},
+};
 use crate::process::{
     Process,
     signal::{
@@ -72,7 +75,8 @@ impl IntervalTimer {
 /// left, and the old period.
 pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u64, u64) {
     let now = which.clock(Arc::downgrade(process)).now().unwrap_or(0);
-    let mut timers = process.intervals.lock();
+    let all = process.timers.made();
+    let mut timers = all.intervals.lock();
     let timer = &mut timers[which as usize];
     let old = timer.left(now);
     if let Some(task) = timer.task.take() {
@@ -82,7 +86,8 @@ pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u6
     timer.period = period;
     timer.rests = false;
     if first != 0 {
-        timer.task = executor::try_spawn(ring(Arc::downgrade(process), which, timer.deadline)).ok();
+        let ring = ring(Arc::downgrade(process), all.clone(), which, timer.deadline);
+        timer.task = executor::try_spawn(ring).ok();
     }
     old
 }
@@ -90,12 +95,12 @@ pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u6
 /// The time until a timer expires (0 when it is off), and its period.
 pub fn get(process: &Arc<Process>, which: Which) -> (u64, u64) {
     let now = which.clock(Arc::downgrade(process)).now().unwrap_or(0);
-    process.intervals.lock()[which as usize].left(now)
+    process.timers.get().map_or((0, 0), |all| all.intervals.lock()[which as usize].left(now))
 }
 
 /// Turns the timers of a process that ends off.
-pub(super) fn turn_off(process: &Process) {
-    for timer in &mut *process.intervals.lock() {
+pub(super) fn turn_off(all: &All) {
+    for timer in &mut *all.intervals.lock() {
         if let Some(task) = timer.task.take() {
             task.cancel();
         }
@@ -105,20 +110,20 @@ pub(super) fn turn_off(process: &Process) {
 /// SIGALRM is being delivered, whoever has sent it: the timer that rests goes on.
 #[cold]
 pub(super) fn delivered(process: &Process) {
-    let rested = core::mem::take(&mut process.intervals.lock()[Which::Real as usize].rests);
+    let Some(all) = process.timers.get() else { return };
+    let rested = core::mem::take(&mut all.intervals.lock()[Which::Real as usize].rests);
     if rested {
-        process.alarm_delivered.wake_all();
+        all.alarm_delivered.wake_all();
     }
 }
 
-async fn ring(target: Weak<Process>, which: Which, mut deadline: u64) {
+/// The task of a timer. Turning it off, or setting it anew, cancels this.
+async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, mut deadline: u64) {
     let clock = which.clock(target.clone());
     while clock.reached(deadline).await {
-        let Some(process) = target.upgrade() else { return };
         let period = {
-            let mut timers = process.intervals.lock();
+            let mut timers = all.intervals.lock();
             let timer = &mut timers[which as usize];
-            // Set anew meanwhile.
             if timer.deadline != deadline {
                 return;
             }
@@ -129,23 +134,22 @@ async fn ring(target: Weak<Process>, which: Which, mut deadline: u64) {
             timer.rests = which == Which::Real && timer.period != 0;
             timer.period
         };
+        let Some(process) = target.upgrade() else { return };
         let _ = send::to_process(&process, SigInfo::kernel(which.signal()));
+        drop(process);
         if period == 0 {
             return;
         }
-        if which == Which::Real {
-            // The end of the process cancels this.
-            let goes_on = || (!process.intervals.lock()[which as usize].rests).then_some(());
-            process.alarm_delivered.wait_until(goes_on).await;
-        }
+        let goes_on = || (!all.intervals.lock()[which as usize].rests).then_some(());
+        all.alarm_delivered.wait_until(goes_on).await;
         let Some(now) = clock.now() else { return };
-        let mut timers = process.intervals.lock();
+        let mut timers = all.intervals.lock();
         let timer = &mut timers[which as usize];
         if timer.deadline != deadline {
             return;
         }
         // Those that were missed are over.
-        deadline += period * (1 + now.saturating_sub(deadline) / period);
+        (deadline, _) = next(deadline, period, now);
         timer.deadline = deadline;
     }
 }

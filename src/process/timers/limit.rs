@@ -4,7 +4,7 @@ use alloc::sync::{Arc, Weak};
 
 use linux_raw_sys::general::RLIMIT_CPU;
 
-use super::clock::Clock;
+use super::{All, clock::Clock};
 use crate::process::{
     Process,
     limits::UNLIMITED,
@@ -20,18 +20,22 @@ const SECOND: u64 = 1_000_000_000;
 /// Has a process watched, if its time is limited. To be called when the limit has changed, and for a process that has
 /// inherited one.
 pub fn watch(process: &Arc<Process>) {
-    let mut watcher = process.cpu_watcher.lock();
+    let is_limited = process.limits.soft(RLIMIT_CPU) != UNLIMITED;
+    let Some(all) = (if is_limited { Some(process.timers.made()) } else { process.timers.get() }) else {
+        return;
+    };
+    let mut watcher = all.limit.lock();
     if let Some(task) = watcher.take() {
         task.cancel();
     }
-    if process.limits.soft(RLIMIT_CPU) != UNLIMITED {
+    if is_limited {
         *watcher = executor::try_spawn(enforce(Arc::downgrade(process))).ok();
     }
 }
 
 /// Lets a process that ends alone.
-pub(super) fn end(process: &Process) {
-    if let Some(task) = process.cpu_watcher.lock().take() {
+pub(super) fn end(all: &All) {
+    if let Some(task) = all.limit.lock().take() {
         task.cancel();
     }
 }

@@ -13,10 +13,45 @@ pub mod interval;
 pub mod limit;
 pub mod posix;
 
+use alloc::sync::Arc;
+
+use executor::{
+    JoinHandle,
+    sync::{SpinMutex, WaitQueue},
+};
+
 use super::{
     Process,
     signal::{SigInfo, numbers::SIGALRM},
 };
+
+/// The timers of a process; most have none, and need no room for them.
+#[derive(Default)]
+pub struct Timers(SpinMutex<Option<Arc<All>>>);
+
+/// Timers of all kinds.
+#[derive(Default)]
+struct All {
+    /// Those of setitimer(2), by their numbers.
+    intervals: SpinMutex<[interval::IntervalTimer; 3]>,
+    /// Woken when SIGALRM is delivered and the first of them has waited for that.
+    alarm_delivered: WaitQueue,
+    /// Those of timer_create(2).
+    posix: SpinMutex<posix::Table>,
+    /// What enforces the limit on CPU time, if there is one.
+    limit: SpinMutex<Option<JoinHandle<()>>>,
+}
+
+impl Timers {
+    fn get(&self) -> Option<Arc<All>> {
+        self.0.lock().clone()
+    }
+
+    /// The timers, made if there were none.
+    fn made(&self) -> Arc<All> {
+        self.0.lock().get_or_insert_default().clone()
+    }
+}
 
 /// Takes note that a signal is being delivered: the timer that has sent it goes on. If that is a POSIX timer, `info` becomes
 /// what the program sees. The caller holds no lock, as clocks may have to look at the tree.
@@ -30,7 +65,9 @@ pub fn delivered(process: &Process, info: &mut SigInfo) {
 
 /// Turns all timers of a process that ends off.
 pub fn end(process: &Process) {
-    interval::turn_off(process);
+    if let Some(all) = process.timers.get() {
+        interval::turn_off(&all);
+        limit::end(&all);
+    }
     posix::delete_all(process);
-    limit::end(process);
 }

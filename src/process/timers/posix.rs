@@ -16,7 +16,7 @@ use executor::{
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::clock::Clock;
+use super::clock::{Clock, next};
 use crate::process::{
     Process, Thread,
     signal::{SigInfo, send},
@@ -44,7 +44,7 @@ pub struct Message {
 
 /// The timers of a process, by their ids.
 #[derive(Default)]
-pub struct Timers {
+pub struct Table {
     all: BTreeMap<i32, Arc<Timer>>,
     /// The id that the next one gets if it is free.
     next: i32,
@@ -94,7 +94,8 @@ const IGNORED_PAUSE: u64 = 4_000_000;
 pub fn create(process: &Arc<Process>, clock: Clock, target: Target, message: Message) -> Result<i32, Errno> {
     static SERIAL: AtomicU64 = AtomicU64::new(1);
     let limit = process.limits.soft(linux::RLIMIT_SIGPENDING);
-    let mut timers = process.timers.lock();
+    let all = process.timers.made();
+    let mut timers = all.posix.lock();
     if timers.all.len() as u64 >= limit {
         return Err(Errno::EAGAIN);
     }
@@ -129,25 +130,23 @@ pub fn create(process: &Arc<Process>, clock: Clock, target: Target, message: Mes
 
 /// The timer with this id; EINVAL if there is none.
 pub fn get(process: &Process, id: i32) -> Result<Arc<Timer>, Errno> {
-    process.timers.lock().all.get(&id).cloned().ok_or(Errno::EINVAL)
+    let all = process.timers.get().ok_or(Errno::EINVAL)?;
+    let timers = all.posix.lock();
+    timers.all.get(&id).cloned().ok_or(Errno::EINVAL)
 }
 
 /// Deletes a timer; EINVAL if there is none. A signal that is pending stays so.
 pub fn delete(process: &Process, id: i32) -> Result<(), Errno> {
-    let timer = process.timers.lock().all.remove(&id).ok_or(Errno::EINVAL)?;
+    let all = process.timers.get().ok_or(Errno::EINVAL)?;
+    let timer = all.posix.lock().all.remove(&id).ok_or(Errno::EINVAL)?;
     timer.end();
     Ok(())
 }
 
 /// Deletes all timers of a process that ends or executes another program.
 pub fn delete_all(process: &Process) {
-    let timers = {
-        let mut timers = process.timers.lock();
-        if timers.all.is_empty() && timers.next == 0 {
-            return;
-        }
-        core::mem::take(&mut *timers)
-    };
+    let Some(all) = process.timers.get() else { return };
+    let timers = core::mem::take(&mut *all.posix.lock());
     timers.all.values().for_each(|timer| timer.end());
 }
 
@@ -163,7 +162,8 @@ pub(super) fn delivered(process: &Process, info: &mut SigInfo) {
 #[inline(never)]
 fn delivered_of(process: &Process, info: &mut SigInfo, serial: u64) {
     info.forget_timer();
-    let timers = process.timers.lock();
+    let Some(all) = process.timers.get() else { return };
+    let timers = all.posix.lock();
     if let Some(timer) = timers.all.get(&(info.pid as i32)).filter(|timer| timer.serial == serial) {
         info.uid = timer.go_on() as u32;
     }
@@ -287,8 +287,8 @@ impl State {
     /// Goes on to the first expiration after `now`, if there is to be one; returns how many there were between.
     fn go_past(&mut self, now: u64) -> u64 {
         let Some(deadline) = self.deadline.filter(|_| self.period != 0) else { return 0 };
-        let missed = now.saturating_sub(deadline) / self.period;
-        self.deadline = Some(deadline.saturating_add(self.period.saturating_mul(missed + 1)));
+        let (next, missed) = next(deadline, self.period, now);
+        self.deadline = Some(next);
         missed
     }
 }
