@@ -1,4 +1,5 @@
-//! Programs on Rusk, with 1, 2, 4 and 8 CPUs, compared with the same programs on Linux.
+//! Programs on Rusk, compared with the same programs on Linux: those with threads or processes beside each other run with
+//! 1, 2, 4 and 8 CPUs, the others once.
 //!
 //! Each test is one command in a running machine; the machine is shared by all tests with its number of CPUs, so
 //! booting is paid once. A command that brings the machine down fails alone: the rest runs on a new one.
@@ -20,13 +21,42 @@ enum Verdict {
     Succeeds,
 }
 
+/// A command, and what is expected of it.
+struct Program {
+    name: &'static str,
+    command: &'static str,
+    /// Seconds that it may take.
+    limit: u64,
+    verdict: Verdict,
+    /// Whether it runs in the module [`ONCE`] alone.
+    is_once: bool,
+}
+
+/// Where most rows run that have one thread at a time: one number of CPUs says it all.
+const ONCE: &str = "cpus_2";
+
 /// Defines the rows, and for each number of CPUs a module with a test per row.
 macro_rules! programs {
-    ($($name:ident: $command:literal, $seconds:literal, $verdict:ident;)*) => {
-        const PROGRAMS: &[(&str, &str, u64, Verdict)] =
-            &[$((stringify!($name), $command, $seconds, Verdict::$verdict)),*];
+    (once { $($once:ident: $once_command:literal, $once_seconds:literal, $once_verdict:ident;)* }
+     everywhere { $($name:ident: $command:literal, $seconds:literal, $verdict:ident;)* }) => {
+        const PROGRAMS: &[Program] = &[
+            $(Program {
+                name: stringify!($once),
+                command: $once_command,
+                limit: $once_seconds,
+                verdict: Verdict::$once_verdict,
+                is_once: true,
+            },)*
+            $(Program {
+                name: stringify!($name),
+                command: $command,
+                limit: $seconds,
+                verdict: Verdict::$verdict,
+                is_once: false,
+            },)*
+        ];
         programs!(@on cpus_1, 1, $($name)*);
-        programs!(@on cpus_2, 2, $($name)*);
+        programs!(@on cpus_2, 2, $($once)* $($name)*);
         programs!(@on cpus_4, 4, $($name)*);
         programs!(@on cpus_8, 8, $($name)*);
     };
@@ -47,72 +77,73 @@ macro_rules! programs {
 }
 
 programs! {
-    arguments: "conformance arguments", 60, AsOnLinux;
-    epoll: "conformance epoll", 60, AsOnLinux;
-    errors: "conformance errors", 30, AsOnLinux;
-    event_files: "conformance event_files", 60, AsOnLinux;
-    exec: "conformance exec", 120, AsOnLinux;
-    files: "conformance files", 60, AsOnLinux;
-    futexes: "conformance futexes", 30, AsOnLinux;
-    identity: "conformance identity", 30, AsOnLinux;
-    inotify: "conformance inotify", 30, AsOnLinux;
-    interruptions: "conformance interruptions", 120, AsOnLinux;
-    ipc: "conformance ipc", 30, AsOnLinux;
-    job_control: "conformance job_control", 60, AsOnLinux;
-    locks: "conformance locks", 60, AsOnLinux;
-    mappings: "conformance mappings", 30, AsOnLinux;
-    memory: "conformance memory", 30, AsOnLinux;
-    names: "conformance names", 30, AsOnLinux;
-    pipes: "conformance pipes", 30, AsOnLinux;
-    pitfalls: "conformance pitfalls", 30, AsOnLinux;
-    polling: "conformance polling", 30, AsOnLinux;
-    process_files: "conformance process_files", 30, AsOnLinux;
-    processes: "conformance processes", 30, AsOnLinux;
-    procfs: "conformance procfs", 30, AsOnLinux;
-    seals: "conformance seals", 30, AsOnLinux;
-    signals: "conformance signals", 60, AsOnLinux;
-    socket_datagrams: "conformance socket_datagrams", 30, AsOnLinux;
-    socket_errors: "conformance socket_errors", 30, AsOnLinux;
-    socket_names: "conformance socket_names", 30, AsOnLinux;
-    socket_packets: "conformance socket_packets", 30, AsOnLinux;
-    socket_rights: "conformance socket_rights", 60, AsOnLinux;
-    socket_streams: "conformance socket_streams", 30, AsOnLinux;
-    splices: "conformance splices", 30, AsOnLinux;
-    terminals: "conformance terminals", 60, AsOnLinux;
-    threads: "conformance threads", 60, AsOnLinux;
-    times: "conformance times", 60, AsOnLinux;
-    tracing: "conformance tracing", 60, AsOnLinux;
-    vectors: "conformance vectors", 60, AsOnLinux;
-    waiting: "conformance waiting", 30, AsOnLinux;
-
-    c_library: "library", 30, AsOnLinux;
-    c_library_pie: "library-pie", 30, AsOnLinux;
-    c_library_musl: "library-musl", 30, AsOnLinux;
-    c_threads: "threads", 30, AsOnLinux;
-    c_threads_pie: "threads-pie", 30, AsOnLinux;
-    c_threads_musl: "threads-musl", 30, AsOnLinux;
-
-    busybox_archives: "sh /usr/lib/tests/archives.sh", 60, AsOnLinux;
-    busybox_files: "sh /usr/lib/tests/files.sh", 60, AsOnLinux;
-    busybox_processes: "sh /usr/lib/tests/processes.sh", 60, AsOnLinux;
-    busybox_shell: "sh /usr/lib/tests/shell.sh", 60, AsOnLinux;
-    busybox_tools: "sh /usr/lib/tests/tools.sh", 60, AsOnLinux;
-    busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
-
-    abi: "conformance abi", 60, Succeeds;
-    damage: "damage 1000", 120, Succeeds;
-    waiting_threads: "waiting", 60, Succeeds;
-
-    storm_calls: "resources note; storm calls 3 && resources check", 60, Succeeds;
-    storm_epolls: "resources note; storm epolls 3 && resources check", 60, Succeeds;
-    storm_faults: "resources note; storm faults 3 && resources check", 60, Succeeds;
-    storm_forks: "resources note; storm forks 3 && resources check", 60, Succeeds;
-    storm_futexes: "resources note; storm futexes 3 && resources check", 60, Succeeds;
-    // The first fills what the kernel keeps for the next time.
-    storm_kills: "storm kills 1; resources note; storm kills 3 && resources check", 60, Succeeds;
-    storm_pipes: "resources note; storm pipes 3 && resources check", 60, Succeeds;
-    storm_sockets: "resources note; storm sockets 3 && resources check", 60, Succeeds;
-    storm_signals: "resources note; storm signals 3 && resources check", 60, Succeeds;
+    // They do one thing after the other, and find out what it does.
+    once {
+        arguments: "conformance arguments", 60, AsOnLinux;
+        errors: "conformance errors", 30, AsOnLinux;
+        identity: "conformance identity", 30, AsOnLinux;
+        names: "conformance names", 30, AsOnLinux;
+        pitfalls: "conformance pitfalls", 30, AsOnLinux;
+        process_files: "conformance process_files", 30, AsOnLinux;
+        procfs: "conformance procfs", 30, AsOnLinux;
+        seals: "conformance seals", 30, AsOnLinux;
+        socket_errors: "conformance socket_errors", 30, AsOnLinux;
+        socket_names: "conformance socket_names", 30, AsOnLinux;
+        c_library: "library", 30, AsOnLinux;
+        c_library_pie: "library-pie", 30, AsOnLinux;
+        c_library_musl: "library-musl", 30, AsOnLinux;
+        busybox_archives: "sh /usr/lib/tests/archives.sh", 60, AsOnLinux;
+        busybox_files: "sh /usr/lib/tests/files.sh", 60, AsOnLinux;
+        busybox_tools: "sh /usr/lib/tests/tools.sh", 60, AsOnLinux;
+        busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
+        abi: "conformance abi", 60, Succeeds;
+        damage: "damage 1000", 120, Succeeds;
+    }
+    everywhere {
+        epoll: "conformance epoll", 60, AsOnLinux;
+        event_files: "conformance event_files", 60, AsOnLinux;
+        exec: "conformance exec", 120, AsOnLinux;
+        files: "conformance files", 60, AsOnLinux;
+        futexes: "conformance futexes", 30, AsOnLinux;
+        inotify: "conformance inotify", 30, AsOnLinux;
+        interruptions: "conformance interruptions", 120, AsOnLinux;
+        ipc: "conformance ipc", 30, AsOnLinux;
+        job_control: "conformance job_control", 60, AsOnLinux;
+        locks: "conformance locks", 60, AsOnLinux;
+        mappings: "conformance mappings", 30, AsOnLinux;
+        memory: "conformance memory", 30, AsOnLinux;
+        pipes: "conformance pipes", 30, AsOnLinux;
+        polling: "conformance polling", 30, AsOnLinux;
+        processes: "conformance processes", 30, AsOnLinux;
+        signals: "conformance signals", 60, AsOnLinux;
+        socket_datagrams: "conformance socket_datagrams", 30, AsOnLinux;
+        socket_packets: "conformance socket_packets", 30, AsOnLinux;
+        socket_rights: "conformance socket_rights", 60, AsOnLinux;
+        socket_streams: "conformance socket_streams", 30, AsOnLinux;
+        splices: "conformance splices", 30, AsOnLinux;
+        terminals: "conformance terminals", 60, AsOnLinux;
+        threads: "conformance threads", 60, AsOnLinux;
+        times: "conformance times", 60, AsOnLinux;
+        tracing: "conformance tracing", 60, AsOnLinux;
+        vectors: "conformance vectors", 60, AsOnLinux;
+        waiting: "conformance waiting", 30, AsOnLinux;
+        c_threads: "threads", 30, AsOnLinux;
+        c_threads_pie: "threads-pie", 30, AsOnLinux;
+        c_threads_musl: "threads-musl", 30, AsOnLinux;
+        busybox_processes: "sh /usr/lib/tests/processes.sh", 60, AsOnLinux;
+        busybox_shell: "sh /usr/lib/tests/shell.sh", 60, AsOnLinux;
+        waiting_threads: "waiting", 60, Succeeds;
+        storm_calls: "resources note; storm calls 3 && resources check", 60, Succeeds;
+        storm_epolls: "resources note; storm epolls 3 && resources check", 60, Succeeds;
+        storm_faults: "resources note; storm faults 3 && resources check", 60, Succeeds;
+        storm_forks: "resources note; storm forks 3 && resources check", 60, Succeeds;
+        storm_futexes: "resources note; storm futexes 3 && resources check", 60, Succeeds;
+        // The first fills what the kernel keeps for the next time.
+        storm_kills: "storm kills 1; resources note; storm kills 3 && resources check", 60, Succeeds;
+        storm_pipes: "resources note; storm pipes 3 && resources check", 60, Succeeds;
+        storm_sockets: "resources note; storm sockets 3 && resources check", 60, Succeeds;
+        storm_signals: "resources note; storm signals 3 && resources check", 60, Succeeds;
+    }
 }
 
 /// The jobs the command line asks for in a module.
@@ -120,11 +151,16 @@ fn jobs(module: &str) -> Vec<Job> {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     PROGRAMS
         .iter()
-        .filter(|(name, ..)| {
-            let test = format!("{module}::{name}");
-            wanted.is_empty() || wanted.iter().any(|word| test.contains(word.as_str()))
+        .filter(|program| {
+            let test = format!("{module}::{}", program.name);
+            let is_here = !program.is_once || module == ONCE;
+            is_here && (wanted.is_empty() || wanted.iter().any(|word| test.contains(word.as_str())))
         })
-        .map(|&(name, command, limit, _)| Job { name: name.into(), command: command.into(), limit })
+        .map(|program| Job {
+            name: program.name.into(),
+            command: program.command.into(),
+            limit: program.limit,
+        })
         .collect()
 }
 
@@ -135,15 +171,16 @@ fn on_linux() -> &'static Outcomes {
     OUTCOMES.get_or_init(|| {
         // In the rows' order, as on Rusk, because some leave something behind.
         let asked: Vec<Job> = [1, 2, 4, 8].iter().flat_map(|cpus| jobs(&format!("cpus_{cpus}"))).collect();
-        let compared = PROGRAMS.iter().filter(|(.., verdict)| *verdict == Verdict::AsOnLinux);
-        let all: Vec<Job> =
-            compared.filter_map(|(name, ..)| asked.iter().find(|job| job.name == *name).cloned()).collect();
+        let compared = PROGRAMS.iter().filter(|program| program.verdict == Verdict::AsOnLinux);
+        let all: Vec<Job> = compared
+            .filter_map(|program| asked.iter().find(|job| job.name == program.name).cloned())
+            .collect();
         batch::run(Kernel::Linux, 2, root_image(), &all)
     })
 }
 
 fn verdict_of(name: &str) -> Verdict {
-    PROGRAMS.iter().find(|(program, ..)| *program == name).expect("a known program").3
+    PROGRAMS.iter().find(|program| program.name == name).expect("a known program").verdict
 }
 
 /// What the commands do on Rusk with some number of CPUs.
@@ -186,6 +223,6 @@ fn ended_well(cpus: usize, end: &Result<Outcome, String>) {
 fn all_scripts_are_run() {
     for script in shell_scripts() {
         let command = format!("sh /usr/lib/tests/{}", file_name(&script));
-        assert!(PROGRAMS.iter().any(|row| row.1 == command), "{} has no row", script.display());
+        assert!(PROGRAMS.iter().any(|program| program.command == command), "{} has no row", script.display());
     }
 }
