@@ -13,6 +13,7 @@ use crate::process::{
         numbers::{SIGKILL, SIGXCPU},
         send,
     },
+    tree,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -30,6 +31,11 @@ pub fn watch(process: &Arc<Process>) {
     }
     if is_limited {
         *watcher = executor::try_spawn(enforce(Arc::downgrade(process))).ok();
+    }
+    drop(watcher);
+    // Others may limit it while it ends. Either it has threads still, and its end is yet to find the watcher; or this does.
+    if tree::lock().node(process.pid).is_none_or(|node| node.threads.is_empty()) {
+        end(&all);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Trees of processes, each of which checks its own memory while its relatives change theirs.
 
 use crate::{Deadline, Random, reap_all};
+use std::io;
+use support::cvt;
 use support::memory::{Anonymous, PAGE};
 use support::process::fork;
 
@@ -14,6 +16,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
         memory.bytes().iter_mut().step_by(PAGE).for_each(|byte| *byte = 0);
         tree(&mut memory, 6, round)?;
         executions(round)?;
+        late_limit().map_err(|error| error.to_string())?;
     }
     Ok(())
 }
@@ -56,4 +59,19 @@ fn executions(round: u64) -> Result<(), String> {
         child.map_err(|error| format!("fork: {error}"))?;
     }
     reap_all(0)
+}
+
+/// A limit on the CPU time of a process that is using none any more.
+fn late_limit() -> io::Result<()> {
+    let child = fork(|| 0)?;
+    let process = child.pid;
+    let limit = libc::rlimit { rlim_cur: 1_000_000, rlim_max: 1_000_000 };
+    // SAFETY: it may all be zero.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes `info`, and reads `limit`.
+    unsafe {
+        cvt(libc::waitid(libc::P_PID, process as u32, &raw mut info, libc::WEXITED | libc::WNOWAIT))?;
+        cvt(libc::prlimit(process, libc::RLIMIT_CPU, &raw const limit, std::ptr::null_mut()))?;
+    }
+    child.wait().map(drop)
 }
