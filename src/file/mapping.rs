@@ -114,6 +114,10 @@ pub async fn of_file(
     let path = match file.object() {
         Object::Inode(path, _) => path,
         Object::Stream(stream, _) if stream.maps_as_memory() => return Ok(Backing::Anonymous),
+        Object::Stream(stream, _) => {
+            let object = stream.mapped(offset)?;
+            return Ok(Backing::File { object, offset, readable: true, writable: true });
+        }
         _ => return Err(Errno::ENODEV),
     };
     if path.dentry().kind() != FileType::Regular || !path.inode().is_mappable() {

@@ -22,6 +22,7 @@ pub mod poll;
 pub mod regular;
 pub mod stream;
 pub mod table;
+pub mod uring;
 
 pub mod device;
 pub mod nameless;

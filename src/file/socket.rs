@@ -231,18 +231,27 @@ pub async fn receive(
     }
 }
 
-/// Waits for a connection, and takes it.
-pub async fn accept(caller: &Caller, file: &File) -> Result<OpenSocket, Errno> {
+/// Takes a connection; None while there is none to wait for.
+pub fn try_accept(file: &File) -> Result<Option<OpenSocket>, Errno> {
     let socket = &file.socket().ok_or(Errno::ENOTSOCK)?.socket;
-    let patience = Patience::new(file, 0, socket.receive_timeout.load(Relaxed));
-    loop {
-        match socket.try_accept() {
-            Ok(accepted) => return Ok(accepted),
-            Err(Obstacle::Empty { ended: true }) if !patience.none => return Err(Errno::EINVAL),
-            Err(Obstacle::Failed(errno)) => return Err(errno),
-            Err(_) => patience.wait(caller, socket.readiness(), Events::IN).await?,
-        }
+    match socket.try_accept() {
+        Ok(accepted) => Ok(Some(accepted)),
+        Err(Obstacle::Empty { ended: true }) if !file.is_nonblocking() => Err(Errno::EINVAL),
+        Err(Obstacle::Failed(errno)) => Err(errno),
+        Err(_) => Ok(None),
     }
+}
+
+/// How long a call that accepts may wait.
+pub fn patience_to_accept(file: &File) -> Result<Patience, Errno> {
+    let socket = &file.socket().ok_or(Errno::ENOTSOCK)?.socket;
+    Ok(Patience::new(file, 0, socket.receive_timeout.load(Relaxed)))
+}
+
+/// Waits for a connection.
+pub async fn wait_to_accept(caller: &Caller, file: &File, patience: Patience) -> Result<(), Errno> {
+    let socket = &file.socket().ok_or(Errno::ENOTSOCK)?.socket;
+    patience.wait(caller, socket.readiness(), Events::IN).await
 }
 
 /// Tries to connect; the socket that has no room for one more connection, if that is what stands in the way.

@@ -7,6 +7,7 @@ use fs::Metadata;
 use syscalls::Errno;
 
 use crate::{
+    memory::FileObject,
     process::{Caller, signal::SignalSet},
     syscall::user::UserBuffer,
 };
@@ -43,6 +44,11 @@ pub trait Stream: Any + Send + Sync {
     /// Whether mapping it gives memory, zero at first (`/dev/zero`).
     fn maps_as_memory(&self) -> bool {
         false
+    }
+
+    /// What a mapping shows from an offset on, shared and writable; ENODEV for what has no memory to share.
+    fn mapped(&self, _offset: u64) -> Result<alloc::sync::Arc<dyn FileObject>, Errno> {
+        Err(Errno::ENODEV)
     }
 
     /// What to wait on; `None` for a stream that never makes anybody wait.

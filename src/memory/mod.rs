@@ -4,6 +4,7 @@
 //!   space/         AddressSpace: regions, page tables, faults, fork, TLB
 //!   heap/          the global allocator: size classes, magazines, slabs, large objects
 //!   frame/         4 KiB frames with owners; buddy allocator; zeroing in advance
+//!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
 //!   shootdown.rs   what other CPUs' TLBs must forget
 //!   cpu.rs         what each CPU keeps for itself
@@ -17,6 +18,7 @@ pub mod frame;
 pub mod heap;
 mod provider;
 mod ramdisk;
+mod shared;
 mod shootdown;
 pub mod space;
 
@@ -25,6 +27,7 @@ pub use boxed::{check_wait, pinned};
 pub use frame::is_short;
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
+pub use shared::SharedPages;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
     SharedAnonymous, fork_form, leave, set_fork_form,

@@ -465,6 +465,7 @@ fn take_own_files(caller: &mut Caller) -> Result<(), Errno> {
 
 /// Makes the loaded program the process's own. Nothing here fails.
 async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path, loaded: Loaded) {
+    caller.dismiss_deputy().await;
     futex::exit_robust_list(caller).await;
     let process = caller.process().clone();
     become_leader(caller);

@@ -281,6 +281,7 @@ async fn end(mut caller: Caller, context: &mut UserContext) {
     if caller.thread.is_traced() {
         Box::pin(trace::points::ends(&mut caller, context)).await;
     }
+    caller.dismiss_deputy().await;
     futex::exit_robust_list(&mut caller).await;
     exit::thread(caller).await;
 }

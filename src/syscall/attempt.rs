@@ -394,6 +394,12 @@ fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> A
         return Err(Pause::General);
     }
     let file = caller.files.get(fd)?;
+    read_at(&file, address, len, offset)
+}
+
+/// Reads from a file with contents at an offset; neither that nor the end is negative.
+#[inline(always)]
+pub fn read_at(file: &File, address: usize, len: usize, offset: i64) -> Attempt {
     let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
     file.check_readable()?;
     check_small(path, offset as u64, len)?;
@@ -410,9 +416,15 @@ fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> 
         return Err(Pause::General);
     }
     let file = caller.files.get(fd)?;
+    write_at(caller, &file, address, len, offset)
+}
+
+/// Writes to a file with contents; as [`read_at`].
+#[inline(always)]
+pub fn write_at(caller: &Caller, file: &File, address: usize, len: usize, offset: i64) -> Attempt {
     let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
     file.check_writable()?;
-    check_plain(&file, path, len)?;
+    check_plain(file, path, len)?;
     let inode = contents.as_ref().unwrap_or(path.inode());
     let mut buffer = UserBuffer::new(address, len)?;
     buffer.limit(regular::limit_size(caller, offset as u64, len)?);

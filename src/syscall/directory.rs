@@ -15,13 +15,23 @@ use crate::{
 /// Makes something at a path.
 async fn make(caller: &Caller, directory: i32, path: usize, kind: Kind<'_>, mode: u32) -> SysResult {
     let name = user::read_path(caller, path).await?;
-    let origin = Origin::new(caller, directory, &name)?;
-    origin.view(caller).make(&name, kind, mode & 0o7777 & !caller.fs.umask()).await?;
+    make_named(caller, directory, &name, kind, mode).await
+}
+
+/// The same at a path that has been read, as for all of these that are named so.
+async fn make_named(caller: &Caller, directory: i32, name: &[u8], kind: Kind<'_>, mode: u32) -> SysResult {
+    let origin = Origin::new(caller, directory, name)?;
+    origin.view(caller).make(name, kind, mode & 0o7777 & !caller.fs.umask()).await?;
     Ok(0)
 }
 
 pub async fn mkdirat(caller: &Caller, directory: i32, path: usize, mode: u32) -> SysResult {
-    make(caller, directory, path, Kind::Directory, mode & 0o1777).await
+    let name = user::read_path(caller, path).await?;
+    mkdir_named(caller, directory, &name, mode).await
+}
+
+pub async fn mkdir_named(caller: &Caller, directory: i32, name: &[u8], mode: u32) -> SysResult {
+    make_named(caller, directory, name, Kind::Directory, mode & 0o1777).await
 }
 
 pub async fn mknodat(caller: &Caller, directory: i32, path: usize, mode: u32, device: u64) -> SysResult {
@@ -41,8 +51,12 @@ pub async fn mknodat(caller: &Caller, directory: i32, path: usize, mode: u32, de
 pub async fn symlinkat(caller: &Caller, target: usize, directory: i32, path: usize) -> SysResult {
     let target = user::read_path(caller, target).await?;
     let name = user::read_path(caller, path).await?;
-    let origin = Origin::new(caller, directory, &name)?;
-    origin.view(caller).make(&name, Kind::Symlink(&target), 0o777).await?;
+    symlink_named(caller, &target, directory, &name).await
+}
+
+pub async fn symlink_named(caller: &Caller, target: &[u8], directory: i32, name: &[u8]) -> SysResult {
+    let origin = Origin::new(caller, directory, name)?;
+    origin.view(caller).make(name, Kind::Symlink(target), 0o777).await?;
     Ok(0)
 }
 
@@ -51,12 +65,16 @@ pub async fn unlinkat(caller: &Caller, directory: i32, path: usize, flags: u32) 
         return Err(Errno::EINVAL);
     }
     let name = user::read_path(caller, path).await?;
-    let origin = Origin::new(caller, directory, &name)?;
+    unlink_named(caller, directory, &name, flags).await
+}
+
+pub async fn unlink_named(caller: &Caller, directory: i32, name: &[u8], flags: u32) -> SysResult {
+    let origin = Origin::new(caller, directory, name)?;
     let view = origin.view(caller);
     if flags == 0 {
-        view.unlink(&name).await?;
+        view.unlink(name).await?;
     } else {
-        view.rmdir(&name).await?;
+        view.rmdir(name).await?;
     }
     Ok(0)
 }
@@ -74,11 +92,23 @@ pub async fn linkat(
     }
     let old_name = user::read_path(caller, old).await?;
     let new_name = user::read_path(caller, new).await?;
+    link_named(caller, (old_directory, &old_name), (new_directory, &new_name), flags).await
+}
+
+pub async fn link_named(
+    caller: &Caller,
+    (old_directory, old_name): (i32, &[u8]),
+    (new_directory, new_name): (i32, &[u8]),
+    flags: u32,
+) -> SysResult {
+    if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
     let follow =
         if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
-    let from = lookup::path_or_descriptor(caller, old_directory, &old_name, follow, flags).await?;
-    let origin = Origin::new(caller, new_directory, &new_name)?;
-    origin.view(caller).link(&from, &new_name, old_name.is_empty()).await?;
+    let from = lookup::path_or_descriptor(caller, old_directory, old_name, follow, flags).await?;
+    let origin = Origin::new(caller, new_directory, new_name)?;
+    origin.view(caller).link(&from, new_name, old_name.is_empty()).await?;
     Ok(0)
 }
 
@@ -90,12 +120,22 @@ pub async fn renameat2(
     new: usize,
     flags: u32,
 ) -> SysResult {
-    let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let old_name = user::read_path(caller, old).await?;
     let new_name = user::read_path(caller, new).await?;
-    let from = Origin::new(caller, old_directory, &old_name)?;
-    let to = Origin::new(caller, new_directory, &new_name)?;
-    from.view(caller).rename(&old_name, to.view(caller), &new_name, flags).await?;
+    rename_named(caller, (old_directory, &old_name), (new_directory, &new_name), flags).await
+}
+
+pub async fn rename_named(
+    caller: &Caller,
+    (old_directory, old_name): (i32, &[u8]),
+    (new_directory, new_name): (i32, &[u8]),
+    flags: u32,
+) -> SysResult {
+    let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let from = Origin::new(caller, old_directory, old_name)?;
+    let to = Origin::new(caller, new_directory, new_name)?;
+    from.view(caller).rename(old_name, to.view(caller), new_name, flags).await?;
     Ok(0)
 }
 

@@ -48,11 +48,13 @@ pub async fn control(caller: &Caller, epoll: i32, operation: u32, fd: i32, event
     carry_out(caller, epoll, operation, fd, event)
 }
 
-fn has_event(operation: u32) -> bool {
+/// Whether an operation of epoll_ctl(2) is given an event.
+pub fn has_event(operation: u32) -> bool {
     operation != linux::EPOLL_CTL_DEL
 }
 
-fn carry_out(caller: &Caller, epoll: i32, operation: u32, fd: i32, event: Option<Event>) -> SysResult {
+/// `epoll_ctl` with an event that has been read.
+pub fn carry_out(caller: &Caller, epoll: i32, operation: u32, fd: i32, event: Option<Event>) -> SysResult {
     /// What an exclusive interest may be in.
     const PLAIN: Events = Events::IN.union(Events::OUT).union(Events::ERR).union(Events::HUP);
     let instance = caller.files.get_open(epoll)?;

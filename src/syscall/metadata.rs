@@ -167,13 +167,27 @@ pub async fn statx(
     mask: u32,
     address: usize,
 ) -> SysResult {
-    if flags & !STAT_FLAGS != 0 || flags & SYNC == SYNC || mask & linux::STATX__RESERVED != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let metadata = {
-        let name = user::read_path(caller, path).await?;
-        of_path(caller, directory, &name, flags).await?
-    };
+    check_statx(flags, mask)?;
+    let name = user::read_path(caller, path).await?;
+    statx_named(caller, directory, &name, flags, mask, address).await
+}
+
+/// EINVAL for flags and masks that statx(2) does not take.
+fn check_statx(flags: u32, mask: u32) -> Result<(), Errno> {
+    let strange = flags & !STAT_FLAGS != 0 || flags & SYNC == SYNC || mask & linux::STATX__RESERVED != 0;
+    if strange { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+pub async fn statx_named(
+    caller: &Caller,
+    directory: i32,
+    name: &[u8],
+    flags: u32,
+    mask: u32,
+    address: usize,
+) -> SysResult {
+    check_statx(flags, mask)?;
+    let metadata = of_path(caller, directory, name, flags).await?;
     let statx = Statx {
         mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME,
         block_size: metadata.block_size,

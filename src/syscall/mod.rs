@@ -20,6 +20,7 @@ pub mod clock;
 pub mod descriptor;
 pub mod socket;
 pub mod system;
+pub mod uring;
 pub mod user;
 
 mod adjust;
@@ -154,6 +155,8 @@ fn makes_something(number: u32) -> bool {
             | __NR_epoll_create
             | __NR_epoll_create1
             | __NR_epoll_ctl
+            | __NR_io_uring_setup
+            | __NR_io_uring_register
             | __NR_eventfd
             | __NR_eventfd2
             | __NR_timer_create
@@ -328,6 +331,14 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_inotify_rm_watch => Box::pin(ready(event_files::inotify_rm_watch(caller, fd, a[1] as i32))),
         // These have waited already.
         __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::answer_later(caller)),
+
+        // Rings.
+        __NR_io_uring_setup => Box::pin(uring::setup(caller, a[0] as u32, a[1])),
+        __NR_io_uring_enter => {
+            let (count, least, flags) = (a[1] as u32, a[2] as u32, a[3] as u32);
+            Box::pin(uring::enter(caller, fd, count, least, flags, (a[4], a[5])))
+        }
+        __NR_io_uring_register => Box::pin(uring::register(caller, fd, a[1] as u32, a[2], a[3] as u32)),
 
         // Sockets.
         __NR_socket => Box::pin(socket::socket(caller, fd, a[1] as u32, a[2] as i32)),

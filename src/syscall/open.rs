@@ -12,7 +12,7 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::{self, Reservation, lookup, regular},
+    file::{self, File, Reservation, lookup, regular},
     process::Caller,
 };
 
@@ -28,8 +28,21 @@ pub fn begin<'a>(caller: &'a Caller, name: &[u8]) -> Result<Reservation<'a>, Err
 #[inline]
 pub async fn openat(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> SysResult {
     let name = user::read_path(caller, path).await?;
-    let descriptor = begin(caller, &name)?;
-    let file = file::open(caller, directory, &name, flags, mode, LookupFlags::empty()).await?;
+    open_named(caller, directory, &name, flags, mode, LookupFlags::empty()).await
+}
+
+/// Opens the file of a name that has been read.
+#[inline]
+pub async fn open_named(
+    caller: &Caller,
+    directory: i32,
+    name: &[u8],
+    flags: u32,
+    mode: u32,
+    resolve: LookupFlags,
+) -> SysResult {
+    let descriptor = begin(caller, name)?;
+    let file = file::open(caller, directory, name, flags, mode, resolve).await?;
     Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
 }
 
@@ -42,7 +55,24 @@ struct OpenHow {
     resolve: u64,
 }
 
+/// How openat2(2) opens, as its argument says.
+pub struct How {
+    /// `O_*`.
+    pub flags: u32,
+    /// Permissions of what is made.
+    pub mode: u32,
+    /// Where the path may not lead.
+    pub resolve: LookupFlags,
+}
+
 pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, size: usize) -> SysResult {
+    let How { flags, mode, resolve } = read_how(caller, how, size).await?;
+    let name = user::read_path(caller, path).await?;
+    open_named(caller, directory, &name, flags, mode, resolve).await
+}
+
+/// Reads and checks an argument of openat2(2) of this size.
+pub async fn read_how(caller: &Caller, how: usize, size: usize) -> Result<How, Errno> {
     if size < size_of::<OpenHow>() {
         return Err(Errno::EINVAL);
     }
@@ -71,11 +101,7 @@ pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, s
     if asked.resolve > 0x3f {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
-    let flags = asked.flags as u32;
-    let descriptor = begin(caller, &name)?;
-    let file = file::open(caller, directory, &name, flags, asked.mode as u32, resolve).await?;
-    Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
+    Ok(How { flags: asked.flags as u32, mode: asked.mode as u32, resolve })
 }
 
 /// Longest name of memfd_create(2), with the NUL: what it is led in by counts, too.
@@ -132,7 +158,10 @@ pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
 }
 
 pub async fn fallocate(caller: &Caller, fd: i32, mode: u32, offset: i64, len: i64) -> SysResult {
-    let file = caller.files.get_open(fd)?;
+    fallocate_file(caller, &*caller.files.get_open(fd)?, mode, offset, len).await
+}
+
+pub async fn fallocate_file(caller: &Caller, file: &File, mode: u32, offset: i64, len: i64) -> SysResult {
     if offset < 0 || len <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -149,7 +178,10 @@ pub async fn fallocate(caller: &Caller, fd: i32, mode: u32, offset: i64, len: i6
 }
 
 pub async fn fsync(caller: &Caller, fd: i32, data_only: bool) -> SysResult {
-    let file = caller.files.get_open(fd)?;
+    fsync_file(&*caller.files.get_open(fd)?, data_only).await
+}
+
+pub async fn fsync_file(file: &File, data_only: bool) -> SysResult {
     file.inode().ok_or(Errno::EINVAL)?.fsync(data_only).await?;
     Ok(0)
 }
@@ -176,7 +208,10 @@ pub async fn syncfs(caller: &Caller, fd: i32) -> SysResult {
 
 /// Advice that costs nothing to ignore is still checked.
 pub fn fadvise64(caller: &Caller, fd: i32, len: i64, advice: u32) -> SysResult {
-    let file = caller.files.get_open(fd)?;
+    fadvise_file(&*caller.files.get_open(fd)?, len, advice)
+}
+
+pub fn fadvise_file(file: &File, len: i64, advice: u32) -> SysResult {
     if file.stream().is_some_and(|stream| stream.pipe().is_some()) {
         return Err(Errno::ESPIPE);
     }
@@ -196,7 +231,10 @@ const SYNC_RANGE_KNOWN: u32 = 7;
 
 /// Brings data to stable storage, more than is asked for: all of the file.
 pub async fn sync_file_range(caller: &Caller, fd: i32, offset: i64, len: i64, flags: u32) -> SysResult {
-    let file = caller.files.get_open(fd)?;
+    sync_range_of_file(&*caller.files.get_open(fd)?, offset, len, flags).await
+}
+
+pub async fn sync_range_of_file(file: &File, offset: i64, len: i64, flags: u32) -> SysResult {
     let end = offset.checked_add(len);
     if flags & !SYNC_RANGE_KNOWN != 0 || offset < 0 || end.is_none_or(|end| end < offset) {
         return Err(Errno::EINVAL);

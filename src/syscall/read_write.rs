@@ -6,7 +6,7 @@ use syscalls::Errno;
 
 use super::{
     socket::message,
-    user::{self, MAX_RW_COUNT, SysResult, UserBuffer},
+    user::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 use crate::{
     file::{File, Object, events::counter, io, regular},
@@ -63,6 +63,43 @@ async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBu
     Ok(written)
 }
 
+/// Reads into a buffer, as the operations of rings do: at an offset, or without one, or where there are none, what comes next.
+pub async fn read_file(
+    caller: &Caller,
+    file: &File,
+    at: Option<i64>,
+    (address, len): (usize, usize),
+    flags: u32,
+) -> SysResult {
+    file.check_readable()?;
+    check_flags(flags)?;
+    let mut buffer = UserBuffer::new(address, len)?;
+    match at {
+        Some(offset) => {
+            let offset = checked_offset(offset)?;
+            check_end(offset, len)?;
+            read_at(caller, file, offset, &mut buffer).await
+        }
+        None => io::read(caller, file, &mut buffer).await,
+    }
+}
+
+/// Writes a buffer; as [`read_file`].
+pub async fn write_file(
+    caller: &Caller,
+    file: &File,
+    at: Option<i64>,
+    (address, len): (usize, usize),
+    flags: u32,
+) -> SysResult {
+    file.check_writable()?;
+    check_flags(flags)?;
+    let mut buffer = UserBuffer::new(address, len)?;
+    let at = at.map(checked_offset).transpose()?;
+    check_end(at.unwrap_or(0), len)?;
+    write_flagged(caller, file, at, &mut buffer, flags).await
+}
+
 #[inline]
 pub async fn pread64(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> SysResult {
     let offset = checked_offset(offset)?;
@@ -97,6 +134,11 @@ pub enum Direction {
 /// The flags of preadv2(2) (`<linux/fs.h>`) but for `RWF_NOWAIT`: as with the Linux that Rusk follows, no file here can
 /// tell before a transfer whether it would wait.
 const RWF_KNOWN: u32 = linux::RWF_HIPRI | linux::RWF_DSYNC | linux::RWF_SYNC | linux::RWF_APPEND;
+
+/// EOPNOTSUPP for other flags than these.
+fn check_flags(flags: u32) -> Result<(), Errno> {
+    if flags & !RWF_KNOWN != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
+}
 
 /// Writes one piece as the flags of pwritev2(2) say: at an offset or, without one, at the file's own, or at the end.
 async fn write_flagged(
@@ -139,27 +181,44 @@ pub async fn vectored(
     direction: Direction,
 ) -> SysResult {
     let file = caller.files.get(fd)?;
-    let mut at = match offset {
+    let at = match offset {
         -1 => None,
         offset => {
             check_positioned(&file)?;
-            Some(checked_offset(offset)?)
+            Some(offset)
         }
     };
-    match direction {
-        Direction::Read => file.check_readable()?,
-        Direction::Write => file.check_writable()?,
-    }
+    check_direction(&file, direction)?;
     let vectors = user::read_iovecs(caller, vectors, count).await?;
-    if flags & !RWF_KNOWN != 0 {
-        return Err(Errno::EOPNOTSUPP);
+    vectored_file(caller, &file, &vectors, at, flags, direction).await
+}
+
+/// EBADF unless the file is open for moving bytes this way.
+fn check_direction(file: &File, direction: Direction) -> Result<(), Errno> {
+    match direction {
+        Direction::Read => file.check_readable(),
+        Direction::Write => file.check_writable(),
     }
+}
+
+/// The same for an open file and pieces that have been read; an offset is ignored where there are none.
+pub async fn vectored_file(
+    caller: &Caller,
+    file: &File,
+    vectors: &[IoVec],
+    at: Option<i64>,
+    flags: u32,
+    direction: Direction,
+) -> SysResult {
+    let mut at = at.map(checked_offset).transpose()?;
+    check_direction(file, direction)?;
+    check_flags(flags)?;
     if file.socket().is_some() {
         // All of them together are one message; no bytes at all are none.
         return match direction {
             _ if vectors.iter().all(|vector| vector.len == 0) => Ok(0),
-            Direction::Read => message::read(caller, &file, &vectors).await,
-            Direction::Write => message::write(caller, &file, &vectors).await,
+            Direction::Read => message::read(caller, file, vectors).await,
+            Direction::Write => message::write(caller, file, vectors).await,
         };
     }
     if direction == Direction::Read
@@ -178,9 +237,9 @@ pub async fn vectored(
         let result = match UserBuffer::new(vector.base, vector.len.min(MAX_RW_COUNT - total)) {
             Err(errno) => Err(errno),
             Ok(mut buffer) => match (at, direction) {
-                (None, Direction::Read) => io::read(caller, &file, &mut buffer).await,
-                (Some(offset), Direction::Read) => read_at(caller, &file, offset, &mut buffer).await,
-                (at, Direction::Write) => write_flagged(caller, &file, at, &mut buffer, flags).await,
+                (None, Direction::Read) => io::read(caller, file, &mut buffer).await,
+                (Some(offset), Direction::Read) => read_at(caller, file, offset, &mut buffer).await,
+                (at, Direction::Write) => write_flagged(caller, file, at, &mut buffer, flags).await,
             },
         };
         match result {
@@ -188,7 +247,7 @@ pub async fn vectored(
                 total += moved;
                 at = at.map(|offset| offset + moved as u64);
                 // A stream that has given what it had must not be waited on for the next piece.
-                if moved < vector.len || total == MAX_RW_COUNT || is_drained(&file, direction) {
+                if moved < vector.len || total == MAX_RW_COUNT || is_drained(file, direction) {
                     break;
                 }
             }

@@ -215,8 +215,55 @@ pub async fn splice(
         return Err(Errno::EINVAL);
     }
     let (source, target) = (caller.files.get_open(input)?, caller.files.get_open(output)?);
-    let (from, to) = (pipe_of(&source), pipe_of(&target));
-    if from.is_some() && input_offset != 0 || to.is_some() && output_offset != 0 {
+    if pipe_of(&source).is_some() && input_offset != 0 || pipe_of(&target).is_some() && output_offset != 0 {
+        return Err(Errno::ESPIPE);
+    }
+    let mut from = read_offset(caller, input_offset).await?;
+    let mut to = read_offset(caller, output_offset).await?;
+    let moved = splice_files(caller, (&source, &mut from), (&target, &mut to), len, flags).await?;
+    for (address, offset) in [(input_offset, from), (output_offset, to)] {
+        if let Some(offset) = offset {
+            user::write(caller, address, offset).await?;
+        }
+    }
+    Ok(moved)
+}
+
+/// The offset at an address; None without one.
+async fn read_offset(caller: &Caller, address: usize) -> Result<Option<u64>, Errno> {
+    if address == 0 { Ok(None) } else { user::read(caller, address).await.map(Some) }
+}
+
+/// Where in a file a splice begins: at an offset, or at the file's own.
+async fn start_of(file: &File, offset: Option<u64>) -> Result<u64, Errno> {
+    let start = match offset {
+        Some(offset) => offset,
+        None => *file.offset.lock().await,
+    };
+    if start > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(start) }
+}
+
+/// Puts where a splice has ended where [`start_of`] has its beginning from.
+async fn note_end(file: &File, offset: &mut Option<u64>, end: u64) {
+    match offset {
+        Some(offset) => *offset = end,
+        None => *file.offset.lock().await = end,
+    }
+}
+
+/// Moves bytes from an open file to another, at least one of which is a pipe; offsets that are given move on.
+pub async fn splice_files(
+    caller: &Caller,
+    (source, from_offset): (&File, &mut Option<u64>),
+    (target, to_offset): (&File, &mut Option<u64>),
+    len: usize,
+    flags: u32,
+) -> SysResult {
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (from, to) = (pipe_of(source), pipe_of(target));
+    if from.is_some() && from_offset.is_some() || to.is_some() && to_offset.is_some() {
         return Err(Errno::ESPIPE);
     }
     source.check_readable()?;
@@ -226,31 +273,31 @@ pub async fn splice(
         (None, None) => Err(Errno::EINVAL),
         (Some(from), Some(to)) if core::ptr::eq(from, to) => Err(Errno::EINVAL),
         (Some(_), _) => {
-            let positioned = to.is_none() && output_offset != 0;
-            if positioned && check_positioned(&target).is_err()
+            let positioned = to.is_none() && to_offset.is_some();
+            if positioned && check_positioned(target).is_err()
                 || to.is_none() && target.flags() & linux::O_APPEND != 0
             {
                 return Err(Errno::EINVAL);
             }
             let mut offset = match target.inode() {
-                Some(_) => Some(offset_at(caller, &target, output_offset).await?),
+                Some(_) => Some(start_of(target, *to_offset).await?),
                 None => None,
             };
-            let moved = drain(caller, &source, &target, &mut offset, len, flags & NONBLOCK == 0).await?;
-            if let Some(offset) = offset {
-                set_offset(caller, &target, output_offset, offset).await?;
+            let moved = drain(caller, source, target, &mut offset, len, flags & NONBLOCK == 0).await?;
+            if let Some(end) = offset {
+                note_end(target, to_offset, end).await;
             }
-            note_moved(&source, &target, moved);
+            note_moved(source, target, moved);
             Ok(moved)
         }
         (None, Some(_)) => {
             if source.inode().is_none() || source.is_directory() {
                 return Err(Errno::EINVAL);
             }
-            let offset = offset_at(caller, &source, input_offset).await?;
-            let moved = fill(caller, &source, &target, offset, len, flags & NONBLOCK == 0).await?;
-            set_offset(caller, &source, input_offset, offset + moved as u64).await?;
-            note_moved(&source, &target, moved);
+            let offset = start_of(source, *from_offset).await?;
+            let moved = fill(caller, source, target, offset, len, flags & NONBLOCK == 0).await?;
+            note_end(source, from_offset, offset + moved as u64).await;
+            note_moved(source, target, moved);
             Ok(moved)
         }
     }
@@ -357,9 +404,19 @@ pub async fn tee(caller: &Caller, input: i32, output: i32, len: usize, flags: u3
         return Ok(0);
     }
     let (source, target) = (caller.files.get_open(input)?, caller.files.get_open(output)?);
+    tee_files(caller, &source, &target, len, flags).await
+}
+
+pub async fn tee_files(caller: &Caller, source: &File, target: &File, len: usize, flags: u32) -> SysResult {
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if len == 0 {
+        return Ok(0);
+    }
     source.check_readable()?;
     target.check_writable()?;
-    let (Some(from), Some(to)) = (pipe_of(&source), pipe_of(&target)) else { return Err(Errno::EINVAL) };
+    let (Some(from), Some(to)) = (pipe_of(source), pipe_of(target)) else { return Err(Errno::EINVAL) };
     let (Some(reading), Some(writing)) = (source.stream(), target.stream()) else {
         return Err(Errno::EINVAL);
     };

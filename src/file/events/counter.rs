@@ -57,6 +57,18 @@ pub async fn read_pieces(caller: &Caller, file: &File, pieces: &[IoVec]) -> Opti
     Some(counter.read_pieces(caller, pieces, file.is_nonblocking()).await)
 }
 
+/// Whether a file is a counter.
+pub fn is_counter(file: &File) -> bool {
+    file.stream_as::<Counter>().is_some()
+}
+
+/// Adds to a counter, as far as it goes up.
+pub fn add(file: &File, more: u64) {
+    if let Some(counter) = file.stream_as::<Counter>() {
+        let _ = counter.add(more);
+    }
+}
+
 impl Counter {
     async fn read_pieces(&self, caller: &Caller, pieces: &[IoVec], nonblocking: bool) -> SysResult {
         if pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len)) < size_of::<u64>() {

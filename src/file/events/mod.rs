@@ -21,7 +21,7 @@ const READABLE: Events = Events::IN.union(Events::RDNORM);
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
 
 /// What `fstat` says of all of these: they share one node, which has no type (`anon_inode` of Linux).
-fn nameless_metadata() -> Metadata {
+pub fn nameless_metadata() -> Metadata {
     let birth = Birth {
         dev: Device::new(0, 14),
         ino: 1,

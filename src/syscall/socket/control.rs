@@ -13,7 +13,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
-    file::File,
+    file::{File, uring},
     process::{Caller, credentials::capability, tree},
     syscall::{descriptor, user},
 };
@@ -83,7 +83,12 @@ fn take_files(caller: &Caller, data: &[u8], files: &mut Vec<Arc<dyn Passenger>>)
     files.try_reserve(descriptors.len()).map_err(|_| Errno::ENOMEM)?;
     for fd in descriptors {
         let fd = i32::from_ne_bytes([fd[0], fd[1], fd[2], fd[3]]);
-        files.push(caller.files.get(fd)?);
+        let file = caller.files.get(fd)?;
+        if uring::of(&file).is_some() {
+            // With sockets among its registered files, it could be a circle that nobody finds.
+            return Err(Errno::EINVAL);
+        }
+        files.push(file);
     }
     Ok(())
 }

@@ -122,10 +122,32 @@ pub async fn sendto(
         0 => None,
         at => Some(Address::read(caller, at, address_len).await?),
     };
+    send_bytes(caller, &file, vector, flags, address.as_ref()).await
+}
+
+/// Sends bytes by a file that has to be a socket, as rings do.
+pub async fn send_file(
+    caller: &Caller,
+    file: &File,
+    buffer: (usize, usize),
+    flags: u32,
+    address: Option<&Address>,
+) -> SysResult {
+    let vector = single(buffer)?;
+    send_bytes(caller, file, vector, flags, address).await
+}
+
+async fn send_bytes(
+    caller: &Caller,
+    file: &File,
+    vector: IoVec,
+    flags: u32,
+    address: Option<&Address>,
+) -> SysResult {
     // An address without bytes is none.
     let address = address.filter(|address| !address.is_empty());
     let cargo = Cargo::none(socket::sender(caller));
-    send(caller, &file, &[vector], address.as_ref(), cargo, flags).await
+    send(caller, file, &[vector], address, cargo, flags).await
 }
 
 /// A range of user memory, checked and cut to what one call moves.
@@ -143,16 +165,37 @@ pub async fn sendmsg(caller: &Caller, fd: i32, header: usize, flags: u32) -> Sys
 }
 
 async fn send_one(caller: &Caller, file: &File, at: usize, flags: u32) -> SysResult {
-    /// The longest address that is looked at.
-    const NAME_MAX: i32 = 128;
-    let (header, vectors) = Header::read(caller, at).await?;
-    let address = match header.name_len.min(NAME_MAX) {
-        0 => None,
-        len => Some(Address::read(caller, header.name, len).await?),
-    };
+    let message = Outgoing::read(caller, at).await?;
+    send_message(caller, file, &message, flags).await
+}
+
+/// A message to send, as its header says.
+pub struct Outgoing {
+    header: Header,
+    vectors: Vec<IoVec>,
+    address: Option<Address>,
+}
+
+impl Outgoing {
+    /// Reads what sendmsg(2) is given; errors as of [`Header::read`] and [`Address::read`].
+    pub async fn read(caller: &Caller, at: usize) -> Result<Self, Errno> {
+        /// The longest address that is looked at.
+        const NAME_MAX: i32 = 128;
+        let (header, vectors) = Header::read(caller, at).await?;
+        let address = match header.name_len.min(NAME_MAX) {
+            0 => None,
+            len => Some(Address::read(caller, header.name, len).await?),
+        };
+        Ok(Self { header, vectors, address })
+    }
+}
+
+/// Sends a message whose header has been read.
+pub async fn send_message(caller: &Caller, file: &File, message: &Outgoing, flags: u32) -> SysResult {
+    let Outgoing { header, vectors, address } = message;
     let mut cargo = Cargo::none(socket::sender(caller));
     control::read(caller, header.control, header.control_len, &mut cargo).await?;
-    send(caller, file, &vectors, address.as_ref(), cargo, flags).await
+    send(caller, file, vectors, address.as_ref(), cargo, flags).await
 }
 
 pub async fn sendmmsg(caller: &Caller, fd: i32, headers: usize, count: u32, flags: u32) -> SysResult {
@@ -191,16 +234,34 @@ pub async fn recvfrom(
 ) -> SysResult {
     let vector = single(buffer)?;
     let file = of(caller, fd)?;
+    receive_bytes(caller, &file, vector, flags, address, len_at).await
+}
+
+/// Receives bytes by a file that has to be a socket, as rings do.
+pub async fn receive_file(caller: &Caller, file: &File, buffer: (usize, usize), flags: u32) -> SysResult {
+    let vector = single(buffer)?;
+    receive_bytes(caller, file, vector, flags, 0, 0).await
+}
+
+async fn receive_bytes(
+    caller: &Caller,
+    file: &File,
+    vector: IoVec,
+    flags: u32,
+    address: usize,
+    len_at: usize,
+) -> SysResult {
+    socket_of(file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     let mut delivery = Delivery::default();
     let (sink, name) = (&mut UserVectors::new(core::slice::from_ref(&vector)), address != 0);
-    let received = socket::receive(caller, &file, sink, &mut delivery, flags, name).await?;
+    let received = socket::receive(caller, file, sink, &mut delivery, flags, name).await?;
     if address != 0 {
         tell_sender(caller, &delivery, address, len_at).await?;
     }
-    Ok(whole_length(&file, &delivery, flags).unwrap_or(received))
+    Ok(whole_length(file, &delivery, flags).unwrap_or(received))
 }
 
 /// Tells who has sent something: an address of no length at all where nobody with a name has.
@@ -232,13 +293,34 @@ pub async fn recvmsg(caller: &Caller, fd: i32, header: usize, flags: u32) -> Sys
 }
 
 async fn receive_one(caller: &Caller, file: &File, at: usize, flags: u32) -> SysResult {
+    let message = Incoming::read(caller, at).await?;
+    receive_message(caller, file, &message, flags).await
+}
+
+/// Where a message is to be received, as its header says.
+pub struct Incoming {
+    header: Header,
+    vectors: Vec<IoVec>,
+    at: usize,
+}
+
+impl Incoming {
+    /// Reads what recvmsg(2) is given; errors as of [`Header::read`].
+    pub async fn read(caller: &Caller, at: usize) -> Result<Self, Errno> {
+        let (header, vectors) = Header::read(caller, at).await?;
+        Ok(Self { header, vectors, at })
+    }
+}
+
+/// Receives a message to where a header says that has been read.
+pub async fn receive_message(caller: &Caller, file: &File, message: &Incoming, flags: u32) -> SysResult {
+    let &Incoming { ref header, ref vectors, at } = message;
     let this = &socket_of(file)?.socket;
-    let (header, vectors) = Header::read(caller, at).await?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     let mut delivery = Delivery::default();
-    let (sink, name) = (&mut UserVectors::new(&vectors), header.name != 0);
+    let (sink, name) = (&mut UserVectors::new(vectors), header.name != 0);
     let received = socket::receive(caller, file, sink, &mut delivery, flags, name).await?;
     let result = whole_length(file, &delivery, flags).unwrap_or(received);
     let mut told = flags & MSG_CMSG_CLOEXEC;

@@ -26,7 +26,8 @@ use crate::{
     },
     process::Caller,
 };
-use address::{Address, Place};
+pub use address::Address;
+use address::Place;
 use alloc::sync::Arc;
 
 /// Flags beside a socket's type; `O_CLOEXEC` and `O_NONBLOCK` by other names.
@@ -72,10 +73,13 @@ fn checked_kind(domain: i32, kind: u32, protocol: i32) -> Result<(Kind, u32), Er
 }
 
 pub async fn socket(caller: &Caller, domain: i32, kind: u32, protocol: i32) -> SysResult {
+    descriptor::install(caller, new(caller, domain, kind, protocol)?, kind)
+}
+
+/// The open file of a new socket; `kind` with flags.
+pub fn new(caller: &Caller, domain: i32, kind: u32, protocol: i32) -> Result<Arc<File>, Errno> {
     let (kind, flags) = checked_kind(domain, kind, protocol)?;
-    let descriptor = descriptor::reserve(caller)?;
-    let file = socket::open(caller, OpenSocket::new(&DOMAIN, kind), flags);
-    Ok(descriptor.fill(file, flags & linux::O_CLOEXEC != 0))
+    Ok(socket::open(caller, OpenSocket::new(&DOMAIN, kind), flags))
 }
 
 pub async fn socketpair(caller: &Caller, domain: i32, kind: u32, protocol: i32, pair: usize) -> SysResult {
@@ -132,34 +136,84 @@ pub fn listen(caller: &Caller, fd: i32, backlog: u32) -> SysResult {
 }
 
 pub async fn accept4(caller: &Caller, fd: i32, address: usize, len_at: usize, flags: u32) -> SysResult {
-    let file = caller.files.get_open(fd)?;
+    accept_file(caller, &*caller.files.get_open(fd)?, address, len_at, flags).await
+}
+
+pub async fn accept_file(
+    caller: &Caller,
+    file: &File,
+    address: usize,
+    len_at: usize,
+    flags: u32,
+) -> SysResult {
     if flags & !TYPE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    // A connection must not be taken, and then lost because there is no descriptor for it.
-    let descriptor = descriptor::reserve(caller)?;
-    let accepted = socket::accept(caller, &file).await?;
+    let patience = socket::patience_to_accept(file)?;
+    // A connection must not be taken, and then lost because there is no descriptor for it. None is kept while waiting.
+    let (descriptor, accepted) = loop {
+        let descriptor = descriptor::reserve(caller)?;
+        if let Some(accepted) = socket::try_accept(file)? {
+            break (descriptor, accepted);
+        }
+        drop(descriptor);
+        socket::wait_to_accept(caller, file, patience).await?;
+    };
+    let accepted = introduce(caller, accepted, address, len_at, flags).await?;
+    Ok(descriptor.fill(accepted, flags & linux::O_CLOEXEC != 0))
+}
+
+/// As [`accept_file`], without a descriptor for it.
+pub async fn accept_unnumbered(
+    caller: &Caller,
+    file: &File,
+    address: usize,
+    len_at: usize,
+    flags: u32,
+) -> Result<Arc<File>, Errno> {
+    let patience = socket::patience_to_accept(file)?;
+    let accepted = loop {
+        match socket::try_accept(file)? {
+            Some(accepted) => break accepted,
+            None => socket::wait_to_accept(caller, file, patience).await?,
+        }
+    };
+    introduce(caller, accepted, address, len_at, flags).await
+}
+
+/// The open file of a connection that has been accepted; tells where it comes from.
+async fn introduce(
+    caller: &Caller,
+    accepted: OpenSocket,
+    address: usize,
+    len_at: usize,
+    flags: u32,
+) -> Result<Arc<File>, Errno> {
     if address != 0 {
         let name = accepted.peer().ok().and_then(|peer| peer.name());
         address::write(caller, address, len_at, name.as_deref()).await?;
     }
-    Ok(descriptor.fill(socket::open(caller, accepted, flags), flags & linux::O_CLOEXEC != 0))
+    Ok(socket::open(caller, accepted, flags))
 }
 
 pub async fn connect(caller: &Caller, fd: i32, address: usize, len: i32) -> SysResult {
     let file = of(caller, fd)?;
     let address = Address::read(caller, address, len).await?;
-    let this = &socket_of(&file)?.socket;
+    connect_file(caller, &file, &address).await
+}
+
+pub async fn connect_file(caller: &Caller, file: &File, address: &Address) -> SysResult {
+    let this = &socket_of(file)?.socket;
     if this.kind == Kind::Datagram && address.is_unspecified()? {
         this.connect_datagrams(None)?;
         return Ok(0);
     }
     let place = address.place()?;
     name_if_asked(this)?;
-    let patience = Patience::new(&file, 0, this.send_timeout.load(Relaxed));
+    let patience = Patience::new(file, 0, this.send_timeout.load(Relaxed));
     loop {
         let other = place.find(caller, this.kind).await?;
-        match socket::try_connect(caller, &file, &other)? {
+        match socket::try_connect(caller, file, &other)? {
             None => return Ok(0),
             // It may be another's name when there is room.
             Some(crowded) => socket::wait_for_room(caller, &crowded, patience).await?,
@@ -187,10 +241,14 @@ pub async fn getpeername(caller: &Caller, fd: i32, address: usize, len_at: usize
 }
 
 pub fn shutdown(caller: &Caller, fd: i32, how: u32) -> SysResult {
-    let file = of(caller, fd)?;
+    shutdown_file(&*of(caller, fd)?, how)
+}
+
+pub fn shutdown_file(file: &File, how: u32) -> SysResult {
+    let this = socket_of(file)?;
     if how > SHUT_RDWR {
         return Err(Errno::EINVAL);
     }
-    socket_of(&file)?.socket.shut_down(how != SHUT_WR, how != SHUT_RD);
+    this.socket.shut_down(how != SHUT_WR, how != SHUT_RD);
     Ok(0)
 }

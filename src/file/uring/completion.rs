@@ -1,0 +1,195 @@
+//! Completions: telling a program what has become of its requests, and waiting for that.
+//!
+//! A completion for which the ring has no room is kept aside, and put into the ring when there is room and somebody asks
+//! (`IORING_FEAT_NODROP`). Only where there is no memory for that either is it lost, and counted.
+
+use alloc::collections::VecDeque;
+use core::sync::atomic::Ordering::Relaxed;
+
+use executor::{Instant, sync::Events, timeout};
+use linux_raw_sys::io_uring::{IORING_CQ_EVENTFD_DISABLED, IORING_SQ_CQ_OVERFLOW};
+use syscalls::Errno;
+
+use super::{Ring, RingMemory};
+use crate::process::{Thread, interruptible};
+
+/// A completion that had no room.
+struct Kept {
+    user_data: u64,
+    result: i32,
+    flags: u32,
+}
+
+/// What is known of a ring's completions, under its lock.
+#[derive(Default)]
+pub struct Completions {
+    /// How many there have been.
+    tail: u32,
+    /// How many of them were of time-outs, which no time-out counts.
+    of_timeouts: u32,
+    kept: VecDeque<Kept>,
+    /// Who waits is to be woken when there have been so many.
+    wake_at: Option<u32>,
+}
+
+impl Completions {
+    fn has_room(&self, memory: &RingMemory) -> bool {
+        // Whatever the program says: it is no room that it has not seen.
+        self.tail.wrapping_sub(memory.seen()) < memory.completion_count()
+    }
+
+    /// Puts one into the ring, or aside.
+    #[inline]
+    fn put(&mut self, memory: &RingMemory, user_data: u64, result: i32, flags: u32) {
+        if self.kept.is_empty() && self.has_room(memory) {
+            memory.put(self.tail, user_data, result, flags);
+            self.tail = self.tail.wrapping_add(1);
+        } else {
+            self.keep(memory, Kept { user_data, result, flags });
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, memory: &RingMemory, kept: Kept) {
+        if crate::memory::check_wait().is_err() || self.kept.try_reserve(1).is_err() {
+            memory.count_lost();
+            return;
+        }
+        self.kept.push_back(kept);
+        memory.set_flags(IORING_SQ_CQ_OVERFLOW, true);
+    }
+
+    /// Puts those kept aside into the ring, as far as there is room.
+    fn flush(&mut self, memory: &RingMemory) {
+        if self.kept.is_empty() {
+            return;
+        }
+        while self.has_room(memory) {
+            let Some(Kept { user_data, result, flags }) = self.kept.pop_front() else {
+                memory.set_flags(IORING_SQ_CQ_OVERFLOW, false);
+                self.kept = VecDeque::new();
+                return;
+            };
+            memory.put(self.tail, user_data, result, flags);
+            self.tail = self.tail.wrapping_add(1);
+        }
+    }
+
+    /// How many there have been, in the ring or aside.
+    fn count(&self) -> u32 {
+        self.tail.wrapping_add(self.kept.len() as u32)
+    }
+}
+
+impl Ring {
+    /// Tells the program what has become of a request.
+    pub fn complete(&self, user_data: u64, result: i32, flags: u32) {
+        let is_due = self.put_completion(user_data, result, flags, false);
+        self.announce(is_due);
+    }
+
+    /// As [`complete`](Self::complete), of a time-out.
+    pub fn complete_timeout(&self, user_data: u64, result: i32) {
+        let is_due = self.put_completion(user_data, result, 0, true);
+        self.announce(is_due);
+    }
+
+    /// The same for one of several, after the last of which comes an [`announce`](Self::announce), before the caller waits
+    /// for anything: whether somebody waits for it.
+    #[inline]
+    #[must_use]
+    pub fn complete_quietly(&self, user_data: u64, result: i32) -> bool {
+        self.put_completion(user_data, result, 0, false)
+    }
+
+    #[inline]
+    fn put_completion(&self, user_data: u64, result: i32, flags: u32, is_timeout: bool) -> bool {
+        let mut completions = self.completions.lock();
+        completions.put(&self.memory, user_data, result, flags);
+        if is_timeout {
+            completions.of_timeouts = completions.of_timeouts.wrapping_add(1);
+        }
+        let Some(at) = completions.wake_at else { return false };
+        let is_due = is_timeout || completions.count().wrapping_sub(at) as i32 >= 0;
+        if is_due {
+            completions.wake_at = None;
+        }
+        is_due
+    }
+
+    /// Wakes those who look at completions; with `is_due` also who waits for a number of them.
+    pub fn announce(&self, is_due: bool) {
+        if is_due {
+            self.waiters.wake_all();
+        }
+        // Who counts them looks under the lock.
+        if !self.counters.is_empty() {
+            self.counters.wake_all();
+        }
+        self.readiness.notify(Events::IN | Events::RDNORM);
+        if self.has_event_file.load(Relaxed) {
+            self.tell_event_file();
+        }
+    }
+
+    #[cold]
+    fn tell_event_file(&self) {
+        if self.memory.completion_flags() & IORING_CQ_EVENTFD_DISABLED != 0 {
+            return;
+        }
+        let file = self.registered.lock().event_file.clone();
+        if let Some(file) = file {
+            super::super::events::counter::add(&file, 1);
+        }
+    }
+
+    /// Whether there are completions that the program has not seen.
+    pub fn has_completions(&self) -> bool {
+        let completions = self.completions.lock();
+        completions.tail != self.memory.seen() || !completions.kept.is_empty()
+    }
+
+    /// How many completions there have been that time-outs count.
+    pub fn counted_completions(&self) -> u32 {
+        let completions = self.completions.lock();
+        completions.count().wrapping_sub(completions.of_timeouts)
+    }
+
+    /// Whether the program has `least` completions to see now.
+    #[inline]
+    pub fn has_enough(&self, least: u32) -> bool {
+        let mut completions = self.completions.lock();
+        completions.flush(&self.memory);
+        completions.tail.wrapping_sub(self.memory.seen()) >= least
+    }
+
+    /// Waits until the program has `least` completions to see, or a time-out has ended.
+    ///
+    /// # Errors
+    /// ETIME at the deadline, EINTR for a signal.
+    pub async fn wait(&self, thread: &Thread, least: u32, deadline: Instant) -> Result<(), Errno> {
+        let least = least.min(self.memory.completion_count());
+        let (target, timeouts) = {
+            let completions = self.completions.lock();
+            (self.memory.seen().wrapping_add(least), completions.of_timeouts)
+        };
+        let enough = || {
+            let mut completions = self.completions.lock();
+            completions.flush(&self.memory);
+            let done = completions.tail.wrapping_sub(self.memory.seen()) >= least
+                || completions.tail.wrapping_sub(target) as i32 >= 0
+                || completions.of_timeouts != timeouts;
+            if !done {
+                let nearest = completions.wake_at.filter(|at| at.wrapping_sub(target) as i32 <= 0);
+                completions.wake_at = Some(nearest.unwrap_or(target));
+            }
+            done.then_some(())
+        };
+        let waiting = timeout(self.waiters.wait_until(enough), deadline);
+        match interruptible(thread, waiting).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Errno::ETIME),
+            Err(_) => Err(Errno::EINTR),
+        }
+    }
+}

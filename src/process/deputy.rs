@@ -1,0 +1,142 @@
+//! What a thread has begun and does not wait for: operations of rings ([`uring`](crate::file::uring)).
+//!
+//! They act in the name of a deputy, a thread record that no list has. Nothing is ever delivered to it: that the
+//! thread itself is sent a signal is no reason for its operations to stop. It is called once, when the thread ends or
+//! executes another program; then all of them are, and that is waited for, so that nothing touches the thread's memory
+//! or files any more.
+
+use alloc::{
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use executor::sync::{SpinMutex, WaitQueue};
+use syscalls::Errno;
+
+use super::{
+    Caller, Thread,
+    run::Restart,
+    signal::{SavedMask, SignalSet, ThreadSignals, frame::AlternateStack},
+    thread::Attention,
+};
+use crate::file::uring::Ring;
+
+/// Who a thread's operations act as.
+pub struct Deputy {
+    /// The record.
+    pub thread: Arc<Thread>,
+    in_flight: AtomicUsize,
+    /// Woken when nothing is in flight.
+    all_ended: WaitQueue,
+    /// The rings that the thread has used.
+    rings: SpinMutex<Vec<Weak<Ring>>>,
+}
+
+/// Something in flight, until it is dropped.
+pub struct Engagement(Arc<Deputy>);
+
+impl Engagement {
+    /// Something more, of the same thread.
+    pub fn another(&self) -> Self {
+        self.0.engage()
+    }
+}
+
+impl Drop for Engagement {
+    fn drop(&mut self) {
+        // SeqCst, as the look at who waits comes after it.
+        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.all_ended.wake_all();
+        }
+    }
+}
+
+impl Deputy {
+    fn new(caller: &Caller) -> Arc<Self> {
+        let of = &caller.thread;
+        let signals = ThreadSignals::with_mask(SignalSet(!0).minus(SignalSet::UNBLOCKABLE));
+        let (process, name) = (of.process.clone(), *of.name.lock());
+        let parent = of.answers.parent.load(Ordering::Relaxed);
+        let thread =
+            Thread::new(of.tid(), parent, process, &caller.credentials, &caller.space, signals, name);
+        // Who polls an operation loads its space.
+        thread.leave_space();
+        Arc::new(Self {
+            thread: Arc::new(thread),
+            in_flight: AtomicUsize::new(0),
+            all_ended: WaitQueue::new(),
+            rings: SpinMutex::new(Vec::new()),
+        })
+    }
+
+    /// Notes that something begins.
+    pub fn engage(self: &Arc<Self>) -> Engagement {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Engagement(self.clone())
+    }
+
+    /// Notes that the thread uses a ring, whose requests are to be cancelled at its end.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn note(&self, ring: &Arc<Ring>) -> Result<(), Errno> {
+        let mut rings = self.rings.lock();
+        if !rings.iter().any(|known| known.as_ptr() == Arc::as_ptr(ring)) {
+            rings.retain(|known| known.strong_count() > 0);
+            rings.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            rings.push(Arc::downgrade(ring));
+        }
+        Ok(())
+    }
+
+    /// Ends everything in flight, and waits for it.
+    async fn dismiss(&self) {
+        // What is registered with a ring after this sees it there.
+        self.thread.raise(Attention::KILL);
+        let rings = core::mem::take(&mut *self.rings.lock());
+        for ring in rings {
+            if let Some(ring) = ring.upgrade() {
+                ring.abandon(&self.thread).await;
+            }
+        }
+        let over = || (self.in_flight.load(Ordering::SeqCst) == 0).then_some(());
+        self.all_ended.wait_until(over).await;
+    }
+}
+
+impl Caller {
+    /// Who its operations act as.
+    pub fn deputy(&self) -> Arc<Deputy> {
+        let deputy = self.thread.deputy.take().unwrap_or_else(|| Deputy::new(self));
+        self.thread.deputy.store(Some(deputy.clone()));
+        deputy
+    }
+
+    /// The caller as its deputy: with the files, the memory and the credentials that it has now.
+    pub fn deputised(&self, deputy: &Deputy) -> Self {
+        Self { thread: deputy.thread.clone(), ..self.another() }
+    }
+
+    /// The same caller once more, without what only the thread itself has.
+    pub fn another(&self) -> Self {
+        Self {
+            thread: self.thread.clone(),
+            space: self.space.clone(),
+            files: self.files.clone(),
+            fs: self.fs.clone(),
+            credentials: self.credentials.clone(),
+            alternate_stack: AlternateStack::DISABLED,
+            saved_mask: SavedMask::default(),
+            restart: None::<alloc::boxed::Box<Restart>>,
+        }
+    }
+
+    /// Ends everything that the thread has begun and not waited for, before it ends or becomes another program.
+    #[inline]
+    pub async fn dismiss_deputy(&self) {
+        if let Some(deputy) = self.thread.deputy.take() {
+            deputy.dismiss().await;
+        }
+    }
+}

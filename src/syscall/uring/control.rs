@@ -1,0 +1,101 @@
+//! Requests about time and about other requests: `IORING_OP_TIMEOUT`, `IORING_OP_TIMEOUT_REMOVE`, `IORING_OP_ASYNC_CANCEL`.
+
+use alloc::sync::Arc;
+use core::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
+};
+
+use executor::{Instant, Sleep, sleep_until};
+use linux_raw_sys::io_uring::*;
+use pin_project::pin_project;
+use syscalls::Errno;
+
+use super::operations;
+use crate::{
+    file::uring::{Entry, Request, Ring, Which},
+    process::Caller,
+    syscall::user::SysResult,
+};
+
+/// The end of a request's time, which may be changed while it waits.
+#[pin_project]
+pub struct Timer {
+    request: Arc<Request>,
+    #[pin]
+    sleep: Sleep,
+}
+
+impl Timer {
+    /// That of a time-out.
+    pub fn new(request: Arc<Request>) -> Self {
+        let sleep = sleep_until(Instant(request.deadline.load(Relaxed)));
+        Self { request, sleep }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let deadline = Instant(this.request.deadline.load(Relaxed));
+        if this.sleep.deadline() != deadline {
+            this.sleep.as_mut().reset(deadline);
+        }
+        this.sleep.poll(context)
+    }
+}
+
+/// Waits for an end of time: then ETIME, or 0 as soon as there have been `count` more completions, unless that is 0.
+pub async fn timeout(ring: Arc<Ring>, request: Arc<Request>, count: u32) -> SysResult {
+    let target = ring.counted_completions().wrapping_add(count);
+    let counted = || (ring.counted_completions().wrapping_sub(target) as i32 >= 0).then_some(());
+    let mut counted = pin!(ring.counters.wait_until(counted));
+    let mut timer = pin!(Timer::new(request));
+    poll_fn(|context| {
+        if count > 0 && counted.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(0));
+        }
+        timer.as_mut().poll(context).map(|()| Err(Errno::ETIME))
+    })
+    .await
+}
+
+/// Cancels a time-out, or has it end at another time; ENOENT if there is none of that name.
+pub fn remove_timeout(ring: &Ring, entry: &Entry, deadline: Option<u64>) -> SysResult {
+    let kind = match entry.op_flags & IORING_LINK_TIMEOUT_UPDATE {
+        0 => operations::TIMEOUT,
+        _ => operations::LINK_TIMEOUT,
+    };
+    let found = ring.find(entry.address, |request| u32::from(request.opcode) == kind).ok_or(Errno::ENOENT)?;
+    match deadline {
+        None => found.cancel()?,
+        Some(deadline) => {
+            found.deadline.store(deadline, Relaxed);
+            found.wake();
+        }
+    }
+    Ok(0)
+}
+
+/// Cancels other requests: those of a name, on a file, or all; how many, where more than one may be meant.
+pub async fn cancel(ring: &Arc<Ring>, caller: &Caller, entry: &Entry, own: &Request) -> SysResult {
+    let flags = entry.op_flags;
+    let file = match flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED) {
+        0 => None,
+        IORING_ASYNC_CANCEL_FD => Some(caller.files.get(entry.fd)?),
+        _ => Some(ring.registered_file(entry.fd)?),
+    };
+    let which = match &file {
+        Some(file) => Which::On(file),
+        None if flags & IORING_ASYNC_CANCEL_ANY != 0 => Which::Any,
+        None => Which::Named(entry.address),
+    };
+    let all = flags & (IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY) != 0;
+    let meant = |request: &Request| request.is(&which) && !core::ptr::eq(request, own);
+    let count = ring.cancel(all, meant).await?;
+    Ok(if all { count } else { 0 })
+}

@@ -1,0 +1,414 @@
+//! Taking entries from a ring.
+//!
+//! What can be done at once is done at once: nothing at all, and transfers from and to files in memory. They are attempts, as
+//! those of the system calls are ([`attempt`]), and need neither a future nor a task. While a CPU is idle, transfers that
+//! follow each other are gathered and carried out by all CPUs together, in whatever order; a ring promises none.
+//! Everything else is a [`chain`].
+
+use alloc::{sync::Arc, vec::Vec};
+use core::{future::poll_fn, task::Poll};
+
+use syscalls::Errno;
+
+use super::{
+    chain::{self, Chain},
+    operations,
+    perform::{self, check_buffer, file_of, offset_of},
+    prepare::{self, Data, Prepared},
+};
+use crate::{
+    file::{
+        File, Object,
+        uring::{Entry, Ring, entry::*},
+    },
+    memory,
+    process::{
+        Caller,
+        deputy::{Deputy, Engagement},
+    },
+    syscall::{
+        attempt::{self, Pause},
+        user::SysResult,
+    },
+};
+use linux_raw_sys::io_uring::IORING_SETUP_SUBMIT_ALL;
+use zerocopy::FromZeros;
+
+/// The most transfers that are gathered.
+const GATHERED: usize = 64;
+
+/// Transfers of fewer bytes are not worth another CPU's while.
+const WORTHWHILE: u32 = 2048;
+
+/// Who submits: a thread, or the ring's poller in its name.
+pub struct Submitter<'a> {
+    /// Who acts at once.
+    caller: &'a Caller,
+    /// Who acts later, once there is something to do later.
+    later: Option<(Arc<Caller>, Arc<Deputy>)>,
+}
+
+impl<'a> Submitter<'a> {
+    /// A thread that submits.
+    pub fn new(caller: &'a Caller) -> Self {
+        Self { caller, later: None }
+    }
+
+    /// One that acts as a deputy even at once.
+    pub fn deputy(caller: &'a Arc<Caller>, deputy: Arc<Deputy>) -> Self {
+        Self { caller, later: Some((caller.clone(), deputy)) }
+    }
+
+    /// Who requests to a ring act as, and what keeps the thread from ending before them; ENOMEM.
+    fn engage(&mut self, ring: &Arc<Ring>) -> Result<(Arc<Caller>, Engagement), Errno> {
+        if self.later.is_none() {
+            let deputy = self.caller.deputy();
+            deputy.note(ring)?;
+            self.later = Some((Arc::new(self.caller.deputised(&deputy)), deputy));
+        }
+        let (caller, deputy) = self.later.as_ref().ok_or(Errno::ENOMEM)?;
+        Ok((caller.clone(), deputy.engage()))
+    }
+}
+
+/// What is gathered: transfers, each with its file.
+#[derive(Default)]
+struct Gathering(Vec<(Entry, Arc<File>)>);
+
+/// Taking entries, as far as it has come.
+struct Taking<'a> {
+    ring: &'a Arc<Ring>,
+    /// Who acts at once.
+    caller: &'a Caller,
+    /// Where the next entry is, and how many are left to take.
+    head: u32,
+    left: u32,
+    gathering: Gathering,
+    /// Whether there are completions that nobody has been woken for, and whether somebody waits for just these.
+    is_quiet: bool,
+    is_due: bool,
+}
+
+/// What stands in the way of taking entries and doing at once what they ask for.
+enum Obstacle {
+    /// There are no more.
+    End,
+    /// Others want the CPU.
+    Others,
+    /// There is no memory for whatever comes.
+    Memory,
+    /// The number of an entry was none.
+    Wrong,
+    /// What is gathered has to be carried out, so that the last entry's request can be.
+    Gathered,
+    /// The last entry's request may have to wait.
+    Waiting,
+}
+
+/// Takes up to `count` entries; says how many. EAGAIN if there is no memory for the first.
+pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32) -> SysResult {
+    let mut submission = ring.submission.lock().await;
+    let there = ring.memory.submissions().wrapping_sub(submission.head);
+    let count = count.min(there).min(ring.memory.submission_count());
+    let mut taking = Taking {
+        ring,
+        caller: submitter.caller,
+        head: submission.head,
+        left: count,
+        gathering: Gathering::default(),
+        is_quiet: false,
+        is_due: false,
+    };
+    let mut chain: Vec<Prepared> = Vec::new();
+    let mut failed = None;
+    let mut entry = Entry::new_zeroed();
+    let mut is_plain = !ring.defers();
+    loop {
+        let mut obstacle = taking.take(is_plain && chain.is_empty(), &mut entry);
+        taking.announce();
+        submission.head = taking.head;
+        if let Obstacle::Gathered = obstacle {
+            taking.gathering.carry_out(ring, submitter).await;
+            match taking.attempt_alone(&entry) {
+                None => {
+                    taking.announce();
+                    continue;
+                }
+                Some(_) => obstacle = Obstacle::Waiting,
+            }
+        }
+        match obstacle {
+            Obstacle::Others => {
+                executor::yield_now().await;
+                continue;
+            }
+            Obstacle::Waiting => {}
+            _ => break,
+        }
+        taking.gathering.carry_out(ring, submitter).await;
+        let ok = read(ring, submitter, &mut submission.skips, entry, &mut chain, &mut failed).await;
+        // A chain is whole whatever is wrong with one of it.
+        if entry.is_linked() {
+            continue;
+        }
+        launch(ring, submitter, &mut chain, &mut failed).await;
+        is_plain = !ring.defers();
+        if !ok && ring.flags & IORING_SETUP_SUBMIT_ALL == 0 {
+            break;
+        }
+    }
+    taking.gathering.carry_out(ring, submitter).await;
+    launch(ring, submitter, &mut chain, &mut failed).await;
+    ring.memory.tell_submitted(submission.head);
+    let taken = (count - taking.left) as usize;
+    if taken == 0 && count > 0 && memory::check_wait().is_err() { Err(Errno::EAGAIN) } else { Ok(taken) }
+}
+
+impl Taking<'_> {
+    /// Takes entries and does at once what they ask for, unless they are not to be tried; until something is in the way.
+    /// The last entry is then in `entry`.
+    #[inline(never)]
+    fn take(&mut self, tries: bool, entry: &mut Entry) -> Obstacle {
+        loop {
+            if self.left == 0 {
+                return Obstacle::End;
+            }
+            if executor::should_yield() {
+                return Obstacle::Others;
+            }
+            if memory::check_wait().is_err() {
+                return Obstacle::Memory;
+            }
+            let is_there = self.ring.memory.copy_entry(self.head, entry);
+            self.head = self.head.wrapping_add(1);
+            if !is_there {
+                return Obstacle::Wrong;
+            }
+            self.left -= 1;
+            if !tries || entry.flags & !FIXED_FILE != 0 || entry.personality != 0 {
+                return Obstacle::Waiting;
+            }
+            if entry.opcode == operations::NOP as u8 && entry.ioprio == 0 {
+                self.complete(entry, 0);
+            } else if let Some(obstacle) = self.attempt_alone(entry) {
+                return obstacle;
+            }
+        }
+    }
+
+    #[inline]
+    fn complete(&mut self, entry: &Entry, result: i32) {
+        self.is_due |= self.ring.complete_quietly(entry.user_data, result);
+        self.is_quiet = true;
+    }
+
+    /// Wakes who looks at the completions.
+    fn announce(&mut self) {
+        if core::mem::take(&mut self.is_quiet) {
+            self.ring.announce(core::mem::take(&mut self.is_due));
+        }
+    }
+
+    /// Does at once what an entry asks for, if that can be; or gathers it for several CPUs, where more may come. None if that
+    /// is all.
+    #[inline(never)]
+    fn attempt_alone(&mut self, entry: &Entry) -> Option<Obstacle> {
+        use operations::{READ, READ_FIXED, WRITE, WRITE_FIXED};
+        if !matches!(u32::from(entry.opcode), READ | WRITE | READ_FIXED | WRITE_FIXED) || entry.op_flags != 0
+        {
+            return Some(Obstacle::Waiting);
+        }
+        let Ok(file) = file_of(self.ring, self.caller, entry) else { return Some(Obstacle::Waiting) };
+        if !matches!(file.object(), Object::Inode(..)) {
+            return Some(Obstacle::Waiting);
+        }
+        let gathering = &mut self.gathering;
+        let joins = (self.left > 0 || !gathering.0.is_empty()) && entry.len >= WORTHWHILE;
+        if joins && gathering.admits(entry) && executor::idle_cpus() > 0 && gathering.has_room() {
+            gathering.0.push((*entry, file));
+            return None;
+        }
+        if !gathering.0.is_empty() {
+            return Some(Obstacle::Gathered);
+        }
+        match transfer(self.ring, self.caller, entry, &file) {
+            Some(result) => self.complete(entry, chain::encode(result)),
+            None => return Some(Obstacle::Waiting),
+        }
+        None
+    }
+}
+
+/// Moves bytes from or to a file with contents, if that can be done at once.
+#[inline]
+fn transfer(ring: &Ring, caller: &Caller, entry: &Entry, file: &File) -> Option<SysResult> {
+    let opcode = u32::from(entry.opcode);
+    let (address, len) = (entry.address as usize, entry.len as usize);
+    let offset = offset_of(entry).filter(|offset| offset | offset.wrapping_add(len as i64) >= 0)?;
+    if matches!(opcode, operations::READ_FIXED | operations::WRITE_FIXED)
+        && let Err(errno) = check_buffer(ring, caller, entry)
+    {
+        return Some(Err(errno));
+    }
+    let outcome = match opcode {
+        operations::READ | operations::READ_FIXED => attempt::read_at(file, address, len, offset),
+        _ => attempt::write_at(caller, file, address, len, offset),
+    };
+    match outcome {
+        Ok(moved) => Some(Ok(moved)),
+        Err(Pause::Failed(errno)) => Some(Err(errno)),
+        Err(_) => None,
+    }
+}
+
+impl Gathering {
+    /// Whether a transfer may go with those that are there: all of them read, or all of them write.
+    fn admits(&self, entry: &Entry) -> bool {
+        let reads =
+            |entry: &Entry| matches!(u32::from(entry.opcode), operations::READ | operations::READ_FIXED);
+        self.0.len() < GATHERED && self.0.last().is_none_or(|(last, _)| reads(last) == reads(entry))
+    }
+
+    /// Makes room for one more, if there is memory.
+    fn has_room(&mut self) -> bool {
+        self.0.capacity() > 0 || self.0.try_reserve_exact(GATHERED).is_ok()
+    }
+
+    /// Carries out what is there, on this CPU and on idle ones.
+    async fn carry_out(&mut self, ring: &Arc<Ring>, submitter: &mut Submitter<'_>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let transfers = core::mem::take(&mut self.0);
+        let (caller, engagement) = match submitter.engage(ring) {
+            Ok(engaged) => engaged,
+            Err(errno) => {
+                transfers.iter().for_each(|(entry, _)| ring.complete(entry.user_data, -errno.into_raw(), 0));
+                return;
+            }
+        };
+        let ring = ring.clone();
+        let count = transfers.len();
+        executor::fan_out(count, move |index| {
+            let (entry, file) = &transfers[index];
+            transfer_or_wait(&ring, &caller, &engagement, entry, file);
+        })
+        .await;
+    }
+}
+
+/// Does one of several transfers, on whatever CPU this is; makes it a task if it has to wait.
+fn transfer_or_wait(
+    ring: &Arc<Ring>,
+    caller: &Arc<Caller>,
+    engagement: &Engagement,
+    entry: &Entry,
+    file: &Arc<File>,
+) {
+    caller.space.activate();
+    if let Some(result) = transfer(ring, caller, entry, file) {
+        ring.complete(entry.user_data, chain::encode(result), 0);
+        return;
+    }
+    let mut entry = *entry;
+    entry.flags |= ASYNC;
+    let prepared = Prepared { entry, data: Data::None, file: Some(Ok(file.clone())) };
+    let mut requests = Vec::new();
+    if requests.try_reserve_exact(1).is_err() {
+        ring.complete(entry.user_data, -Errno::ENOMEM.into_raw(), 0);
+        return;
+    }
+    requests.push(prepared);
+    let engagement = engagement.another();
+    let chain = Chain { caller: caller.clone(), engagement, requests, failed: None };
+    chain::submit(ring, chain, &mut core::task::Context::from_waker(core::task::Waker::noop()));
+}
+
+/// Reads an entry, and adds it to a chain. False if it is wrong.
+async fn read(
+    ring: &Arc<Ring>,
+    submitter: &mut Submitter<'_>,
+    skips: &mut bool,
+    entry: Entry,
+    chain: &mut Vec<Prepared>,
+    failed: &mut Option<(usize, Errno)>,
+) -> bool {
+    let limits = u32::from(entry.opcode) == operations::LINK_TIMEOUT;
+    let after_limit = |last: &Prepared| u32::from(last.entry.opcode) == operations::LINK_TIMEOUT;
+    let prepared = match prepare::check(&entry) {
+        Ok(()) if entry.has(DRAIN) && *skips => Err(Errno::EOPNOTSUPP),
+        Ok(()) if limits && chain.last().is_none_or(after_limit) => Err(Errno::EINVAL),
+        Ok(()) if entry.personality != 0 && ring.personality(entry.personality).is_err() => {
+            Err(Errno::EINVAL)
+        }
+        Ok(()) => prepare::read(submitter.caller, ring, entry).await,
+        Err(errno) => Err(errno),
+    };
+    *skips |= entry.has(SKIP_SUCCESS);
+    let prepared = match prepared {
+        Ok(mut prepared) => {
+            // The file of what begins now is the one that is there now.
+            if chain.is_empty() && perform::has_file(entry.opcode) {
+                prepared.file = Some(file_of(ring, submitter.caller, &entry));
+            }
+            Ok(prepared)
+        }
+        Err(errno) => Err(errno),
+    };
+    let (prepared, error) = match prepared {
+        Ok(prepared) => (prepared, None),
+        Err(errno) => (Prepared { entry, data: Data::None, file: None }, Some(errno)),
+    };
+    if chain.try_reserve(1).is_err() {
+        ring.complete(entry.user_data, -Errno::ENOMEM.into_raw(), 0);
+        return false;
+    }
+    if let Some(errno) = error
+        && failed.is_none()
+    {
+        *failed = Some((chain.len(), errno));
+    }
+    chain.push(prepared);
+    error.is_none()
+}
+
+/// Submits a chain that is whole.
+async fn launch(
+    ring: &Arc<Ring>,
+    submitter: &mut Submitter<'_>,
+    chain: &mut Vec<Prepared>,
+    failed: &mut Option<(usize, Errno)>,
+) {
+    let Some(first) = chain.first() else { return };
+    let personality = first.entry.personality;
+    let mut requests = core::mem::take(chain);
+    requests.reverse();
+    let failed = failed.take().map(|(place, errno)| (requests.len() - 1 - place, errno));
+    let engaged = submitter
+        .engage(ring)
+        .and_then(|(caller, engagement)| Ok((with_personality(ring, caller, personality)?, engagement)));
+    let (caller, engagement) = match engaged {
+        Ok(engaged) => engaged,
+        Err(errno) => {
+            requests.iter().for_each(|request| ring.complete(request.entry.user_data, -errno.into_raw(), 0));
+            return;
+        }
+    };
+    let mut chain = Some(Chain { caller, engagement, requests, failed });
+    poll_fn(|context| {
+        if let Some(chain) = chain.take() {
+            chain::submit(ring, chain, context);
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// The same caller with the credentials that are registered under a number, unless that is 0; EINVAL.
+fn with_personality(ring: &Ring, caller: Arc<Caller>, personality: u16) -> Result<Arc<Caller>, Errno> {
+    if personality == 0 {
+        return Ok(caller);
+    }
+    let credentials = ring.personality(personality)?;
+    Ok(Arc::new(Caller { credentials, ..caller.another() }))
+}
