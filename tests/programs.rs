@@ -115,6 +115,7 @@ programs! {
         pipes: "conformance pipes", 30, AsOnLinux;
         polling: "conformance polling", 30, AsOnLinux;
         processes: "conformance processes", 30, AsOnLinux;
+        rings: "conformance rings", 60, AsOnLinux;
         signals: "conformance signals", 60, AsOnLinux;
         socket_datagrams: "conformance socket_datagrams", 30, AsOnLinux;
         socket_packets: "conformance socket_packets", 30, AsOnLinux;
@@ -141,6 +142,7 @@ programs! {
         // The first fills what the kernel keeps for the next time.
         storm_kills: "storm kills 1; resources note; storm kills 3 && resources check", 60, Succeeds;
         storm_pipes: "resources note; storm pipes 3 && resources check", 60, Succeeds;
+        storm_rings: "storm rings 1; resources note; storm rings 3 && resources check", 60, Succeeds;
         storm_sockets: "resources note; storm sockets 3 && resources check", 60, Succeeds;
         storm_signals: "resources note; storm signals 3 && resources check", 60, Succeeds;
     }

@@ -11,6 +11,7 @@ pub mod forks;
 pub mod null_call;
 pub mod page_faults;
 pub mod pipes;
+pub mod rings;
 pub mod signals;
 pub mod sockets;
 pub mod threads;

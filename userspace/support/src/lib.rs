@@ -13,6 +13,7 @@ pub mod pipe;
 pub mod process;
 pub mod random;
 pub mod report;
+pub mod ring;
 
 use std::io;
 

@@ -30,6 +30,7 @@ mod processes;
 mod procfs;
 mod rest;
 mod scheduling;
+mod rings;
 mod seals;
 mod signals;
 mod sockets;
@@ -67,6 +68,7 @@ const AREAS: &[(&str, fn())] = &[
     ("process_files", process_files::run),
     ("processes", processes::run),
     ("procfs", procfs::run),
+    ("rings", rings::run),
     ("seals", seals::run),
     ("signals", signals::run),
     ("socket_datagrams", sockets::datagrams::run),
