@@ -692,7 +692,7 @@ fn files() {
     // SAFETY: the arguments are live.
     unsafe {
         outcome("unregister none", ring.register(3, std::ptr::null::<u8>(), 0));
-        outcome("update none", ring.register(6, &raw const *&update(0, &fds), 1));
+        outcome("update none", ring.register(6, &update(0, &fds), 1));
         outcome("register no files", ring.register(2, fds.as_ptr(), 0));
         outcome("register strange ones", ring.register(2, [777].as_ptr(), 1));
         let own = [ring.as_raw_fd()];
@@ -707,10 +707,10 @@ fn files() {
     // SAFETY: the arguments are live.
     unsafe {
         let two = [-1, file.as_raw_fd()];
-        value("update", ring.register(6, &raw const *&update(0, &two), 2));
-        value("update too many", ring.register(6, &raw const *&update(2, &two), 2));
-        value("update strange ones", ring.register(6, &raw const *&update(0, &[777]), 1));
-        value("update some", ring.register(6, &raw const *&update(0, &[-1, 777]), 2));
+        value("update", ring.register(6, &update(0, &two), 2));
+        value("update too many", ring.register(6, &update(2, &two), 2));
+        value("update strange ones", ring.register(6, &update(0, &[777]), 1));
+        value("update some", ring.register(6, &update(0, &[-1, 777]), 2));
     }
     one(&mut ring, "moved away", read(0));
     one(&mut ring, "moved here", read(1));

@@ -9,6 +9,7 @@ mod forks;
 mod futexes;
 mod kills;
 mod pipes;
+mod rings;
 mod signals;
 mod sockets;
 mod stream;
@@ -26,6 +27,7 @@ const STORMS: &[(&str, Storm)] = &[
     ("futexes", futexes::run),
     ("kills", kills::run),
     ("pipes", pipes::run),
+    ("rings", rings::run),
     ("signals", signals::run),
     ("sockets", sockets::run),
 ];
