@@ -20,6 +20,7 @@ const PACKAGES: &[&str] = &[
     "git",
     "grep",
     "libc6-dev",
+    "liburing-dev",
     "make",
     "musl",
     "openssl",
@@ -68,11 +69,12 @@ scripts! {
     openssl: "bash /usr/lib/tests/openssl.sh", 120;
     perl: "perl /usr/lib/tests/perl.pl", 120;
     python: "python3 /usr/lib/tests/python.py", 180;
+    rings: "bash /usr/lib/tests/rings.sh", 60;
     shell: "bash /usr/lib/tests/shell.sh", 60;
     sqlite: "bash /usr/lib/tests/sqlite.sh", 60;
     stress: "bash /usr/lib/tests/stress.sh", 180;
     =>
-    cpus_2, 2: coreutils gcc git loaders openssl perl python shell sqlite stress;
+    cpus_2, 2: coreutils gcc git loaders openssl perl python rings shell sqlite stress;
     cpus_4, 4: python shell sqlite;
 }
 
