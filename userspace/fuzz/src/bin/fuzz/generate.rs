@@ -1,9 +1,11 @@
 //! Arguments out of the grammar.
 
-use crate::kind::{Call, File, Kind, Part};
+use crate::kind::{Call, File, Kind, Part, Request};
 use crate::{arena, files, hostile};
+use std::os::fd::AsRawFd;
 use support::memory::PAGE;
 use support::random::Random;
+use support::ring::{Entry, Parameters, Ring, names::SETUP_SQPOLL};
 
 /// Numbers that make trouble as lengths, flags, descriptors or whatever.
 const EXTREMES: [u64; 16] = [
@@ -35,11 +37,29 @@ pub struct Generator {
     extent: u64,
     /// Whether anything is spoilt.
     spoils: bool,
+    /// The ring that entries are written to; none if it could not be made.
+    ring: Option<Ring>,
 }
+
+/// What every entry may say of how it is to be carried out (`IOSQE_*`).
+const MANNER: Kind = Kind::Either(&[NONE, NONE, Kind::Bits(&[1, 2, 4, 8, 4, 16, 64]), Kind::One(&[4])]);
+/// What sockets' operations may say besides.
+const PRIORITY: Kind = Kind::Either(&[NONE, NONE, NONE, NONE, NONE, NONE, Kind::Below(4)]);
+const NONE: Kind = Kind::One(&[0]);
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), extent: 0, spoils: true }
+        Self { random: Random::new(seed), extent: 0, spoils: true, ring: None }
+    }
+
+    /// Makes the ring; some have a poller.
+    pub fn make_ring(&mut self) {
+        let flags = if self.random.one_in(4) { SETUP_SQPOLL } else { 0 };
+        let parameters = Parameters { flags, sq_thread_idle: 1, ..Parameters::default() };
+        self.ring = Ring::with(32, parameters).ok();
+        if let Some(ring) = &self.ring {
+            files::note(&mut self.random, File::Ring, ring.as_raw_fd());
+        }
     }
 
     /// The arguments of a call; what they point to lies in the arena.
@@ -134,6 +154,7 @@ impl Generator {
                 arena::store(at + 8 * count, 8, 0);
                 at
             }
+            Kind::Entries(most, requests) => self.entries(most, requests),
             Kind::Either(kinds) => {
                 let kind = *self.random.of(kinds);
                 self.good(kind)
@@ -159,6 +180,36 @@ impl Generator {
             arena::store(at + index as u64, 1, u64::from(byte));
         }
         at
+    }
+
+    /// Writes some entries to the ring, from which some completions are taken to make room; its descriptor.
+    fn entries(&mut self, most: u64, requests: &[Request]) -> u64 {
+        let entries: Vec<Entry> = (0..self.random.below(most + 1)).map(|_| self.entry(requests)).collect();
+        let Some(ring) = &mut self.ring else { return files::pick(&mut self.random, File::Ring) as u64 };
+        for entry in entries {
+            ring.push(entry);
+        }
+        while !self.random.one_in(16) && ring.pop().is_some() {}
+        ring.as_raw_fd() as u64
+    }
+
+    fn entry(&mut self, requests: &[Request]) -> Entry {
+        let request = self.random.of(requests);
+        Entry {
+            opcode: *self.random.of(request.opcodes),
+            flags: self.word(MANNER) as u8,
+            ioprio: self.word(PRIORITY) as u16,
+            fd: self.word(request.fd) as i32,
+            off: self.word(request.off),
+            addr: self.word(request.addr),
+            len: self.word(request.len) as u32,
+            op_flags: self.word(request.flags) as u32,
+            user_data: self.random.below(Request::NAMES),
+            buf_index: self.random.below(3) as u16,
+            personality: u16::from(self.random.one_in(40)),
+            file_index: self.word(request.other) as i32,
+            ..Entry::default()
+        }
     }
 
     /// Lays out some equal blocks one after the other; their address.

@@ -152,6 +152,7 @@ fn make_calls(mut generator: Generator, calls: &[&Call], pause: u64, manner: Man
     let mut left = u64::MAX;
     // SAFETY: no memory is involved.
     note_task(&mut generator.random, unsafe { libc::gettid() });
+    generator.make_ring();
     while left > 0 {
         let call = *generator.random.of(calls);
         // Root's processes know no limit: what a call has made makes no more.
@@ -178,7 +179,7 @@ fn make_calls(mut generator: Generator, calls: &[&Call], pause: u64, manner: Man
             Makes::One(file) => files::note(&mut generator.random, file, result as i32),
             Makes::Pair(sorts, argument) => note_pair(&mut generator.random, sorts, a[argument]),
             Makes::Process if result == 0 => {
-                generator = Generator::new(generator.random.word() ^ u64::from(std::process::id()));
+                generator.random = Random::new(generator.random.word() ^ u64::from(std::process::id()));
                 left = generator.random.below(100);
             }
             Makes::Process => note_task(&mut generator.random, result as i32),

@@ -41,12 +41,54 @@ pub enum Kind {
     Text(&'static [&'static str]),
     /// Pointers to some texts, and null.
     Texts(&'static [&'static str]),
+    /// The descriptor of a ring that the thread has to itself, in which up to so many of these requests then wait to be taken.
+    Entries(u64, &'static [Request]),
     /// One of these kinds.
     Either(&'static [Kind]),
 }
 
 /// So many bytes (1, 2, 4 or 8, unless it is a gap) of a block.
 pub type Part = (u8, Kind);
+
+/// What an entry of a ring asks for: each field is of a kind, as an argument is.
+pub struct Request {
+    /// What is to be done: one of these.
+    pub opcodes: &'static [u8],
+    /// A descriptor.
+    pub fd: Kind,
+    /// An offset, or what else lies there.
+    pub off: Kind,
+    /// An address, or another request's name.
+    pub addr: Kind,
+    /// How much.
+    pub len: Kind,
+    /// The operation's own flags.
+    pub flags: Kind,
+    /// A second descriptor, or the place of a registered one.
+    pub other: Kind,
+}
+
+impl Request {
+    /// How many names requests go by: few, so that others find them.
+    pub const NAMES: u64 = 16;
+
+    /// The same with a second descriptor.
+    pub const fn with(self, other: Kind) -> Self {
+        Self { other, ..self }
+    }
+}
+
+/// A request without a second descriptor.
+pub const fn request(
+    opcodes: &'static [u8],
+    fd: Kind,
+    off: Kind,
+    addr: Kind,
+    len: Kind,
+    flags: Kind,
+) -> Request {
+    Request { opcodes, fd, off, addr, len, flags, other: Kind::One(&[0]) }
+}
 
 /// Of what sort a descriptor is.
 #[derive(Clone, Copy, PartialEq, Eq)]

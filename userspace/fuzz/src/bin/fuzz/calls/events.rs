@@ -1,28 +1,17 @@
-//! Files that events come from, and rings for calls.
+//! Files that events come from.
 
 use super::{NAME, NONE, PATH, SIGNALS, SIGNALS_SIZE, TIME};
-use crate::kind::File::{Any, Epoll, Event, Notify, Ring, Signals, Timer};
-use crate::kind::Kind::{
-    self, Array, Below, Bits, Block, Buffer, Either, Fd, Length, One, Page, Pid, Signal,
-};
+use crate::kind::File::{Any, Epoll, Event, Notify, Signals, Timer};
+use crate::kind::Kind::{self, Below, Bits, Block, Buffer, Either, Fd, Length, One, Page, Pid, Signal};
 use crate::kind::{Call, call};
 use libc::*;
 
-const EVENT: Kind =
+pub const EVENT: Kind =
     Block(&[(4, Bits(&[1, 2, 4, 8, 0x10, 0x2000, 1 << 31, 1 << 30, 1 << 28])), (8, Below(99))]);
 const SETTING: Kind = Block(&[(8, NONE), (8, Below(2_000_000)), (8, NONE), (8, Below(2_000_000))]);
 const FLAGS: Kind = Bits(&[O_NONBLOCK as u64, O_CLOEXEC as u64]);
 const CHANGES: Kind =
     Bits(&[0xfff, 1, 2, 0x100, 0x200, 0x1000_0000, 0x2000_0000, 0x0100_0000, 0x0200_0000, 0x8000_0000]);
-/// io_uring_params: flags, the thread's CPU, how long it looks on, the features; the kernel fills in the rest.
-const PARAMETERS: Kind = Block(&[
-    (4, One(&[8])),
-    (4, NONE),
-    (4, Bits(&[1, 2, 4, 8, 16])),
-    (4, NONE),
-    (4, Below(10)),
-    (100, Kind::Gap),
-]);
 
 pub const CALLS: &[Call] = &[
     call("epoll_create1", SYS_epoll_create1, &[Bits(&[O_CLOEXEC as u64])]).opens(Epoll),
@@ -58,22 +47,6 @@ pub const CALLS: &[Call] = &[
     call("inotify_init1", SYS_inotify_init1, &[FLAGS]).opens(Notify),
     call("inotify_add_watch", SYS_inotify_add_watch, &[Fd(Notify), Either(&[PATH, NAME]), CHANGES]),
     call("inotify_rm_watch", SYS_inotify_rm_watch, &[Fd(Notify), Below(9)]),
-    call("io_uring_setup", SYS_io_uring_setup, &[Below(70), PARAMETERS]).opens(Ring),
-    call(
-        "io_uring_enter",
-        SYS_io_uring_enter,
-        &[Fd(Ring), Below(9), Below(3), Bits(&[1, 2, 4, 8]), Either(&[NONE, SIGNALS]), SIGNALS_SIZE],
-    ),
-    call(
-        "io_uring_register",
-        SYS_io_uring_register,
-        &[
-            Fd(Ring),
-            Below(30),
-            Either(&[Array(4, &[(8, Page), (8, Length)]), Array(6, &[(4, Fd(Any))]), Buffer(64)]),
-            Length,
-        ],
-    ),
     call(
         "timer_create",
         SYS_timer_create,

@@ -10,8 +10,8 @@ use libc::*;
 
 const BYTES: Kind = Buffer(12_000);
 const PIPE_FLAGS: Kind = Bits(&[O_NONBLOCK as u64, O_CLOEXEC as u64, O_DIRECT as u64]);
-const RWF: Kind = Bits(&[1, 2, 4, 8, 16]);
-const SPLICE: Kind = Bits(&[1, 2, 4, 8]);
+pub const RWF: Kind = Bits(&[1, 2, 4, 8, 16]);
+pub const SPLICE: Kind = Bits(&[1, 2, 4, 8]);
 const OFFSET_AT: Kind = Either(&[NONE, Block(&[(8, OFFSET)])]);
 const POLLED: Kind = Array(8, &[(4, Fd(Any)), (2, Bits(&[1, 2, 4, 0x2000])), (2, NONE)]);
 const FLOCK: Kind = Block(&[

@@ -5,6 +5,7 @@ mod files;
 mod memory;
 mod names;
 mod processes;
+mod rings;
 mod signals;
 mod sockets;
 mod system;
@@ -14,12 +15,13 @@ use crate::kind::{Call, Kind, Part};
 
 /// Every call of the table.
 pub fn all() -> Vec<&'static Call> {
-    let parts: [&'static [Call]; 9] = [
+    let parts: [&'static [Call]; 10] = [
         events::CALLS,
         files::CALLS,
         memory::CALLS,
         names::CALLS,
         processes::CALLS,
+        rings::CALLS,
         signals::CALLS,
         sockets::CALLS,
         system::CALLS,

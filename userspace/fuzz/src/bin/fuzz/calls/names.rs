@@ -6,7 +6,7 @@ use crate::kind::Kind::{self, At, Below, Bits, Block, Buffer, Either, Fd, Length
 use crate::kind::{Call, call};
 use libc::*;
 
-const OPEN: Kind = Bits(&[
+pub const OPEN: Kind = Bits(&[
     1,
     2,
     O_CREAT as u64,
@@ -22,9 +22,9 @@ const OPEN: Kind = Bits(&[
     O_SYNC as u64,
     O_DIRECT as u64,
 ]);
-const MODE: Kind = One(&[0o644, 0o666, 0o777, 0o700, 0, 0o7777]);
-const HOW: &[(u8, Kind)] = &[(8, OPEN), (8, One(&[0, 0, 0o644])), (8, Bits(&[1, 2, 4, 8, 16, 32]))];
-const AT_FLAGS: Kind = Bits(&[0x100, 0x200, 0x400, 0x800, 0x1000]);
+pub const MODE: Kind = One(&[0o644, 0o666, 0o777, 0o700, 0, 0o7777]);
+pub const HOW: &[(u8, Kind)] = &[(8, OPEN), (8, One(&[0, 0, 0o644])), (8, Bits(&[1, 2, 4, 8, 16, 32]))];
+pub const AT_FLAGS: Kind = Bits(&[0x100, 0x200, 0x400, 0x800, 0x1000]);
 const ID: Kind = One(&[65534, 0, u64::MAX]);
 const TIMES: Kind = Either(&[
     NONE,

@@ -7,12 +7,12 @@ use crate::kind::{Call, call};
 use libc::*;
 
 /// AF_UNIX and the names s0, s1, abstract or not; nothing else listens there.
-const NAMED: Kind = Either(&[
+pub const NAMED: Kind = Either(&[
     Block(&[(2, One(&[1])), (4, One(&[0x3073, 0x3173, 0x0030_7300, 0x0031_7300])), (4, NONE)]),
     Block(&[(2, One(&[1]))]),
     Block(&[(2, One(&[0, 1, 2, 10, 16])), (8, Below(1 << 40)), (8, NONE)]),
 ]);
-const FLAGS: Kind = Bits(&[
+pub const FLAGS: Kind = Bits(&[
     MSG_OOB as u64,
     MSG_PEEK as u64,
     MSG_TRUNC as u64,
@@ -38,7 +38,7 @@ const CONTROL: Kind = Either(&[
         (4, One(&[65534, 0])),
     ]),
 ]);
-const MESSAGE: &[(u8, Kind)] = &[
+pub const MESSAGE: &[(u8, Kind)] = &[
     (8, Either(&[NONE, NAMED])),
     (4, Either(&[NONE, Below(20), Length])),
     (4, NONE),
@@ -53,7 +53,7 @@ const OPTION: Kind = Either(&[
     One(&[SO_PASSCRED as u64, SO_SNDBUF as u64, SO_RCVTIMEO as u64, SO_PEERCRED as u64]),
 ]);
 const VALUE: Kind = Either(&[Block(&[(4, Below(4))]), Block(super::SHORT)]);
-const SIZE: Kind = Block(&[(4, Below(130))]);
+pub const SIZE: Kind = Block(&[(4, Below(130))]);
 
 pub const CALLS: &[Call] = &[
     call("socket", SYS_socket, &[One(&[1, 1, 1, 2, 16]), SORT, NONE]).opens(Socket),
