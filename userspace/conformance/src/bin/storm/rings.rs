@@ -38,7 +38,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
             victim.kill(libc::SIGKILL).map_err(text)?;
             victim.wait().map_err(text)?;
         }
-        reap_all()?;
+        reap_all(0)?;
     }
     Ok(())
 }
