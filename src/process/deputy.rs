@@ -6,12 +6,14 @@
 //! or files any more.
 
 use alloc::{
+    boxed::Box,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use executor::sync::{SpinMutex, WaitQueue};
+use once_cell::race::OnceBox;
 use syscalls::Errno;
 
 use super::{
@@ -31,6 +33,35 @@ pub struct Deputy {
     all_ended: WaitQueue,
     /// The rings that the thread has used.
     rings: SpinMutex<Vec<Weak<Ring>>>,
+}
+
+/// The deputies of a process's threads, by the threads' ids and in their order. Most processes have none, and one word.
+#[derive(Default)]
+pub struct Deputies(OnceBox<SpinMutex<ByThread>>);
+
+type ByThread = Vec<(u32, Arc<Deputy>)>;
+
+impl Deputies {
+    /// The deputy of a thread; made by `make` if there is none. ENOMEM.
+    fn get(&self, tid: u32, make: impl FnOnce() -> Arc<Deputy>) -> Result<Arc<Deputy>, Errno> {
+        let mut all = self.0.get_or_init(Box::default).lock();
+        let place = match all.binary_search_by_key(&tid, |(tid, _)| *tid) {
+            Ok(place) => return Ok(all[place].1.clone()),
+            Err(place) => place,
+        };
+        all.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let deputy = make();
+        all.insert(place, (tid, deputy.clone()));
+        Ok(deputy)
+    }
+
+    /// Takes out the deputy of a thread, if it has one.
+    #[inline]
+    fn take(&self, tid: u32) -> Option<Arc<Deputy>> {
+        let mut all = self.0.get()?.lock();
+        let place = all.binary_search_by_key(&tid, |(tid, _)| *tid).ok()?;
+        Some(all.remove(place).1)
+    }
 }
 
 /// Something in flight, until it is dropped.
@@ -106,11 +137,9 @@ impl Deputy {
 }
 
 impl Caller {
-    /// Who its operations act as.
-    pub fn deputy(&self) -> Arc<Deputy> {
-        let deputy = self.thread.deputy.take().unwrap_or_else(|| Deputy::new(self));
-        self.thread.deputy.store(Some(deputy.clone()));
-        deputy
+    /// Who its operations act as; ENOMEM.
+    pub fn deputy(&self) -> Result<Arc<Deputy>, Errno> {
+        self.process().deputies.get(self.thread.tid(), || Deputy::new(self))
     }
 
     /// The caller as its deputy: with the files, the memory and the credentials that it has now.
@@ -128,14 +157,14 @@ impl Caller {
             credentials: self.credentials.clone(),
             alternate_stack: AlternateStack::DISABLED,
             saved_mask: SavedMask::default(),
-            restart: None::<alloc::boxed::Box<Restart>>,
+            restart: None::<Box<Restart>>,
         }
     }
 
     /// Ends everything that the thread has begun and not waited for, before it ends or becomes another program.
     #[inline]
     pub async fn dismiss_deputy(&self) {
-        if let Some(deputy) = self.thread.deputy.take() {
+        if let Some(deputy) = self.process().deputies.take(self.thread.tid()) {
             deputy.dismiss().await;
         }
     }

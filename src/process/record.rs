@@ -11,6 +11,7 @@ use fs::Path;
 
 use super::{
     credentials::{Credentials, capability},
+    deputy::Deputies,
     limits::Limits,
     signal::{Actions, ProcessSignals},
     timers::Timers,
@@ -87,6 +88,8 @@ pub struct Process {
     pub faults: [AtomicU64; 2],
     /// Its timers that send signals.
     pub timers: Timers,
+    /// Who acts for its threads in operations that they do not wait for.
+    pub(super) deputies: Deputies,
     /// How it wants the kernel to behave (personality(2)).
     pub personality: AtomicU32,
     /// Scheduling nice value, -20 to 19.
@@ -146,6 +149,7 @@ impl Process {
             samples: [const { AtomicU64::new(0) }; 2],
             faults: [const { AtomicU64::new(0) }; 2],
             timers: Timers::default(),
+            deputies: Deputies::default(),
             personality: AtomicU32::new(0),
             nice: core::sync::atomic::AtomicI32::new(0),
         }

@@ -15,8 +15,8 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{
-    Process, affinity::CpuSet, cpu_time::CpuTime, credentials::Credentials, deputy::Deputy, futex::Seat,
-    rseq::Registration, scheduling::Policy, signal::ThreadSignals,
+    Process, affinity::CpuSet, cpu_time::CpuTime, credentials::Credentials, futex::Seat, rseq::Registration,
+    scheduling::Policy, signal::ThreadSignals,
 };
 use crate::{
     arch::{self, answers::Answers},
@@ -74,8 +74,6 @@ pub struct Thread {
     pub cpu_time: CpuTime,
     /// Its part in the futex wait that it is in, if any.
     pub futex: Seat,
-    /// Who acts for it in operations that it does not wait for, once there were any. Only the thread itself looks.
-    pub(super) deputy: AtomicCell<Option<Arc<Deputy>>>,
     attention: AtomicU16,
     /// The CPU that polls it now, plus one; 0 while none does.
     running_on: AtomicU8,
@@ -114,7 +112,6 @@ impl Thread {
             io_priority: AtomicU16::new(0),
             cpu_time: CpuTime::default(),
             futex: Seat::default(),
-            deputy: AtomicCell::new(None),
             attention: AtomicU16::new(0),
             running_on: AtomicU8::new(0),
             place: AtomicU32::new(0),

@@ -222,7 +222,7 @@ pub async fn vectored_file(
         };
     }
     if direction == Direction::Read
-        && let Some(result) = counter::read_pieces(caller, &file, &vectors).await
+        && let Some(result) = counter::read_pieces(caller, file, vectors).await
     {
         return result;
     }

@@ -26,7 +26,7 @@ use crate::{
 /// Starts a ring's poller, which acts as the caller's deputy and ends with the caller or the ring; `idle` is how long it
 /// looks in vain. ENOMEM.
 pub fn start(caller: &Caller, ring: &Arc<Ring>, idle: Duration, cpu: Option<usize>) -> Result<(), Errno> {
-    let deputy = caller.deputy();
+    let deputy = caller.deputy()?;
     deputy.note(ring)?;
     let deputised = Arc::new(caller.deputised(&deputy));
     let running = run(ring.clone(), deputised.clone(), deputy.clone(), deputy.engage(), idle);

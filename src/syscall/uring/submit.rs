@@ -62,7 +62,7 @@ impl<'a> Submitter<'a> {
     /// Who requests to a ring act as, and what keeps the thread from ending before them; ENOMEM.
     fn engage(&mut self, ring: &Arc<Ring>) -> Result<(Arc<Caller>, Engagement), Errno> {
         if self.later.is_none() {
-            let deputy = self.caller.deputy();
+            let deputy = self.caller.deputy()?;
             deputy.note(ring)?;
             self.later = Some((Arc::new(self.caller.deputised(&deputy)), deputy));
         }
