@@ -8,10 +8,12 @@ use std::io::{self, Error};
 use std::path::Path;
 use std::process::exit;
 use std::ptr::null_mut;
+use std::sync::Mutex;
 use support::cvt;
 use support::errno::error_name;
 use support::memory::PAGE;
 use support::process::{Ended, fork};
+use support::ring::{Entry, Parameters, Ring, names::TIMEOUT};
 
 /// Takes one more.
 type Take = fn(usize) -> io::Result<()>;
@@ -25,6 +27,8 @@ const THINGS: &[(&str, Take)] = &[
     ("fifos", |number| mkfifo(&format!("fifo{number}"))),
     ("pipes", |_| pipe().map(drop)),
     ("full pipes", |_| pipe().and_then(|[_, writer]| fill(writer))),
+    ("rings", |_| support::ring::setup(256, &mut Parameters::default()).map(std::mem::forget)),
+    ("requests that wait", |_| wait_by_ring()),
     ("sockets", |_| sockets().map(drop)),
     ("full sockets", |_| sockets().and_then(|[socket, _]| fill(socket))),
     ("sockets with names", |number| named(number).map(drop)),
@@ -168,6 +172,25 @@ fn mkfifo(name: &str) -> io::Result<()> {
     let name = std::ffi::CString::new(name)?;
     // SAFETY: a NUL-terminated string.
     cvt(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }).map(drop)
+}
+
+/// One more batch of requests of one ring that all wait for ever.
+fn wait_by_ring() -> io::Result<()> {
+    static RING: Mutex<Option<Ring>> = Mutex::new(None);
+    let time = libc::timespec { tv_sec: 1 << 30, tv_nsec: 0 };
+    let mut ring = RING.lock().map_err(|_| Error::from_raw_os_error(libc::EDEADLK))?;
+    if ring.is_none() {
+        *ring = Some(Ring::new(64)?);
+    }
+    let Some(ring) = ring.as_mut() else { return Ok(()) };
+    for name in 0..64 {
+        ring.push(Entry { addr: &raw const time as u64, len: 1, ..Entry::new(TIMEOUT, name) });
+    }
+    ring.submit(0)?;
+    match ring.pop() {
+        Some(completion) => Err(Error::from_raw_os_error(-completion.res)),
+        None => Ok(()),
+    }
 }
 
 /// Both ends stay open.
