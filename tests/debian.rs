@@ -17,6 +17,7 @@ const PACKAGES: &[&str] = &[
     "diffutils",
     "findutils",
     "gcc",
+    "gdb",
     "git",
     "grep",
     "libc6-dev",
@@ -28,6 +29,7 @@ const PACKAGES: &[&str] = &[
     "python3",
     "sed",
     "sqlite3",
+    "strace",
     "stress-ng",
 ];
 
@@ -64,6 +66,7 @@ macro_rules! scripts {
 scripts! {
     coreutils: "bash /usr/lib/tests/coreutils.sh", 120;
     gcc: "bash /usr/lib/tests/gcc.sh", 240;
+    gdb: "bash /usr/lib/tests/gdb.sh", 180;
     git: "bash /usr/lib/tests/git.sh", 120;
     loaders: "bash /usr/lib/tests/loaders.sh", 60;
     openssl: "bash /usr/lib/tests/openssl.sh", 120;
@@ -72,9 +75,10 @@ scripts! {
     rings: "bash /usr/lib/tests/rings.sh", 60;
     shell: "bash /usr/lib/tests/shell.sh", 60;
     sqlite: "bash /usr/lib/tests/sqlite.sh", 60;
+    strace: "bash /usr/lib/tests/strace.sh", 120;
     stress: "bash /usr/lib/tests/stress.sh", 180;
     =>
-    cpus_2, 2: coreutils gcc git loaders openssl perl python rings shell sqlite stress;
+    cpus_2, 2: coreutils gcc gdb git loaders openssl perl python rings shell sqlite strace stress;
     cpus_4, 4: python shell sqlite;
 }
 
