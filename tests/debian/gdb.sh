@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 }
 X
 gcc -g -O0 -o sample sample.c || exit
-debug() { gdb -nx -batch "$@" </dev/null 2>&1 | sed -E 's/0x[0-9a-f]+/ADDRESS/g; s/(LWP|process|thread) [0-9]+/\1 N/g' | grep -v '^warning: '; }
+debug() { gdb -nx -batch "$@" </dev/null 2>&1 | sed -E 's/0x[0-9a-f]+/ADDRESS/g; s/(LWP|process|thread) [0-9]+/\1 N/g; s/ +/ /g' | grep -v '^warning: '; }
 debug -ex 'break square' -ex run -ex backtrace -ex 'print n' -ex next -ex step -ex 'info locals' -ex finish -ex 'set var total = 100' -ex 'delete' -ex continue ./sample
 debug -ex 'break main' -ex run -ex 'watch total' -ex continue -ex continue -ex continue -ex 'info threads' -ex 'thread apply all print 1' -ex 'delete' -ex continue ./sample
 debug -ex 'break main' -ex run -ex 'print square(7)' -ex 'print total' -ex 'stepi' -ex 'handle SIGUSR1 stop print' -ex continue -ex 'print $_siginfo.si_signo' -ex continue ./sample
