@@ -111,7 +111,7 @@ impl Node {
 }
 
 /// A directory.
-pub trait Directory: Send + Sync + 'static {
+pub trait Directory: Any + Send + Sync {
     /// What `name` leads to.
     fn lookup(&self, name: &[u8]) -> Option<Node>;
 
@@ -133,6 +133,13 @@ pub trait Directory: Send + Sync + 'static {
     fn permissions(&self) -> u32 {
         0o555
     }
+}
+
+/// The directory that an inode shows, if it is of this kind.
+pub fn directory<T: Directory>(inode: &dyn Inode) -> Option<&T> {
+    let inode: &ProcInode = inode.as_any().downcast_ref()?;
+    let directory: &dyn Any = &**inode.directory().ok()?;
+    directory.downcast_ref()
 }
 
 /// A directory with fixed entries, to which others can be added at the end.

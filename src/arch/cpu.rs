@@ -1,6 +1,7 @@
 //! What this processor can do, and its control registers.
 
 use super::percpu;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use raw_cpuid::{CpuId, ExtendedFeatures, ExtendedProcessorFeatureIdentifiers, FeatureInfo};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
@@ -96,12 +97,11 @@ impl State {
     /// What this processor has of that. Not the protection keys, for which page tables would have to be made, nor AMX's
     /// 8 KiB, which a program has to ask for.
     fn detect() -> Self {
-        const LEAF: u32 = 0xd;
         const HEADER_END: usize = 576;
         const AVX_SIZE: u32 = 256;
-        let cpuid = |subleaf| core::arch::x86_64::__cpuid_count(LEAF, subleaf);
+        let cpuid = Self::cpuid;
         let there = u64::from(cpuid(0).eax);
-        let end = |component| (cpuid(component).ebx + cpuid(component).eax) as usize;
+        let end = |component| Self::place(component).end;
         let mut state = Self { components: Self::X87 | Self::SSE, size: HEADER_END };
         let has_avx =
             there & Self::AVX != 0 && cpuid(2).ebx as usize == HEADER_END && cpuid(2).eax == AVX_SIZE;
@@ -113,6 +113,22 @@ impl State {
             state = Self { components: state.components | Self::AVX_512, size: all };
         }
         state
+    }
+
+    /// Where the components behind the header are in the area, each with its bit.
+    pub fn places(self) -> impl Iterator<Item = (u64, Range<usize>)> {
+        let there = (2..u64::BITS).filter(move |component| self.components & 1 << component != 0);
+        there.map(|component| (1 << component, Self::place(component)))
+    }
+
+    fn place(component: u32) -> Range<usize> {
+        let found = Self::cpuid(component);
+        found.ebx as usize..(found.ebx + found.eax) as usize
+    }
+
+    fn cpuid(subleaf: u32) -> core::arch::x86_64::CpuidResult {
+        const LEAF: u32 = 0xd;
+        core::arch::x86_64::__cpuid_count(LEAF, subleaf)
     }
 }
 

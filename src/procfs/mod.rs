@@ -23,7 +23,7 @@ mod executor;
 mod mounts;
 mod net;
 mod objects;
-mod process;
+pub mod process;
 mod requests;
 mod settings;
 mod sysfs;

@@ -12,14 +12,17 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::events::process::{self, ProcessFile},
+    file::{
+        File, Object,
+        events::process::{self, ProcessFile},
+    },
     process::{
         Caller, Process,
         credentials::capability,
         signal::{RawSigInfo, SI_TKILL, SigInfo},
         tree,
     },
-    random,
+    procfs, random,
 };
 
 pub fn pidfd_open(caller: &Caller, pid: i32, flags: u32) -> SysResult {
@@ -47,8 +50,7 @@ pub async fn pidfd_send_signal(
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = caller.files.get_open(fd)?;
-    let target = ProcessFile::of(&file)?;
+    let target = named(&*caller.files.get_open(fd)?)?;
     let given = match info {
         0 => None,
         address => Some(user::read::<RawSigInfo>(caller, address).await?),
@@ -59,13 +61,21 @@ pub async fn pidfd_send_signal(
         None => None,
     };
     let mut tree = tree::lock();
-    let pid = target.id(&tree)?;
+    let pid = process::id(&target, &tree)?;
     // Only the kernel and `kill` may say that they were the sender.
     if given.is_some_and(|info| (info.code >= 0 || info.code == SI_TKILL) && pid != caller.process().pid) {
         return Err(Errno::EPERM);
     }
     signal::send_by_file(caller, &mut tree, pid, number, given)?;
     Ok(0)
+}
+
+/// The process that a file names: by being one, or as its directory in /proc.
+fn named(file: &File) -> Result<Arc<Process>, Errno> {
+    match file.object() {
+        Object::Inode(path, _) => procfs::process::of_directory(&**path.inode()).ok_or(Errno::EBADF)?,
+        _ => ProcessFile::of(file).map(ProcessFile::process).cloned(),
+    }
 }
 
 pub fn pidfd_getfd(caller: &Caller, fd: i32, theirs: i32, flags: u32) -> SysResult {

@@ -145,8 +145,10 @@ async fn get(caller: &Caller, thread: &Thread, kind: usize, to: usize, len: usiz
             let state = thread.halted(|tracing| tracing.registers().fpu())?;
             put(caller, to, state.as_bytes(), len).await
         }
-        // The upper parts of the vector registers are not shown.
-        NT_X86_XSTATE => Err(Errno::ENODEV),
+        NT_X86_XSTATE => {
+            let image = thread.halted(|tracing| tracing.registers().image())??;
+            put(caller, to, &image, len).await
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -177,7 +179,13 @@ async fn set(caller: &Caller, thread: &Thread, kind: usize, from: usize, len: us
             let is_valid = thread.halted(|tracing| tracing.registers().set_fpu(&state))?;
             if is_valid { Ok(len) } else { Err(Errno::EINVAL) }
         }
-        NT_X86_XSTATE => Err(Errno::ENODEV),
+        NT_X86_XSTATE => {
+            let mut image = thread.halted(|tracing| tracing.registers().image())??;
+            let len = len.min(image.len());
+            user::copy_in(caller, from, &mut image[..len]).await?;
+            thread.halted(|tracing| tracing.registers().set_image(&image[..len]))??;
+            Ok(len)
+        }
         _ => Err(Errno::EINVAL),
     }
 }

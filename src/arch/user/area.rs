@@ -8,6 +8,7 @@ use crate::arch::percpu;
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::arch::asm;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// MXCSR as a program starts: all exceptions masked, round to nearest.
@@ -107,9 +108,39 @@ impl Area {
 
     /// The x87 unit's part.
     pub(super) fn x87(&self) -> &[u128; 10] {
-        // SAFETY: it is initialised, and changes only through `&mut`. XSAVE may leave out what is as new, but then what it
-        // left there was new, too.
-        unsafe { &(*self.0.as_ptr()).x87 }
+        // SAFETY: it is initialised, and changes only through `&mut`.
+        if self.in_use() & State::X87 == 0 { &NEW_X87 } else { unsafe { &(*self.0.as_ptr()).x87 } }
+    }
+
+    /// The components that it holds. Of others there is what was there before.
+    pub(super) fn in_use(&self) -> u64 {
+        // SAFETY: as in `x87`.
+        if cpu::features().state.components == 0 { State::X87 } else { unsafe { (*self.0.as_ptr()).in_use } }
+    }
+
+    /// A component behind the header, at its place; None if it is as new.
+    pub(super) fn component(&self, component: u64, place: Range<usize>) -> Option<&[u8]> {
+        // SAFETY: all of it is initialised, and changes only through `&mut`.
+        let all = unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), Self::layout().size()) };
+        (self.in_use() & component != 0).then(|| &all[place])
+    }
+
+    /// Has it hold another component behind the header, or a new one; as [`set_x87`](Self::set_x87).
+    pub(super) fn set_component(&mut self, component: u64, place: Range<usize>, contents: Option<&[u8]>) {
+        assert!(place.start >= size_of::<Contents>() - size_of::<[u128; 16]>(), "not behind the header");
+        // SAFETY: it is that long, initialised and ours; whatever is behind the header may be loaded.
+        let all =
+            unsafe { core::slice::from_raw_parts_mut(self.0.as_ptr().cast::<u8>(), Self::layout().size()) };
+        if let Some(contents) = contents {
+            all[place].copy_from_slice(contents);
+        }
+        // SAFETY: where there are components, there is a header.
+        unsafe {
+            match contents {
+                Some(_) => (*self.0.as_ptr()).in_use |= component,
+                None => (*self.0.as_ptr()).in_use &= !component,
+            }
+        }
     }
 
     /// Has it hold another x87 unit. It is not in the processor, which loads all of it anew when the thread goes on.

@@ -14,10 +14,10 @@ use crate::arch::uaccess::{self, Fault};
 use core::arch::asm;
 
 /// Where a frame's legacy part says what else there is (Linux's `struct _fpx_sw_bytes`).
-const SOFTWARE: usize = 464;
+pub(super) const SOFTWARE: usize = 464;
 /// Where the header begins, and where it ends.
-const HEADER: usize = 512;
-const EXTENDED: usize = 576;
+pub(super) const HEADER: usize = 512;
+pub(super) const EXTENDED: usize = 576;
 /// `FP_XSTATE_MAGIC1`, in those bytes, and `FP_XSTATE_MAGIC2`, behind the area.
 const MAGIC_1: u32 = 0x4650_5853;
 const MAGIC_2: u32 = 0x4650_5845;
@@ -148,16 +148,19 @@ impl UserContext {
         }
         let mut x87 = [0; 10];
         x87.copy_from_slice(&image[..10]);
-        match &mut self.extended {
-            Some(area) => area.set_x87(&x87),
-            None => match Area::as_new() {
-                Some(area) => self.extended.insert(area).set_x87(&x87),
-                None => return false,
-            },
-        }
+        let Some(area) = self.area() else { return false };
+        area.set_x87(&x87);
         self.mxcsr = mxcsr;
         self.xmm.copy_from_slice(&image[10..26]);
         true
+    }
+
+    /// The area of a suspended context; one as a program starts with if it had none. None if there is no memory for it.
+    pub(super) fn area(&mut self) -> Option<&mut Area> {
+        if self.extended.is_none() {
+            self.extended = Area::as_new();
+        }
+        self.extended.as_mut()
     }
 
     /// Copies the state but for the XMM registers, which the processor holds.

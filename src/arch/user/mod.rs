@@ -17,6 +17,7 @@
 mod area;
 mod crossing;
 pub mod fpu;
+mod image;
 mod watched;
 
 pub use area::MXCSR_DEFAULT;

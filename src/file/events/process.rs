@@ -36,9 +36,14 @@ impl ProcessFile {
 
     /// Its id; ESRCH once it has been waited for, when the id may be another's.
     pub fn id(&self, tree: &Tree) -> Result<u32, Errno> {
-        let current = tree.process(self.0.pid).filter(|process| Arc::ptr_eq(process, &self.0));
-        current.map(|process| process.pid).ok_or(Errno::ESRCH)
+        id(&self.0, tree)
     }
+}
+
+/// The id of a process; ESRCH once it has been waited for, when the id may be another's.
+pub fn id(process: &Arc<Process>, tree: &Tree) -> Result<u32, Errno> {
+    let current = tree.process(process.pid).filter(|current| Arc::ptr_eq(current, process));
+    current.map(|process| process.pid).ok_or(Errno::ESRCH)
 }
 
 impl Stream for ProcessFile {

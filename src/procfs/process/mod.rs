@@ -25,7 +25,7 @@ use core::fmt::Write;
 
 use fs::{
     FileType, Op, Path,
-    procfs::{Directory, Node, Text},
+    procfs::{Directory, Node, Text, directory},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -141,6 +141,12 @@ impl Target {
         let may = self.process.may_be_inspected(&by, by.fs.uid, by.fs.gid);
         if may { Ok(()) } else { Err(Errno::EACCES) }
     }
+}
+
+/// The process whose directory an inode is. None for other directories, those of threads among them; ESRCH once it is gone.
+pub fn of_directory(inode: &dyn fs::Inode) -> Option<Result<Arc<Process>, Errno>> {
+    let subject: &Subject = directory(inode)?;
+    subject.thread.is_none().then(|| subject.find().map(|target| target.process))
 }
 
 /// Where the paths of the thread that asks start; the root of everything in a kernel task.

@@ -136,6 +136,30 @@ fn signals() {
     value("ended", child.wait().map(describe));
     outcome("gone", send(fd, libc::SIGTERM));
     let _ = sys!(SYS_close, fd);
+    by_directory();
+}
+
+/// Before there were pidfds, a process's directory was one.
+fn by_directory() {
+    let (child, _until) = child_until_told(0);
+    let directory = |name: &str, flags| {
+        let name = std::ffi::CString::new(format!("/proc/{}{name}", child.pid)).expect("no NUL in it");
+        sys!(SYS_openat, libc::AT_FDCWD, name.as_ptr(), flags, 0).expect("of a child")
+    };
+    let fd = directory("", libc::O_DIRECTORY);
+    for (name, other) in [
+        ("path only", directory("", libc::O_PATH)),
+        ("a thread's directory", directory(&format!("/task/{}", child.pid), 0)),
+        ("a directory in it", directory("/fd", 0)),
+        ("a file in it", directory("/stat", 0)),
+    ] {
+        outcome(name, send(other, 0));
+        let _ = sys!(SYS_close, other);
+    }
+    outcome("its directory", send(fd, libc::SIGTERM));
+    value("ended", child.wait().map(describe));
+    outcome("a directory of what is gone", send(fd, libc::SIGTERM));
+    let _ = sys!(SYS_close, fd);
 }
 
 fn descriptors() {

@@ -5,6 +5,7 @@
 mod events;
 mod state;
 mod stops;
+mod vectors;
 
 use crate::check::{Argument, describe_status, outcome, show, signal_name, sys};
 use std::io;
@@ -13,6 +14,7 @@ use support::process::{Child, fork};
 pub fn run() {
     errors();
     state::run();
+    vectors::run();
     stops::run();
     events::run();
 }
