@@ -10,7 +10,7 @@ use drivers::tty::{Pid, Tty};
 use executor::sync::Events;
 
 use super::{
-    Caller, Process, Thread, futex,
+    Caller, Process, Thread, futex, reaper,
     signal::{SI_USER, SigInfo, any_stopped, numbers::*, send},
     thread::Attention,
     timers, trace,
@@ -199,22 +199,10 @@ async fn finish(process: &Arc<Process>) {
     }
 }
 
-/// Who takes a process's orphans: the nearest ancestor that has asked for them, else the first process.
-fn reaper_of(tree: &Tree, pid: u32) -> u32 {
-    let mut ancestor = tree.node(pid).map_or(0, |node| node.parent);
-    while let Some(node) = tree.node(ancestor) {
-        if node.process.is_subreaper.load(Ordering::Relaxed) && node.zombie.is_none() {
-            return ancestor;
-        }
-        ancestor = node.parent;
-    }
-    tree::INIT
-}
-
 /// Gives a process's children to whoever takes orphans, and tells those who want to know (`PR_SET_PDEATHSIG`); says who the
 /// first of them is, 0 if there is none.
 fn hand_on_children(tree: &mut Tree, pid: u32) -> u32 {
-    let reaper = reaper_of(tree, pid);
+    let reaper = reaper::of(tree, pid);
     let first = tree.hand_on_children(pid, reaper);
     let mut next = first;
     while let Some(child) = tree.node_mut(next) {

@@ -114,6 +114,7 @@ async fn first_caller() -> Result<Caller, Errno> {
             process,
             parent: 0,
             links: Links::default(),
+            may_have_reaper: false,
             group: tree::INIT,
             session: tree::INIT,
             threads: alloc::vec![thread.clone()],

@@ -167,6 +167,7 @@ pub async fn clone(
                 (caller.process().pid, request.exit_signal)
             };
             let (group, session) = (own.group, own.session);
+            let may_have_reaper = own.may_have_reaper || own.process.is_subreaper.load(Ordering::Relaxed);
             let thread =
                 Thread::new(tid, parent, process.clone(), &caller.credentials, &space, signals, name);
             let thread = Arc::new(thread);
@@ -174,6 +175,7 @@ pub async fn clone(
                 process,
                 parent,
                 links: Links::default(),
+                may_have_reaper,
                 group,
                 session,
                 threads: alloc::vec![thread.clone()],

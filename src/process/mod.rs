@@ -39,6 +39,7 @@ pub mod tree;
 pub mod wait;
 
 mod placement;
+pub mod reaper;
 mod record;
 mod siblings;
 

@@ -80,6 +80,24 @@ impl Tree {
         first
     }
 
+    /// Visits all below a process, each before those below it; whether to go there is what `visit` says.
+    pub(super) fn visit_descendants(&mut self, root: u32, mut visit: impl FnMut(&mut Node) -> bool) {
+        let mut next = self.node(root).map_or(NOBODY, |node| node.links.oldest);
+        while let Some(node) = self.node_mut(next) {
+            if visit(node) && node.links.oldest != NOBODY {
+                next = node.links.oldest;
+                continue;
+            }
+            while let Some(node) = self.node(next) {
+                if node.links.younger != NOBODY || node.parent == root {
+                    next = node.links.younger;
+                    break;
+                }
+                next = node.parent;
+            }
+        }
+    }
+
     fn change(&mut self, pid: u32, change: impl FnOnce(&mut Links)) {
         if let Some(node) = self.node_mut(pid) {
             change(&mut node.links);

@@ -28,6 +28,8 @@ pub struct Node {
     pub parent: u32,
     /// Its places among its parent's children and before its own.
     pub links: Links,
+    /// Whether an ancestor may have asked for orphans ([`reaper`](super::reaper)); all below it know the same.
+    pub may_have_reaper: bool,
     /// Its process group.
     pub group: u32,
     /// Its session.

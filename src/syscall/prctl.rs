@@ -9,7 +9,7 @@ use super::{
     capability,
     user::{self, SysResult},
 };
-use crate::process::{Caller, signal::numbers::SIGMAX};
+use crate::process::{Caller, reaper, signal::numbers::SIGMAX};
 
 pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> SysResult {
     if let Some(result) = capability::prctl(caller, option, arguments) {
@@ -38,7 +38,7 @@ pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> S
             user::write(caller, argument, u32::from(signal)).await.map(|()| 0)
         }
         options::PR_SET_CHILD_SUBREAPER => {
-            process.is_subreaper.store(argument != 0, Relaxed);
+            reaper::set(process, argument != 0);
             Ok(0)
         }
         options::PR_GET_CHILD_SUBREAPER => {

@@ -305,6 +305,42 @@ fn orphans() {
         outcome("grandchild came to us", reaped);
         show("its status", libc::WEXITSTATUS(status));
     });
+    aside("subreaper of those who are there", late_subreaper);
+}
+
+/// Some are born before their ancestor asks for orphans, and lose their parents after that.
+fn late_subreaper() {
+    const BRANCHES: usize = 3;
+    let (children, grandchildren) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+    let (born, mut byte) = (pipe().expect("a pipe"), [0]);
+    let middle = fork(|| {
+        for _ in 0..BRANCHES {
+            let _ = fork(|| {
+                let _ = fork(|| {
+                    let _ = write(&born.writer, &[0]);
+                    let _ = read(&grandchildren.reader, &mut [0]);
+                    9
+                });
+                let _ = read(&children.reader, &mut [0]);
+                0
+            });
+        }
+        while sys!(SYS_wait4, -1, 0, 0, 0).is_ok() {}
+        0
+    });
+    for _ in 0..BRANCHES {
+        let _ = read(&born.reader, &mut byte);
+    }
+    outcome("become subreaper late", sys!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+    let _ = write(&children.writer, &[0; BRANCHES]);
+    let _ = middle.and_then(support::process::Child::wait);
+    let _ = write(&grandchildren.writer, &[0; BRANCHES]);
+    let mut status = 0_i32;
+    for _ in 0..BRANCHES {
+        outcome("a grandchild came", sys!(SYS_wait4, -1, &raw mut status, 0, 0));
+        show("its status", libc::WEXITSTATUS(status));
+    }
+    outcome("nobody else", sys!(SYS_wait4, -1, &raw mut status, 0, 0));
 }
 
 fn limits() {
