@@ -1,7 +1,7 @@
 //! Opening and sizing files: open(2), creat(2), openat2(2), truncate(2), fallocate(2), fsync(2).
 
 use fs::{
-    Access, FallocateFlags, LookupFlags,
+    Access, FallocateFlags, FileType, Inode, LookupFlags,
     watch::{self, Happening},
 };
 use linux_raw_sys::general as linux;
@@ -129,19 +129,19 @@ pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
     let name = user::read_path(caller, path).await?;
     let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
     fs::check_at(&place, &caller.credentials.fs, Access::WRITE)?;
-    check_size_limit(caller, size)?;
+    check_growth(caller, &**place.inode(), size as u64)?;
     let _writing = place.inode().attributes().write_access()?;
     fs::file::truncate(&**place.inode(), &caller.credentials.fs, size as u64).await?;
     watch::changed(place.dentry(), Happening::MODIFY);
     Ok(0)
 }
 
-/// EFBIG, and SIGXFSZ, for a size above `RLIMIT_FSIZE`.
-fn check_size_limit(caller: &Caller, size: i64) -> Result<(), Errno> {
-    if size == 0 {
+/// EFBIG, and SIGXFSZ, for a file that would get larger than `RLIMIT_FSIZE`.
+fn check_growth(caller: &Caller, inode: &dyn Inode, size: u64) -> Result<(), Errno> {
+    if size <= inode.attributes().size() {
         return Ok(());
     }
-    regular::limit_size(caller, size as u64 - 1, 1).map(drop)
+    regular::limit_size(caller, size - 1, 1).map(drop)
 }
 
 pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
@@ -151,7 +151,7 @@ pub async fn ftruncate(caller: &Caller, fd: i32, size: i64) -> SysResult {
     }
     let inode = file.inode().ok_or(Errno::EINVAL)?;
     file.check_writable().map_err(|_| Errno::EINVAL)?;
-    check_size_limit(caller, size)?;
+    check_growth(caller, &**inode, size as u64)?;
     fs::file::truncate(&**inode, &caller.credentials.fs, size as u64).await?;
     file.note(Happening::MODIFY);
     Ok(0)
@@ -172,6 +172,10 @@ pub async fn fallocate_file(caller: &Caller, file: &File, mode: u32, offset: i64
         None => return Err(Errno::ENODEV),
     };
     let flags = FallocateFlags::from_bits_retain(mode);
+    let makes_room = FallocateFlags::KEEP_SIZE.contains(flags);
+    if makes_room && inode.attributes().kind == FileType::Regular {
+        check_growth(caller, &**inode, offset as u64 + len as u64)?;
+    }
     fs::file::fallocate(&**inode, &caller.credentials.fs, flags, offset as u64, len as u64).await?;
     file.note(Happening::MODIFY);
     Ok(0)

@@ -200,6 +200,22 @@ fn truncation() {
         value("append above, from the start", sys!(SYS_write, file, buffer.as_ptr(), 1));
         value("pwrite at the start", sys!(SYS_pwrite64, file, buffer.as_ptr(), 1, 0));
         value("size", stat("appended").map(|stat| stat.st_size));
+        outcome("room below", sys!(SYS_fallocate, file, 0, 0, 6000));
+        outcome("room across", sys!(SYS_fallocate, file, 0, 5000, 1001));
+        outcome(
+            "room behind the end across",
+            sys!(SYS_fallocate, file, libc::FALLOC_FL_KEEP_SIZE, 5000, 1001),
+        );
+        let hole = libc::FALLOC_FL_KEEP_SIZE | libc::FALLOC_FL_PUNCH_HOLE;
+        outcome("a hole across", sys!(SYS_fallocate, file, hole, 5000, 5000));
+        // What was larger before there was a limit may get smaller, and have room where it is.
+        let limit = [1000_u64, 6000];
+        outcome("setrlimit lower", sys!(SYS_setrlimit, libc::RLIMIT_FSIZE, limit.as_ptr()));
+        outcome("room where it is", sys!(SYS_fallocate, file, 0, 0, 6000));
+        outcome("smaller, above", sys!(SYS_ftruncate, file, 3000));
+        outcome("as large, above", sys!(SYS_truncate, path("appended").as_ptr(), 3000));
+        outcome("larger, above", sys!(SYS_ftruncate, file, 3001));
+        value("size", stat("appended").map(|stat| stat.st_size));
     });
 }
 
