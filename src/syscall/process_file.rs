@@ -1,6 +1,7 @@
 //! Processes by descriptors: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), process_madvise(2); kcmp(2).
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 
 use conquer_once::spin::OnceCell;
 use linux_raw_sys::general as linux;
@@ -17,7 +18,7 @@ use crate::{
         events::process::{self, ProcessFile},
     },
     process::{
-        Caller, Process,
+        Caller, Process, Thread,
         credentials::capability,
         signal::{RawSigInfo, SI_TKILL, SigInfo},
         tree,
@@ -111,28 +112,31 @@ pub fn kcmp(
     kind: u32,
     (first, second): (usize, usize),
 ) -> SysResult {
-    let process = |pid: i32| {
-        let thread = tree::lock().thread(pid as u32).ok_or(Errno::ESRCH)?;
-        Ok::<_, Errno>(thread.process.clone())
-    };
-    let (one, other) = (process(one)?, process(other)?);
+    let thread = |pid: i32| tree::lock().thread(pid as u32).ok_or(Errno::ESRCH);
+    let (one, other) = (thread(one)?, thread(other)?);
     let credentials = &caller.credentials;
     let (uid, gid) = (credentials.users[0], credentials.groups[0]);
     let may = |process: &Process| {
         process.pid == caller.process().pid || process.may_be_inspected(credentials, uid, gid)
     };
-    if !may(&one) || !may(&other) {
+    if !may(&one.process) || !may(&other.process) {
         return Err(Errno::EPERM);
     }
-    let of = |process: &Arc<Process>, fd: usize| {
+    let of = |thread: &Arc<Thread>, fd: usize| {
+        let process = &thread.process;
         let files = || process.files.lock().clone().ok_or(Errno::EBADF);
         Ok::<_, Errno>(match kind {
             kinds::FILE => Arc::as_ptr(&files()?.get(fd as i32)?).addr(),
             kinds::VM => process.space.lock().as_ref().map_or(0, |space| Arc::as_ptr(space).addr()),
             kinds::FILES => Arc::as_ptr(&files()?).addr(),
             kinds::FS => process.fs.lock().as_ref().map_or(0, |fs| Arc::as_ptr(fs).addr()),
-            // Threads of one process share these, and nobody else does.
-            kinds::SIGHAND | kinds::IO | kinds::SYSVSEM => Arc::as_ptr(process).addr(),
+            // Threads of one process share it, and nobody else does.
+            kinds::SIGHAND => Arc::as_ptr(process).addr(),
+            // Those that have none have the same.
+            kinds::IO if thread.io_priority.load(Relaxed) == 0 => 0,
+            kinds::IO => Arc::as_ptr(thread).addr(),
+            kinds::SYSVSEM if !process.undoes_semaphores.load(Relaxed) => 0,
+            kinds::SYSVSEM => Arc::as_ptr(process).addr(),
             _ => return Err(Errno::EINVAL),
         })
     };

@@ -95,7 +95,8 @@ impl Transfer {
             own.advance(len);
             others.advance(len);
             moved += len;
-            if caller.thread.is_called() {
+            // Other signals wait for the end, as on Linux: callers take less for the end of the other's memory.
+            if caller.thread.is_killed() {
                 break;
             }
             if executor::should_yield() {

@@ -167,6 +167,21 @@ fn comparisons() {
         value("another process's", compare(parent, kind, 0, 0));
     }
     value("nobody's", compare(4_000_000, 1, 0, 0));
+    aside("what most have not", || {
+        let parent = sys!(SYS_getppid).expect("a number") as i32;
+        let own = std::process::id() as i32;
+        let compare = |kind: i32| {
+            sys!(SYS_kcmp, own, parent, kind, 0, 0)
+                .map(|order| if order == 0 { "same" } else { "not the same" })
+        };
+        value("no priorities of input and output", compare(5));
+        value("no semaphores to give back", compare(6));
+        let set = sys!(SYS_semget, libc::IPC_PRIVATE, 1, 0o600).expect("a semaphore");
+        let mut up = libc::sembuf { sem_num: 0, sem_op: 1, sem_flg: libc::SEM_UNDO as i16 };
+        outcome("one to give back", sys!(SYS_semop, set, &raw mut up, 1));
+        value("semaphores to give back", compare(6));
+        outcome("removed", sys!(SYS_semctl, set, 0, libc::IPC_RMID, 0));
+    });
     let _ = (sys!(SYS_close, copy), sys!(SYS_close, other));
 }
 

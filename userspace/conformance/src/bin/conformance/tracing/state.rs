@@ -323,4 +323,32 @@ fn process_memory() {
     value("what it may not write", sys!(SYS_process_vm_writev, child.pid, own, 1, &raw const constant, 1, 0));
     let _ = ptrace(libc::PTRACE_CONT, child.pid, 0_usize, 0_usize);
     expect("it was seen", child.pid);
+    through_signals();
+}
+
+/// However many signals come meanwhile, all of it is read.
+fn through_signals() {
+    extern "C" fn handle(_: i32) {}
+    const LEN: usize = 8 << 20;
+    let (memory, mut copy) = (vec![7_u8; LEN], vec![0_u8; LEN]);
+    let child = tracee(|| 0);
+    let millisecond = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+    let often = libc::itimerval { it_interval: millisecond, it_value: millisecond };
+    // SAFETY: the handler does nothing; all zero is a valid timer, which is off.
+    unsafe {
+        libc::signal(libc::SIGALRM, handle as *const () as usize);
+        libc::setitimer(libc::ITIMER_REAL, &raw const often, std::ptr::null_mut());
+    }
+    let own = libc::iovec { iov_base: copy.as_mut_ptr().cast(), iov_len: LEN };
+    let there = libc::iovec { iov_base: memory.as_ptr().cast_mut().cast(), iov_len: LEN };
+    for _ in 0..5 {
+        value("read much", sys!(SYS_process_vm_readv, child.pid, &raw const own, 1, &raw const there, 1, 0));
+    }
+    // SAFETY: as above.
+    unsafe {
+        libc::setitimer(libc::ITIMER_REAL, &std::mem::zeroed(), std::ptr::null_mut());
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+    }
+    show("all of it", copy == memory);
+    finish("its end", child);
 }
