@@ -287,7 +287,7 @@ pub(super) fn notify_parent(tree: &mut Tree, pid: u32) {
         }
         tree.remove(pid);
     }
-    parent_process.child_events.wake_all();
+    parent_process.child_events.advance();
 }
 
 /// Makes all other threads of the caller's process exit and waits for them, as `execve` must.

@@ -6,7 +6,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
-use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use executor::sync::{EventCount, Events, Readiness, SpinMutex, WaitQueue};
 use fs::Path;
 
 use super::{
@@ -45,8 +45,8 @@ pub struct Process {
     pub end: Readiness,
     /// Notified of `IN`, which is never set, when a signal is sent to it or to one of its threads.
     pub signal_arrivals: Readiness,
-    /// Woken when a child exits, stops or continues.
-    pub child_events: WaitQueue,
+    /// Counts the exits, stops and continuations of its children.
+    pub child_events: EventCount,
     /// Woken when a stopped process continues or is killed.
     pub resumed: WaitQueue,
     /// Woken when this process, started by `vfork`, has called `execve` or exited.
@@ -129,7 +129,7 @@ impl Process {
             image: SpinMutex::new(image),
             end: Readiness::new(),
             signal_arrivals: Readiness::new(),
-            child_events: WaitQueue::new(),
+            child_events: EventCount::new(),
             resumed: WaitQueue::new(),
             released: WaitQueue::new(),
             undoes_semaphores: AtomicBool::new(false),

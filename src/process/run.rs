@@ -227,8 +227,8 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                                     Err(_) => syscall::sleep_interrupted(&mut caller, &context, end),
                                 }
                             }
-                            Pause::Child => {
-                                let news = syscall::child_news(&caller, &context);
+                            Pause::Child(seen) => {
+                                let news = caller.thread.process.child_events.later_than(seen);
                                 let news = interruptible(&caller.thread, news);
                                 let found = suspending(&mut context, news).await;
                                 syscall::retry(&mut caller, &mut context, found, &mut moved)

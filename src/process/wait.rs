@@ -136,35 +136,26 @@ fn job_info(event: JobEvent, pid: u32, uid: u32) -> SigInfo {
 /// Waits for a child as `options` (`WNOHANG`, `WEXITED`, `WSTOPPED`, `WCONTINUED`, `WNOWAIT`) say. `None` when
 /// `WNOHANG` is given and nothing has happened; ECHILD when there is no such child.
 pub async fn wait(caller: &Caller, which: Which, options: u32) -> Result<Option<Report>, Errno> {
-    let process = caller.process();
-    let look = || match collect(process.pid, which, None, options) {
-        Ok(None) if options & linux::WNOHANG == 0 => None,
-        found => Some(found),
-    };
-    if let Some(found) = look() {
-        return found;
+    let events = &caller.process().child_events;
+    loop {
+        let seen = events.count();
+        let found = collect(caller, which, options, |_| Ok::<_, Errno>(()))?;
+        if found.is_some() || options & linux::WNOHANG != 0 {
+            return Ok(found);
+        }
+        interruptible(&caller.thread, events.later_than(seen)).await?;
     }
-    interruptible(&caller.thread, process.child_events.wait_until(look)).await?
 }
 
-/// What a wait would find now, which stays to be found.
-pub fn look(caller: &Caller, which: Which, options: u32) -> Result<Option<Report>, Errno> {
-    collect(caller.process().pid, which, None, options | linux::WNOWAIT)
-}
-
-/// Takes what [`look`] has found. False if it is not there any more, or another thread has taken it.
-pub fn take(caller: &Caller, report: &Report, options: u32) -> bool {
-    let found = collect(caller.process().pid, Which::Process(report.pid), Some(report.event), options);
-    matches!(found, Ok(Some(_)))
-}
-
-/// `expected`: nothing else.
-fn collect(
-    parent: u32,
+/// What a wait finds now. It is gone with that, unless `options` say `WNOWAIT`; but if `tell`, which passes it on, fails, it
+/// stays to be found. `tell` is called under the tree's lock.
+pub fn collect<E: From<Errno>>(
+    caller: &Caller,
     which: Which,
-    expected: Option<Event>,
     options: u32,
-) -> Result<Option<Report>, Errno> {
+    tell: impl FnOnce(&Report) -> Result<(), E>,
+) -> Result<Option<Report>, E> {
+    let parent = caller.process().pid;
     let mut tree = tree::lock();
     let mut any = false;
     let mut found = None;
@@ -173,9 +164,7 @@ fn collect(
             |child: &&Node| which.includes(child.process.pid, child.group) && is_waited_for(child, options);
         for child in tree.children(parent).filter(eligible) {
             any = true;
-            if let Some(event) = event_of(child, parent, options)
-                && expected.is_none_or(|expected| expected == event)
-            {
+            if let Some(event) = event_of(child, parent, options) {
                 found = Some((child.process.pid, event));
                 break;
             }
@@ -183,12 +172,11 @@ fn collect(
     }
     let Some((pid, event)) = found else {
         if tree.node(parent).is_none_or(|node| node.tracees.is_empty()) {
-            return if any { Ok(None) } else { Err(Errno::ECHILD) };
+            return if any { Ok(None) } else { Err(Errno::ECHILD.into()) };
         }
-        let among_tracees = collect_tracee(tree, parent, which, expected, options);
-        return among_tracees.or(any.then_some(None)).ok_or(Errno::ECHILD);
+        let (any_tracee, found) = collect_tracee(tree, parent, which, options, tell)?;
+        return if any || any_tracee { Ok(found) } else { Err(Errno::ECHILD.into()) };
     };
-    let keep = options & linux::WNOWAIT != 0;
     let child = tree.node_mut(pid).ok_or(Errno::ECHILD)?;
     let report = Report {
         pid,
@@ -196,7 +184,8 @@ fn collect(
         event,
         usage: ResourceUsage::of_dead(&child.process),
     };
-    if !keep {
+    tell(&report)?;
+    if options & linux::WNOWAIT == 0 {
         match event {
             Event::Job(_) | Event::Trapped(_) => child.job_event = None,
             Event::Ended(_) => {
@@ -204,9 +193,7 @@ fn collect(
                     forget_process(&mut tree, pid);
                 }
                 let dead = tree.remove(pid);
-                if let Some(parent) = tree.process(parent) {
-                    report.usage.add_to_children_of(&parent);
-                }
+                report.usage.add_to_children_of(caller.process());
                 drop(tree);
                 drop(dead);
             }
@@ -215,17 +202,17 @@ fn collect(
     Ok(Some(report))
 }
 
-/// What a wait finds among the threads that the process traces; None if there is none that it is for.
+/// What a wait finds among the threads that the process traces, and whether there is any that it is for.
 #[cold]
-fn collect_tracee(
+fn collect_tracee<E>(
     mut tree: SpinMutexGuard<'_, Tree>,
     tracer: u32,
     which: Which,
-    expected: Option<Event>,
     options: u32,
-) -> Option<Option<Report>> {
-    let (any, found) = report::find(&tree, tracer, which, options, expected);
-    let Some(found) = found else { return any.then_some(None) };
+    tell: impl FnOnce(&Report) -> Result<(), E>,
+) -> Result<(bool, Option<Report>), E> {
+    let (any, found) = report::find(&tree, tracer, which, options);
+    let Some(found) = found else { return Ok((any, None)) };
     let process = &found.thread.process;
     let report = Report {
         pid: found.thread.tid(),
@@ -233,10 +220,11 @@ fn collect_tracee(
         event: found.event,
         usage: ResourceUsage::of_dead(process),
     };
+    tell(&report)?;
     if options & linux::WNOWAIT == 0 {
         report::take(&mut tree, &found);
     }
-    Some(Some(report))
+    Ok((true, Some(report)))
 }
 
 /// Children that end with another signal than SIGCHLD are only seen under `__WCLONE` or `__WALL` (wait(2)).
@@ -273,5 +261,5 @@ pub fn report_job_event(tree: &mut Tree, pid: u32, event: JobEvent) {
     if !quiet {
         let _ = send::to_process_locked(tree, parent, job_info(event, pid, uid));
     }
-    parent_process.child_events.wake_all();
+    parent_process.child_events.advance();
 }

@@ -48,8 +48,8 @@ pub enum Pause {
     Sleep(Instant),
     /// None of the signals that the thread awaits, until this time, has been sent yet.
     Signal(Instant),
-    /// No child has anything to report yet.
-    Child,
+    /// No child had anything to report after this many [events](crate::process::Process::child_events).
+    Child(u32),
     /// The call takes the general way.
     General,
     /// It failed.

@@ -123,7 +123,6 @@ fn encode(result: SysResult) -> u64 {
 pub use clock::sleep_interrupted;
 pub use epoll::{ended as epoll_ended, told as epoll_told};
 pub use poll::{Unanswered, ended as poll_ended};
-pub use process::child_news;
 pub use signal::signal_awaited;
 pub use thread::futex_ended;
 

@@ -1,6 +1,6 @@
 //! Processes: fork(2), execve(2), exit(2), wait4(2), getrlimit(2), getrusage(2).
 
-use core::{future::Future, sync::atomic::Ordering};
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -132,18 +132,20 @@ pub fn wait4_now(caller: &Caller, pid: i32, status: usize, options: u32, usage: 
         return Err(Pause::Failed(Errno::ESRCH));
     }
     let (which, options) = wait4_choice(caller, pid, options);
-    loop {
-        let Some(report) = wait::look(caller, which, options)? else {
-            return if options & linux::WNOHANG != 0 { Ok(0) } else { Err(Pause::Child) };
-        };
-        if status != 0 && copy_out(status, &report.status()).is_err()
-            || usage != 0 && copy_out(usage, &RawUsage::from(&report.usage)).is_err()
-        {
-            return Err(Pause::General);
+    let seen = caller.process().child_events.count();
+    let found = wait::collect(caller, which, options, |report| {
+        if status != 0 {
+            copy_out(status, &report.status()).map_err(|_| Pause::General)?;
         }
-        if wait::take(caller, &report, options) {
-            return Ok(report.pid as usize);
+        if usage != 0 {
+            copy_out(usage, &RawUsage::from(&report.usage)).map_err(|_| Pause::General)?;
         }
+        Ok::<_, Pause>(())
+    })?;
+    match found {
+        Some(report) => Ok(report.pid as usize),
+        None if options & linux::WNOHANG != 0 => Ok(0),
+        None => Err(Pause::Child(seen)),
     }
 }
 
@@ -153,16 +155,6 @@ pub async fn wait4(caller: &Caller, pid: i32, status: usize, options: u32, usage
     user::write_optional(caller, status, report.status()).await?;
     user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
     Ok(report.pid as usize)
-}
-
-/// Waits until the `wait4` in the registers may find something.
-pub fn child_news<'a>(caller: &'a Caller, context: &UserContext) -> impl Future<Output = ()> + use<'a> {
-    let (pid, options) = (context.rdi as i32, context.rdx as u32);
-    let look = move || {
-        let (which, options) = wait4_choice(caller, pid, options);
-        (!matches!(wait::look(caller, which, options), Ok(None))).then_some(())
-    };
-    caller.process().child_events.wait_until(look)
 }
 
 pub async fn waitid(

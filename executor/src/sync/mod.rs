@@ -5,6 +5,7 @@
 //! | [`SpinMutex`] | a few instructions on shared data, never across `.await` | spins |
 //! | [`WakeCell`] | one task that an interrupt handler wakes | async |
 //! | [`WaitQueue`] | any condition, many waiters | async |
+//! | [`EventCount`] | something that is dear to look at, many waiters | async |
 //! | [`Mutex`], [`RwLock`], [`Semaphore`] | data held across `.await`; first come, first served | async |
 //! | [`channel`], [`oneshot`], [`Notify`] | passing values and signals | async |
 //! | [`Readiness`] | what poll(2) asks about: files that can be read or written | async |
@@ -20,6 +21,7 @@
 
 pub mod channel;
 pub mod embassy;
+mod event_count;
 mod gathering;
 mod mutex;
 mod notify;
@@ -32,6 +34,7 @@ mod wait_queue;
 mod waiters;
 mod wake_cell;
 
+pub use event_count::EventCount;
 pub use gathering::{Gathering, Member, Membership, Round};
 pub use mutex::{Mutex, MutexGuard, MutexLock};
 pub use notify::Notify;

@@ -2,8 +2,8 @@ use super::{Drops, scaled};
 use crate::host::block_on;
 use crate::sync::channel::{self, ReceiveError, SendError};
 use crate::sync::{
-    Events, Gathering, Mutex, Notify, Readiness, Round, RwLock, Semaphore, Source, SpinMutex, WaitQueue,
-    Watcher, Watchers, embassy, oneshot,
+    EventCount, Events, Gathering, Mutex, Notify, Readiness, Round, RwLock, Semaphore, Source, SpinMutex,
+    WaitQueue, Watcher, Watchers, embassy, oneshot,
 };
 use crate::{sleep, spawn, timeout_after, yield_now};
 use std::collections::VecDeque;
@@ -178,6 +178,41 @@ fn wait_queue_loses_no_wake_between_cpus() {
             consumer.await.unwrap();
         }
         assert_eq!(state.1.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn an_event_count_misses_nothing_after_the_look() {
+    block_on(3, async {
+        let n = scaled(2000, 20);
+        let state = Arc::new((EventCount::new(), AtomicUsize::new(0)));
+        let watchers: Vec<_> = (0..2)
+            .map(|_| {
+                let state = state.clone();
+                spawn(async move {
+                    let mut looks = 0;
+                    loop {
+                        let seen = state.0.count();
+                        looks += 1;
+                        if state.1.load(SeqCst) == n {
+                            break looks;
+                        }
+                        state.0.later_than(seen).await;
+                    }
+                })
+            })
+            .collect();
+        for i in 0..n {
+            state.1.fetch_add(1, SeqCst);
+            state.0.advance();
+            if i % 7 == 0 {
+                yield_now().await;
+            }
+        }
+        for watcher in watchers {
+            assert!(watcher.await.unwrap() <= n + 1, "a look for nothing");
+        }
+        assert_eq!(state.0.count(), n as u32);
     });
 }
 

@@ -2,7 +2,9 @@
 
 use crate::{micros, seeds};
 use executor::sim::{random, spend};
-use executor::sync::{Events, Mutex, Readiness, RwLock, Semaphore, SpinMutex, WaitQueue, channel, oneshot};
+use executor::sync::{
+    EventCount, Events, Mutex, Readiness, RwLock, Semaphore, SpinMutex, WaitQueue, channel, oneshot,
+};
 use executor::{JoinSet, sleep, spawn, spawn_on, timeout_after, yield_now};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -97,6 +99,37 @@ fn waiters_that_give_up_lose_nothing() {
             consumer.await.unwrap();
         }
         assert!(state.0.is_empty());
+    });
+}
+
+#[test]
+fn whoever_counts_events_sees_the_last_change() {
+    seeds(|| async {
+        let state = Arc::new((EventCount::new(), AtomicUsize::new(0)));
+        let watchers: Vec<_> = (0..3)
+            .map(|_| {
+                let state = state.clone();
+                spawn(async move {
+                    loop {
+                        let seen = state.0.count();
+                        if state.1.load(SeqCst) == 20 {
+                            break;
+                        }
+                        state.0.later_than(seen).await;
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..20 {
+            state.1.fetch_add(1, SeqCst);
+            state.0.advance();
+            if random(3) == 0 {
+                sleep(micros(random(8))).await;
+            }
+        }
+        for watcher in watchers {
+            watcher.await.unwrap();
+        }
     });
 }
 

@@ -28,14 +28,14 @@ pub(super) fn tell_of_stop(tree: &mut Tree, thread: &Thread, status: u32) {
         let uid = thread.process.credentials().uid();
         let _ = send::to_process_locked(tree, tracer.pid, info(thread.tid(), uid, status & 0x7f));
     }
-    tracer.child_events.wake_all();
+    tracer.child_events.advance();
 }
 
 /// Tells the tracer that a thread has ended.
 fn tell_of_end(tree: &mut Tree, tracer: &Process, thread: &Thread, status: ExitStatus) {
     let uid = thread.process.credentials().uid();
     let _ = send::to_process_locked(tree, tracer.pid, status.info(SIGCHLD, thread.tid(), uid));
-    tracer.child_events.wake_all();
+    tracer.child_events.advance();
 }
 
 fn tracer_of(thread: &Thread) -> Option<Arc<Process>> {
@@ -51,13 +51,7 @@ pub struct Found {
 }
 
 /// Looks for an event among the tracees of a process; also says whether there is any that the wait is for.
-pub fn find(
-    tree: &Tree,
-    tracer: u32,
-    which: Which,
-    options: u32,
-    expected: Option<Event>,
-) -> (bool, Option<Found>) {
+pub fn find(tree: &Tree, tracer: u32, which: Which, options: u32) -> (bool, Option<Found>) {
     let Some(node) = tree.node(tracer) else { return (false, None) };
     let mut any = false;
     for thread in &node.tracees {
@@ -67,9 +61,7 @@ pub fn find(
         }
         any = true;
         let ended = if is_first(thread) { own.zombie } else { None };
-        if let Some(event) = event_of(thread, ended, options)
-            && expected.is_none_or(|expected| expected == event)
-        {
+        if let Some(event) = event_of(thread, ended, options) {
             return (true, Some(Found { thread: thread.clone(), event }));
         }
     }
