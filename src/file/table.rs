@@ -79,16 +79,17 @@ impl FileTable {
         let table = self.entries.lock();
         let mut slots = Vec::new();
         slots.try_reserve_exact(table.slots.len()).map_err(|_| Errno::ENOMEM)?;
-        slots.extend_from_slice(&table.slots);
         let mut lowest_free = table.lowest_free;
-        drop(table);
-        // What is under way in the other table is nothing in this one.
-        for (fd, slot) in slots.iter_mut().enumerate() {
-            if let Slot::Reserved = slot {
-                *slot = Slot::Free;
+        slots.extend(table.slots.iter().enumerate().map(|(fd, slot)| match slot {
+            Slot::Open(entry) => Slot::Open(entry.clone()),
+            Slot::Free => Slot::Free,
+            // What is under way in the other table is nothing in this one.
+            Slot::Reserved => {
                 lowest_free = lowest_free.min(fd);
+                Slot::Free
             }
-        }
+        }));
+        drop(table);
         Ok(Self::with(Entries { slots, lowest_free }))
     }
 

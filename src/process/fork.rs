@@ -285,6 +285,7 @@ async fn reserve_descriptor(caller: &Caller, address: usize) -> Result<Reservati
 
 /// What a child begins with: the result 0, and its own stack and thread-local storage if it is given some. None if there is
 /// no memory.
+#[inline(always)]
 fn registers_of_child(parent: &mut UserContext, request: &CloneRequest) -> Option<UserContext> {
     let mut context = parent.duplicate()?;
     context.rax = 0;

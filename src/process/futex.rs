@@ -91,40 +91,52 @@ fn bucket_index(key: Key) -> usize {
 /// mapped there.
 async fn key(caller: &Caller, address: usize, private: bool) -> Result<Key, Errno> {
     let key = private_key(caller, address)?;
-    if !private {
-        let place = caller.space.place(address).await.map_err(|_| Errno::EFAULT)?;
-        if let Place::Shared(object, offset) = place {
-            reach(caller, address, Access::Read).await?;
-            return Ok(Key { object: object.key(), offset: offset as usize });
-        }
-        reach(caller, address, Access::Write).await?;
+    if private {
+        return Ok(key);
     }
-    Ok(key)
-}
-
-/// EFAULT unless the word of a futex that may be shared can be reached so; Linux asks that even of those who only wake.
-async fn reach(caller: &Caller, address: usize, access: Access) -> Result<(), Errno> {
     loop {
-        let reached = match access {
-            // Writes what is there.
-            Access::Write => uaccess::cmpxchg_user_u32(address, 0, 0),
-            _ => uaccess::read_user(address),
-        };
-        match reached {
-            Ok(_) => return Ok(()),
-            Err(fault) => fault_in(caller, fault.address, access).await?,
+        let place = caller.space.place(address).await.map_err(|_| Errno::EFAULT)?;
+        match shared_key(key, place) {
+            Ok(key) => return Ok(key),
+            Err((address, access)) => fault_in(caller, address, access).await?,
         }
     }
 }
 
-/// Begins a wait for a private word, if it still holds `expected` (else EAGAIN); [`woken`] goes on with it. `Pause` says
-/// what is missing.
-#[inline]
-pub fn enrol(caller: &Caller, address: usize, expected: u32, bitset: u32) -> Result<(), Pause> {
-    enrol_as(caller, private_key(caller, address)?, address, expected, bitset)
+/// As [`key`], if that need not wait.
+#[inline(always)]
+pub fn key_now(caller: &Caller, address: usize, private: bool) -> Result<Key, Pause> {
+    let key = private_key(caller, address)?;
+    if private { Ok(key) } else { shared_key_now(caller, key, address) }
 }
 
-fn enrol_as(caller: &Caller, key: Key, address: usize, expected: u32, bitset: u32) -> Result<(), Pause> {
+#[inline(never)]
+fn shared_key_now(caller: &Caller, key: Key, address: usize) -> Result<Key, Pause> {
+    let place = caller.space.place_now(address).ok_or(Pause::General)?.map_err(|_| Errno::EFAULT)?;
+    shared_key(key, place).map_err(|(address, access)| Pause::Fault(address, access))
+}
+
+/// The key of a word that may be shared, from the one that it would have if it were private. `Err` if the word cannot be
+/// reached: Linux asks that even of those who only wake.
+fn shared_key(key: Key, place: Place) -> Result<Key, (usize, Access)> {
+    match place {
+        Place::Private(address) => {
+            // Writes what is there.
+            let reached = uaccess::cmpxchg_user_u32(address, 0, 0);
+            reached.map(|_| key).map_err(|fault| (fault.address, Access::Write))
+        }
+        Place::Shared(object, offset) => {
+            let reached = uaccess::read_user::<u32>(key.offset);
+            let key = Key { object: object.key(), offset: offset as usize };
+            reached.map(|_| key).map_err(|fault| (fault.address, Access::Read))
+        }
+    }
+}
+
+/// Begins a wait for a word, if it still holds `expected` (else EAGAIN); [`woken`] goes on with it. `Pause` says what is
+/// missing.
+#[inline]
+pub fn enrol(caller: &Caller, key: Key, address: usize, expected: u32, bitset: u32) -> Result<(), Pause> {
     if bitset == 0 {
         return Err(Pause::Failed(Errno::EINVAL));
     }
@@ -173,7 +185,7 @@ pub async fn wait(
 ) -> Result<(), Errno> {
     let key = key(caller, address, private).await?;
     loop {
-        match enrol_as(caller, key, address, expected, bitset) {
+        match enrol(caller, key, address, expected, bitset) {
             Ok(()) => return woken(&caller.thread, deadline).await,
             Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await?,
             Err(Pause::Failed(errno)) => return Err(errno),
@@ -241,12 +253,6 @@ impl Waiter {
     }
 }
 
-/// Wakes waiters of a private word, which takes no look at the mapping.
-#[inline]
-pub fn wake_private(caller: &Caller, address: usize, count: usize) -> Result<usize, Errno> {
-    Ok(wake_key(private_key(caller, address)?, count, u32::MAX))
-}
-
 /// The key of a private word.
 #[inline]
 fn private_key(caller: &Caller, address: usize) -> Result<Key, Errno> {
@@ -274,7 +280,8 @@ pub async fn wake(
     Ok(wake_key(key, count, bitset))
 }
 
-fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
+/// Wakes up to `count` waiters of a key whose bit sets meet `bitset`; returns how many.
+pub fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
     let mut bucket = TABLE[bucket_index(key)].lock();
     let mut woken = 0;
     let mut index = 0;
@@ -299,7 +306,7 @@ fn take_out(bucket: &mut VecDeque<Waiter>, index: usize) -> Option<Waiter> {
 
 /// Wakes `count` waiters as `exit` does for `CLONE_CHILD_CLEARTID`: by the shared key and by the private one.
 pub async fn wake_address(caller: &Caller, address: usize, count: usize) -> Result<(), Errno> {
-    let private = key(caller, address, true).await?;
+    let private = private_key(caller, address)?;
     let shared = key(caller, address, false).await?;
     let woken = wake_key(private, count, u32::MAX);
     if shared != private && woken < count {

@@ -26,10 +26,7 @@ use crate::{
         layout::USER_END,
         user::{Access, UserContext},
     },
-    syscall::{
-        attempt::{Pause, copy_in, copy_out},
-        user::{self, SysResult},
-    },
+    syscall::attempt::{Attempt, Pause, copy_in, copy_out},
 };
 
 /// Bytes of `struct rseq`, and what its address is a multiple of.
@@ -117,43 +114,38 @@ impl Section {
 }
 
 /// rseq(2).
-pub async fn register(
-    caller: &Caller,
-    address: usize,
-    len: usize,
-    flags: usize,
-    signature: u32,
-) -> SysResult {
+#[inline(never)]
+pub fn register(caller: &Caller, address: usize, len: usize, flags: usize, signature: u32) -> Attempt {
     let registration = &caller.thread.sequence;
     let known = registration.address.load(Relaxed);
     let is_known = known != 0 && address == known && len == SIZE;
     let is_signed = signature == registration.signature.load(Relaxed);
     if flags & UNREGISTER != 0 {
         if flags != UNREGISTER || !is_known {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EINVAL.into());
         }
         if !is_signed {
-            return Err(Errno::EPERM);
+            return Err(Errno::EPERM.into());
         }
-        user::write(caller, address + NUMBERS, [0, NO_NUMBER]).await?;
+        copy_out(address + NUMBERS, &[0, NO_NUMBER])?;
         registration.clear();
         return Ok(0);
     }
     if flags != 0 {
-        return Err(Errno::EINVAL);
+        return Err(Errno::EINVAL.into());
     }
     if known != 0 {
-        return Err(match (is_known, is_signed) {
+        return Err(Pause::Failed(match (is_known, is_signed) {
             (false, _) => Errno::EINVAL,
             (true, false) => Errno::EPERM,
             (true, true) => Errno::EBUSY,
-        });
+        }));
     }
     if !address.is_multiple_of(SIZE) || len != SIZE {
-        return Err(Errno::EINVAL);
+        return Err(Errno::EINVAL.into());
     }
     if address == 0 || address > USER_END - SIZE {
-        return Err(Errno::EFAULT);
+        return Err(Errno::EFAULT.into());
     }
     registration.set(address, signature, cpu::id() as u32);
     // The number is written on the way back to user mode.

@@ -117,6 +117,7 @@ impl Caller {
 }
 
 /// Starts `caller` as a task of its own; ENOMEM if there is no memory for it.
+#[inline(always)]
 pub fn start(caller: Caller, context: UserContext) -> Result<(), Errno> {
     let thread = caller.thread.clone();
     executor::Builder::new()

@@ -27,7 +27,7 @@ use crate::{
     file::{self, File, Object, bulk, lookup, poll::Wait, regular},
     memory::frame,
     process::{
-        Caller,
+        Caller, rseq,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
 };
@@ -132,13 +132,13 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_tgkill => {
             now(signal::tgkill(caller, context.rdi as i32, context.rsi as i32, context.rdx as usize))
         }
-        __NR_futex => thread::futex_now(
+        __NR_futex => thread::futex_now(caller, context),
+        __NR_rseq => rseq::register(
             caller,
             context.rdi as usize,
-            context.rsi as u32,
-            context.rdx as u32,
-            context.r10 as usize,
-            context.r9 as u32,
+            context.rsi as usize,
+            context.rdx as usize,
+            context.r10 as u32,
         ),
         __NR_nanosleep => clock::nanosleep(context.rdi as usize),
         __NR_clock_nanosleep => {

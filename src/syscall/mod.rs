@@ -64,7 +64,7 @@ use crate::{
     arch::user::UserContext,
     file::lookup::CWD,
     process::{
-        Caller, rseq,
+        Caller,
         run::suspending,
         signal::{SigInfo, numbers::SIGSEGV, send},
     },
@@ -519,7 +519,6 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])),
         __NR_sched_setaffinity => Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])),
         __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),
-        __NR_rseq => Box::pin(rseq::register(caller, a[0], a[1], a[2], a[3] as u32)),
         __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])),
 
         // System V IPC.

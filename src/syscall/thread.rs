@@ -176,32 +176,26 @@ fn futex_deadline(time: TimeSpec, operation: u32) -> Result<Instant, Errno> {
 /// What a futex operation is, without its flags.
 const FUTEX_COMMAND: u32 = !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME);
 
-/// `futex` on a private word, where it is one of the operations that locks are made of.
+/// `futex`, where it is one of the operations that locks are made of.
 #[inline]
-pub fn futex_now(
-    caller: &Caller,
-    address: usize,
-    operation: u32,
-    value: u32,
-    timeout: usize,
-    bitset: u32,
-) -> Attempt {
-    const WAKE: u32 = linux::FUTEX_WAKE | linux::FUTEX_PRIVATE_FLAG;
-    const WAIT: u32 = linux::FUTEX_WAIT | linux::FUTEX_PRIVATE_FLAG;
-    const WAIT_BITSET: u32 = linux::FUTEX_WAIT_BITSET | linux::FUTEX_PRIVATE_FLAG;
-    let bitset = match operation & !linux::FUTEX_CLOCK_REALTIME {
-        WAKE if operation == WAKE => {
-            return futex::wake_private(caller, address, value as usize).map_err(Pause::Failed);
+pub fn futex_now(caller: &Caller, context: &UserContext) -> Attempt {
+    let (address, operation, value) = (context.rdi as usize, context.rsi as u32, context.rdx as u32);
+    let private = operation & linux::FUTEX_PRIVATE_FLAG != 0;
+    let bitset = match operation & FUTEX_COMMAND {
+        linux::FUTEX_WAKE if operation & linux::FUTEX_CLOCK_REALTIME == 0 => {
+            let key = futex::key_now(caller, address, private)?;
+            return Ok(futex::wake_key(key, value as usize, linux::FUTEX_BITSET_MATCH_ANY));
         }
-        WAIT => linux::FUTEX_BITSET_MATCH_ANY,
-        WAIT_BITSET => bitset,
+        linux::FUTEX_WAIT => linux::FUTEX_BITSET_MATCH_ANY,
+        linux::FUTEX_WAIT_BITSET => context.r9 as u32,
         _ => return Err(Pause::General),
     };
-    let deadline = match timeout {
+    let deadline = match context.r10 as usize {
         0 => Instant::FAR_FUTURE,
         timeout => futex_deadline(copy_in(timeout)?, operation)?,
     };
-    futex::enrol(caller, address, value, bitset)?;
+    let key = futex::key_now(caller, address, private)?;
+    futex::enrol(caller, key, address, value, bitset)?;
     Err(Pause::Futex(deadline))
 }
 
@@ -222,7 +216,7 @@ pub fn futex_ended(
         value: context.rdx as u32,
         deadline: end,
         bitset: if is_plain { linux::FUTEX_BITSET_MATCH_ANY } else { context.r9 as u32 },
-        private: true,
+        private: context.rsi as u32 & linux::FUTEX_PRIVATE_FLAG != 0,
     };
     restartable(caller, waited, again)
 }

@@ -167,6 +167,7 @@ impl Builder {
     ///
     /// # Panics
     /// If it is pinned to a CPU that does not exist.
+    #[inline(always)]
     pub fn try_spawn_titled<F>(self, future: F) -> Result<JoinHandle<F::Output>, SpawnError>
     where
         F: Titled + Send + 'static,

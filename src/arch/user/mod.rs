@@ -349,6 +349,7 @@ impl UserContext {
     }
 
     /// A copy for a new thread. None if there is no memory for it.
+    #[inline(always)]
     pub fn duplicate(&mut self) -> Option<Self> {
         self.sync();
         if self.state & Self::LOST != 0 {

@@ -152,8 +152,19 @@ impl AddressSpace {
     /// # Errors
     /// [`FaultError::NotMapped`].
     pub async fn place(&self, address: usize) -> Result<Place, FaultError> {
-        let layout = self.locked().await;
-        let (_, region) = layout.regions.find(address).ok_or(FaultError::NotMapped)?;
+        self.locked().await.what_is(address)
+    }
+
+    /// As [`place`](Self::place); None if it has to wait for the lock.
+    #[inline]
+    pub fn place_now(&self, address: usize) -> Option<Result<Place, FaultError>> {
+        Some(self.layout.try_lock()?.what_is(address))
+    }
+}
+
+impl Layout {
+    fn what_is(&self, address: usize) -> Result<Place, FaultError> {
+        let (_, region) = self.regions.find(address).ok_or(FaultError::NotMapped)?;
         Ok(match &region.object {
             Some(object) if region.flags.contains(RegionFlags::SHARED) => {
                 Place::Shared(object.clone(), region.offset + (address - region.start) as u64)
@@ -161,9 +172,7 @@ impl AddressSpace {
             _ => Place::Private(address),
         })
     }
-}
 
-impl Layout {
     /// Where the direct map shows `address`, if the program could access it now without a fault.
     fn reach(&self, address: usize, access: Access) -> Option<NonNull<u8>> {
         if address >= USER_END {
