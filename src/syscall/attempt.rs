@@ -68,15 +68,18 @@ pub type Attempt = Result<usize, Pause>;
 
 /// Serves the call that `context` asks for if that needs no waiting. `moved` counts the bytes that earlier attempts of
 /// the same call have moved.
+///
+/// Each arm is a call in the last place, so that no stack frame stands between the loop and what serves a call.
 #[inline]
 pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize) -> Attempt {
-    let Ok(number) = u32::try_from(context.orig_rax) else { return Err(Pause::Failed(Errno::ENOSYS)) };
+    // The upper half means nothing, as on Linux.
+    let number = context.orig_rax as u32;
     let fd = context.rdi as i32;
     match number {
         __NR_read => read(caller, fd, context.rsi as usize, context.rdx as usize, moved),
         __NR_write => write(caller, fd, context.rsi as usize, context.rdx as usize, moved),
-        __NR_pread64 => pread(caller, fd, context.rsi as usize, context.rdx as usize, context.r10 as i64),
-        __NR_pwrite64 => pwrite(caller, fd, context.rsi as usize, context.rdx as usize, context.r10 as i64),
+        __NR_pread64 => pread(caller, context),
+        __NR_pwrite64 => pwrite(caller, context),
         __NR_open => open(caller, lookup::CWD, context.rdi as usize, context.rsi as u32, context.rdx as u32),
         __NR_openat => open(caller, fd, context.rsi as usize, context.rdx as u32, context.r10 as u32),
         __NR_creat => {
@@ -85,7 +88,6 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         }
         __NR_sendto => socket::attempt::sendto(caller, context, moved),
         __NR_recvfrom => socket::attempt::recvfrom(caller, context, moved),
-        __NR_close => now(descriptor::close(caller, fd)),
         __NR_stat => stat(caller, lookup::CWD, context.rdi as usize, context.rsi as usize, 0),
         __NR_lstat => {
             stat(caller, lookup::CWD, context.rdi as usize, context.rsi as usize, AT_SYMLINK_NOFOLLOW)
@@ -94,44 +96,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_fstat => fstat(caller, fd, context.rsi as usize),
         __NR_unlink => unlink(caller, lookup::CWD, context.rdi as usize, 0),
         __NR_unlinkat => unlink(caller, fd, context.rsi as usize, context.rdx as u32),
-        __NR_setuid => now(identity::setuid(caller, context.rdi as u32)),
-        __NR_setgid => now(identity::setgid(caller, context.rdi as u32)),
-        __NR_setreuid => now(identity::setreuid(caller, context.rdi as u32, context.rsi as u32)),
-        __NR_setregid => now(identity::setregid(caller, context.rdi as u32, context.rsi as u32)),
-        __NR_setresuid => {
-            now(identity::setresuid(caller, context.rdi as u32, context.rsi as u32, context.rdx as u32))
-        }
-        __NR_setresgid => {
-            now(identity::setresgid(caller, context.rdi as u32, context.rsi as u32, context.rdx as u32))
-        }
-        __NR_setfsuid => Ok(identity::setfsuid(caller, context.rdi as u32)),
-        __NR_setfsgid => Ok(identity::setfsgid(caller, context.rdi as u32)),
-        __NR_getpgrp => now(identity::getpgid(caller, 0)),
-        __NR_getpgid => now(identity::getpgid(caller, context.rdi as i32)),
-        __NR_setpgid => now(identity::setpgid(caller, context.rdi as i32, context.rsi as i32)),
-        __NR_getsid => now(identity::getsid(caller, context.rdi as i32)),
-        __NR_setsid => now(identity::setsid(caller)),
-        __NR_umask => Ok(caller.fs.set_umask(context.rdi as u32) as usize),
-        __NR_dup => now(descriptor::dup(caller, fd)),
-        __NR_dup2 => now(descriptor::dup2(caller, fd, context.rsi as i32)),
-        __NR_dup3 => now(descriptor::dup3(caller, fd, context.rsi as i32, context.rdx as u32)),
         __NR_fcntl => fcntl(caller, fd, context.rsi as u32, context.rdx as usize),
-        __NR_set_tid_address => Ok(thread::set_tid_address(caller, context.rdi as usize)),
-        __NR_set_robust_list => {
-            now(thread::set_robust_list(caller, context.rdi as usize, context.rsi as usize))
-        }
-        __NR_sched_get_priority_max => now(schedule::priority_max(context.rdi as usize)),
-        __NR_sched_get_priority_min => now(schedule::priority_min(context.rdi as usize)),
-        __NR_sched_getscheduler => now(schedule::sched_getscheduler(caller, context.rdi as i32)),
-        __NR_getpriority => now(schedule::getpriority(caller, context.rdi as usize, context.rsi as u32)),
-        __NR_setpriority => {
-            now(schedule::setpriority(caller, context.rdi as usize, context.rsi as u32, context.rdx as i32))
-        }
-        __NR_kill => now(signal::kill(caller, context.rdi as i32, context.rsi as usize)),
-        __NR_tkill => now(signal::tkill(caller, context.rdi as i32, context.rsi as usize)),
-        __NR_tgkill => {
-            now(signal::tgkill(caller, context.rdi as i32, context.rsi as i32, context.rdx as usize))
-        }
         __NR_futex => thread::futex_now(caller, context),
         __NR_rseq => rseq::register(
             caller,
@@ -175,20 +140,75 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             context.rdx as usize,
             context.r10 as usize,
         ),
-        __NR_mmap => memory::map_now(
-            caller,
-            context.rdi as usize,
-            context.rsi as usize,
-            context.rdx as u32,
-            context.r10 as u32,
-            context.r9 as usize,
-        )
-        .map_or(Err(Pause::General), now),
-        __NR_brk => caller.space.brk_now(context.rdi as usize).ok_or(Pause::General),
-        __NR_munmap => memory::unmap_now(caller, context.rdi as usize, context.rsi as usize)
-            .map_or(Err(Pause::General), now),
+        __NR_close => now(caller, context, |caller, of| descriptor::close(caller, of.rdi as i32)),
+        __NR_dup => now(caller, context, |caller, of| descriptor::dup(caller, of.rdi as i32)),
+        __NR_dup2 => {
+            now(caller, context, |caller, of| descriptor::dup2(caller, of.rdi as i32, of.rsi as i32))
+        }
+        __NR_dup3 => now(caller, context, |caller, of| {
+            descriptor::dup3(caller, of.rdi as i32, of.rsi as i32, of.rdx as u32)
+        }),
+        __NR_setuid => now(caller, context, |caller, of| identity::setuid(caller, of.rdi as u32)),
+        __NR_setgid => now(caller, context, |caller, of| identity::setgid(caller, of.rdi as u32)),
+        __NR_setreuid => {
+            now(caller, context, |caller, of| identity::setreuid(caller, of.rdi as u32, of.rsi as u32))
+        }
+        __NR_setregid => {
+            now(caller, context, |caller, of| identity::setregid(caller, of.rdi as u32, of.rsi as u32))
+        }
+        __NR_setresuid => now(caller, context, |caller, of| {
+            identity::setresuid(caller, of.rdi as u32, of.rsi as u32, of.rdx as u32)
+        }),
+        __NR_setresgid => now(caller, context, |caller, of| {
+            identity::setresgid(caller, of.rdi as u32, of.rsi as u32, of.rdx as u32)
+        }),
+        __NR_setfsuid => now(caller, context, |caller, of| Ok(identity::setfsuid(caller, of.rdi as u32))),
+        __NR_setfsgid => now(caller, context, |caller, of| Ok(identity::setfsgid(caller, of.rdi as u32))),
+        __NR_getpgrp => now(caller, context, |caller, _| identity::getpgid(caller, 0)),
+        __NR_getpgid => now(caller, context, |caller, of| identity::getpgid(caller, of.rdi as i32)),
+        __NR_setpgid => {
+            now(caller, context, |caller, of| identity::setpgid(caller, of.rdi as i32, of.rsi as i32))
+        }
+        __NR_getsid => now(caller, context, |caller, of| identity::getsid(caller, of.rdi as i32)),
+        __NR_setsid => now(caller, context, |caller, _| identity::setsid(caller)),
+        __NR_umask => Ok(caller.fs.set_umask(context.rdi as u32) as usize),
+        __NR_set_tid_address => Ok(thread::set_tid_address(caller, context.rdi as usize)),
+        __NR_set_robust_list => now(caller, context, |caller, of| {
+            thread::set_robust_list(caller, of.rdi as usize, of.rsi as usize)
+        }),
+        __NR_sched_get_priority_max => now(caller, context, |_, of| schedule::priority_max(of.rdi as usize)),
+        __NR_sched_get_priority_min => now(caller, context, |_, of| schedule::priority_min(of.rdi as usize)),
+        __NR_sched_getscheduler => {
+            now(caller, context, |caller, of| schedule::sched_getscheduler(caller, of.rdi as i32))
+        }
+        __NR_getpriority => {
+            now(caller, context, |caller, of| schedule::getpriority(caller, of.rdi as usize, of.rsi as u32))
+        }
+        __NR_setpriority => now(caller, context, |caller, of| {
+            schedule::setpriority(caller, of.rdi as usize, of.rsi as u32, of.rdx as i32)
+        }),
+        __NR_kill => now(caller, context, |caller, of| signal::kill(caller, of.rdi as i32, of.rsi as usize)),
+        __NR_tkill => {
+            now(caller, context, |caller, of| signal::tkill(caller, of.rdi as i32, of.rsi as usize))
+        }
+        __NR_tgkill => now(caller, context, |caller, of| {
+            signal::tgkill(caller, of.rdi as i32, of.rsi as i32, of.rdx as usize)
+        }),
+        __NR_mmap => memory::map_now(caller, context),
+        __NR_munmap => memory::unmap_now(caller, context),
+        __NR_brk => memory::brk_now(caller, context),
         _ => Err(Pause::General),
     }
+}
+
+/// Serves a call that needs nothing to be there, in a function of its own.
+#[inline(never)]
+fn now(
+    caller: &mut Caller,
+    context: &UserContext,
+    serve: impl FnOnce(&mut Caller, &UserContext) -> SysResult,
+) -> Attempt {
+    serve(caller, context).map_err(Pause::Failed)
 }
 
 /// Goes on with a `read`, `write`, `recvfrom` or `sendto` that has waited for `file`: the one that it began with, whatever has
@@ -202,11 +222,6 @@ pub fn resume(caller: &Caller, context: &UserContext, file: Arc<File>, moved: &m
     }
     let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
     if reads { read_stream(caller, file, buffer, moved) } else { write_stream(caller, file, buffer, moved) }
-}
-
-#[inline(always)]
-fn now(result: SysResult) -> Attempt {
-    result.map_err(Pause::Failed)
 }
 
 /// Copies a value out of user memory.
@@ -264,7 +279,7 @@ fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> Attempt {
     if lock::is_command(command) {
         return Err(Pause::General);
     }
-    now(descriptor::fcntl(caller, fd, command, argument))
+    Ok(descriptor::fcntl(caller, fd, command, argument)?)
 }
 
 fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {
@@ -388,7 +403,9 @@ fn check_small(path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
     if large { Err(Pause::General) } else { Ok(()) }
 }
 
-fn pread(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
+fn pread(caller: &Caller, context: &UserContext) -> Attempt {
+    let (fd, address, len) = (context.rdi as i32, context.rsi as usize, context.rdx as usize);
+    let offset = context.r10 as i64;
     // Neither the offset nor the end may be negative; which error that is depends on the file.
     if offset | offset.wrapping_add(len as i64) < 0 {
         return Err(Pause::General);
@@ -407,10 +424,12 @@ pub fn read_at(file: &File, address: usize, len: usize, offset: i64) -> Attempt 
     let mut buffer = UserBuffer::new(address, len)?;
     let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
     check_whole(&buffer)?;
-    now(read)
+    Ok(read?)
 }
 
-fn pwrite(caller: &Caller, fd: i32, address: usize, len: usize, offset: i64) -> Attempt {
+fn pwrite(caller: &Caller, context: &UserContext) -> Attempt {
+    let (fd, address, len) = (context.rdi as i32, context.rsi as usize, context.rdx as usize);
+    let offset = context.r10 as i64;
     // Neither the offset nor the end may be negative; which error that is depends on the file.
     if offset | offset.wrapping_add(len as i64) < 0 {
         return Err(Pause::General);

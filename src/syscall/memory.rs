@@ -3,8 +3,12 @@
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use super::{
+    attempt::{Attempt, Pause},
+    user::{self, SysResult},
+};
 use crate::{
+    arch::user::UserContext,
     file::mapping,
     memory::{Backing, Mapping, PAGE_SIZE, RegionFlags},
     process::{Caller, credentials::capability},
@@ -41,27 +45,26 @@ fn may_map_lowest(caller: &Caller) -> bool {
     caller.credentials.has(capability::SYS_RAWIO)
 }
 
-/// Anonymous memory, as most want it, where that need not wait; else None, and nothing is done.
-#[inline]
-pub fn map_now(
-    caller: &Caller,
-    hint: usize,
-    len: usize,
-    prot: u32,
-    flags: u32,
-    offset: usize,
-) -> Option<SysResult> {
-    if flags & linux::MAP_ANONYMOUS == 0 || !offset.is_multiple_of(PAGE_SIZE) {
-        return None;
+/// Anonymous memory, as most want it, where that need not wait.
+pub fn map_now(caller: &Caller, context: &UserContext) -> Attempt {
+    let (len, prot, flags) = (context.rsi as usize, context.rdx as u32, context.r10 as u32);
+    if flags & linux::MAP_ANONYMOUS == 0 || !(context.r9 as usize).is_multiple_of(PAGE_SIZE) {
+        return Err(Pause::General);
     }
     let privileged = may_map_lowest(caller);
-    caller.space.map_now(&Mapping { hint, flags, privileged, ..Mapping::anonymous(len, prot) })
+    let mapping = Mapping { hint: context.rdi as usize, flags, privileged, ..Mapping::anonymous(len, prot) };
+    Ok(caller.space.map_now(&mapping).ok_or(Pause::General)??)
 }
 
-/// What was never touched; else None, and nothing is done.
-#[inline]
-pub fn unmap_now(caller: &Caller, start: usize, len: usize) -> Option<SysResult> {
-    Some(caller.space.unmap_now(start, len)?.map(|()| 0))
+/// What was never touched.
+pub fn unmap_now(caller: &Caller, context: &UserContext) -> Attempt {
+    caller.space.unmap_now(context.rdi as usize, context.rsi as usize).ok_or(Pause::General)??;
+    Ok(0)
+}
+
+/// Where that need not wait.
+pub fn brk_now(caller: &Caller, context: &UserContext) -> Attempt {
+    caller.space.brk_now(context.rdi as usize).ok_or(Pause::General)
 }
 
 #[inline]

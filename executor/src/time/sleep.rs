@@ -74,8 +74,8 @@ impl Timer {
         unsafe { wheel.lock().insert(self.entry(), deadline, now) };
     }
 
-    /// Take the timer out of the wheel, if it is still there.
-    #[inline]
+    /// Take the timer out of the wheel, if it is still there. Not inlined: a sleep's drop is, and most never began.
+    #[inline(never)]
     pub(crate) fn stop(&self, wheel: &SpinMutex<Wheel>) {
         if self.state() == QUEUED {
             let mut wheel = wheel.lock();

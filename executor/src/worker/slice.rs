@@ -178,27 +178,19 @@ impl Worker {
             self.others_wait();
         }
         self.own.asking_poll.set(u64::MAX);
-        let measured = self.instruments() != 0;
-        if measured {
-            self.outside_begins();
-        }
-        measured
+        self.instruments() != 0
     }
 
-    /// [`outside`] begins while measuring is on.
+    /// [`outside`] while measuring is on.
     #[cold]
     #[inline(never)]
-    fn outside_begins(&self) {
+    fn measured<R>(&self, f: impl FnOnce() -> R) -> R {
         self.stretch_ends();
         self.trace_current(Event::Leave);
-    }
-
-    /// It ends.
-    #[cold]
-    #[inline(never)]
-    fn outside_ends(&self) {
+        let result = f();
         self.trace_current(Event::Return);
         self.own.stretch_began.set(hooks::cycles());
+        result
     }
 
     fn trace_current(&self, event: Event) {
@@ -271,13 +263,10 @@ pub fn attention() -> u8 {
 /// `f` must stay on this CPU and return when the attention byte is set. A handful of instructions.
 #[inline(always)]
 pub fn outside<R>(f: impl FnOnce() -> R) -> R {
-    // One call of `f`, so that the compiler sees what comes of it in one place.
-    let measured = hooks::worker().is_some_and(Worker::leave_poll);
-    let result = f();
-    if measured && let Some(worker) = hooks::worker() {
-        worker.outside_ends();
+    match hooks::worker() {
+        Some(worker) if worker.leave_poll() => worker.measured(f),
+        _ => f(),
     }
-    result
 }
 
 /// How long a task that runs for long keeps a CPU for which others wait, in nanoseconds. Four

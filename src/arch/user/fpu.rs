@@ -170,11 +170,11 @@ impl UserContext {
         unsafe {
             asm!("stmxcsr [{}]", in(reg) &raw mut self.mxcsr, options(nostack, preserves_flags));
         }
-        let is_new = match &mut self.extended {
-            None => area::is_new(),
+        let has_changed = match &mut self.extended {
+            None => !area::is_new(),
             Some(area) => area.save(),
         };
-        if is_new == self.extended.is_some() {
+        if has_changed {
             self.change_extended();
         }
     }

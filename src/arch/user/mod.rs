@@ -318,9 +318,12 @@ impl UserContext {
 
     /// Copies what the processor still holds of this thread, if anything, so that the context is complete.
     pub fn sync(&mut self) {
-        if self.state & Self::UNLOADED != 0 {
-            return;
+        if !self.is_suspended() {
+            self.copy_held();
         }
+    }
+
+    fn copy_held(&mut self) {
         self.sync_extended();
         if cpu::features().fsgsbase {
             // SAFETY: FSGSBASE is on. Between the two `swapgs` GS is the user's, so no interrupt may come; the
@@ -337,7 +340,7 @@ impl UserContext {
     pub fn suspend(&mut self) {
         // Else it may be another thread's that the processor holds.
         if !self.is_suspended() {
-            self.sync();
+            self.copy_held();
             self.state |= Self::UNLOADED;
             percpu::set_holds_user(false);
         }
@@ -417,10 +420,13 @@ impl UserContext {
         if self.state & Self::UNLOADED != 0 && self.state & Self::LOST == 0 {
             self.load();
         }
-        if self.rip >= USER_END as u64 || self.state & (Self::WATCHED | Self::BEGUN | Self::LOST) != 0 {
-            return false;
+        let refused = Self::WATCHED | Self::BEGUN | Self::LOST;
+        if self.state & (Self::UNCHECKED | refused) != 0 {
+            if self.rip >= USER_END as u64 || self.state & refused != 0 {
+                return false;
+            }
+            self.state &= !Self::UNCHECKED;
         }
-        self.state &= !Self::UNCHECKED;
         true
     }
 

@@ -110,25 +110,38 @@ impl Class {
         }
     }
 
+    /// Takes objects until `magazine` has `count`, or memory is exhausted: slab by slab, as many as each has.
+    fn fill(&mut self, class: usize, magazine: &mut Magazine, count: u32) {
+        while magazine.count < count && (self.partial != 0 || self.grow(class).is_some()) {
+            let slab = self.partial;
+            // SAFETY: slabs are frames of the allocator.
+            let frame = unsafe { metadata::of(slab) };
+            let mut state = State::of(frame);
+            let taken = u32::from(state.free).min(count - magazine.count) as u16;
+            for _ in 0..taken {
+                // SAFETY: a slab has as many objects in its list as it says, and each one's first word is the offset of
+                // the next; objects are at least 16 bytes and aligned to 16.
+                let (object, next) = unsafe {
+                    let object = pointer(slab).add(state.first as usize);
+                    (object, object.cast::<u16>().read())
+                };
+                state.first = next;
+                push(magazine, object);
+            }
+            state.free -= taken;
+            state.store(frame);
+            self.taken += taken as usize;
+            if state.free == 0 {
+                self.unlink(slab);
+            }
+        }
+    }
+
     /// Takes one object.
     fn take(&mut self, class: usize) -> Option<Object> {
-        if self.partial == 0 {
-            self.grow(class)?;
-        }
-        let slab = self.partial;
-        // SAFETY: slabs are frames of the allocator.
-        let frame = unsafe { metadata::of(slab) };
-        let state = State::of(frame);
-        // SAFETY: a slab in the list has a free object at this offset, whose first word is the next offset.
-        let object = unsafe { pointer(slab).add(state.first as usize) };
-        // SAFETY: as above; objects are at least 16 bytes and aligned to 16.
-        let next = unsafe { object.cast::<u16>().read() };
-        State { first: next, free: state.free - 1 }.store(frame);
-        self.taken += 1;
-        if state.free == 1 {
-            self.unlink(slab);
-        }
-        Some(object)
+        let mut magazine = Magazine::default();
+        self.fill(class, &mut magazine, 1);
+        magazine.head
     }
 
     /// Gives one object back.
@@ -209,10 +222,7 @@ pub(super) fn take_magazine(class: usize) -> Option<Magazine> {
         return Some(shared.stock[shared.stocked]);
     }
     let mut magazine = Magazine::default();
-    while magazine.count < u32::from(ROUNDS[class]) {
-        let Some(object) = shared.take(class) else { break };
-        push(&mut magazine, object);
-    }
+    shared.fill(class, &mut magazine, ROUNDS[class].into());
     (magazine.count > 0).then_some(magazine)
 }
 
