@@ -6,8 +6,18 @@ pub const fn is_control(byte: u8) -> bool {
 }
 
 /// A letter or digit, Latin-1 letters included: what a word is made of when one is erased.
-pub const fn is_alphanumeric(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7)
+pub fn is_alphanumeric(byte: u8) -> bool {
+    static ARE: [bool; 256] = {
+        let mut are = [false; 256];
+        let mut byte = 0;
+        while byte < are.len() {
+            are[byte] =
+                (byte as u8).is_ascii_alphanumeric() || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7);
+            byte += 1;
+        }
+        are
+    };
+    ARE[usize::from(byte)]
 }
 
 /// Lower case for IUCLC.

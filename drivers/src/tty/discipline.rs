@@ -223,6 +223,20 @@ impl LineDiscipline {
         self.is_canonical() && !self.input.has_line()
     }
 
+    /// How many of `bytes` should be received before others have a turn: in a long line, a character that edits it is work
+    /// for each of its bytes, so it is the last. In a short one it is not, as bytes that come together echo together.
+    pub fn turn(&self, bytes: &[u8]) -> usize {
+        const LONG: usize = 512;
+        const EDITING: [Special; 4] = [Special::Erase, Special::WordErase, Special::Kill, Special::Reprint];
+        let edits = |byte: &u8| {
+            self.special.contains(*byte) && EDITING.iter().any(|which| self.has_special(*byte, *which))
+        };
+        if !self.is_canonical() || self.input.line_len() < LONG {
+            return bytes.len();
+        }
+        bytes.iter().position(edits).map_or(bytes.len(), |last| last + 1)
+    }
+
     /// Takes bytes from the line: edits, echoes, queues. Returns how many it took; the rest has to wait until a
     /// program reads.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {

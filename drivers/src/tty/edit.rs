@@ -3,7 +3,8 @@
 use super::ctype::{is_alphanumeric, is_control, is_utf8_continuation};
 use super::discipline::LineDiscipline;
 use super::echo::Echo;
-use super::termios::{InputFlags, LocalFlags, Special};
+use super::input::InputQueue;
+use super::termios::{InputFlags, LocalFlags, Special, Termios};
 
 /// How far back an erasing character goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,12 @@ enum Extent {
 
 /// Echoes a character, a control character as `^X` under ECHOCTL.
 pub(super) fn echo_character(discipline: &mut LineDiscipline, byte: u8) {
-    let as_control = discipline.termios.has_local(LocalFlags::ECHOCTL) && is_control(byte) && byte != b'\t';
-    discipline.echo.push(if as_control { Echo::Control(byte) } else { Echo::Byte(byte) });
+    discipline.echo.push(echo_of(byte, discipline.termios.has_local(LocalFlags::ECHOCTL)));
+}
+
+#[inline]
+fn echo_of(byte: u8, shows_controls: bool) -> Echo {
+    if shows_controls && is_control(byte) && byte != b'\t' { Echo::Control(byte) } else { Echo::Byte(byte) }
 }
 
 /// Closes an ECHOPRT erasure with its `/`.
@@ -31,9 +36,10 @@ pub(super) fn reprint(discipline: &mut LineDiscipline, byte: u8) {
     finish_erasing(discipline);
     echo_character(discipline, byte);
     discipline.echo.push(Echo::Byte(b'\n'));
-    for index in 0..discipline.input.line_len() {
-        echo_character(discipline, discipline.input.line_byte(index));
-    }
+    let LineDiscipline { input, echo, termios, .. } = discipline;
+    let shows_controls = termios.has_local(LocalFlags::ECHOCTL);
+    let (first, second) = input.line(0);
+    echo.extend(first.iter().chain(second).map(|byte| echo_of(*byte, shows_controls)));
 }
 
 /// Carries out `byte`, which is one of ERASE, WERASE and KILL.
@@ -73,87 +79,118 @@ fn forget_line(discipline: &mut LineDiscipline) {
 }
 
 fn erase_characters(discipline: &mut LineDiscipline, extent: Extent) {
-    let mut in_word = false;
-    while let Some((first, size)) = last_character(discipline) {
-        if extent == Extent::Word {
-            let belongs = is_alphanumeric(first) || first == b'_';
-            if in_word && !belongs {
-                break;
+    let length = discipline.input.line_len();
+    let start = start_of(discipline, extent);
+    let local = discipline.termios.local;
+    if start == length {
+        return;
+    }
+    if !local.contains(LocalFlags::ECHO) {
+        // Nothing shows.
+    } else if local.contains(LocalFlags::ECHOPRT) {
+        print_erased(discipline, start);
+    } else if extent == Extent::Character && !local.contains(LocalFlags::ECHOE) {
+        echo_character(discipline, discipline.termios.character(Special::Erase));
+    } else {
+        wipe(discipline, start);
+    }
+    discipline.input.unpush(length - start);
+}
+
+/// Where in the line begins what is to be erased, which reaches to its end.
+fn start_of(discipline: &LineDiscipline, extent: Extent) -> usize {
+    let (older, younger) = discipline.input.line(0);
+    let length = discipline.input.line_len();
+    let has_utf8 = discipline.termios.has_input(InputFlags::IUTF8);
+    let begins_character = |byte: &u8| !(has_utf8 && is_utf8_continuation(*byte));
+    match extent {
+        Extent::Character => last_character(discipline, length).unwrap_or(length),
+        // Half a character at the beginning stays.
+        Extent::Line => older.iter().chain(younger).position(begins_character).unwrap_or(length),
+        Extent::Word => {
+            let (mut start, mut index, mut in_word) = (length, length, false);
+            for part in [younger, older] {
+                for byte in part.iter().rev() {
+                    index -= 1;
+                    let belongs = is_alphanumeric(*byte) || *byte == b'_';
+                    if !begins_character(byte) {
+                        continue;
+                    }
+                    if in_word && !belongs {
+                        return start;
+                    }
+                    in_word |= belongs;
+                    start = index;
+                }
             }
-            in_word |= belongs;
-        }
-        if discipline.termios.has_local(LocalFlags::ECHO) {
-            echo_erasure(discipline, first, size, extent);
-        }
-        discipline.input.unpush(size);
-        if extent == Extent::Character {
-            break;
+            start
         }
     }
 }
 
-/// The first byte and the length of the last character of the line; None when the line is empty or begins with
-/// half a character.
-fn last_character(discipline: &LineDiscipline) -> Option<(u8, usize)> {
-    let length = discipline.input.line_len();
-    for start in (0..length).rev() {
-        let byte = discipline.input.line_byte(start);
-        if !is_continuation(discipline, byte) {
-            return Some((byte, length - start));
-        }
-    }
-    None
+/// Where the last character of the first `length` bytes of the line begins; None when there is none, or only half a
+/// character.
+fn last_character(discipline: &LineDiscipline, length: usize) -> Option<usize> {
+    (0..length).rev().find(|&start| !is_continuation(discipline, discipline.input.line_byte(start)))
 }
 
 fn is_continuation(discipline: &LineDiscipline, byte: u8) -> bool {
     discipline.termios.has_input(InputFlags::IUTF8) && is_utf8_continuation(byte)
 }
 
-/// Shows that the last character of the line, of `size` bytes from `first` on, goes away.
-fn echo_erasure(discipline: &mut LineDiscipline, first: u8, size: usize, extent: Extent) {
-    let local = discipline.termios.local;
-    if local.contains(LocalFlags::ECHOPRT) {
-        if !core::mem::replace(&mut discipline.erasing, true) {
-            discipline.echo.push(Echo::Byte(b'\\'));
-        }
-        echo_character(discipline, first);
-        let length = discipline.input.line_len();
-        for index in length - size + 1..length {
+/// Shows on paper that the line goes away from `start` on: its characters, from the last to the first.
+fn print_erased(discipline: &mut LineDiscipline, start: usize) {
+    if !core::mem::replace(&mut discipline.erasing, true) {
+        discipline.echo.push(Echo::Byte(b'\\'));
+    }
+    let mut end = discipline.input.line_len();
+    while end > start
+        && let Some(first) = last_character(discipline, end)
+    {
+        echo_character(discipline, discipline.input.line_byte(first));
+        for index in first + 1..end {
             discipline.echo.push(Echo::Byte(discipline.input.line_byte(index)));
             discipline.echo.push(Echo::MoveBack);
         }
-    } else if extent == Extent::Character && !local.contains(LocalFlags::ECHOE) {
-        echo_character(discipline, discipline.termios.character(Special::Erase));
-    } else if first == b'\t' {
-        let erase_tab = columns_before(discipline, discipline.input.line_len() - size);
-        discipline.echo.push(erase_tab);
-    } else {
-        let shown_as_two = local.contains(LocalFlags::ECHOCTL);
-        let columns = match is_control(first) {
-            true if shown_as_two => 2,
-            true => 0,
-            false => 1,
-        };
-        for _ in 0..columns {
-            for byte in [0x08, b' ', 0x08] {
-                discipline.echo.push(Echo::Byte(byte));
-            }
-        }
+        end = first;
     }
 }
 
+/// Blanks out the line from `start` on.
+fn wipe(discipline: &mut LineDiscipline, start: usize) {
+    let LineDiscipline { input, echo, termios, .. } = discipline;
+    let of_control = if termios.has_local(LocalFlags::ECHOCTL) { 2 } else { 0 };
+    let has_utf8 = termios.has_input(InputFlags::IUTF8);
+    let (older, younger) = input.line(start);
+    let (mut index, mut columns) = (input.line_len(), 0);
+    for part in [younger, older] {
+        for &byte in part.iter().rev() {
+            index -= 1;
+            if byte == b'\t' {
+                echo.wipe(core::mem::take(&mut columns));
+                echo.push(columns_before(input, termios, index));
+            } else if is_control(byte) {
+                columns += of_control;
+            } else if !(has_utf8 && is_utf8_continuation(byte)) {
+                columns += 1;
+            }
+        }
+    }
+    echo.wipe(columns);
+}
+
 /// How to go back over a tab at index `tab` of the line: it depends on the columns that the characters before take.
-fn columns_before(discipline: &LineDiscipline, tab: usize) -> Echo {
+fn columns_before(input: &InputQueue, termios: &Termios, tab: usize) -> Echo {
     let mut columns = 0usize;
     let mut after_tab = false;
     for index in (0..tab).rev() {
-        let byte = discipline.input.line_byte(index);
+        let byte = input.line_byte(index);
         if byte == b'\t' {
             after_tab = true;
             break;
         } else if is_control(byte) {
-            columns += if discipline.termios.has_local(LocalFlags::ECHOCTL) { 2 } else { 0 };
-        } else if !is_continuation(discipline, byte) {
+            columns += if termios.has_local(LocalFlags::ECHOCTL) { 2 } else { 0 };
+        } else if !(termios.has_input(InputFlags::IUTF8) && is_utf8_continuation(byte)) {
             columns += 1;
         }
     }

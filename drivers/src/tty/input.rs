@@ -74,6 +74,14 @@ impl InputQueue {
         self.byte(self.line_head.wrapping_add(index))
     }
 
+    /// The line being typed from byte `from` on, in two parts.
+    pub fn line(&self, from: usize) -> (&[u8], &[u8]) {
+        let start = self.line_head.wrapping_add(from) % INPUT_SIZE;
+        let len = self.line_len() - from;
+        let first = len.min(INPUT_SIZE - start);
+        (&self.bytes[start..start + first], &self.bytes[..len - first])
+    }
+
     /// Bytes that a canonical reader would get from all finished lines: marks do not count.
     pub fn finished_len(&self) -> usize {
         let count = self.line_head.wrapping_sub(self.tail);

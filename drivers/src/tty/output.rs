@@ -3,7 +3,7 @@
 use syscalls::Errno;
 
 use super::ctype::{is_control, is_utf8_continuation, to_upper};
-use super::echo::Echo;
+use super::echo::{Done, Echo, WIPE};
 use super::ring::Ring;
 use super::termios::{InputFlags, OutputFlags, Termios};
 
@@ -220,39 +220,86 @@ impl Output {
     }
 
     /// Carries out echo operations in order; says how many there was room for.
-    pub fn echo_all(&mut self, echoes: &[Echo], termios: &Termios) -> usize {
+    pub fn echo_all(&mut self, echoes: &mut [Echo], termios: &Termios) -> Done {
         /// Ordinary bytes that are moved together.
         const RUN: usize = 64;
         let passes = termios.has_output(OutputFlags::OPOST) && !termios.has_output(OutputFlags::OLCUC);
-        let mut done = 0;
-        while let Some(next) = echoes.get(done) {
+        let mut done = Done::default();
+        while done.operations < echoes.len() {
             let mut run = [0; RUN];
-            let mut plain = 0;
+            let (mut operations, mut len) = (0, 0);
             if passes {
-                for (place, echo) in run.iter_mut().zip(&echoes[done..]).take(self.room()) {
+                let room = self.room().min(RUN);
+                for echo in &echoes[done.operations..] {
                     match *echo {
-                        Echo::Byte(byte) if !is_control(byte) && byte != 0xff => *place = byte,
+                        Echo::Byte(byte) if !is_control(byte) && byte != 0xff && len < room => {
+                            run[len] = byte;
+                            len += 1;
+                        }
+                        Echo::Control(byte) if len + 2 <= room => {
+                            run[len..len + 2].copy_from_slice(&[b'^', byte ^ 0o100]);
+                            len += 2;
+                        }
                         _ => break,
                     }
-                    plain += 1;
+                    operations += 1;
                 }
             }
-            if plain > 0 {
-                self.ring.push_slice(&run[..plain]);
-                self.column = self.column.wrapping_add(columns(&run[..plain], termios));
-                done += plain;
-            } else if self.echo(*next, termios) {
-                done += 1;
-            } else {
+            if operations > 0 {
+                self.ring.push_slice(&run[..len]);
+                self.column = self.column.wrapping_add(columns(&run[..len], termios));
+                done.operations += operations;
+                done.weight += operations;
+                continue;
+            }
+            let next = &mut echoes[done.operations];
+            let before = next.weight();
+            if !self.echo(next, termios) {
+                // Of a wipe, a part.
+                done.weight += before - next.weight();
                 break;
             }
+            done.operations += 1;
+            done.weight += before;
         }
         done
     }
 
-    /// Carries out one echo operation. False, and nothing done, when there is too little room.
-    fn echo(&mut self, echo: Echo, termios: &Termios) -> bool {
-        match echo {
+    /// Goes on with a wipe of which so many bytes are left. False when there is too little room for all.
+    fn wipe(&mut self, left: &mut u16, termios: &Termios) -> bool {
+        const COLUMNS: usize = 32;
+        const MANY: [u8; COLUMNS * WIPE.len()] = {
+            let mut many = [0; COLUMNS * WIPE.len()];
+            let mut index = 0;
+            while index < many.len() {
+                many[index] = WIPE[index % WIPE.len()];
+                index += 1;
+            }
+            many
+        };
+        while *left > 0 {
+            let (rest, room) = (usize::from(*left), self.room());
+            let begun = rest % WIPE.len();
+            let whole = if begun == 0 { rest.min(room).min(MANY.len()) / WIPE.len() } else { 0 };
+            if whole > 0 {
+                *left -= self.ring.push_slice(&MANY[..whole * WIPE.len()]) as u16;
+                if termios.has_output(OutputFlags::OPOST) {
+                    self.column = self.column.saturating_sub(whole as u32);
+                }
+            } else {
+                let next = WIPE[(WIPE.len() - begun) % WIPE.len()];
+                if !self.echo(&mut Echo::Byte(next), termios) {
+                    return false;
+                }
+                *left -= 1;
+            }
+        }
+        true
+    }
+
+    /// Carries out one echo operation. False, and nothing done, when there is too little room; of a wipe it may be a part.
+    fn echo(&mut self, echo: &mut Echo, termios: &Termios) -> bool {
+        match *echo {
             Echo::Byte(0xff) => {
                 // Never processed, also under OPOST: what Linux does with the byte that it escapes in its queue.
                 if self.room() == 0 {
@@ -270,6 +317,7 @@ impl Output {
                 self.column = self.column.wrapping_add(2);
                 self.ring.push_slice(&[b'^', byte ^ 0o100]) == 2
             }
+            Echo::Wipe(ref mut left) => self.wipe(left, termios),
             Echo::SetLineColumn => {
                 self.line_column = self.column;
                 true
@@ -344,5 +392,48 @@ mod tests {
         let mut output = Output::new(32, LineKind::Wire).unwrap();
         output.write(b"ab\tc", &termios);
         assert_eq!(drain(&mut output), b"ab      c");
+    }
+
+    #[test]
+    fn a_wipe_is_what_its_bytes_are() {
+        use super::super::echo::EchoQueue;
+        let mut seed = 1u32;
+        let mut random = |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) % below
+        };
+        let mut wiping = (EchoQueue::default(), Output::new(64, LineKind::Wire).unwrap());
+        let mut pushing = (EchoQueue::default(), Output::new(64, LineKind::Wire).unwrap());
+        for _ in 0..20_000 {
+            match random(8) {
+                0 | 1 => {
+                    let columns = if random(50) == 0 { random(2000) } else { random(20) };
+                    wiping.0.wipe(columns as usize);
+                    for _ in 0..columns {
+                        WIPE.iter().for_each(|byte| pushing.0.push(Echo::Byte(*byte)));
+                    }
+                }
+                2 => {
+                    let echo = [Echo::Byte(b'x'), Echo::Control(3), Echo::MoveBack][random(3) as usize];
+                    wiping.0.push(echo);
+                    pushing.0.push(echo);
+                }
+                _ => {
+                    for (echo, output) in [&mut wiping, &mut pushing] {
+                        echo.drain(|operations| output.echo_all(operations, &Termios::STANDARD));
+                    }
+                    let wanted = random(100) as usize;
+                    let [ours, theirs] = [&mut wiping, &mut pushing].map(|(_, output)| {
+                        let mut bytes = Vec::new();
+                        output.take(wanted, &mut |run| {
+                            bytes.extend_from_slice(run);
+                            run.len()
+                        });
+                        (bytes, output.column)
+                    });
+                    assert_eq!(ours, theirs);
+                }
+            }
+        }
     }
 }

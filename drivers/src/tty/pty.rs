@@ -206,7 +206,11 @@ impl Master {
     /// # Errors
     /// EAGAIN when there is no room.
     pub fn try_write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        match self.tty.receive(&bytes[..bytes.len().min(TYPED_AT_ONCE)]) {
+        let typed = self.tty.with(|state| {
+            let at_once = state.discipline.turn(&bytes[..bytes.len().min(TYPED_AT_ONCE)]);
+            state.receive(&bytes[..at_once])
+        });
+        match typed {
             0 if !bytes.is_empty() => Err(Errno::EAGAIN),
             count => Ok(count),
         }

@@ -52,7 +52,15 @@ impl Model {
     }
 
     pub fn type_in(&self, bytes: &[u8]) -> Result<usize, i32> {
-        self.master().try_write(bytes).map_err(number)
+        let mut typed = 0;
+        while typed < bytes.len() {
+            match self.master().try_write(&bytes[typed..]) {
+                Ok(count) => typed += count,
+                Err(_) if typed > 0 => break,
+                Err(errno) => return Err(number(errno)),
+            }
+        }
+        Ok(typed)
     }
 
     pub fn read_master(&self, wanted: usize) -> Result<Vec<u8>, i32> {
