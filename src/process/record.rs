@@ -1,6 +1,6 @@
 //! What the threads of one process share.
 
-use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
+use alloc::sync::Arc;
 use core::{
     ops::Range,
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -15,7 +15,7 @@ use super::{
     limits::Limits,
     signal::{Actions, ProcessSignals},
     timers::Timers,
-    trace::Tracing,
+    trace::Traced,
 };
 use crate::{
     arch,
@@ -53,9 +53,8 @@ pub struct Process {
     pub released: WaitQueue,
     /// Whether its end takes back what it has done to semaphores ([`take_back`](crate::ipc::semaphores::take_back)).
     pub undoes_semaphores: AtomicBool,
-    /// What tracers know of its threads, by [`Thread::key`](super::Thread::key): few are ever traced, and all others need no
-    /// room for it. Taken after all other locks.
-    pub tracing: SpinMutex<BTreeMap<usize, Box<Tracing>>>,
+    /// What tracers know of its threads.
+    pub tracing: Traced,
     /// Whether a `vfork` parent still lends its address space.
     pub borrows_space: AtomicBool,
     /// Whether orphans among its descendants become its children (prctl(2)).
@@ -133,7 +132,7 @@ impl Process {
             resumed: WaitQueue::new(),
             released: WaitQueue::new(),
             undoes_semaphores: AtomicBool::new(false),
-            tracing: SpinMutex::new(BTreeMap::new()),
+            tracing: Traced::default(),
             borrows_space: AtomicBool::new(false),
             is_subreaper: AtomicBool::new(false),
             death_signal: AtomicU8::new(0),

@@ -33,10 +33,12 @@ pub mod resume;
 pub mod stop;
 pub mod watch;
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
 
 use bitflags::bitflags;
+use executor::sync::{SpinMutex, SpinMutexGuard};
 use linux_raw_sys::ptrace as linux;
+use once_cell::race::OnceBox;
 
 use super::{Process, Thread, credentials::Credentials, signal::SigInfo, wait::ExitStatus};
 use crate::arch::{breakpoints::Breakpoints, user::UserContext};
@@ -170,6 +172,19 @@ impl Tracing {
     }
 }
 
+/// What tracers know of a process's threads, by [`Thread::key`]. Few are ever traced, and all others have a word for it.
+/// Taken after all other locks.
+#[derive(Default)]
+pub struct Traced(OnceBox<SpinMutex<ByThread>>);
+
+type ByThread = BTreeMap<usize, Box<Tracing>>;
+
+impl Traced {
+    fn lock(&self) -> SpinMutexGuard<'_, ByThread> {
+        self.0.get_or_init(Box::default).lock()
+    }
+}
+
 impl Thread {
     /// What it is known by among the threads of its process, for as long as it exists.
     fn key(&self) -> usize {
@@ -178,7 +193,7 @@ impl Thread {
 
     /// Looks at what its tracer knows of it; None if nobody traces it.
     fn traced<R>(&self, look: impl FnOnce(&mut Tracing) -> R) -> Option<R> {
-        let mut tracing = self.process.tracing.lock();
+        let mut tracing = self.process.tracing.0.get()?.lock();
         tracing.get_mut(&self.key()).filter(|tracing| tracing.tracer.is_some()).map(|tracing| look(tracing))
     }
 
