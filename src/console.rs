@@ -64,7 +64,7 @@ pub fn start() {
     };
     let tty: Arc<Tty> = Tty::new(config, &terminal::JOBS);
     terminal::set_console(tty.clone());
-    if let Err(error) = ioapic::route_isa(IRQ, on_interrupt) {
+    if let Err(error) = ioapic::route_isa(IRQ, "ttyS0", on_interrupt) {
         log::error!("console: no interrupt ({error:?})");
     }
     let served = tty.clone();

@@ -4,9 +4,10 @@
 //! came to, allocates nothing and takes no lock that tasks take. Interrupts that arrive in user mode run their
 //! handler on the kernel stack and then end the program's turn (`user::Trap::Interrupt`).
 
-use super::{apic, percpu};
+use super::{apic, cpu::MAX_CPUS, percpu};
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use spin::Mutex;
 
 /// A handler; its argument is the vector.
 pub type Handler = fn(u8);
@@ -35,6 +36,24 @@ pub mod vector {
 static HANDLERS: [AtomicPtr<()>; 256] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 256];
 /// Whether an interrupt without a handler has been reported.
 static REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// How many have come to each CPU by each vector. Relaxed: each is written by its own CPU only, and is a statistic.
+static COUNTS: [[AtomicU64; 256]; MAX_CPUS] = [const { [const { AtomicU64::new(0) }; 256] }; MAX_CPUS];
+
+/// What has a device vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The line of the I/O APICs.
+    pub line: u32,
+    /// Whether the line, and not its change, is what interrupts.
+    pub is_level: bool,
+    /// The device's name.
+    pub name: &'static str,
+}
+
+/// The sources of the device vectors. Never taken in handlers.
+static SOURCES: Mutex<[Option<Source>; DEVICES]> = Mutex::new([None; DEVICES]);
+const DEVICES: usize = (vector::DEVICE_LAST - vector::DEVICE_FIRST) as usize + 1;
 
 /// Why no handler could be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,14 +130,32 @@ pub fn register(vector: u8, handler: Handler) -> Result<(), Error> {
         .map_err(|_| Error::Taken)
 }
 
-/// Sets the handler of a free device vector (for message-signalled interrupts and I/O APIC lines) and returns it.
+/// Sets the handler of a free device vector for `source` and returns it.
 ///
 /// # Errors
 /// [`Error::NoVector`] when all are in use.
-pub fn register_any(handler: Handler) -> Result<u8, Error> {
-    (vector::DEVICE_FIRST..=vector::DEVICE_LAST)
+pub fn register_any(source: Source, handler: Handler) -> Result<u8, Error> {
+    let vector = (vector::DEVICE_FIRST..=vector::DEVICE_LAST)
         .find(|&vector| register(vector, handler).is_ok())
-        .ok_or(Error::NoVector)
+        .ok_or(Error::NoVector)?;
+    SOURCES.lock()[usize::from(vector - vector::DEVICE_FIRST)] = Some(source);
+    Ok(vector)
+}
+
+/// The device vectors in use.
+pub fn sources() -> impl Iterator<Item = (u8, Source)> {
+    let sources = *SOURCES.lock();
+    (vector::DEVICE_FIRST..).zip(sources).filter_map(|(vector, source)| Some((vector, source?)))
+}
+
+/// How many interrupts have come to a CPU by a vector.
+pub fn count(cpu: usize, vector: u8) -> u64 {
+    COUNTS[cpu][usize::from(vector)].load(Ordering::Relaxed)
+}
+
+/// How many interrupts have come to a CPU.
+pub fn count_all(cpu: usize) -> u64 {
+    COUNTS[cpu].iter().map(|count| count.load(Ordering::Relaxed)).sum()
 }
 
 /// Reports the first interrupt that nobody handles; more of them would only flood the console.
@@ -132,6 +169,8 @@ fn unexpected(vector: usize) {
 /// Runs the handler of `vector` and tells the local APIC. Called by the entry code with interrupts off.
 pub(super) extern "C" fn dispatch(vector: usize) {
     percpu::set_in_handler(true);
+    let count = &COUNTS[percpu::cpu()][vector];
+    count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     // Acquire: pairs with `register`.
     let handler = HANDLERS[vector].load(Ordering::Acquire);
     if handler.is_null() {

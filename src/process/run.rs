@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use executor::{Titled, sleep_until, sync::Semaphore, time::Instant, yield_now};
+use executor::{TaskRef, Titled, sleep_until, sync::Semaphore, time::Instant, yield_now};
 use pin_project::pin_project;
 use syscalls::Errno;
 
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     arch::{
         self,
-        user::{Trap, UserContext},
+        user::{Trap, UserContext, glimpse},
     },
     file::{FileTable, FsContext, io, poll::any_ready},
     memory::{self, AddressSpace, FaultError},
@@ -146,6 +146,9 @@ const _: () = assert!(FUTURE_SIZE <= 656, "a user thread's future has grown too 
 fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()> + Send {
     async move {
         caller.thread.note_task();
+        if let Some(task) = TaskRef::current() {
+            glimpse::note(task.cell(), &context);
+        }
         'life: loop {
             // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
             if caller.thread.wanted()
@@ -165,7 +168,9 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
             }
             if executor::attention() != 0 {
                 context.suspend();
+                let since = arch::clock::cycles();
                 yield_now().await;
+                caller.process().note_delay(since);
                 caller.thread.note_interruption();
                 continue;
             }
@@ -270,6 +275,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
         }
         // Where memory is short, a thousand threads that have been killed do not all take some at once.
         let _turn = if memory::is_short() { Some(ENDS.acquire(1).await) } else { None };
+        caller.thread.forget_registers();
         Box::pin(end(caller, &mut context)).await;
     }
 }
@@ -383,6 +389,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         }
         thread.activate_space();
         thread.cpu_time.begin();
+        thread.begin_turn();
         if let Some(worker) = arch::percpu::worker_of_this_cpu() {
             worker.begin_slice(SLICE_NS);
         }

@@ -19,7 +19,11 @@ use super::{
     scheduling::Policy, signal::ThreadSignals,
 };
 use crate::{
-    arch::{self, answers::Answers},
+    arch::{
+        self,
+        answers::Answers,
+        user::glimpse::{self, Glimpse},
+    },
     memory::AddressSpace,
 };
 
@@ -41,8 +45,13 @@ bitflags! {
         const TRACED = 32;
         /// Its tracer wants it to stop.
         const TRAP = 64;
+        /// It will not enter user mode any more, and its registers may be gone.
+        const ENDING = 512;
         /// What only matters in user mode, so that it is no reason to leave a wait.
-        const IN_USER_MODE = Self::SEQUENCE.bits() | Self::PLACE.bits() | Self::TRACED.bits();
+        const IN_USER_MODE = Self::SEQUENCE.bits()
+            | Self::PLACE.bits()
+            | Self::TRACED.bits()
+            | Self::ENDING.bits();
     }
 }
 
@@ -74,6 +83,8 @@ pub struct Thread {
     pub cpu_time: CpuTime,
     /// Its part in the futex wait that it is in, if any.
     pub futex: Seat,
+    /// Polls of its future so far, modulo 2³². Only it writes this, and all else that orders it is said where it is read.
+    turns: AtomicU32,
     attention: AtomicU16,
     /// The CPU that polls it now, plus one; 0 while none does.
     running_on: AtomicU8,
@@ -112,6 +123,7 @@ impl Thread {
             io_priority: AtomicU16::new(0),
             cpu_time: CpuTime::default(),
             futex: Seat::default(),
+            turns: AtomicU32::new(0),
             attention: AtomicU16::new(0),
             running_on: AtomicU8::new(0),
             place: AtomicU32::new(0),
@@ -237,6 +249,40 @@ impl Thread {
     /// Whether it runs or waits for nothing but a CPU.
     pub fn is_runnable(&self) -> bool {
         self.running_on().is_some() || self.task.get().is_some_and(TaskRef::is_scheduled)
+    }
+
+    /// Counts a poll that begins.
+    #[inline(always)]
+    pub(super) fn begin_turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How many turns it has had on a CPU, modulo 2³².
+    pub fn turns(&self) -> u32 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Its registers are about to go.
+    pub(super) fn forget_registers(&self) {
+        self.attention.fetch_or(Attention::ENDING.bits(), Ordering::Release);
+    }
+
+    /// What it waits in, or is in when it asks for itself. None while it runs elsewhere.
+    pub fn glimpse(&self) -> Option<Glimpse> {
+        if let Some(lent) = self.lent_registers() {
+            return Some(lent);
+        }
+        let is_self = core::ptr::eq(arch::percpu::thread().cast(), self);
+        let cell = self.task.get()?.cell();
+        // SAFETY: the task's future is a thread's, and has its registers until it is said to end. A turn begins with an
+        // exchange of `running_on`, which is a full fence, and is counted before it ends.
+        unsafe {
+            glimpse::look(cell, || {
+                let rests = self.running_on.load(Ordering::Acquire) == 0;
+                let has_registers = !self.attention().contains(Attention::ENDING);
+                (has_registers && (rests || is_self)).then(|| self.turns())
+            })
+        }
     }
 
     /// The thread that this CPU polls: whoever's system call the asking code serves. None in a kernel task.

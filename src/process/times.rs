@@ -10,6 +10,9 @@ use crate::arch::clock;
 /// What user space calls a clock tick (`sysconf(_SC_CLK_TCK)`).
 pub const TICKS_PER_SECOND: u64 = 100;
 
+/// Nanoseconds that [`Process::delay`](super::Process) counts by.
+const DELAY_UNIT: u64 = 1 << 16;
+
 /// CPU time in nanoseconds, and page faults.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct ResourceUsage {
@@ -80,6 +83,18 @@ impl Process {
     #[inline]
     pub fn count_fault(&self) {
         self.faults[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that one of its threads goes on after making way for others since this value of the cycle counter.
+    pub fn note_delay(&self, since: u64) {
+        let ns = clock::span_ns(clock::cycles().saturating_sub(since));
+        // Rounded: one of less than half a unit does not count.
+        self.delay.fetch_add(((ns + DELAY_UNIT / 2) / DELAY_UNIT) as u32, Ordering::Relaxed);
+    }
+
+    /// How long its threads have waited for a CPU after having made way, in nanoseconds; modulo 78 hours.
+    pub fn delay_ns(&self) -> u64 {
+        u64::from(self.delay.load(Ordering::Relaxed)) * DELAY_UNIT
     }
 
     /// Notes that an interrupt found the process in user mode.

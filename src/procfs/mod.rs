@@ -4,6 +4,7 @@
 //!   /proc ─┬─ PID/, self, thread-self    process/     one process or thread
 //!          ├─ meminfo, stat, uptime...   system.rs    the machine
 //!          │                             load.rs      the load average; idle.rs: idle time
+//!          │                             cpus.rs      interrupts and turns, CPU by CPU
 //!          ├─ sys/                       settings.rs  what can be set
 //!          ├─ net/                       net.rs       sockets
 //!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs: what only Rusk has
@@ -19,6 +20,7 @@ pub mod idle;
 pub mod load;
 
 mod caches;
+mod cpus;
 mod executor;
 mod mounts;
 mod net;
@@ -61,7 +63,7 @@ fn root() -> Arc<Fixed> {
         ("devices", file(system::devices)),
         ("executor", Node::Text(Arc::new(executor::Executor))),
         ("filesystems", file(system::file_systems)),
-        ("interrupts", file(system::interrupts)),
+        ("interrupts", file(cpus::interrupts)),
         ("loadavg", file(load::show)),
         ("meminfo", file(system::memory)),
         ("mounts", link("self/mounts")),
@@ -74,6 +76,7 @@ fn root() -> Arc<Fixed> {
                 ("in_use", file(caches::in_use)),
             ]),
         ),
+        ("schedstat", file(cpus::scheduling)),
         ("self", Node::Link(Arc::new(process::Own { thread: false }))),
         ("slabinfo", file(system::slabs)),
         ("stat", file(system::statistics)),

@@ -11,7 +11,7 @@ use super::{
     text::{Made, TextBuffer},
 };
 use crate::{
-    arch::{clock, cpu},
+    arch::{clock, cpu, interrupts},
     command_line,
     memory::{self, PAGE_SIZE},
     process::{times::TICKS_PER_SECOND, tree},
@@ -56,11 +56,11 @@ pub(super) fn statistics(out: &mut TextBuffer) -> Made {
         let idle = idle(cpu);
         line(out, &alloc::format!("cpu{cpu}"), now - idle, idle)?;
     }
-    let executors = cpus.map(executor::stats);
-    let (polls, ipis) = executors.fold((0, 0), |sum, cpu| (sum.0 + cpu.polls, sum.1 + cpu.ipis));
+    let polls: u64 = cpus.clone().map(|cpu| executor::stats(cpu).polls).sum();
+    let interrupts: u64 = cpus.map(interrupts::count_all).sum();
     let (_, _, forks) = tree::lock().counts();
     let (running, _) = load::threads();
-    writeln!(out, "intr {ipis}")?;
+    writeln!(out, "intr {interrupts}")?;
     writeln!(out, "ctxt {polls}")?;
     writeln!(out, "btime {}", wall_ns().saturating_sub(now) / 1_000_000_000)?;
     writeln!(out, "processes {forks}")?;
@@ -250,20 +250,6 @@ pub(super) fn file_systems(out: &mut TextBuffer) -> Made {
     for name in root::FILE_SYSTEMS {
         writeln!(out, "nodev\t{name}")?;
     }
-    Ok(())
-}
-
-/// What interrupts each CPU has sent to others. Devices' interrupts are not counted.
-pub(super) fn interrupts(out: &mut TextBuffer) -> Made {
-    write!(out, "     ")?;
-    for cpu in 0..cpu::count() {
-        write!(out, "{:>11}", alloc::format!("CPU{cpu}"))?;
-    }
-    write!(out, "\nRES: ")?;
-    for cpu in 0..cpu::count() {
-        write!(out, "{:>11}", executor::stats(cpu).ipis)?;
-    }
-    writeln!(out, "   Rescheduling interrupts sent")?;
     Ok(())
 }
 

@@ -170,6 +170,13 @@ impl TaskRef {
         u64::from(self.header().id.load(Relaxed))
     }
 
+    /// The address of the cell in which the task and its future lie. The cell is never given back, but may be another task's
+    /// once this one has ended.
+    #[must_use]
+    pub fn cell(self) -> usize {
+        self.as_ptr().expose_provenance()
+    }
+
     /// The task behind a waker of this crate; `None` for a foreign waker.
     #[inline]
     #[must_use]

@@ -17,6 +17,7 @@
 mod area;
 mod crossing;
 pub mod fpu;
+pub mod glimpse;
 mod image;
 mod watched;
 

@@ -41,7 +41,10 @@ use linux_raw_sys::ptrace as linux;
 use once_cell::race::OnceBox;
 
 use super::{Process, Thread, credentials::Credentials, signal::SigInfo, wait::ExitStatus};
-use crate::arch::{breakpoints::Breakpoints, user::UserContext};
+use crate::arch::{
+    breakpoints::Breakpoints,
+    user::{UserContext, glimpse::Glimpse},
+};
 
 bitflags! {
     /// `PTRACE_O_*`.
@@ -203,6 +206,12 @@ impl Thread {
             return 0;
         }
         self.traced(|tracing| tracing.tracer.as_ref().map_or(0, |tracer| tracer.process.pid)).unwrap_or(0)
+    }
+
+    /// The registers that it holds out to its tracer.
+    pub(super) fn lent_registers(&self) -> Option<Glimpse> {
+        let is_stopped = |tracing: &mut Tracing| tracing.stop.is_some().then(|| (&tracing.registers).into());
+        if self.is_traced() { self.traced(is_stopped).flatten() } else { None }
     }
 
     /// Whether it is in a ptrace-stop.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Processes ── lists PIDs; a name leads to ── Subject ── a directory; finds its ── Target at each use
-//!                                                  ├─ FILES   status.rs, memory.rs, here
+//!                                                  ├─ FILES   status.rs, waiting.rs, memory.rs, here
 //!                                                  ├─ links   links.rs: cwd, root, exe
 //!                                                  ├─ fd/, fdinfo/   descriptors.rs
 //!                                                  └─ task/   Threads
@@ -12,6 +12,7 @@ mod descriptors;
 mod links;
 mod memory;
 mod status;
+mod waiting;
 
 pub use links::Own;
 
@@ -185,7 +186,7 @@ const fn kind(name: &'static str, permissions: u32, make: Make) -> Kind {
     Kind { name, permissions, make }
 }
 
-static FILES: [Kind; 17] = [
+static FILES: [Kind; 19] = [
     kind("auxv", 0o400, Make::Later(memory::auxiliary)),
     kind("cmdline", 0o444, Make::Later(memory::arguments)),
     kind("comm", 0o644, Make::Bytes(name_line)),
@@ -199,10 +200,12 @@ static FILES: [Kind; 17] = [
     kind("oom_score", 0o444, Make::Now(zero)),
     kind("oom_score_adj", 0o444, Make::Now(zero)),
     kind("personality", 0o400, Make::Now(personality)),
+    kind("schedstat", 0o444, Make::Now(status::turns)),
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
     kind("status", 0o444, Make::Later(status::status)),
-    kind("wchan", 0o444, Make::Now(|_, out| Ok(write!(out, "0")?))),
+    kind("syscall", 0o400, Make::Now(waiting::call)),
+    kind("wchan", 0o444, Make::Now(waiting::channel)),
 ];
 
 impl Text for ProcessFile {

@@ -132,6 +132,8 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
     let name = target.name();
     write!(out, "{} ({}) ", target.id(), String::from_utf8_lossy(&name))?;
     let Observed { state, parent, group, session, threads, exit_signal, exit_code, .. } = observed;
+    // Where it waits is not told, but whether it does, to whom `wchan` would tell it.
+    let waits = state != 'R' && target.check_access().is_ok();
     write!(out, "{state} {parent} {group} {session} {terminal} {foreground} 4194304 ")?;
     write!(out, "{} 0 {} 0 ", faults[0], faults[1])?;
     write!(out, "{} {} {} {} ", ticks(user), ticks(system), ticks(children.user), ticks(children.system))?;
@@ -152,12 +154,21 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
         low(signals.caught)
     )?;
     let (priority, policy) = policy.map_or((0, 0), |policy| (policy.priority, policy.policy));
-    write!(out, "0 0 0 {exit_signal} {processor} {priority} {policy} 0 0 0 ")?;
+    let waits = u8::from(waits);
+    write!(out, "{waits} 0 0 {exit_signal} {processor} {priority} {policy} 0 0 0 ")?;
     let image = process.image.lock().clone();
     let (arguments, environment) = (image.arguments, image.environment);
     write!(out, "0 0 0 {} {} ", arguments.start, arguments.end)?;
     writeln!(out, "{} {} {exit_code}", environment.start, environment.end)?;
     Ok(())
+}
+
+/// `schedstat`: nanoseconds on a CPU, nanoseconds of waiting for one after having made way (of all threads of the process,
+/// [`delay_ns`](crate::process::Process::delay_ns)), and turns. Of a process as a whole: its first thread's, as on Linux.
+pub fn turns(target: &Target, out: &mut TextBuffer) -> Made {
+    let Some(thread) = &target.thread else { return Ok(writeln!(out, "0 0 0")?) };
+    let (ran, waited) = (clock::span_ns(thread.cpu_time.get()), target.process.delay_ns());
+    Ok(writeln!(out, "{ran} {waited} {}", thread.turns())?)
 }
 
 /// `status`: the same and more, for people.

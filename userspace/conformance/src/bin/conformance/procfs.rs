@@ -19,6 +19,7 @@ fn has_lines(name: &str, words: &[&str]) {
 pub fn run() {
     own_process();
     other_process();
+    waits();
     system_files();
     folders();
     links();
@@ -123,6 +124,128 @@ fn other_process() {
     outcome("gone", fs::metadata(format!("/proc/{}", child.pid)));
     outcome("no such process", fs::metadata("/proc/4194303"));
     outcome("no such file", fs::read("/proc/self/no-such-file"));
+}
+
+/// A child that waits in some way, and what its files say of that once they say that it waits.
+fn wait_of(what: &str, wait: impl FnOnce()) -> support::process::Child {
+    let child = fork(|| {
+        wait();
+        0
+    })
+    .expect("fork");
+    let file = |name: &str| text(&format!("/proc/{}/{name}", child.pid));
+    // Until it is asleep, and stays there: on its way it may sleep a moment for something else.
+    let mut last = String::new();
+    for _ in 0..500 {
+        let now = file("wchan");
+        if now == last && now != "0" && file("stat").contains(") S ") {
+            break;
+        }
+        last = now;
+        support::clock::sleep_ms(10);
+    }
+    show(what, last);
+    show("its call", file("syscall").split(' ').next().unwrap_or_default());
+    child
+}
+
+fn waits() {
+    let end = |child: support::process::Child| {
+        let _ = child.kill(libc::SIGKILL);
+        let _ = child.wait();
+    };
+    let mut pipe = [0_i32; 2];
+    let _ = sys!(SYS_pipe2, pipe.as_mut_ptr(), 0);
+    let mut byte = [0_u8; 77];
+    let address = byte.as_mut_ptr() as usize;
+    let child = wait_of("waits to read a pipe", || {
+        let _ = sys!(SYS_read, pipe[0], address, 77);
+    });
+    let call = text(&format!("/proc/{}/syscall", child.pid));
+    let words: Vec<&str> = call.split_whitespace().collect();
+    show("words", words.len());
+    show(
+        "arguments",
+        words.get(1..4) == Some(&[&*format!("{:#x}", pipe[0]), &*format!("{address:#x}"), "0x4d"]),
+    );
+    let is_user = |word: Option<&&str>| {
+        let number = word.and_then(|word| usize::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+        number.is_some_and(|number| (1 << 16..1 << 47).contains(&number))
+    };
+    show("stack and instruction", is_user(words.get(7)) && is_user(words.get(8)));
+    show("the same by its thread", text(&format!("/proc/{0}/task/{0}/syscall", child.pid)) == call);
+    let _ = child.kill(libc::SIGSTOP);
+    for _ in 0..500 {
+        if text(&format!("/proc/{}/stat", child.pid)).contains(") T ") {
+            break;
+        }
+        support::clock::sleep_ms(10);
+    }
+    show("stopped", text(&format!("/proc/{}/wchan", child.pid)));
+    let _ = child.kill(libc::SIGKILL);
+    for _ in 0..500 {
+        if text(&format!("/proc/{}/stat", child.pid)).contains(") Z ") {
+            break;
+        }
+        support::clock::sleep_ms(10);
+    }
+    show("zombie", text(&format!("/proc/{}/wchan", child.pid)));
+    show("its call", text(&format!("/proc/{}/syscall", child.pid)).trim_end());
+    let _ = child.wait();
+    let time = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
+    end(wait_of("sleeps", || {
+        let _ = sys!(SYS_nanosleep, &raw const time, 0);
+    }));
+    let word = 0_u32;
+    end(wait_of("waits for a futex", || {
+        let _ = sys!(SYS_futex, &raw const word, libc::FUTEX_WAIT, 0, 0);
+    }));
+    end(wait_of("waits for a child", || {
+        let child = fork(|| {
+            let _ = sys!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            let _ = sys!(SYS_pause);
+            0
+        });
+        let _ = child.expect("fork").wait();
+    }));
+    end(wait_of("pauses", || {
+        let _ = sys!(SYS_pause);
+    }));
+    let mut watched = libc::pollfd { fd: pipe[0], events: libc::POLLIN, revents: 0 };
+    end(wait_of("polls", || {
+        let _ = sys!(SYS_poll, &raw mut watched, 1, -1);
+    }));
+    let epoll = sys!(SYS_epoll_create1, 0).expect("an epoll instance");
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    end(wait_of("waits for epoll", || {
+        let _ = sys!(SYS_epoll_wait, epoll, &raw mut event, 1, -1);
+    }));
+    let counter = sys!(SYS_eventfd2, 0, 0).expect("a counter");
+    end(wait_of("waits for a counter", || {
+        let _ = sys!(SYS_read, counter, address, 8);
+    }));
+    let none = 0_u64;
+    end(wait_of("waits for any signal", || {
+        let _ = sys!(SYS_rt_sigsuspend, &raw const none, 8);
+    }));
+    for fd in [pipe[0], pipe[1], epoll as i32, counter as i32] {
+        let _ = sys!(SYS_close, fd);
+    }
+    show("own call", text("/proc/self/syscall").split(' ').next().unwrap_or_default());
+    show("own wait", text("/proc/self/wchan"));
+    let turns = text("/proc/self/schedstat");
+    show("turns", turns.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).count());
+    show("has run", turns.split_whitespace().next().is_some_and(|time| time != "0"));
+    has_lines("/proc/schedstat", &["version 15", "timestamp ", "cpu0 "]);
+    let interrupts = text("/proc/interrupts");
+    for label in ["LOC:", "RES:", "TLB:", "ERR:"] {
+        let line = interrupts.lines().find(|line| line.trim_start().starts_with(label)).unwrap_or_default();
+        show(label, line.split_whitespace().nth(1).is_some_and(|count| count.parse::<u64>().is_ok()));
+    }
+    show(
+        "the serial port",
+        interrupts.lines().any(|line| line.contains("IO-APIC") && line.ends_with("ttyS0")),
+    );
 }
 
 fn system_files() {
