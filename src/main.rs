@@ -7,6 +7,7 @@
 //!   process   user threads as futures, the process tree, signals, exec, fork, exit, wait, futexes
 //!   file      descriptors and open files; blocking I/O in one place
 //!   syscall   Linux's system calls, one file per area
+//!   strace    system calls as lines of text
 //!   procfs    /proc and /sys; vdso: the time without a system call
 //!   root      the root file system; console, kernel_log, random, power: small services of the machine
 //! ```
@@ -40,6 +41,7 @@ mod process;
 mod procfs;
 mod random;
 mod root;
+mod strace;
 mod syscall;
 mod vdso;
 

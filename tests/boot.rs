@@ -196,6 +196,25 @@ fn trace_shows_the_tasks_of_a_fork() {
 }
 
 #[test]
+fn the_calls_of_a_command_become_lines() {
+    let file = scratch("calls.txt");
+    let name = file.display().to_string();
+    let (status, printed) =
+        run(&["--smp", "2", "--strace", &name], &["sh", "-c", "echo hello | cat; exit 5"]);
+    assert_eq!(status, Some(5), "{printed}");
+    let calls = fs::read_to_string(file).expect("the calls were written");
+    for needed in [
+        "execve(\"/proc/self/exe\", [\"sh\", \"-c\", \"echo hello | cat; exit 5\"], ",
+        "write(1, \"hello\\n\", 6) = 6 <",
+        "pipe2([3, 4], 0) = 0 <",
+        "exit_group(5) = ?\n",
+        "+++ exited with 5 +++\n",
+    ] {
+        assert!(calls.contains(needed), "{needed} is not in\n{calls}");
+    }
+}
+
+#[test]
 fn the_prompt_comes_soon() {
     let start = Instant::now();
     let mut machine = Machine::boot(Kernel::Rusk, &["--smp", "2"], &[]);
@@ -218,9 +237,10 @@ fn the_runner_explains_itself_and_refuses_nonsense() {
     };
     let (status, help) = runner(&["--help"]);
     assert_eq!(status, Some(0));
-    for option in
-        ["--smp", "--mem", "--icount", "--initrd", "--append", "--gdb", "--kvm", "--trace", "Ctrl-A X"]
-    {
+    for option in [
+        "--smp", "--mem", "--icount", "--initrd", "--append", "--gdb", "--kvm", "--trace", "--strace",
+        "Ctrl-A X",
+    ] {
         assert!(help.contains(option), "{option} is not in:\n{help}");
     }
     assert_eq!(runner(&["--no-such-option"]).0, Some(1));

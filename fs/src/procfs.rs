@@ -98,6 +98,8 @@ pub enum Node {
     Bytes(Arc<dyn Bytes>),
     /// A symbolic link.
     Link(Arc<dyn Link>),
+    /// A file that bytes flow out of: the kernel makes what opening it gives, by what is in here ([`source_of`]).
+    Fifo(Arc<dyn Any + Send + Sync>),
 }
 
 impl Node {
@@ -106,6 +108,7 @@ impl Node {
             Node::Directory(_) => FileType::Directory,
             Node::Text(_) | Node::Bytes(_) => FileType::Regular,
             Node::Link(_) => FileType::Symlink,
+            Node::Fifo(_) => FileType::Fifo,
         }
     }
 }
@@ -140,6 +143,14 @@ pub fn directory<T: Directory>(inode: &dyn Inode) -> Option<&T> {
     let inode: &ProcInode = inode.as_any().downcast_ref()?;
     let directory: &dyn Any = &**inode.directory().ok()?;
     directory.downcast_ref()
+}
+
+/// What the kernel makes of a [`Node::Fifo`] when it is opened; `None` for any other inode.
+pub fn source_of(inode: &dyn Inode) -> Option<&Arc<dyn Any + Send + Sync>> {
+    match &inode.as_any().downcast_ref::<ProcInode>()?.node {
+        Node::Fifo(source) => Some(source),
+        _ => None,
+    }
 }
 
 /// A directory with fixed entries, to which others can be added at the end.
@@ -230,6 +241,7 @@ impl ProcInode {
             Node::Text(text) => text.permissions(),
             Node::Bytes(bytes) => bytes.permissions(),
             Node::Link(link) => link.permissions(),
+            Node::Fifo(_) => 0o600,
         };
         let attributes = Attributes::new(Birth {
             dev: device,
@@ -308,7 +320,7 @@ impl Inode for ProcInode {
             },
             Node::Bytes(bytes) => read_bytes(&**bytes, offset, sink),
             Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
-            Node::Link(_) => Op::Ready(Err(Errno::EINVAL)),
+            Node::Link(_) | Node::Fifo(_) => Op::Ready(Err(Errno::EINVAL)),
         }
     }
 
@@ -317,7 +329,7 @@ impl Inode for ProcInode {
             Node::Text(text) => write(&**text, source),
             Node::Bytes(bytes) => write_bytes(&**bytes, position, source),
             Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
-            Node::Link(_) => Op::Ready(Err(Errno::EINVAL)),
+            Node::Link(_) | Node::Fifo(_) => Op::Ready(Err(Errno::EINVAL)),
         }
     }
 
@@ -375,7 +387,7 @@ impl Inode for ProcInode {
             Node::Directory(directory) => self.is_root || directory.alive(),
             Node::Link(link) => link.alive(),
             Node::Text(text) => text.alive(),
-            Node::Bytes(_) => true,
+            Node::Bytes(_) | Node::Fifo(_) => true,
         }
     }
 }

@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{File, Object, device, lookup::Origin, pipe};
-use crate::{memory, process::Caller};
+use crate::{memory, process::Caller, procfs};
 
 /// The open file for an existing regular file or directory; `None` for what takes more to open.
 #[inline(always)]
@@ -54,7 +54,10 @@ pub async fn open(
     }
     let file = match kind {
         FileType::Regular | FileType::Directory => return File::opened(opened, flags),
-        FileType::Fifo => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await?,
+        FileType::Fifo => match procfs::open(caller, &opened.path, large) {
+            Some(file) => file?,
+            None => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await?,
+        },
         FileType::Character => device::open(caller, opened.path, large).await?,
         FileType::Block | FileType::Socket | FileType::Untyped => return Err(Errno::ENXIO),
         FileType::Symlink => return Err(Errno::ELOOP),

@@ -68,8 +68,12 @@ pub fn is_hurried(process: &Process) -> bool {
 
 /// How a process that is on its way out ends.
 pub fn decided(process: &Process) -> Option<ExitStatus> {
-    let exiting = process.exiting.load(Ordering::Acquire);
-    (exiting & EXITING != 0).then_some(ExitStatus(exiting & !(EXITING | HURRIED)))
+    is_exiting(process).then(|| status(process))
+}
+
+/// How a process ends if its last thread does now.
+pub fn status(process: &Process) -> ExitStatus {
+    ExitStatus(process.exiting.load(Ordering::Acquire) & !(EXITING | HURRIED))
 }
 
 /// Whether the process is on its way out.
@@ -169,7 +173,7 @@ fn space_is_unshared(caller: &Caller) -> bool {
 
 /// The last thread is gone: hand the children on, become a zombie, tell the parent.
 async fn finish(process: &Arc<Process>) {
-    let status = ExitStatus(process.exiting.load(Ordering::Acquire) & !(EXITING | HURRIED));
+    let status = status(process);
     timers::end(process);
     if process.pid == tree::INIT {
         power::init_exited(status).await;

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     arch::{layout::USER_END, user::UserContext},
     file::{Reservation, events},
-    memory,
+    memory, strace,
     syscall::user,
 };
 
@@ -192,6 +192,9 @@ pub async fn clone(
     if event.is_some() || request.has(linux::CLONE_PTRACE) {
         inherit_tracer(&caller.thread, &thread)?;
     }
+    if caller.thread.is_logged() {
+        strace::inherit(&caller.thread, &thread);
+    }
     if !request.has(linux::CLONE_VM) {
         thread.sequence.inherit(&caller.thread.sequence);
     }
@@ -269,6 +272,9 @@ fn inherit_tracer(parent: &Thread, child: &Arc<Thread>) -> Result<(), Errno> {
 /// Takes a child that cannot begin out of the tree.
 #[cold]
 fn abandon(child: &Arc<Thread>) {
+    if child.is_logged() {
+        strace::forget(child);
+    }
     let mut tree = tree::lock();
     trace::link::forget(&mut tree, child);
     if tree.remove_thread(child) == 0 {

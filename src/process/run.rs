@@ -31,6 +31,7 @@ use crate::{
     },
     file::{FileTable, FsContext, io, poll::any_ready},
     memory::{self, AddressSpace, FaultError},
+    strace,
     syscall::{
         self, Ending, Unanswered,
         attempt::{self, Pause, attempt},
@@ -289,6 +290,9 @@ async fn end(mut caller: Caller, context: &mut UserContext) {
         Box::pin(trace::points::ends(&mut caller, context)).await;
     }
     caller.dismiss_deputy().await;
+    if caller.thread.is_logged() {
+        strace::ends(&caller.thread);
+    }
     futex::exit_robust_list(&mut caller).await;
     exit::thread(caller).await;
 }

@@ -45,12 +45,15 @@ bitflags! {
         const TRACED = 32;
         /// Its tracer wants it to stop.
         const TRAP = 64;
+        /// Its calls are logged ([`strace`](crate::strace)): looks in each time before it enters user mode.
+        const LOGGED = 128;
         /// It will not enter user mode any more, and its registers may be gone.
         const ENDING = 512;
         /// What only matters in user mode, so that it is no reason to leave a wait.
         const IN_USER_MODE = Self::SEQUENCE.bits()
             | Self::PLACE.bits()
             | Self::TRACED.bits()
+            | Self::LOGGED.bits()
             | Self::ENDING.bits();
     }
 }
@@ -192,6 +195,12 @@ impl Thread {
     #[inline]
     pub fn is_traced(&self) -> bool {
         self.attention.load(Ordering::Relaxed) & Attention::TRACED.bits() != 0
+    }
+
+    /// Whether its calls are logged, or were a moment ago.
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & Attention::LOGGED.bits() != 0
     }
 
     /// Calls the thread back from wherever it is: out of a wait, or out of user mode on another CPU.

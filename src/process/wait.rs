@@ -28,6 +28,11 @@ impl ExitStatus {
         Self(u32::from(signal))
     }
 
+    /// The signal that it died of.
+    pub fn signal(self) -> Option<u8> {
+        Some((self.0 & 0x7f) as u8).filter(|signal| *signal != 0)
+    }
+
     /// The status as a shell would show it: the exit code, or 128 and the signal.
     pub fn shell_code(self) -> u8 {
         if self.0 & 0x7f == 0 { (self.0 >> 8) as u8 } else { 128 + (self.0 & 0x7f) as u8 }

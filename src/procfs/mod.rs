@@ -33,7 +33,9 @@ mod system;
 mod sysvipc;
 mod text;
 
+pub use process::open;
 pub use sysfs::superblock as sysfs;
+pub use text::TextBuffer;
 
 use alloc::sync::Arc;
 

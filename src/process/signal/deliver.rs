@@ -20,6 +20,7 @@ use crate::{
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
     },
+    strace,
     syscall::{attempt::Pause, user::fault_in},
 };
 
@@ -70,6 +71,8 @@ pub enum Obstacle {
     Stop,
     /// It must go to another CPU.
     Place,
+    /// A call of it that is logged has ended.
+    Log,
     /// A page that its restartable sequence needs is missing.
     Sequence(usize, Access),
     /// A page that a handler's frame needs is missing.
@@ -109,6 +112,9 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
                 }
             } else if let Some(mut delivery) = next(&caller.thread) {
                 timers::delivered(&caller.thread.process, &mut delivery.info);
+                if attention.contains(Attention::LOGGED) {
+                    strace::signal(&caller.thread, &delivery.info);
+                }
                 deliver(caller, context, delivery)?;
                 continue;
             }
@@ -118,7 +124,7 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
         match caller.saved_mask.take() {
             Some(mask) => set_mask(caller, mask),
             None => {
-                if attention.contains(Attention::TRACED) {
+                if attention.intersects(Attention::TRACED | Attention::LOGGED) {
                     context.watch();
                 }
                 return Ok(());
@@ -128,8 +134,11 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
 }
 
 /// What most threads never meet.
-const OUT_OF_TURN: Attention =
-    Attention::KILL.union(Attention::STOP).union(Attention::PLACE).union(Attention::TRACED);
+const OUT_OF_TURN: Attention = Attention::KILL
+    .union(Attention::STOP)
+    .union(Attention::PLACE)
+    .union(Attention::TRACED)
+    .union(Attention::LOGGED);
 
 /// Looks for what comes before signals: an obstacle, or a call that is to be served first; None if there is nothing.
 #[cold]
@@ -138,13 +147,16 @@ fn look_out(thread: &Thread, context: &UserContext, attention: Attention) -> Opt
     if attention.contains(Attention::KILL) {
         return Some(Err(Obstacle::Exit));
     }
-    if attention.contains(Attention::TRACED) {
-        if context.has_begun_call() {
-            return Some(Ok(()));
-        }
-        if let Some(point) = trace::watch::due(thread, context, attention) {
-            return Some(Err(Obstacle::Point(point)));
-        }
+    if attention.intersects(Attention::TRACED | Attention::LOGGED) && context.has_begun_call() {
+        return Some(Ok(()));
+    }
+    if attention.contains(Attention::LOGGED) && strace::is_in_call(thread) {
+        return Some(Err(Obstacle::Log));
+    }
+    if attention.contains(Attention::TRACED)
+        && let Some(point) = trace::watch::due(thread, context, attention)
+    {
+        return Some(Err(Obstacle::Point(point)));
     }
     if attention.contains(Attention::STOP) {
         return Some(Err(Obstacle::Stop));
@@ -178,6 +190,11 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstac
     if let Obstacle::Point(point) = obstacle {
         let signal = trace::points::reach(caller, context, point).await;
         let delivery = signal.and_then(|info| allowed(&caller.thread, info));
+        if let Some(delivery) = &delivery
+            && caller.thread.is_logged()
+        {
+            strace::signal(&caller.thread, &delivery.info);
+        }
         // What has come in the way meanwhile is met again.
         match delivery.map(|delivery| deliver(caller, context, delivery)) {
             Some(Err(next)) => obstacle = next,
@@ -187,6 +204,7 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstac
     match obstacle {
         // Nothing gets that out of the way.
         Obstacle::Exit | Obstacle::Point(_) => {}
+        Obstacle::Log => strace::ended(caller, context).await,
         Obstacle::Stop => halt(caller).await,
         Obstacle::Place => {
             caller.thread.settle(Attention::PLACE);

@@ -12,7 +12,7 @@ use crate::{
         signal::{SigInfo, numbers::SIGTRAP},
         thread::Attention,
     },
-    syscall,
+    strace, syscall,
 };
 
 /// `siginfo` codes of SIGTRAP.
@@ -36,11 +36,16 @@ pub fn due(thread: &Thread, context: &UserContext, attention: Attention) -> Opti
     attention.intersects(Attention::TRAP | Attention::STOP).then_some(Point::Trap)
 }
 
-/// Goes once through user mode under the tracer's eyes, and serves what ended that. A call is only begun: it is what the
+/// Goes once through user mode under the tracer's eyes, or for the log, and serves what ended that. A call is only begun: it is what the
 /// thread meets next where it would enter user mode.
 pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
     match executor::outside(|| enter(&caller.thread, context)) {
         Trap::Syscall => {
+            if caller.thread.is_logged() {
+                context.suspend();
+                strace::begins(caller, context).await;
+                caller.thread.note_interruption();
+            }
             if call_begins(caller, context).await {
                 context.begin_call();
             }

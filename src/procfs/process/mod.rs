@@ -4,6 +4,7 @@
 //!   Processes ── lists PIDs; a name leads to ── Subject ── a directory; finds its ── Target at each use
 //!                                                  ├─ FILES   status.rs, waiting.rs, memory.rs, here
 //!                                                  ├─ links   links.rs: cwd, root, exe
+//!                                                  ├─ trace   the log of its calls (strace)
 //!                                                  ├─ fd/, fdinfo/   descriptors.rs
 //!                                                  └─ task/   Threads
 //! ```
@@ -36,8 +37,9 @@ use super::{
     text::{Made, TextBuffer},
 };
 use crate::{
-    file::context::Places,
-    process::{Process, Thread, limits::UNLIMITED, tree},
+    file::{File, context::Places},
+    process::{Caller, Process, Thread, limits::UNLIMITED, tree},
+    strace,
 };
 
 /// What a directory stands for: a process as a whole, or one thread. It keeps neither alive.
@@ -298,8 +300,9 @@ fn limits(target: &Target, out: &mut TextBuffer) -> Made {
 }
 
 /// The directories and links of a process or thread, before its files.
-const OTHERS: [(&str, FileType); 8] = [
+const OTHERS: [(&str, FileType); 9] = [
     ("task", FileType::Directory),
+    ("trace", FileType::Fifo),
     ("fd", FileType::Directory),
     ("fdinfo", FileType::Directory),
     ("net", FileType::Directory),
@@ -309,11 +312,22 @@ const OTHERS: [(&str, FileType); 8] = [
     ("root", FileType::Symlink),
 ];
 
+/// The first of them, which a thread does not have.
+const ONLY_OF_PROCESSES: usize = 2;
+
+/// Opens a file of `/proc` that bytes flow out of; None for other named pipes.
+pub fn open(caller: &Caller, path: &Path, flags: u32) -> Option<Result<Arc<File>, Errno>> {
+    let subject: &Subject = fs::procfs::source_of(&**path.inode())?.downcast_ref()?;
+    let target = subject.find();
+    Some(target.and_then(|target| strace::open(caller, &target.process, path.clone(), flags)))
+}
+
 impl Directory for Subject {
     fn lookup(&self, name: &[u8]) -> Option<Node> {
         let subject = self.clone();
         Some(match name {
             b"task" if self.thread.is_none() => Node::Directory(Arc::new(Threads(subject))),
+            b"trace" if self.thread.is_none() => Node::Fifo(Arc::new(subject)),
             b"fd" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: false })),
             b"fdinfo" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: true })),
             b"net" => super::net::directory(),
@@ -329,7 +343,7 @@ impl Directory for Subject {
     }
 
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
-        let hidden = usize::from(self.thread.is_some());
+        let hidden = if self.thread.is_some() { ONLY_OF_PROCESSES } else { 0 };
         let others = OTHERS[hidden..].iter().copied();
         let entries = others.chain(FILES.iter().map(|kind| (kind.name, FileType::Regular)));
         for (place, (name, kind)) in (2..).zip(entries).skip(from.saturating_sub(2) as usize) {
