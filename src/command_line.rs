@@ -73,6 +73,7 @@ impl<'a> Options<'a> {
                     None => log::warn!("fork={form}: not one of serial, parallel, shared"),
                 },
                 ("rusk.report", Some("debugcon")) => power::report_to_debug_console(),
+                ("rusk.profile", Some("debugcon")) => power::profile_to_debug_console(),
                 ("rusk.measure", Some("polls")) => crate::machine::measure_polls_from_start(),
                 ("rusk.trace", Some("debugcon")) => crate::machine::trace_at_power_off(),
                 _ => {}

@@ -15,6 +15,7 @@ use crate::{
     arch::{clock, cpu, interrupts, interrupts::vector, ipi, percpu, timer},
     memory,
     procfs::{idle, load},
+    profile,
 };
 
 struct Machine;
@@ -47,9 +48,11 @@ impl Platform for Machine {
         }
         interrupts::disable();
         if recheck() {
+            profile::pause(cpu);
             idle::begin(cpu);
             interrupts::enable_and_halt();
             idle::end(cpu);
+            profile::resume(cpu);
             load::on_work();
         } else {
             interrupts::enable();
@@ -63,7 +66,7 @@ impl Platform for Machine {
 
     #[inline]
     fn arm_timer(deadline_ns: Option<u64>) {
-        timer::arm(deadline_ns);
+        timer::arm(profile::next_deadline(deadline_ns));
     }
 }
 
@@ -81,6 +84,9 @@ impl fs::Clock for WallClock {
 fs::clock!(WallClock);
 
 fn on_timer(_vector: u8) {
+    if profile::on_timer() {
+        return;
+    }
     if let Some(worker) = percpu::worker_of_this_cpu() {
         worker.on_timer_interrupt();
     }

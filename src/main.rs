@@ -7,7 +7,7 @@
 //!   process   user threads as futures, the process tree, signals, exec, fork, exit, wait, futexes
 //!   file      descriptors and open files; blocking I/O in one place
 //!   syscall   Linux's system calls, one file per area
-//!   strace    system calls as lines of text
+//!   strace    system calls as lines of text; profile: where time is spent
 //!   procfs    /proc and /sys; vdso: the time without a system call
 //!   root      the root file system; console, kernel_log, random, power: small services of the machine
 //! ```
@@ -39,6 +39,7 @@ mod process;
     reason = "makers of texts all have one signature"
 )]
 mod procfs;
+mod profile;
 mod random;
 mod root;
 mod strace;

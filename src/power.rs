@@ -6,6 +6,8 @@ use crate::{
     arch::{self, port},
     console, machine,
     process::wait::ExitStatus,
+    procfs::TextBuffer,
+    profile,
 };
 
 /// Whether whoever started QEMU reads the debug console.
@@ -14,6 +16,14 @@ static REPORTS: AtomicBool = AtomicBool::new(false);
 /// Makes the exit status of the first process go to QEMU's debug console, before the machine is switched off.
 pub fn report_to_debug_console() {
     REPORTS.store(true, Ordering::Relaxed);
+}
+
+/// Whether the host gets what was sampled, too.
+static PROFILES: AtomicBool = AtomicBool::new(false);
+
+/// Makes what the profiler has sampled go to QEMU's debug console, before the machine is switched off.
+pub fn profile_to_debug_console() {
+    PROFILES.store(true, Ordering::Relaxed);
 }
 
 /// Switches the machine off. A program asked for it, so whoever waits for a status is told that all went well.
@@ -43,6 +53,16 @@ async fn flush() {
     console::drain().await;
     if machine::is_traced() {
         machine::write_trace(&mut |line| port::debug_console(line.as_bytes()));
+    }
+    if PROFILES.load(Ordering::Relaxed) {
+        profile::stop();
+        let mut text = TextBuffer::default();
+        // Without memory for all of it, the part that there is room for.
+        let _ = profile::report(&mut text);
+        for line in text.into_bytes().split_inclusive(|byte| *byte == b'\n') {
+            port::debug_console(b"profile: ");
+            port::debug_console(line);
+        }
     }
 }
 

@@ -215,6 +215,19 @@ fn the_calls_of_a_command_become_lines() {
 }
 
 #[test]
+fn a_profile_becomes_a_flame_graph() {
+    let file = scratch("profile.svg");
+    let name = file.display().to_string();
+    let command = ["sh", "-c", "nullcall --calls 300000; dd if=/dev/zero of=/dev/null bs=64k count=4000"];
+    let (status, printed) = run(&["--smp", "2", "--profile", &name], &command);
+    assert_eq!(status, Some(0), "{printed}");
+    let picture = fs::read_to_string(file).expect("the picture was written");
+    for needed in ["<svg", "nullcall", "[nullcall]", "rusk::syscall::attempt::read"] {
+        assert!(picture.contains(needed), "{needed} is not in the picture");
+    }
+}
+
+#[test]
 fn the_prompt_comes_soon() {
     let start = Instant::now();
     let mut machine = Machine::boot(Kernel::Rusk, &["--smp", "2"], &[]);
@@ -238,7 +251,16 @@ fn the_runner_explains_itself_and_refuses_nonsense() {
     let (status, help) = runner(&["--help"]);
     assert_eq!(status, Some(0));
     for option in [
-        "--smp", "--mem", "--icount", "--initrd", "--append", "--gdb", "--kvm", "--trace", "--strace",
+        "--smp",
+        "--mem",
+        "--icount",
+        "--initrd",
+        "--append",
+        "--gdb",
+        "--kvm",
+        "--trace",
+        "--strace",
+        "--profile",
         "Ctrl-A X",
     ] {
         assert!(help.contains(option), "{option} is not in:\n{help}");

@@ -134,6 +134,7 @@ programs! {
         busybox_processes: "sh /usr/lib/tests/processes.sh", 60, AsOnLinux;
         busybox_shell: "sh /usr/lib/tests/shell.sh", 60, AsOnLinux;
         observed_calls: "observe trace", 60, Succeeds;
+        observed_time: "observe profile", 60, Succeeds;
         waiting_threads: "waiting", 60, Succeeds;
         storm_calls: "resources note; storm calls 3 && resources check", 60, Succeeds;
         storm_epolls: "resources note; storm epolls 3 && resources check", 60, Succeeds;

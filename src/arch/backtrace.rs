@@ -1,4 +1,4 @@
-//! Who called whom, for a dying kernel.
+//! Who called whom, for a dying kernel, and for the profiler.
 //!
 //! Compiled code keeps no frame pointers (they would cost instructions on every call), so the stack is unwound by
 //! the tables that the compiler writes into `.eh_frame`; `gimli` reads them. Every address is checked before it is
@@ -150,6 +150,28 @@ impl fmt::Display for Backtrace {
             (registers, exact) = (caller, interrupted);
         }
         Ok(())
+    }
+}
+
+/// Shows `each` an address in every function that was interrupted, innermost first, until it answers false. To be called by
+/// a handler of an interrupt that has come in kernel mode; allocates nothing.
+pub fn interrupted_callers(mut each: impl FnMut(usize) -> bool) {
+    let mut unwinder = Unwinder::new();
+    let mut registers = Registers::here();
+    let (mut is_handler, mut exact) = (true, true);
+    for _ in 0..2 * LIMIT {
+        let rip = registers.rip() as usize;
+        // Where assembly has moved the stack pointer the tables do not know it, and what is found is no code.
+        if !Image::current().is_text(rip) {
+            break;
+        }
+        let inside = rip - usize::from(!exact);
+        if !is_handler && !each(inside) {
+            break;
+        }
+        let Some((caller, interrupted)) = unwinder.caller(&registers, inside) else { break };
+        is_handler &= !interrupted;
+        (registers, exact) = (caller, interrupted);
     }
 }
 

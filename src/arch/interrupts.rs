@@ -119,6 +119,12 @@ pub fn in_handler() -> bool {
     percpu::in_handler()
 }
 
+/// Whether the interrupt whose handler runs has come in kernel mode.
+#[inline]
+pub fn came_in_kernel_mode() -> bool {
+    percpu::interrupted()
+}
+
 /// Sets the handler of a fixed vector.
 ///
 /// # Errors

@@ -18,17 +18,16 @@
 
 mod apic;
 mod asm;
-mod backtrace;
 mod descriptors;
 mod entry;
 mod panic;
 mod rtc;
 mod runtime;
 mod stacks;
-mod symbols;
 
 pub mod acpi;
 pub mod answers;
+pub mod backtrace;
 pub mod boot;
 pub mod breakpoints;
 pub mod clock;
@@ -44,6 +43,7 @@ pub mod percpu;
 pub mod port;
 pub mod power;
 pub mod smp;
+pub mod symbols;
 pub mod timer;
 pub mod uaccess;
 pub mod user;

@@ -159,6 +159,19 @@ byte!(
     holds_user
 );
 
+/// Whether an interrupt has come to this CPU in kernel mode since user mode was last entered. In a handler: whether its
+/// interrupt has, as user mode is not entered before the mark is taken away.
+#[inline(always)]
+pub(super) fn interrupted() -> bool {
+    let value: u8;
+    // SAFETY: GS points to this CPU's block.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg_byte) value, const offset_of!(PerCpu, interrupted),
+            options(readonly, nostack, preserves_flags));
+    }
+    value != 0
+}
+
 macro_rules! slot {
     ($(#[$doc:meta])* $get:ident, $set:ident) => {
         $(#[$doc])*

@@ -47,6 +47,8 @@ bitflags! {
         const TRAP = 64;
         /// Its calls are logged ([`strace`](crate::strace)): looks in each time before it enters user mode.
         const LOGGED = 128;
+        /// It was interrupted in user mode to be [sampled](crate::profile).
+        const SAMPLE = 256;
         /// It will not enter user mode any more, and its registers may be gone.
         const ENDING = 512;
         /// What only matters in user mode, so that it is no reason to leave a wait.
@@ -54,6 +56,7 @@ bitflags! {
             | Self::PLACE.bits()
             | Self::TRACED.bits()
             | Self::LOGGED.bits()
+            | Self::SAMPLE.bits()
             | Self::ENDING.bits();
     }
 }
@@ -224,6 +227,11 @@ impl Thread {
         if self.sequence.exists() {
             self.attention.fetch_or(Attention::SEQUENCE.bits(), Ordering::Relaxed);
         }
+    }
+
+    /// Notes that the thread, which is on its way back from user mode, is to be sampled. For interrupt handlers.
+    pub fn note_tick(&self) {
+        self.attention.fetch_or(Attention::SAMPLE.bits(), Ordering::Relaxed);
     }
 
     /// Takes back reasons that no longer hold. The caller holds the lock that guards them.

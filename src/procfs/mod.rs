@@ -7,7 +7,7 @@
 //!          │                             cpus.rs      interrupts and turns, CPU by CPU
 //!          ├─ sys/                       settings.rs  what can be set
 //!          ├─ net/                       net.rs       sockets
-//!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs: what only Rusk has
+//!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs, profile.rs: what only Rusk has
 //!   /sys ─── class/, devices/, kernel/   sysfs.rs
 //! ```
 //!
@@ -26,6 +26,7 @@ mod mounts;
 mod net;
 mod objects;
 pub mod process;
+mod profile;
 mod requests;
 mod settings;
 mod sysfs;
@@ -76,6 +77,7 @@ fn root() -> Arc<Fixed> {
             directory(alloc::vec![
                 ("live_objects", Node::Text(Arc::new(objects::LiveObjects))),
                 ("in_use", file(caches::in_use)),
+                ("profile", Node::Text(Arc::new(profile::Profile))),
             ]),
         ),
         ("schedstat", file(cpus::scheduling)),

@@ -20,7 +20,7 @@ use crate::{
         tree::{self, JobEvent},
         wait::{self, ExitStatus},
     },
-    strace,
+    profile, strace,
     syscall::{attempt::Pause, user::fault_in},
 };
 
@@ -71,6 +71,8 @@ pub enum Obstacle {
     Stop,
     /// It must go to another CPU.
     Place,
+    /// It is to be sampled.
+    Sample,
     /// A call of it that is logged has ended.
     Log,
     /// A page that its restartable sequence needs is missing.
@@ -138,7 +140,8 @@ const OUT_OF_TURN: Attention = Attention::KILL
     .union(Attention::STOP)
     .union(Attention::PLACE)
     .union(Attention::TRACED)
-    .union(Attention::LOGGED);
+    .union(Attention::LOGGED)
+    .union(Attention::SAMPLE);
 
 /// Looks for what comes before signals: an obstacle, or a call that is to be served first; None if there is nothing.
 #[cold]
@@ -149,6 +152,10 @@ fn look_out(thread: &Thread, context: &UserContext, attention: Attention) -> Opt
     }
     if attention.intersects(Attention::TRACED | Attention::LOGGED) && context.has_begun_call() {
         return Some(Ok(()));
+    }
+    if attention.contains(Attention::SAMPLE) {
+        thread.settle(Attention::SAMPLE);
+        return Some(Err(Obstacle::Sample));
     }
     if attention.contains(Attention::LOGGED) && strace::is_in_call(thread) {
         return Some(Err(Obstacle::Log));
@@ -204,6 +211,7 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstac
     match obstacle {
         // Nothing gets that out of the way.
         Obstacle::Exit | Obstacle::Point(_) => {}
+        Obstacle::Sample => profile::sample_user(caller, context).await,
         Obstacle::Log => strace::ended(caller, context).await,
         Obstacle::Stop => halt(caller).await,
         Obstacle::Place => {

@@ -1,0 +1,71 @@
+//! Stacks as text, "folded": a line per stack, outermost first, frames between semicolons, and the number of samples.
+
+use core::{
+    fmt::{self, Write},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use rustc_demangle::demangle;
+
+use super::{
+    sampler::{self, USER},
+    user,
+};
+use crate::arch::{layout, symbols};
+
+/// Writes what was sampled so far.
+pub fn write(out: &mut dyn Write) -> fmt::Result {
+    let mut lost = 0;
+    for table in sampler::tables() {
+        lost += table.each(|stack, count| line(out, stack, count))?;
+    }
+    if lost > 0 {
+        writeln!(out, "[lost] {lost}")?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut dyn Write, stack: &[AtomicU64], count: u64) -> fmt::Result {
+    let [first, second, frames @ ..] = stack else { return Ok(()) };
+    let words = [first.load(Relaxed).to_le_bytes(), second.load(Relaxed).to_le_bytes()];
+    let name = words.as_flattened();
+    let name = &name[..name.iter().position(|byte| *byte == 0).unwrap_or(name.len())];
+    for byte in name {
+        // What divides the fields of a line is not in one.
+        let is_plain = byte.is_ascii_graphic() && *byte != b';';
+        out.write_char(if is_plain { *byte as char } else { '_' })?;
+    }
+    for frame in frames.iter().rev() {
+        out.write_char(';')?;
+        write_frame(out, frame.load(Relaxed))?;
+    }
+    writeln!(out, " {count}")
+}
+
+fn write_frame(out: &mut dyn Write, frame: u64) -> fmt::Result {
+    if frame & USER != 0 {
+        let (name, offset) = user::resolve(frame);
+        write!(Undivided(out), "{name}+{offset:#x}")
+    } else {
+        match symbols::lookup(layout::image_start() + frame as usize) {
+            Some((name, _)) => write!(Undivided(out), "{:#}", demangle(name)),
+            None => write!(out, "kernel+{frame:#x}"),
+        }
+    }
+}
+
+/// Writes a frame's name: a semicolon in it (of an array's type) would divide it.
+struct Undivided<'a>(&'a mut dyn Write);
+
+impl Write for Undivided<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut parts = text.split([';', '\n']);
+        if let Some(first) = parts.next() {
+            self.0.write_str(first)?;
+        }
+        parts.try_for_each(|part| {
+            self.0.write_char(',')?;
+            self.0.write_str(part)
+        })
+    }
+}
