@@ -30,7 +30,7 @@ pub use ramdisk::Ramdisk;
 pub use shared::SharedPages;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
-    SharedAnonymous, fork_form, leave, set_fork_form,
+    SharedAnonymous, barrier, fork_form, leave, set_fork_form,
 };
 
 use bootloader_api::BootInfo;

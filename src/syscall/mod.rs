@@ -24,6 +24,7 @@ pub mod uring;
 pub mod user;
 
 mod adjust;
+mod barrier;
 mod capability;
 mod directory;
 mod epoll;
@@ -519,6 +520,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])),
         __NR_sched_setaffinity => Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])),
         __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),
+        __NR_membarrier => Box::pin(barrier::membarrier(caller, a[0] as i32, a[1] as u32, a[2] as i32)),
         __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])),
 
         // System V IPC.

@@ -126,6 +126,7 @@ impl AddressSpace {
             severed: None,
         };
         let child = Self::build(copy, limits, self.resident.load(Relaxed))?;
+        child.registrations.inherit(&self.registrations);
         if let Some(kin) = &layout.kin {
             kin.join(&child);
         }

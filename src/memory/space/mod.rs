@@ -23,6 +23,7 @@
 
 mod access;
 mod advise;
+mod barrier;
 mod fault;
 mod forced;
 mod fork;
@@ -41,6 +42,7 @@ mod teardown;
 mod zap;
 
 pub use access::{Incomplete, Place};
+pub use barrier::barrier;
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use kin::Kin;
@@ -56,6 +58,7 @@ use crate::arch::paging::PAGE;
 use crate::memory::frame::Frame;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use barrier::Registrations;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
@@ -88,6 +91,7 @@ pub struct AddressSpace {
     peak: AtomicUsize,
     /// Bytes in regions. Changed under the lock, read without.
     mapped: AtomicUsize,
+    registrations: Registrations,
 }
 
 /// The limits that mappings obey, bytes. [`UNLIMITED`] for none.
@@ -156,7 +160,16 @@ impl AddressSpace {
         let residency = Residency::new(layout.tables.root());
         let mapped = AtomicUsize::new(layout.regions.mapped);
         let (resident, peak) = (AtomicUsize::new(resident), AtomicUsize::new(resident));
-        Ok(Arc::new(Self { residency, layout: Mutex::new(layout), limits, resident, peak, mapped }))
+        let registrations = Registrations::default();
+        Ok(Arc::new(Self {
+            residency,
+            layout: Mutex::new(layout),
+            limits,
+            resident,
+            peak,
+            mapped,
+            registrations,
+        }))
     }
 
     /// Loads it on this CPU; it stays loaded until another is, or the CPU halts. Three instructions if it is loaded.

@@ -180,6 +180,13 @@ impl Residency {
         }
     }
 
+    /// Has every CPU that has it loaded pass a barrier; ready when they have.
+    pub(super) fn reach(&self) -> Shootdown {
+        // What the caller did before is seen by a CPU that loads it after this look; pairs with `load`.
+        core::sync::atomic::fence(SeqCst);
+        super::barrier::reach(self.cpus.load(Relaxed))
+    }
+
     /// Calls `release` when no CPU can reach any more what the caller has just taken out of the tables. Waits by
     /// spinning for the other CPUs that have the space loaded, if there are any.
     pub(super) fn retire(&self, release: impl FnOnce()) {

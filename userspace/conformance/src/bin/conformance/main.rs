@@ -5,6 +5,7 @@
 
 mod abi;
 mod arguments;
+mod barriers;
 mod capabilities;
 mod check;
 mod epoll;

@@ -15,6 +15,7 @@ pub fn run() {
     placement();
     endings();
     memory();
+    crate::barriers::run();
 }
 
 fn counting() {
