@@ -70,7 +70,7 @@ use crate::{
         signal::{SigInfo, numbers::SIGSEGV, send},
     },
 };
-use ipc::{messages, segments, semaphores};
+use ipc::{messages, queues, segments, semaphores};
 use metadata::Subject;
 use read_write::Direction;
 use socket::{message, options};
@@ -536,6 +536,14 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_msgsnd => Box::pin(messages::msgsnd(caller, a[0] as i32, a[1], a[2], a[3] as u32)),
         __NR_msgrcv => Box::pin(messages::msgrcv(caller, a[0] as i32, a[1], a[2], a[3] as i64, a[4] as u32)),
         __NR_msgctl => Box::pin(messages::msgctl(caller, a[0] as i32, a[1] as i32, a[2])),
+
+        // Queues by name.
+        __NR_mq_open => Box::pin(queues::mq_open(caller, a[0], a[1] as u32, a[2] as u32, a[3])),
+        __NR_mq_unlink => Box::pin(queues::mq_unlink(caller, a[0])),
+        __NR_mq_timedsend => Box::pin(queues::mq_timedsend(caller, fd, [a[1], a[2]], a[3] as u32, a[4])),
+        __NR_mq_timedreceive => Box::pin(queues::mq_timedreceive(caller, fd, [a[1], a[2]], a[3], a[4])),
+        __NR_mq_notify => Box::pin(queues::mq_notify(caller, fd, a[1])),
+        __NR_mq_getsetattr => Box::pin(queues::mq_getsetattr(caller, fd, a[1], a[2])),
 
         // Signals.
         __NR_rt_sigqueueinfo => Box::pin(signal::rt_sigqueueinfo(caller, a[0] as i32, a[1], a[2])),

@@ -1,6 +1,7 @@
-//! System V IPC: shmget(2), semget(2), msgget(2) and their kin.
+//! System V IPC: shmget(2), semget(2), msgget(2) and their kin; and mq_open(3) and its.
 
 pub mod messages;
+pub mod queues;
 pub mod segments;
 pub mod semaphores;
 

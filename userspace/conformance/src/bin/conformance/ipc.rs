@@ -22,6 +22,7 @@ pub fn run() {
     messages();
     queues();
     lists();
+    crate::queues::run();
 }
 
 fn size_of_segment(id: i64) -> io::Result<(u64, u64, u32)> {

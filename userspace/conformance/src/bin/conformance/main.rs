@@ -29,6 +29,7 @@ mod polling;
 mod process_files;
 mod processes;
 mod procfs;
+mod queues;
 mod rest;
 mod rings;
 mod scheduling;

@@ -1,0 +1,349 @@
+//! Queues of messages by name and by priority (mq_overview(7)).
+//!
+//! A queue is a file, though no file system shows it: it is opened by its name, and its descriptors are waited on and closed
+//! like any others. It lives as long as its name or a descriptor does.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use fs::{Birth, Device, FileType, Metadata, Timestamp};
+use syscalls::Errno;
+
+use super::now;
+use crate::{
+    file::Stream,
+    process::{
+        Caller, Process,
+        credentials::{Credentials, capability},
+        exit,
+        signal::{SigInfo, send},
+    },
+};
+
+/// Most messages and bytes of one without `CAP_SYS_RESOURCE`, with it, and if nothing is said (`/proc/sys/fs/mqueue`).
+const LIMITS: Attributes = Attributes { messages: 10, size: 8192 };
+const HARD_LIMITS: Attributes = Attributes { messages: 65536, size: 16 << 20 };
+/// Most queues without `CAP_SYS_RESOURCE`.
+const COUNT_MAX: usize = 256;
+/// What Linux counts for a message beside its text, towards `RLIMIT_MSGQUEUE`.
+const OVERHEAD: usize = 96;
+/// `SI_MESGQ`.
+const SI_MESSAGE: i32 = -3;
+
+/// What a queue holds at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attributes {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of one.
+    pub size: usize,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        LIMITS
+    }
+}
+
+impl Attributes {
+    /// EINVAL for what is nothing, or more than somebody may have.
+    fn check(self, by: &Credentials) -> Result<(), Errno> {
+        let most = if by.has(capability::SYS_RESOURCE) { HARD_LIMITS } else { LIMITS };
+        let fits = (1..=most.messages).contains(&self.messages) && (1..=most.size).contains(&self.size);
+        if fits { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn bytes(self) -> usize {
+        self.messages * (self.size + OVERHEAD)
+    }
+}
+
+/// A message.
+pub struct Message {
+    /// Higher ones are received first.
+    pub priority: u32,
+    /// What it says.
+    pub text: Vec<u8>,
+}
+
+/// Whom a queue tells of a message that comes when there was none and nobody waits for it.
+#[derive(Clone)]
+pub struct Notice {
+    /// Who has asked for it.
+    pub process: Arc<Process>,
+    /// The signal and the value that it carries; none to be told nothing.
+    pub signal: Option<(u8, u64)>,
+}
+
+/// A queue.
+pub struct Queue {
+    /// What it holds at most.
+    pub attributes: Attributes,
+    owner: [u32; 2],
+    mode: u32,
+    state: SpinMutex<State>,
+    /// Tells epoll and its kin.
+    readiness: Readiness,
+    arrivals: WaitQueue,
+    room: WaitQueue,
+}
+
+#[derive(Default)]
+struct State {
+    /// By priority, the lowest first; of one priority the newest first. So the next to be received is the last.
+    messages: Vec<Message>,
+    /// How many wait for a message.
+    receivers: usize,
+    notice: Option<Notice>,
+}
+
+/// An open queue: a stream, so that it fits a descriptor.
+pub struct OpenQueue(pub Arc<Queue>);
+
+/// The names, in order, and the bytes that each user's queues may hold.
+static NAMES: SpinMutex<Vec<(String, Arc<Queue>)>> = SpinMutex::new(Vec::new());
+
+/// How a queue is to be opened.
+pub struct Opening {
+    /// Read, write, as in permission bits.
+    pub access: u32,
+    /// Made if it is not there, with these permission bits.
+    pub create: Option<(u32, Attributes)>,
+    /// Only if it is not there.
+    pub exclusive: bool,
+}
+
+/// Opens a queue.
+///
+/// # Errors
+/// ENOENT, EEXIST, EACCES; EINVAL, ENOSPC, EMFILE for one that would be too large, or one too many; ENOMEM.
+pub fn open(caller: &Caller, name: &str, opening: &Opening) -> Result<Arc<Queue>, Errno> {
+    let mut names = NAMES.lock();
+    match names.binary_search_by(|(other, _)| other.as_str().cmp(name)) {
+        Ok(_) if opening.exclusive && opening.create.is_some() => Err(Errno::EEXIST),
+        // Neither for reading nor for writing nor for both.
+        Ok(_) if opening.access == 0 => Err(Errno::EINVAL),
+        Ok(place) => {
+            let queue = names[place].1.clone();
+            queue.check(&caller.credentials, opening.access)?;
+            Ok(queue)
+        }
+        Err(place) => {
+            let (mode, attributes) = opening.create.ok_or(Errno::ENOENT)?;
+            let by = &caller.credentials;
+            if names.len() >= COUNT_MAX && !by.has(capability::SYS_RESOURCE) {
+                return Err(Errno::ENOSPC);
+            }
+            attributes.check(by)?;
+            let uid = by.users[1];
+            let used: usize = names
+                .iter()
+                .filter(|(_, queue)| queue.owner[0] == uid)
+                .map(|(_, queue)| queue.attributes.bytes())
+                .sum();
+            let most = caller.process().limits.soft(linux_raw_sys::general::RLIMIT_MSGQUEUE);
+            if (used + attributes.bytes()) as u64 > most {
+                return Err(Errno::EMFILE);
+            }
+            names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            let queue = Arc::new(Queue::new(attributes, [by.fs.uid, by.fs.gid], mode));
+            names.insert(place, (String::from(name), queue.clone()));
+            Ok(queue)
+        }
+    }
+}
+
+/// Takes a queue's name away.
+///
+/// # Errors
+/// ENOENT; EPERM for whoever does not own it.
+pub fn unlink(by: &Credentials, name: &str) -> Result<(), Errno> {
+    let mut names = NAMES.lock();
+    let found = names.binary_search_by(|(other, _)| other.as_str().cmp(name));
+    let place = found.map_err(|_| Errno::ENOENT)?;
+    let owner = names[place].1.owner[0];
+    if owner != by.fs.uid && !by.has(fs::Capabilities::FOWNER) {
+        return Err(Errno::EPERM);
+    }
+    let removed = names.remove(place);
+    drop(names);
+    drop(removed);
+    Ok(())
+}
+
+impl Queue {
+    fn new(attributes: Attributes, owner: [u32; 2], mode: u32) -> Self {
+        Self {
+            attributes,
+            owner,
+            mode,
+            state: SpinMutex::default(),
+            readiness: Readiness::with(Events::OUT | Events::WRNORM),
+            arrivals: WaitQueue::new(),
+            room: WaitQueue::new(),
+        }
+    }
+
+    /// EACCES unless somebody may do what `wanted`, one digit of permission bits, says.
+    fn check(&self, by: &Credentials, wanted: u32) -> Result<(), Errno> {
+        let granted = match self.mode {
+            mode if by.fs.uid == self.owner[0] => mode >> 6,
+            mode if by.fs.in_group(self.owner[1]) => mode >> 3,
+            mode => mode,
+        };
+        let allowed = wanted & !granted == 0 || by.has(fs::Capabilities::DAC_OVERRIDE);
+        if allowed { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.state.lock().messages.len()
+    }
+
+    /// Adds a message, and tells whoever wants to know. None if there is no room; the message is then left where it is.
+    fn push(
+        &self,
+        sender: &Credentials,
+        pid: u32,
+        message: &mut Option<Message>,
+    ) -> Option<Result<(), Errno>> {
+        let mut state = self.state.lock();
+        if state.messages.len() >= self.attributes.messages {
+            return None;
+        }
+        if state.messages.try_reserve(1).is_err() {
+            return Some(Err(Errno::ENOMEM));
+        }
+        let message = message.take()?;
+        let place = state.messages.partition_point(|other| other.priority < message.priority);
+        let is_first = state.messages.is_empty();
+        state.messages.insert(place, message);
+        let notice = if is_first && state.receivers == 0 { state.notice.take() } else { None };
+        self.tell(&state);
+        drop(state);
+        if let Some(Notice { process, signal: Some((signal, value)) }) = notice {
+            let info = SigInfo { value, ..SigInfo::user(signal, SI_MESSAGE, pid, sender.users[0]) };
+            // Whoever is gone, or has too many signals pending, is not told.
+            let _ = send::to_process(&process, info);
+        }
+        Some(Ok(()))
+    }
+
+    fn take(&self) -> Option<Message> {
+        let mut state = self.state.lock();
+        let message = state.messages.pop()?;
+        self.tell(&state);
+        Some(message)
+    }
+
+    /// Tells those that wait for the descriptor.
+    fn tell(&self, state: &State) {
+        let (readable, writable) = (Events::IN | Events::RDNORM, Events::OUT | Events::WRNORM);
+        if state.messages.is_empty() {
+            self.readiness.clear(readable);
+        } else {
+            self.readiness.set(readable);
+        }
+        if state.messages.len() < self.attributes.messages {
+            self.readiness.set(writable);
+        } else {
+            self.readiness.clear(writable);
+        }
+    }
+
+    /// Sends a message; waits for room, if `wait` says so.
+    ///
+    /// # Errors
+    /// EAGAIN, ENOMEM.
+    pub async fn send(&self, caller: &Caller, message: Message, wait: bool) -> Result<(), Errno> {
+        let mut message = Some(message);
+        let pid = caller.process().pid;
+        let sent = self.room.wait_until(|| match self.push(&caller.credentials, pid, &mut message) {
+            None if !wait => Some(Err(Errno::EAGAIN)),
+            pushed => pushed,
+        });
+        sent.await?;
+        self.arrivals.wake_all();
+        Ok(())
+    }
+
+    /// Receives the first message of the highest priority; waits for one, if `wait` says so.
+    ///
+    /// # Errors
+    /// EAGAIN.
+    pub async fn receive(&self, wait: bool) -> Result<Message, Errno> {
+        let message = match self.take() {
+            Some(message) => message,
+            None if !wait => return Err(Errno::EAGAIN),
+            None => {
+                let _receiver = Receiver::new(self);
+                self.arrivals.wait_until(|| self.take()).await
+            }
+        };
+        self.room.wake_all();
+        Ok(message)
+    }
+
+    /// Has a process told of the next message that comes to the empty queue.
+    ///
+    /// # Errors
+    /// EBUSY if one is already.
+    pub fn notify(&self, notice: Notice) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let left_over = match &state.notice {
+            Some(before) if !exit::is_exiting(&before.process) => return Err(Errno::EBUSY),
+            _ => state.notice.replace(notice),
+        };
+        drop(state);
+        drop(left_over);
+        Ok(())
+    }
+
+    /// A process does not want to be told any more.
+    pub fn forget_notice(&self, process: &Arc<Process>) {
+        let mut state = self.state.lock();
+        let is_own = state.notice.as_ref().is_some_and(|notice| Arc::ptr_eq(&notice.process, process));
+        let forgotten = if is_own { state.notice.take() } else { None };
+        drop(state);
+        drop(forgotten);
+    }
+}
+
+/// Somebody who waits for a message, as long as this lives: nobody else is told of it.
+struct Receiver<'a>(&'a Queue);
+
+impl<'a> Receiver<'a> {
+    fn new(queue: &'a Queue) -> Self {
+        queue.state.lock().receivers += 1;
+        Self(queue)
+    }
+}
+
+impl Drop for Receiver<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().receivers -= 1;
+    }
+}
+
+impl Stream for OpenQueue {
+    fn readiness(&self) -> Option<&Readiness> {
+        Some(&self.0.readiness)
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        let birth = Birth {
+            dev: Device::new(0, 18),
+            ino: 1,
+            kind: FileType::Regular,
+            permissions: self.0.mode,
+            uid: self.0.owner[0],
+            gid: self.0.owner[1],
+            rdev: Device(0),
+        };
+        Some(Metadata::new(birth, Timestamp { seconds: now(), nanoseconds: 0 }))
+    }
+
+    fn name(&self) -> String {
+        String::from("mqueue:")
+    }
+}
