@@ -6,7 +6,6 @@ use crate::{
     arch::{self, port},
     console, machine,
     process::wait::ExitStatus,
-    procfs::TextBuffer,
     profile,
 };
 
@@ -56,13 +55,13 @@ async fn flush() {
     }
     if PROFILES.load(Ordering::Relaxed) {
         profile::stop();
-        let mut text = TextBuffer::default();
-        // Without memory for all of it, the part that there is room for.
-        let _ = profile::report(&mut text);
-        for line in text.into_bytes().split_inclusive(|byte| *byte == b'\n') {
+        // Without memory for a line, those before it.
+        let _ = profile::report(|line| {
             port::debug_console(b"profile: ");
             port::debug_console(line);
-        }
+            Ok(())
+        })
+        .await;
     }
 }
 

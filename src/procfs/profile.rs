@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use fs::{Op, procfs::Text};
 use syscalls::Errno;
 
-use super::text::TextBuffer;
+use super::text::LongText;
 use crate::profile;
 
 /// Samples a second unless said otherwise: a number that regular events are no multiple of.
@@ -17,7 +17,11 @@ pub struct Profile;
 
 impl Text for Profile {
     fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
-        Op::Ready(TextBuffer::filled(|text| Ok(profile::report(text)?)))
+        Op::waiting(async {
+            let mut text = LongText::default();
+            profile::report(|line| text.append(line)).await?;
+            text.into_bytes().await
+        })
     }
 
     fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {

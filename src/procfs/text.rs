@@ -47,6 +47,16 @@ impl TextBuffer {
         Ok(())
     }
 
+    /// What it is so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// What it has become.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
@@ -56,6 +66,50 @@ impl TextBuffer {
 impl fmt::Write for TextBuffer {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         self.append(more.as_bytes())
+    }
+}
+
+/// A text in the making that may become long: in pieces, as one that grew as a whole would be moved as a whole, in one
+/// poll.
+#[derive(Default)]
+pub struct LongText {
+    pieces: Vec<Vec<u8>>,
+}
+
+impl LongText {
+    /// What is moved in some thousand instructions.
+    const PIECE: usize = 64 << 10;
+
+    /// Appends a part that is short for itself. ENOMEM where there is no memory for it.
+    pub fn append(&mut self, more: &[u8]) -> Result<(), Errno> {
+        let has_room = |piece: &Vec<u8>| piece.capacity() - piece.len() >= more.len();
+        if !self.pieces.last().is_some_and(has_room) {
+            let mut piece = Vec::new();
+            piece.try_reserve_exact(more.len().max(Self::PIECE)).map_err(|_| Errno::ENOMEM)?;
+            self.pieces.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.pieces.push(piece);
+        }
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.extend_from_slice(more);
+        }
+        Ok(())
+    }
+
+    /// What it has become, in one piece.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub async fn into_bytes(self) -> Result<Vec<u8>, Errno> {
+        let mut whole = Vec::new();
+        let len = self.pieces.iter().map(Vec::len).sum();
+        whole.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+        for piece in self.pieces {
+            whole.extend_from_slice(&piece);
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
+        Ok(whole)
     }
 }
 

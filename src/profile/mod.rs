@@ -27,6 +27,6 @@ mod sampler;
 mod table;
 mod user;
 
-pub use report::write as report;
+pub use report::report;
 pub use sampler::{next_deadline, on_timer, pause, resume, start, stop};
 pub use user::sample as sample_user;

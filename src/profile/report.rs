@@ -6,26 +6,51 @@ use core::{
 };
 
 use rustc_demangle::demangle;
+use syscalls::Errno;
 
 use super::{
     sampler::{self, USER},
-    user,
+    table, user,
 };
-use crate::arch::{layout, symbols};
+use crate::{
+    arch::{layout, symbols},
+    procfs::TextBuffer,
+};
 
-/// Writes what was sampled so far.
-pub fn write(out: &mut dyn Write) -> fmt::Result {
+/// Gives `take` what was sampled so far, line by line. There may be thousands of lines, and a frame's name takes thousands
+/// of instructions: makes way between frames.
+///
+/// # Errors
+/// ENOMEM, and those of `take`, which end it.
+pub async fn report(mut take: impl FnMut(&[u8]) -> Result<(), Errno> + Send) -> Result<(), Errno> {
+    let mut line = TextBuffer::default();
     let mut lost = 0;
     for table in sampler::tables() {
-        lost += table.each(|stack, count| line(out, stack, count))?;
+        for slot in 0..table::SLOTS {
+            if let Some((stack, count)) = table.stack_in(slot) {
+                line.clear();
+                write_stack(&mut line, stack, count).await.map_err(|_| Errno::ENOMEM)?;
+                take(line.bytes())?;
+            }
+        }
+        lost += table.lost();
+        make_way().await;
     }
     if lost > 0 {
-        writeln!(out, "[lost] {lost}")?;
+        line.clear();
+        writeln!(line, "[lost] {lost}").map_err(|_| Errno::ENOMEM)?;
+        take(line.bytes())?;
     }
     Ok(())
 }
 
-fn line(out: &mut dyn Write, stack: &[AtomicU64], count: u64) -> fmt::Result {
+async fn make_way() {
+    if executor::should_yield() {
+        executor::yield_now().await;
+    }
+}
+
+async fn write_stack(out: &mut TextBuffer, stack: &[AtomicU64], count: u64) -> fmt::Result {
     let [first, second, frames @ ..] = stack else { return Ok(()) };
     let words = [first.load(Relaxed).to_le_bytes(), second.load(Relaxed).to_le_bytes()];
     let name = words.as_flattened();
@@ -38,11 +63,12 @@ fn line(out: &mut dyn Write, stack: &[AtomicU64], count: u64) -> fmt::Result {
     for frame in frames.iter().rev() {
         out.write_char(';')?;
         write_frame(out, frame.load(Relaxed))?;
+        make_way().await;
     }
     writeln!(out, " {count}")
 }
 
-fn write_frame(out: &mut dyn Write, frame: u64) -> fmt::Result {
+fn write_frame(out: &mut TextBuffer, frame: u64) -> fmt::Result {
     if frame & USER != 0 {
         let (name, offset) = user::resolve(frame);
         write!(Undivided(out), "{name}+{offset:#x}")
@@ -55,7 +81,7 @@ fn write_frame(out: &mut dyn Write, frame: u64) -> fmt::Result {
 }
 
 /// Writes a frame's name: a semicolon in it (of an array's type) would divide it.
-struct Undivided<'a>(&'a mut dyn Write);
+struct Undivided<'a>(&'a mut TextBuffer);
 
 impl Write for Undivided<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -68,7 +68,7 @@ pub async fn start(frequency: u64, process: u32) -> Result<(), Errno> {
         let mut tables = Vec::new();
         tables.try_reserve_exact(cpu::count()).map_err(|_| Errno::ENOMEM)?;
         for _ in 0..cpu::count() {
-            tables.push(Table::new()?);
+            tables.push(Table::new().await?);
         }
         // Another may have been faster.
         let _ = TABLES.try_init_once(|| tables);

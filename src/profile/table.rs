@@ -14,7 +14,7 @@ use syscalls::Errno;
 use crate::arch::interrupts;
 
 /// Different stacks that a table has room for: a power of two.
-const SLOTS: usize = 8192;
+pub const SLOTS: usize = 8192;
 /// Words of all these stacks.
 const WORDS: usize = 128 << 10;
 /// Places that are tried for a stack.
@@ -23,7 +23,7 @@ const TRIES: usize = 64;
 /// A stack's place: nothing while `hash` is 0.
 #[derive(Default)]
 struct Slot {
-    /// Release once the rest is written; pairs with Acquire in `each`.
+    /// Release once the rest is written; pairs with Acquire in `stack_in`.
     hash: AtomicU64,
     start: AtomicUsize,
     len: AtomicUsize,
@@ -39,12 +39,8 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new() -> Result<Self, Errno> {
-        let (mut slots, mut words) = (Vec::new(), Vec::new());
-        slots.try_reserve_exact(SLOTS).map_err(|_| Errno::ENOMEM)?;
-        slots.resize_with(SLOTS, Slot::default);
-        words.try_reserve_exact(WORDS).map_err(|_| Errno::ENOMEM)?;
-        words.resize_with(WORDS, AtomicU64::default);
+    pub async fn new() -> Result<Self, Errno> {
+        let (slots, words) = (empty(SLOTS).await?, empty(WORDS).await?);
         Ok(Self { slots, words, used: AtomicUsize::new(0), lost: AtomicU64::new(0) })
     }
 
@@ -108,13 +104,31 @@ impl Table {
         });
     }
 
-    /// Shows each stack with its count; how many samples found no room.
-    pub fn each<E>(&self, mut show: impl FnMut(&[AtomicU64], u64) -> Result<(), E>) -> Result<u64, E> {
-        for slot in self.slots.iter().filter(|slot| slot.hash.load(Acquire) != 0) {
-            show(self.stack(slot), slot.count.load(Relaxed))?;
-        }
-        Ok(self.lost.load(Relaxed))
+    /// The stack in one of the [`SLOTS`] places, if there is one, and how often it was met.
+    pub fn stack_in(&self, slot: usize) -> Option<(&[AtomicU64], u64)> {
+        let slot = self.slots.get(slot).filter(|slot| slot.hash.load(Acquire) != 0)?;
+        Some((self.stack(slot), slot.count.load(Relaxed)))
     }
+
+    /// How many samples found no room.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+}
+
+/// That many that say nothing yet. Makes way, as they are many.
+async fn empty<T: Default>(len: usize) -> Result<Vec<T>, Errno> {
+    /// As many as are written in some thousand instructions.
+    const STEP: usize = 4096;
+    let mut all = Vec::new();
+    all.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    while all.len() < len {
+        all.resize_with(len.min(all.len() + STEP), T::default);
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
+    }
+    Ok(all)
 }
 
 /// FNV-1a by words, folded so that the low bits, which choose the place, depend on all; never 0.

@@ -19,9 +19,10 @@ const CALLERS: usize = 32;
 /// How far a frame may be from the one that it called.
 const FRAME_MAX: usize = 1 << 20;
 
-/// The names of mapped files: a frame names one by its index. Never emptied; as many as fit a frame.
+/// The names of mapped files: a frame names one by its index. Never emptied; no more than can be looked through.
 static NAMES: SpinMutex<Vec<Arc<str>>> = SpinMutex::new(Vec::new());
-const NAMES_MAX: usize = 1 << 15;
+/// As many; the index of those that found no room.
+const NAMES_MAX: usize = 1 << 10;
 /// Bits of a frame that are the offset.
 const OFFSET_BITS: u32 = 48;
 
@@ -70,7 +71,7 @@ fn callers(context: &UserContext) -> Vec<usize> {
     addresses
 }
 
-/// The index of a region's name; that of the last for those that find no room.
+/// The index of a region's name.
 fn name_of(region: &Region) -> u64 {
     let name: String = match &region.object {
         Some(object) => object.identity().name,
@@ -80,10 +81,11 @@ fn name_of(region: &Region) -> u64 {
     if let Some(index) = names.iter().position(|known| **known == *name) {
         return index as u64;
     }
-    if names.len() < NAMES_MAX && names.try_reserve(1).is_ok() {
-        names.push(name.into());
+    if names.len() == NAMES_MAX || names.try_reserve(1).is_err() {
+        return NAMES_MAX as u64;
     }
-    names.len().saturating_sub(1) as u64
+    names.push(name.into());
+    names.len() as u64 - 1
 }
 
 /// The file and the offset that a frame says.

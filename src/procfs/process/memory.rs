@@ -7,9 +7,12 @@ use fs::Op;
 use syscalls::Errno;
 
 use super::{Answer, Subject, Target};
-use crate::memory::{
-    AddressSpace, FaultError, PAGE_SIZE, RegionFlags,
-    space::{Identity, Incomplete, Region},
+use crate::{
+    memory::{
+        AddressSpace, FaultError, PAGE_SIZE, RegionFlags,
+        space::{Identity, Incomplete, Region},
+    },
+    procfs::text::LongText,
 };
 
 /// The column in which names begin, as on Linux.
@@ -112,16 +115,14 @@ pub fn maps(target: &Target) -> Answer {
     }
     let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
     Op::waiting(async move {
-        let mut text = Vec::new();
+        let mut text = LongText::default();
         for region in space.regions().await.iter().rev() {
-            let line = line(region);
-            text.try_reserve(line.len()).map_err(|_| Errno::ENOMEM)?;
-            text.extend_from_slice(line.as_bytes());
+            text.append(line(region).as_bytes())?;
             if executor::should_yield() {
                 executor::yield_now().await;
             }
         }
-        Ok(text)
+        text.into_bytes().await
     })
 }
 
