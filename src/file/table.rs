@@ -11,6 +11,7 @@ use super::{
     File,
     lock::{self, Owner},
 };
+use crate::ipc::posix::{self, OpenQueue};
 
 #[derive(Clone)]
 struct Entry {
@@ -33,6 +34,12 @@ struct Entries {
     slots: Vec<Slot>,
     /// No slot below this is free.
     lowest_free: usize,
+}
+
+/// Whether a file may have what [goes](FileTable::leave) when one of several descriptors is closed.
+#[inline]
+fn closing_matters() -> bool {
+    lock::exist() || posix::notices_exist()
 }
 
 /// A process's descriptors. Threads share it; fork copies it.
@@ -59,18 +66,22 @@ impl FileTable {
         Owner::Table(self.number)
     }
 
-    /// What closing any of the descriptors of a file does besides: the locks of its ranges are given up (fcntl(2)).
+    /// What closing any of the descriptors of a file does besides: the locks of its ranges are given up (fcntl(2)), and its
+    /// process is not told of messages any more (mq_notify(3)).
     #[inline]
     fn leave(&self, file: &File) {
-        if lock::exist() {
-            self.leave_locks(file);
+        if closing_matters() {
+            self.leave_for_all(file);
         }
     }
 
     #[cold]
-    fn leave_locks(&self, file: &File) {
+    fn leave_for_all(&self, file: &File) {
         if let Some(locks) = file.known_locks() {
             locks.leave(self.owner());
+        }
+        if let Some(OpenQueue(queue)) = file.stream_as() {
+            queue.leave();
         }
     }
 
@@ -178,7 +189,7 @@ impl FileTable {
 
     /// Takes the last slots away, as many as this; a vector shrinks at its end.
     fn close_last(&mut self, count: usize) {
-        if !lock::exist() {
+        if !closing_matters() {
             let slots = &mut self.entries.get_mut().slots;
             slots.truncate(slots.len().saturating_sub(count));
             return;

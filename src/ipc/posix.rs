@@ -3,7 +3,13 @@
 //! A queue is a file, though no file system shows it: it is opened by its name, and its descriptors are waited on and closed
 //! like any others. It lives as long as its name or a descriptor does.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    collections::BTreeMap,
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
 use fs::{Birth, Device, FileType, Metadata, Timestamp};
@@ -13,9 +19,8 @@ use super::now;
 use crate::{
     file::Stream,
     process::{
-        Caller, Process,
+        Caller, Process, Thread,
         credentials::{Credentials, capability},
-        exit,
         signal::{SigInfo, send},
     },
 };
@@ -25,8 +30,10 @@ const LIMITS: Attributes = Attributes { messages: 10, size: 8192 };
 const HARD_LIMITS: Attributes = Attributes { messages: 65536, size: 16 << 20 };
 /// Most queues without `CAP_SYS_RESOURCE`.
 const COUNT_MAX: usize = 256;
-/// What Linux counts for a message beside its text, towards `RLIMIT_MSGQUEUE`.
-const OVERHEAD: usize = 96;
+/// What Linux counts for a message beside its text, towards `RLIMIT_MSGQUEUE`; and for each priority that there may be.
+const OVERHEAD: usize = 48;
+/// `MQ_PRIO_MAX`: priorities are below it.
+pub const PRIORITIES: u32 = 32768;
 /// `SI_MESGQ`.
 const SI_MESSAGE: i32 = -3;
 
@@ -54,7 +61,7 @@ impl Attributes {
     }
 
     fn bytes(self) -> usize {
-        self.messages * (self.size + OVERHEAD)
+        self.messages * (self.size + OVERHEAD) + self.messages.min(PRIORITIES as usize) * OVERHEAD
     }
 }
 
@@ -66,13 +73,88 @@ pub struct Message {
     pub text: Vec<u8>,
 }
 
-/// Whom a queue tells of a message that comes when there was none and nobody waits for it.
-#[derive(Clone)]
+/// Whom a queue tells of a message that comes when there was none and nobody waits for it. Forgotten when the process closes
+/// a descriptor of the queue, and so at its end.
 pub struct Notice {
     /// Who has asked for it.
-    pub process: Arc<Process>,
+    process: Weak<Process>,
     /// The signal and the value that it carries; none to be told nothing.
-    pub signal: Option<(u8, u64)>,
+    signal: Option<(u8, u64)>,
+}
+
+/// How many notices there are: most of the time none, and then closing a file need not look for one. Whoever closes it after
+/// he has asked for a notice sees it counted; nothing else hangs on it.
+static NOTICES: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether anybody is to be told of anything.
+#[inline]
+pub fn notices_exist() -> bool {
+    NOTICES.load(Relaxed) > 0
+}
+
+impl Notice {
+    /// For a process, with a signal and the value that it carries, or with none to be told nothing.
+    pub fn new(process: &Arc<Process>, signal: Option<(u8, u64)>) -> Self {
+        NOTICES.fetch_add(1, Relaxed);
+        Self { process: Arc::downgrade(process), signal }
+    }
+
+    fn is_of(&self, process: &Arc<Process>) -> bool {
+        core::ptr::eq(self.process.as_ptr(), &raw const **process)
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        NOTICES.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What each user's queues may hold, in bytes, with a name or without.
+#[derive(Default)]
+struct Charged {
+    bytes: BTreeMap<u32, usize>,
+    queues: usize,
+}
+
+/// Locked after [`NAMES`].
+static CHARGED: SpinMutex<Charged> = SpinMutex::new(Charged { bytes: BTreeMap::new(), queues: 0 });
+
+/// One queue's part of it, as long as this lives.
+struct Charge {
+    user: u32,
+    bytes: usize,
+}
+
+impl Charge {
+    /// ENOSPC for one queue too many, EINVAL for one that is too large, EMFILE beyond `RLIMIT_MSGQUEUE`.
+    fn new(caller: &Caller, attributes: Attributes) -> Result<Self, Errno> {
+        let mut charged = CHARGED.lock();
+        if charged.queues >= COUNT_MAX && !caller.credentials.has(capability::SYS_RESOURCE) {
+            return Err(Errno::ENOSPC);
+        }
+        attributes.check(&caller.credentials)?;
+        let (user, bytes) = (caller.credentials.uid(), attributes.bytes());
+        let used = charged.bytes.get(&user).copied().unwrap_or(0);
+        let most = caller.process().limits.soft(linux_raw_sys::general::RLIMIT_MSGQUEUE);
+        let sum = used.checked_add(bytes).filter(|sum| *sum as u64 <= most).ok_or(Errno::EMFILE)?;
+        charged.bytes.insert(user, sum);
+        charged.queues += 1;
+        Ok(Self { user, bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let mut charged = CHARGED.lock();
+        charged.queues -= 1;
+        if let Some(used) = charged.bytes.get_mut(&self.user) {
+            *used -= self.bytes;
+            if *used == 0 {
+                charged.bytes.remove(&self.user);
+            }
+        }
+    }
 }
 
 /// A queue.
@@ -86,6 +168,7 @@ pub struct Queue {
     readiness: Readiness,
     arrivals: WaitQueue,
     room: WaitQueue,
+    _charge: Charge,
 }
 
 #[derive(Default)]
@@ -100,7 +183,7 @@ struct State {
 /// An open queue: a stream, so that it fits a descriptor.
 pub struct OpenQueue(pub Arc<Queue>);
 
-/// The names, in order, and the bytes that each user's queues may hold.
+/// The names, in order.
 static NAMES: SpinMutex<Vec<(String, Arc<Queue>)>> = SpinMutex::new(Vec::new());
 
 /// How a queue is to be opened.
@@ -130,23 +213,10 @@ pub fn open(caller: &Caller, name: &str, opening: &Opening) -> Result<Arc<Queue>
         }
         Err(place) => {
             let (mode, attributes) = opening.create.ok_or(Errno::ENOENT)?;
-            let by = &caller.credentials;
-            if names.len() >= COUNT_MAX && !by.has(capability::SYS_RESOURCE) {
-                return Err(Errno::ENOSPC);
-            }
-            attributes.check(by)?;
-            let uid = by.users[1];
-            let used: usize = names
-                .iter()
-                .filter(|(_, queue)| queue.owner[0] == uid)
-                .map(|(_, queue)| queue.attributes.bytes())
-                .sum();
-            let most = caller.process().limits.soft(linux_raw_sys::general::RLIMIT_MSGQUEUE);
-            if (used + attributes.bytes()) as u64 > most {
-                return Err(Errno::EMFILE);
-            }
+            let charge = Charge::new(caller, attributes)?;
             names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            let queue = Arc::new(Queue::new(attributes, [by.fs.uid, by.fs.gid], mode));
+            let by = &caller.credentials.fs;
+            let queue = Arc::new(Queue::new(attributes, [by.uid, by.gid], mode, charge));
             names.insert(place, (String::from(name), queue.clone()));
             Ok(queue)
         }
@@ -172,7 +242,7 @@ pub fn unlink(by: &Credentials, name: &str) -> Result<(), Errno> {
 }
 
 impl Queue {
-    fn new(attributes: Attributes, owner: [u32; 2], mode: u32) -> Self {
+    fn new(attributes: Attributes, owner: [u32; 2], mode: u32, charge: Charge) -> Self {
         Self {
             attributes,
             owner,
@@ -181,6 +251,7 @@ impl Queue {
             readiness: Readiness::with(Events::OUT | Events::WRNORM),
             arrivals: WaitQueue::new(),
             room: WaitQueue::new(),
+            _charge: charge,
         }
     }
 
@@ -221,7 +292,10 @@ impl Queue {
         let notice = if is_first && state.receivers == 0 { state.notice.take() } else { None };
         self.tell(&state);
         drop(state);
-        if let Some(Notice { process, signal: Some((signal, value)) }) = notice {
+        if let Some(notice) = notice
+            && let Some((signal, value)) = notice.signal
+            && let Some(process) = notice.process.upgrade()
+        {
             let info = SigInfo { value, ..SigInfo::user(signal, SI_MESSAGE, pid, sender.users[0]) };
             // Whoever is gone, or has too many signals pending, is not told.
             let _ = send::to_process(&process, info);
@@ -290,22 +364,24 @@ impl Queue {
     /// EBUSY if one is already.
     pub fn notify(&self, notice: Notice) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        let left_over = match &state.notice {
-            Some(before) if !exit::is_exiting(&before.process) => return Err(Errno::EBUSY),
-            _ => state.notice.replace(notice),
-        };
-        drop(state);
-        drop(left_over);
+        if state.notice.is_some() {
+            return Err(Errno::EBUSY);
+        }
+        state.notice = Some(notice);
         Ok(())
     }
 
     /// A process does not want to be told any more.
     pub fn forget_notice(&self, process: &Arc<Process>) {
-        let mut state = self.state.lock();
-        let is_own = state.notice.as_ref().is_some_and(|notice| Arc::ptr_eq(&notice.process, process));
-        let forgotten = if is_own { state.notice.take() } else { None };
-        drop(state);
+        let forgotten = self.state.lock().notice.take_if(|notice| notice.is_of(process));
         drop(forgotten);
+    }
+
+    /// The running thread's process has closed a descriptor.
+    pub fn leave(&self) {
+        if let Some(thread) = Thread::current() {
+            self.forget_notice(&thread.process);
+        }
     }
 }
 

@@ -18,9 +18,6 @@ use crate::{
     },
 };
 
-/// `MQ_PRIO_MAX`: priorities are below it.
-const PRIORITIES: u32 = 32768;
-
 /// `struct mq_attr`.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -98,7 +95,7 @@ pub async fn mq_timedsend(
     end: usize,
 ) -> SysResult {
     let end = deadline(caller, end).await?;
-    if priority >= PRIORITIES {
+    if priority >= posix::PRIORITIES {
         return Err(Errno::EINVAL);
     }
     let file = caller.files.get_open(fd)?;
@@ -156,7 +153,7 @@ pub async fn mq_notify(caller: &Caller, fd: i32, event: usize) -> SysResult {
     let queue = queue_of(&file)?;
     match wanted {
         None => queue.forget_notice(caller.process()),
-        Some(signal) => queue.notify(Notice { process: caller.process().clone(), signal })?,
+        Some(signal) => queue.notify(Notice::new(caller.process(), signal))?,
     }
     Ok(0)
 }

@@ -48,11 +48,13 @@ pub fn run() {
     times(queue);
     descriptors(queue);
     notices(queue);
+    closes(queue);
     outcome("unlink", unlink(NAME));
     outcome("unlink again", unlink(NAME));
     outcome("still open", send(queue, b"late", 0));
     show("and read", receive(queue));
     outcome("gone", open(NAME, libc::O_RDWR, None));
+    totals();
 }
 
 fn names() {
@@ -216,4 +218,82 @@ fn notices(queue: i64) {
     outcome("without a signal", notify(0, libc::SIGEV_NONE));
     aside("another", || outcome("is refused", notify(SIGNAL, libc::SIGEV_SIGNAL)));
     outcome("not any more", sys!(SYS_mq_notify, queue, 0));
+}
+
+/// Whoever is to be told is forgotten when he closes any descriptor of the queue, and so at his end.
+fn closes(queue: i64) {
+    let event = [0_u64, (libc::SIGEV_NONE as u64) << 32, 0, 0, 0, 0, 0, 0];
+    let notify = || sys!(SYS_mq_notify, queue, event.as_ptr());
+    outcome("asked for", notify());
+    aside("another", || outcome("is refused", notify()));
+    aside("another's descriptor", || drop(sys!(SYS_close, queue)));
+    outcome("still asked for", notify());
+    let _ = sys!(SYS_close, open(NAME, libc::O_RDONLY, None).unwrap_or(-1));
+    outcome("closed another one", notify());
+    let copy = sys!(SYS_dup, queue).unwrap_or(-1);
+    let _ = sys!(SYS_dup2, 0, copy);
+    outcome("replaced a copy", notify());
+    let copy = sys!(SYS_dup, queue).unwrap_or(-1);
+    let _ = sys!(SYS_close_range, copy, copy, 0);
+    outcome("closed a range", notify());
+    let _ = sys!(SYS_mq_notify, queue, 0);
+    aside("a process", || outcome("asks, and ends", notify()));
+    outcome("it has ended", notify());
+    let _ = sys!(SYS_mq_notify, queue, 0);
+    aside("a thread", || {
+        outcome("asks, and ends alone", notify());
+        let _ = sys!(SYS_exit, 0);
+    });
+    outcome("it has ended", notify());
+    let _ = sys!(SYS_mq_notify, queue, 0);
+}
+
+/// What a user's queues may hold counts as long as they are there, with a name or without.
+fn totals() {
+    let make = || {
+        let made = open(c"conformance-total", CREATE | libc::O_EXCL | libc::O_RDWR, small(10, 8192));
+        let _ = unlink(c"conformance-total");
+        made
+    };
+    // Until it fails; none that is open has a name.
+    let count = |mut last: i64| {
+        let mut made = 0;
+        let end = loop {
+            match make() {
+                Ok(queue) => last = queue,
+                Err(error) => break support::errno::error_name(&error),
+            }
+            made += 1;
+        };
+        (last, format!("{made}, then {end}"))
+    };
+    aside("a user", || {
+        let _ = sys!(SYS_setresuid, 1001, 1001, 1001);
+        let (last, made) = count(-1);
+        show("queues", made);
+        let _ = sys!(SYS_close, last);
+        show("and one closed", count(-1).1);
+        let limits = [0_u64, 819_200];
+        let _ = sys!(SYS_prlimit64, 0, libc::RLIMIT_MSGQUEUE, limits.as_ptr(), 0);
+        outcome("with no limit left", make());
+    });
+    aside("a user with all rights", || {
+        let _ = sys!(SYS_setresuid, 1002, 0, 0);
+        show("queues", count(-1).1);
+        let _ = sys!(SYS_setresuid, 1003, 0, 0);
+        show("queues of another", count(-1).1);
+        let limits = [u64::MAX; 2];
+        let _ = sys!(SYS_prlimit64, 0, libc::RLIMIT_MSGQUEUE, limits.as_ptr(), 0);
+        outcome("without a limit", make());
+    });
+    aside("the first", || show("queues", count(-1).1));
+    // Each message counts for 96 bytes more than its text, and for 48 those beyond 32768.
+    aside("many messages", || {
+        let _ = sys!(SYS_setresuid, 1004, 0, 0);
+        let _ = sys!(SYS_prlimit64, 0, libc::RLIMIT_MSGQUEUE, [4_751_494_u64; 2].as_ptr(), 0);
+        for messages in [64_871, 64_870] {
+            outcome("as many", open(OTHER, CREATE | libc::O_EXCL | libc::O_RDWR, small(messages, 1)));
+            let _ = unlink(OTHER);
+        }
+    });
 }
