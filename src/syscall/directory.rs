@@ -87,12 +87,16 @@ pub async fn linkat(
     new: usize,
     flags: u32,
 ) -> SysResult {
-    if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    check_link(flags)?;
     let old_name = user::read_path(caller, old).await?;
     let new_name = user::read_path(caller, new).await?;
     link_named(caller, (old_directory, &old_name), (new_directory, &new_name), flags).await
+}
+
+/// EINVAL for flags that linkat(2) does not take.
+fn check_link(flags: u32) -> Result<(), Errno> {
+    let strange = flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0;
+    if strange { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 pub async fn link_named(
@@ -101,9 +105,7 @@ pub async fn link_named(
     (new_directory, new_name): (i32, &[u8]),
     flags: u32,
 ) -> SysResult {
-    if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    check_link(flags)?;
     let follow =
         if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
     let from = lookup::path_or_descriptor(caller, old_directory, old_name, follow, flags).await?;
@@ -120,19 +122,23 @@ pub async fn renameat2(
     new: usize,
     flags: u32,
 ) -> SysResult {
-    RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let flags = rename_flags(flags)?;
     let old_name = user::read_path(caller, old).await?;
     let new_name = user::read_path(caller, new).await?;
     rename_named(caller, (old_directory, &old_name), (new_directory, &new_name), flags).await
+}
+
+/// EINVAL for flags that renameat2(2) does not take.
+pub fn rename_flags(flags: u32) -> Result<RenameFlags, Errno> {
+    RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)
 }
 
 pub async fn rename_named(
     caller: &Caller,
     (old_directory, old_name): (i32, &[u8]),
     (new_directory, new_name): (i32, &[u8]),
-    flags: u32,
+    flags: RenameFlags,
 ) -> SysResult {
-    let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let from = Origin::new(caller, old_directory, old_name)?;
     let to = Origin::new(caller, new_directory, new_name)?;
     from.view(caller).rename(old_name, to.view(caller), new_name, flags).await?;

@@ -184,6 +184,11 @@ pub async fn copy_file_range(
 const NONBLOCK: u32 = 2;
 const KNOWN: u32 = 0xf;
 
+/// EINVAL for flags that splice(2) and its kin do not take.
+pub fn check_flags(flags: u32) -> Result<(), Errno> {
+    if flags & !KNOWN != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
 fn pipe_of(file: &File) -> Option<&Pipe> {
     file.stream()?.pipe()
 }
@@ -211,9 +216,7 @@ pub async fn splice(
     if len == 0 {
         return Ok(0);
     }
-    if flags & !KNOWN != 0 {
-        return Err(Errno::EINVAL);
-    }
+    check_flags(flags)?;
     let (source, target) = (caller.files.get_open(input)?, caller.files.get_open(output)?);
     if pipe_of(&source).is_some() && input_offset != 0 || pipe_of(&target).is_some() && output_offset != 0 {
         return Err(Errno::ESPIPE);
@@ -251,7 +254,8 @@ async fn note_end(file: &File, offset: &mut Option<u64>, end: u64) {
     }
 }
 
-/// Moves bytes from an open file to another, at least one of which is a pipe; offsets that are given move on.
+/// Moves bytes from an open file to another, at least one of which is a pipe; offsets that are given move on. The flags have
+/// been [checked](check_flags).
 pub async fn splice_files(
     caller: &Caller,
     (source, from_offset): (&File, &mut Option<u64>),
@@ -259,9 +263,6 @@ pub async fn splice_files(
     len: usize,
     flags: u32,
 ) -> SysResult {
-    if flags & !KNOWN != 0 {
-        return Err(Errno::EINVAL);
-    }
     let (from, to) = (pipe_of(source), pipe_of(target));
     if from.is_some() && from_offset.is_some() || to.is_some() && to_offset.is_some() {
         return Err(Errno::ESPIPE);
@@ -397,9 +398,7 @@ async fn fill(
 }
 
 pub async fn tee(caller: &Caller, input: i32, output: i32, len: usize, flags: u32) -> SysResult {
-    if flags & !KNOWN != 0 {
-        return Err(Errno::EINVAL);
-    }
+    check_flags(flags)?;
     if len == 0 {
         return Ok(0);
     }
@@ -407,13 +406,8 @@ pub async fn tee(caller: &Caller, input: i32, output: i32, len: usize, flags: u3
     tee_files(caller, &source, &target, len, flags).await
 }
 
+/// Copies bytes, of which there are to be some, from one pipe to another. The flags have been [checked](check_flags).
 pub async fn tee_files(caller: &Caller, source: &File, target: &File, len: usize, flags: u32) -> SysResult {
-    if flags & !KNOWN != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if len == 0 {
-        return Ok(0);
-    }
     source.check_readable()?;
     target.check_writable()?;
     let (Some(from), Some(to)) = (pipe_of(source), pipe_of(target)) else { return Err(Errno::EINVAL) };
@@ -449,9 +443,7 @@ pub async fn tee_files(caller: &Caller, source: &File, target: &File, len: usize
 
 /// vmsplice: into a pipe as much as fits, or out of it.
 pub async fn vmsplice(caller: &Caller, fd: i32, vectors: usize, count: usize, flags: u32) -> SysResult {
-    if flags & !KNOWN != 0 {
-        return Err(Errno::EINVAL);
-    }
+    check_flags(flags)?;
     let file = caller.files.get_open(fd)?;
     let stream = file.stream().filter(|stream| stream.pipe().is_some()).ok_or(Errno::EBADF)?;
     let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;

@@ -80,9 +80,7 @@ pub fn check_buffer(ring: &Ring, caller: &Caller, entry: &Entry) -> Result<(), E
 
 /// The other file of a splice.
 fn other_file(ring: &Ring, caller: &Caller, entry: &Entry) -> Result<Arc<File>, Errno> {
-    /// `SPLICE_F_FD_IN_FIXED`.
-    const INPUT_IS_FIXED: u32 = 1 << 31;
-    match entry.op_flags & INPUT_IS_FIXED {
+    match entry.op_flags & SPLICE_F_FD_IN_FIXED {
         0 => caller.files.get_open(entry.other_fd),
         _ => ring.registered_file(entry.other_fd),
     }
@@ -238,8 +236,8 @@ fn on_file(
                 match entry.len {
                     0 => Ok(0),
                     len => {
-                        splice::splice_files(&caller, source, target, len as usize, flags & i32::MAX as u32)
-                            .await
+                        let flags = flags & !SPLICE_F_FD_IN_FIXED;
+                        splice::splice_files(&caller, source, target, len as usize, flags).await
                     }
                 }
             })?
@@ -247,8 +245,13 @@ fn on_file(
         (operations::TEE, _) => {
             let source = other_file(&ring, &caller, &entry)?;
             memory::pinned(async move {
-                let (len, flags) = (entry.len as usize, flags & i32::MAX as u32);
-                splice::tee_files(&caller, &source, &file, len, flags).await
+                match entry.len {
+                    0 => Ok(0),
+                    len => {
+                        let flags = flags & !SPLICE_F_FD_IN_FIXED;
+                        splice::tee_files(&caller, &source, &file, len as usize, flags).await
+                    }
+                }
             })?
         }
         _ => return Err(Errno::EINVAL),
@@ -289,7 +292,7 @@ fn elsewhere(
         }
         (operations::RENAMEAT, Data::Names(names)) => memory::pinned(async move {
             let (from, to) = ((entry.fd, &*names.0), (entry.len as i32, &*names.1));
-            directory::rename_named(&caller, from, to, flags).await
+            directory::rename_named(&caller, from, to, directory::rename_flags(flags)?).await
         })?,
         (operations::SYMLINKAT, Data::Names(names)) => {
             memory::pinned(

@@ -21,6 +21,7 @@ use crate::{
             Address,
             message::{Incoming, Outgoing},
         },
+        splice,
         user::{self, IoVec, PathBuf},
     },
 };
@@ -171,7 +172,12 @@ fn check_operation(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
         operations::OPENAT => entry.other_fd != 0 && flags & linux::O_CLOEXEC != 0,
         operations::CLOSE => entry.other_fd != 0 && entry.fd != 0,
         operations::UNLINKAT => flags & !linux::AT_REMOVEDIR != 0,
-        operations::TEE => entry.address != 0 || entry.offset != 0,
+        operations::SPLICE => splice::check_flags(flags & !SPLICE_F_FD_IN_FIXED).is_err(),
+        operations::TEE => {
+            splice::check_flags(flags & !SPLICE_F_FD_IN_FIXED).is_err()
+                || entry.address != 0
+                || entry.offset != 0
+        }
         operations::ACCEPT => {
             let multishot = u32::from(entry.ioprio) & IORING_ACCEPT_MULTISHOT != 0;
             u32::from(entry.ioprio) & !IORING_ACCEPT_MULTISHOT != 0

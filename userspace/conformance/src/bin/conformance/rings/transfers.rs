@@ -180,4 +180,10 @@ fn splices() {
     one(&mut ring, "no pipe", splice(file.as_raw_fd(), 2, file.as_raw_fd(), 4, 4));
     one(&mut ring, "no file", splice(-1, -1, write_end(&pipe), -1, 4));
     one(&mut ring, "an offset in a pipe", splice(read_end(&pipe), 4, file.as_raw_fd(), 0, 4));
+    for len in [0, 3] {
+        one(&mut ring, "strange flags", Entry { op_flags: 16, ..splice(-1, -1, write_end(&pipe), -1, len) });
+        one(&mut ring, "strange flags", Entry { op_flags: 16, ..tee(len) });
+    }
+    one(&mut ring, "tee nothing", tee(0));
+    one(&mut ring, "tee nothing of nothing", Entry { file_index: -1, ..tee(0) });
 }
