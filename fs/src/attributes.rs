@@ -448,8 +448,8 @@ impl Attributes {
         }
     }
 
-    /// Whether [watches](crate::watch::Watches) are attached. Relaxed, as a hint: who watches since a moment ago may miss what
-    /// happens in that moment.
+    /// Whether [watches](crate::watch::Watches) are attached. Relaxed, as a hint: who watches since a moment ago may miss
+    /// what happens in that moment.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.watched.load(Relaxed)

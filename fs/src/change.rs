@@ -111,8 +111,8 @@ pub(crate) fn check_removal(
 }
 
 impl<'v> View<'v> {
-    /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken. `before` is what else stands against
-    /// it, more than the rights on the directory.
+    /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken. `before` is what else
+    /// stands against it, more than the rights on the directory.
     async fn vacant(
         &self,
         place: &HeldPlace,

@@ -168,11 +168,12 @@ pub trait Writing: Send + Sync {
     /// overlap may be moved at the same time on several CPUs. An error is returned only when nothing was moved.
     fn fill(&self, offset: u64, source: &mut dyn Source) -> Result<usize>;
 
-    /// Gives up the bytes that were moved behind `end`, none at or after `touched`, and that make the file no longer than it was.
+    /// Gives up the bytes that were moved behind `end`, none at or after `touched`, and that make the file no longer than
+    /// it was.
     fn give_up(&self, end: u64, touched: u64);
 
-    /// Ends the write, once, and lets others begin: the bytes up to `end` are the file's. Those that were moved behind it, none at
-    /// or after `touched`, are not. Nothing may be moved afterwards.
+    /// Ends the write, once, and lets others begin: the bytes up to `end` are the file's. Those that were moved behind it,
+    /// none at or after `touched`, are not. Nothing may be moved afterwards.
     fn end(&self, end: u64, touched: u64);
 }
 
@@ -207,8 +208,8 @@ pub trait Inode: Send + Sync + Any {
         Op::Ready(Ok(()))
     }
 
-    /// Called when the file is opened for reading or writing: an inode to use in this one's place for the open file's reads and
-    /// writes, for files whose contents are made for each opener.
+    /// Called when the file is opened for reading or writing: an inode to use in this one's place for the open file's reads
+    /// and writes, for files whose contents are made for each opener.
     fn open(&self) -> Result<Option<Arc<dyn Inode>>> {
         Ok(None)
     }

@@ -69,9 +69,9 @@ impl Path {
         self.mount.root().same(&self.dentry)
     }
 
-    /// The path's text as seen from `root`, for getcwd and /proc: a removed name ends in ` (deleted)`. The flag is false when the
-    /// place does not lie under `root`; the text then starts where the climb ended. The text is one that the file had at some
-    /// moment during the call, whatever is renamed meanwhile.
+    /// The path's text as seen from `root`, for getcwd and /proc: a removed name ends in ` (deleted)`. The flag is false
+    /// when the place does not lie under `root`; the text then starts where the climb ended. The text is one that the file
+    /// had at some moment during the call, whatever is renamed meanwhile.
     pub fn text(&self, root: &Path) -> (Vec<u8>, bool) {
         let guard = rcu::read();
         loop {

@@ -88,8 +88,9 @@ pub(crate) fn check_sticky(
     Ok(())
 }
 
-/// Opening with `O_CREAT` what somebody else has put into a sticky directory that everyone may write: refused with `EACCES` for
-/// all but regular files and fifos, which Linux too leaves alone unless `fs.protected_regular` and `fs.protected_fifos` are on.
+/// Opening with `O_CREAT` what somebody else has put into a sticky directory that everyone may write: refused with `EACCES`
+/// for all but regular files and fifos, which Linux too leaves alone unless `fs.protected_regular` and `fs.protected_fifos`
+/// are on.
 pub(crate) fn check_sticky_open(
     directory: &Attributes,
     found: &Attributes,

@@ -30,7 +30,8 @@ pub const CAPACITY: usize = 16 * PAGE_SIZE;
 /// The largest capacity that anyone may set (`/proc/sys/fs/pipe-max-size`).
 pub const CAPACITY_MAX: usize = 1 << 20;
 
-/// Spare pages that a pipe keeps: as many as fit in a new one, so that a stream that fills it and empties it in turn is steady.
+/// Spare pages that a pipe keeps: as many as fit in a new one, so that a stream that fills it and empties it in turn is
+/// steady.
 const SPARE: usize = CAPACITY / PAGE_SIZE;
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);

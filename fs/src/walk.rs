@@ -146,8 +146,8 @@ fn only_slashes(text: &[u8]) -> bool {
 }
 
 impl<'v> View<'v> {
-    /// Walks the straight beginning of a path: cached names one after the other, through directories that everyone may search;
-    /// with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
+    /// Walks the straight beginning of a path: cached names one after the other, through directories that everyone may
+    /// search; with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
     #[inline(always)]
     pub(crate) fn set_out<'g, const PLACE: bool>(
         &self,

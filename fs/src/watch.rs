@@ -84,7 +84,8 @@ pub struct Notice<'a> {
     pub is_unlinked: bool,
 }
 
-/// One who watches a file. Called with the lock of the file's watches held: it may take locks of its own, but wait for nothing.
+/// One who watches a file. Called with the lock of the file's watches held: it may take locks of its own, but wait for
+/// nothing.
 pub trait Watcher: Any + Send + Sync {
     /// Tells it; false when it does not watch any more.
     fn told(&self, notice: &Notice<'_>) -> bool;

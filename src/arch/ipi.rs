@@ -1,7 +1,8 @@
 //! Interrupts to other CPUs.
 //!
 //! What they mean is up to the handlers registered for their vectors (`interrupts::vector`); without one, an
-//! interrupt still ends a halt and brings a CPU back from user mode, which is all that [`kick`] is for. Memory written before sending is visible to the handler.
+//! interrupt still ends a halt and brings a CPU back from user mode, which is all that [`kick`] is for. Memory written
+//! before sending is visible to the handler.
 
 use super::apic::{self, Command};
 use super::interrupts::vector;

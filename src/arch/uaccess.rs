@@ -84,7 +84,8 @@ pub(super) unsafe fn patch_smap() {
     }
 }
 
-/// Set in rax beside the address that faulted: it tells a fault, even one at address 0, from none. No user address has the bit.
+/// Set in rax beside the address that faulted: it tells a fault, even one at address 0, from none. No user address has the
+/// bit.
 pub(super) const FAULTED: usize = 1 << 63;
 
 /// What rax holds when a fix-up runs after a fault at `address`.

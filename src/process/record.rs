@@ -81,9 +81,9 @@ pub struct Process {
     pub cycles_of_dead: AtomicU64,
     /// CPU time of children that were waited for, in cycles.
     pub cycles_of_children: AtomicU64,
-    /// How long its threads have waited for a CPU after having made way for others; in units of 2¹⁶ nanoseconds, modulo 2³², as
-    /// there is room for no more. What passes from a wake to the turn that answers it is not counted: nobody reads a clock
-    /// when a thread is woken.
+    /// How long its threads have waited for a CPU after having made way for others; in units of 2¹⁶ nanoseconds, modulo
+    /// 2³², as there is room for no more. What passes from a wake to the turn that answers it is not counted: nobody reads
+    /// a clock when a thread is woken.
     pub(super) delay: AtomicU32,
     /// Slice ends that found it in user mode and in the kernel: they split its time for `times`.
     pub samples: [AtomicU64; 2],

@@ -283,8 +283,7 @@ fn signals(out: &mut TextBuffer, set: u64) -> fmt::Result {
     write!(out, "{mark}[")?;
     let mut separator = "";
     for number in (1..=64).filter(|number| set >> (number - 1) & 1 != 0) {
-        let name = alloc::format!("{}", Signal(number));
-        write!(out, "{separator}{}", name.trim_start_matches("SIG"))?;
+        write!(out, "{separator}{:#}", Signal(number))?;
         separator = " ";
     }
     out.write_str("]")

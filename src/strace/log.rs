@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::{
-    fmt::Write,
+    fmt::{self, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -250,7 +250,7 @@ pub fn ends(thread: &Thread) {
     log.remove(thread);
 }
 
-fn end_line(thread: &Thread, status: ExitStatus) -> Result<Vec<u8>, core::fmt::Error> {
+fn end_line(thread: &Thread, status: ExitStatus) -> Result<Vec<u8>, fmt::Error> {
     let mut line = TextBuffer::default();
     super::call::begin_line(&mut line, thread, crate::arch::clock::now_ns())?;
     match status.signal() {
@@ -284,21 +284,22 @@ impl Ring {
     fn push(&mut self, line: &[u8]) {
         /// Room for the line about what was lost.
         const NOTE: usize = 40;
-        if self.len + line.len() + NOTE > CAPACITY {
+        if self.len + line.len() + NOTE > CAPACITY || self.note_lost().is_err() {
             self.lost += 1;
             return;
         }
-        self.note_lost();
         self.append(line);
     }
 
-    /// Adds the line about what was lost, if anything was.
-    fn note_lost(&mut self) {
+    /// Adds the line about what was lost, if anything was and there is memory for it.
+    fn note_lost(&mut self) -> fmt::Result {
         if self.lost > 0 {
-            let note = alloc::format!("--- {} lines lost ---\n", self.lost);
-            self.append(note.as_bytes());
+            let mut note = TextBuffer::default();
+            writeln!(note, "--- {} lines lost ---", self.lost)?;
+            self.append(note.bytes());
             self.lost = 0;
         }
+        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -313,7 +314,8 @@ impl Ring {
         let mut total = 0;
         loop {
             if self.len == 0 {
-                self.note_lost();
+                // Else with the next line, or when it is read once more.
+                let _ = self.note_lost();
             }
             let end = (self.start + self.len).min(CAPACITY);
             let taken = take(&self.bytes[self.start..end]);

@@ -8,8 +8,9 @@
 //!
 //! No tracer stops anybody here: a thread writes its own lines, in its own poll, before it begins a call and on its way back
 //! to user mode. What brings it there is a bit of the word that each thread looks at before it enters user mode
-//! ([`Attention::LOGGED`](crate::process::thread::Attention::LOGGED)), and then the watched way through user mode that ptrace(2) takes, too
-//! ([`trace::watch`](crate::process::trace::watch)). Threads that nobody logs have nothing more to look at than before.
+//! ([`Attention::LOGGED`](crate::process::thread::Attention::LOGGED)), and then the watched way through user mode that
+//! ptrace(2) takes, too ([`trace::watch`](crate::process::trace::watch)). Threads that nobody logs have nothing more to
+//! look at than before.
 //!
 //! | File | Concept |
 //! |---|---|

@@ -195,7 +195,7 @@ pub const POLL: &Words = &flags(
     words![POLLIN POLLPRI POLLOUT POLLERR POLLHUP POLLNVAL POLLRDNORM POLLRDBAND POLLWRNORM POLLRDHUP],
 );
 
-/// A signal by its name.
+/// A signal by its name; as `{:#}`, without `SIG`.
 pub struct Signal(pub u8);
 
 impl Display for Signal {
@@ -205,11 +205,12 @@ impl Display for Signal {
             "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
             "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
         ];
+        let prefix = if f.alternate() { "" } else { "SIG" };
         match self.0 {
             0 => f.write_str("0"),
             number => match NAMES.get(usize::from(number) - 1) {
-                Some(name) => write!(f, "SIG{name}"),
-                None => write!(f, "SIGRT_{}", number - 32),
+                Some(name) => write!(f, "{prefix}{name}"),
+                None => write!(f, "{prefix}RT_{}", number - 32),
             },
         }
     }

@@ -211,8 +211,8 @@ fn now(
     serve(caller, context).map_err(Pause::Failed)
 }
 
-/// Goes on with a `read`, `write`, `recvfrom` or `sendto` that has waited for `file`: the one that it began with, whatever has
-/// become of the descriptor meanwhile.
+/// Goes on with a `read`, `write`, `recvfrom` or `sendto` that has waited for `file`: the one that it began with, whatever
+/// has become of the descriptor meanwhile.
 pub fn resume(caller: &Caller, context: &UserContext, file: Arc<File>, moved: &mut usize) -> Attempt {
     let number = context.orig_rax as u32;
     let reads = matches!(number, __NR_read | __NR_recvfrom);

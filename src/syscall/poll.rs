@@ -339,7 +339,8 @@ fn answer_list(address: usize, count: usize, ready: &[Ready]) -> Result<usize, P
     Ok(ready.len())
 }
 
-/// What each set asks about, and so which events answer it: each asks about something that no other does (select(2), "Correspondence between select() and poll()").
+/// What each set asks about, and so which events answer it: each asks about something that no other does (select(2),
+/// "Correspondence between select() and poll()").
 const SET_EVENTS: [Events; 3] = [
     Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
     Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR),

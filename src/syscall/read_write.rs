@@ -63,7 +63,8 @@ async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBu
     Ok(written)
 }
 
-/// Reads into a buffer, as the operations of rings do: at an offset, or without one, or where there are none, what comes next.
+/// Reads into a buffer, as the operations of rings do: at an offset, or without one, or where there are none, what comes
+/// next.
 pub async fn read_file(
     caller: &Caller,
     file: &File,

@@ -356,8 +356,8 @@ pub fn ioprio_set(caller: &Caller, which: usize, who: u32, priority: u32) -> Sys
     Ok(0)
 }
 
-/// The best priority of those asked about. A thread that has none set is said to have that of its nice value where several are
-/// compared, as on Linux.
+/// The best priority of those asked about. A thread that has none set is said to have that of its nice value where several
+/// are compared, as on Linux.
 pub fn ioprio_get(caller: &Caller, which: usize, who: u32) -> SysResult {
     let mut best = None;
     each_io_target(caller, which, who, |thread| {

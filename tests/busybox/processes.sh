@@ -1,4 +1,5 @@
-# Processes as the tools show and steer them. Whether `wait` reports a killed job is a race in the shell: its errors are dropped.
+# Processes as the tools show and steer them. Whether `wait` reports a killed job is a race in the shell: its errors are
+# dropped.
 sleep 60 & pid=$!; until [ "$(cat /proc/$pid/comm)" = sleep ]; do usleep 1000; done
 ps | awk -v pid=$pid '$1 == pid { print $NF, $(NF - 1) }'; ps -o pid,ppid,comm | awk -v pid=$pid '$1 == pid { print $3 }'; ps -o stat,args | awk '/sleep 6[0]/ { print $1, $2, $3 }'
 kill -0 $pid && echo alive; kill -STOP $pid; sleep 0.1; ps -o pid,stat | awk -v pid=$pid '$1 == pid { print $2 }'; kill -CONT $pid; kill $pid; wait $pid 2>/dev/null; echo "wait $?"; kill -0 $pid 2>/dev/null || echo gone

@@ -102,8 +102,8 @@ impl Children {
         (slot, depth, above)
     }
 
-    /// Puts an entry into the table. If one of the same name is there, it takes its place, in one step for readers, and gives that
-    /// one to the caller. Under the directory's lock.
+    /// Puts an entry into the table. If one of the same name is there, it takes its place, in one step for readers, and
+    /// gives that one to the caller. Under the directory's lock.
     pub fn insert(&self, name: Name<'_>, entry: NonNull<Entry>) -> Option<NonNull<Entry>> {
         // SAFETY: the entry is the caller's until it is stored below.
         let new = unsafe { entry.as_ref() };
@@ -212,8 +212,8 @@ impl Drop for Children {
     }
 }
 
-/// Puts `new` in the place of `old`, to which `link` points, in one step for readers, and gives `old` to the caller. Under the
-/// directory's lock.
+/// Puts `new` in the place of `old`, to which `link` points, in one step for readers, and gives `old` to the caller. Under
+/// the directory's lock.
 fn exchange(link: &Slot, old: &Entry, new: NonNull<Entry>) -> NonNull<Entry> {
     // SAFETY: `new` is the caller's until it is stored.
     let entry = unsafe { new.as_ref() };

@@ -53,8 +53,8 @@ impl Directory {
         }
     }
 
-    /// Looks a name up without a lock, and writes nothing. The answer held at some moment during the call, and at that moment no
-    /// rename was half done in this directory.
+    /// Looks a name up without a lock, and writes nothing. The answer held at some moment during the call, and at that
+    /// moment no rename was half done in this directory.
     #[inline(always)]
     pub fn find<'g>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
         // Pairs with `begin_move` and `end_move`: an even, unchanged count around the search means that
@@ -233,8 +233,8 @@ fn unhash_unused(dentry: &Dentry) {
     }
 }
 
-/// Renames of directories that have begun, and that have ended: what lies above a file is one picture if none was under way while
-/// it was looked at. Written by such renames alone.
+/// Renames of directories that have begun, and that have ended: what lies above a file is one picture if none was under way
+/// while it was looked at. Written by such renames alone.
 static MOVES_BEGUN: AtomicU32 = AtomicU32::new(0);
 static MOVES_ENDED: AtomicU32 = AtomicU32::new(0);
 

@@ -15,8 +15,8 @@ pub const NAME_MAX: usize = 255;
 
 static SEED: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
 
-/// Makes the hashes of names unpredictable to programs, so that none can make a directory slow by choosing colliding names. To be
-/// called at boot, before the first superblock exists: names that are in use are not hashed again.
+/// Makes the hashes of names unpredictable to programs, so that none can make a directory slow by choosing colliding names.
+/// To be called at boot, before the first superblock exists: names that are in use are not hashed again.
 pub fn set_hash_seed(seed: u64) {
     SEED.store(seed | 1, Relaxed);
 }

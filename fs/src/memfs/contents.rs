@@ -209,8 +209,8 @@ impl<'a> File<'a> {
         Ok(moved)
     }
 
-    /// The end of a write that was done by [`fill`](Self::fill): bytes up to `end` count, those behind it, up to `touched`, do not.
-    /// Under `order`.
+    /// The end of a write that was done by [`fill`](Self::fill): bytes up to `end` count, those behind it, up to `touched`,
+    /// do not. Under `order`.
     pub fn settle(self, end: u64, touched: u64) {
         if touched == 0 {
             return;

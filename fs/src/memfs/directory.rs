@@ -9,8 +9,8 @@
 //!
 //! A key is the hash of a name and, in its lowest bits, a number that tells names of the same hash apart. It is also the
 //! entry's place in a listing, so that a listing can go on after any entry although others have come and gone meanwhile: an
-//! entry's place never changes while it exists. An entry stays where it was allocated, and a million of them cost as little per
-//! operation as a thousand.
+//! entry's place never changes while it exists. An entry stays where it was allocated, and a million of them cost as little
+//! per operation as a thousand.
 
 use crate::{
     DirEntry, Emit, Inode, Result,

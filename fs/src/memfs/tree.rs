@@ -22,8 +22,8 @@ use smallvec::SmallVec;
 
 const BITS: u32 = 6;
 const FANOUT: usize = 1 << BITS;
-/// The low bits of the root that hold its span: how many bits of the index its subtree tells apart, `BITS` per level. At most 54,
-/// which is more than any file's offset has.
+/// The low bits of the root that hold its span: how many bits of the index its subtree tells apart, `BITS` per level. At
+/// most 54, which is more than any file's offset has.
 const SPAN: usize = 63;
 
 /// Null, a page (lowest level), or a node.

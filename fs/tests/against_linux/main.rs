@@ -1,7 +1,7 @@
 //! The same random operations on Linux's tmpfs and on ours, with all results and errors compared.
 //!
-//! A program of operations is made from a seed, run on Linux in a directory of /dev/shm (by chroot, so that `/` and `..` are the
-//! same there and here), run on a tree in memory, and the two rows of outcomes compared. Needs root.
+//! A program of operations is made from a seed, run on Linux in a directory of /dev/shm (by chroot, so that `/` and `..`
+//! are the same there and here), run on a tree in memory, and the two rows of outcomes compared. Needs root.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -12,8 +12,9 @@
 //! the suspected's queues has are not lost after all, nor is what is in their queues, and so on. What is left over is.
 //!
 //! The flight's lock is held throughout. No message with rights enters a queue without it, and no suspect can be received
-//! from, as nobody has it open: who is about to receive one from another socket holds that socket's file, or a message that is
-//! in no queue, and each makes the collector leave it alone. The work is proportional to the suspected and their messages.
+//! from, as nobody has it open: who is about to receive one from another socket holds that socket's file, or a message that
+//! is in no queue, and each makes the collector leave it alone. The work is proportional to the suspected and their
+//! messages.
 
 use super::{Domain, Rights, Socket, flight::Flight, message::Message};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};

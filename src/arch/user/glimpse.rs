@@ -7,8 +7,8 @@
 use super::UserContext;
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// Where in the cell of a thread's task its registers lie: the same for all threads, whose futures are of one type. 0 until one
-/// has run. Relaxed: whoever looks at a thread has found it by a lock that was taken since.
+/// Where in the cell of a thread's task its registers lie: the same for all threads, whose futures are of one type. 0 until
+/// one has run. Relaxed: whoever looks at a thread has found it by a lock that was taken since.
 static OFFSET: AtomicUsize = AtomicUsize::new(0);
 
 /// What a call looks like from outside; of a thread that has not called, only the last two count.
@@ -45,8 +45,8 @@ pub fn note(cell: usize, context: &UserContext) {
     debug_assert!(before == 0 || before == offset, "the futures of threads are of one type");
 }
 
-/// Looks at a thread's registers, in the cell of its task. `turn` answers which of the thread's polls was the last, None while
-/// it is being polled or has no registers any more. None if that was so at any time.
+/// Looks at a thread's registers, in the cell of its task. `turn` answers which of the thread's polls was the last, None
+/// while it is being polled or has no registers any more. None if that was so at any time.
 ///
 /// # Safety
 /// The cell is that of a thread's task whose first poll has begun, or was: it is never given back. Whoever polls the thread
@@ -58,8 +58,8 @@ pub unsafe fn look(cell: usize, turn: impl Fn() -> Option<u32>) -> Option<Glimps
         return None;
     }
     let context = core::ptr::with_exposed_provenance::<UserContext>(cell + offset);
-    // SAFETY: readable for ever. Volatile, as a poll may begin at any moment; then what is read here is not used. Any bits are
-    // a number.
+    // SAFETY: readable for ever. Volatile, as a poll may begin at any moment; then what is read here is not used. Any bits
+    // are a number.
     let glimpse = unsafe {
         let call = (&raw const (*context).orig_rax).read_volatile();
         let arguments = [

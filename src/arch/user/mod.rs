@@ -9,10 +9,10 @@
 //!
 //! The context holds the program's registers while the kernel runs. Two kinds of state stay in the processor
 //! instead, because the kernel does not use them and they rarely change hands: the x87 unit with MXCSR and the upper
-//! parts of the vector registers, and the FS and GS bases. They are loaded when a context that is not in the processor enters, and **must** be taken out
-//! with [`UserContext::suspend`] before another thread can run on this CPU or this thread on another: that is,
-//! whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who wants to read or
-//! clone the whole context.
+//! parts of the vector registers, and the FS and GS bases. They are loaded when a context that is not in the processor
+//! enters, and **must** be taken out with [`UserContext::suspend`] before another thread can run on this CPU or this thread
+//! on another: that is, whenever the thread's poll returns `Pending`. [`UserContext::sync`] copies them for anyone who
+//! wants to read or clone the whole context.
 
 mod area;
 mod crossing;
@@ -159,7 +159,8 @@ pub struct UserContext {
     /// The x87 unit and the upper parts of the vector registers, unless they are as a program finds them.
     extended: Option<Area>,
     mxcsr: u32,
-    /// `FULL`, `UNLOADED`, `UNCHECKED`, `WATCHED`, `BEGUN` and `LOST`; 0 means that `sysret` can continue the program with what is in the processor.
+    /// `FULL`, `UNLOADED`, `UNCHECKED`, `WATCHED`, `BEGUN` and `LOST`; 0 means that `sysret` can continue the program with
+    /// what is in the processor.
     pub(super) state: u32,
 }
 

@@ -11,7 +11,10 @@ use linux_raw_sys::io_uring::{IORING_CQ_EVENTFD_DISABLED, IORING_SQ_CQ_OVERFLOW}
 use syscalls::Errno;
 
 use super::{Ring, RingMemory};
-use crate::process::{Thread, interruptible};
+use crate::{
+    file::events::counter,
+    process::{Thread, interruptible},
+};
 
 /// A completion that had no room.
 struct Kept {
@@ -139,7 +142,7 @@ impl Ring {
         }
         let file = self.registered.lock().event_file.clone();
         if let Some(file) = file {
-            super::super::events::counter::add(&file, 1);
+            counter::add(&file, 1);
         }
     }
 

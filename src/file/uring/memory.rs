@@ -9,7 +9,7 @@
 //! many entries there are) it keeps elsewhere, and never reads here.
 
 use alloc::string::String;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use linux_raw_sys::io_uring::{IORING_OFF_CQ_RING, IORING_OFF_SQ_RING, IORING_OFF_SQES};
 use syscalls::Errno;
@@ -154,7 +154,6 @@ impl RingMemory {
     /// Sets or clears flags for the program to see (`IORING_SQ_*`). SeqCst: a poller that says that it is going to sleep
     /// then looks for entries once more.
     pub fn set_flags(&self, flags: u32, on: bool) {
-        use core::sync::atomic::Ordering::SeqCst;
         let word = self.rings.word(offset::FLAGS);
         if on {
             word.fetch_or(flags, SeqCst);

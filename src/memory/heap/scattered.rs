@@ -70,7 +70,8 @@ pub(in crate::memory) fn init() {
     let first = zeroed_run(tables);
     let directories = zeroed_run(tables.div_ceil(FAN_OUT));
     let top = zeroed_run(1);
-    // SAFETY: frames of our own, full of entries that map nothing, and the kernel's root, whose entry for the window is empty.
+    // SAFETY: frames of our own, full of entries that map nothing, and the kernel's root, whose entry for the window is
+    // empty.
     unsafe {
         for table in 0..tables {
             let directory = directories + (table / FAN_OUT) as Number;

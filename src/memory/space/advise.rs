@@ -167,8 +167,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// shmdt(2): takes away what is left of an object that was mapped from its beginning at `start`. `len_of` says of the key of
-    /// a mapped object how long it is in whole pages, if it is one that is meant. Returns the key.
+    /// shmdt(2): takes away what is left of an object that was mapped from its beginning at `start`. `len_of` says of the
+    /// key of a mapped object how long it is in whole pages, if it is one that is meant. Returns the key.
     ///
     /// # Errors
     /// EINVAL if there is none; ENOMEM.

@@ -11,9 +11,9 @@ use core::ptr::NonNull;
 use syscalls::Errno;
 
 impl Layout {
-    /// As [`resolve`](Self::resolve), whatever the rights. If those do not suffice, a page that is there then, the space's own
-    /// if the access is a store, is shown to `each` before anything else can happen to it, which [`Step::Replaced`] says;
-    /// the program's rights to it stay what they are.
+    /// As [`resolve`](Self::resolve), whatever the rights. If those do not suffice, a page that is there then, the space's
+    /// own if the access is a store, is shown to `each` before anything else can happen to it, which [`Step::Replaced`]
+    /// says; the program's rights to it stay what they are.
     pub(super) fn resolve_forced(
         &mut self,
         space: &AddressSpace,

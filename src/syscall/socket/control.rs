@@ -136,8 +136,8 @@ impl Control {
         Self { address, written: 0, room, truncated: false }
     }
 
-    /// Writes what has come along with a message. Descriptors are closed on `execve` if `close_on_exec`; files for which there
-    /// is no room or no descriptor are lost.
+    /// Writes what has come along with a message. Descriptors are closed on `execve` if `close_on_exec`; files for which
+    /// there is no room or no descriptor are lost.
     pub async fn deliver(
         &mut self,
         caller: &Caller,

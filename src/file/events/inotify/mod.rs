@@ -4,9 +4,9 @@
 //!   what happens ─► the file's watches ([`fs::watch`]) ─► Watch: is it asked for? ─► Queue ─► read(2)
 //! ```
 //!
-//! An instance is a [`Queue`] with its watches. A watch is in two lists: in the queue's, by its number, and in that of the file
-//! that it watches. It is at its end once it is out of the queue's; whoever meets it in the file's afterwards drops it there.
-//! The lock of a file's watches is taken before that of a queue.
+//! An instance is a [`Queue`] with its watches. A watch is in two lists: in the queue's, by its number, and in that of the
+//! file that it watches. It is at its end once it is out of the queue's; whoever meets it in the file's afterwards drops it
+//! there. The lock of a file's watches is taken before that of a queue.
 
 pub mod limits;
 mod queue;

@@ -1,6 +1,7 @@
 //! `agent`: runs the commands that a test harness sends over the console, one at a time.
 //!
-//! It prints `@ready`. A line on standard input is then a time limit in seconds and a shell command: `20 ls /proc/self`. The answer is
+//! It prints `@ready`. A line on standard input is then a time limit in seconds and a shell command: `20 ls /proc/self`.
+//! The answer is
 //!
 //! ```text
 //! @begin

@@ -1,5 +1,5 @@
-//! `damage [ROUNDS [SEED]]`: runs programs, interpreters and scripts with seeded random damage. Each must be refused with an error that
-//! execve(2) knows, or run and end; whatever happens, the kernel lives.
+//! `damage [ROUNDS [SEED]]`: runs programs, interpreters and scripts with seeded random damage. Each must be refused with
+//! an error that execve(2) knows, or run and end; whatever happens, the kernel lives.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};

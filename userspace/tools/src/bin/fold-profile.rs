@@ -1,8 +1,8 @@
 //! `fold-profile --folded|--svg [--root IMAGE]`: makes something to look at of the stacks that a kernel has sampled.
 //!
-//! Standard input holds what came out of the guest's debug console: lines of `profile: FRAME;FRAME;... COUNT`, outermost frame
-//! first. A frame of a program is `FILE+OFFSET`; with the root image at hand it gets the name of the function there, if the
-//! file has symbols. `--folded` writes the lines so, sorted; `--svg` a flame graph.
+//! Standard input holds what came out of the guest's debug console: lines of `profile: FRAME;FRAME;... COUNT`, outermost
+//! frame first. A frame of a program is `FILE+OFFSET`; with the root image at hand it gets the name of the function there,
+//! if the file has symbols. `--folded` writes the lines so, sorted; `--svg` a flame graph.
 
 use inferno::flamegraph;
 use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};

@@ -1,5 +1,6 @@
-//! What programs may try and kernels have died of: each of these panics Biscuit (Cutler, Kaashoek and Morris, "The benefits and
-//! costs of writing a POSIX kernel in a high-level language", OSDI 2018), by trial or by its source. Here they get an answer.
+//! What programs may try and kernels have died of: each of these panics Biscuit (Cutler, Kaashoek and Morris, "The benefits
+//! and costs of writing a POSIX kernel in a high-level language", OSDI 2018), by trial or by its source. Here they get an
+//! answer.
 
 use crate::check::{in_child, outcome, path, show, sys, value};
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! `observe trace|profile`: whether what Rusk tells of programs is what they did. It checks itself, as Linux has no such files.
+//! `observe trace|profile`: whether what Rusk tells of programs is what they did. It checks itself, as Linux has no such
+//! files.
 
 mod profile;
 mod trace;

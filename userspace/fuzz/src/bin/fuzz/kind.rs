@@ -41,7 +41,8 @@ pub enum Kind {
     Text(&'static [&'static str]),
     /// Pointers to some texts, and null.
     Texts(&'static [&'static str]),
-    /// The descriptor of a ring that the thread has to itself, in which up to so many of these requests then wait to be taken.
+    /// The descriptor of a ring that the thread has to itself, in which up to so many of these requests then wait to be
+    /// taken.
     Entries(u64, &'static [Request]),
     /// One of these kinds.
     Either(&'static [Kind]),
