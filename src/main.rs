@@ -66,6 +66,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     machine::run_first_cpu(async move {
         console::start();
         memory::start_background_tasks();
+        memory::space::set_is_ending(process::Thread::is_running_one_killed);
         file::socket::start_background_task();
         log::info!("{greeting}");
         if let Err(error) = process::start_first(options.keep(), ramdisk).await {

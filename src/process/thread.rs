@@ -315,6 +315,11 @@ impl Thread {
         }
     }
 
+    /// Whether the thread that this CPU polls, if it does, is to exit as soon as it can.
+    pub fn is_running_one_killed() -> bool {
+        Self::current().is_some_and(|thread| thread.is_killed())
+    }
+
     /// Makes `thread` this CPU's [`current`](Self::current) one for the length of a poll.
     #[inline]
     pub fn announce(thread: Option<&Arc<Self>>) {

@@ -45,7 +45,7 @@ use fs::{
     Superblock,
     procfs::{Fixed, Node, PROC_MAGIC, ProcFs},
 };
-use text::{file, link};
+use text::{file, link, private_file};
 
 /// The file system. Every mount shows the same one.
 pub fn superblock() -> Arc<Superblock> {
@@ -82,7 +82,7 @@ fn root() -> Arc<Fixed> {
         ),
         ("schedstat", file(cpus::scheduling)),
         ("self", Node::Link(Arc::new(process::Own { thread: false }))),
-        ("slabinfo", file(system::slabs)),
+        ("slabinfo", private_file(system::slabs)),
         ("stat", file(system::statistics)),
         ("swaps", file(system::swaps)),
         ("sys", settings::directory()),

@@ -121,6 +121,23 @@ pub fn file(make: fn(&mut TextBuffer) -> Made) -> Node {
     }))
 }
 
+/// A file that only its owner may read.
+pub fn private_file(make: fn(&mut TextBuffer) -> Made) -> Node {
+    struct Private(fn(&mut TextBuffer) -> Made);
+
+    impl Text for Private {
+        fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
+            Op::Ready(TextBuffer::filled(self.0))
+        }
+
+        fn permissions(&self) -> u32 {
+            0o400
+        }
+    }
+
+    Node::Text(Arc::new(Private(make)))
+}
+
 /// A file with one unchanging line.
 pub fn line(text: &'static str) -> Node {
     Node::Text(Arc::new(move |made: &mut Vec<u8>| {

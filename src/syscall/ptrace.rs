@@ -105,13 +105,16 @@ async fn of_stopped(
         }
         linux::PTRACE_GETSIGMASK => {
             check_mask(address)?;
-            let mask = thread.signals.lock().blocked;
+            let saved = thread.halted(|tracing| tracing.saved_mask().get())?;
+            let mask = saved.unwrap_or_else(|| thread.signals.lock().blocked);
             user::write(caller, data, mask).await?;
         }
         linux::PTRACE_SETSIGMASK => {
             check_mask(address)?;
             let mask: SignalSet = user::read(caller, data).await?;
-            thread.halted(|_| deliver::block(thread, mask))?;
+            // What it set for its call only is over.
+            thread.halted(|tracing| tracing.saved_mask().take())?;
+            deliver::block(thread, mask);
         }
         linux::PTRACE_PEEKSIGINFO => return peek_signals(caller, thread, address, data).await,
         linux::PTRACE_GET_SYSCALL_INFO => {

@@ -122,7 +122,8 @@ impl AddressSpace {
     /// ever written out.
     ///
     /// # Errors
-    /// EINVAL if the range overflows; ENOMEM if part of it is not mapped or there is no memory.
+    /// EINVAL if the range overflows; ENOMEM if part of it is not mapped or there is no memory; EINTR as
+    /// [`populate`](Self::populate).
     pub async fn lock_pages(&self, start: usize, len: usize, lock: bool) -> Result<(), Errno> {
         let first = start & !(PAGE - 1);
         // A length that wraps is none, as on Linux.
@@ -143,7 +144,8 @@ impl AddressSpace {
         for part in parts.filter(|part| part.flags.intersects(RegionFlags::RIGHTS)) {
             let part = part.clip(range.start, range.end);
             let write = part.flags.contains(RegionFlags::WRITE) && !part.flags.contains(RegionFlags::SHARED);
-            self.populate(part.start..part.end, write).await.map_err(|_| Errno::ENOMEM)?;
+            let failure = |errno| if errno == Errno::EINTR { errno } else { Errno::ENOMEM };
+            self.populate(part.start..part.end, write).await.map_err(failure)?;
         }
         Ok(())
     }
@@ -152,7 +154,7 @@ impl AddressSpace {
     /// What cannot be brought in is locked nevertheless, as on Linux. With `wait`, pages are brought in.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM; EINTR as [`populate`](Self::populate).
     pub async fn lock_all(&self, now: Option<bool>, future: bool, wait: bool) -> Result<(), Errno> {
         self.locked().await.locks_future = future;
         let Some(lock) = now else { return Ok(()) };
@@ -161,6 +163,7 @@ impl AddressSpace {
                 Ok(()) if lock && !wait => {
                     self.mark(&(region.start..region.end), RegionFlags::LOCKED, RegionFlags::empty()).await?;
                 }
+                Err(Errno::EINTR) => return Err(Errno::EINTR),
                 _ => {}
             }
         }

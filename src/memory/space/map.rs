@@ -11,6 +11,7 @@ use crate::arch::user::Access;
 use crate::memory::frame;
 use alloc::sync::Arc;
 use core::ops::Range;
+use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -106,6 +107,14 @@ const KNOWN: u32 = linux::MAP_SHARED
     | linux::MAP_32BIT
     | linux::MAP_FIXED_NOREPLACE;
 
+/// Whether the running thread is to end, and so needs no more memory.
+static IS_ENDING: SpinMutex<fn() -> bool> = SpinMutex::new(|| false);
+
+/// Has this room ask so whether the running thread is to end: what lasts long is then given up. For boot.
+pub fn set_is_ending(is_ending: fn() -> bool) {
+    *IS_ENDING.lock() = is_ending;
+}
+
 impl AddressSpace {
     /// mmap(2). Returns the address.
     ///
@@ -188,7 +197,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// ENOMEM if part of it is not mapped or there is no frame; EINVAL if part of it does not allow the access; EFAULT
-    /// if the object fails. Pages before stay.
+    /// if the object fails; EINTR if the running thread is to [end](set_is_ending). Pages before stay.
     pub async fn populate(&self, range: Range<usize>, write: bool) -> Result<(), Errno> {
         let access = if write { Access::Write } else { Access::Read };
         for page in range.step_by(PAGE) {
@@ -199,6 +208,10 @@ impl AddressSpace {
             })?;
             if executor::should_yield() {
                 executor::yield_now().await;
+                let is_ending = *IS_ENDING.lock();
+                if is_ending() {
+                    return Err(Errno::EINTR);
+                }
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ pub use barrier::barrier;
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use kin::Kin;
-pub use map::{Backing, LOWEST, Mapping};
+pub use map::{Backing, LOWEST, Mapping, set_is_ending};
 #[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
 pub use region::{Region, RegionFlags};

@@ -40,7 +40,12 @@ use executor::sync::{SpinMutex, SpinMutexGuard};
 use linux_raw_sys::ptrace as linux;
 use once_cell::race::OnceBox;
 
-use super::{Process, Thread, credentials::Credentials, signal::SigInfo, wait::ExitStatus};
+use super::{
+    Process, Thread,
+    credentials::Credentials,
+    signal::{SavedMask, SigInfo},
+    wait::ExitStatus,
+};
 use crate::arch::{
     breakpoints::Breakpoints,
     user::{UserContext, glimpse::Glimpse},
@@ -112,6 +117,8 @@ pub struct Tracing {
     debug_status: u64,
     /// Its registers while it is stopped.
     registers: UserContext,
+    /// Its [saved mask](super::Caller::saved_mask), likewise.
+    saved_mask: SavedMask,
     /// The status with which it alone has called `exit`.
     exit_status: Option<ExitStatus>,
     /// How it has ended: its record stays until the tracer's wait has taken this. That of a process's first thread ends with
@@ -165,6 +172,7 @@ impl Tracing {
             breakpoints: None,
             debug_status: 0,
             registers: UserContext::new(0, 0),
+            saved_mask: SavedMask::default(),
             exit_status: None,
             ended: None,
         }

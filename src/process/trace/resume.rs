@@ -9,7 +9,7 @@ use crate::{
     arch::user::UserContext,
     process::{
         Caller, Thread,
-        signal::{SigInfo, numbers::*, send},
+        signal::{SavedMask, SigInfo, numbers::*, send},
         thread::Attention,
         tree,
     },
@@ -57,6 +57,11 @@ impl Tracing {
     /// The registers of a tracee that is stopped.
     pub fn registers(&mut self) -> &mut UserContext {
         &mut self.registers
+    }
+
+    /// The mask that a tracee that is stopped in a call like `sigsuspend` has in place of the one that it runs with.
+    pub fn saved_mask(&mut self) -> &mut SavedMask {
+        &mut self.saved_mask
     }
 
     /// What the last event told.

@@ -11,7 +11,12 @@ use core::{
 use super::{Halt, Place, report};
 use crate::{
     arch::user::UserContext,
-    process::{Caller, Thread, exit, signal::SigInfo, thread::Attention, tree},
+    process::{
+        Caller, Thread, exit,
+        signal::{SavedMask, SigInfo},
+        thread::Attention,
+        tree,
+    },
 };
 
 /// Stops the calling thread for its tracer. How it is to go on: with this signal, or none (0), and what is known of the
@@ -23,15 +28,16 @@ pub(super) async fn stop(
     status: u32,
     info: Option<SigInfo>,
 ) -> Option<(u8, Option<SigInfo>)> {
-    let lent = Lent::new(&caller.thread, context, place, status, info)?;
+    let lent = Lent::new(&caller.thread, context, &mut caller.saved_mask, place, status, info)?;
     lent.await
 }
 
-/// Registers that are held out to the tracer. It is told of them at the beginning; dropping this takes them back.
+/// Registers, and the saved mask, that are held out to the tracer. It is told of them at the beginning; dropping this takes them back.
 #[must_use = "a future does nothing unless awaited"]
 struct Lent<'a> {
     thread: &'a Arc<Thread>,
     context: &'a mut UserContext,
+    saved_mask: &'a mut SavedMask,
     is_end: bool,
 }
 
@@ -39,6 +45,7 @@ impl<'a> Lent<'a> {
     fn new(
         thread: &'a Arc<Thread>,
         context: &'a mut UserContext,
+        saved_mask: &'a mut SavedMask,
         place: Place,
         status: u32,
         info: Option<SigInfo>,
@@ -54,10 +61,11 @@ impl<'a> Lent<'a> {
             let halt = Halt { status, info, place, is_told: false, is_listening: false, verdict: None };
             tracing.stop = Some(halt);
             mem::swap(&mut tracing.registers, context);
+            mem::swap(&mut tracing.saved_mask, saved_mask);
             // It has come, whatever it was called for.
             thread.settle(Attention::TRAP);
         })?;
-        let lent = Self { thread, context, is_end };
+        let lent = Self { thread, context, saved_mask, is_end };
         report::tell_of_stop(&mut tree, thread, status);
         Some(lent)
     }
@@ -96,6 +104,7 @@ impl Drop for Lent<'_> {
         let mut all = self.thread.process.tracing.lock();
         let Some(tracing) = all.get_mut(&key) else { return };
         mem::swap(&mut tracing.registers, self.context);
+        mem::swap(&mut tracing.saved_mask, self.saved_mask);
         tracing.stop = None;
         if tracing.tracer.is_none() {
             let old = all.remove(&key);

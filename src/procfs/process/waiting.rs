@@ -6,16 +6,17 @@
 
 #![allow(non_upper_case_globals, reason = "the numbers have the names that Linux's headers give them")]
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, sync::Arc};
 use core::fmt::Write;
 
 use linux_raw_sys::general::*;
+use net::unix::Kind;
 use syscalls::{Errno, Sysno};
 
 use super::Target;
 use crate::{
     arch::user::glimpse::Glimpse,
-    file::Object,
+    file::{File, Object},
     process::Thread,
     procfs::text::{Made, TextBuffer},
 };
@@ -71,19 +72,27 @@ fn wait(target: &Target, thread: &Thread) -> Option<String> {
     })
 }
 
-/// What a call waits for whose first argument is this.
+/// What a call waits for whose first argument is this. Sockets are known by what Linux waits for in theirs.
 fn of_call(target: &Target, number: u32, fd: i32) -> String {
     let name = match number {
-        __NR_read | __NR_readv | __NR_pread64 | __NR_preadv | __NR_preadv2 => {
-            return format!("{}_read", file(target, fd));
-        }
+        __NR_read | __NR_readv | __NR_pread64 | __NR_preadv | __NR_preadv2 => match open_file(target, fd) {
+            Some(file) if file.socket().is_some() => receiving(&file),
+            file => return format!("{}_read", kind(file.as_deref())),
+        },
         __NR_write | __NR_writev | __NR_pwrite64 | __NR_pwritev | __NR_pwritev2 => {
-            return format!("{}_write", file(target, fd));
+            match open_file(target, fd) {
+                Some(file) if file.socket().is_some() => SENDING,
+                file => return format!("{}_write", kind(file.as_deref())),
+            }
         }
-        __NR_recvfrom | __NR_recvmsg | __NR_recvmmsg => "unix_recvmsg",
-        __NR_sendto | __NR_sendmsg | __NR_sendmmsg => "unix_sendmsg",
-        __NR_accept | __NR_accept4 => "unix_accept",
-        __NR_connect => "unix_stream_connect",
+        __NR_recvfrom | __NR_recvmsg | __NR_recvmmsg => match open_file(target, fd) {
+            Some(file) => receiving(&file),
+            None => "unix_recvmsg",
+        },
+        __NR_sendto | __NR_sendmsg | __NR_sendmmsg => SENDING,
+        // A connection that nobody has accepted yet waits in the listener's queue as a packet does.
+        __NR_accept | __NR_accept4 => FOR_PACKET,
+        __NR_connect => "unix_wait_for_peer",
         __NR_poll | __NR_ppoll => "do_sys_poll",
         __NR_select | __NR_pselect6 => "do_select",
         __NR_epoll_wait | __NR_epoll_pwait | __NR_epoll_pwait2 => "do_epoll_wait",
@@ -111,20 +120,35 @@ fn of_call(target: &Target, number: u32, fd: i32) -> String {
     name.into()
 }
 
-/// The kind of file that a descriptor refers to.
-fn file(target: &Target, fd: i32) -> String {
+const FOR_PACKET: &str = "__skb_wait_for_more_packets";
+const SENDING: &str = "sock_alloc_send_pskb";
+
+/// What whoever receives from a socket waits for.
+fn receiving(file: &File) -> &'static str {
+    match file.socket().map(|file| file.socket.kind) {
+        Some(Kind::Stream) => "unix_stream_read_generic",
+        _ => FOR_PACKET,
+    }
+}
+
+/// What a descriptor refers to.
+fn open_file(target: &Target, fd: i32) -> Option<Arc<File>> {
     let files = target.process.files.lock().clone();
-    let Some(file) = files.and_then(|files| files.get(fd).ok()) else { return "vfs".into() };
-    match file.object() {
-        Object::Stream(stream, _) if stream.pipe().is_some() => "pipe".into(),
-        Object::Stream(stream, _) => {
+    files?.get(fd).ok()
+}
+
+/// The kind of file that it is.
+fn kind(file: Option<&File>) -> String {
+    match file.map(File::object) {
+        Some(Object::Stream(stream, _)) if stream.pipe().is_some() => "pipe".into(),
+        Some(Object::Stream(stream, _)) => {
             // anon_inode:[eventfd], anon_inode:inotify
             let name = stream.name();
             let kind = name.rsplit(':').next().unwrap_or(&name);
             kind.trim_matches(['[', ']']).into()
         }
-        Object::Terminal(..) => "n_tty".into(),
-        Object::Socket(_) => "sock".into(),
-        Object::Inode(..) | Object::Place(_) => "vfs".into(),
+        Some(Object::Terminal(..)) => "n_tty".into(),
+        Some(Object::Socket(_)) => "sock".into(),
+        Some(Object::Inode(..) | Object::Place(_)) | None => "vfs".into(),
     }
 }

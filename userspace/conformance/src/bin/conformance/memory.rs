@@ -1,8 +1,9 @@
 //! Anonymous memory: protection, moving, growing, advice, fork, limits.
 
-use crate::check::{aside, in_child, outcome, show, sys, value};
+use crate::check::{aside, describe, in_child, outcome, show, sys, value};
 use std::io;
-use support::memory::{Anonymous, PAGE};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use support::memory::{Anonymous, PAGE, Shared};
 use support::process::fork;
 
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -57,6 +58,32 @@ pub fn run() {
     guard_gap();
     limits();
     locking();
+    killed();
+}
+
+/// Who is killed while it brings in pages does not bring in the rest: 1 TiB would take far longer than this test may.
+fn killed() {
+    const PAGES: usize = 1 << 28;
+    for (what, bring_in) in [("by advice", true), ("by the mapping", false)] {
+        let begun = Shared::new(AtomicU32::new(0)).expect("memory");
+        let child = fork(|| {
+            if bring_in {
+                let at = map(0, PAGES, libc::PROT_READ, PRIVATE).unwrap_or(0);
+                begun.store(1, Relaxed);
+                let _ = sys!(SYS_madvise, at, PAGES * PAGE, libc::MADV_POPULATE_READ);
+            } else {
+                begun.store(1, Relaxed);
+                let _ = map(0, PAGES, libc::PROT_READ, PRIVATE | libc::MAP_POPULATE);
+            }
+            0
+        })
+        .expect("fork");
+        while begun.load(Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        let _ = child.kill(libc::SIGKILL);
+        value(what, child.wait().map(describe));
+    }
 }
 
 fn zeros_and_holes() {

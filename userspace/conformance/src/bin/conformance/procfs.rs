@@ -149,11 +149,48 @@ fn wait_of(what: &str, wait: impl FnOnce()) -> support::process::Child {
     child
 }
 
-fn waits() {
-    let end = |child: support::process::Child| {
-        let _ = child.kill(libc::SIGKILL);
-        let _ = child.wait();
+fn end(child: support::process::Child) {
+    let _ = child.kill(libc::SIGKILL);
+    let _ = child.wait();
+}
+
+/// Waits for sockets of each type.
+fn sockets(address: usize) {
+    for (kind, name) in
+        [(libc::SOCK_STREAM, "a stream"), (libc::SOCK_DGRAM, "datagrams"), (libc::SOCK_SEQPACKET, "packets")]
+    {
+        let mut pair = [0_i32; 2];
+        let _ = sys!(SYS_socketpair, libc::AF_UNIX, kind, 0, pair.as_mut_ptr());
+        end(wait_of(&format!("receives {name}"), || {
+            let _ = sys!(SYS_recvfrom, pair[0], address, 8, 0, 0, 0);
+        }));
+        end(wait_of(&format!("reads {name}"), || {
+            let _ = sys!(SYS_read, pair[0], address, 8);
+        }));
+        end(wait_of(&format!("sends {name}"), || {
+            while sys!(SYS_sendto, pair[0], address, 8, 0, 0, 0).is_ok() {}
+        }));
+        for fd in pair {
+            let _ = sys!(SYS_close, fd);
+        }
+    }
+    let listener = sys!(SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0).expect("a socket");
+    // The family, and an abstract name.
+    let name = *b"\x01\0\0conformance";
+    let _ = sys!(SYS_bind, listener, name.as_ptr(), name.len());
+    let _ = sys!(SYS_listen, listener, 0);
+    end(wait_of("accepts", || {
+        let _ = sys!(SYS_accept, listener, 0, 0);
+    }));
+    let connected = || {
+        let socket = sys!(SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0).unwrap_or(-1);
+        sys!(SYS_connect, socket, name.as_ptr(), name.len())
     };
+    end(wait_of("connects", || while connected().is_ok() {}));
+    let _ = sys!(SYS_close, listener);
+}
+
+fn waits() {
     let mut pipe = [0_i32; 2];
     let _ = sys!(SYS_pipe2, pipe.as_mut_ptr(), 0);
     let mut byte = [0_u8; 77];
@@ -228,6 +265,7 @@ fn waits() {
     end(wait_of("waits for any signal", || {
         let _ = sys!(SYS_rt_sigsuspend, &raw const none, 8);
     }));
+    sockets(address);
     for fd in [pipe[0], pipe[1], epoll as i32, counter as i32] {
         let _ = sys!(SYS_close, fd);
     }
@@ -236,6 +274,8 @@ fn waits() {
     let turns = text("/proc/self/schedstat");
     show("turns", turns.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).count());
     show("has run", turns.split_whitespace().next().is_some_and(|time| time != "0"));
+    let mode = std::os::unix::fs::MetadataExt::mode;
+    show("slabinfo", std::fs::metadata("/proc/slabinfo").map_or(0, |file| mode(&file)) & 0o777 == 0o400);
     has_lines("/proc/schedstat", &["version 15", "timestamp ", "cpu0 "]);
     let interrupts = text("/proc/interrupts");
     for label in ["LOC:", "RES:", "TLB:", "ERR:"] {

@@ -11,6 +11,7 @@ pub fn run() {
     calls();
     changed_calls();
     signals();
+    masks();
     steps();
     breakpoints();
     process_memory();
@@ -169,6 +170,38 @@ fn info_of(pid: i32) -> std::io::Result<libc::siginfo_t> {
     // SAFETY: plain numbers.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     ptrace(libc::PTRACE_GETSIGINFO, pid, 0_usize, &raw mut info).map(|_| info)
+}
+
+/// The mask of a tracee that waits with another one than it runs with.
+fn masks() {
+    for is_set in [false, true] {
+        let child = tracee(|| {
+            handle(libc::SIGUSR1);
+            let mut mask = 1_u64 << (libc::SIGUSR2 - 1);
+            let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0, 8);
+            let _ = sys!(SYS_kill, std::process::id() as i32, libc::SIGSTOP);
+            let while_waiting = 1_u64 << (libc::SIGALRM - 1);
+            let _ = sys!(SYS_rt_sigsuspend, &raw const while_waiting, 8);
+            let _ = sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut mask, 8);
+            mask.trailing_zeros() as i32 + 1
+        });
+        let shown = || {
+            let mut mask = 0_u64;
+            let _ = ptrace(libc::PTRACE_GETSIGMASK, child.pid, 8_usize, &raw mut mask);
+            format!("{mask:#x}")
+        };
+        go("before it waits", libc::PTRACE_CONT, child.pid, 0);
+        show("  its mask", shown());
+        let _ = child.kill(libc::SIGUSR1);
+        go("a signal", libc::PTRACE_CONT, child.pid, 0);
+        show("  its mask", shown());
+        if is_set {
+            let mask = 1_u64 << (libc::SIGTERM - 1);
+            outcome("  set it", ptrace(libc::PTRACE_SETSIGMASK, child.pid, 8_usize, &raw const mask));
+            show("  its mask", shown());
+        }
+        go("the lowest blocked one", libc::PTRACE_CONT, child.pid, libc::SIGUSR1);
+    }
 }
 
 fn signals() {
