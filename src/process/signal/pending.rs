@@ -8,98 +8,100 @@ use super::{Actions, SigInfo, SignalSet, numbers::SIGRTMIN};
 /// Most queued instances of real-time signals per process or thread; further ones are refused with EAGAIN.
 const QUEUE_LIMIT: usize = 1024;
 
-/// Pending signals of a thread or of a process.
+/// Pending signals of a thread or of a process: one word, as most threads never get a signal of their own.
 #[derive(Default)]
-pub struct Pending {
+pub struct Pending(Option<Box<Queue>>);
+
+/// Signals in the order in which they were sent, and which ones are among them.
+#[derive(Default)]
+struct Queue {
     set: SignalSet,
-    /// Most threads never get a signal of their own.
-    #[allow(clippy::box_collection, reason = "an empty queue is four words in every thread")]
-    queue: Option<Box<VecDeque<SigInfo>>>,
+    infos: VecDeque<SigInfo>,
 }
 
 impl Pending {
     /// Those that are pending.
+    #[inline]
     pub fn set(&self) -> SignalSet {
-        self.set
+        self.0.as_ref().map_or(SignalSet::EMPTY, |queue| queue.set)
     }
 
     /// Adds an instance. A standard signal that is pending already absorbs it; a real-time signal is queued, unless
     /// the queue is full (`false`). A timer's signal has a place of its own in the queue, which it takes once.
     pub fn add(&mut self, info: SigInfo) -> bool {
+        let queue = self.0.get_or_insert_default();
         if info.of_timer().is_some() {
-            self.add_of_timer(info);
+            queue.add_of_timer(info);
             return true;
         }
-        if info.signal < SIGRTMIN && self.set.has(info.signal) {
+        if info.signal < SIGRTMIN && queue.set.has(info.signal) {
             return true;
         }
-        let queue = self.queue.get_or_insert_default();
-        if info.signal >= SIGRTMIN && queue.len() >= QUEUE_LIMIT {
+        if info.signal >= SIGRTMIN && queue.infos.len() >= QUEUE_LIMIT {
             return false;
         }
-        self.set.add(info.signal);
-        queue.push_back(info);
+        queue.set.add(info.signal);
+        queue.infos.push_back(info);
         true
-    }
-
-    #[cold]
-    fn add_of_timer(&mut self, info: SigInfo) {
-        let queue = self.queue.get_or_insert_default();
-        if !queue.iter().any(|other| other.of_timer() == info.of_timer()) {
-            queue.push_back(info);
-            self.set.add(info.signal);
-        }
     }
 
     /// Takes the first signal that is not in `blocked`.
     #[inline]
     pub fn take(&mut self, blocked: SignalSet) -> Option<SigInfo> {
-        let signal = self.set.minus(blocked).first()?;
+        let queue = self.0.as_mut()?;
+        let signal = queue.set.minus(blocked).first()?;
         // The oldest of all, most times, and a standard signal, of which there is only one unless timers send it.
-        if signal < SIGRTMIN
-            && let Some(queue) = &mut self.queue
-            && queue.front().is_some_and(|info| info.signal == signal)
-        {
-            let info = queue.pop_front();
-            if queue.is_empty() || !queue.iter().any(|info| info.signal == signal) {
-                self.set.remove(signal);
+        if signal < SIGRTMIN && queue.infos.front().is_some_and(|info| info.signal == signal) {
+            let info = queue.infos.pop_front();
+            if queue.infos.is_empty() || !queue.infos.iter().any(|info| info.signal == signal) {
+                queue.set.remove(signal);
             }
             return info;
         }
-        self.take_from_between(signal)
+        queue.take_from_between(signal)
+    }
+
+    /// The instance that was sent as the `place`th of those that are pending.
+    pub fn nth(&self, place: usize) -> Option<SigInfo> {
+        self.0.as_ref()?.infos.get(place).copied()
+    }
+
+    /// Puts an instance back that has just been taken.
+    pub fn put_back(&mut self, info: SigInfo) {
+        let queue = self.0.get_or_insert_default();
+        queue.set.add(info.signal);
+        queue.infos.push_front(info);
+    }
+
+    /// Drops all instances of the signals in `set`.
+    pub fn discard(&mut self, set: SignalSet) {
+        if let Some(queue) = &mut self.0
+            && !SignalSet(queue.set.0 & set.0).is_empty()
+        {
+            queue.infos.retain(|info| !set.has(info.signal));
+            queue.set = queue.set.minus(set);
+        }
+    }
+}
+
+impl Queue {
+    #[cold]
+    fn add_of_timer(&mut self, info: SigInfo) {
+        if !self.infos.iter().any(|other| other.of_timer() == info.of_timer()) {
+            self.infos.push_back(info);
+            self.set.add(info.signal);
+        }
     }
 
     /// Takes the oldest instance of `signal`.
     #[inline(never)]
     fn take_from_between(&mut self, signal: u8) -> Option<SigInfo> {
-        let queue = self.queue.as_mut()?;
-        let index = queue.iter().position(|info| info.signal == signal)?;
-        let info = queue.remove(index);
-        if !queue.iter().any(|info| info.signal == signal) {
+        let index = self.infos.iter().position(|info| info.signal == signal)?;
+        let info = self.infos.remove(index);
+        if !self.infos.iter().any(|info| info.signal == signal) {
             self.set.remove(signal);
         }
         info
-    }
-
-    /// The instance that was sent as the `place`th of those that are pending.
-    pub fn nth(&self, place: usize) -> Option<SigInfo> {
-        self.queue.as_ref()?.get(place).copied()
-    }
-
-    /// Puts an instance back that has just been taken.
-    pub fn put_back(&mut self, info: SigInfo) {
-        self.set.add(info.signal);
-        self.queue.get_or_insert_default().push_front(info);
-    }
-
-    /// Drops all instances of the signals in `set`.
-    pub fn discard(&mut self, set: SignalSet) {
-        if !SignalSet(self.set.0 & set.0).is_empty()
-            && let Some(queue) = &mut self.queue
-        {
-            queue.retain(|info| !set.has(info.signal));
-            self.set = self.set.minus(set);
-        }
     }
 }
 
