@@ -5,7 +5,7 @@
 //! again; so a `Sleep` that sees the mark may go without taking the lock.
 
 use super::Instant;
-use super::wheel::{Entry, Wheel};
+use super::wheel::{Entry, Wheel, due};
 use crate::platform::hooks;
 use crate::primitive::Guarded;
 use crate::sync::SpinMutex;
@@ -149,7 +149,7 @@ impl Sleep {
         self.worker.set(Some(worker));
         // SAFETY: in no wheel; pinned, and `drop` takes it out.
         unsafe { self.timer.start(&worker.wheel, self.deadline.0, now, cx.waker()) };
-        worker.arm_before(self.deadline.0);
+        worker.arm_before(due(self.deadline.0));
     }
 
     #[inline]

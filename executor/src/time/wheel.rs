@@ -18,6 +18,17 @@ use core::ptr;
 
 /// log2 of a tick in nanoseconds.
 const TICK_SHIFT: u32 = 10;
+
+/// The tick in which a timer is due. Rounded up: never early.
+const fn tick_of(deadline: u64) -> u64 {
+    deadline.div_ceil(1 << TICK_SHIFT)
+}
+
+/// When a timer with this deadline is handed out, in nanoseconds: not before, nor is there anything to see before.
+pub(super) const fn due(deadline: u64) -> u64 {
+    tick_of(deadline).saturating_mul(1 << TICK_SHIFT)
+}
+
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 /// Eight levels of six bits and ten bits of tick: 2⁵⁸ ns, nine years. Later deadlines wait in the
@@ -98,8 +109,7 @@ impl Wheel {
         if now >= self.now + SLOTS as u64 && self.first().is_none_or(|(_, _, begin)| begin > now) {
             self.now = now;
         }
-        // Rounded up: never early.
-        let tick = deadline.div_ceil(1 << TICK_SHIFT).max(self.now + 1);
+        let tick = tick_of(deadline).max(self.now + 1);
         // SAFETY: the caller's promise.
         unsafe {
             (*entry).tick.set(tick);

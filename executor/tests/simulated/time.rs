@@ -1,7 +1,7 @@
 //! Interrupts, timers and time slices.
 
 use crate::{micros, seeds};
-use executor::sim::{interrupt_after, random, spend};
+use executor::sim::{Simulation, interrupt_after, random, spend};
 use executor::sync::WakeCell;
 use executor::{Builder, Instant, Lane, attention, sleep, sleep_until, spawn, timeout_after, yield_now};
 use std::future::poll_fn;
@@ -71,6 +71,40 @@ async fn interrupted(lane: Lane) {
     let took = begin.elapsed();
     stop.store(true, Relaxed);
     assert!(took < micros(50), "it waited for user threads: {took:?}");
+}
+
+#[test]
+fn a_sleep_takes_one_interrupt() {
+    for seed in 0..50 {
+        let interruptions = Simulation::new(seed, 1).run(async {
+            executor::set_time_slice(1_000_000_000);
+            let stop = Arc::new(AtomicBool::new(false));
+            let sleeper = {
+                let stop = stop.clone();
+                spawn(async move {
+                    for _ in 0..20 {
+                        sleep(Duration::from_nanos(10_000 + random(40_000))).await;
+                    }
+                    stop.store(true, Relaxed);
+                })
+            };
+            yield_now().await;
+            // A user thread.
+            let mut interruptions = 0;
+            while !stop.load(Relaxed) {
+                executor::outside(|| {
+                    while attention() == 0 {
+                        spend(100);
+                    }
+                });
+                interruptions += 1;
+                yield_now().await;
+            }
+            sleeper.await.unwrap();
+            interruptions
+        });
+        assert_eq!(interruptions.output, 20, "seed {seed}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use executor::JoinHandle;
 use super::{
     All,
     clock::{Clock, next},
+    spawn,
 };
 use crate::process::{
     Process,
@@ -87,7 +88,7 @@ pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u6
     timer.rests = false;
     if first != 0 {
         let ring = ring(Arc::downgrade(process), all.clone(), which, timer.deadline);
-        timer.task = executor::try_spawn(ring).ok();
+        timer.task = spawn(ring).ok();
     }
     old
 }

@@ -16,7 +16,7 @@ pub mod posix;
 use alloc::sync::Arc;
 
 use executor::{
-    JoinHandle,
+    Builder, JoinHandle, Lane, SpawnError,
     sync::{SpinMutex, WaitQueue},
 };
 
@@ -40,6 +40,12 @@ struct All {
     posix: SpinMutex<posix::Table>,
     /// What enforces the limit on CPU time, if there is one.
     limit: SpinMutex<Option<JoinHandle<()>>>,
+}
+
+/// Starts the task of a timer: in the lane of drivers, so that it goes before programs when it is to look at a clock. One that
+/// runs until its slice is over would have its own timers be late.
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, SpawnError> {
+    Builder::new().lane(Lane::Driver).try_spawn(task)
 }
 
 impl Timers {

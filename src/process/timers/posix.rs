@@ -16,7 +16,10 @@ use executor::{
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::clock::{Clock, next};
+use super::{
+    clock::{Clock, next},
+    spawn,
+};
 use crate::process::{
     Process, Thread,
     signal::{SigInfo, send},
@@ -200,7 +203,7 @@ impl Timer {
         state.overrun = 0;
         state.version += 1;
         if state.task.is_none() && first != 0 && !matches!(self.target, Target::Nobody) {
-            state.task = Some(executor::try_spawn(tell(self.clone())).map_err(|_| Errno::ENOMEM)?);
+            state.task = Some(spawn(tell(self.clone())).map_err(|_| Errno::ENOMEM)?);
         }
         self.changed.wake_all();
         Ok(old)

@@ -1,0 +1,237 @@
+//! What processes use: CPU time in user mode and in the kernel, of threads, of processes, and of children.
+//!
+//! Both kernels find out by samples where the time goes, so there is enough of it for many of them, and only what is large is
+//! told from what is small.
+
+use crate::check::{aside, show, sys};
+use std::fs;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use support::process::fork;
+
+/// CPU time in microseconds.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    user: i64,
+    system: i64,
+    faults: i64,
+}
+
+impl Used {
+    fn from_words(words: &[i64; 18]) -> Self {
+        let [a, b, c, d, ..] = *words;
+        Self { user: a * 1_000_000 + b, system: c * 1_000_000 + d, faults: words[8] }
+    }
+
+    /// By whom: `RUSAGE_SELF` and its kin.
+    fn by(who: i32) -> Self {
+        let mut words = [0_i64; 18];
+        let _ = sys!(SYS_getrusage, who, words.as_mut_ptr());
+        Self::from_words(&words)
+    }
+
+    fn total(self) -> i64 {
+        self.user + self.system
+    }
+}
+
+/// Waits for a child, and says what it has used.
+fn wait(pid: i32) -> Used {
+    let mut words = [0_i64; 18];
+    let _ = sys!(SYS_wait4, pid, 0, 0, words.as_mut_ptr());
+    Used::from_words(&words)
+}
+
+/// CPU time by a clock, in microseconds.
+fn clock(which: i32) -> i64 {
+    let mut time = [0_i64; 2];
+    let _ = sys!(SYS_clock_gettime, which, time.as_mut_ptr());
+    time[0] * 1_000_000 + time[1] / 1000
+}
+
+fn of_thread() -> i64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Calculates, with a call once in a long while.
+fn calculate() {
+    black_box((0..200_000).fold(0_u64, |sum, i| black_box(sum.wrapping_mul(31).wrapping_add(i))));
+}
+
+/// Has the kernel clear memory.
+fn clear(memory: &mut [u8], zero: i32) {
+    let _ = sys!(SYS_read, zero, memory.as_mut_ptr(), memory.len());
+}
+
+/// Makes the shortest of calls.
+fn ask() {
+    for _ in 0..10_000 {
+        let _ = sys!(SYS_getppid);
+    }
+}
+
+/// Does something until the calling thread has used so many milliseconds of CPU time more.
+fn spend(ms: i64, mut what: impl FnMut()) {
+    let end = of_thread() + ms * 1000;
+    while of_thread() < end {
+        what();
+    }
+}
+
+fn spend_in_kernel(ms: i64) {
+    let mut memory = vec![0_u8; 1 << 20];
+    let file = fs::File::open("/dev/zero").expect("the device");
+    spend(ms, || clear(&mut memory, std::os::fd::AsRawFd::as_raw_fd(&file)));
+}
+
+pub fn run() {
+    aside("time in user mode", || spent(|| spend(300, calculate), |used| used.user > 4 * used.system));
+    aside("time in the kernel", || spent(|| spend_in_kernel(300), |used| used.system > used.user));
+    aside("time in short calls", || spent(|| spend(300, ask), |used| used.system > used.total() / 20));
+    aside("time of children", children);
+    aside("time of threads", threads);
+    aside("time never goes back", never_back);
+    aside("time of user mode alone", user_timer);
+}
+
+/// What a process uses that does this.
+fn spent(what: impl FnOnce(), is_right: impl Fn(Used) -> bool) {
+    let file = || fs::read_to_string("/proc/self/stat").expect("the file");
+    what();
+    let before = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
+    let used = Used::by(libc::RUSAGE_SELF);
+    let after = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
+    show("is where it is", is_right(used));
+    // Both parts are rounded down.
+    show("sum is the clock's", (before - 2..=after).contains(&used.total()));
+    let mut ticks = [0_i64; 4];
+    let _ = sys!(SYS_times, ticks.as_mut_ptr());
+    let later = Used::by(libc::RUSAGE_SELF);
+    let between = |ticks: i64, first: i64, last: i64| (first / 10_000..=last / 10_000).contains(&ticks);
+    show(
+        "times agrees",
+        between(ticks[0], used.user, later.user) && between(ticks[1], used.system, later.system),
+    );
+    let text = file();
+    let last = Used::by(libc::RUSAGE_SELF);
+    let mut fields =
+        text[text.rfind(')').expect("a name")..].split(' ').skip(12).map(|field| field.parse::<i64>());
+    let mut next = || fields.next().expect("a field").expect("a number");
+    let (user, system) = (next(), next());
+    show(
+        "so does the file",
+        between(user, later.user, last.user) && between(system, later.system, last.system),
+    );
+}
+
+fn children() {
+    let none = Used::by(libc::RUSAGE_CHILDREN);
+    show("none at first", none.total() + none.faults == 0);
+    let child = |what: fn()| {
+        let child = fork(|| {
+            what();
+            0
+        });
+        child.expect("a child").pid
+    };
+    let first = child(|| spend(200, calculate));
+    let second = child(|| spend_in_kernel(200));
+    show("nothing before they are waited for", Used::by(libc::RUSAGE_CHILDREN).total());
+    let (first, second) = (wait(first), wait(second));
+    show("one was in user mode", first.user > 4 * first.system);
+    show("the other in the kernel", second.system > second.user);
+    let both = Used::by(libc::RUSAGE_CHILDREN);
+    let is_sum = |sum: i64, one: i64, other: i64| (one + other..=one + other + 2).contains(&sum);
+    show("user time is the sum", is_sum(both.user, first.user, second.user));
+    show("so is that in the kernel", is_sum(both.system, first.system, second.system));
+    show("so are the page faults", both.faults == first.faults + second.faults && first.faults > 0);
+    let mut ticks = [0_i64; 4];
+    let _ = sys!(SYS_times, ticks.as_mut_ptr());
+    show("times agrees", ticks[2] == both.user / 10_000 && ticks[3] == both.system / 10_000);
+    // A child that does nothing itself.
+    let family = child(|| {
+        let grandchild = fork(|| {
+            spend(100, calculate);
+            0
+        });
+        let _ = grandchild.expect("a child").wait();
+    });
+    let family = wait(family);
+    show("a child's children count", family.total() >= 100_000);
+    show("for its parent, too", Used::by(libc::RUSAGE_CHILDREN).total() >= both.total() + 100_000);
+    let left = child(|| {
+        // As nobody waits for it, nobody is told.
+        let _ = sys!(SYS_rt_sigaction, libc::SIGCHLD, [libc::SIG_IGN as u64, 0, 0, 0].as_ptr(), 0, 8);
+        let _ = fork(|| {
+            spend(100, calculate);
+            0
+        });
+        let _ = sys!(SYS_wait4, -1, 0, 0, 0);
+    });
+    show("one that nobody waits for does not", wait(left).total() < 90_000);
+}
+
+fn threads() {
+    let spent = std::thread::spawn(|| {
+        spend(200, calculate);
+        let own = Used::by(libc::RUSAGE_THREAD);
+        let tid = sys!(SYS_gettid).expect("an id");
+        let text = fs::read_to_string(format!("/proc/self/task/{tid}/stat")).expect("the file");
+        let user = text[text.rfind(')').expect("a name")..].split(' ').nth(12).map(str::parse::<i64>);
+        show("a thread was in user mode", own.user > 4 * own.system && own.user >= 100_000);
+        let user = user.expect("a field").expect("a number");
+        show("its file agrees", user >= own.user / 10_000);
+        own
+    });
+    let other = spent.join().expect("it does not panic");
+    let own = Used::by(libc::RUSAGE_THREAD);
+    let all = Used::by(libc::RUSAGE_SELF);
+    show("another has not", own.user < 100_000);
+    show("the process has", all.total() >= other.total());
+}
+
+/// A thread that looks all the time at what another has spent that goes back and forth.
+fn never_back() {
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    let looks = std::thread::spawn(|| {
+        let mut last = Used::default();
+        let mut is_forward = true;
+        while !IS_OVER.load(Relaxed) {
+            let now = Used::by(libc::RUSAGE_SELF);
+            is_forward &= now.user >= last.user && now.system >= last.system;
+            last = now;
+            LOOKS.fetch_add(1, Relaxed);
+        }
+        is_forward
+    });
+    for _ in 0..10 {
+        spend(15, calculate);
+        spend_in_kernel(15);
+    }
+    while LOOKS.load(Relaxed) < 100 {
+        std::thread::yield_now();
+    }
+    IS_OVER.store(true, Relaxed);
+    show("neither part went back", looks.join().expect("it does not panic"));
+}
+
+/// `ITIMER_VIRTUAL` counts no time in the kernel.
+fn user_timer() {
+    let set = 1_u64 << (libc::SIGVTALRM - 1);
+    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, 8);
+    let is_pending = || {
+        let mut set = 0_u64;
+        let _ = sys!(SYS_rt_sigpending, &raw mut set, 8);
+        set >> (libc::SIGVTALRM - 1) & 1 != 0
+    };
+    let start = Used::by(libc::RUSAGE_SELF);
+    let _ = sys!(SYS_setitimer, libc::ITIMER_VIRTUAL, [0_i64, 0, 0, 100_000].as_ptr(), 0);
+    spend_in_kernel(120);
+    show("it has not expired in the kernel", !is_pending());
+    while !is_pending() {
+        calculate();
+    }
+    // Ticks are what it goes by on Linux.
+    show("but in user mode", Used::by(libc::RUSAGE_SELF).user - start.user >= 90_000);
+}
