@@ -14,6 +14,7 @@ use executor::{
 use crate::{
     arch::{clock, cpu, interrupts, interrupts::vector, ipi, percpu, timer},
     memory,
+    process::cpu_time,
     procfs::{idle, load},
     profile,
 };
@@ -84,6 +85,7 @@ impl fs::Clock for WallClock {
 fs::clock!(WallClock);
 
 fn on_timer(_vector: u8) {
+    cpu_time::sample();
     if profile::on_timer() {
         return;
     }

@@ -172,6 +172,18 @@ pub(super) fn interrupted() -> bool {
     value != 0
 }
 
+/// The base of the `UserContext` that was in user mode last.
+#[inline(always)]
+pub(super) fn user_context() -> *const () {
+    let value;
+    // SAFETY: GS points to this CPU's block.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) value, const offset_of!(PerCpu, user_context),
+            options(readonly, nostack, preserves_flags));
+    }
+    value
+}
+
 macro_rules! slot {
     ($(#[$doc:meta])* $get:ident, $set:ident) => {
         $(#[$doc])*

@@ -13,7 +13,9 @@ use super::{
     Caller, Process, Thread, futex, reaper,
     signal::{SI_USER, SigInfo, any_stopped, numbers::*, send},
     thread::Attention,
-    timers, trace,
+    timers,
+    times::{ResourceUsage, ticks},
+    trace,
     tree::{self, Tree},
     wait::ExitStatus,
 };
@@ -100,7 +102,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         let last = {
             let mut tree = tree::lock();
             // With the tree locked, each thread counts once.
-            process.cycles_of_dead.fetch_add(thread.cpu_time.get(), Ordering::Relaxed);
+            process.time_of_dead.add(thread.cpu_time.parts());
             let left = tree.remove_thread(&thread);
             if left > 0 {
                 redirect_signals(&tree, &thread);
@@ -283,7 +285,10 @@ pub(super) fn notify_parent(tree: &mut Tree, pid: u32) {
     let parent_process = parent_node.process.clone();
     let reaped = exit_signal == SIGCHLD && parent_process.signals.lock().actions.reaps_children();
     if exit_signal != 0 {
-        let _ = send::to_process_locked(tree, parent, status.info(exit_signal, pid, uid));
+        let usage = ResourceUsage::of_dead(&node.process);
+        let mut info = status.info(exit_signal, pid, uid);
+        info.times = [ticks(usage.user()), ticks(usage.system())];
+        let _ = send::to_process_locked(tree, parent, info);
     }
     if reaped {
         if tree.node(pid).is_some_and(|node| node.tracer != 0) {

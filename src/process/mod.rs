@@ -16,7 +16,7 @@
 pub mod affinity;
 pub mod arguments;
 pub mod capabilities;
-mod cpu_time;
+pub mod cpu_time;
 pub mod credentials;
 pub mod deputy;
 pub mod elf;

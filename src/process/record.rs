@@ -10,6 +10,7 @@ use executor::sync::{EventCount, Events, Readiness, SpinMutex, WaitQueue};
 use fs::Path;
 
 use super::{
+    cpu_time::Account,
     credentials::{Credentials, capability},
     deputy::Deputies,
     limits::Limits,
@@ -67,6 +68,8 @@ pub struct Process {
     pub is_dumpable: AtomicBool,
     /// Most memory it had when it exited, bytes.
     pub peak_resident: AtomicU64,
+    /// The most that one of the children had that were waited for, or of theirs.
+    pub peak_of_children: AtomicU64,
     /// Woken each time a thread exits; `execve` waits for the others here.
     pub thread_exits: WaitQueue,
     /// The exit status that all threads take when one calls `exit_group` or dies of a signal; see
@@ -77,18 +80,18 @@ pub struct Process {
     pub group_signals: AtomicU32,
     /// When it started, in nanoseconds since boot.
     pub started: u64,
-    /// CPU time of threads that have exited, in cycles.
-    pub cycles_of_dead: AtomicU64,
-    /// CPU time of children that were waited for, in cycles.
-    pub cycles_of_children: AtomicU64,
+    /// CPU time of threads that have exited.
+    pub time_of_dead: Account,
+    /// CPU time of children that were waited for, and of theirs.
+    pub time_of_children: Account,
     /// How long its threads have waited for a CPU after having made way for others; in units of 2¹⁶ nanoseconds, modulo
     /// 2³², as there is room for no more. What passes from a wake to the turn that answers it is not counted: nobody reads
     /// a clock when a thread is woken.
     pub(super) delay: AtomicU32,
-    /// Slice ends that found it in user mode and in the kernel: they split its time for `times`.
-    pub samples: [AtomicU64; 2],
-    /// Page faults served without and with waiting.
-    pub faults: [AtomicU64; 2],
+    /// Page faults.
+    pub faults: AtomicU64,
+    /// Page faults of children that were waited for, and of theirs.
+    pub faults_of_children: AtomicU64,
     /// Its timers that send signals.
     pub timers: Timers,
     /// Who acts for its threads in operations that they do not wait for.
@@ -143,15 +146,16 @@ impl Process {
             gains_nothing: AtomicBool::new(false),
             is_dumpable: AtomicBool::new(true),
             peak_resident: AtomicU64::new(0),
+            peak_of_children: AtomicU64::new(0),
             thread_exits: WaitQueue::new(),
             exiting: AtomicU32::new(0),
             group_signals: AtomicU32::new(0),
             started: arch::clock::now_ns(),
-            cycles_of_dead: AtomicU64::new(0),
-            cycles_of_children: AtomicU64::new(0),
+            time_of_dead: Account::default(),
+            time_of_children: Account::default(),
             delay: AtomicU32::new(0),
-            samples: [const { AtomicU64::new(0) }; 2],
-            faults: [const { AtomicU64::new(0) }; 2],
+            faults: AtomicU64::new(0),
+            faults_of_children: AtomicU64::new(0),
             timers: Timers::default(),
             deputies: Deputies::default(),
             personality: AtomicU32::new(0),

@@ -249,7 +249,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                         };
                     }
                 }
-                Trap::Interrupt => caller.process().sample(),
+                Trap::Interrupt => {}
                 Trap::PageFault { address, access, present: _ } => {
                     caller.process().count_fault();
                     let served = suspending(&mut context, caller.space.fault(address, access)).await;

@@ -1,10 +1,10 @@
-//! CPU time of a process (times(2), getrusage(2)), and times as programs see them.
+//! What processes use (times(2), getrusage(2)), and times as programs see them.
 
 use core::sync::atomic::Ordering;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Process, tree};
+use super::{Process, Thread, cpu_time::Parts, tree};
 use crate::arch::clock;
 
 /// What user space calls a clock tick (`sysconf(_SC_CLK_TCK)`).
@@ -13,76 +13,95 @@ pub const TICKS_PER_SECOND: u64 = 100;
 /// Nanoseconds that [`Process::delay`](super::Process) counts by.
 const DELAY_UNIT: u64 = 1 << 16;
 
-/// CPU time in nanoseconds, and page faults.
+/// What a process or a thread has used.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct ResourceUsage {
-    /// Time in user mode.
-    pub user: u64,
-    /// Time in the kernel.
-    pub system: u64,
-    /// Cycles of both together.
-    pub cycles: u64,
-    /// Page faults served without waiting, and with.
-    pub faults: [u64; 2],
+    /// CPU time in cycles.
+    cycles: Parts,
+    /// Page faults. None of them has ever to wait for a device.
+    pub faults: u64,
     /// Most memory at once, bytes; known when a process has ended.
     pub peak_resident: u64,
-}
-
-/// Splits a run time as the samples at slice ends say; without samples it counts as user time.
-fn split(cycles: u64, samples: [u64; 2]) -> (u64, u64) {
-    let total = clock::span_ns(cycles);
-    let [user, system] = samples;
-    let sum = user + system;
-    if sum == 0 {
-        return (total, 0);
-    }
-    let in_user = (u128::from(total) * u128::from(user) / u128::from(sum)) as u64;
-    (in_user, total - in_user)
 }
 
 impl ResourceUsage {
     /// What a process has used so far, its live threads included.
     pub fn of(process: &Process) -> Self {
-        let cycles = {
-            let tree = tree::lock();
-            let threads = tree.node(process.pid).into_iter().flat_map(|node| &node.threads);
-            let live: u64 = threads.map(|thread| thread.cpu_time.get()).sum();
-            live + process.cycles_of_dead.load(Ordering::Relaxed)
-        };
-        Self::from_cycles(process, cycles)
+        let mut usage = Self::of_dead(process);
+        let tree = tree::lock();
+        // With the tree locked, each thread counts once.
+        usage.cycles = process.time_of_dead.get();
+        for thread in tree.node(process.pid).into_iter().flat_map(|node| &node.threads) {
+            usage.cycles += thread.cpu_time.parts();
+        }
+        usage
     }
 
-    /// What a process used in all, once its threads are gone.
+    /// What a process used, once its threads are gone.
     pub fn of_dead(process: &Process) -> Self {
-        Self::from_cycles(process, process.cycles_of_dead.load(Ordering::Relaxed))
+        Self {
+            cycles: process.time_of_dead.get(),
+            faults: process.faults.load(Ordering::Relaxed),
+            peak_resident: process.peak_resident.load(Ordering::Relaxed),
+        }
     }
 
-    /// What the children that a process has waited for used.
+    /// What the children that a process has waited for used, with theirs.
     pub fn of_children(process: &Process) -> Self {
-        let cycles = process.cycles_of_children.load(Ordering::Relaxed);
-        Self { user: clock::span_ns(cycles), cycles, ..Self::default() }
+        Self {
+            cycles: process.time_of_children.get(),
+            faults: process.faults_of_children.load(Ordering::Relaxed),
+            peak_resident: process.peak_of_children.load(Ordering::Relaxed),
+        }
     }
 
-    fn from_cycles(process: &Process, cycles: u64) -> Self {
-        let load = |counters: &[core::sync::atomic::AtomicU64; 2]| {
-            [counters[0].load(Ordering::Relaxed), counters[1].load(Ordering::Relaxed)]
-        };
-        let (user, system) = split(cycles, load(&process.samples));
-        let peak_resident = process.peak_resident.load(Ordering::Relaxed);
-        Self { user, system, cycles, faults: load(&process.faults), peak_resident }
+    /// What a process used that has ended, with the children that it has waited for.
+    pub fn of_family(process: &Process) -> Self {
+        let (mut usage, children) = (Self::of_dead(process), Self::of_children(process));
+        usage.cycles += children.cycles;
+        usage.faults += children.faults;
+        usage.peak_resident = usage.peak_resident.max(children.peak_resident);
+        usage
+    }
+
+    /// What a thread has used so far: its page faults are not counted apart from those of its process.
+    pub fn of_thread(thread: &Thread) -> Self {
+        Self { cycles: thread.cpu_time.parts(), ..Self::of_dead(&thread.process) }
+    }
+
+    /// Nanoseconds in user mode.
+    pub fn user(&self) -> u64 {
+        clock::span_ns(self.cycles.user)
+    }
+
+    /// Nanoseconds in the kernel.
+    pub fn system(&self) -> u64 {
+        clock::span_ns(self.cycles.kernel)
+    }
+
+    /// Nanoseconds in all.
+    pub fn total(&self) -> u64 {
+        self.user() + self.system()
     }
 
     /// Adds this to what `parent`'s children have used.
     pub fn add_to_children_of(&self, parent: &Process) {
-        parent.cycles_of_children.fetch_add(self.cycles, Ordering::Relaxed);
+        parent.time_of_children.add(self.cycles);
+        parent.faults_of_children.fetch_add(self.faults, Ordering::Relaxed);
+        parent.peak_of_children.fetch_max(self.peak_resident, Ordering::Relaxed);
     }
+}
+
+/// Nanoseconds as clock ticks.
+pub fn ticks(ns: u64) -> u64 {
+    ns / (1_000_000_000 / TICKS_PER_SECOND)
 }
 
 impl Process {
     /// Counts a page fault of one of its threads.
     #[inline]
     pub fn count_fault(&self) {
-        self.faults[0].fetch_add(1, Ordering::Relaxed);
+        self.faults.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that one of its threads goes on after making way for others since this value of the cycle counter.
@@ -95,11 +114,6 @@ impl Process {
     /// How long its threads have waited for a CPU after having made way, in nanoseconds; modulo 78 hours.
     pub fn delay_ns(&self) -> u64 {
         u64::from(self.delay.load(Ordering::Relaxed)) * DELAY_UNIT
-    }
-
-    /// Notes that an interrupt found the process in user mode.
-    pub fn sample(&self) {
-        self.samples[0].fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -187,7 +187,7 @@ pub fn collect<E: From<Errno>>(
         pid,
         uid: child.process.credentials.lock().uid(),
         event,
-        usage: ResourceUsage::of_dead(&child.process),
+        usage: ResourceUsage::of_family(&child.process),
     };
     tell(&report)?;
     if options & linux::WNOWAIT == 0 {
@@ -223,7 +223,7 @@ fn collect_tracee<E>(
         pid: found.thread.tid(),
         uid: process.credentials().uid(),
         event: found.event,
-        usage: ResourceUsage::of_dead(process),
+        usage: ResourceUsage::of_family(process),
     };
     tell(&report)?;
     if options & linux::WNOWAIT == 0 {

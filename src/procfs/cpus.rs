@@ -4,12 +4,14 @@ use core::fmt::Write;
 
 use super::{
     idle,
-    system::ticks,
     text::{Made, TextBuffer},
 };
-use crate::arch::{
-    clock, cpu,
-    interrupts::{self, vector},
+use crate::{
+    arch::{
+        clock, cpu,
+        interrupts::{self, vector},
+    },
+    process::times::ticks,
 };
 
 /// Interrupts by their source and by the CPU that they came to. Under icount and on an idle machine the timer's are few: it

@@ -14,15 +14,10 @@ use crate::{
     arch::{clock, cpu, interrupts},
     command_line,
     memory::{self, PAGE_SIZE},
-    process::{times::TICKS_PER_SECOND, tree},
+    process::{cpu_time::Parts, times::ticks, tree},
     root,
     syscall::{clock::wall_ns, system},
 };
-
-/// Nanoseconds as clock ticks, the unit of times in `/proc`.
-pub(super) fn ticks(ns: u64) -> u64 {
-    ns / (1_000_000_000 / TICKS_PER_SECOND)
-}
 
 pub(super) fn command_line(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", command_line::text())?)
@@ -41,20 +36,23 @@ pub(super) fn uptime(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{up}.{up_part:02} {idle}.{idle_part:02}")?)
 }
 
-/// A CPU's time is what it is not halted: there is no periodic tick that would tell user from system time apart, so
-/// all of it counts as user time.
+/// What each CPU has done with its time: user mode, the kernel, nothing. Interrupts are not told apart from what they
+/// interrupt, nor nice threads from others.
 pub(super) fn statistics(out: &mut TextBuffer) -> Made {
     let now = clock::now_ns();
-    let idle = |cpu| idle::nanoseconds(cpu).min(now);
     let cpus = 0..cpu::count();
-    let line = |out: &mut TextBuffer, name: &str, busy: u64, idle: u64| {
-        writeln!(out, "{name} {} 0 0 {} 0 0 0 0 0 0", ticks(busy), ticks(idle))
+    let line = |out: &mut TextBuffer, name: &str, busy: Parts, idle: u64| {
+        let [user, kernel, idle] = [busy.user, busy.kernel, idle].map(ticks);
+        writeln!(out, "{name} {user} 0 {kernel} {idle} 0 0 0 0 0 0")
     };
-    let all_idle: u64 = cpus.clone().map(idle).sum();
-    line(out, "cpu ", (now * cpus.len() as u64).saturating_sub(all_idle), all_idle)?;
+    let (mut all_busy, mut all_idle) = (Parts::default(), 0);
     for cpu in cpus.clone() {
-        let idle = idle(cpu);
-        line(out, &alloc::format!("cpu{cpu}"), now - idle, idle)?;
+        all_busy += idle::busy(cpu);
+        all_idle += idle::nanoseconds(cpu);
+    }
+    line(out, "cpu ", all_busy, all_idle)?;
+    for cpu in cpus.clone() {
+        line(out, &alloc::format!("cpu{cpu}"), idle::busy(cpu), idle::nanoseconds(cpu))?;
     }
     let polls: u64 = cpus.clone().map(|cpu| executor::stats(cpu).polls).sum();
     let interrupts: u64 = cpus.map(interrupts::count_all).sum();

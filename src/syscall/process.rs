@@ -24,7 +24,7 @@ use crate::{
         fork::{self, CloneRequest},
         limits::Limit,
         timers,
-        times::{ResourceUsage, TICKS_PER_SECOND, TimeVal},
+        times::{ResourceUsage, TimeVal, ticks},
         trace, tree,
         wait::{self, ExitStatus, Which},
     },
@@ -222,11 +222,10 @@ struct RawUsage {
 impl From<&ResourceUsage> for RawUsage {
     fn from(usage: &ResourceUsage) -> Self {
         Self {
-            user: TimeVal::from_ns(usage.user),
-            system: TimeVal::from_ns(usage.system),
+            user: TimeVal::from_ns(usage.user()),
+            system: TimeVal::from_ns(usage.system()),
             max_rss: (usage.peak_resident / 1024) as i64,
-            minor_faults: usage.faults[0] as i64,
-            major_faults: usage.faults[1] as i64,
+            minor_faults: usage.faults as i64,
             ..Self::default()
         }
     }
@@ -236,7 +235,8 @@ pub async fn getrusage(caller: &Caller, who: i32, address: usize) -> SysResult {
     /// `RUSAGE_THREAD`.
     const THREAD: i32 = 1;
     let usage = match who {
-        0 | THREAD => ResourceUsage::of(caller.process()),
+        0 => ResourceUsage::of(caller.process()),
+        THREAD => ResourceUsage::of_thread(&caller.thread),
         -1 => ResourceUsage::of_children(caller.process()),
         _ => return Err(Errno::EINVAL),
     };
@@ -249,11 +249,10 @@ pub async fn getrusage(caller: &Caller, who: i32, address: usize) -> SysResult {
 }
 
 pub async fn times(caller: &Caller, address: usize) -> SysResult {
-    let ticks = |ns: u64| (ns / (1_000_000_000 / TICKS_PER_SECOND)) as i64;
     if address != 0 {
         let own = ResourceUsage::of(caller.process());
         let children = ResourceUsage::of_children(caller.process());
-        let times = [ticks(own.user), ticks(own.system), ticks(children.user), ticks(children.system)];
+        let times = [own.user(), own.system(), children.user(), children.system()].map(ticks);
         user::write(caller, address, times).await?;
     }
     Ok(ticks(crate::arch::clock::now_ns()) as usize)

@@ -83,6 +83,10 @@ struct Own {
     /// first did.
     asking_poll: Cell<u64>,
     asked_at: Cell<u64>,
+    /// When the time slice that is armed ends.
+    slice_end: Cell<u64>,
+    /// What was left of the last one when the CPU went to sleep; `u64::MAX`: it ended before.
+    slice_left: Cell<u64>,
     /// Cycles when the running poll began or came back from outside; 0 if that was not measured.
     stretch_began: Cell<u64>,
     /// Taken when the poll begins: a future that ends takes its name with it.
@@ -132,6 +136,8 @@ impl Worker {
                 rng: Cell::new(0x9e37_79b9 ^ (cpu as u32 + 1).wrapping_mul(0x85eb_ca6b)),
                 asking_poll: Cell::new(u64::MAX),
                 asked_at: Cell::new(0),
+                slice_end: Cell::new(0),
+                slice_left: Cell::new(u64::MAX),
                 stretch_began: Cell::new(0),
                 poll_name: Cell::new(""),
             }),

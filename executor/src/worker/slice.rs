@@ -39,7 +39,9 @@ impl Worker {
     ///
     /// [`outside`] does this when others wait; calling it is for slices of another length. One that
     /// begins while an earlier slice is still running inherits its end: that shortens a turn now and
-    /// then, and saves setting the timer at every switch.
+    /// then, and saves setting the timer at every switch. One that begins after the CPU has slept goes on with
+    /// what was left of the last: so the timer fires every so often in all the time that the CPU is busy
+    /// with such tasks, however short their turns are.
     #[inline(always)]
     pub fn begin_slice(&self, ns: u64) {
         if !self.door.slice_armed.load(Relaxed) {
@@ -51,7 +53,9 @@ impl Worker {
     fn arm_slice(&self, ns: u64) {
         // First the flag: if the timer goes off between the two, its handler has the last word.
         self.door.slice_armed.store(true, Relaxed);
-        self.arm_before(hooks::now().saturating_add(ns));
+        let end = hooks::now().saturating_add(ns.min(self.own.slice_left.replace(u64::MAX)));
+        self.own.slice_end.set(end);
+        self.arm_before(end);
     }
 
     /// Make sure that the hardware timer fires at `deadline` or earlier.
@@ -65,7 +69,10 @@ impl Worker {
 
     /// Set the hardware timer to exactly what is due next, or to nothing.
     pub(super) fn arm_for_sleep(&self) {
-        self.door.slice_armed.store(false, Relaxed);
+        if self.door.slice_armed.load(Relaxed) {
+            self.door.slice_armed.store(false, Relaxed);
+            self.own.slice_left.set(self.own.slice_end.get().saturating_sub(hooks::now()));
+        }
         let mut next = self.wheel.lock().next_deadline();
         if let Some(retry) = self.rcu.next_try() {
             next = next.min(retry);

@@ -484,6 +484,15 @@ const _: () = assert!(
 #[inline]
 fn less_likely() {}
 
+/// In the handler of an interrupt that has come in user mode: whether it had been waiting while a call was answered, as the
+/// kernel kept interrupts out until the program went on. It has come before the first instruction behind `syscall` then, and
+/// there rcx is the instruction's address still.
+pub fn was_held_back() -> bool {
+    let context = percpu::user_context().wrapping_byte_sub(UserContext::BASE).cast::<UserContext>();
+    // SAFETY: the registers were saved there as the interrupt came, and the thread whose they are is not polled elsewhere.
+    unsafe { (*context).rcx == (*context).rip }
+}
+
 /// Whether a thread's state is in this CPU, so that no other thread may run here.
 pub fn is_held() -> bool {
     percpu::holds_user()

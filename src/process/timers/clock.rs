@@ -97,12 +97,9 @@ impl Clock {
         match self {
             Self::Wall => Some(wall_ns()),
             Self::Boot => Some(clock::now_ns()),
-            Self::Process(process) => {
-                let usage = ResourceUsage::of(&*process.upgrade()?);
-                Some(usage.user + usage.system)
-            }
-            Self::User(process) => Some(ResourceUsage::of(&*process.upgrade()?).user),
-            Self::Thread(thread) => Some(clock::span_ns(thread.upgrade()?.cpu_time.get())),
+            Self::Process(process) => Some(ResourceUsage::of(&*process.upgrade()?).total()),
+            Self::User(process) => Some(ResourceUsage::of(&*process.upgrade()?).user()),
+            Self::Thread(thread) => Some(ResourceUsage::of_thread(&*thread.upgrade()?).total()),
         }
     }
 

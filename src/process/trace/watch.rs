@@ -50,7 +50,6 @@ pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
                 context.begin_call();
             }
         }
-        Trap::Interrupt => caller.process().sample(),
         Trap::PageFault { address, access, present: _ } => {
             caller.process().count_fault();
             context.suspend();
@@ -62,8 +61,8 @@ pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
         }
         Trap::Exception { vector, error: _ } => run::exception(caller, context, vector),
         Trap::OutOfMemory => exit::out_of_memory(caller),
-        // Whoever has asked for it has ceased to watch.
-        Trap::Watched => {}
+        // Watched: whoever has asked for it has ceased to watch.
+        Trap::Interrupt | Trap::Watched => {}
     }
 }
 

@@ -8,18 +8,14 @@ use syscalls::Errno;
 
 use super::{Answer, Target, memory::Sizes};
 use crate::{
-    arch::clock,
     memory::PAGE_SIZE,
     process::{
         Thread, affinity,
         signal::{SignalSet, numbers::SIGMAX},
-        times::ResourceUsage,
+        times::{ResourceUsage, ticks},
         tree,
     },
-    procfs::{
-        system::ticks,
-        text::{Made, TextBuffer},
-    },
+    procfs::text::{Made, TextBuffer},
 };
 
 /// What the tree says of a process at one moment.
@@ -63,14 +59,11 @@ impl Target {
         Ok(observed)
     }
 
-    /// Time in user mode and in the kernel, in nanoseconds.
-    fn times(&self) -> (u64, u64) {
+    /// What it has used.
+    fn usage(&self) -> ResourceUsage {
         match &self.thread {
-            Some(thread) if !self.whole => (clock::span_ns(thread.cpu_time.get()), 0),
-            _ => {
-                let usage = ResourceUsage::of(&self.process);
-                (usage.user, usage.system)
-            }
+            Some(thread) if !self.whole => ResourceUsage::of_thread(thread),
+            _ => ResourceUsage::of(&self.process),
         }
     }
 
@@ -120,14 +113,13 @@ struct Signals {
 pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
     let process = &target.process;
     let observed = target.observe()?;
-    let (user, system) = target.times();
+    let used = target.usage();
     let children = ResourceUsage::of_children(process);
     let usage = process.space.lock().as_ref().map(|space| space.usage()).unwrap_or_default();
     let signals = target.signals();
     let nice = process.nice.load(Relaxed);
     let (terminal, foreground) =
         observed.terminal.map_or((0, -1), |(device, group)| (device.0 as i64, group));
-    let faults = [process.faults[0].load(Relaxed), process.faults[1].load(Relaxed)];
     let processor = target.thread.as_ref().and_then(|thread| thread.running_on()).unwrap_or(0);
     let name = target.name();
     write!(out, "{} ({}) ", target.id(), String::from_utf8_lossy(&name))?;
@@ -135,8 +127,10 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
     // Where it waits is not told, but whether it does, to whom `wchan` would tell it.
     let waits = state != 'R' && target.check_access().is_ok();
     write!(out, "{state} {parent} {group} {session} {terminal} {foreground} 4194304 ")?;
-    write!(out, "{} 0 {} 0 ", faults[0], faults[1])?;
-    write!(out, "{} {} {} {} ", ticks(user), ticks(system), ticks(children.user), ticks(children.system))?;
+    write!(out, "{} {} 0 0 ", used.faults, children.faults)?;
+    for time in [used.user(), used.system(), children.user(), children.system()] {
+        write!(out, "{} ", ticks(time))?;
+    }
     let policy = target.thread.as_ref().map(|thread| thread.policy.get());
     let priority =
         policy.filter(|policy| policy.is_realtime()).map_or(20 + nice, |policy| -1 - policy.priority as i32);
@@ -167,7 +161,7 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
 /// [`delay_ns`](crate::process::Process::delay_ns)), and turns. Of a process as a whole: its first thread's, as on Linux.
 pub fn turns(target: &Target, out: &mut TextBuffer) -> Made {
     let Some(thread) = &target.thread else { return Ok(writeln!(out, "0 0 0")?) };
-    let (ran, waited) = (clock::span_ns(thread.cpu_time.get()), target.process.delay_ns());
+    let (ran, waited) = (ResourceUsage::of_thread(thread).total(), target.process.delay_ns());
     Ok(writeln!(out, "{ran} {waited} {}", thread.turns())?)
 }
 

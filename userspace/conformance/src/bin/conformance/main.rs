@@ -42,6 +42,7 @@ mod threads;
 mod timers;
 mod times;
 mod tracing;
+mod usage;
 mod vectors;
 mod waiting;
 

@@ -11,6 +11,7 @@ pub fn run() {
     file_times();
     setting_times();
     crate::timers::run();
+    crate::usage::run();
 }
 
 fn clock(which: i32) -> std::io::Result<i64> {

@@ -6,7 +6,9 @@
 use crate::check::{aside, show, sys};
 use std::fs;
 use std::hint::black_box;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use support::clock::sleep_ms;
 use support::process::fork;
 
 /// CPU time in microseconds.
@@ -78,16 +80,23 @@ fn spend(ms: i64, mut what: impl FnMut()) {
     }
 }
 
-fn spend_in_kernel(ms: i64) {
+/// Spends time in the kernel, so many milliseconds at a time, and sleeps in between.
+fn spend_in_kernel(ms: i64, times: usize) {
     let mut memory = vec![0_u8; 1 << 20];
     let file = fs::File::open("/dev/zero").expect("the device");
-    spend(ms, || clear(&mut memory, std::os::fd::AsRawFd::as_raw_fd(&file)));
+    for time in 0..times {
+        if time > 0 {
+            sleep_ms(2);
+        }
+        spend(ms, || clear(&mut memory, file.as_raw_fd()));
+    }
 }
 
 pub fn run() {
-    aside("time in user mode", || spent(|| spend(300, calculate), |used| used.user > 4 * used.system));
-    aside("time in the kernel", || spent(|| spend_in_kernel(300), |used| used.system > used.user));
-    aside("time in short calls", || spent(|| spend(300, ask), |used| used.system > used.total() / 20));
+    aside("time in user mode", || spent(|| spend(200, calculate), |used| used.user > 4 * used.system));
+    aside("time in the kernel", || spent(|| spend_in_kernel(200, 1), |used| used.system > used.user));
+    aside("time in short calls", || spent(|| spend(200, ask), |used| used.system > used.total() / 20));
+    aside("time in short turns", || spent(|| spend_in_kernel(3, 60), |used| used.system > used.user));
     aside("time of children", children);
     aside("time of threads", threads);
     aside("time never goes back", never_back);
@@ -135,7 +144,7 @@ fn children() {
         child.expect("a child").pid
     };
     let first = child(|| spend(200, calculate));
-    let second = child(|| spend_in_kernel(200));
+    let second = child(|| spend_in_kernel(200, 1));
     show("nothing before they are waited for", Used::by(libc::RUSAGE_CHILDREN).total());
     let (first, second) = (wait(first), wait(second));
     show("one was in user mode", first.user > 4 * first.system);
@@ -207,7 +216,7 @@ fn never_back() {
     });
     for _ in 0..10 {
         spend(15, calculate);
-        spend_in_kernel(15);
+        spend_in_kernel(15, 1);
     }
     while LOOKS.load(Relaxed) < 100 {
         std::thread::yield_now();
@@ -227,7 +236,7 @@ fn user_timer() {
     };
     let start = Used::by(libc::RUSAGE_SELF);
     let _ = sys!(SYS_setitimer, libc::ITIMER_VIRTUAL, [0_i64, 0, 0, 100_000].as_ptr(), 0);
-    spend_in_kernel(120);
+    spend_in_kernel(120, 1);
     show("it has not expired in the kernel", !is_pending());
     while !is_pending() {
         calculate();
