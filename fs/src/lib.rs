@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod attributes;
+pub mod block;
 mod change;
 pub mod cpio;
 mod credentials;

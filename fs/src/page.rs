@@ -24,6 +24,11 @@ pub unsafe trait PageProvider {
     /// # Safety
     /// `page` came from `alloc_zeroed` and has an owner.
     unsafe fn add_ref(page: NonNull<u8>);
+    /// Whether there is more than one owner. Whoever let go before is seen to have done so (acquire).
+    ///
+    /// # Safety
+    /// `page` came from `alloc_zeroed` and has an owner.
+    unsafe fn is_shared(page: NonNull<u8>) -> bool;
     /// One owner less; the last one frees the page.
     ///
     /// # Safety
@@ -34,6 +39,7 @@ pub unsafe trait PageProvider {
 unsafe extern "Rust" {
     safe fn __rusk_fs_page_alloc_zeroed() -> Option<NonNull<u8>>;
     fn __rusk_fs_page_add_ref(page: NonNull<u8>);
+    fn __rusk_fs_page_is_shared(page: NonNull<u8>) -> bool;
     fn __rusk_fs_page_release(page: NonNull<u8>);
 }
 
@@ -49,6 +55,11 @@ macro_rules! page_provider {
         unsafe fn __rusk_fs_page_add_ref(page: ::core::ptr::NonNull<u8>) {
             // SAFETY: the caller's promise is the trait's.
             unsafe { <$provider as $crate::PageProvider>::add_ref(page) }
+        }
+        #[unsafe(no_mangle)]
+        unsafe fn __rusk_fs_page_is_shared(page: ::core::ptr::NonNull<u8>) -> bool {
+            // SAFETY: the caller's promise is the trait's.
+            unsafe { <$provider as $crate::PageProvider>::is_shared(page) }
         }
         #[unsafe(no_mangle)]
         unsafe fn __rusk_fs_page_release(page: ::core::ptr::NonNull<u8>) {
@@ -98,6 +109,12 @@ impl Page {
     #[inline]
     pub unsafe fn from_raw(raw: NonNull<u8>) -> Self {
         Page(raw)
+    }
+
+    /// Whether the page has other owners than this handle.
+    pub fn is_shared(&self) -> bool {
+        // SAFETY: this handle is an owner.
+        unsafe { __rusk_fs_page_is_shared(self.0) }
     }
 
     /// The page's bytes from `offset` on, for one copy out.

@@ -1,6 +1,7 @@
 //! Frames as the pages of the file systems: one count of owners for page cache, pipes and mappings.
 
 use super::frame::{self, Frame};
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 struct Frames;
@@ -16,6 +17,12 @@ unsafe impl fs::PageProvider for Frames {
     unsafe fn add_ref(page: NonNull<u8>) {
         // SAFETY: the caller says that the page has an owner.
         unsafe { frame::add_owner(frame::physical_of(page.addr().get())) }
+    }
+
+    #[inline]
+    unsafe fn is_shared(page: NonNull<u8>) -> bool {
+        // SAFETY: the caller says that the page has an owner; the borrowed handle gives nothing up.
+        ManuallyDrop::new(unsafe { Frame::from_ptr(page) }).owners() > 1
     }
 
     #[inline]

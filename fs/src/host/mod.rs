@@ -1,10 +1,18 @@
-//! Pages and time from the host, for tests and benchmarks.
+//! Pages, time and disks from the host, for tests and benchmarks.
+
+mod image;
+mod ram;
+mod trouble;
+
+pub use image::Image;
+pub use ram::RamDisk;
+pub use trouble::Trouble;
 
 use crate::{Clock, PAGE_SIZE, PageProvider, Timestamp};
 use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicUsize,
-    Ordering::{AcqRel, Relaxed},
+    Ordering::{AcqRel, Acquire, Relaxed},
 };
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
@@ -47,6 +55,11 @@ unsafe impl PageProvider for Host {
     unsafe fn add_ref(page: NonNull<u8>) {
         // SAFETY: the caller's promise.
         unsafe { owners(page) }.fetch_add(1, Relaxed);
+    }
+
+    unsafe fn is_shared(page: NonNull<u8>) -> bool {
+        // SAFETY: the caller's promise. Acquire pairs with the AcqRel of a release.
+        unsafe { owners(page) }.load(Acquire) > 1
     }
 
     unsafe fn release(page: NonNull<u8>) {
