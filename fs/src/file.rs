@@ -48,7 +48,7 @@ pub async fn truncate(inode: &dyn Inode, credentials: &Credentials, size: u64) -
     }
     strip_privileges(inode, credentials).await?;
     inode.truncate(size).await?;
-    mapping::lose(inode, size.div_ceil(PAGE)..u64::MAX, Copies::Go).await;
+    mapping::lose(inode.attributes(), size.div_ceil(PAGE)..u64::MAX, Copies::Go).await;
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub async fn fallocate(
     }
     inode.fallocate(flags, offset, len).await?;
     if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
-        mapping::lose(inode, offset.div_ceil(PAGE)..(offset + len) / PAGE, Copies::Stay).await;
+        mapping::lose(inode.attributes(), offset.div_ceil(PAGE)..(offset + len) / PAGE, Copies::Stay).await;
     }
     strip_privileges(inode, credentials).await
 }

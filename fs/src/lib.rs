@@ -12,11 +12,12 @@
 //!        ▼
 //!   trait Inode, trait FileSystem                        inode.rs
 //!        │
-//!        └── memfs, procfs, devfs; a disk later          each returns Op: Ready, or Waiting
+//!        ├── memfs, procfs, devfs                        each returns Op: Ready, or Waiting
+//!        └── files on disks ── page cache ── BlockDevice  cache/ block/
 //! ```
 //!
 //! Start with [`Inode`], what a file system is; then `walk.rs`, how a path becomes a file; then
-//! [`dcache`], why that takes no lock. [`pipe`] and [`cpio`] stand by themselves; [`watch`] is who is told of changes.
+//! [`dcache`], why that takes no lock; then [`cache`] and [`block`], how contents come from disks. [`pipe`] and [`cpio`] stand by themselves; [`watch`] is who is told of changes.
 //!
 //! Everything is asynchronous from the start: each operation returns an [`Op`], which a file system in
 //! memory answers on the spot. Errors are Linux's ([`syscalls::Errno`]), and so is the order in which
@@ -30,6 +31,7 @@ extern crate alloc;
 
 mod attributes;
 pub mod block;
+pub mod cache;
 mod change;
 pub mod cpio;
 mod credentials;
@@ -58,6 +60,7 @@ mod seals;
 mod superblock;
 mod time;
 mod transfer;
+mod tree;
 mod view;
 mod walk;
 pub mod watch;

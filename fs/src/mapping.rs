@@ -1,6 +1,6 @@
 //! Who shows a file's pages to user programs, and hears when they are no longer the file's.
 
-use crate::{Attributes, Inode, Op};
+use crate::{Attributes, Op};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::ops::Bound::{Excluded, Unbounded};
@@ -67,11 +67,11 @@ impl Mappings {
 }
 
 /// The file has lost pages: takes them from the programs that see them.
-pub(crate) async fn lose(inode: &dyn Inode, pages: Range<u64>, copies: Copies) {
+pub(crate) async fn lose(attributes: &Attributes, pages: Range<u64>, copies: Copies) {
     if pages.is_empty() {
         return;
     }
-    if let Some(mappings) = inode.attributes().attached::<Mappings>() {
+    if let Some(mappings) = attributes.attached::<Mappings>() {
         // In a task of its own, which goes on to the end whatever happens to the caller.
         match executor::try_spawn(mappings.clone().lose(pages.clone(), copies)) {
             Ok(task) => drop(task.await),

@@ -3,13 +3,17 @@
 //! ```text
 //!   /dev/sda            file systems on disks
 //!       │                      │
-//!   BlockInode ── PageCache ───┤                 device.rs, crate::cache
+//!   BlockInode ── PageCache ───┤                 inode.rs, crate::cache
 //!                    │         │ contents of files
 //!                    ▼         ▼
 //!              trait BlockDevice                 each transfer an Op, which owns its pages
 //!                    │
 //!                 a driver
 //! ```
+
+mod inode;
+
+pub use inode::BlockInode;
 
 use crate::{Device, Op, PAGE_SIZE, Page, Result};
 use alloc::sync::Arc;

@@ -1,12 +1,11 @@
 //! A regular file's contents: pages, holes, and the operations on them.
 
-use super::{
-    Anchor,
-    tree::{PageRef, Removed, Tree, index_of, pages_to},
-};
+use super::Anchor;
 use crate::{
     Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, Position, Result, Seals, Seek, Sink,
-    SleepLock, Source, Written, file::SIZE_MAX,
+    SleepLock, Source, Written,
+    file::SIZE_MAX,
+    tree::{ItemRef, Removed, Tree, index_of, pages_to},
 };
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -26,7 +25,7 @@ pub(super) const BLOCKS: u64 = PAGE_SIZE as u64 / 512;
 /// program's memory. What is waited for may be a page of this file in a mapping: a mapping takes `shape` alone, the
 /// inner lock, under which the set of pages changes and nothing waits.
 pub(super) struct Contents {
-    tree: Tree,
+    tree: Tree<Page>,
     order: SleepLock,
     shape: SpinMutex<()>,
     seals: Seals,
@@ -65,7 +64,7 @@ impl Contents {
     }
 
     /// Takes all pages out, when the inode ends and nobody else can reach them.
-    pub fn take(&self) -> Removed {
+    pub fn take(&self) -> Removed<Page> {
         self.tree.remove(0, u64::MAX)
     }
 }
@@ -378,7 +377,7 @@ impl<'a> File<'a> {
         if !wanted() {
             return Ok(None);
         }
-        let known = || self.contents.tree.get(index, &rcu::read()).map(PageRef::to_page);
+        let known = || self.contents.tree.get(index, &rcu::read()).map(ItemRef::owner);
         if let Some(page) = known() {
             return Ok(Some(page));
         }
@@ -418,7 +417,7 @@ impl<'a> File<'a> {
 }
 
 /// Frees pages, in a background task with pauses when there are many.
-pub(super) fn free(mut removed: Removed) {
+pub(super) fn free(mut removed: Removed<Page>) {
     if removed.pages > TURN as u64 {
         // Without memory for a task the closure, and with it the pages, is freed at once.
         drop(executor::try_spawn(async move {

@@ -3,7 +3,7 @@
 //! ```text
 //!   MemFs ── shared: device, limits, budgets of pages and inodes
 //!     └─ MemInode "/" ── Directory: trie of entries           directory.rs
-//!          ├─ MemInode ── Contents: tree of pages             contents.rs, tree.rs
+//!          ├─ MemInode ── Contents: tree of pages             contents.rs, ../tree.rs
 //!          ├─ MemInode ── symlink target
 //!          └─ MemInode ── device, fifo or socket node
 //! ```
@@ -16,7 +16,6 @@ mod contents;
 mod directory;
 mod inode;
 mod teardown;
-mod tree;
 
 use crate::{
     Attributes, Birth, Device, FileSystem, Inode, Kind, NewInode, Op, PAGE_SIZE, Result, StatFs,

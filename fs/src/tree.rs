@@ -11,6 +11,8 @@
 
 use crate::{PAGE_SHIFT, PAGE_SIZE, Page};
 use alloc::boxed::Box;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
@@ -26,7 +28,42 @@ const FANOUT: usize = 1 << BITS;
 /// most 54, which is more than any file's offset has.
 const SPAN: usize = 63;
 
-/// Null, a page (lowest level), or a node.
+/// What a tree holds for each page of a file: the page itself, or what a cache knows of it.
+///
+/// # Safety
+/// `into_raw` gives a pointer aligned to `64 >> SHIFT` bytes that keeps what it stands for alive until `from_raw` takes it back,
+/// and that another CPU may do that.
+pub(crate) unsafe trait Item: Send + Sync + 'static {
+    /// By how many bits a span is shifted to fit in the pointer's low bits: 0 or 1.
+    const SHIFT: u32;
+
+    /// Gives the handle up for a pointer.
+    fn into_raw(self) -> NonNull<u8>;
+
+    /// The handle again.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw`; the handle is dropped once for each `into_raw`.
+    unsafe fn from_raw(raw: NonNull<u8>) -> Self;
+}
+
+// SAFETY: pages are aligned to themselves and owned through the pointer.
+unsafe impl Item for Page {
+    const SHIFT: u32 = 0;
+
+    #[inline]
+    fn into_raw(self) -> NonNull<u8> {
+        Page::into_raw(self)
+    }
+
+    #[inline]
+    unsafe fn from_raw(raw: NonNull<u8>) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Page::from_raw(raw) }
+    }
+}
+
+/// Null, an item (lowest level), or a node.
 type Slot = AtomicPtr<u8>;
 
 #[repr(align(64))]
@@ -37,51 +74,56 @@ struct Node {
 }
 
 /// The pages of one file.
-pub(super) struct Tree {
-    /// A page or node, with its span in the low bits, which are free because both are aligned.
+pub(crate) struct Tree<T: Item> {
+    /// An item or node, with its span in the low bits, which are free because both are aligned.
     root: Slot,
+    _items: PhantomData<T>,
 }
 
-/// A page in a tree, borrowed for as long as an RCU guard or the file's lock is held.
-#[derive(Clone, Copy)]
-pub(super) struct PageRef<'g> {
+/// An item in a tree, borrowed for as long as an RCU guard or the file's lock is held.
+pub(crate) struct ItemRef<'g, T> {
     raw: NonNull<u8>,
-    _guard: core::marker::PhantomData<&'g ()>,
+    _guard: PhantomData<&'g T>,
 }
 
-impl PageRef<'_> {
-    /// Uses the page without counting an owner.
+impl<T: Item> ItemRef<'_, T> {
+    /// Uses the item without counting an owner.
     #[inline]
-    pub fn with<R>(self, use_page: impl FnOnce(&Page) -> R) -> R {
-        // SAFETY: the tree owns the page for at least a grace period, and the borrowed handle gives nothing up.
-        let page = core::mem::ManuallyDrop::new(unsafe { Page::from_raw(self.raw) });
-        use_page(&page)
+    pub fn with<R>(self, use_item: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: the tree owns the item for at least a grace period, and the borrowed handle gives nothing up.
+        let item = ManuallyDrop::new(unsafe { T::from_raw(self.raw) });
+        use_item(&item)
     }
 
-    /// Another owner of the page.
+    /// Another owner of the item.
     #[inline]
-    pub fn to_page(self) -> Page {
-        self.with(Page::clone)
+    pub fn owner(self) -> T
+    where
+        T: Clone,
+    {
+        self.with(T::clone)
     }
 }
 
 /// Parts taken out of a tree: nodes and pages with their spans.
-pub(super) struct Removed {
+pub(crate) struct Removed<T: Item> {
     parts: SmallVec<[(NonNull<u8>, u32); 2]>,
     /// Pages among them.
     pub pages: u64,
+    _items: PhantomData<T>,
 }
 
-// SAFETY: the parts are owned by this value alone.
-unsafe impl Send for Removed {}
+// SAFETY: the parts are owned by this value alone, and items may be dropped on any CPU.
+unsafe impl<T: Item> Send for Removed<T> {}
 
 #[inline(always)]
-fn unpack(root: *mut u8) -> (*mut u8, u32) {
-    (root.map_addr(|address| address & !SPAN), (root.addr() & SPAN) as u32)
+fn unpack<T: Item>(root: *mut u8) -> (*mut u8, u32) {
+    let bits = SPAN >> T::SHIFT;
+    (root.map_addr(|address| address & !bits), ((root.addr() & bits) << T::SHIFT) as u32)
 }
 
-fn pack(pointer: *mut u8, span: u32) -> *mut u8 {
-    pointer.map_addr(|address| address | span as usize)
+fn pack<T: Item>(pointer: *mut u8, span: u32) -> *mut u8 {
+    pointer.map_addr(|address| address | span as usize >> T::SHIFT)
 }
 
 /// The slot of an index in a node of this span.
@@ -108,16 +150,16 @@ fn new_node() -> *mut u8 {
     Box::into_raw(Box::new(node)).cast()
 }
 
-impl Tree {
+impl<T: Item> Tree<T> {
     pub const fn new() -> Self {
-        Tree { root: AtomicPtr::new(null_mut()) }
+        Tree { root: AtomicPtr::new(null_mut()), _items: PhantomData }
     }
 
     /// The page at `index`.
     #[inline]
-    pub fn get<'g>(&self, index: u64, _guard: &'g rcu::ReadGuard) -> Option<PageRef<'g>> {
+    pub fn get<'g>(&self, index: u64, _guard: &'g rcu::ReadGuard) -> Option<ItemRef<'g, T>> {
         // Acquire, here and below, pairs with the Release stores of writers.
-        let (mut pointer, mut span) = unpack(self.root.load(Acquire));
+        let (mut pointer, mut span) = unpack::<T>(self.root.load(Acquire));
         if !reaches(span, index) {
             return None;
         }
@@ -129,7 +171,7 @@ impl Tree {
             pointer = unsafe { node(pointer) }.slots[slot_of(index, span)].load(Acquire);
             span -= BITS;
         }
-        NonNull::new(pointer).map(|raw| PageRef { raw, _guard: core::marker::PhantomData })
+        NonNull::new(pointer).map(|raw| ItemRef { raw, _guard: PhantomData })
     }
 
     /// Calls `each` for the pages in a range.
@@ -138,11 +180,11 @@ impl Tree {
         &self,
         range: Range<u64>,
         _guard: &'g rcu::ReadGuard,
-        mut each: impl FnMut(u64, PageRef<'g>),
+        mut each: impl FnMut(u64, ItemRef<'g, T>),
     ) {
         let mut index = range.start;
         while index < range.end {
-            let (mut pointer, mut span) = unpack(self.root.load(Acquire));
+            let (mut pointer, mut span) = unpack::<T>(self.root.load(Acquire));
             if !reaches(span, index) {
                 return;
             }
@@ -165,15 +207,15 @@ impl Tree {
                     unsafe { node(pointer) }.slots[slot_of(at, BITS)].load(Acquire)
                 };
                 if let Some(raw) = NonNull::new(slot) {
-                    each(at, PageRef { raw, _guard: core::marker::PhantomData });
+                    each(at, ItemRef { raw, _guard: PhantomData });
                 }
             }
         }
     }
 
     /// Puts a page where there is none. Under the file's lock.
-    pub fn insert(&self, index: u64, page: Page) {
-        let (mut pointer, mut span) = unpack(self.root.load(Relaxed));
+    pub fn insert(&self, index: u64, page: T) {
+        let (mut pointer, mut span) = unpack::<T>(self.root.load(Relaxed));
         while !reaches(span, index) {
             // One level more, with the old tree at its front.
             if !pointer.is_null() {
@@ -187,16 +229,16 @@ impl Tree {
                 pointer = above;
             }
             span += BITS;
-            self.root.store(pack(pointer, span), Release);
+            self.root.store(pack::<T>(pointer, span), Release);
         }
         let raw = page.into_raw().as_ptr();
         if span == 0 {
-            self.root.store(pack(raw, 0), Release);
+            self.root.store(pack::<T>(raw, 0), Release);
             return;
         }
         if pointer.is_null() {
             pointer = new_node();
-            self.root.store(pack(pointer, span), Release);
+            self.root.store(pack::<T>(pointer, span), Release);
         }
         loop {
             // SAFETY: under the lock no node is freed.
@@ -219,9 +261,9 @@ impl Tree {
 
     /// Takes out the pages from `first` up to, not including, `end`. Under the file's lock. The caller keeps the result for
     /// a grace period before it drops it.
-    pub fn remove(&self, first: u64, end: u64) -> Removed {
-        let mut removed = Removed { parts: SmallVec::new(), pages: 0 };
-        let (pointer, span) = unpack(self.root.load(Relaxed));
+    pub fn remove(&self, first: u64, end: u64) -> Removed<T> {
+        let mut removed = Removed { parts: SmallVec::new(), pages: 0, _items: PhantomData };
+        let (pointer, span) = unpack::<T>(self.root.load(Relaxed));
         if let Some(part) = NonNull::new(pointer)
             && first < end
         {
@@ -240,7 +282,7 @@ impl Tree {
     pub fn next(&self, from: u64, end: u64, present: bool, guard: &rcu::ReadGuard) -> Option<u64> {
         let mut index = from;
         while index < end {
-            let (mut pointer, mut span) = unpack(self.root.load(Acquire));
+            let (mut pointer, mut span) = unpack::<T>(self.root.load(Acquire));
             if !reaches(span, index) {
                 return (!present).then_some(index);
             }
@@ -261,7 +303,7 @@ impl Tree {
 }
 
 /// Removes the range from the part of a tree under `here`, whose first index is `base`.
-fn remove_below(here: &Node, span: u32, base: u64, first: u64, end: u64, removed: &mut Removed) {
+fn remove_below<T: Item>(here: &Node, span: u32, base: u64, first: u64, end: u64, removed: &mut Removed<T>) {
     let inner = span - BITS;
     let before = removed.pages;
     for (number, slot) in here.slots.iter().enumerate() {
@@ -282,16 +324,16 @@ fn remove_below(here: &Node, span: u32, base: u64, first: u64, end: u64, removed
     here.pages.fetch_sub(removed.pages - before, Relaxed);
 }
 
-impl Drop for Tree {
+impl<T: Item> Drop for Tree<T> {
     fn drop(&mut self) {
-        let (pointer, span) = unpack(*self.root.get_mut());
+        let (pointer, span) = unpack::<T>(*self.root.get_mut());
         if let Some(part) = NonNull::new(pointer) {
-            drop(Removed { parts: smallvec::smallvec![(part, span)], pages: 0 });
+            drop(Removed::<T> { parts: smallvec::smallvec![(part, span)], pages: 0, _items: PhantomData });
         }
     }
 }
 
-impl Removed {
+impl<T: Item> Removed<T> {
     fn take(&mut self, part: NonNull<u8>, span: u32) {
         // SAFETY: a part with a span is a node, owned by this value from now on.
         self.pages += if span == 0 { 1 } else { unsafe { node(part.as_ptr()) }.pages.load(Relaxed) };
@@ -303,8 +345,8 @@ impl Removed {
         for _ in 0..count {
             let Some((part, span)) = self.parts.pop() else { return false };
             if span == 0 {
-                // SAFETY: the tree owned the page and gave it to this value.
-                drop(unsafe { Page::from_raw(part) });
+                // SAFETY: the tree owned the item and gave it to this value.
+                drop(unsafe { T::from_raw(part) });
             } else {
                 // SAFETY: made by `Box::into_raw` in `new_node`, owned by this value alone.
                 let node = unsafe { Box::from_raw(part.cast::<Node>().as_ptr()) };
@@ -316,7 +358,7 @@ impl Removed {
     }
 }
 
-impl Drop for Removed {
+impl<T: Item> Drop for Removed<T> {
     fn drop(&mut self) {
         while self.free_some(usize::MAX) {}
     }
@@ -324,12 +366,12 @@ impl Drop for Removed {
 
 /// How many pages the bytes before `offset` lie in: the index of the first that has none of them.
 #[inline]
-pub(super) fn pages_to(offset: u64) -> u64 {
+pub(crate) fn pages_to(offset: u64) -> u64 {
     offset.div_ceil(PAGE_SIZE as u64)
 }
 
 /// The index of the page that has the byte at `offset`.
 #[inline]
-pub(super) fn index_of(offset: u64) -> u64 {
+pub(crate) fn index_of(offset: u64) -> u64 {
     offset >> PAGE_SHIFT
 }

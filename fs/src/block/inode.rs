@@ -1,0 +1,145 @@
+//! A disk as a file: its bytes through the page cache.
+
+use super::{BlockDeviceRef, Pieces, Transfer};
+use crate::{
+    Attributes, Birth, FileType, Inode, Op, PAGE_SIZE, Page, Position, Result, Sink, SleepLock, Source,
+    Written,
+    cache::{Backing, PageCache, Pages},
+};
+use alloc::sync::Arc;
+use core::any::Any;
+use core::ops::Range;
+use syscalls::Errno;
+
+/// What all openers of a disk's node read and write, and the file system on it with them: the kernel makes one for each disk,
+/// and the nodes lead to it ([`Inode::open`]). The size of this file is the disk's.
+pub struct BlockInode {
+    disk: Arc<Disk>,
+    cache: Arc<PageCache>,
+    /// Held while writing, so that each write is whole.
+    order: SleepLock,
+}
+
+/// The disk behind the cache.
+struct Disk {
+    device: BlockDeviceRef,
+    attributes: Attributes,
+}
+
+impl BlockInode {
+    /// The file of a disk; `dev` and `ino` are where stat finds it when it looks at the open file.
+    pub fn new(device: BlockDeviceRef, dev: crate::Device, ino: u64) -> Arc<Self> {
+        let attributes = Attributes::new(Birth {
+            dev,
+            ino,
+            kind: FileType::Block,
+            permissions: 0o660,
+            uid: 0,
+            gid: 0,
+            rdev: device.device(),
+        });
+        attributes.set_size(device.size());
+        let disk = Arc::new(Disk { device, attributes });
+        let cache = PageCache::new(disk.clone());
+        Arc::new(BlockInode { disk, cache, order: SleepLock::new() })
+    }
+
+    /// The disk.
+    pub fn device(&self) -> &BlockDeviceRef {
+        &self.disk.device
+    }
+
+    /// Its pages that are in memory.
+    pub fn cache(&self) -> &Arc<PageCache> {
+        &self.cache
+    }
+
+    async fn write_alone(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        let _alone = self.order.lock().await;
+        self.cache.write(offset, source).await
+    }
+}
+
+impl Disk {
+    /// The parts of pages from `index` on that are on the disk.
+    fn pieces(&self, index: u64, pages: Pages) -> Pieces {
+        let mut at = index * PAGE_SIZE as u64;
+        let piece = |page: Page| {
+            let len = self.device.size().saturating_sub(at).min(PAGE_SIZE as u64) as usize;
+            at += PAGE_SIZE as u64;
+            (len > 0).then(|| super::Piece::new(page, 0, len))
+        };
+        pages.into_iter().filter_map(piece).collect()
+    }
+}
+
+impl Backing for Arc<Disk> {
+    fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    fn load(&self, index: u64, pages: Pages) -> Op<'_, Result<()>> {
+        let pieces = self.pieces(index, pages);
+        self.device.transfer(Transfer::read(index * PAGE_SIZE as u64, pieces))
+    }
+
+    fn store(&self, index: u64, pages: Pages) -> Op<'_, Result<()>> {
+        let pieces = self.pieces(index, pages);
+        self.device.transfer(Transfer::write(index * PAGE_SIZE as u64, pieces))
+    }
+}
+
+impl Inode for BlockInode {
+    fn attributes(&self) -> &Attributes {
+        &self.disk.attributes
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
+        self.cache.read(offset, sink)
+    }
+
+    fn write_at<'a>(&'a self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+        let size = self.disk.attributes.size();
+        let at = match position {
+            Position::At(offset) => offset,
+            Position::End => size,
+        };
+        if self.disk.device.is_read_only() {
+            return Op::Ready(Err(Errno::EPERM));
+        }
+        if at >= size && source.remaining() > 0 {
+            return Op::Ready(Err(Errno::ENOSPC));
+        }
+        Op::waiting(async move {
+            let count = self.write_alone(at, source).await?;
+            self.disk.attributes.note_modification();
+            Ok(Written { at, count })
+        })
+    }
+
+    fn is_mappable(&self) -> bool {
+        true
+    }
+
+    fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page>> {
+        if write && self.disk.device.is_read_only() {
+            return Op::Ready(Err(Errno::EACCES));
+        }
+        self.cache.page(index, write)
+    }
+
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        self.cache.pages_in_memory(range, each);
+    }
+
+    fn fsync(&self, _data_only: bool) -> Op<'_, Result<()>> {
+        Op::waiting(async move {
+            self.cache.sync().await?;
+            self.disk.device.flush().await
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Giving cached pages back: a clock over all caches.
+//!
+//! The caches stand in a circle, each with its pages in order, and a hand goes round. A page that was used since the hand
+//! last passed is spared once; one that nobody uses is taken out. Pages that are being filled or stored, that are dirty, or that
+//! are mapped stay. There is no list of pages: entering one and using one cost nothing here.
+
+use super::PageCache;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{
+    AtomicUsize,
+    Ordering::{AcqRel, Relaxed},
+};
+use executor::{rcu, sync::SpinMutex};
+
+/// Pages in all caches. Relaxed: a guide.
+static PAGES: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Where the hand is: a page of the cache at an address, or behind the cache.
+#[derive(Clone, Copy)]
+struct Hand {
+    cache: usize,
+    index: u64,
+}
+
+struct Circle {
+    /// By address, which no two have at a time.
+    caches: BTreeMap<usize, Weak<PageCache>>,
+    hand: Hand,
+}
+
+static CIRCLE: SpinMutex<Circle> =
+    SpinMutex::new(Circle { caches: BTreeMap::new(), hand: Hand { cache: 0, index: 0 } });
+
+/// How many pages all caches have.
+pub fn cached_pages() -> usize {
+    PAGES.load(Relaxed)
+}
+
+/// Sets how many pages the caches may have before those that bring more take others out; a guide, not a hard limit.
+pub fn set_limit(pages: usize) {
+    LIMIT.store(pages, Relaxed);
+}
+
+/// Pages have been entered. With no lock held.
+pub(super) fn added(cache: &Arc<PageCache>, count: usize) {
+    if !cache.registered.load(Relaxed) && !cache.registered.swap(true, AcqRel) {
+        CIRCLE.lock().caches.insert(Arc::as_ptr(cache).addr(), Arc::downgrade(cache));
+    }
+    let pages = PAGES.fetch_add(count, Relaxed) + count;
+    if pages > LIMIT.load(Relaxed) {
+        // More than came, so that it gets less.
+        sweep(2 * count, 8 * count);
+    }
+}
+
+/// Pages have been taken out.
+pub(super) fn removed(count: usize) {
+    PAGES.fetch_sub(count, Relaxed);
+}
+
+/// A cache ends.
+pub(super) fn leave(cache: &mut PageCache) {
+    if *cache.registered.get_mut() {
+        let left = CIRCLE.lock().caches.remove(&core::ptr::from_ref(cache).addr());
+        // Outside the lock: it may free memory.
+        drop(left);
+    }
+}
+
+/// Takes up to `count` pages out that nobody uses; returns how many. For the kernel when memory runs short. They are free after
+/// a grace period. Looks at each page at most twice.
+pub fn shrink(count: usize) -> usize {
+    sweep(count, 2 * PAGES.load(Relaxed))
+}
+
+/// Moves the hand over up to `look` pages, until `count` are taken out.
+fn sweep(count: usize, mut look: usize) -> usize {
+    let mut evicted = 0;
+    // A cache without pages counts as one that was looked at.
+    while evicted < count && look > 0 {
+        let Some((cache, from)) = under_hand() else { break };
+        let swept = cache.evict(from, count - evicted, look);
+        evicted += swept.evicted;
+        look = look.saturating_sub(swept.looked.max(1));
+        let address = Arc::as_ptr(&cache).addr();
+        CIRCLE.lock().hand = match swept.next {
+            Some(index) => Hand { cache: address, index },
+            None => Hand { cache: address + 1, index: 0 },
+        };
+    }
+    evicted
+}
+
+/// The cache at which the hand is, or the next one, and the index from which to look.
+fn under_hand() -> Option<(Arc<PageCache>, u64)> {
+    let mut circle = CIRCLE.lock();
+    let hand = circle.hand;
+    let mut after = circle.caches.range(hand.cache..).chain(circle.caches.range(..hand.cache));
+    let (address, cache) = after.find_map(|(address, cache)| Some((*address, cache.upgrade()?)))?;
+    let from = if address == hand.cache { hand.index } else { 0 };
+    circle.hand = Hand { cache: address, index: from };
+    Some((cache, from))
+}
+
+struct Swept {
+    evicted: usize,
+    looked: usize,
+    /// Where to go on; `None` behind the last page.
+    next: Option<u64>,
+}
+
+impl PageCache {
+    /// Takes out up to `count` pages from an index on, looking at up to `look`.
+    fn evict(&self, from: u64, count: usize, look: usize) -> Swept {
+        let mut gone = Vec::new();
+        let (mut looked, mut index) = (0, from);
+        let next = loop {
+            if gone.len() == count || looked == look {
+                break Some(index);
+            }
+            let guard = rcu::read();
+            let Some(at) = self.tree.next(index, u64::MAX, true, &guard) else { break None };
+            index = at + 1;
+            looked += 1;
+            let _shape = self.shape.lock();
+            let evict = self.tree.get(at, &guard).is_some_and(|item| item.with(|entry| entry.try_evict()));
+            if evict {
+                gone.push(self.tree.remove(at, at + 1));
+            }
+        };
+        let evicted = gone.len();
+        removed(evicted);
+        if evicted > 0 {
+            rcu::defer_drop(gone);
+        }
+        Swept { evicted, looked, next }
+    }
+}

@@ -1,0 +1,209 @@
+//! The page cache: the pages of files on disks that are in memory, shared by read, write and mmap.
+//!
+//! ```text
+//!   read ─► look, under RCU: no lock ──► there: copy
+//!                  │ absent                ▲
+//!                  ▼                       │ woken
+//!              Filling: enters empty pages, reads them from the backing ─► others wait for its end      fill.rs
+//!                  │                                                    └► more, ahead of the reader    read_ahead.rs
+//!   write ─► pin, copy, dirty ─► a task stores what is dirty: after a while, for fsync, at the limit   write.rs
+//!                                                                                                      write_back.rs
+//!   memory is short ─► the clock's hand goes round all caches and takes out what nobody uses            clock.rs
+//! ```
+//!
+//! There is one [`PageCache`] per file, kept by its inode, and one for each disk, in which the file system's own structures
+//! are. Where the bytes lie is the [`Backing`]'s matter. [`page`] is the life of a page.
+//!
+//! **Locks.** Readers take none. `shape` is held for the moments in which the set of pages changes. `passes` is held by
+//! who stores dirty pages, so that no page is stored twice at the same time. Who wants writes to be whole with respect to
+//! each other keeps a lock of its own, outside these.
+//!
+//! **Cancellation.** A future of this module may be dropped anywhere. A fill ends with it: the pages it was to fill are taken
+//! out, and whoever waited for them fills them. What is being stored is stored to the end by tasks of their own.
+
+mod clock;
+mod fill;
+mod page;
+mod read;
+mod read_ahead;
+mod write;
+mod write_back;
+
+pub use clock::{cached_pages, set_limit, shrink};
+pub use write_back::{dirty_pages, set_dirty_limit};
+
+use crate::{
+    Attributes, Op, PAGE_SIZE, Page, Result, SleepLock,
+    tree::{Tree, index_of, pages_to},
+};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::sync::atomic::AtomicBool;
+use executor::{
+    rcu,
+    sync::{Notify, SpinMutex, WaitQueue},
+};
+use page::CachedPage;
+use read_ahead::ReadAhead;
+use smallvec::SmallVec;
+use syscalls::Errno;
+
+/// Pages with neighbouring indices.
+pub type Pages = SmallVec<[Page; 8]>;
+
+/// Where the pages of a file come from, and go to.
+pub trait Backing: Send + Sync + 'static {
+    /// The attributes of the file: its size bounds the cache, and its mappings are told before a page is stored.
+    fn attributes(&self) -> &Attributes;
+
+    /// Fills pages with the file's bytes from page `index` on, and with zeros where there are none. Dropping the future gives
+    /// up; the pages may then change for as long as somebody else owns them.
+    fn load(&self, index: u64, pages: Pages) -> Op<'_, Result<()>>;
+
+    /// Stores pages as the file's bytes from page `index` on; what is behind its end is not stored.
+    fn store(&self, index: u64, pages: Pages) -> Op<'_, Result<()>>;
+}
+
+/// The pages of one file that are in memory.
+pub struct PageCache {
+    tree: Tree<Arc<CachedPage>>,
+    /// Held while a page is entered or taken out.
+    shape: SpinMutex<()>,
+    /// Who waits for the end of somebody else's fill.
+    filled: WaitQueue,
+    backing: Box<dyn Backing>,
+    ahead: ReadAhead,
+    /// Indices of pages that are dirty; see [`CachedPage::make_dirty`].
+    dirty: SpinMutex<BTreeSet<u64>>,
+    /// Held by who stores dirty pages.
+    passes: SleepLock,
+    /// Something that was dirty could not be stored, and nobody has been told yet.
+    lost: AtomicBool,
+    /// Whether there is a task that stores what is dirty, and what makes it do so soon.
+    flushing: AtomicBool,
+    hurry: Notify,
+    /// Whether the clock knows this cache.
+    registered: AtomicBool,
+}
+
+/// What a cache has at an index.
+enum Found {
+    Page,
+    Filling(Arc<CachedPage>),
+    Nothing,
+}
+
+/// Why moving bytes ended.
+enum Stop {
+    /// All is done, or the program's memory has to be waited for.
+    Done,
+    /// The page that the next byte is in is not there.
+    Missing,
+}
+
+fn within(offset: u64) -> usize {
+    offset as usize % PAGE_SIZE
+}
+
+impl PageCache {
+    /// An empty one.
+    pub fn new(backing: impl Backing) -> Arc<Self> {
+        Arc::new(PageCache {
+            tree: Tree::new(),
+            shape: SpinMutex::new(()),
+            filled: WaitQueue::new(),
+            backing: Box::new(backing),
+            ahead: ReadAhead::new(),
+            dirty: SpinMutex::new(BTreeSet::new()),
+            passes: SleepLock::new(),
+            lost: AtomicBool::new(false),
+            flushing: AtomicBool::new(false),
+            hurry: Notify::new(),
+            registered: AtomicBool::new(false),
+        })
+    }
+
+    /// Bytes in the file.
+    #[inline]
+    fn size(&self) -> u64 {
+        self.backing.attributes().size()
+    }
+
+    fn find(&self, index: u64) -> Found {
+        let guard = rcu::read();
+        let Some(item) = self.tree.get(index, &guard) else { return Found::Nothing };
+        item.with(|entry| match entry.fill_result() {
+            None => Found::Filling(entry.clone()),
+            Some(Ok(())) if entry.is_readable() => Found::Page,
+            // On its way out.
+            Some(_) => Found::Nothing,
+        })
+    }
+
+    /// A page of the file, for as long as the caller likes: changes show in the file and the file's changes in it. With `write`
+    /// it may be written to until it is stored next, before which the file's [mappings](crate::Mappings) lose it. `EFAULT`
+    /// behind the end of the file.
+    pub fn page(self: &Arc<Self>, index: u64, write: bool) -> Op<'_, Result<Page>> {
+        if index >= pages_to(self.size()) {
+            return Op::Ready(Err(Errno::EFAULT));
+        }
+        if let Some(page) = self.take_page(index, write) {
+            return Op::Ready(Ok(page));
+        }
+        Op::waiting(async move {
+            loop {
+                self.bring(index..index + 1).await?;
+                if let Some(page) = self.take_page(index, write) {
+                    return Ok(page);
+                }
+            }
+        })
+    }
+
+    /// Another owner of a page that is there.
+    fn take_page(self: &Arc<Self>, index: u64, write: bool) -> Option<Page> {
+        let guard = rcu::read();
+        self.tree.get(index, &guard)?.with(|entry| {
+            let _pin = entry.pin()?;
+            let page = entry.page().clone();
+            if write {
+                self.wrote(entry, true);
+            }
+            Some(page)
+        })
+    }
+
+    /// Calls `each` with the pages in a range that are there and before the end of the file.
+    pub fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        let end = range.end.min(pages_to(self.size()));
+        self.tree.each(range.start..end, &rcu::read(), |index, item| {
+            item.with(|entry| {
+                if let Some(_pin) = entry.pin() {
+                    each(index, entry.page());
+                }
+            });
+        });
+    }
+
+    /// Brings bytes of the file into memory, ahead of whoever will want them. Dropping the future gives up.
+    pub async fn prefetch(self: &Arc<Self>, range: Range<u64>) -> Result<()> {
+        let (mut index, end) = (index_of(range.start), pages_to(range.end.min(self.size())));
+        while index < end {
+            let most = end.min(index + fill::MOST);
+            self.bring(index..most).await?;
+            index = self.tree.next(index, most, false, &rcu::read()).unwrap_or(most);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PageCache {
+    fn drop(&mut self) {
+        clock::leave(self);
+        // Nobody can be reading: readers borrow the cache. Nothing is dirty: who stores holds it.
+        let removed = self.tree.remove(0, u64::MAX);
+        clock::removed(removed.pages as usize);
+    }
+}

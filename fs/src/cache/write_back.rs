@@ -1,0 +1,197 @@
+//! Storing what is dirty: after a while, for fsync, and when there is too much.
+//!
+//! One *pass* at a time stores a file's dirty pages: those that were dirty when it began, in ascending order, neighbours
+//! together, several stretches at the same time. Each stretch is a task of its own, which goes on to its end whatever happens
+//! to who waits for it, so that two writes of a page never meet on the way to the disk.
+
+use super::{PageCache, Pages, page::CachedPage};
+use crate::{Copies, Op, Result, mapping};
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use core::sync::atomic::{
+    AtomicUsize,
+    Ordering::{AcqRel, Relaxed, SeqCst},
+    fence,
+};
+use core::time::Duration;
+use executor::{JoinHandle, rcu};
+use smallvec::SmallVec;
+use syscalls::Errno;
+
+/// How long pages stay dirty before they are stored without being asked for.
+const AGE: Duration = Duration::from_secs(5);
+/// Pages in a stretch.
+const STRETCH: usize = 64;
+/// Stretches of a file that are stored at the same time.
+const DEPTH: usize = 8;
+
+/// Dirty pages of all caches. Relaxed: a guide.
+static DIRTY: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(16384);
+
+/// How many pages of all caches are dirty.
+pub fn dirty_pages() -> usize {
+    DIRTY.load(Relaxed)
+}
+
+/// Sets how many pages may be dirty before writers help to store them; at half of it the tasks that store them stop waiting.
+pub fn set_dirty_limit(pages: usize) {
+    LIMIT.store(pages, Relaxed);
+}
+
+pub(super) fn is_much_dirty() -> bool {
+    DIRTY.load(Relaxed) > LIMIT.load(Relaxed)
+}
+
+/// Neighbouring pages that are being stored. If that is given up, they are dirty again.
+struct Stretch {
+    cache: Arc<PageCache>,
+    entries: SmallVec<[Arc<CachedPage>; 8]>,
+    /// Programs may write to some of them.
+    shared: bool,
+}
+
+impl PageCache {
+    /// Notes that a page was written to, or with `shared` may be by programs. Under a pin of the page.
+    #[inline]
+    pub(super) fn wrote(self: &Arc<Self>, entry: &CachedPage, shared: bool) {
+        if entry.make_dirty(shared) {
+            self.now_dirty(entry.index());
+        }
+    }
+
+    fn now_dirty(self: &Arc<Self>, index: u64) {
+        self.dirty.lock().insert(index);
+        let dirty = DIRTY.fetch_add(1, Relaxed) + 1;
+        // The page is in the set before the task is looked for; pairs with the fence in `flush_until_clean`.
+        fence(SeqCst);
+        if !self.flushing.load(Relaxed) && !self.flushing.swap(true, AcqRel) {
+            match executor::try_spawn(self.clone().flush_until_clean()) {
+                Ok(task) => task.detach(),
+                // The next page that becomes dirty tries again.
+                Err(_) => self.flushing.store(false, Relaxed),
+            }
+        } else if dirty == LIMIT.load(Relaxed) / 2 {
+            self.hurry.notify();
+        }
+    }
+
+    /// The task that stores what is dirty, until nothing is.
+    async fn flush_until_clean(self: Arc<Self>) {
+        loop {
+            let _ = executor::timeout_after(self.hurry.notified(), AGE).await;
+            self.clone().pass().await;
+            // Whoever makes a page dirty puts it in the set and then looks for a task; here it is the other way round.
+            self.flushing.store(false, SeqCst);
+            fence(SeqCst);
+            if self.dirty.lock().is_empty() || self.flushing.swap(true, AcqRel) {
+                return;
+            }
+        }
+    }
+
+    /// For a writer when too much is dirty: stores what it has made so.
+    pub(super) async fn relieve(self: &Arc<Self>) {
+        if let Ok(pass) = executor::try_spawn(self.clone().pass()) {
+            let _ = pass.await;
+        }
+    }
+
+    /// Stores all that is dirty now. `EIO` when that failed, or had failed before and nobody was told.
+    pub fn sync(self: &Arc<Self>) -> Op<'_, Result<()>> {
+        let idle = self.passes.try_lock().is_some() && self.dirty.lock().is_empty();
+        if idle {
+            return Op::Ready(self.take_loss());
+        }
+        Op::waiting(async move {
+            let pass = executor::try_spawn(self.clone().pass()).map_err(|_| Errno::ENOMEM)?;
+            let _ = pass.await;
+            self.take_loss()
+        })
+    }
+
+    fn take_loss(&self) -> Result<()> {
+        if self.lost.load(Relaxed) && self.lost.swap(false, AcqRel) { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    /// Stores all that is dirty when it begins.
+    async fn pass(self: Arc<Self>) {
+        let _alone = self.passes.lock().await;
+        let mut dirty = core::mem::take(&mut *self.dirty.lock());
+        let mut running = VecDeque::<JoinHandle<()>>::new();
+        while let Some(stretch) = self.next_stretch(&mut dirty) {
+            if running.len() == DEPTH
+                && let Some(first) = running.pop_front()
+            {
+                let _ = first.await;
+            }
+            match executor::try_spawn(stretch.store()) {
+                Ok(task) => running.push_back(task),
+                // No memory for a task: the stretch is dirty again.
+                Err(_) => self.lost.store(true, Relaxed),
+            }
+        }
+        for task in running {
+            let _ = task.await;
+        }
+    }
+
+    /// Takes the next neighbours out of a set of indices.
+    fn next_stretch(self: &Arc<Self>, dirty: &mut BTreeSet<u64>) -> Option<Stretch> {
+        let mut stretch = Stretch { cache: self.clone(), entries: SmallVec::new(), shared: false };
+        while let Some(&index) = dirty.first() {
+            let fits = stretch.entries.last().is_none_or(|last| last.index() + 1 == index);
+            if !fits || stretch.entries.len() == STRETCH {
+                break;
+            }
+            dirty.pop_first();
+            // What is dirty is not evicted, so it is there.
+            let entry = self.tree.get(index, &rcu::read()).map(crate::tree::ItemRef::owner);
+            if let Some(entry) = entry
+                && let Some(shared) = entry.begin_store()
+            {
+                DIRTY.fetch_sub(1, Relaxed);
+                stretch.shared |= shared;
+                stretch.entries.push(entry);
+            }
+        }
+        (!stretch.entries.is_empty()).then_some(stretch)
+    }
+}
+
+impl Stretch {
+    async fn store(mut self) {
+        let first = self.entries[0].index();
+        let attributes = self.cache.backing.attributes();
+        if self.shared {
+            // Afterwards a program that writes on asks for the page, which makes it dirty again.
+            mapping::lose(attributes, first..first + self.entries.len() as u64, Copies::Stay).await;
+            for entry in &self.entries {
+                // Who has asked before and is about to show it to a program owns it: it may be written to after it is stored.
+                if entry.page().is_shared() {
+                    self.cache.wrote(entry, true);
+                }
+            }
+        }
+        let pages: Pages = self.entries.iter().map(|entry| entry.page().clone()).collect();
+        let stored = self.cache.backing.store(first, pages).await;
+        if stored.is_err() {
+            // As on Linux: the pages keep what was written, fsync says that it is not on the disk.
+            self.cache.lost.store(true, Relaxed);
+        }
+        for entry in self.entries.drain(..) {
+            entry.store_ended();
+        }
+    }
+}
+
+impl Drop for Stretch {
+    fn drop(&mut self) {
+        for entry in self.entries.drain(..) {
+            if let Some(_pin) = entry.pin() {
+                self.cache.wrote(&entry, self.shared);
+            }
+            entry.store_ended();
+        }
+    }
+}
