@@ -13,11 +13,11 @@
 //!   trait Inode, trait FileSystem                        inode.rs
 //!        │
 //!        ├── memfs, procfs, devfs                        each returns Op: Ready, or Waiting
-//!        └── files on disks ── page cache ── BlockDevice  cache/ block/
+//!        └── ext4 ── page cache ── BlockDevice           ext4/ cache/ block/
 //! ```
 //!
 //! Start with [`Inode`], what a file system is; then `walk.rs`, how a path becomes a file; then
-//! [`dcache`], why that takes no lock; then [`cache`] and [`block`], how contents come from disks. [`pipe`] and [`cpio`] stand by themselves; [`watch`] is who is told of changes.
+//! [`dcache`], why that takes no lock; then [`cache`] and [`block`], how contents come from disks, and [`ext4`]. [`pipe`] and [`cpio`] stand by themselves; [`watch`] is who is told of changes.
 //!
 //! Everything is asynchronous from the start: each operation returns an [`Op`], which a file system in
 //! memory answers on the spot. Errors are Linux's ([`syscalls::Errno`]), and so is the order in which
@@ -38,6 +38,7 @@ mod credentials;
 pub mod dcache;
 mod departure;
 pub mod devfs;
+pub mod ext4;
 pub mod file;
 mod fill;
 #[cfg(any(test, feature = "std"))]

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 /// What a file-system operation returns: the answer, or a future that brings it.
 ///
@@ -23,6 +23,16 @@ impl<'a, T> Op<'a, T> {
     /// Wraps a future that has to wait.
     pub fn waiting(future: impl Future<Output = T> + Send + 'a) -> Self {
         Op::Waiting(Box::pin(future))
+    }
+
+    /// Looks at once whether a future has to wait, for operations that seldom do but can at many places.
+    pub fn eager(future: impl Future<Output = T> + Send + 'a) -> Self {
+        let mut future: Pin<Box<dyn Future<Output = T> + Send + 'a>> = Box::pin(future);
+        // Whoever awaits it polls it again, and is woken from then on.
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => Op::Ready(value),
+            Poll::Pending => Op::Waiting(future),
+        }
     }
 
     /// The answer when it is there, else the operation back.
