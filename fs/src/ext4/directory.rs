@@ -170,6 +170,20 @@ impl Node {
         self.volume.corrupt(Place::Directory(self.number, block), what)
     }
 
+    /// The directory above, as this directory says.
+    pub async fn parent(&self) -> Result<u32> {
+        if self.is_inline() {
+            let data = self.inline_data()?;
+            let number = U32::read_from_prefix(&data).map(|(number, _)| number.get());
+            return number.map_err(|_| self.corrupt("is too short"));
+        }
+        let block = self.directory_block(0).await?;
+        match self.find_in(&block, 0, b"..")? {
+            Some(parent) => Ok(parent),
+            None => Err(self.corrupt_directory(0, "there is no entry ..")),
+        }
+    }
+
     /// Lists the entries from a place on, which is two more than the offset of an entry.
     pub async fn list(&self, cookie: u64, emit: &mut Emit<'_>) -> Result<()> {
         let from = cookie.saturating_sub(2);

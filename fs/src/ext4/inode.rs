@@ -68,8 +68,9 @@ impl Ext4Inode {
             return Err(node.corrupt("has a name for an inode of the file system's own"));
         }
         let inode = node.volume.get(found).await?;
-        if found == node.number {
-            return Err(node.corrupt("contains itself"));
+        // So no directory is in two others, nor anywhere below itself.
+        if matches!(inode.body, Body::Directory) && inode.node.parent().await? != node.number {
+            return Err(inode.node.corrupt("is not where it says that it is"));
         }
         Ok(inode)
     }

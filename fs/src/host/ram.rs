@@ -12,6 +12,7 @@ use syscalls::Errno;
 pub struct RamDisk {
     contents: RwLock<Vec<u8>>,
     sector_size: u32,
+    read_only: bool,
 }
 
 impl RamDisk {
@@ -21,7 +22,12 @@ impl RamDisk {
     /// When they are not.
     pub fn new(contents: Vec<u8>, sector_size: u32) -> Arc<Self> {
         assert!(contents.len().is_multiple_of(sector_size as usize));
-        Arc::new(RamDisk { contents: RwLock::new(contents), sector_size })
+        Arc::new(RamDisk { contents: RwLock::new(contents), sector_size, read_only: false })
+    }
+
+    /// A disk with these contents that refuses writes, with sectors of 512 bytes.
+    pub fn read_only(contents: Vec<u8>) -> Arc<Self> {
+        Arc::new(RamDisk { contents: RwLock::new(contents), sector_size: 512, read_only: true })
     }
 
     /// What is on it now.
@@ -43,7 +49,7 @@ impl BlockDevice for RamDisk {
     }
 
     fn is_read_only(&self) -> bool {
-        false
+        self.read_only
     }
 
     fn device(&self) -> Device {
@@ -53,6 +59,9 @@ impl BlockDevice for RamDisk {
     fn transfer(&self, transfer: Transfer) -> Op<'static, Result<()>> {
         if !transfer.fits(self.size(), self.sector_size) {
             return Op::Ready(Err(Errno::EIO));
+        }
+        if transfer.direction == Direction::Write && self.read_only {
+            return Op::Ready(Err(Errno::EROFS));
         }
         let mut at = transfer.offset as usize;
         for piece in &transfer.pieces {

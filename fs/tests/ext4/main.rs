@@ -4,6 +4,7 @@
 mod common;
 
 mod compare;
+mod hostile;
 mod image;
 mod journal;
 mod layouts;
