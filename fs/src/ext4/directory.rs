@@ -139,17 +139,17 @@ impl Node {
     }
 
     fn directory_sum_is_right(&self, number: u64, block: &[u8]) -> bool {
-        let Ok((_, tail)) = DirectoryTail::read_from_suffix(block) else { return false };
-        let entry = &tail.entry;
-        if entry.file_type == TAIL_TYPE
-            && (entry.inode.get(), entry.record_len.get(), entry.name_len) == (0, 12, 0)
+        // Before all else: what a node of the hash tree was before may still stand at its end.
+        if self.flags.contains(InodeFlags::INDEX)
+            && let Some(at) = hash_entries_at(number, block)
         {
-            let len = block.len() - size_of::<DirectoryTail>();
-            return crc32c(self.seed, &block[..len]) == tail.checksum.get();
+            return self.hash_sum_is_right(block, at);
         }
-        // A node of the hash tree looks as if it were empty.
-        self.flags.contains(InodeFlags::INDEX)
-            && hash_entries_at(number, block).is_some_and(|at| self.hash_sum_is_right(block, at))
+        let Ok((body, tail)) = DirectoryTail::read_from_suffix(block) else { return false };
+        let entry = &tail.entry;
+        entry.file_type == TAIL_TYPE
+            && (entry.inode.get(), entry.record_len.get(), entry.name_len) == (0, 12, 0)
+            && crc32c(self.seed, body) == tail.checksum.get()
     }
 
     /// Compares the check sum of a node of the hash tree whose entries begin at `at`.

@@ -24,8 +24,12 @@ impl Tree {
 
     /// A tree on another file system.
     pub fn on(file_system: Arc<dyn FileSystem>) -> Self {
+        Self::with_flags(file_system, MountFlags::empty())
+    }
+
+    pub fn with_flags(file_system: Arc<dyn FileSystem>, flags: MountFlags) -> Self {
         let superblock = Superblock::new(file_system);
-        let namespace = Namespace::new(superblock, "none", MountFlags::empty());
+        let namespace = Namespace::new(superblock, "none", flags);
         Tree { root: namespace.root(), namespace, superuser: Credentials::root() }
     }
 

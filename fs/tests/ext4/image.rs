@@ -120,7 +120,7 @@ pub async fn mount(disk: BlockDeviceRef) -> (Result<Tree>, Arc<Lines>) {
     let lines = Arc::new(Lines::default());
     let disk = BlockInode::new(disk, Device(6), 1);
     let mounted = Ext4::mount(disk, lines.clone()).await;
-    (mounted.map(|file_system| Tree::on(file_system)), lines)
+    (mounted.map(|file_system| Tree::with_flags(file_system, MountFlags::READ_ONLY)), lines)
 }
 
 /// Mounts an image in which all is as it must be.

@@ -13,10 +13,10 @@ use syscalls::Errno;
 const BLOCK: usize = 1024;
 
 /// Attributes and contents by path.
-type Files = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
+pub type Files = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
 
 /// Everything in a tree.
-async fn walk(tree: &Tree) -> Files {
+pub async fn walk(tree: &Tree) -> Files {
     let mut all = BTreeMap::new();
     let mut pending = vec![(tree.root.clone(), Vec::new())];
     while let Some((directory, prefix)) = pending.pop() {
@@ -47,7 +47,7 @@ async fn walk(tree: &Tree) -> Files {
     all
 }
 
-fn same_trees(one: &Files, other: &Files) {
+pub fn same_trees(one: &Files, other: &Files) {
     let names = |files: &Files| {
         files.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
     };

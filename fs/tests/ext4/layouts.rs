@@ -183,10 +183,10 @@ fn nothing_can_be_changed() {
     let image = Image::make(&["-t", "ext4"], Some(folder()), 64);
     run(async move {
         let tree = mount_clean(&image).await;
-        assert_eq!(error(tree.mkdir("/new").await), Errno::EROFS);
-        assert_eq!(error(tree.unlink("/size-1").await), Errno::EROFS);
-        assert_eq!(error(tree.rename("/size-1", "/b").await), Errno::EROFS);
         let file = tree.find("/size-4096").await.unwrap();
+        let new = NewInode { kind: Kind::Directory, permissions: 0o755, uid: 0, gid: 0 };
+        assert_eq!(error(tree.root.inode().create(b"new", new).await), Errno::EROFS);
+        assert_eq!(error(tree.root.inode().unlink(b"size-4096", file.inode()).await), Errno::EROFS);
         assert_eq!(error(file.inode().write_at(Position::At(0), &mut &b"x"[..]).await), Errno::EROFS);
         assert_eq!(error(file.inode().page(0, true).await), Errno::EROFS);
         assert_eq!(error(set_mode_of(&file).await), Errno::EROFS);

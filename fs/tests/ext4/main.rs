@@ -8,4 +8,5 @@ mod hostile;
 mod image;
 mod journal;
 mod layouts;
+mod linux;
 mod source;
