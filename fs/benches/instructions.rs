@@ -4,6 +4,8 @@
 //! cancelled. What the host adds (finding the thread's worker in thread-local memory, malloc, reading the
 //! clock) is in the figures.
 
+use fs::block::BlockInode;
+use fs::host::RamDisk;
 use fs::memfs::{Limits, MemFs};
 use fs::*;
 use std::hint::black_box;
@@ -28,6 +30,8 @@ enum Operation {
     Read4k,
     Write1,
     Write4k,
+    DiskRead4k,
+    DiskWrite4k,
     Pipe5,
     Pipe64k,
     Clone,
@@ -50,6 +54,8 @@ const OPERATIONS: &[(Operation, &str, &str)] = &[
     (Operation::Read4k, "read4k", "read 4 KiB"),
     (Operation::Write1, "write1", "write 1 byte in place"),
     (Operation::Write4k, "write4k", "write 4 KiB in place"),
+    (Operation::DiskRead4k, "disk-read4k", "read 4 KiB of a disk that are in memory"),
+    (Operation::DiskWrite4k, "disk-write4k", "write 4 KiB of a disk that are in memory and dirty"),
     (Operation::Pipe5, "pipe5", "write and read 5 bytes through a pipe"),
     (Operation::Pipe64k, "pipe64k", "write and read 64 KiB through a pipe"),
     (Operation::Clone, "clone", "clone a path and drop it"),
@@ -93,6 +99,8 @@ async fn measure(operation: Operation, n: usize) {
     let file = view.lookup(b"/tmp/kb.dat", LookupFlags::FOLLOW).await.unwrap();
     let (reader, writer) = pipe::pipe();
     let mut buffer = vec![0u8; 65536];
+    let disk = BlockInode::new(RamDisk::new(vec![0; 65536], 512), Device(1), 1);
+    assert_eq!(disk.write_at(Position::At(0), &mut &buffer[..]).await.unwrap().count, 65536);
     let names: Vec<String> = (0..2 * N).map(|i| format!("/tmp/sf{i}")).collect();
     let make = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
     let mut kept = Vec::with_capacity(2 * N);
@@ -146,6 +154,12 @@ async fn measure(operation: Operation, n: usize) {
                 let len = if operation == Operation::Write1 { 1 } else { 4096 };
                 let mut source = &buffer[..len];
                 now(file.inode().write_at(Position::At(black_box(0)), &mut source));
+            }
+            Operation::DiskRead4k => {
+                now(disk.read_at(black_box(0), &mut &mut buffer[..4096]));
+            }
+            Operation::DiskWrite4k => {
+                now(disk.write_at(Position::At(black_box(0)), &mut &buffer[..4096]));
             }
             Operation::Pipe5 | Operation::Pipe64k => {
                 let len = if operation == Operation::Pipe5 { 5 } else { 65536 };

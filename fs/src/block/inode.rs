@@ -54,9 +54,11 @@ impl BlockInode {
         &self.cache
     }
 
-    async fn write_alone(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
-        let _alone = self.order.lock().await;
-        self.cache.write(offset, source).await
+    /// Notes what a write did.
+    fn written(&self, at: u64, count: Result<usize>) -> Result<Written> {
+        let count = count?;
+        self.disk.attributes.note_modification();
+        Ok(Written { at, count })
     }
 }
 
@@ -114,11 +116,19 @@ impl Inode for BlockInode {
         if at >= size && source.remaining() > 0 {
             return Op::Ready(Err(Errno::ENOSPC));
         }
-        Op::waiting(async move {
-            let count = self.write_alone(at, source).await?;
-            self.disk.attributes.note_modification();
-            Ok(Written { at, count })
-        })
+        let Some(alone) = self.order.try_lock() else {
+            return Op::waiting(async move {
+                let _alone = self.order.lock().await;
+                self.written(at, self.cache.write(at, source).await)
+            });
+        };
+        match self.cache.write(at, source) {
+            Op::Ready(count) => Op::Ready(self.written(at, count)),
+            Op::Waiting(rest) => Op::waiting(async move {
+                let _alone = alone;
+                self.written(at, rest.await)
+            }),
+        }
     }
 
     fn is_mappable(&self) -> bool {
