@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{error, run};
+use common::{error, run, run_alone};
 use fs::block::{BlockDevice, BlockInode, Direction};
 use fs::host::{Image, RamDisk, Trouble};
 use fs::*;
@@ -340,7 +340,7 @@ fn mappings_write_into_the_file_and_lose_pages_that_are_stored() {
 fn nothing_is_lost_on_several_cpus() {
     const PAGES: usize = 64;
     const WRITERS: usize = 3;
-    executor::host::block_on(4, async {
+    run_alone(4, async {
         let (ram, _, inode) = disk(PAGES * 4096);
         let steps = Arc::new(AtomicU64::new(0));
         let writers: Vec<_> = (0..WRITERS)

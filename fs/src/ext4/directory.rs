@@ -121,7 +121,9 @@ impl Node {
             let (first, second) = data.split_at(data.len().min(self.block.len()));
             let start = first.len() as u64;
             let area = if offset < start { (first.get(4..).unwrap_or(&[]), 4) } else { (second, start) };
-            return Ok(Some(Area { bytes: area.0.into(), start: area.1 }));
+            // The directory may say that it is longer than what is there.
+            let is_there = offset < area.1 + area.0.len() as u64;
+            return Ok(is_there.then(|| Area { bytes: area.0.into(), start: area.1 }));
         }
         let block_size = self.volume.geometry.block_size;
         let number = offset / block_size;

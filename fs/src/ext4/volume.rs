@@ -34,7 +34,7 @@ pub(super) struct Turns(u32);
 impl Turns {
     /// One step; others get a turn now and then.
     pub async fn next(&mut self) {
-        self.0 += 1;
+        self.0 = self.0.wrapping_add(1);
         if self.0.is_multiple_of(64) {
             executor::yield_now().await;
         }

@@ -5,7 +5,7 @@ pub mod waiting;
 
 use fs::memfs::{Limits, MemFs};
 use fs::*;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use syscalls::Errno;
 
 pub const UNLIMITED: Limits = Limits { size: None, inodes: None };
@@ -120,9 +120,20 @@ pub async fn read_all(file: &Path) -> Result<Vec<u8>> {
     }
 }
 
+/// Held by tests, alone by those that give back what the caches of the whole program have: a cache is looked at under RCU,
+/// of which each executor has its own.
+static CACHES: RwLock<()> = RwLock::new(());
+
 /// Runs a test on an executor with one worker.
 pub fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
+    let _others = CACHES.read().unwrap_or_else(PoisonError::into_inner);
     executor::host::block_on(1, test);
+}
+
+/// Runs a test that shrinks caches, on an executor with so many workers.
+pub fn run_alone<F: Future<Output = ()> + Send + 'static>(workers: usize, test: F) {
+    let _alone = CACHES.write().unwrap_or_else(PoisonError::into_inner);
+    executor::host::block_on(workers, test);
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "reads better at the calls")]

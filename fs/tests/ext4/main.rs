@@ -10,3 +10,4 @@ mod journal;
 mod layouts;
 mod linux;
 mod source;
+mod trouble;
