@@ -21,6 +21,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod ahci;
+mod bell;
+pub mod block;
+pub mod dma;
 pub mod memory;
 pub mod random;
 pub mod tty;

@@ -26,11 +26,9 @@ mod section;
 mod task;
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-use core::task::Poll;
 
-use executor::sync::WakeCell;
 use uart_16550::backend::Backend;
 use uart_16550::spec::registers::{IER, ISR, InterruptType, LSR, MSR, offsets};
 use uart_16550::{BaudRate, Config, InitError, Uart16550};
@@ -38,6 +36,8 @@ use uart_16550::{BaudRate, Config, InitError, Uart16550};
 use line::Wanted;
 use rx_ring::{Received, RxRing};
 use section::Section;
+
+use crate::bell::Bell;
 
 /// Access to the eight registers of one UART, by I/O ports or memory.
 pub trait PortIo: Send + Sync {
@@ -94,29 +94,6 @@ pub struct Uart<P> {
     overruns: AtomicU32,
 }
 
-/// The task's bell: rung by interrupts and by the terminal.
-struct Bell {
-    /// Release when rung, Acquire when answered: what was done before is seen.
-    rang: AtomicBool,
-    task: WakeCell,
-}
-
-impl Bell {
-    fn ring(&self) {
-        self.rang.store(true, Release);
-        self.task.wake();
-    }
-
-    /// Resolves once it has rung since the last time.
-    async fn wait(&self) {
-        core::future::poll_fn(|context| {
-            self.task.register(context.waker());
-            if self.rang.swap(false, Acquire) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-}
-
 /// The port as `uart_16550` wants it.
 struct Adapter<'a, P>(&'a P);
 
@@ -148,7 +125,7 @@ impl<P: PortIo> Uart<P> {
             port,
             section: Section::new(),
             received: RxRing::new(),
-            bell: Bell { rang: AtomicBool::new(false), task: WakeCell::new() },
+            bell: Bell::new(),
             wanted: AtomicU64::new(Wanted::STANDARD.to_bits()),
             modem_status: AtomicU8::new(modem_status),
             in_flight: AtomicBool::new(false),
