@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{AcqRel, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use core::time::Duration;
 
 use super::patience::within;
@@ -37,9 +37,21 @@ pub(super) struct PortState {
     /// PxIS bits that nobody has looked at. Release by the handler, Acquire by the task.
     events: AtomicU32,
     pub bell: Arc<Bell>,
+    /// It has a task.
+    is_claimed: AtomicBool,
 }
 
 impl PortState {
+    /// Makes the caller the port's only task; false: it has one. Acquire pairs with the end of an earlier one.
+    pub fn claim(&self) -> bool {
+        !self.is_claimed.swap(true, Acquire)
+    }
+
+    /// The task is no more.
+    pub fn release(&self) {
+        self.is_claimed.store(false, Release);
+    }
+
     /// What was seen since the last call.
     pub fn take_events(&self) -> PortEvents {
         PortEvents::from_bits_retain(self.events.swap(0, AcqRel))

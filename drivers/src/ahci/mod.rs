@@ -36,8 +36,15 @@
 //! Where to start reading: `port.rs`, then `command.rs`, then `recovery.rs`.
 
 mod attachment;
+mod command;
+mod engine;
+mod fis;
 mod hba;
+mod identify;
+mod memory;
 mod patience;
+mod port;
+mod recovery;
 mod registers;
 
 pub use attachment::{Attachment, BringUpError, DeviceKind};

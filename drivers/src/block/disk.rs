@@ -146,6 +146,16 @@ impl<B: Buffer> Disk<B> {
         }
     }
 
+    /// For the driver: a command is lost, and the device may access its memory for ever, so that nobody else may have it.
+    pub(crate) fn complete_without_buffers(&self, command: Command, error: BlockError) {
+        let mut next = Some(command.first);
+        while let Some(index) = next {
+            let left;
+            (next, left) = self.table.lock().complete_without_buffers(index, error);
+            self.dispose(left);
+        }
+    }
+
     /// For the driver: a command has not ended, and the device has let go of its memory. Its requests are tried again:
     /// if `error` is given, each by itself, and a limited number of times.
     pub(crate) fn retry(&self, command: Command, error: Option<BlockError>) {

@@ -40,5 +40,4 @@ pub use geometry::Geometry;
 pub use request::{BlockError, Buffer, Buffers, Operation, Request, SECTOR_SIZE};
 pub use transfer::Transfer;
 
-pub(crate) use disk::Limits;
 pub(crate) use table::Command;

@@ -284,6 +284,18 @@ impl<B: Buffer> Table<B> {
         (next, self.finish(index, result))
     }
 
+    /// The first request of a command has ended, but the device may still access its buffers: they are kept from
+    /// everybody. Gives the next one, too.
+    pub(super) fn complete_without_buffers(
+        &mut self,
+        index: Index,
+        error: BlockError,
+    ) -> (Option<Index>, Left<B>) {
+        let next = self.after(index);
+        core::mem::forget(core::mem::take(&mut self.entry(index).buffers));
+        (next, self.finish(index, Err(error)))
+    }
+
     /// The first request of a command is to be tried again: by itself and not too often if that is because of its own
     /// error. Gives the next one, too.
     pub(super) fn retry(&mut self, index: Index, error: Option<BlockError>) -> (Option<Index>, Left<B>) {

@@ -16,6 +16,8 @@ use super::table::Index;
 ///
 /// Cancel-safe. Dropping it drops the buffers if the device has not got them. If it has, the request is left to run to
 /// its end, and the disk drops them then: of a cancelled write it is unknown whether it took place.
+///
+/// The buffers come back in every case but one: when a broken device cannot be made to let go of them, they are lost.
 #[must_use = "a transfer that is dropped is cancelled"]
 #[pin_project(PinnedDrop)]
 pub struct Transfer<'d, B: Buffer> {
