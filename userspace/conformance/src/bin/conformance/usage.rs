@@ -123,8 +123,7 @@ fn spent(what: impl FnOnce(), is_right: impl Fn(Used) -> bool) {
     );
     let text = file();
     let last = Used::by(libc::RUSAGE_SELF);
-    let mut fields =
-        text[text.rfind(')').expect("a name")..].split(' ').skip(12).map(|field| field.parse::<i64>());
+    let mut fields = text[text.rfind(')').expect("a name")..].split(' ').skip(12).map(str::parse::<i64>);
     let mut next = || fields.next().expect("a field").expect("a number");
     let (user, system) = (next(), next());
     show(
