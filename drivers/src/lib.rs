@@ -1,7 +1,8 @@
 //! Device drivers as async tasks: register-level, testable on the host.
 //!
 //! [`tty`] holds terminals: line discipline, serial terminals, pseudo-terminals. [`uart`] drives the serial port that a
-//! console's terminal sits on. [`memory`] holds /dev/null and its kin, [`random`] the generator behind /dev/random.
+//! console's terminal sits on. [`block`] is what a disk offers, [`ahci`] drives SATA disks, [`partition`] reads how they
+//! are divided, and [`dma`] is how drivers reach their devices. [`memory`] holds /dev/null and its kin, [`random`] the generator behind /dev/random.
 //!
 //! A kernel's console, from the wire to the shell:
 //!
@@ -14,7 +15,8 @@
 //! let file = tty.open(OpenAs { console: true, admin: true })?;  // what open("/dev/console") keeps
 //! ```
 //!
-//! Where to start reading: [`uart`] for what a driver is, [`tty`] for what a terminal is.
+//! Where to start reading: [`uart`] for what a driver is, [`tty`] for what a terminal is, [`ahci`] for a driver
+//! with DMA.
 #![no_std]
 
 extern crate alloc;
@@ -26,6 +28,7 @@ mod bell;
 pub mod block;
 pub mod dma;
 pub mod memory;
+pub mod partition;
 pub mod random;
 pub mod tty;
 pub mod uart;

@@ -89,12 +89,12 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
         if !self.stop().await || self.registers.is_busy() {
             trouble = trouble.max(Trouble::Transfer);
         }
+        if trouble == Trouble::Device && !self.forget_events() {
+            trouble = Trouble::Link;
+        }
         let mut error = cause((task_file >> 8) as u8);
         let mut guilty = self.in_flight;
         if trouble == Trouble::Device {
-            if !self.forget_events() {
-                return Err(Loss::Gone);
-            }
             self.start();
             if self.is_queued && self.in_flight != 0 {
                 match self.read_error_log().await {
@@ -137,8 +137,13 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
             match self.bring_up().await {
                 Ok(found) if found.is_same_disk(identity) => return Ok(()),
                 Ok(_) | Err(Absence::Other(_)) => return Err(Loss::Replaced),
-                Err(Absence::Empty) => return Err(Loss::Gone),
                 Err(Absence::Broken(_)) => {}
+                // It may be on its way back.
+                Err(Absence::Empty) => {
+                    if !within(DEBOUNCE, || self.registers.detection() == detection::UP).await {
+                        return Err(Loss::Gone);
+                    }
+                }
             }
         }
         Err(Loss::Gone)

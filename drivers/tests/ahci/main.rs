@@ -3,8 +3,10 @@
 
 mod ata;
 mod bench;
+mod faults;
 mod memory;
 mod model;
+mod workload;
 
 use std::sync::Arc;
 
