@@ -23,7 +23,7 @@ impl ReadSectors for Image {
     }
 
     async fn read(&self, sector: u64, bytes: usize) -> Result<Vec<u8>, BlockError> {
-        assert!(bytes > 0 && bytes % self.logical_sector == 0, "{bytes} bytes");
+        assert!(bytes > 0 && bytes.is_multiple_of(self.logical_sector), "{bytes} bytes");
         let at = sector as usize * 512;
         assert_eq!(at % self.logical_sector, 0);
         self.bytes.get(at..at + bytes).map(<[u8]>::to_vec).ok_or(BlockError::OutOfRange)

@@ -138,7 +138,7 @@ impl<B: Buffer> Disk<B> {
 
     /// For the driver: a command has ended, and the device has let go of its memory.
     pub(crate) fn complete(&self, command: Command, result: Result<(), BlockError>) {
-        let mut next = Some(command.first);
+        let mut next = Some(command.into_first());
         while let Some(index) = next {
             let left;
             (next, left) = self.table.lock().complete(index, result);
@@ -148,7 +148,7 @@ impl<B: Buffer> Disk<B> {
 
     /// For the driver: a command is lost, and the device may access its memory for ever, so that nobody else may have it.
     pub(crate) fn complete_without_buffers(&self, command: Command, error: BlockError) {
-        let mut next = Some(command.first);
+        let mut next = Some(command.into_first());
         while let Some(index) = next {
             let left;
             (next, left) = self.table.lock().complete_without_buffers(index, error);
@@ -159,7 +159,7 @@ impl<B: Buffer> Disk<B> {
     /// For the driver: a command has not ended, and the device has let go of its memory. Its requests are tried again:
     /// if `error` is given, each by itself, and a limited number of times.
     pub(crate) fn retry(&self, command: Command, error: Option<BlockError>) {
-        let mut next = Some(command.first);
+        let mut next = Some(command.into_first());
         while let Some(index) = next {
             let left;
             (next, left) = self.table.lock().retry(index, error);

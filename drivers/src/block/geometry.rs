@@ -100,6 +100,7 @@ impl Geometry {
         if end > self.sectors {
             return Err(BlockError::OutOfRange);
         }
-        if sector % per_logical != 0 || end % per_logical != 0 { Err(BlockError::Invalid) } else { Ok(()) }
+        let is_whole = sector.is_multiple_of(per_logical) && end.is_multiple_of(per_logical);
+        if is_whole { Ok(()) } else { Err(BlockError::Invalid) }
     }
 }

@@ -68,8 +68,18 @@ pub(crate) struct Command {
     pub sectors: u32,
     /// Whether it is an attempt after an error, which has to show whose error it was.
     pub is_alone: bool,
-    pub(super) first: Index,
+    first: Index,
 }
+
+impl Command {
+    /// The command comes back: the first of its requests.
+    pub(super) fn into_first(self) -> Index {
+        self.first
+    }
+}
+
+/// How a request has ended, and its buffers.
+pub(super) type Outcome<B> = (Result<(), BlockError>, Buffers<B>);
 
 /// What is to be done for a request once the lock is released.
 pub(super) enum Left<B> {
@@ -151,11 +161,7 @@ impl<B: Buffer> Table<B> {
 
     /// The outcome of a request that has ended, which thereby leaves the table. Otherwise its end will wake `waker`;
     /// the one that it replaces comes back.
-    pub(super) fn take_done(
-        &mut self,
-        index: Index,
-        waker: &Waker,
-    ) -> Result<(Result<(), BlockError>, Buffers<B>), Option<Waker>> {
+    pub(super) fn take_done(&mut self, index: Index, waker: &Waker) -> Result<Outcome<B>, Option<Waker>> {
         let entry = self.entry(index);
         if entry.state == State::Done {
             let result = entry.result;
@@ -359,19 +365,23 @@ impl<B: Buffer> Table<B> {
         let entry = self.entry(index);
         entry.state = State::Waiting;
         (entry.next, entry.previous) = (NONE, NONE);
-        if in_front { self.push_front(index) } else { self.push_back(index) }
+        if in_front {
+            self.push_front(index);
+        } else {
+            self.push_back(index);
+        }
     }
 
     fn push_back(&mut self, index: Index) {
         let last = core::mem::replace(&mut self.last_waiting, index);
         self.entry(index).previous = last;
-        if last == NONE { self.first_waiting = index } else { self.entry(last).next = index }
+        *self.next_of(last) = index;
     }
 
     fn push_front(&mut self, index: Index) {
         let first = core::mem::replace(&mut self.first_waiting, index);
         self.entry(index).next = first;
-        if first == NONE { self.last_waiting = index } else { self.entry(first).previous = index }
+        *self.previous_of(first) = index;
     }
 
     fn unlink(&mut self, index: Index) {
@@ -379,11 +389,17 @@ impl<B: Buffer> Table<B> {
         debug_assert_eq!(entry.state, State::Waiting);
         let (previous, next) = (entry.previous, entry.next);
         (entry.previous, entry.next) = (NONE, NONE);
-        if previous == NONE {
-            self.first_waiting = next
-        } else {
-            self.entry(previous).next = next
-        }
-        if next == NONE { self.last_waiting = previous } else { self.entry(next).previous = previous }
+        *self.next_of(previous) = next;
+        *self.previous_of(next) = previous;
+    }
+
+    /// Where the waiting one behind this is named; behind none comes the first.
+    fn next_of(&mut self, index: Index) -> &mut Index {
+        if index == NONE { &mut self.first_waiting } else { &mut self.entry(index).next }
+    }
+
+    /// Where the waiting one before this is named; before none comes the last.
+    fn previous_of(&mut self, index: Index) -> &mut Index {
+        if index == NONE { &mut self.last_waiting } else { &mut self.entry(index).previous }
     }
 }

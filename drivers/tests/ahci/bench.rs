@@ -87,7 +87,7 @@ impl Bench {
                 found.lock().expect("whole").entry(port).or_default().push(entry);
             };
             let task = async move { driver.run::<Piece>(port, note).await };
-            self.tasks.push(Builder::new().name("ahci").lane(Lane::Driver).spawn(async move { task.await }));
+            self.tasks.push(Builder::new().name("ahci").lane(Lane::Driver).spawn(task));
         }
         self
     }

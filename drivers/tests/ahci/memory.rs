@@ -16,7 +16,6 @@ struct State {
     base: u64,
     bytes: Vec<u8>,
     is_owned: Vec<bool>,
-    is_lenient: bool,
 }
 
 /// Some pages of it, as long as this lives.
@@ -29,17 +28,11 @@ pub struct Piece {
 impl Memory {
     /// Memory from this address on.
     pub fn new(base: u64) -> Self {
-        Self(Arc::new(Mutex::new(State { base, bytes: Vec::new(), is_owned: Vec::new(), is_lenient: false })))
+        Self(Arc::new(Mutex::new(State { base, bytes: Vec::new(), is_owned: Vec::new() })))
     }
 
     fn with<R>(&self, access: impl FnOnce(&mut State) -> R) -> R {
         access(&mut self.0.lock().expect("whole"))
-    }
-
-    /// The same, where a device may do as it likes with what was given back.
-    pub fn lenient(self) -> Self {
-        self.with(|state| state.is_lenient = true);
-        self
     }
 
     /// A piece of it; not the address but the length may be odd.
@@ -95,10 +88,7 @@ impl State {
         let at = address.checked_sub(self.base).expect("below all memory") as usize;
         assert!(at + len <= self.bytes.len(), "access to {address:#x}, beyond all memory");
         let pages = at / PAGE..(at + len).div_ceil(PAGE);
-        assert!(
-            self.is_lenient || self.is_owned[pages].iter().all(|&owned| owned),
-            "access to {address:#x}, which nobody owns"
-        );
+        assert!(self.is_owned[pages].iter().all(|&owned| owned), "access to {address:#x}, which nobody owns");
         at
     }
 }
@@ -140,12 +130,12 @@ unsafe impl Region for Piece {
     }
 
     fn read32(&self, offset: usize) -> u32 {
-        assert!(offset % 4 == 0 && offset < self.len);
+        assert!(offset.is_multiple_of(4) && offset < self.len);
         self.memory.read32(self.address + offset as u64)
     }
 
     fn write32(&self, offset: usize, value: u32) {
-        assert!(offset % 4 == 0 && offset < self.len);
+        assert!(offset.is_multiple_of(4) && offset < self.len);
         self.memory.write(self.address + offset as u64, &value.to_le_bytes());
     }
 }

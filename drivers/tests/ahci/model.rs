@@ -78,8 +78,6 @@ pub struct Port {
     is_halted: bool,
     /// Queued commands are refused until the log was read.
     is_upset: bool,
-    /// It suffers that rules are broken, as best it can.
-    pub is_lenient: bool,
     /// It does not stop any more.
     pub is_stuck: bool,
     /// Commands in flight at once, at most.
@@ -223,7 +221,11 @@ impl Hba {
         let memory = &self.0.memory;
         let header = clb + u64::from(slot) * 32;
         let table = u64::from(memory.read32(header + 8)) | u64::from(memory.read32(header + 12)) << 32;
-        assert_eq!(memory.read32(header) & 0x1f, 5, "length of the FIS");
+        let is_fis = memory.read32(header) & 0x1f == 5 && memory.read32(table) & 0xffff == 0x8027;
+        self.with(|state| state.ports[index].rule(is_fis, "no command FIS"));
+        if !is_fis {
+            return;
+        }
         let task = Taskfile::from_fis(&memory.read(table, 20));
         let delay = self.with(|state| {
             let port = &mut state.ports[index];
@@ -340,7 +342,6 @@ impl State {
                 disk: port.disk.take(),
                 signature: port.signature,
                 epoch: port.epoch + 1,
-                is_lenient: port.is_lenient,
                 tfd: 0x7f,
                 ..Port::default()
             };
@@ -368,7 +369,7 @@ impl Port {
     }
 
     fn rule(&self, is_kept: bool, what: &str) {
-        assert!(is_kept || self.is_lenient, "{what}");
+        assert!(is_kept, "{what}");
     }
 
     /// Gives the slots that are to be begun.
