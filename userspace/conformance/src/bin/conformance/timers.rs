@@ -340,6 +340,12 @@ pub fn child() {
     outcome("exec has deleted it", sys!(SYS_timer_gettime, 0, [0_i64; 4].as_mut_ptr()));
 }
 
+/// Whether a timer of CPU time took its time. Linux looks at CPU time by its tick, of which a virtual machine may get several
+/// at once, so it is not asked.
+fn is_no_sooner(elapsed: i64) -> bool {
+    elapsed >= MS || !std::path::Path::new("/proc/rusk").exists()
+}
+
 fn cpu_time() {
     block(&[libc::SIGUSR1, libc::SIGUSR2]);
     for (name, which) in
@@ -351,8 +357,7 @@ fn cpu_time() {
         value("left", left(id).map(|(left, _)| left > 0 && left <= 1_000_000 * MS));
         outcome(name, set(id, 30 * MS, 0));
         spin_until(|| is_pending(libc::SIGUSR1));
-        // Linux looks at CPU time by its tick, of which a virtual machine may get several at once.
-        show("not at once", clock(which) - start >= MS);
+        show("not at once", is_no_sooner(clock(which) - start));
         show_signal("its signal", wait(libc::SIGUSR1, 5000));
         let _ = set(id, 5 * MS, 5 * MS);
         for _ in 0..3 {
@@ -405,7 +410,7 @@ fn intervals() {
         let start = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
         outcome("setitimer", sys!(SYS_setitimer, which, once.as_ptr(), 0));
         spin_until(|| SEEN.load(SeqCst));
-        show("not at once", clock(libc::CLOCK_PROCESS_CPUTIME_ID) - start >= MS);
+        show("not at once", is_no_sooner(clock(libc::CLOCK_PROCESS_CPUTIME_ID) - start));
         let again = [0_i64, 5_000, 0, 5_000];
         outcome("setitimer", sys!(SYS_setitimer, which, again.as_ptr(), 0));
         for _ in 0..3 {
