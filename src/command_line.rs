@@ -11,6 +11,8 @@ use crate::{arch, memory, power};
 pub struct CommandLine {
     /// `init=` or `rdinit=`: the first program.
     pub init: Option<String>,
+    /// `root=`: the disk with the root file system, as /dev names it.
+    pub root: Option<String>,
     /// Arguments of the first program: words after `--`, and words that the kernel does not know.
     pub arguments: Vec<String>,
     /// Environment of the first program: `NAME=value` words that the kernel does not know.
@@ -31,8 +33,8 @@ pub struct Options<'a> {
 }
 
 /// Words that the kernel knows but that ask for nothing more than it does anyway.
-const ACCEPTED: [&str; 10] =
-    ["console", "root", "rootfstype", "ro", "rw", "ip", "maxcpus", "earlyprintk", "nokaslr", "mitigations"];
+const ACCEPTED: [&str; 9] =
+    ["console", "rootfstype", "ro", "rw", "ip", "maxcpus", "earlyprintk", "nokaslr", "mitigations"];
 
 impl Options<'static> {
     /// The options in the machine's command line.
@@ -87,6 +89,7 @@ impl<'a> Options<'a> {
         for (name, value) in self.words() {
             match (name, value) {
                 ("init" | "rdinit", Some(path)) => kept.init = Some(path.into()),
+                ("root", Some(name)) => kept.root = Some(name.into()),
                 ("quiet" | "debug" | "loglevel" | "panic" | "fork", _) => {}
                 _ if ACCEPTED.contains(&name) || name.contains('.') => {}
                 (name, None) => kept.arguments.push(name.into()),

@@ -4,6 +4,7 @@
 //!   arch      the machine: boot, traps, interrupts, clocks, the other CPUs
 //!   memory    frames, the kernel heap, address spaces, fork
 //!   machine   the executor's view of the machine: clock, idle, wake-ups
+//!   device    devices that are found, and their drivers
 //!   process   user threads as futures, the process tree, signals, exec, fork, exit, wait, futexes
 //!   file      descriptors and open files; blocking I/O in one place
 //!   syscall   Linux's system calls, one file per area
@@ -23,6 +24,7 @@ extern crate alloc;
 mod arch;
 mod command_line;
 mod console;
+mod device;
 mod file;
 mod ipc;
 mod kernel_log;
@@ -65,6 +67,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     arch::smp::start(machine::run_cpu);
     machine::run_first_cpu(async move {
         console::start();
+        device::start().await;
         memory::start_background_tasks();
         memory::space::set_is_ending(process::Thread::is_running_one_killed);
         file::socket::start_background_task();

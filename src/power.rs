@@ -1,13 +1,21 @@
 //! The end: switching off, restarting, and what becomes of the machine when the first process ends.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use crate::{
     arch::{self, port},
-    console, machine,
+    console,
+    device::disk,
+    machine,
     process::wait::ExitStatus,
     profile,
 };
+
+/// How long the end of the machine waits for disks.
+const DISK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether whoever started QEMU reads the debug console.
 static REPORTS: AtomicBool = AtomicBool::new(false);
@@ -50,6 +58,8 @@ fn report(code: u8) -> bool {
 /// What must reach the outside before the machine stops.
 async fn flush() {
     console::drain().await;
+    // Programs that end a machine well have done so; for the others it is what they would wish.
+    let _ = executor::timeout_after(disk::sync_all(), DISK_PATIENCE).await;
     if machine::is_traced() {
         machine::write_trace(&mut |line| port::debug_console(line.as_bytes()));
     }

@@ -1,7 +1,7 @@
 //! The tree of files that programs see: a root in memory filled from the boot loader's archive, `/dev`, and what
 //! `mount` can add.
 
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc};
 use core::fmt;
 
 use conquer_once::spin::OnceCell;
@@ -14,6 +14,7 @@ use fs::{
 use syscalls::Errno;
 
 use crate::{
+    device::{disk, volume},
     file::{device::numbers, terminal},
     memory::{self, Ramdisk},
     procfs,
@@ -61,6 +62,8 @@ pub fn nameless() -> Path {
 pub enum Error {
     /// The archive is no good.
     Archive(cpio::Error),
+    /// The disk of this name has no file system that can be the root.
+    Disk(String, Errno),
     /// A directory or node could not be made.
     Files(Errno),
 }
@@ -69,6 +72,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Archive(error) => write!(f, "the initial archive cannot be unpacked: {error}"),
+            Error::Disk(name, errno) => write!(f, "the root on {name} cannot be mounted: {errno}"),
             Error::Files(errno) => write!(f, "the root cannot be set up: {errno}"),
         }
     }
@@ -93,16 +97,14 @@ const NODES: [(&str, Device, u32); 9] = [
     ("ttyS0", numbers::TTY_S0, 0o660),
 ];
 
-/// Builds the root and unpacks the archive into it.
-pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
+/// Builds the root: in memory, with the archive unpacked into it, or where there is no archive on the disk of this name.
+pub async fn build(ramdisk: Ramdisk, disk: Option<&str>) -> Result<(), Error> {
     let half = total_bytes() / 2;
     let limits = Limits { size: Some(half), inodes: Some(most_inodes()) };
-    let file_system = MemFs::named("rootfs", TMPFS, limits, 0o755);
-    let namespace = Namespace::new(Superblock::new(file_system), "rootfs", MountFlags::empty());
-    let top = namespace.root();
-    let unpacked = cpio::unpack(&top, ramdisk.bytes()).await.map_err(Error::Archive)?;
-    ramdisk.free().await;
-    log::info!("root: {} files, {} KiB", unpacked.members, unpacked.bytes >> 10);
+    let namespace = match disk {
+        Some(name) if ramdisk.bytes().is_empty() => on_disk(name).await?,
+        _ => unpack(ramdisk, limits).await?,
+    };
 
     let devices = DevFs::new();
     for (name, number, permissions) in NODES {
@@ -124,7 +126,30 @@ pub async fn build(ramdisk: Ramdisk) -> Result<(), Error> {
     let remover = executor::Builder::new().name("/dev/pts").try_spawn(remove_slaves());
     remover.map_err(|_| Errno::ENOMEM)?.detach();
     mount_devices().await?;
+    for disk in disk::all() {
+        add_disk(&disk).await?;
+    }
     Ok(())
+}
+
+async fn unpack(ramdisk: Ramdisk, limits: Limits) -> Result<Arc<Namespace>, Error> {
+    let file_system = MemFs::named("rootfs", TMPFS, limits, 0o755);
+    let namespace = Namespace::new(Superblock::new(file_system), "rootfs", MountFlags::empty());
+    let unpacked = cpio::unpack(&namespace.root(), ramdisk.bytes()).await.map_err(Error::Archive)?;
+    ramdisk.free().await;
+    log::info!("root: {} files, {} KiB", unpacked.members, unpacked.bytes >> 10);
+    Ok(namespace)
+}
+
+/// As Linux has it before programs decide otherwise, it is not written.
+async fn on_disk(name: &str) -> Result<Arc<Namespace>, Error> {
+    let failed = |errno| Error::Disk(name.into(), errno);
+    let plain = name.strip_prefix("/dev/").unwrap_or(name);
+    let disk = disk::all().into_iter().find(|disk| disk.name == plain);
+    let disk = disk.ok_or_else(|| failed(Errno::ENODEV))?;
+    let superblock = volume::of_disk(disk.number).await.map_err(failed)?;
+    log::info!("root: {} on {name}", superblock.file_system().name());
+    Ok(Namespace::new(superblock, "/dev/root", MountFlags::READ_ONLY))
 }
 
 /// Mounts `/dev` and `/dev/pts` over what the archive has there.
@@ -132,14 +157,22 @@ async fn mount_devices() -> Result<(), Errno> {
     let top = namespace().root();
     let credentials = Credentials::root();
     let view = View { root: &top, start: &top, credentials: &credentials };
-    match view.make(b"/dev", Kind::Directory, 0o755).await {
-        Ok(_) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(errno),
-    }
-    let dev = view.lookup(b"/dev", LookupFlags::DIRECTORY).await?;
+    let dev = match view.lookup(b"/dev", LookupFlags::DIRECTORY).await {
+        Err(Errno::ENOENT) => {
+            view.make(b"/dev", Kind::Directory, 0o755).await?;
+            view.lookup(b"/dev", LookupFlags::DIRECTORY).await?
+        }
+        found => found?,
+    };
     namespace().mount(root().devices.superblock().clone(), &dev, "devtmpfs", MountFlags::empty())?;
     let pts = view.lookup(b"/dev/pts", LookupFlags::DIRECTORY).await?;
     namespace().mount(root().slaves.superblock().clone(), &pts, "devpts", MountFlags::empty())
+}
+
+/// Makes the node of a disk. Those that are found before there is a root get theirs with it.
+pub async fn add_disk(disk: &disk::Disk) -> Result<(), Errno> {
+    let Some(root) = ROOT.get() else { return Ok(()) };
+    root.devices.register(disk.name.as_bytes(), Kind::Block(disk.number), 0o600, 0, 0).await
 }
 
 /// Makes the node of a new pseudo-terminal's slave, owned by whoever opened the master.

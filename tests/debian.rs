@@ -25,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "make",
     "musl",
     "openssl",
+    "pciutils",
     "perl",
     "python3",
     "sed",
@@ -70,6 +71,7 @@ scripts! {
     git: "bash /usr/lib/tests/git.sh", 120;
     loaders: "bash /usr/lib/tests/loaders.sh", 60;
     openssl: "bash /usr/lib/tests/openssl.sh", 120;
+    pci: "bash /usr/lib/tests/pci.sh", 60;
     perl: "perl /usr/lib/tests/perl.pl", 120;
     python: "python3 /usr/lib/tests/python.py", 180;
     rings: "bash /usr/lib/tests/rings.sh", 60;
@@ -78,7 +80,7 @@ scripts! {
     strace: "bash /usr/lib/tests/strace.sh", 120;
     stress: "bash /usr/lib/tests/stress.sh", 180;
     =>
-    cpus_2, 2: coreutils gcc gdb git loaders openssl perl python rings shell sqlite strace stress;
+    cpus_2, 2: coreutils gcc gdb git loaders openssl pci perl python rings shell sqlite strace stress;
     cpus_4, 4: python shell sqlite;
 }
 

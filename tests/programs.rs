@@ -80,6 +80,7 @@ programs! {
     // They do one thing after the other, and find out what it does.
     once {
         arguments: "conformance arguments", 60, AsOnLinux;
+        disks: "conformance disks", 60, AsOnLinux;
         errors: "conformance errors", 30, AsOnLinux;
         identity: "conformance identity", 30, AsOnLinux;
         names: "conformance names", 30, AsOnLinux;

@@ -409,6 +409,11 @@ pub trait FileSystem: Send + Sync {
         Op::Ready(Ok(()))
     }
 
+    /// Whether it cannot be written, by whomever.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// The options that /proc/mounts shows after `rw`, each led in by a comma.
     fn options(&self) -> alloc::string::String {
         alloc::string::String::new()

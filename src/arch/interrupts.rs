@@ -43,12 +43,24 @@ static COUNTS: [[AtomicU64; 256]; MAX_CPUS] = [const { [const { AtomicU64::new(0
 /// What has a device vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The line of the I/O APICs.
-    pub line: u32,
-    /// Whether the line, and not its change, is what interrupts.
-    pub is_level: bool,
+    /// How it interrupts.
+    pub wiring: Wiring,
     /// The device's name.
     pub name: &'static str,
+}
+
+/// How a device interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wiring {
+    /// By a line of the I/O APICs.
+    Line {
+        /// Its number.
+        line: u32,
+        /// Whether its level, and not its change, is what interrupts.
+        is_level: bool,
+    },
+    /// By a message.
+    Message,
 }
 
 /// The sources of the device vectors. Never taken in handlers.
@@ -146,6 +158,14 @@ pub fn register_any(source: Source, handler: Handler) -> Result<u8, Error> {
         .ok_or(Error::NoVector)?;
     SOURCES.lock()[usize::from(vector - vector::DEVICE_FIRST)] = Some(source);
     Ok(vector)
+}
+
+/// What a device writes where to interrupt the calling CPU by a vector, once each time: address and data (SDM volume 3,
+/// 11.11). None for a CPU whose number is too large for messages.
+pub fn message(vector: u8) -> Option<(u64, u32)> {
+    const INTERRUPTS: u64 = 0xfee0_0000;
+    let cpu = u8::try_from(apic::id()).ok()?;
+    Some((INTERRUPTS | u64::from(cpu) << 12, u32::from(vector)))
 }
 
 /// The device vectors in use.

@@ -3,7 +3,7 @@
 
 use super::acpi::{self, IoApic};
 use super::apic;
-use super::interrupts::{self, Error, Handler, Source};
+use super::interrupts::{self, Error, Handler, Source, Wiring};
 use super::layout::phys_to_virt;
 use spin::Mutex;
 use x86_64::instructions::port::Port;
@@ -78,32 +78,18 @@ pub fn route_isa(irq: u8, name: &'static str, handler: Handler) -> Result<u8, Er
     let (line, flags) = special.map_or((u32::from(irq), 0), |special| (special.line, special.flags));
     const POLARITY_LOW: u16 = 3;
     const TRIGGER_LEVEL: u16 = 3 << 2;
-    let source = Source { line, is_level: flags & (3 << 2) == TRIGGER_LEVEL, name };
-    route(source, flags & 3 == POLARITY_LOW, handler)
-}
-
-/// Routes an I/O APIC line to `handler` on the CPU that calls this; returns the vector.
-///
-/// # Errors
-/// When no vector is free or no I/O APIC has the line.
-pub fn route(source: Source, active_low: bool, handler: Handler) -> Result<u8, Error> {
-    let line = source.line;
+    let wiring = Wiring::Line { line, is_level: flags & (3 << 2) == TRIGGER_LEVEL };
+    let polarity = if flags & 3 == POLARITY_LOW { ACTIVE_LOW } else { 0 };
     let _guard = REGISTERS.lock();
     let io = acpi::machine()
         .io_apics
         .iter()
         .find(|io| (io.first_line..io.first_line + lines(io)).contains(&line))
         .ok_or(Error::NoSuchLine)?;
-    let vector = interrupts::register_any(source, handler)?;
+    let vector = interrupts::register_any(Source { wiring, name }, handler)?;
     let register = REDIRECTION_TABLE + 2 * (line - io.first_line);
-    let mut low = u32::from(vector);
-    if active_low {
-        low |= ACTIVE_LOW;
-    }
-    if source.is_level {
-        low |= LEVEL;
-    }
+    let trigger = if matches!(wiring, Wiring::Line { is_level: true, .. }) { LEVEL } else { 0 };
     write(io, register + 1, apic::id() << 24);
-    write(io, register, low);
+    write(io, register, u32::from(vector) | polarity | trigger);
     Ok(vector)
 }

@@ -5,6 +5,7 @@
 //! DIRECT_MAP    0xffff_8000_0000_0000  all physical memory, readable and writable, never executable
 //! STACKS        0xffff_c000_0000_0000  one slot of stacks with guard pages per CPU
 //! SCATTERED     0xffff_d000_0000_0000  large objects of the heap whose frames are not in a row
+//! DEVICES       0xffff_e000_0000_0000  registers of devices, uncached
 //! KERNEL_OFFSET 0xffff_ffff_8000_0000  the kernel's image, at its physical address plus this
 //! ```
 //!
@@ -29,6 +30,8 @@ pub const DIRECT_MAP_SIZE: usize = 0x4000_0000_0000;
 pub const STACKS: usize = 0xffff_c000_0000_0000;
 /// Window for the kernel's large objects whose frames are not in a row: what one top-level entry leads to.
 pub const SCATTERED: usize = 0xffff_d000_0000_0000;
+/// Window for the registers of devices: what one top-level entry leads to.
+pub const DEVICES: usize = 0xffff_e000_0000_0000;
 /// Virtual minus physical address of the kernel's image (`linker.ld` has the same).
 pub const KERNEL_OFFSET: usize = 0xffff_ffff_8000_0000;
 

@@ -39,6 +39,7 @@ pub mod ipi;
 pub mod layout;
 pub mod mem;
 pub mod paging;
+pub mod pci;
 pub mod percpu;
 pub mod port;
 pub mod power;

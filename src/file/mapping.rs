@@ -3,7 +3,7 @@
 use alloc::{string::String, sync::Arc};
 use core::ops::Range;
 
-use fs::{Copies, FileType, Mappings, Op, Page, Path, Seal, Seals};
+use fs::{Copies, FileType, Inode, Mappings, Op, Page, Path, Seal, Seals};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -13,6 +13,8 @@ use crate::memory::{AddressSpace, Backing, FileObject, Identity, Kin};
 /// A file of the tree, mapped: its pages are the file's own.
 struct MappedFile {
     path: Path,
+    /// What has the pages: the file at the path, or the disk of which it is the node.
+    inode: Arc<dyn Inode>,
     /// The spaces that may show it.
     kin: Arc<Kin>,
     mappings: Arc<Mappings>,
@@ -22,13 +24,13 @@ struct MappedFile {
 
 impl MappedFile {
     /// EPERM for one that `is_written` if the file is sealed.
-    fn new(path: Path, kin: Arc<Kin>, is_written: bool) -> Result<Arc<Self>, Errno> {
-        if is_written && let Some(seals) = path.inode().seals() {
+    fn new(path: Path, inode: Arc<dyn Inode>, kin: Arc<Kin>, is_written: bool) -> Result<Arc<Self>, Errno> {
+        if is_written && let Some(seals) = inode.seals() {
             // Undone in `drop`.
             seals.begin_mapping()?;
         }
-        let mappings = Mappings::of(path.inode().attributes());
-        let mapped = Arc::new(Self { path, kin, mappings, is_written });
+        let mappings = Mappings::of(inode.attributes());
+        let mapped = Arc::new(Self { path, inode, kin, mappings, is_written });
         mapped.mappings.add(&mapped);
         Ok(mapped)
     }
@@ -38,7 +40,7 @@ impl Drop for MappedFile {
     fn drop(&mut self) {
         self.mappings.remove(self);
         if self.is_written
-            && let Some(seals) = self.path.inode().seals()
+            && let Some(seals) = self.inode.seals()
         {
             seals.end_mapping();
         }
@@ -47,15 +49,15 @@ impl Drop for MappedFile {
 
 impl FileObject for MappedFile {
     fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page, Errno>> {
-        self.path.inode().page(index, write)
+        self.inode.page(index, write)
     }
 
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
-        self.path.inode().pages_in_memory(range, each);
+        self.inode.pages_in_memory(range, each);
     }
 
     fn has(&self, index: u64) -> bool {
-        has(&self.path, index)
+        has(&*self.inode, index)
     }
 
     fn identity(&self) -> Identity {
@@ -63,7 +65,7 @@ impl FileObject for MappedFile {
     }
 
     fn key(&self) -> usize {
-        key(&self.path)
+        key(&self.inode)
     }
 }
 
@@ -75,9 +77,9 @@ impl fs::Mapping for MappedFile {
 }
 
 /// Whether a file has the page at `index`: whether there is data.
-fn has(path: &Path, index: u64) -> bool {
+fn has(inode: &dyn Inode, index: u64) -> bool {
     let offset = index << fs::PAGE_SHIFT;
-    matches!(path.inode().seek(offset, fs::Seek::Data), Op::Ready(Ok(at)) if at == offset)
+    matches!(inode.seek(offset, fs::Seek::Data), Op::Ready(Ok(at)) if at == offset)
 }
 
 /// How `/proc/PID/maps` names a file.
@@ -90,8 +92,8 @@ fn identity(path: &Path) -> Identity {
 }
 
 /// What all mappings of a file have in common.
-fn key(path: &Path) -> usize {
-    Arc::as_ptr(path.inode()).addr()
+fn key(inode: &Arc<dyn Inode>) -> usize {
+    Arc::as_ptr(inode).addr()
 }
 
 /// What mmap in `space` shows of an open file, to one program or `shared`, with these rights (`PROT_*`).
@@ -111,8 +113,8 @@ pub async fn of_file(
     if mode == linux::O_WRONLY || is_written && mode != linux::O_RDWR {
         return Err(Errno::EACCES);
     }
-    let path = match file.object() {
-        Object::Inode(path, _) => path,
+    let (path, inode) = match file.object() {
+        Object::Inode(path, contents) => (path, contents.as_ref().unwrap_or(path.inode())),
         Object::Stream(stream, _) if stream.maps_as_memory() => return Ok(Backing::Anonymous),
         Object::Stream(stream, _) => {
             let object = stream.mapped(offset)?;
@@ -120,15 +122,15 @@ pub async fn of_file(
         }
         _ => return Err(Errno::ENODEV),
     };
-    if path.dentry().kind() != FileType::Regular || !path.inode().is_mappable() {
+    if path.dentry().kind() == FileType::Directory || !inode.is_mappable() {
         return Err(Errno::ENODEV);
     }
     // Sealed against all that is to come, it can still be shown, but for ever only that.
-    let seals = path.inode().seals().map_or(Seal::empty(), Seals::get);
+    let seals = inode.seals().map_or(Seal::empty(), Seals::get);
     let only_shown = shared && !is_written && seals.contains(Seal::FUTURE_WRITE);
     let writable = mode == linux::O_RDWR && !only_shown;
     Ok(Backing::File {
-        object: MappedFile::new(path.clone(), space.kin().await, shared && writable)?,
+        object: MappedFile::new(path.clone(), inode.clone(), space.kin().await, shared && writable)?,
         offset,
         readable: file.check_readable().is_ok(),
         writable,
@@ -141,7 +143,8 @@ pub async fn of_library(
     path: Path,
     space: &Arc<AddressSpace>,
 ) -> Result<impl Fn(u64) -> Backing + Send + Sync, Errno> {
-    let object = MappedFile::new(path, space.kin().await, false)?;
+    let inode = path.inode().clone();
+    let object = MappedFile::new(path, inode, space.kin().await, false)?;
     Ok(move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false })
 }
 
@@ -188,7 +191,7 @@ impl FileObject for Program {
     }
 
     fn has(&self, index: u64) -> bool {
-        has(&self.0, index)
+        has(&**self.0.inode(), index)
     }
 
     fn identity(&self) -> Identity {
@@ -196,6 +199,6 @@ impl FileObject for Program {
     }
 
     fn key(&self) -> usize {
-        key(&self.0)
+        key(self.0.inode())
     }
 }

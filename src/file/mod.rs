@@ -25,6 +25,7 @@ pub mod table;
 pub mod uring;
 
 pub mod device;
+pub mod disk;
 pub mod nameless;
 mod open;
 mod open_file;

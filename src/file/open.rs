@@ -6,7 +6,7 @@ use fs::{FileType, LookupFlags, OpenFlags, Opened, watch::Happening};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, Object, device, lookup::Origin, pipe};
+use super::{File, Object, device, disk, lookup::Origin, pipe};
 use crate::{memory, process::Caller, procfs};
 
 /// The open file for an existing regular file or directory; `None` for what takes more to open.
@@ -59,7 +59,8 @@ pub async fn open(
             None => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await?,
         },
         FileType::Character => device::open(caller, opened.path, large).await?,
-        FileType::Block | FileType::Socket | FileType::Untyped => return Err(Errno::ENXIO),
+        FileType::Block => disk::open(opened.path, large)?,
+        FileType::Socket | FileType::Untyped => return Err(Errno::ENXIO),
         FileType::Symlink => return Err(Errno::ELOOP),
     };
     file.note(Happening::OPEN);

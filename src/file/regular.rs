@@ -2,11 +2,11 @@
 
 use alloc::sync::Arc;
 
-use fs::{Inode, Position, Writing};
+use fs::{FileType, Inode, Position, Writing};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, bulk};
+use super::{File, bulk, disk};
 use crate::{
     memory,
     process::Caller,
@@ -91,7 +91,9 @@ pub async fn write_at(
     buffer: &mut UserBuffer,
 ) -> Result<(usize, u64), Errno> {
     // Where the end is, only a write that keeps the others out can tell.
-    if let Position::At(offset) = position {
+    if let Position::At(offset) = position
+        && inode.attributes().kind != FileType::Block
+    {
         buffer.limit(limit_size(caller, offset, buffer.remaining())?);
     }
     fs::file::strip_privileges(&**inode, &caller.credentials.fs).await?;
@@ -216,9 +218,13 @@ async fn write_parts(
     }
 }
 
-/// The position that a `write` at the file's offset takes.
+/// The position that a `write` at the file's offset takes. Nothing can be appended to a disk, and the flag says nothing there.
 pub fn write_position(file: &File, offset: u64) -> Position {
-    if file.flags() & linux::O_APPEND != 0 { Position::End } else { Position::At(offset) }
+    if file.flags() & linux::O_APPEND != 0 && disk::of(file).is_none() {
+        Position::End
+    } else {
+        Position::At(offset)
+    }
 }
 
 /// How much of a write fits below `RLIMIT_FSIZE`; EFBIG (and SIGXFSZ) when nothing does.

@@ -4,6 +4,7 @@
 //!   space/         AddressSpace: regions, page tables, faults, fork, TLB
 //!   heap/          the global allocator: size classes, magazines, slabs, large objects
 //!   frame/         4 KiB frames with owners; buddy allocator; zeroing in advance
+//!   registers.rs   registers of devices; dma.rs: memory that they use by themselves
 //!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
 //!   shootdown.rs   what other CPUs' TLBs must forget
@@ -14,19 +15,23 @@
 
 mod boxed;
 mod cpu;
+mod dma;
 pub mod frame;
 pub mod heap;
 mod provider;
 mod ramdisk;
+mod registers;
 mod shared;
 mod shootdown;
 pub mod space;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
 pub use boxed::{check_wait, pinned};
+pub use dma::{DmaMemory, DmaPiece};
 pub use frame::is_short;
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
+pub use registers::Registers;
 pub use shared::SharedPages;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
@@ -41,6 +46,7 @@ use syscalls::Errno;
 pub fn init(boot: &BootInfo) {
     frame::init(boot);
     heap::init();
+    registers::init(boot);
     init_cpu();
     space::init();
     shootdown::init();
@@ -106,12 +112,13 @@ pub async fn check_pressure() -> Result<(), Errno> {
 /// it had deferred, so those that have been killed had their chance to leave.
 #[cold]
 async fn relieve() -> Result<(), Errno> {
-    /// Names that are forgotten at a time.
+    /// Names that are forgotten, and pages of disks that are given up, at a time.
     const NAMES: usize = 256;
     /// Looks without any gain after which there is nothing to wait for.
     const PATIENCE: usize = 32;
     let (mut least, mut vain) = (usize::MAX, 0);
     loop {
+        fs::cache::shrink(NAMES);
         fs::dcache::shrink(NAMES);
         heap::shrink();
         if !frame::is_short() {

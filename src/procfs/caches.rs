@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use fs::{Op, dcache, procfs::Text};
+use fs::{Op, cache, dcache, procfs::Text};
 use syscalls::Errno;
 
 use super::text::{Made, TextBuffer};
@@ -16,7 +16,7 @@ use crate::{
     process::tree,
 };
 
-/// Names looked at before other tasks get their turn.
+/// Names or pages looked at before other tasks get their turn.
 const BATCH: usize = 64;
 
 /// `NAME COUNT` in each line. Exact while nothing else runs.
@@ -37,11 +37,12 @@ pub(super) fn in_use(out: &mut TextBuffer) -> Made {
     writeln!(out, "processes {processes}")?;
     writeln!(out, "threads {threads}")?;
     writeln!(out, "cached_names {}", dcache::stats().entries)?;
+    writeln!(out, "cached_pages {}", cache::cached_pages())?;
     Ok(())
 }
 
-/// The file. Writing 2 or 3 forgets names that nobody uses. There is no disk that has the files' contents too, so 1
-/// drops nothing.
+/// The file. Writing 1 gives up pages of disks that nobody uses and that are stored, 2 forgets names that nobody uses, 3 does
+/// both.
 pub(super) struct DropCaches;
 
 impl Text for DropCaches {
@@ -51,17 +52,37 @@ impl Text for DropCaches {
 
     fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
         match data.trim_ascii() {
-            b"1" => Op::Ready(Ok(())),
-            b"2" | b"3" => Op::waiting(async {
-                drop_names().await;
-                Ok(())
-            }),
+            which @ (b"1" | b"2" | b"3") => {
+                let (pages, names) = (which != b"2", which != b"1");
+                Op::waiting(async move {
+                    if pages {
+                        drop_pages().await;
+                    }
+                    if names {
+                        drop_names().await;
+                    }
+                    Ok(())
+                })
+            }
             _ => Op::Ready(Err(Errno::EINVAL)),
         }
     }
 
     fn permissions(&self) -> u32 {
         0o200
+    }
+}
+
+/// Gives up pages of disks.
+async fn drop_pages() {
+    // One that was used lately survives the first look at it.
+    for _ in 0..2 {
+        let mut left = cache::cached_pages();
+        while left > 0 {
+            cache::shrink(BATCH.min(left));
+            left = left.saturating_sub(BATCH);
+            executor::yield_now().await;
+        }
     }
 }
 

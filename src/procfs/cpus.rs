@@ -9,7 +9,7 @@ use super::{
 use crate::{
     arch::{
         clock, cpu,
-        interrupts::{self, vector},
+        interrupts::{self, Wiring, vector},
     },
     process::times::ticks,
 };
@@ -29,10 +29,15 @@ pub(super) fn interrupts(out: &mut TextBuffer) -> Made {
         })
     };
     for (vector, source) in interrupts::sources() {
-        write!(out, "{:>3}:", source.line)?;
+        // Lines have their numbers; what has none is known by its vector.
+        let (number, controller, trigger) = match source.wiring {
+            Wiring::Line { line, is_level: true } => (line, "IO-APIC   ", "fasteoi"),
+            Wiring::Line { line, is_level: false } => (line, "IO-APIC   ", "edge"),
+            Wiring::Message => (u32::from(vector), "PCI-MSI ", "edge"),
+        };
+        write!(out, "{number:>3}:")?;
         counts(out, &[vector])?;
-        let trigger = if source.is_level { "fasteoi" } else { "edge" };
-        writeln!(out, "   IO-APIC   {}-{trigger}      {}", source.line, source.name)?;
+        writeln!(out, "   {controller}{number}-{trigger}      {}", source.name)?;
     }
     for (label, vectors, what) in [
         ("SPU", &[vector::SPURIOUS][..], "Spurious interrupts"),

@@ -6,6 +6,7 @@
 //!          │                             load.rs      the load average; idle.rs: idle time
 //!          │                             cpus.rs      interrupts and turns, CPU by CPU
 //!          ├─ sys/                       settings.rs  what can be set
+//!          ├─ partitions, diskstats      disks.rs     disks, which /sys has, too
 //!          ├─ net/                       net.rs       sockets
 //!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs, profile.rs: what only Rusk has
 //!   /sys ─── class/, devices/, kernel/   sysfs.rs
@@ -21,10 +22,12 @@ pub mod load;
 
 mod caches;
 mod cpus;
+mod disks;
 mod executor;
 mod mounts;
 mod net;
 mod objects;
+mod pci;
 pub mod process;
 mod profile;
 mod requests;
@@ -64,6 +67,7 @@ fn root() -> Arc<Fixed> {
         ("cmdline", file(system::command_line)),
         ("cpuinfo", file(system::cpu_info)),
         ("devices", file(system::devices)),
+        ("diskstats", file(disks::traffic)),
         ("executor", Node::Text(Arc::new(executor::Executor))),
         ("filesystems", file(system::file_systems)),
         ("interrupts", file(cpus::interrupts)),
@@ -71,7 +75,7 @@ fn root() -> Arc<Fixed> {
         ("meminfo", file(system::memory)),
         ("mounts", link("self/mounts")),
         ("net", link("self/net")),
-        ("partitions", file(system::partitions)),
+        ("partitions", file(disks::partitions)),
         (
             "rusk",
             directory(alloc::vec![

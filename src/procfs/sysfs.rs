@@ -9,7 +9,10 @@ use fs::{
     procfs::{Directory, Fixed, Node, ProcFs, SYSFS_MAGIC},
 };
 
-use super::text::{Made, TextBuffer, file, line};
+use super::{
+    disks, pci,
+    text::{Made, TextBuffer, file, line},
+};
 use crate::arch::cpu;
 
 /// The file system. Every mount shows the same one.
@@ -18,12 +21,20 @@ pub fn superblock() -> Arc<Superblock> {
     SYS.get_or_init(|| {
         let top = Fixed::new(
             vec![
-                ("block", folder(vec![])),
+                ("block", disks::disks()),
+                ("bus", folder(vec![("pci", folder(vec![("devices", pci::links())]))])),
                 (
                     "class",
-                    folder(vec![("tty", folder(vec![("console", folder(vec![("active", line("ttyS0"))]))]))]),
+                    folder(vec![
+                        ("block", disks::by_name()),
+                        ("tty", folder(vec![("console", folder(vec![("active", line("ttyS0"))]))])),
+                    ]),
                 ),
-                ("devices", folder(vec![("system", folder(vec![("cpu", cpus())]))])),
+                ("dev", folder(vec![("block", disks::by_number())])),
+                (
+                    "devices",
+                    folder(vec![("pci0000:00", pci::functions()), ("system", folder(vec![("cpu", cpus())]))]),
+                ),
                 ("fs", folder(vec![])),
                 ("kernel", folder(vec![("mm", folder(vec![]))])),
             ],

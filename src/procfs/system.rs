@@ -13,6 +13,7 @@ use super::{
 use crate::{
     arch::{clock, cpu, interrupts},
     command_line,
+    device::{disk, volume},
     memory::{self, PAGE_SIZE},
     process::{cpu_time::Parts, times::ticks, tree},
     root,
@@ -90,20 +91,22 @@ pub(super) fn memory(out: &mut TextBuffer) -> Made {
     let files = in_files();
     let heap = memory.heap_taken_bytes as u64;
     let (total, free) = (memory.total_bytes as u64, memory.free_bytes as u64);
-    let programs = total.saturating_sub(free + files + heap);
+    let of_disks = (fs::cache::cached_pages() * PAGE_SIZE) as u64;
+    let dirty = (fs::cache::dirty_pages() * PAGE_SIZE) as u64;
+    let programs = total.saturating_sub(free + files + of_disks + heap);
     for (name, bytes) in [
         ("MemTotal", total),
         ("MemFree", free),
-        // What the files hold cannot be taken back: there is no disk that has it too.
-        ("MemAvailable", free),
+        // What files in memory hold cannot be taken back: there is no disk that has it too.
+        ("MemAvailable", free + of_disks.saturating_sub(dirty)),
         ("Buffers", 0),
-        ("Cached", files),
+        ("Cached", files + of_disks),
         ("SwapCached", 0),
         ("Active", programs),
-        ("Inactive", files),
+        ("Inactive", files + of_disks),
         ("SwapTotal", 0),
         ("SwapFree", 0),
-        ("Dirty", 0),
+        ("Dirty", dirty),
         ("Writeback", 0),
         ("AnonPages", programs),
         ("Shmem", files),
@@ -248,6 +251,9 @@ pub(super) fn file_systems(out: &mut TextBuffer) -> Made {
     for name in root::FILE_SYSTEMS {
         writeln!(out, "nodev\t{name}")?;
     }
+    for name in volume::KINDS {
+        writeln!(out, "\t{name}")?;
+    }
     Ok(())
 }
 
@@ -256,13 +262,7 @@ pub(super) fn devices(out: &mut TextBuffer) -> Made {
         "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n",
     )?;
     out.write_str("\nBlock devices:\n")?;
-    Ok(())
-}
-
-/// There are no block devices.
-pub(super) fn partitions(out: &mut TextBuffer) -> Made {
-    out.write_str("major minor  #blocks  name\n\n")?;
-    Ok(())
+    Ok(disk::MAJORS.iter().try_for_each(|major| writeln!(out, "{major:3} sd"))?)
 }
 
 /// Nothing is swapped out.

@@ -9,7 +9,7 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::{self, File, Reservation, terminal},
+    file::{self, File, Reservation, disk, terminal},
     process::Caller,
 };
 
@@ -172,6 +172,9 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
     }
     if file.socket().is_some() {
         return socket::options::ioctl(caller, &file, request, argument).await;
+    }
+    if let Some(inode) = disk::of(&file) {
+        return disk::ioctl(caller, inode, request, argument).await;
     }
     if let Some(stream) = file.stream() {
         if request == requests::FIONREAD {

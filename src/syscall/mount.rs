@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::user::{self, SysResult};
-use crate::{file::lookup, process::Caller, root};
+use crate::{device::volume, file::lookup, process::Caller, root};
 
 fn check_privilege(caller: &Caller) -> Result<(), Errno> {
     if caller.credentials.has(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
@@ -27,6 +27,12 @@ async fn place(caller: &Caller, path: usize, flags: LookupFlags) -> Result<fs::P
     lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW | flags).await
 }
 
+/// EROFS for a mount that allows writing what cannot be written.
+fn check_writing(superblock: &Superblock, flags: MountFlags) -> Result<(), Errno> {
+    let is_written = !flags.contains(MountFlags::READ_ONLY);
+    if is_written && superblock.file_system().is_read_only() { Err(Errno::EROFS) } else { Ok(()) }
+}
+
 pub async fn mount(
     caller: &Caller,
     source: usize,
@@ -42,6 +48,7 @@ pub async fn mount(
     let mount_flags = MountFlags::from_bits_truncate(flags);
     let namespace = root::namespace();
     if flags & linux::MS_REMOUNT != 0 {
+        check_writing(at.mount().superblock(), mount_flags)?;
         at.mount().set_flags(mount_flags);
     } else if flags & linux::MS_BIND != 0 {
         namespace.bind(
@@ -57,11 +64,14 @@ pub async fn mount(
         if kind == 0 {
             return Err(Errno::EINVAL);
         }
-        let source = text(caller, source).await?;
         let kind = text(caller, kind).await?;
-        let options = text(caller, data).await?;
-        let superblock: alloc::sync::Arc<Superblock> = root::new_file_system(&kind, &options)?;
-        namespace.mount(superblock, &at, &source, mount_flags)?;
+        let superblock = if volume::KINDS.contains(&kind.as_str()) {
+            volume::at(&place(caller, source, LookupFlags::empty()).await?).await?
+        } else {
+            root::new_file_system(&kind, &text(caller, data).await?)?
+        };
+        check_writing(&superblock, mount_flags)?;
+        namespace.mount(superblock, &at, &text(caller, source).await?, mount_flags)?;
     }
     Ok(0)
 }

@@ -12,8 +12,10 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
+    device::disk,
     file::{self, File, Reservation, lookup, regular},
     process::Caller,
+    root,
 };
 
 /// The descriptor that an open of `name` is to have: set aside before anything is looked for, made or emptied.
@@ -190,11 +192,12 @@ pub async fn fsync_file(file: &File, data_only: bool) -> SysResult {
     Ok(0)
 }
 
-/// Writes back everything: each mounted file system once.
+/// Writes back everything: each mounted file system, and what was written to disks themselves.
 pub async fn sync() -> SysResult {
-    for place in crate::root::namespace().mounts() {
+    for place in root::namespace().mounts() {
         let _ = place.mount().superblock().file_system().sync().await;
     }
+    disk::sync_all().await;
     Ok(0)
 }
 

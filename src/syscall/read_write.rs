@@ -9,7 +9,7 @@ use super::{
     user::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 use crate::{
-    file::{File, Object, events::counter, io, regular},
+    file::{File, Object, disk, events::counter, io, regular},
     process::Caller,
 };
 
@@ -298,8 +298,14 @@ fn is_drained(file: &File, direction: Direction) -> bool {
 pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysResult {
     let file = caller.files.get(fd)?;
     let whence = whence as u32;
-    // Where a directory ends is not known before it is read.
-    if whence > linux::SEEK_HOLE || whence > linux::SEEK_CUR && file.is_directory() {
+    let disk = disk::of(&file);
+    let last = match disk {
+        // Where a directory ends is not known before it is read.
+        None if file.is_directory() => linux::SEEK_CUR,
+        None => linux::SEEK_HOLE,
+        Some(_) => linux::SEEK_END,
+    };
+    if whence > last {
         return Err(Errno::EINVAL);
     }
     let inode = match file.object() {
@@ -319,7 +325,9 @@ pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysR
         linux::SEEK_HOLE => Some(inode.seek(offset as u64, Seek::Hole).await? as i64),
         _ => return Err(Errno::EINVAL),
     };
-    let target = target.filter(|target| *target >= 0).ok_or(Errno::EINVAL)?;
+    // Disks do not grow.
+    let most = if disk.is_some() { size() } else { i64::MAX };
+    let target = target.filter(|target| (0..=most).contains(target)).ok_or(Errno::EINVAL)?;
     *position = target as u64;
     Ok(target as usize)
 }

@@ -24,6 +24,9 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// More bytes than any test prints.
 const TOO_MUCH: usize = 16 << 20;
 
+/// Bytes of a machine's disk.
+const BLANK_DISK: u64 = 64 << 20;
+
 /// Which kernel to boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -91,6 +94,25 @@ pub fn shell_scripts() -> Vec<PathBuf> {
     files_in("tests/busybox")
 }
 
+/// The image of a disk with nothing on it, for machines that change no image.
+pub fn blank_disk() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let path = target().join("blank-disk.img");
+        // Another test program's machines may be reading it.
+        let image = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let image = image.expect("a file");
+        image.set_len(BLANK_DISK).expect("a file without contents needs no room");
+        path
+    })
+}
+
+/// A disk with the root of `cargo run` on it, as `mke2fs` makes a file system of this kind.
+pub fn image_of_disk(name: &str, kind: &str) -> PathBuf {
+    let output = target().join(name).display().to_string();
+    script("mkdisk", &["--output", &output, "--type", kind])
+}
+
 /// What is in a folder of the repository, by name.
 pub fn files_in(folder: &str) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(top().join(folder)).expect("the folder exists");
@@ -141,7 +163,7 @@ impl Machine {
     pub fn boot(kernel: Kernel, options: &[&str], command: &[&str]) -> Self {
         let mut runner = Command::new(top().join("scripts/run"));
         runner.env("CARGO_TARGET_DIR", target()).arg(kernel.path()).args(["--kvm", "off"]);
-        if !options.contains(&"--initrd") {
+        if !options.contains(&"--initrd") && !options.contains(&"--root") {
             runner.arg("--initrd").arg(root_image());
         }
         if kernel == Kernel::Linux {

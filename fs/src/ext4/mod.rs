@@ -126,6 +126,10 @@ impl FileSystem for Ext4 {
         self.root.clone()
     }
 
+    fn is_read_only(&self) -> bool {
+        true
+    }
+
     fn statfs(&self) -> Op<'_, Result<StatFs>> {
         Op::eager(async move {
             let geometry = &self.volume.geometry;

@@ -16,7 +16,9 @@ const MEMORY: usize = 96 << 20;
 pub mod layout {
     pub const USER_END: usize = 0x0000_7fff_ffff_f000;
     pub const PAGE: usize = 4096;
+    pub const LARGE_PAGE: usize = 2 << 20;
     pub const SCATTERED: usize = 0xffff_d000_0000_0000;
+    pub const DEVICES: usize = 0xffff_e000_0000_0000;
 
     /// Where the test process has the simulated memory.
     pub fn phys_to_virt(physical: u64) -> usize {
@@ -74,7 +76,7 @@ pub mod user {
 mod hardware;
 
 pub mod paging {
-    pub use super::hardware::{Entry, Flags, PAGE, PageTable, index, phys_to_virt};
+    pub use super::hardware::{Entry, Flags, PAGE, PageTable, index, map, phys_to_virt};
 
     /// Physical address of the kernel's root table: the page before the memory that is handed out.
     pub fn kernel_root() -> u64 {

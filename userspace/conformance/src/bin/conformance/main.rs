@@ -8,6 +8,7 @@ mod arguments;
 mod barriers;
 mod capabilities;
 mod check;
+mod disks;
 mod epoll;
 mod errors;
 mod event_files;
@@ -50,6 +51,7 @@ mod waiting;
 const AREAS: &[(&str, fn())] = &[
     ("abi", abi::run),
     ("arguments", arguments::run),
+    ("disks", disks::run),
     ("epoll", epoll::run),
     ("errors", errors::run),
     ("event_files", event_files::run),

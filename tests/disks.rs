@@ -1,0 +1,116 @@
+//! Disks: what Rusk reads from them is what Linux reads, and what it has stored is there when the machine is off.
+
+mod machine;
+
+use machine::{Kernel, Machine, image_of_disk};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A file for one test, in cargo's folder for such files.
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[test]
+fn the_root_is_on_a_disk() {
+    let root = image_of_disk("root-ext4.img", "ext4");
+    let command = "grep ' / ' /proc/mounts; touch /x; md5sum /bin/busybox | cut -c -32; exit 7";
+    let options = ["--smp", "2", "--snapshot", "--root", &root.display().to_string()];
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", command]).end();
+    assert_eq!(status, Some(7), "{printed}");
+    let sum = Command::new("md5sum").arg("/bin/busybox").output().expect("md5sum runs").stdout;
+    let sum = String::from_utf8_lossy(&sum[..32]).into_owned();
+    for wanted in ["/dev/root / ext4 ro", "touch: /x: Read-only file system", &sum] {
+        assert!(printed.contains(wanted), "{wanted} is missing in:\n{printed}");
+    }
+}
+
+#[test]
+fn a_root_that_is_not_there_is_told() {
+    let blank = scratch("no-root.img");
+    File::create(&blank).and_then(|file| file.set_len(1 << 20)).expect("a scratch file");
+    let options = ["--root", &blank.display().to_string()];
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["true"]).end();
+    assert_ne!(status, Some(0));
+    assert!(printed.contains("the root on /dev/sda cannot be mounted"), "{printed}");
+}
+
+/// Names, attributes and contents of all that is mounted at /m, in few lines.
+const SUMS: &str = "cd /m && find . | sort >/tmp/names && xargs stat -c '%n %a %u %g %s %Y %h %F %b' </tmp/names | md5sum
+    find . -type f | sort | xargs md5sum | md5sum; find . -type l | sort | while read -r link; do readlink \"$link\"; done | md5sum
+    find . -type f | wc -l";
+
+#[test]
+fn a_tree_is_the_same_as_on_linux() {
+    let images = ["ext2", "ext3", "ext4"].map(|kind| image_of_disk(&format!("root-{kind}.img"), kind));
+    let sums = |kernel: Kernel| {
+        let (bus, disks) = match kernel {
+            Kernel::Rusk => ("--disk", ["sda", "sdb", "sdc"]),
+            // Its kernel for clouds has no driver for SATA.
+            Kernel::Linux => ("--nvme", ["nvme0n1", "nvme1n1", "nvme2n1"]),
+        };
+        let mut options = vec!["--smp".to_owned(), "2".into(), "--snapshot".into()];
+        options.extend(images.iter().flat_map(|image| [bus.into(), image.display().to_string()]));
+        options.extend(["--append", "loglevel=1"].map(String::from));
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let each = format!(
+            "mkdir /m; for disk in {}; do mount -o ro -t auto /dev/$disk /m && {SUMS}; cd /; umount /m; done",
+            disks.join(" ")
+        );
+        let (status, printed) = Machine::boot(kernel, &options, &["sh", "-c", &each]).end();
+        assert_eq!(status, Some(0), "{kernel:?}:\n{printed}");
+        let lines = printed.lines().filter(|line| line.ends_with("  -") || line.parse::<u32>().is_ok());
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ours = sums(Kernel::Rusk);
+    assert_eq!(ours.len(), 12, "{ours:?}");
+    assert_eq!(ours, sums(Kernel::Linux));
+}
+
+#[test]
+fn what_is_stored_is_on_the_disk() {
+    let image = scratch("stored.img");
+    File::create(&image).and_then(|file| file.set_len(32 << 20)).expect("a scratch file");
+    let image = image.display().to_string();
+    // Written by programs, synced by one, by the call of all, and by nobody but the end of the machine.
+    let command = "dd if=/bin/busybox of=/dev/sda bs=4k conv=fsync 2>/dev/null
+        dd if=/bin/busybox of=/dev/sda bs=5000 seek=1000 2>/dev/null; sync
+        dd if=/bin/busybox of=/dev/sda bs=512 seek=40001 2>/dev/null";
+    let options = ["--smp", "2", "--disk", &image];
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", command]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    let file = fs::read("/bin/busybox").expect("the program");
+    let stored = File::open(&image).expect("the image");
+    for start in [0, 5_000_000, 40_001 * 512] {
+        let mut bytes = vec![0; file.len()];
+        stored.read_exact_at(&mut bytes, start).expect("it is within the image");
+        assert!(bytes == file, "differs at {start}");
+    }
+}
+
+#[test]
+fn partitions_are_disks_of_their_own() {
+    let image = scratch("parts.img");
+    File::create(&image).and_then(|file| file.set_len(16 << 20)).expect("a scratch file");
+    let mut sfdisk = Command::new("/usr/sbin/sfdisk");
+    sfdisk.args(["--quiet", "--label", "gpt"]).arg(&image).stdin(Stdio::piped());
+    let mut running = sfdisk.spawn().expect("sfdisk runs");
+    let table = b"start=2048, size=2048\nstart=4096, size=6144\n";
+    running.stdin.take().expect("a pipe").write_all(table).expect("it listens");
+    assert!(running.wait().expect("it ends").success());
+    let file = OpenOptions::new().read(true).write(true).open(&image).expect("the image");
+    file.write_all_at(b"the second one", 4096 * 512).expect("it is within the image");
+    let command = "awk '$4 ~ /sda/ { print $1, $2, $3, $4 }' /proc/partitions; head -c 14 /dev/sda2; echo
+        cat /sys/block/sda/sda2/start /sys/class/block/sda2/partition; printf first >/dev/sda1; wc -c </dev/sda2";
+    let options = ["--smp", "2", "--disk", &image.display().to_string()];
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", command]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    let wanted = "8 0 16384 sda\n8 1 1024 sda1\n8 2 3072 sda2\nthe second one\n4096\n2\n3145728\n";
+    assert!(printed.ends_with(wanted), "{printed}");
+    let mut first = [0; 5];
+    file.read_exact_at(&mut first, 2048 * 512).expect("it is within the image");
+    assert_eq!(&first, b"first");
+}
