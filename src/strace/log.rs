@@ -92,11 +92,15 @@ impl Log {
         thread.raise(Attention::LOGGED);
     }
 
-    /// Takes a thread out; whether it was the last of its process, and the call that it was in.
-    fn remove(&self, thread: &Thread) -> (bool, Option<Pending>) {
+    /// Takes a thread out. `last_line` is written if it was the last of its process.
+    fn remove(&self, thread: &Thread, last_line: Option<&[u8]>) {
         let mut threads = self.threads.lock();
-        let Some(removed) = threads.remove(&key(thread)) else { return (false, None) };
+        let Some(removed) = threads.remove(&key(thread)) else { return };
         let is_last = !threads.values().any(|other| other.pid == removed.pid);
+        if is_last && let Some(line) = last_line {
+            // Under the lock, so that the log does not end before it.
+            self.push(line);
+        }
         let is_empty = threads.is_empty();
         drop(threads);
         if is_last {
@@ -112,7 +116,6 @@ impl Log {
             let _ring = self.ring.lock();
             self.readiness.set(Events::IN | Events::HUP | Events::RDNORM);
         }
-        (is_last, removed.pending)
     }
 
     /// Nobody reads any more.
@@ -201,7 +204,7 @@ pub(super) fn of(thread: &Thread) -> Option<Arc<Log>> {
         _ => {
             thread.settle(Attention::LOGGED);
             if let Some(log) = log {
-                log.remove(thread);
+                log.remove(thread, None);
             }
             return None;
         }
@@ -226,7 +229,7 @@ pub fn inherit(parent: &Thread, child: &Thread) {
 #[cold]
 pub fn forget(thread: &Thread) {
     if let Some(log) = of(thread) {
-        log.remove(thread);
+        log.remove(thread, None);
     }
 }
 
@@ -239,15 +242,8 @@ pub fn ends(thread: &Thread) {
     {
         log.push(&line);
     }
-    let status = exit::status(&thread.process);
-    let is_last = {
-        let threads = log.threads.lock();
-        threads.values().filter(|other| other.pid == thread.process.pid).count() == 1
-    };
-    if is_last && let Ok(line) = end_line(thread, status) {
-        log.push(&line);
-    }
-    log.remove(thread);
+    let last = end_line(thread, exit::status(&thread.process)).ok();
+    log.remove(thread, last.as_deref());
 }
 
 fn end_line(thread: &Thread, status: ExitStatus) -> Result<Vec<u8>, fmt::Error> {

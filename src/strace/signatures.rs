@@ -214,7 +214,7 @@ fn arguments(number: u32) -> &'static [Kind] {
         __NR_statx => &[At, Text, words!(AT), Hex, Hex],
         __NR_access => &[Text, words!(ACCESS)],
         __NR_faccessat => &[At, Text, words!(ACCESS)],
-        __NR_faccessat2 => &[At, Text, words!(ACCESS), words!(AT)],
+        __NR_faccessat2 => &[At, Text, words!(ACCESS), words!(ACCESS_AT)],
         __NR_fchmod => &[Fd, Mode],
         __NR_chown | __NR_lchown => &[Text, Int, Int],
         __NR_fchown => &[Fd, Int, Int],

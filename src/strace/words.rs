@@ -119,6 +119,8 @@ pub const CLONING: &Words = &flags(words![
 pub const AT: &Words = &flags(words![
     AT_SYMLINK_NOFOLLOW AT_REMOVEDIR AT_SYMLINK_FOLLOW AT_NO_AUTOMOUNT AT_EMPTY_PATH AT_STATX_FORCE_SYNC
     AT_STATX_DONT_SYNC]);
+/// Those of faccessat2(2), of which one has the value of `AT_REMOVEDIR`.
+pub const ACCESS_AT: &Words = &flags(words![AT_SYMLINK_NOFOLLOW AT_EACCESS AT_EMPTY_PATH]);
 pub const ACCESS: &Words = &mixed(7, words![F_OK], words![R_OK W_OK X_OK]);
 pub const WHENCE: &Words = &one(words![SEEK_SET SEEK_CUR SEEK_END SEEK_DATA SEEK_HOLE]);
 pub const WAITING: &Words =
