@@ -30,7 +30,7 @@ pub(super) async fn start(bus: &'static Bus) {
     let mut ports = Vec::new();
     for function in bus.functions().iter().filter(|function| function.class == AHCI) {
         match start_adapter(bus, function).await {
-            Ok(adapter) => ports.extend(adapter.ports().map(|port| run_port(&adapter, function, port))),
+            Ok(adapter) => ports.extend(adapter.ports().map(|port| run_port(&adapter, port))),
             Err(why) => log::warn!("ahci {}: {why}", function.address),
         }
     }
@@ -59,22 +59,14 @@ async fn start_adapter(bus: &'static Bus, function: &Function) -> Result<Arc<Ada
 }
 
 /// Starts a port's task. What it gives is the disk that is there from the start, if there is one.
-fn run_port(adapter: &Arc<Adapter>, function: &Function, port: u32) -> oneshot::Receiver<Option<FoundDisk>> {
+fn run_port(adapter: &Arc<Adapter>, port: u32) -> oneshot::Receiver<Option<FoundDisk>> {
     let (first, answer) = oneshot::channel();
     let mut first = Some(first);
-    let name = format!("ahci {} port {port}", function.address);
     let found = move |attachment: Attachment<DmaPiece>| {
+        // The driver itself tells of what it does not drive.
         let disk = match attachment {
             Attachment::Disk(disk) => Some(disk),
-            Attachment::Empty => None,
-            Attachment::Other(kind) => {
-                log::info!("{name}: {kind}, which is not driven");
-                None
-            }
-            Attachment::Broken(error) => {
-                log::warn!("{name}: {error}");
-                None
-            }
+            Attachment::Empty | Attachment::Other(_) | Attachment::Broken(_) => None,
         };
         match (first.take(), disk) {
             (Some(first), disk) => drop(first.send(disk)),

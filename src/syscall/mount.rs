@@ -64,14 +64,16 @@ pub async fn mount(
         if kind == 0 {
             return Err(Errno::EINVAL);
         }
+        let named = text(caller, source).await?;
         let kind = text(caller, kind).await?;
+        let options = text(caller, data).await?;
         let superblock = if volume::KINDS.contains(&kind.as_str()) {
             volume::at(&place(caller, source, LookupFlags::empty()).await?).await?
         } else {
-            root::new_file_system(&kind, &text(caller, data).await?)?
+            root::new_file_system(&kind, &options)?
         };
         check_writing(&superblock, mount_flags)?;
-        namespace.mount(superblock, &at, &text(caller, source).await?, mount_flags)?;
+        namespace.mount(superblock, &at, &named, mount_flags)?;
     }
     Ok(0)
 }

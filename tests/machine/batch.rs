@@ -72,13 +72,21 @@ pub fn run(kernel: Kernel, cpus: usize, image: &Path, jobs: &[Job]) -> Outcomes 
 /// Boots a machine and waits for the agent in it.
 fn boot(kernel: Kernel, cpus: usize, image: &Path) -> Result<Machine, String> {
     let (cpus, image) = (cpus.to_string(), image.display().to_string());
-    // Linux's kernel for clouds has no driver for SATA.
-    let bus = match kernel {
-        Kernel::Rusk => "--disk",
-        Kernel::Linux => "--nvme",
-    };
+    // One disk by each bus: Rusk drives the one, and Linux's kernel for clouds the other.
     let disk = super::blank_disk().display().to_string();
-    let options = ["--smp", &cpus, "--initrd", &image, bus, &disk, "--snapshot", "--append", "loglevel=1"];
+    let options = [
+        "--smp",
+        &cpus,
+        "--initrd",
+        &image,
+        "--disk",
+        &disk,
+        "--nvme",
+        &disk,
+        "--snapshot",
+        "--append",
+        "loglevel=1",
+    ];
     let mut machine = Machine::boot(kernel, &options, &["agent"]);
     match machine.wait_for("@ready\n", super::PATIENCE) {
         Ok(_) => Ok(machine),

@@ -13,8 +13,8 @@ pub mod compare;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -109,6 +109,9 @@ pub fn blank_disk() -> &'static Path {
 
 /// A disk with the root of `cargo run` on it, as `mke2fs` makes a file system of this kind.
 pub fn image_of_disk(name: &str, kind: &str) -> PathBuf {
+    // Two tests that want the same one get the same one.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().expect("nobody panics while making one");
     let output = target().join(name).display().to_string();
     script("mkdisk", &["--output", &output, "--type", kind])
 }

@@ -177,7 +177,8 @@ fn masks() {
     for is_set in [false, true] {
         let child = tracee(|| {
             handle(libc::SIGUSR1);
-            let mut mask = 1_u64 << (libc::SIGUSR2 - 1);
+            // The signal comes before it waits, and is let in as it does.
+            let mut mask = 1_u64 << (libc::SIGUSR1 - 1) | 1_u64 << (libc::SIGUSR2 - 1);
             let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0, 8);
             let _ = sys!(SYS_kill, std::process::id() as i32, libc::SIGSTOP);
             let while_waiting = 1_u64 << (libc::SIGALRM - 1);
