@@ -13,7 +13,7 @@ pub fn run() {
 }
 
 fn polled(ring: &mut Ring, what: &str) {
-    let all: Vec<String> = std::iter::from_fn(|| ring.pop())
+    let mut all: Vec<String> = std::iter::from_fn(|| ring.pop())
         .map(|completion| {
             let more = if completion.flags & CQE_MORE != 0 { ", more" } else { "" };
             let events = match completion.res {
@@ -23,6 +23,8 @@ fn polled(ring: &mut Ring, what: &str) {
             format!("{}: {events}{more}", completion.user_data)
         })
         .collect();
+    // Who looks again just as an event comes may tell of it twice.
+    all.dedup();
     show(what, all.join("; "));
 }
 
