@@ -114,3 +114,19 @@ fn partitions_are_disks_of_their_own() {
     file.read_exact_at(&mut first, 2048 * 512).expect("it is within the image");
     assert_eq!(&first, b"first");
 }
+
+#[test]
+fn a_disk_may_be_larger_than_memory() {
+    let image = scratch("large.img");
+    File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("a scratch file");
+    // Read, and written, more than there is memory; then files in memory and programs have what the cache had.
+    let command = "dd if=/dev/sda of=/dev/null bs=1M 2>/dev/null && dd if=/dev/zero of=/dev/sda bs=1M count=300 2>/dev/null &&
+        dd if=/dev/sda of=/dev/null bs=64k 2>/dev/null && dd if=/dev/zero of=/tmp/x bs=1M count=60 2>/dev/null &&
+        dd if=/dev/sda of=/dev/null bs=64k 2>/dev/null && forkbench --mib 40 --times 2 >/dev/null && echo all is well";
+    for cpus in ["1", "2"] {
+        let options = ["--smp", cpus, "--mem", "192M", "--disk", &image.display().to_string()];
+        let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", command]).end();
+        assert_eq!(status, Some(0), "{cpus} CPUs:\n{printed}");
+        assert!(printed.ends_with("all is well\n"), "{cpus} CPUs:\n{printed}");
+    }
+}

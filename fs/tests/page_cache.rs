@@ -372,7 +372,7 @@ fn nothing_is_lost_on_several_cpus() {
             })
             .collect();
         while steps.load(Relaxed) < 3000 * WRITERS as u64 {
-            cache::shrink(10);
+            cache::shrink(10).await;
             inode.fsync(false).await.unwrap();
             executor::yield_now().await;
         }

@@ -47,13 +47,13 @@ fn limits_hold() {
         let mapped = files[1].page(6, false).await.unwrap();
         let before = cache::cached_pages();
         assert!(before >= 202);
-        assert!(cache::shrink(50) == 50 && cache::cached_pages() == before - 50);
-        while cache::shrink(1000) > 0 {}
+        assert!(cache::shrink(50).await == 50 && cache::cached_pages() == before - 50);
+        while cache::shrink(1000).await > 0 {}
         assert_eq!(cache::cached_pages(), 2);
         let held = pages_in_use();
         files[1].fsync(false).await.unwrap();
         drop(mapped);
-        while cache::shrink(1000) > 0 {}
+        while cache::shrink(1000).await > 0 {}
         assert_eq!(cache::cached_pages(), 0);
         for _ in 0..3 {
             executor::rcu::synchronize().await;
@@ -92,7 +92,7 @@ fn limits_hold() {
 
         // Everything ends with the files, also what is under way.
         trouble[0].close();
-        while cache::shrink(1000) > 0 {}
+        while cache::shrink(1000).await > 0 {}
         let mut reader = Box::pin(byte(&files[0], 0));
         assert!(futures_poll(&mut reader).is_none());
         drop(reader);

@@ -4,7 +4,8 @@
 //!   space/         AddressSpace: regions, page tables, faults, fork, TLB
 //!   heap/          the global allocator: size classes, magazines, slabs, large objects
 //!   frame/         4 KiB frames with owners; buddy allocator; zeroing in advance
-//!   registers.rs   registers of devices; dma.rs: memory that they use by themselves
+//!   reclaim.rs     caches give back before memory is short
+//!   registers.rs   registers of devices; dma.rs: memory that they use by themselves; words.rs: both
 //!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
 //!   shootdown.rs   what other CPUs' TLBs must forget
@@ -20,10 +21,12 @@ pub mod frame;
 pub mod heap;
 mod provider;
 mod ramdisk;
+mod reclaim;
 mod registers;
 mod shared;
 mod shootdown;
 pub mod space;
+mod words;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
 pub use boxed::{check_wait, pinned};
@@ -61,6 +64,9 @@ pub fn init_cpu() {
 pub fn start_background_tasks() {
     if frame::start_zeroing().is_err() {
         log::warn!("memory: no frames are zeroed in advance");
+    }
+    if reclaim::start().is_err() {
+        log::warn!("memory: caches are not asked to give back");
     }
 }
 
@@ -118,7 +124,7 @@ async fn relieve() -> Result<(), Errno> {
     const PATIENCE: usize = 32;
     let (mut least, mut vain) = (usize::MAX, 0);
     loop {
-        fs::cache::shrink(NAMES);
+        fs::cache::shrink(NAMES).await;
         fs::dcache::shrink(NAMES);
         heap::shrink();
         if !frame::is_short() {

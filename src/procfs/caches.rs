@@ -16,7 +16,7 @@ use crate::{
     process::tree,
 };
 
-/// Names or pages looked at before other tasks get their turn.
+/// Names looked at, or pages given up, before other tasks get their turn.
 const BATCH: usize = 64;
 
 /// `NAME COUNT` in each line. Exact while nothing else runs.
@@ -75,15 +75,7 @@ impl Text for DropCaches {
 
 /// Gives up pages of disks.
 async fn drop_pages() {
-    // One that was used lately survives the first look at it.
-    for _ in 0..2 {
-        let mut left = cache::cached_pages();
-        while left > 0 {
-            cache::shrink(BATCH.min(left));
-            left = left.saturating_sub(BATCH);
-            executor::yield_now().await;
-        }
-    }
+    while cache::shrink(BATCH).await > 0 {}
 }
 
 /// Forgets the names that are not in use, from the leaves up.

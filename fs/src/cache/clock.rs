@@ -25,6 +25,9 @@ struct Hand {
     index: u64,
 }
 
+/// Pages that are taken out together.
+const BATCH: usize = 128;
+
 struct Circle {
     /// By address, which no two have at a time.
     caches: BTreeMap<usize, Weak<PageCache>>,
@@ -71,9 +74,30 @@ pub(super) fn leave(cache: &mut PageCache) {
 }
 
 /// Takes up to `count` pages out that nobody uses; returns how many. For the kernel when memory runs short. They are free after
-/// a grace period. Looks at each page at most twice.
-pub fn shrink(count: usize) -> usize {
-    sweep(count, 2 * PAGES.load(Relaxed))
+/// a grace period. Looks at each page at most twice, and makes way as there may be many.
+pub async fn shrink(count: usize) -> usize {
+    /// Pages looked at in some ten thousand instructions.
+    const STEP: usize = 128;
+    let (mut evicted, mut look) = (0, 2 * PAGES.load(Relaxed));
+    while evicted < count && look > 0 {
+        let step = look.min(STEP);
+        evicted += sweep(count - evicted, step);
+        look -= step;
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
+    }
+    evicted
+}
+
+/// There was no memory for a page: waits until others have been taken out and are free. False if there are none.
+pub(super) async fn make_room() -> bool {
+    let has_room = shrink(BATCH).await > 0;
+    if has_room {
+        // Needs no memory.
+        rcu::barrier().await;
+    }
+    has_room
 }
 
 /// Moves the hand over up to `look` pages, until `count` are taken out.
@@ -113,12 +137,15 @@ struct Swept {
 }
 
 impl PageCache {
-    /// Takes out up to `count` pages from an index on, looking at up to `look`.
+    /// Takes out up to `count` pages from an index on, looking at up to `look`; none without the little memory that it takes.
     fn evict(&self, from: u64, count: usize, look: usize) -> Swept {
-        let mut gone = Vec::new();
+        let (mut gone, most) = (Vec::new(), count.min(BATCH));
+        if gone.try_reserve_exact(most).is_err() {
+            return Swept { evicted: 0, looked: look, next: Some(from) };
+        }
         let (mut looked, mut index) = (0, from);
         let next = loop {
-            if gone.len() == count || looked == look {
+            if gone.len() == most || looked == look {
                 break Some(index);
             }
             let guard = rcu::read();

@@ -11,6 +11,20 @@ use syscalls::Errno;
 /// Pages that are filled in one go.
 pub(super) const MOST: u64 = 64;
 
+/// How often room is made for a page before it counts as not to be had: others take what is given up.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    const MOST: u32 = 32;
+
+    /// Whether there may be memory now.
+    async fn has_room(&mut self) -> bool {
+        self.0 += 1;
+        self.0 <= Self::MOST && clock::make_room().await
+    }
+}
+
 /// Empty pages that have been entered, for whoever holds this to fill. Those that are not filled when it is dropped are taken
 /// out.
 pub(super) struct Filling {
@@ -22,15 +36,29 @@ pub(super) struct Filling {
 impl PageCache {
     /// Waits until the first page of a range is there, and has neighbours in the range that are not there come with it.
     pub(super) async fn bring(self: &Arc<Self>, range: Range<u64>) -> Result<()> {
+        let mut patience = Patience::default();
         loop {
             match self.find(range.start) {
                 Found::Page => return Ok(()),
                 Found::Filling(entry) => self.filled.wait_until(|| entry.fill_result()).await?,
-                Found::Nothing => {
-                    if let Some(filling) = Filling::begin(self, range.clone(), false)? {
-                        return filling.run().await;
-                    }
-                }
+                Found::Nothing => match Filling::begin(self, range.clone(), false) {
+                    Ok(Some(filling)) => return filling.run().await,
+                    Ok(None) => {}
+                    Err(Errno::ENOMEM) if patience.has_room().await => {}
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// A page of zeros for the cache. `ENOMEM` when there is none, even after others have been taken out.
+    pub(super) async fn new_page() -> Result<Page> {
+        let mut patience = Patience::default();
+        loop {
+            match Page::zeroed() {
+                Some(page) => return Ok(page),
+                None if patience.has_room().await => {}
+                None => return Err(Errno::ENOMEM),
             }
         }
     }

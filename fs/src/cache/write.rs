@@ -4,7 +4,6 @@ use super::{PageCache, Stop, clock, page::CachedPage, within};
 use crate::{Op, PAGE_SIZE, Page, Result, Source, tree::index_of};
 use alloc::sync::Arc;
 use executor::rcu;
-use syscalls::Errno;
 
 impl PageCache {
     /// Moves bytes from `source` into the file's pages from `offset` on, until the source is empty or stops, or the file ends.
@@ -99,7 +98,7 @@ impl PageCache {
             self.bring(index..index + 1).await?;
             return Ok(None);
         }
-        let page = Page::zeroed().ok_or(Errno::ENOMEM)?;
+        let page = Self::new_page().await?;
         let moved = page.fill(0, part, source);
         if moved == 0 || moved == part && self.enter_written(index, page.clone()) {
             return Ok(Some(moved));

@@ -7,10 +7,12 @@ pub(super) mod buddy;
 mod chain;
 pub(super) mod metadata;
 pub(super) mod pool;
+mod pressure;
 mod zero;
 
 pub(super) use pool::affords;
 pub use pool::{is_nearly_out, is_short, statistics, total};
+pub use pressure::{missing, until_low};
 pub use zero::start_zeroing;
 
 use crate::arch::mem::{clear_page, copy_page};

@@ -90,6 +90,16 @@ pub fn total() -> usize {
     TOTAL.load(Relaxed)
 }
 
+/// Frames that are left to the kernel.
+pub(super) fn reserve() -> usize {
+    RESERVE.load(Relaxed)
+}
+
+/// Frames that no CPU has in its chains.
+pub(super) fn free() -> usize {
+    POOL.lock().free()
+}
+
 /// Whether only the kernel's reserve is left, or nearly so. One load as long as there is plenty.
 #[inline]
 pub fn is_short() -> bool {
@@ -230,7 +240,9 @@ fn refill(purpose: Purpose) -> Option<Number> {
     }
     let mut pool = POOL.lock();
     let chain = if pool.allows(purpose) { pool.take_chain(frames) } else { None };
+    let free = pool.free();
     drop(pool);
+    super::pressure::taken(free);
     match chain {
         Some(chain) => {
             cpu.loaded.replace(chain);
@@ -261,7 +273,9 @@ fn refill_zeroed(purpose: Purpose) -> Option<Number> {
     }
     let chain = pool.zeroed.take(frames)?;
     ZEROED.store(pool.zeroed.frames, Relaxed);
+    let free = pool.free();
     drop(pool);
+    super::pressure::taken(free);
     super::zero::taken();
     let cpu = &cpu::this()?.frames;
     cpu.zeroed.replace(chain);
