@@ -67,7 +67,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     arch::smp::start(machine::run_cpu);
     machine::run_first_cpu(async move {
         console::start();
-        device::start().await;
+        device::start();
         memory::start_background_tasks();
         memory::space::set_is_ending(process::Thread::is_running_one_killed);
         file::socket::start_background_task();

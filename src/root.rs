@@ -14,7 +14,7 @@ use fs::{
 use syscalls::Errno;
 
 use crate::{
-    device::{disk, volume},
+    device::{self, disk, volume},
     file::{device::numbers, terminal},
     memory::{self, Ramdisk},
     procfs,
@@ -126,6 +126,7 @@ pub async fn build(ramdisk: Ramdisk, disk: Option<&str>) -> Result<(), Error> {
     let remover = executor::Builder::new().name("/dev/pts").try_spawn(remove_slaves());
     remover.map_err(|_| Errno::ENOMEM)?.detach();
     mount_devices().await?;
+    device::settled().await;
     for disk in disk::all() {
         add_disk(&disk).await?;
     }
@@ -145,6 +146,7 @@ async fn unpack(ramdisk: Ramdisk, limits: Limits) -> Result<Arc<Namespace>, Erro
 async fn on_disk(name: &str) -> Result<Arc<Namespace>, Error> {
     let failed = |errno| Error::Disk(name.into(), errno);
     let plain = name.strip_prefix("/dev/").unwrap_or(name);
+    device::settled().await;
     let disk = disk::all().into_iter().find(|disk| disk.name == plain);
     let disk = disk.ok_or_else(|| failed(Errno::ENODEV))?;
     let superblock = volume::of_disk(disk.number).await.map_err(failed)?;

@@ -1,20 +1,22 @@
 //! Disks and their partitions: names, numbers, and what is known about them.
 //!
 //! ```text
-//!   driver ──► Counted ──┬──► Disk sda    (8, 0)    /dev/sda
-//!                        └─ Stretch ─► Disk sda1  (8, 1)    /dev/sda1
+//!   driver's disk ─┬─ Driven: all of it ───► Disk sda    (8, 0)    /dev/sda
+//!                  └─ Driven: a part of it ─► Disk sda1   (8, 1)    /dev/sda1
 //! ```
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use drivers::block::Disk as DrivenDisk;
 use executor::sync::SpinMutex;
 use fs::{
-    Device, Inode, Op, Result,
-    block::{BlockDevice, BlockDeviceRef, BlockInode, Direction, SECTOR, Transfer},
+    Device, Inode,
+    block::{BlockDevice, BlockInode},
 };
 
-use crate::arch::clock;
+use super::block::Driven;
+use crate::memory::DmaPiece;
 
 /// What a driver knows about a disk.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +41,7 @@ pub struct Disk {
     pub part: Option<Part>,
     /// What the driver knows.
     pub about: About,
-    /// What was moved.
-    pub traffic: Arc<Traffic>,
+    driven: Arc<Driven>,
     inode: Arc<BlockInode>,
 }
 
@@ -62,8 +63,8 @@ impl Disk {
     }
 
     /// The device.
-    pub fn device(&self) -> &BlockDeviceRef {
-        self.inode.device()
+    pub fn device(&self) -> &Driven {
+        &self.driven
     }
 }
 
@@ -107,179 +108,36 @@ fn identity(place: usize) -> Option<(String, Device)> {
     Some((name, Device::new(major, place as u32 % 16 * MINORS)))
 }
 
+/// How many disks were found.
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+impl Disk {
+    fn new(name: String, driven: Arc<Driven>, part: Option<Part>, about: About) -> Arc<Self> {
+        let number = driven.device();
+        let inode = BlockInode::new(driven.clone(), number, 0);
+        let disk = Arc::new(Disk { name, number, part, about, driven, inode });
+        DISKS.lock().push(disk.clone());
+        disk
+    }
+}
+
 /// Makes a driver's disk known; None if there are too many.
-pub fn add(make: impl FnOnce(Device) -> BlockDeviceRef, about: About) -> Option<Arc<Disk>> {
-    let place = DISKS.lock().iter().filter(|disk| disk.part.is_none()).count();
-    let (name, number) = identity(place)?;
-    let traffic = Arc::new(Traffic::default());
-    let device = Arc::new(Counted { device: make(number), traffic: traffic.clone() });
-    let disk = Arc::new(Disk {
-        name,
-        number,
-        part: None,
-        about,
-        traffic,
-        inode: BlockInode::new(device, number, 0),
-    });
-    DISKS.lock().push(disk.clone());
-    Some(disk)
+pub fn add(disk: Arc<DrivenDisk<DmaPiece>>) -> Option<Arc<Disk>> {
+    let (name, number) = identity(FOUND.fetch_add(1, Relaxed))?;
+    let geometry = disk.geometry();
+    let about = About {
+        model: geometry.model.clone(),
+        firmware: geometry.firmware.clone(),
+        physical_sector: geometry.physical_sector,
+        queue_depth: geometry.queue_depth,
+    };
+    Some(Disk::new(name, Driven::whole(disk, number), None, about))
 }
 
 /// Makes partition `index` (1 to 15) of a disk known: its first byte, and how many there are.
 pub fn add_part(whole: &Disk, index: u32, start: u64, len: u64) -> Arc<Disk> {
     let number = Device::new(whole.number.major(), whole.number.minor() + index);
-    let traffic = Arc::new(Traffic::default());
-    let stretch = Stretch { whole: whole.device().clone(), number, start, len };
-    let device = Arc::new(Counted { device: Arc::new(stretch), traffic: traffic.clone() });
-    let disk = Arc::new(Disk {
-        name: format!("{}{index}", whole.name),
-        number,
-        part: Some(Part { whole: whole.number, index, start }),
-        about: whole.about.clone(),
-        traffic,
-        inode: BlockInode::new(device, number, 0),
-    });
-    DISKS.lock().push(disk.clone());
-    disk
-}
-
-/// A stretch of a disk.
-struct Stretch {
-    whole: BlockDeviceRef,
-    number: Device,
-    start: u64,
-    len: u64,
-}
-
-impl BlockDevice for Stretch {
-    fn size(&self) -> u64 {
-        self.len
-    }
-
-    fn sector_size(&self) -> u32 {
-        self.whole.sector_size()
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.whole.is_read_only()
-    }
-
-    fn device(&self) -> Device {
-        self.number
-    }
-
-    fn transfer(&self, mut transfer: Transfer) -> Op<'static, Result<()>> {
-        if !transfer.fits(self.len, self.sector_size()) {
-            return Op::Ready(Err(syscalls::Errno::EIO));
-        }
-        transfer.offset += self.start;
-        self.whole.transfer(transfer)
-    }
-
-    fn flush(&self) -> Op<'static, Result<()>> {
-        self.whole.flush()
-    }
-}
-
-/// What was moved in one direction.
-#[derive(Default)]
-pub struct Flow {
-    /// Transfers that were carried out.
-    pub transfers: AtomicU64,
-    /// Units of 512 bytes that they moved.
-    pub sectors: AtomicU64,
-    /// How long they took, all together.
-    pub nanoseconds: AtomicU64,
-}
-
-impl Flow {
-    fn add(&self, sectors: u64, since: u64) {
-        self.transfers.fetch_add(1, Relaxed);
-        self.sectors.fetch_add(sectors, Relaxed);
-        self.nanoseconds.fetch_add(clock::now_ns().saturating_sub(since), Relaxed);
-    }
-}
-
-/// What was moved. Relaxed: statistics.
-#[derive(Default)]
-pub struct Traffic {
-    /// From the disk.
-    pub reads: Flow,
-    /// To the disk.
-    pub writes: Flow,
-    /// To the disk\'s medium.
-    pub flushes: Flow,
-    /// Transfers that are being carried out.
-    pub in_flight: AtomicU64,
-}
-
-impl Traffic {
-    fn flow(&self, direction: Option<Direction>) -> &Flow {
-        match direction {
-            Some(Direction::Read) => &self.reads,
-            Some(Direction::Write) => &self.writes,
-            None => &self.flushes,
-        }
-    }
-}
-
-/// A device whose traffic is counted.
-struct Counted {
-    device: BlockDeviceRef,
-    traffic: Arc<Traffic>,
-}
-
-impl Counted {
-    /// `direction` is None for a flush.
-    fn count(
-        &self,
-        direction: Option<Direction>,
-        sectors: u64,
-        op: Op<'static, Result<()>>,
-    ) -> Op<'static, Result<()>> {
-        /// One that is being carried out, or whose future was dropped.
-        struct InFlight(Arc<Traffic>);
-
-        impl Drop for InFlight {
-            fn drop(&mut self) {
-                self.0.in_flight.fetch_sub(1, Relaxed);
-            }
-        }
-
-        let since = clock::now_ns();
-        self.traffic.in_flight.fetch_add(1, Relaxed);
-        let here = InFlight(self.traffic.clone());
-        Op::waiting(async move {
-            op.await?;
-            here.0.flow(direction).add(sectors, since);
-            Ok(())
-        })
-    }
-}
-
-impl BlockDevice for Counted {
-    fn size(&self) -> u64 {
-        self.device.size()
-    }
-
-    fn sector_size(&self) -> u32 {
-        self.device.sector_size()
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.device.is_read_only()
-    }
-
-    fn device(&self) -> Device {
-        self.device.device()
-    }
-
-    fn transfer(&self, transfer: Transfer) -> Op<'static, Result<()>> {
-        let sectors = transfer.bytes() / SECTOR;
-        self.count(Some(transfer.direction), sectors, self.device.transfer(transfer))
-    }
-
-    fn flush(&self) -> Op<'static, Result<()>> {
-        self.count(None, 0, self.device.flush())
-    }
+    let part = Part { whole: whole.number, index, start };
+    let driven = whole.driven.part(number, start, len);
+    Disk::new(format!("{}{index}", whole.name), driven, Some(part), whole.about.clone())
 }

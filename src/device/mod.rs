@@ -5,11 +5,16 @@
 //!   message.rs   how it interrupts
 //!   sata.rs      SATA disks                         (drivers::ahci)
 //!   block.rs     a driver's disk, as file systems see it
-//!   disk.rs      disks and their partitions
+//!   traffic.rs   what is moved, counted
+//!   disk.rs      disks and their partitions: names and numbers; partitions.rs: where they are
 //!   volume.rs    file systems on them               (fs::ext4)
 //! ```
 //!
 //! Where to start reading: [`start`].
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use executor::{JoinHandle, sync::WaitQueue};
 
 use crate::memory;
 
@@ -19,15 +24,43 @@ pub mod disk;
 mod message;
 mod partitions;
 mod sata;
+pub mod traffic;
 pub mod volume;
 
-/// Finds the devices and starts their drivers. Once, before the root is built.
-pub async fn start() {
+/// Whether all that was there at the start is known. Release when it is, Acquire by who waits for it.
+static SETTLED: AtomicBool = AtomicBool::new(false);
+static WAITERS: WaitQueue = WaitQueue::new();
+
+/// Finds the devices and starts their drivers, beside what else there is to do: most of the time goes by waiting for ports to
+/// which nothing is connected. Once.
+pub fn start() {
     let pages = memory::stats().total_bytes / memory::PAGE_SIZE;
     // Of all memory, as Linux has it. What programs need, pages of disks make room for.
     fs::cache::set_dirty_limit(pages / 5);
+    if executor::Builder::new().name("devices").try_spawn(find(Settling)).map(JoinHandle::detach).is_err() {
+        log::error!("devices: no memory to look for any");
+    }
+}
+
+/// Whoever has this looks for devices. When it is dropped, whatever the reason, nobody waits any more.
+struct Settling;
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        SETTLED.store(true, Ordering::Release);
+        WAITERS.wake_all();
+    }
+}
+
+async fn find(settling: Settling) {
     bus::scan();
     if let Some(bus) = bus::get() {
         sata::start(bus).await;
     }
+    drop(settling);
+}
+
+/// Waits until all that was there at the start is known, as udev's `settle` does.
+pub async fn settled() {
+    WAITERS.wait_until(|| SETTLED.load(Ordering::Acquire).then_some(())).await;
 }

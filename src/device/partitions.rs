@@ -6,7 +6,7 @@ use drivers::{
     block::{BlockError, SECTOR_SIZE},
     partition::{self, ReadSectors},
 };
-use fs::Inode;
+use fs::{Inode, block::BlockDevice};
 
 use super::disk::{self, Disk};
 use crate::root;

@@ -8,13 +8,9 @@ use drivers::{
     pci::{Bar, Class, Function},
 };
 use executor::{Builder, Lane, sync::oneshot};
+use fs::block::BlockDevice;
 
-use super::{
-    block::Driven,
-    bus::Bus,
-    disk::{self, About},
-    message, partitions,
-};
+use super::{bus::Bus, disk, message, partitions};
 use crate::memory::{DmaMemory, DmaPiece, Registers};
 
 /// Mass storage, SATA, AHCI 1.0.
@@ -88,15 +84,8 @@ fn run_port(adapter: &Arc<Adapter>, port: u32) -> oneshot::Receiver<Option<Found
 
 /// Gives a disk its name, and its partitions theirs.
 async fn make_known(driven: FoundDisk) {
-    let geometry = driven.geometry();
-    let about = About {
-        model: geometry.model.clone(),
-        firmware: geometry.firmware.clone(),
-        physical_sector: geometry.physical_sector,
-        queue_depth: geometry.queue_depth,
-    };
-    let Some(disk) = disk::add(|number| Driven::new(driven.clone(), number), about) else {
-        log::warn!("{}: one disk too many", geometry.model);
+    let Some(disk) = disk::add(driven) else {
+        log::warn!("ahci: one disk too many");
         return;
     };
     let mib = disk.device().size() >> 20;

@@ -3,10 +3,12 @@
 //! One that is mounted in several places is the same one everywhere, as it is on Linux: two of them would not see each
 //! other's changes.
 
-use alloc::sync::{Arc, Weak};
+use alloc::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 use core::fmt;
 
-use alloc::collections::BTreeMap;
 use executor::sync::Mutex;
 use fs::{
     Device, FileType, Path, Superblock,

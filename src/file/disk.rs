@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use fs::{
     Capabilities, Inode, Path,
-    block::{BlockInode, SECTOR},
+    block::{BlockDevice, BlockInode, SECTOR},
 };
 use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;

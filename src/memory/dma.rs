@@ -4,8 +4,8 @@
 //! the driver until the device is done.
 
 use super::frame::{self, Number};
+use super::words::Words;
 use crate::arch::paging::PAGE;
-use core::ptr::NonNull;
 use drivers::{
     block::Buffer,
     dma::{Dma, Reach, Region},
@@ -24,12 +24,14 @@ impl Dma for DmaMemory {
         if count == 0 || align > PAGE {
             return None;
         }
-        // Freed where it ends, if it is out of reach.
-        let region = DmaRegion { first: frame::alloc_run(count)?, bytes };
+        let first = frame::alloc_run(count)?;
         for at in 0..count as Number {
             // SAFETY: just allocated.
-            unsafe { crate::arch::mem::clear_page(frame::pointer(region.first + at).as_ptr()) };
+            unsafe { crate::arch::mem::clear_page(frame::pointer(first + at).as_ptr()) };
         }
+        // SAFETY: the frames are the region's as long as it lives, and the direct map shows them in a row.
+        let words = unsafe { Words::new(frame::pointer(first), bytes) };
+        let region = DmaRegion { first, words };
         reach.covers(region.address(), bytes).then_some(region)
     }
 }
@@ -38,15 +40,7 @@ impl Dma for DmaMemory {
 #[derive(Debug)]
 pub struct DmaRegion {
     first: Number,
-    bytes: usize,
-}
-
-impl DmaRegion {
-    fn at(&self, offset: usize) -> NonNull<u32> {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "outside of what a driver has");
-        // SAFETY: within the frames, which the direct map shows in a row.
-        unsafe { frame::pointer(self.first).add(offset).cast() }
-    }
+    words: Words,
 }
 
 // SAFETY: frames that were allocated for this value and are given back with it.
@@ -56,25 +50,23 @@ unsafe impl Region for DmaRegion {
     }
 
     fn len(&self) -> usize {
-        self.bytes
+        self.words.len()
     }
 
     #[inline]
     fn read32(&self, offset: usize) -> u32 {
-        // SAFETY: our own memory. Volatile: the device may write to it.
-        unsafe { self.at(offset).read_volatile() }
+        self.words.read(offset)
     }
 
     #[inline]
     fn write32(&self, offset: usize, value: u32) {
-        // SAFETY: as for reading.
-        unsafe { self.at(offset).write_volatile(value) };
+        self.words.write(offset, value);
     }
 }
 
 impl Drop for DmaRegion {
     fn drop(&mut self) {
-        frame::free_run(self.first, self.bytes.div_ceil(PAGE));
+        frame::free_run(self.first, self.words.len().div_ceil(PAGE));
     }
 }
 

@@ -3,13 +3,14 @@
 //! They have a window of their own, in which addresses are given out once and upwards: devices come when the machine starts
 //! and stay. The window's top-level entry is filled at start, so all address spaces see what is mapped later.
 
-use super::frame;
+use super::{frame, words::Words};
 use crate::arch::layout::{DEVICES, LARGE_PAGE};
 use crate::arch::paging::{self, Entry, Flags, PAGE, PageTable, index, kernel_root, phys_to_virt};
 use alloc::vec::Vec;
 use bootloader_api::BootInfo;
 use bootloader_api::info::MemoryRegionKind;
 use core::ops::Range;
+use core::ptr::NonNull;
 use executor::sync::SpinMutex;
 
 /// Bytes of the window.
@@ -54,10 +55,7 @@ fn cleared_frame() -> Option<u64> {
 
 /// Registers of a device.
 #[derive(Debug)]
-pub struct Registers {
-    address: usize,
-    len: usize,
-}
+pub struct Registers(Words);
 
 impl Registers {
     /// Maps `len` bytes from the physical address on, which a device or the firmware has named. `None` if there is memory, and
@@ -88,29 +86,24 @@ impl Registers {
                 return None;
             }
         }
-        Some(Registers { address: first + offset, len })
-    }
-
-    fn at(&self, offset: usize) -> *mut u32 {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "a register outside of its device");
-        core::ptr::with_exposed_provenance_mut(self.address + offset)
+        let first = NonNull::new(core::ptr::with_exposed_provenance_mut(first + offset))?;
+        // SAFETY: just mapped, for as long as the kernel runs, and no memory.
+        Some(Registers(unsafe { Words::new(first, len) }))
     }
 }
 
 impl drivers::dma::Mmio for Registers {
     fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 
     #[inline]
     fn read32(&self, offset: usize) -> u32 {
-        // SAFETY: inside of what is mapped, for as long as the kernel runs, and what a read does concerns the device alone.
-        unsafe { self.at(offset).read_volatile() }
+        self.0.read(offset)
     }
 
     #[inline]
     fn write32(&self, offset: usize, value: u32) {
-        // SAFETY: as for reading.
-        unsafe { self.at(offset).write_volatile(value) };
+        self.0.write(offset, value);
     }
 }

@@ -11,13 +11,16 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use fs::{
     Device, FileType,
-    block::SECTOR,
+    block::{BlockDevice, SECTOR},
     procfs::{Directory, Fixed, Link, Node},
 };
 use syscalls::Errno;
 
 use super::text::{Made, TextBuffer};
-use crate::device::disk::{self, Disk, Flow, Part};
+use crate::device::{
+    disk::{self, Disk, Part},
+    traffic::Flow,
+};
 
 /// `/proc/partitions`: numbers and sizes, in KiB.
 pub fn partitions(out: &mut TextBuffer) -> Made {
@@ -46,7 +49,7 @@ fn counts(disk: &Disk, out: &mut TextBuffer) -> Made {
         let milliseconds = flow.nanoseconds.load(Relaxed) / 1_000_000;
         (flow.transfers.load(Relaxed), flow.sectors.load(Relaxed), milliseconds)
     };
-    let traffic = &disk.traffic;
+    let traffic = disk.device().traffic();
     for (transfers, sectors, milliseconds) in [flow(&traffic.reads), flow(&traffic.writes)] {
         write!(out, "{transfers} 0 {sectors} {milliseconds} ")?;
     }

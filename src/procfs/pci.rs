@@ -190,9 +190,12 @@ impl Bytes for Config {
         let Config(bus, function) = *self;
         let end = offset.saturating_add(len as u64).min(bus.config_len() as u64);
         let mut bytes = Vec::new();
-        for at in offset..end {
-            let word = bus.word(function, at as u16 & !3);
-            bytes.push(word.to_le_bytes()[at as usize & 3]);
+        let mut at = offset;
+        while at < end {
+            let (first, word) = (at as usize & 3, bus.word(function, at as u16 & !3).to_le_bytes());
+            let wanted = (end - at).min(4 - first as u64) as usize;
+            bytes.extend_from_slice(&word[first..first + wanted]);
+            at += wanted as u64;
         }
         Op::Ready(Ok(bytes))
     }

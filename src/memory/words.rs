@@ -1,0 +1,50 @@
+//! Memory that a device reads and writes, too, or that is a device: words of 32 bits, each access made as it is written.
+
+use core::ptr::NonNull;
+
+/// Words in a row.
+#[derive(Debug)]
+pub(super) struct Words {
+    first: NonNull<u32>,
+    bytes: usize,
+}
+
+// SAFETY: every access is one of a whole word, and what they are to each other is the driver's to say.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// Those from `first` on.
+    ///
+    /// # Safety
+    /// So many bytes must be mapped there as long as this lives, and neither reading nor writing them may harm anybody but the
+    /// device and its driver.
+    pub unsafe fn new(first: NonNull<u8>, bytes: usize) -> Self {
+        Self { first: first.cast(), bytes }
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    #[inline]
+    fn at(&self, offset: usize) -> NonNull<u32> {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "outside of what a driver has");
+        // SAFETY: inside, says the check.
+        unsafe { self.first.byte_add(offset) }
+    }
+
+    #[inline]
+    pub fn read(&self, offset: usize) -> u32 {
+        // SAFETY: see `new`.
+        unsafe { self.at(offset).read_volatile() }
+    }
+
+    #[inline]
+    pub fn write(&self, offset: usize, value: u32) {
+        // SAFETY: see `new`.
+        unsafe { self.at(offset).write_volatile(value) };
+    }
+}
