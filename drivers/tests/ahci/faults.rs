@@ -25,7 +25,7 @@ async fn read_all(bench: &Arc<Bench>, disk: &Arc<BlockDisk>) -> Vec<(u64, Result
 fn a_bad_sector_fails_its_own_request_and_no_other() {
     let silent = Model { has_error_log: false, ..Model::default() };
     for model in [Model::default(), silent, Model::old()] {
-        simulate(20, move |cpus| {
+        simulate(10, move |cpus| {
             let model = model.clone();
             async move {
                 let bench = Arc::new(Bench::start(cpus, &[model]).await);
@@ -52,7 +52,7 @@ fn a_bad_sector_fails_its_own_request_and_no_other() {
 
 #[test]
 fn aborted_commands_are_tried_again() {
-    simulate(20, |cpus| async move {
+    simulate(10, |cpus| async move {
         let bench = Arc::new(Bench::start(cpus, &[Model::default()]).await);
         let disk = bench.attached(0).await;
         bench.hba.disk(0, |disk| disk.faults.aborts = 20);
@@ -67,7 +67,7 @@ fn aborted_commands_are_tried_again() {
 #[test]
 fn lost_interrupts_cost_time_only() {
     for model in [Model::default(), Model::old()] {
-        simulate(20, move |cpus| {
+        simulate(10, move |cpus| {
             let model = model.clone();
             async move {
                 let bench = Arc::new(Bench::start(cpus, &[model]).await);
@@ -92,7 +92,7 @@ fn lost_interrupts_cost_time_only() {
 #[test]
 fn a_command_that_hangs_is_tried_again_after_a_reset() {
     for model in [Model::default(), Model::old()] {
-        simulate(20, move |cpus| {
+        simulate(10, move |cpus| {
             let model = model.clone();
             async move {
                 let bench = Arc::new(Bench::start(cpus, &[model]).await);
@@ -128,7 +128,7 @@ fn a_disk_that_never_answers_again_is_given_up() {
 
 #[test]
 fn a_link_that_hiccups_does_no_harm() {
-    simulate(20, |cpus| async move {
+    simulate(10, |cpus| async move {
         let bench = Arc::new(Bench::start(cpus, &[Model::default()]).await);
         let disk = bench.attached(0).await;
         bench.hba.disk(0, |disk| disk.faults.slowness = 300_000);
@@ -154,7 +154,7 @@ fn a_link_that_hiccups_does_no_harm() {
 
 #[test]
 fn pulling_a_disk_out_gives_errors_and_another_can_be_plugged_in() {
-    simulate(30, |cpus| async move {
+    simulate(12, |cpus| async move {
         let bench = Arc::new(Bench::start(cpus, &[Model::default(), Model::default()]).await);
         let (disk, other) = (bench.attached(0).await, bench.attached(1).await);
         bench.hba.disk(0, |disk| disk.faults.slowness = 2_000_000);
@@ -204,7 +204,7 @@ fn memory_that_a_stuck_port_may_write_to_is_never_used_again() {
 
 #[test]
 fn a_dropped_driver_stops_the_port_and_ends_all_requests() {
-    simulate(20, |cpus| async move {
+    simulate(10, |cpus| async move {
         let mut bench = Bench::start(cpus, &[Model::default()]).await;
         let disk = bench.attached(0).await;
         bench.hba.disk(0, |disk| disk.faults.slowness = 2_000_000);

@@ -24,7 +24,7 @@ fn every_kind_of_disk_reads_and_writes() {
     let large = Model { logical_sector: 4096, sectors: 512, ..Model::default() };
     let plain = Model { has_ncq: false, has_fua: false, has_cache: false, ..Model::default() };
     let models = [Model::default(), Model::old(), large, plain];
-    simulate(20, |cpus| {
+    simulate(10, |cpus| {
         let models = models.clone();
         async move {
             let bench = Bench::start(cpus, &models).await;
@@ -58,7 +58,7 @@ fn every_kind_of_disk_reads_and_writes() {
 
 #[test]
 fn a_deep_queue_is_used_and_answers_in_any_order() {
-    simulate(20, |cpus| async move {
+    simulate(10, |cpus| async move {
         let bench = Arc::new(Bench::start(cpus, &[Model::default()]).await);
         let disk = bench.attached(0).await;
         bench.hba.disk(0, |disk| disk.faults.slowness = 5_000_000);
@@ -81,7 +81,7 @@ fn a_deep_queue_is_used_and_answers_in_any_order() {
 
 #[test]
 fn what_adjoins_goes_out_as_one() {
-    simulate(20, |cpus| async move {
+    simulate(10, |cpus| async move {
         let bench = Arc::new(Bench::start(cpus, &[Model::old()]).await);
         let disk = bench.attached(0).await;
         let content = pattern(64 * SECTOR, 1);

@@ -163,20 +163,20 @@ fn storm(seeds: u64, models: &[Model], faults: &Faults, loses: u64) {
 #[test]
 fn queued_disks_hold_what_was_written() {
     let emulated = Model { has_fua: false, ..Model::default() };
-    storm(8, &[Model::default(), emulated], &Faults::default(), 0);
+    storm(5, &[Model::default(), emulated], &Faults::default(), 0);
 }
 
 #[test]
 fn a_slow_disk_gathers_and_merges() {
     let faults = Faults { slowness: 300_000, ..Faults::default() };
-    storm(8, &[Model { depth: 4, ..Model::default() }, Model::old()], &faults, 0);
+    storm(5, &[Model { depth: 4, ..Model::default() }, Model::old()], &faults, 0);
 }
 
 #[test]
 fn disks_with_all_faults_at_once_hold_what_was_written() {
     let silent = Model { has_error_log: false, has_fua: false, ..Model::default() };
     let faults = Faults { aborts: 40, hangs: 150, ..Faults::default() };
-    storm(6, &[Model::default(), silent, Model::old()], &faults, 20);
+    storm(4, &[Model::default(), silent, Model::old()], &faults, 20);
 }
 
 #[test]

@@ -213,11 +213,11 @@ fn spoiled(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn spoiled_images() {
-    spoiled(0..400);
+    spoiled(0..200);
 }
 
 #[test]
-#[ignore = "takes long: a hundred times the images"]
+#[ignore = "takes long: two hundred times the images"]
 fn many_spoiled_images() {
     spoiled(1000..41_000);
 }
