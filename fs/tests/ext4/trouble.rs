@@ -118,7 +118,7 @@ fn many_readers_and_little_memory() {
             .collect();
         let mut left = walkers;
         while !left.iter().all(executor::JoinHandle::is_finished) {
-            cache::shrink(50);
+            cache::shrink(50).await;
             dcache::shrink(20);
             executor::yield_now().await;
         }
