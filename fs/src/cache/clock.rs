@@ -16,7 +16,6 @@ use executor::{rcu, sync::SpinMutex};
 
 /// Pages in all caches. Relaxed: a guide.
 static PAGES: AtomicUsize = AtomicUsize::new(0);
-static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Where the hand is: a page of the cache at an address, or behind the cache.
 #[derive(Clone, Copy)]
@@ -42,21 +41,12 @@ pub fn cached_pages() -> usize {
     PAGES.load(Relaxed)
 }
 
-/// Sets how many pages the caches may have before those that bring more take others out; a guide, not a hard limit.
-pub fn set_limit(pages: usize) {
-    LIMIT.store(pages, Relaxed);
-}
-
 /// Pages have been entered. With no lock held.
 pub(super) fn added(cache: &Arc<PageCache>, count: usize) {
     if !cache.registered.load(Relaxed) && !cache.registered.swap(true, AcqRel) {
         CIRCLE.lock().caches.insert(Arc::as_ptr(cache).addr(), Arc::downgrade(cache));
     }
-    let pages = PAGES.fetch_add(count, Relaxed) + count;
-    if pages > LIMIT.load(Relaxed) {
-        // More than came, so that it gets less.
-        sweep(2 * count, 8 * count);
-    }
+    PAGES.fetch_add(count, Relaxed);
 }
 
 /// Pages have been taken out.

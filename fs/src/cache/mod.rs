@@ -29,7 +29,7 @@ mod read_ahead;
 mod write;
 mod write_back;
 
-pub use clock::{cached_pages, set_limit, shrink};
+pub use clock::{cached_pages, shrink};
 pub use write_back::{dirty_pages, set_dirty_limit};
 
 use crate::{
