@@ -319,8 +319,8 @@ fn vmin_and_vtime_time_reads() {
 
         // MIN > 0, TIME > 0: waits for the first byte without limit, then between bytes.
         tty.set_termios(raw(5, 1));
-        type_slowly(master.clone(), b"z", Duration::from_millis(150));
         let started = Instant::now();
+        type_slowly(master.clone(), b"z", Duration::from_millis(150));
         assert_eq!(read(&slave, &SHELL, 100).await.unwrap(), b"z");
         assert!(started.elapsed() >= Duration::from_millis(250));
         assert_eq!(slave.try_read(&SHELL, &mut [0; 4]), Err(Errno::EAGAIN));
