@@ -111,6 +111,24 @@ impl Snapshot {
         }
         file.set_len(self.len as u64)
     }
+
+    /// Reads back a file of this size that somebody may have changed, and shares with this what is the same.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn reload(&self, file: &File) -> io::Result<Self> {
+        let mut now = self.clone();
+        let mut bytes = [0; CHUNK];
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            let at = number * CHUNK;
+            let part = &mut bytes[..CHUNK.min(self.len - at)];
+            file.read_exact_at(part, at as u64)?;
+            if *part != chunk[..part.len()] {
+                now.write(at, part);
+            }
+        }
+        Ok(now)
+    }
 }
 
 impl PartialEq for Snapshot {
