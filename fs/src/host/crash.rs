@@ -5,6 +5,9 @@
 
 use super::history::{History, Moment, Write};
 use super::{Random, Snapshot};
+use std::format;
+use std::string::String;
+use std::vec;
 use std::vec::Vec;
 
 /// What a disk writes as a whole, bytes.
@@ -128,45 +131,99 @@ impl Images {
     /// One of the images that the disk may have if the power goes then. Among those of a few dozen seeds are all writes and
     /// none of those that may be lost.
     pub fn crash(&self, point: Moment, seed: u64) -> Snapshot {
-        let mut random = Random::new(seed ^ point.0 << 32);
         let mut image = self.after(self.promised(point));
+        for (write, fates) in self.fates(point, seed) {
+            for (sector, fate) in fates.into_iter().enumerate() {
+                let range = sector * SECTOR..(sector + 1) * SECTOR;
+                match fate {
+                    Fate::Lost => (),
+                    Fate::Left => image.write(write.offset + range.start, &write.left()[range]),
+                    Fate::Began => image.write(write.offset + range.start, &write.bytes[range]),
+                }
+            }
+        }
+        image
+    }
+
+    /// What makes an image of [`crash`](Self::crash), in words: a line for each write that no flush promises, with a letter
+    /// for each of its sectors.
+    pub fn explain(&self, point: Moment, seed: u64) -> String {
+        let mut text = String::new();
+        for (write, fates) in self.fates(point, seed) {
+            let letter = |fate: &Fate| match fate {
+                Fate::Lost => '-',
+                Fate::Left => '+',
+                Fate::Began => 'b',
+            };
+            let sectors: String = fates.iter().map(letter).collect();
+            let (start, end) = (write.offset, write.offset + write.bytes.len());
+            let (began, done) = (write.began.0, write.done.map(|done| done.0));
+            text += &format!("{start:#x}..{end:#x} begun at {began}, done at {done:?}: {sectors}\n");
+        }
+        text
+    }
+
+    /// The writes that no flush promises, and what becomes of their sectors.
+    fn fates(&self, point: Moment, seed: u64) -> Vec<(&Write, Vec<Fate>)> {
+        let mut random = Random::new(seed ^ point.0 << 32);
         let loss = Loss::new(&mut random, self.at_stake(point));
         // Of 8 writes.
         let torn = random.below(5);
         let mut number = 0;
-        for write in self.later(point) {
+        let mut fate = |write| {
             if is_stable(write, point) {
-                image.write(write.offset, write.left());
-                continue;
-            }
-            if !loss.is_lost(number, &mut random) {
-                let torn = random.chance(torn, 8).then_some(&mut random);
-                put(&mut image, write, point, torn);
+                return whole(write, point);
             }
             number += 1;
-        }
-        image
+            if loss.is_lost(number - 1, &mut random) {
+                vec![Fate::Lost; write.bytes.len() / SECTOR]
+            } else if random.chance(torn, 8) {
+                tear(write, point, &mut random)
+            } else {
+                whole(write, point)
+            }
+        };
+        self.later(point).map(|write| (write, fate(write))).collect()
     }
+}
+
+/// What becomes of a sector.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It stays as it was.
+    Lost,
+    /// It has what the write carried when it was done.
+    Left,
+    /// It has what the write carried when it began.
+    Began,
+}
+
+/// Whether it is done by then.
+fn is_done(write: &Write, point: Moment) -> bool {
+    write.done.is_some_and(|done| done <= point)
 }
 
 /// Whether it is on stable storage by its own promise.
 fn is_stable(write: &Write, point: Moment) -> bool {
-    write.force_unit_access && write.done.is_some_and(|done| done <= point)
+    write.force_unit_access && is_done(write, point)
 }
 
-/// Writes all sectors, or some of them.
-fn put(image: &mut Snapshot, write: &Write, point: Moment, torn: Option<&mut Random>) {
-    let left = if write.done.is_some_and(|done| done <= point) { write.left() } else { &write.bytes };
-    let Some(random) = torn else { return image.write(write.offset, left) };
-    let sectors = left.len() / SECTOR;
-    // The first ones, or any.
-    let cut = random.chance(1, 2).then(|| random.below(sectors as u64 + 1) as usize);
-    for sector in 0..sectors {
-        let is_there = cut.map_or_else(|| random.chance(1, 2), |cut| sector < cut);
-        let bytes = if random.chance(1, 2) { left } else { &write.bytes };
-        if is_there {
-            let range = sector * SECTOR..(sector + 1) * SECTOR;
-            image.write(write.offset + range.start, &bytes[range]);
+/// All sectors.
+fn whole(write: &Write, point: Moment) -> Vec<Fate> {
+    let fate = if is_done(write, point) { Fate::Left } else { Fate::Began };
+    vec![fate; write.bytes.len() / SECTOR]
+}
+
+/// Some sectors: the first ones, or any.
+fn tear(write: &Write, point: Moment, random: &mut Random) -> Vec<Fate> {
+    let mut fates = whole(write, point);
+    let cut = random.chance(1, 2).then(|| random.below(fates.len() as u64 + 1) as usize);
+    for (sector, fate) in fates.iter_mut().enumerate() {
+        if !cut.map_or_else(|| random.chance(1, 2), |cut| sector < cut) {
+            *fate = Fate::Lost;
+        } else if write.changed.is_some() && random.chance(1, 2) {
+            *fate = Fate::Began;
         }
     }
+    fates
 }
