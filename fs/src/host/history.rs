@@ -91,8 +91,8 @@ impl History {
         self.flushes[number].done = Some(self.next());
     }
 
-    /// All moments, from before anything happened to the last, at each of which the power may go: what has its moment then, or
-    /// earlier, has happened.
+    /// All moments, from before anything happened to the last, at each of which the power may go: what has its moment then,
+    /// or earlier, has happened.
     pub fn points(&self) -> impl Iterator<Item = Moment> + use<> {
         (0..=self.last.0).map(Moment)
     }

@@ -12,8 +12,8 @@ const CHUNK: usize = 4096;
 
 type Chunk = Arc<[u8; CHUNK]>;
 
-/// The contents of a disk. Copies share their chunks until one of them is written to, so that thousands of images that differ
-/// in a few places cost little.
+/// The contents of a disk. Copies share their chunks until one of them is written to, so that thousands of images that
+/// differ in a few places cost little.
 #[derive(Clone)]
 pub struct Snapshot {
     chunks: Vec<Chunk>,

@@ -36,8 +36,8 @@ impl Drop for Folder {
 
 /// Runs a tool of e2fsprogs.
 pub fn output_of(name: &str, arguments: &[&str]) -> Output {
-    // It is found here, because with another PATH for the child `Command` forks, which for a process as large as a test takes
-    // ten times as long as what the tools do.
+    // It is found here, because with another PATH for the child `Command` forks, which for a process as large as a test
+    // takes ten times as long as what the tools do.
     let paths = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(|path| path.exists());
     let output = Command::new(found.as_deref().unwrap_or(HostPath::new(name))).args(arguments).output();

@@ -68,8 +68,8 @@ impl Judge {
         e2fsck(&self.load(image))
     }
 
-    /// Has e2fsck do what a machine must do that comes back: replay the journal, remove what was deleted and still open. There
-    /// must be nothing else to do. Gives what that leaves; an error is what e2fsck printed.
+    /// Has e2fsck do what a machine must do that comes back: replay the journal, remove what was deleted and still open.
+    /// There must be nothing else to do. Gives what that leaves; an error is what e2fsck printed.
     pub fn recover(&mut self, image: &Snapshot) -> Result<Snapshot, String> {
         let path = self.load(image);
         let (code, text) = run_tool("e2fsck", &["-fy", path.to_str().unwrap()]);

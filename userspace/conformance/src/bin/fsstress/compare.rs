@@ -2,7 +2,6 @@
 
 use crate::calls;
 use crate::model::{Id, Model, What};
-use crate::worker::{listed, same_contents};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs::{self, Metadata};
@@ -11,6 +10,31 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 /// Two values that must be the same.
 fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what} is {found:?} and must be {expected:?}")) }
+}
+
+/// Compares contents, and says where they differ.
+pub fn contents(bytes: &[u8], expected: &[u8]) -> Result<(), String> {
+    if bytes == expected {
+        return Ok(());
+    }
+    if bytes.len() != expected.len() {
+        return Err(format!("there are {} bytes and must be {}", bytes.len(), expected.len()));
+    }
+    let first = bytes.iter().zip(expected).position(|(one, other)| one != other).unwrap_or(0);
+    Err(format!("byte {first} is {:#04x} and must be {:#04x}", bytes[first], expected[first]))
+}
+
+/// The names of a directory as the kernel lists them.
+pub fn listed(path: &str) -> Result<BTreeSet<String>, String> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(path).map_err(|error| format!("listing {path}: {error}"))? {
+        let name = entry.map_err(|error| format!("listing {path}: {error}"))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if !names.insert(name.clone()) {
+            return Err(format!("{path} has {name} twice"));
+        }
+    }
+    Ok(names)
 }
 
 fn is_of_kind(metadata: &Metadata, what: &What) -> bool {
@@ -76,9 +100,7 @@ pub fn tree(model: &Model) -> Result<(), String> {
         same("the file of this inode", ids.entry(stat.ino()).or_insert(id), &id).map_err(about)?;
         let wrong = |error: std::io::Error| about(error.to_string());
         match &model.node(id).what {
-            What::File(contents) => {
-                same_contents(&fs::read(path).map_err(wrong)?, contents).map_err(about)?;
-            }
+            What::File(expected) => contents(&fs::read(path).map_err(wrong)?, expected).map_err(about)?,
             What::Symlink(target) => {
                 let found = fs::read_link(path).map_err(wrong)?;
                 same("the target", &found.to_string_lossy().as_ref(), &target.as_str()).map_err(about)?;

@@ -1,8 +1,8 @@
 //! `fsstress [OPTION]...`: processes that make, change, rename and remove files, each in a tree of its own, of which it
 //! knows how each call must end and what must be there in the end, and all of them in one tree that they share.
 //!
-//! It prints how many names there are in the end, and a sum of the trees that have one owner: the same on each file system. If
-//! something is wrong, it says what, exits with status 1, and the trees stay.
+//! It prints how many names there are in the end, and a sum of the trees that have one owner: the same on each file system.
+//! If something is wrong, it says what, exits with status 1, and the trees stay.
 
 mod calls;
 mod compare;
@@ -25,6 +25,7 @@ const USAGE: &str = "fsstress [OPTION]...
   --seed N         which operations (1)
   --processes N    how many at once (4)
   --operations N   for each of them (1000)
+  --names N        how many a directory has at most (48), and the tree of each process 8 times as many
   --keep           leave the trees
   --manifest FILE  leave them, and write what is in D into FILE, which is elsewhere, a line for each name
   --check FILE     do nothing but compare what is in D with such a file";
@@ -37,6 +38,7 @@ struct Run {
     seed: u64,
     processes: u64,
     operations: u64,
+    names: u64,
 }
 
 /// The name spaces of extended attributes in which there is anything for us, the best first.
@@ -54,7 +56,7 @@ impl Run {
     /// What a process does, which is in its tree.
     fn work(&self, process: u64, space: Option<&'static str>) -> Result<(), String> {
         let seed = self.seed.wrapping_mul(1000) + process;
-        let mut worker = Worker::new(seed, MODE, space);
+        let mut worker = Worker::new(seed, self.names, MODE, space);
         let mut shared = Shared::new("../shared", seed + 500, space);
         for number in 1..=self.operations {
             if worker.turns_to_others() {
@@ -124,6 +126,7 @@ fn run() -> Result<(), String> {
         seed: options.value("--seed", 1),
         processes: options.value("--processes", 4),
         operations: options.value("--operations", 1000),
+        names: options.value("--names", 48).max(1),
     };
     let directory: String = options.value("--directory", ".".into());
     let keep = options.flag("--keep");

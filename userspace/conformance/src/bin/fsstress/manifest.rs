@@ -1,7 +1,7 @@
 //! A tree in lines of text, which can be compared with what another kernel, or a later boot, finds.
 //!
-//! A line has the path, kind, mode, links, owner, size, the sum of the contents or the target of a link, and the extended
-//! attributes with the sums of their values. Sizes of directories are left out: they are each file system's own. So are times.
+//! A line has the path, kind, mode, links, owner, size, the sum of the contents or the target of a link, and the names of
+//! extended attributes with sums of their values. Sizes of directories and times are left out: each system has its own.
 
 use crate::calls;
 use std::fs;
@@ -79,8 +79,7 @@ pub fn write(lines: &[String], path: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{path}: {error}"))
 }
 
-/// Compares the lines with those in a file; an error has those that differ, first the file's after `-`, then the tree's after
-/// `+`, and no more than so many.
+/// Compares the lines with those in a file; an error has some of those that differ, the file's after `-`, ours after `+`.
 pub fn check(lines: &[String], path: &str) -> Result<(), String> {
     const MOST: usize = 20;
     let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;

@@ -231,16 +231,24 @@ impl Model {
                 _ => self.remove(new),
             }
         }
-        let swap = |path: &str| {
-            if is_within(path, old) {
-                format!("{new}{}", &path[old.len()..])
-            } else if exchanges && is_within(path, new) {
-                format!("{old}{}", &path[new.len()..])
-            } else {
-                path.into()
+        let has_inside = |path: &str| self.names.get(path).is_some_and(|id| self.is_directory(*id));
+        if has_inside(old) || has_inside(new) {
+            let swap = |path: &str| {
+                if is_within(path, old) {
+                    format!("{new}{}", &path[old.len()..])
+                } else if exchanges && is_within(path, new) {
+                    format!("{old}{}", &path[new.len()..])
+                } else {
+                    path.into()
+                }
+            };
+            self.names = self.names.iter().map(|(path, id)| (swap(path), *id)).collect();
+        } else {
+            self.names.remove(old);
+            if let Some(replaced) = self.names.insert(new.into(), source) {
+                self.names.insert(old.into(), replaced);
             }
-        };
-        self.names = self.names.iter().map(|(path, id)| (swap(path), *id)).collect();
+        }
         self.changed(split(old).0);
         self.changed(split(new).0);
         Ok(())

@@ -2,7 +2,7 @@
 //! the tree must be consistent.
 
 use crate::calls::{self, name_of, number_of};
-use crate::worker::listed;
+use crate::compare::listed;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
