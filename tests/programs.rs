@@ -105,6 +105,8 @@ programs! {
         event_files: "conformance event_files", 60, AsOnLinux;
         exec: "conformance exec", 120, AsOnLinux;
         files: "conformance files", 60, AsOnLinux;
+        fsstress: "fsstress --operations 500", 60, AsOnLinux;
+        fsx: "fsx --size 65536 --operations 500 && fsx --seed 2 --compare 0", 60, AsOnLinux;
         futexes: "conformance futexes", 30, AsOnLinux;
         inotify: "conformance inotify", 30, AsOnLinux;
         interruptions: "conformance interruptions", 120, AsOnLinux;

@@ -1,11 +1,21 @@
 //! Pages, time and disks from the host, for tests and benchmarks.
 
+mod crash;
+mod history;
 mod image;
 mod ram;
+mod random;
+mod recorder;
+mod snapshot;
 mod trouble;
 
+pub use crash::Images;
+pub use history::{Flush, History, Moment, Write};
 pub use image::Image;
 pub use ram::RamDisk;
+pub use random::Random;
+pub use recorder::Recorder;
+pub use snapshot::Snapshot;
 pub use trouble::Trouble;
 
 use crate::{Clock, PAGE_SIZE, PageProvider, Timestamp};

@@ -1,12 +1,13 @@
 //! Images made by e2fsprogs, and mounting them.
 
 use crate::common::Tree;
+use crate::judge;
 use fs::block::{BlockDeviceRef, BlockInode};
 use fs::ext4::{Ext4, Log};
 use fs::host::Image as Disk;
 use fs::*;
 use std::path::{Path as HostPath, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -33,14 +34,27 @@ impl Drop for Folder {
     }
 }
 
-/// Runs a tool of e2fsprogs and returns what it printed; its status must be one of those in `fine`.
-pub fn tool(name: &str, arguments: &[&str], fine: &[i32]) -> String {
+/// Runs a tool of e2fsprogs.
+pub fn output_of(name: &str, arguments: &[&str]) -> Output {
+    // It is found here, because with another PATH for the child `Command` forks, which for a process as large as a test
+    // takes ten times as long as what the tools do.
     let paths = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(name).args(arguments).env("PATH", paths).output();
-    let output = output.unwrap_or_else(|error| panic!("{name} (of e2fsprogs) does not start: {error}"));
+    let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(|path| path.exists());
+    let output = Command::new(found.as_deref().unwrap_or(HostPath::new(name))).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("{name} (of e2fsprogs) does not start: {error}"))
+}
+
+/// Runs a tool of e2fsprogs and returns its status and what it printed.
+pub fn run_tool(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = output_of(name, arguments);
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    let code = output.status.code();
+    (output.status.code(), text)
+}
+
+/// Runs a tool of e2fsprogs and returns what it printed; its status must be one of those in `fine`.
+pub fn tool(name: &str, arguments: &[&str], fine: &[i32]) -> String {
+    let (code, text) = run_tool(name, arguments);
     assert!(
         code.is_some_and(|code| fine.contains(&code)),
         "{name} {arguments:?} ended with {code:?}:\n{text}"
@@ -74,7 +88,7 @@ impl Image {
 
     /// Has e2fsck look at it.
     pub fn check(&self) {
-        tool("e2fsck", &["-fn", self.path().to_str().unwrap()], &[0]);
+        judge::e2fsck(&self.path()).unwrap_or_else(|text| panic!("{text}"));
     }
 
     /// Has e2fsck give its directories trees of these hashes.

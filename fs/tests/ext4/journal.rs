@@ -15,6 +15,14 @@ const BLOCK: usize = 1024;
 /// Attributes and contents by path.
 pub type Files = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
 
+/// Extended attributes by name.
+pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What there is to say of a file.
+pub fn describe(stat: &Metadata, xattrs: &Xattrs) -> String {
+    format!("{:?} {xattrs:?}", Metadata { dev: Device(0), ..*stat })
+}
+
 /// Everything in a tree.
 pub async fn walk(tree: &Tree) -> Files {
     let mut all = BTreeMap::new();
@@ -37,11 +45,15 @@ pub async fn walk(tree: &Tree) -> Files {
                 FileType::Symlink => path.inode().link_target().unwrap().to_vec(),
                 _ => Vec::new(),
             };
+            let mut xattrs = Xattrs::new();
+            let names = path.inode().list_xattrs().await.unwrap();
+            for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+                xattrs.insert(name.to_vec(), path.inode().xattr(name).await.unwrap());
+            }
             if stat.kind == FileType::Directory {
                 pending.push((path, whole.clone()));
             }
-            let stat = Metadata { dev: Device(0), ..stat };
-            all.insert(whole, (format!("{stat:?}"), contents));
+            all.insert(whole, (describe(&stat, &xattrs), contents));
         }
     }
     all
@@ -76,17 +88,17 @@ fn list(numbers: &[usize]) -> String {
 }
 
 /// An image with transactions in its journal, and what it must be afterwards.
-struct Dirty {
+pub struct Dirty {
     image: Image,
     /// The image before and after.
-    before: Vec<u8>,
+    pub before: Vec<u8>,
     after: Vec<u8>,
     /// Blocks of the journal.
     journal: BTreeSet<usize>,
 }
 
 /// Makes one: `open` is how debugfs opens the journal.
-fn dirty(options: &[&str], open: &str) -> Dirty {
+pub fn dirty(options: &[&str], open: &str) -> Dirty {
     let options = [&["-t", "ext4", "-b", "1024"], options].concat();
     let (source, scratch) = (Folder::new(), Folder::new());
     for size in [1, 4096, 100_001] {

@@ -4,9 +4,11 @@
 mod common;
 
 mod compare;
+mod debugfs;
 mod hostile;
 mod image;
 mod journal;
+mod judge;
 mod layouts;
 mod linux;
 mod source;

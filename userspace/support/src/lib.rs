@@ -1,9 +1,10 @@
-//! What our programs share: checked system calls, child processes, a clock, and the way results are printed.
+//! What our programs share: command lines, checked system calls, child processes, a clock, and the way results are printed.
 //!
 //! Start with [`cvt`], which everything else uses: it turns libc's `-1` and errno into an [`io::Result`].
 //!
 //! Wrappers here are as thin as can be, because the programs above them measure or probe the calls themselves.
 
+pub mod arguments;
 pub mod clock;
 pub mod elf;
 pub mod errno;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod random;
 pub mod report;
 pub mod ring;
+pub mod sum;
 
 use std::io;
 

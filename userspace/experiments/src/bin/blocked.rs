@@ -3,9 +3,9 @@
 //! Makes threads that all wait for one futex and have no memory of their own in user space, and compares the free memory
 //! before and after.
 
-use experiments::arguments::{Options, fail};
 use experiments::threads::start_waiting;
 use std::io;
+use support::arguments::{Options, fail};
 use support::clock::sleep_ms;
 use support::report;
 

@@ -3,9 +3,9 @@
 //! A garbage-collected kernel traces its live objects again and again while it forks; one without a collector
 //! should not notice them. The objects are made by writing their number to a debug file.
 
-use experiments::arguments::{Options, fail};
 use experiments::forks::forks_as_is;
 use std::fs;
+use support::arguments::{Options, fail};
 use support::report;
 
 const USAGE: &str = "bmgc [--objects N (100000)] [--times N (500)]";

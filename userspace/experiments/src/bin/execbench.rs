@@ -3,12 +3,12 @@
 //! The program is this one with a segment of many MiB more. Once it only starts and exits, once it reads a byte of each
 //! page of the segment first. A kernel that prepares the pages on idle CPUs meanwhile gets faster with more of them.
 
-use experiments::arguments::{Options, fail};
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr::null;
+use support::arguments::{Options, fail};
 use support::clock::now;
 use support::memory::PAGE;
 use support::process::fork;

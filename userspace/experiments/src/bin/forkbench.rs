@@ -4,9 +4,9 @@
 //! `serial` copies the page tables on one CPU, `parallel` in a transient task per page-table page, `shared`
 //! shares them until someone writes.
 
-use experiments::arguments::{Options, fail};
 use experiments::forks::forks;
 use std::fs;
+use support::arguments::{Options, fail};
 use support::report;
 
 const USAGE: &str = "forkbench [--gib N (4) | --mib N] [--times N (500)] [--form serial|parallel|shared]

@@ -2,11 +2,11 @@
 //!
 //! Under `qemu -icount shift=0` a nanosecond is an instruction, and the figures are exact.
 
-use experiments::arguments::Options;
 use experiments::{Measured, epoll, files, forks, null_call, page_faults, pipes, signals, sockets, threads};
 use std::io;
 use std::path::Path;
 use std::process::exit;
+use support::arguments::Options;
 use support::process::{Child, Ended, fork};
 use support::report::{per_operation, value};
 

@@ -1,7 +1,7 @@
 //! `nullcall`: the rate of the cheapest system call, in one process or in several at once.
 
-use experiments::arguments::{Options, fail};
 use experiments::null_call::null_calls;
+use support::arguments::{Options, fail};
 use support::process::together;
 use support::report;
 

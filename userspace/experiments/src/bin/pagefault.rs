@@ -1,7 +1,7 @@
 //! `pagefault`: the rate of demand-zero page faults, in one process or in several at once.
 
-use experiments::arguments::{Options, fail};
 use experiments::page_faults::page_faults;
+use support::arguments::{Options, fail};
 use support::process::together;
 use support::report;
 

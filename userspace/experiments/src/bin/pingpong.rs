@@ -1,7 +1,7 @@
 //! `pingpong`: round trips of a short message between two processes over two pipes.
 
-use experiments::arguments::{Options, fail};
 use experiments::pipes::ping_pong;
+use support::arguments::{Options, fail};
 use support::report;
 
 const USAGE: &str = "pingpong [--round-trips N (20000)] [--bytes N (5)]";

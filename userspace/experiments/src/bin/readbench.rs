@@ -2,8 +2,8 @@
 //!
 //! A kernel that splits the copy over its CPUs gets faster with more of them.
 
-use experiments::arguments::{Options, fail};
 use experiments::files::bulk;
+use support::arguments::{Options, fail};
 use support::report;
 
 const USAGE: &str = "readbench [--mib N (64)] [--times N (20)] [--in FOLDER (/tmp)]";

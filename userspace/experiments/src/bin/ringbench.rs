@@ -3,9 +3,9 @@
 //! The parallelism paper's "system calls from a single process": a kernel that carries a batch out on all its CPUs is faster
 //! with more of them, though the program has one thread.
 
-use experiments::arguments::{Options, fail};
 use experiments::rings::{BATCH, Reads, nulls};
 use std::io;
+use support::arguments::{Options, fail};
 use support::report;
 
 const USAGE: &str = "ringbench [--batches N (500)] [--rounds N (3)] [--in FOLDER (/tmp)]";

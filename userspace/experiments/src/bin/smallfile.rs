@@ -1,7 +1,7 @@
 //! `smallfile`: create, read and unlink small files in a few folders (the parallelism paper's section 4.1).
 
-use experiments::arguments::{Options, fail};
 use experiments::files::smallfile;
+use support::arguments::{Options, fail};
 use support::report;
 
 const USAGE: &str = "smallfile [--files N (100)] [--folders N (4)] [--in FOLDER (/tmp)]";

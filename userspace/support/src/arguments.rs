@@ -1,4 +1,4 @@
-//! The command lines of the experiment programs: `--name value`, with the paper's value as default.
+//! Command lines: `--name value`, with a default, and `--name` alone.
 
 use pico_args::Arguments;
 use std::fmt::Display;
@@ -33,6 +33,19 @@ impl Options {
         }
     }
 
+    /// The value of option `--name`, if it is given.
+    pub fn optional(&mut self, name: &'static str) -> Option<String> {
+        match self.arguments.opt_value_from_str(name) {
+            Ok(value) => value,
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    /// Whether option `--name`, which has no value, is given.
+    pub fn flag(&mut self, name: &'static str) -> bool {
+        self.arguments.contains(name)
+    }
+
     /// The words that are no options.
     pub fn rest(self) -> Vec<String> {
         let words = self.arguments.finish();
@@ -57,7 +70,7 @@ fn refuse(usage: &str, problem: &str) -> ! {
     exit(2)
 }
 
-/// Prints an experiment's error and exits with status 1.
+/// Prints an error and exits with status 1.
 pub fn fail(what: &str, error: &std::io::Error) -> ! {
     eprintln!("{what}: {error}");
     exit(1)
