@@ -29,6 +29,7 @@ pub mod block;
 pub mod dma;
 pub mod memory;
 pub mod partition;
+mod patience;
 pub mod pci;
 pub mod random;
 pub mod tty;
