@@ -13,8 +13,8 @@
 //!
 //! A message of the device means one thing only, so its handler touches no register. What has ended the task reads in the
 //! used ring, in memory; a lost interrupt costs time only: each command has a deadline, at which the task looks before it
-//! believes that the device is to blame. Registers are read when an interrupt came and nothing has ended, and when nothing
-//! came for a while: the device may ask for a reset.
+//! believes that the device is to blame. Registers are read when an interrupt came and nothing has ended, and now and then
+//! while it has commands: the device may ask for a reset.
 //!
 //! ```text
 //! let (driver, interrupt) = Driver::new(transport, dma);

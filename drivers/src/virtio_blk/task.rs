@@ -13,8 +13,8 @@ use crate::block::{Buffer, Disk};
 use crate::dma::{Dma, NarrowMmio};
 use crate::virtio::Transport;
 
-/// How long a device may say nothing about commands that it has before it is looked at.
-const QUIET: Duration = Duration::from_secs(1);
+/// How often a device that has commands is asked how it is.
+const PATROL: Duration = Duration::from_secs(5);
 
 /// What a disk's interrupt handler needs.
 #[derive(Clone, Default)]
@@ -87,16 +87,19 @@ impl<M: NarrowMmio, D: Dma, B: Buffer> Served<M, D, B> {
     /// Serves the disk until it is lost.
     async fn serve(&mut self) -> Loss {
         let (engine, disk) = (&mut self.engine, &self.disk);
-        let mut was_quiet = false;
+        let mut patrol = Instant::now();
         loop {
             let now = Instant::now();
-            if let Some(trouble) = engine.look(disk, now, was_quiet) {
+            let is_patrol = patrol <= now;
+            if is_patrol {
+                patrol = now + PATROL;
+            }
+            if let Some(trouble) = engine.look(disk, now, is_patrol) {
                 if let Err(loss) = engine.recover(disk, trouble).await {
                     return loss;
                 }
                 continue;
             }
-            was_quiet = false;
             engine.issue(disk, now);
             if !engine.memory.queue.listen() {
                 // However fast the device is, others have their turn.
@@ -105,7 +108,8 @@ impl<M: NarrowMmio, D: Dma, B: Buffer> Served<M, D, B> {
             }
             let bell = engine.interrupt.bell().wait();
             match engine.in_flight.deadline() {
-                Some(deadline) => was_quiet = timeout(bell, deadline.min(now + QUIET)).await.is_err(),
+                // Whether it rang or the time is up, the loop looks.
+                Some(deadline) => drop(timeout(bell, deadline.min(patrol)).await),
                 None => bell.await,
             }
         }
@@ -114,12 +118,12 @@ impl<M: NarrowMmio, D: Dma, B: Buffer> Served<M, D, B> {
 
 impl<M: NarrowMmio, D: Dma> Engine<M, D> {
     /// Ends what has ended, and tells what went wrong.
-    fn look<B: Buffer>(&mut self, disk: &Disk<B>, now: Instant, was_quiet: bool) -> Option<Trouble> {
+    fn look<B: Buffer>(&mut self, disk: &Disk<B>, now: Instant, is_patrol: bool) -> Option<Trouble> {
         let was_interrupted = self.interrupt.take();
         match self.reap(disk) {
             Err(_) => return Some(Trouble::Nonsense),
-            // It wanted to say something else, or nothing any more.
-            Ok(0) if (was_interrupted || was_quiet) && self.needs_reset() => {
+            // It wanted to say something else, or says nothing any more.
+            Ok(0) if (was_interrupted || is_patrol) && self.needs_reset() => {
                 return Some(Trouble::NeedsReset);
             }
             Ok(_) => {}

@@ -5,6 +5,7 @@
 //! parameters as defaults; `microbench` there runs every experiment once with short settings, a row per figure.
 
 pub mod arguments;
+pub mod disks;
 pub mod epoll;
 pub mod files;
 pub mod forks;
