@@ -32,9 +32,8 @@ pub fn read_pages(path: &str, threads: u64, reads: u64) -> Measured {
             let disk = disk.clone();
             thread::spawn(move || {
                 let mut bytes = [0; PAGE as usize];
-                let mine = (number..reads).step_by(threads as usize);
-                mine.map(|read| disk.read_exact_at(&mut bytes, read * STRIDE * PAGE))
-                    .collect::<io::Result<()>>()
+                let mut mine = (number..reads).step_by(threads as usize);
+                mine.try_for_each(|read| disk.read_exact_at(&mut bytes, read * STRIDE * PAGE))
             })
         })
         .collect();
