@@ -16,8 +16,11 @@
 //! has written to memory. So a register write must not pass earlier accesses to regions or buffers, and accesses to
 //! these must not pass an earlier register read. On x86 volatile accesses to uncached registers and a compiler fence
 //! give that.
+//!
+//! Where both sides read and write memory without a register between (the rings of [`virtio`](crate::virtio)), the driver
+//! has fences of its own.
 
-/// The memory-mapped registers of one device. Accesses are of 32 bits, little-endian as PCI is, and never torn.
+/// The memory-mapped registers of one device. These accesses are of 32 bits, little-endian as PCI is, and never torn.
 pub trait Mmio: Send + Sync + 'static {
     /// Reads the register at this offset in bytes, a multiple of four. Reads may have effects on the device.
     fn read32(&self, offset: usize) -> u32;
@@ -32,6 +35,21 @@ pub trait Mmio: Send + Sync + 'static {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Registers among which some are of 8 or 16 bits, to be accessed at once and as wide as they are.
+pub trait NarrowMmio: Mmio {
+    /// Reads the 8 bits at this offset.
+    fn read8(&self, offset: usize) -> u8;
+
+    /// Reads the 16 bits at this offset in bytes, a multiple of two.
+    fn read16(&self, offset: usize) -> u16;
+
+    /// Writes the 8 bits at this offset.
+    fn write8(&self, offset: usize, value: u8);
+
+    /// Writes the 16 bits at this offset in bytes, a multiple of two.
+    fn write16(&self, offset: usize, value: u16);
 }
 
 /// Which addresses a device can put on the bus.

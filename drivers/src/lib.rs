@@ -1,8 +1,9 @@
 //! Device drivers as async tasks: register-level, testable on the host.
 //!
 //! [`tty`] holds terminals: line discipline, serial terminals, pseudo-terminals. [`uart`] drives the serial port that a
-//! console's terminal sits on. [`block`] is what a disk offers, [`ahci`] drives SATA disks, [`partition`] reads how they
-//! are divided, and [`dma`] is how drivers reach their devices. [`memory`] holds /dev/null and its kin, [`random`] the generator behind /dev/random.
+//! console's terminal sits on. [`block`] is what a disk offers, [`ahci`] drives SATA disks, [`virtio_blk`] those of
+//! virtual machines by way of [`virtio`], [`partition`] reads how they are divided, and [`dma`] is how drivers reach their
+//! devices. [`memory`] holds /dev/null and its kin, [`random`] the generator behind /dev/random.
 //!
 //! A kernel's console, from the wire to the shell:
 //!
@@ -29,7 +30,10 @@ pub mod block;
 pub mod dma;
 pub mod memory;
 pub mod partition;
+mod patience;
 pub mod pci;
 pub mod random;
 pub mod tty;
 pub mod uart;
+pub mod virtio;
+pub mod virtio_blk;

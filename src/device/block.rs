@@ -68,11 +68,12 @@ fn next_request(
     pieces: &mut impl Iterator<Item = Piece>,
 ) -> Request<DmaPiece> {
     let limits = disk.geometry();
-    let most = (limits.max_sectors as usize * SECTOR_SIZE).min(limits.max_segments * fs::PAGE_SIZE);
+    // A piece is a page at most, so there is room for another if there is for a page.
+    let most_pieces = limits.max_segments / fs::PAGE_SIZE.div_ceil(limits.max_segment);
+    let most = limits.max_sectors as usize * SECTOR_SIZE;
     let mut buffers = Buffers::new();
     let mut bytes = 0;
-    // A piece is a page at most, so there is room for another if there is for a page.
-    while bytes + fs::PAGE_SIZE <= most && buffers.len() < limits.max_segments {
+    while bytes + fs::PAGE_SIZE <= most && buffers.len() < most_pieces {
         let Some(piece) = pieces.next() else { break };
         bytes += piece.len();
         buffers.push(DmaPiece(piece));
@@ -106,7 +107,7 @@ impl BlockDevice for Driven {
     }
 
     fn is_read_only(&self) -> bool {
-        false
+        self.disk.geometry().read_only
     }
 
     fn device(&self) -> Device {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use conquer_once::spin::OnceCell;
-use drivers::pci::{self, Function, HeaderType};
+use drivers::pci::{self, Bar, Function, HeaderType};
 
 use crate::{
     arch::pci::{self as access, ConfigSpace},
@@ -41,6 +41,17 @@ impl Bus {
     /// All functions, by address.
     pub fn functions(&self) -> &[Function] {
         &self.functions
+    }
+
+    /// Maps `len` bytes of a function's registers, `offset` bytes behind where one of its base address registers leads. None if
+    /// they are not there, or cannot be mapped.
+    pub fn registers(function: &Function, bar: usize, offset: u64, len: usize) -> Option<Registers> {
+        match function.bars.get(bar)?.as_ref()? {
+            Bar::Memory { address: address @ 1.., size, .. } if offset.checked_add(len as u64)? <= *size => {
+                Registers::map(address.checked_add(offset)?, len)
+            }
+            _ => None,
+        }
     }
 
     /// The bridge that a function is behind.

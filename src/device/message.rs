@@ -4,13 +4,10 @@ use alloc::{boxed::Box, string::String};
 use core::fmt;
 
 use conquer_once::spin::OnceCell;
-use drivers::pci::{Bar, Function, Message};
+use drivers::pci::{Function, Message};
 
 use super::bus::Bus;
-use crate::{
-    arch::interrupts::{self, Source, Wiring},
-    memory::Registers,
-};
+use crate::arch::interrupts::{self, Source, Wiring};
 
 /// What is run for each vector. Set before the device may send anything.
 static HANDLERS: [OnceCell<Box<dyn Fn() + Send + Sync>>; 256] = [const { OnceCell::uninit() }; 256];
@@ -56,7 +53,7 @@ pub fn attach(
     let messages = function.messages(bus.config()).ok_or(Error::OnlyLines)?;
     let table = match messages.table() {
         None => None,
-        Some((bar, offset, len)) => Some(map_table(function, bar, offset, len).ok_or(Error::LostTable)?),
+        Some((bar, offset, len)) => Some(Bus::registers(function, bar, offset, len).ok_or(Error::LostTable)?),
     };
     let source = Source { wiring: Wiring::Message, name: name.leak() };
     let vector = interrupts::register_any(source, on_message).map_err(|_| Error::OutOfVectors)?;
@@ -64,13 +61,4 @@ pub fn attach(
     let (address, data) = interrupts::message(vector).ok_or(Error::OutOfVectors)?;
     messages.send_one(bus.config(), Message { address, data }, table.as_ref());
     Ok(())
-}
-
-fn map_table(function: &Function, bar: usize, offset: u64, len: usize) -> Option<Registers> {
-    match function.bars.get(bar)?.as_ref()? {
-        Bar::Memory { address, size, .. } if *address != 0 && offset.checked_add(len as u64)? <= *size => {
-            Registers::map(address + offset, len)
-        }
-        _ => None,
-    }
 }

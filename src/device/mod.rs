@@ -4,6 +4,7 @@
 //!   bus.rs       what is on the PCI buses           (drivers::pci over arch::pci)
 //!   message.rs   how it interrupts
 //!   sata.rs      SATA disks                         (drivers::ahci)
+//!   virtio.rs    virtio disks                       (drivers::virtio_blk)
 //!   block.rs     a driver's disk, as file systems see it
 //!   traffic.rs   what is moved, counted
 //!   disk.rs      disks and their partitions: names and numbers; partitions.rs: where they are
@@ -25,6 +26,7 @@ mod message;
 mod partitions;
 mod sata;
 pub mod traffic;
+mod virtio;
 pub mod volume;
 
 /// Whether all that was there at the start is known. Release when it is, Acquire by who waits for it.
@@ -55,6 +57,7 @@ impl Drop for Settling {
 async fn find(settling: Settling) {
     bus::scan();
     if let Some(bus) = bus::get() {
+        virtio::start(bus).await;
         sata::start(bus).await;
     }
     drop(settling);

@@ -8,9 +8,8 @@ use drivers::{
     pci::{Bar, Class, Function},
 };
 use executor::{Builder, Lane, sync::oneshot};
-use fs::block::BlockDevice;
 
-use super::{bus::Bus, disk, message, partitions};
+use super::{bus::Bus, disk, message};
 use crate::memory::{DmaMemory, DmaPiece, Registers};
 
 /// Mass storage, SATA, AHCI 1.0.
@@ -32,7 +31,7 @@ pub(super) async fn start(bus: &'static Bus) {
     }
     for first in ports {
         if let Ok(Some(disk)) = first.await {
-            make_known(disk).await;
+            disk::make_known(&disk::SCSI, disk).await;
         }
     }
 }
@@ -68,7 +67,8 @@ fn run_port(adapter: &Arc<Adapter>, port: u32) -> oneshot::Receiver<Option<Found
             (Some(first), disk) => drop(first.send(disk)),
             // Plugged in later.
             (None, Some(disk)) => {
-                let _ = executor::try_spawn(make_known(disk)).map(executor::JoinHandle::detach);
+                let _ = executor::try_spawn(disk::make_known(&disk::SCSI, disk))
+                    .map(executor::JoinHandle::detach);
             }
             (None, None) => {}
         }
@@ -80,21 +80,4 @@ fn run_port(adapter: &Arc<Adapter>, port: u32) -> oneshot::Receiver<Option<Found
         .spawn(async move { adapter.run::<DmaPiece>(port, found).await })
         .detach();
     answer
-}
-
-/// Gives a disk its name, and its partitions theirs.
-async fn make_known(driven: FoundDisk) {
-    let Some(disk) = disk::add(driven) else {
-        log::warn!("ahci: one disk too many");
-        return;
-    };
-    let mib = disk.device().size() >> 20;
-    log::info!(
-        "{}: {}, {mib} MiB, {} commands at a time",
-        disk.name,
-        disk.about.model,
-        disk.about.queue_depth
-    );
-    partitions::make_node(&disk).await;
-    partitions::find(&disk).await;
 }

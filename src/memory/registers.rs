@@ -107,3 +107,25 @@ impl drivers::dma::Mmio for Registers {
         self.0.write(offset, value);
     }
 }
+
+impl drivers::dma::NarrowMmio for Registers {
+    #[inline]
+    fn read8(&self, offset: usize) -> u8 {
+        self.0.read(offset)
+    }
+
+    #[inline]
+    fn read16(&self, offset: usize) -> u16 {
+        self.0.read(offset)
+    }
+
+    #[inline]
+    fn write8(&self, offset: usize, value: u8) {
+        self.0.write(offset, value);
+    }
+
+    #[inline]
+    fn write16(&self, offset: usize, value: u16) {
+        self.0.write(offset, value);
+    }
+}

@@ -1,6 +1,13 @@
-//! Memory that a device reads and writes, too, or that is a device: words of 32 bits, each access made as it is written.
+//! Memory that a device reads and writes, too, or that is a device: words of up to 32 bits, each access made as it is written.
 
 use core::ptr::NonNull;
+
+/// What is accessed at once.
+pub(super) trait Word: Copy {}
+
+impl Word for u8 {}
+impl Word for u16 {}
+impl Word for u32 {}
 
 /// Words in a row.
 #[derive(Debug)]
@@ -30,20 +37,21 @@ impl Words {
     }
 
     #[inline]
-    fn at(&self, offset: usize) -> NonNull<u32> {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "outside of what a driver has");
+    fn at<W: Word>(&self, offset: usize) -> NonNull<W> {
+        let len = size_of::<W>();
+        assert!(offset.is_multiple_of(len) && offset + len <= self.bytes, "outside of what a driver has");
         // SAFETY: inside, says the check.
-        unsafe { self.first.byte_add(offset) }
+        unsafe { self.first.byte_add(offset).cast() }
     }
 
     #[inline]
-    pub fn read(&self, offset: usize) -> u32 {
-        // SAFETY: see `new`.
+    pub fn read<W: Word>(&self, offset: usize) -> W {
+        // SAFETY: see `new`; any bits are a word.
         unsafe { self.at(offset).read_volatile() }
     }
 
     #[inline]
-    pub fn write(&self, offset: usize, value: u32) {
+    pub fn write<W: Word>(&self, offset: usize, value: W) {
         // SAFETY: see `new`.
         unsafe { self.at(offset).write_volatile(value) };
     }

@@ -160,17 +160,24 @@ fn directory(disk: Arc<Disk>) -> Node {
     entries.push(("device", folder(description(&disk))));
     entries.push(("queue", folder(queue(&disk))));
     entries.push(("range", text(&disk, |_, out| Ok(writeln!(out, "{}", disk::MINORS)?))));
+    if core::ptr::eq(disk.kind, &raw const disk::VIRTIO) {
+        entries.push(("serial", text(&disk, |disk, out| Ok(write!(out, "{}", disk.about.serial)?))));
+    }
     entries.push(("removable", text(&disk, |_, out| Ok(writeln!(out, "0")?))));
     Node::Directory(Fixed::new(entries, Some(Arc::new(Children(Some(disk.number))))))
 }
 
 fn description(disk: &Arc<Disk>) -> Vec<(&'static str, Node)> {
+    let vendor = ("vendor", text(disk, |disk, out| Ok(writeln!(out, "{}", disk.kind.vendor)?)));
+    if !core::ptr::eq(disk.kind, &raw const disk::SCSI) {
+        return vec![vendor];
+    }
     vec![
         ("model", text(disk, |disk, out| Ok(writeln!(out, "{}", disk.about.model)?))),
         ("rev", text(disk, |disk, out| Ok(writeln!(out, "{}", disk.about.firmware)?))),
         ("queue_depth", text(disk, |disk, out| Ok(writeln!(out, "{}", disk.about.queue_depth)?))),
         ("type", text(disk, |_, out| Ok(writeln!(out, "0")?))),
-        ("vendor", text(disk, |_, out| Ok(writeln!(out, "ATA     ")?))),
+        vendor,
     ]
 }
 

@@ -262,7 +262,12 @@ pub(super) fn devices(out: &mut TextBuffer) -> Made {
         "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n",
     )?;
     out.write_str("\nBlock devices:\n")?;
-    Ok(disk::MAJORS.iter().try_for_each(|major| writeln!(out, "{major:3} sd"))?)
+    for kind in [&disk::SCSI, &disk::VIRTIO] {
+        for major in kind.majors {
+            writeln!(out, "{major:3} {}", kind.driver)?;
+        }
+    }
+    Ok(())
 }
 
 /// Nothing is swapped out.

@@ -166,7 +166,7 @@ impl Machine {
     pub fn boot(kernel: Kernel, options: &[&str], command: &[&str]) -> Self {
         let mut runner = Command::new(top().join("scripts/run"));
         runner.env("CARGO_TARGET_DIR", target()).arg(kernel.path()).args(["--kvm", "off"]);
-        if !options.contains(&"--initrd") && !options.contains(&"--root") {
+        if !["--initrd", "--root", "--virtio-root"].iter().any(|root| options.contains(root)) {
             runner.arg("--initrd").arg(root_image());
         }
         if kernel == Kernel::Linux {

@@ -20,19 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long it may take to write out its cache.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A command in the hands of the device.
-pub struct Slot {
-    pub command: Command,
-    pub deadline: Instant,
-}
-
 impl<M: Mmio, D: Dma> Engine<'_, M, D> {
     /// Gives the device what waits, as much as it takes.
     pub fn issue<B: Buffer>(&mut self, disk: &Disk<B>, identity: &Identity) {
         let mut started = 0;
         let depth = identity.geometry.queue_depth;
-        while let slot @ 0..32 = (!self.in_flight).trailing_zeros()
-            && slot < depth
+        while let Some(slot) = self.in_flight.vacant(depth)
             && let Some((command, segments)) = self.next(disk, identity, slot)
         {
             if command.operation == Operation::Flush && !identity.geometry.write_cache {
@@ -43,8 +36,7 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
             self.is_queued = can_queue(identity, command.operation, command.is_alone);
             self.prepare(slot, identity, &command, segments);
             let patience = if command.operation == Operation::Flush { FLUSH_PATIENCE } else { PATIENCE };
-            self.slots[slot as usize] = Some(Slot { command, deadline: Instant::now() + patience });
-            self.in_flight |= 1 << slot;
+            self.in_flight.insert(slot, command, Instant::now() + patience);
             started |= 1 << slot;
         }
         if started != 0 {
@@ -57,7 +49,7 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
 
     /// The next command that may be in flight together with those that are, its memory written into the slot's table.
     fn next<B: Buffer>(&self, disk: &Disk<B>, identity: &Identity, slot: u32) -> Option<(Command, usize)> {
-        let is_idle = self.in_flight == 0;
+        let is_idle = self.in_flight.is_empty();
         let admits =
             |operation, is_alone| is_idle || (self.is_queued && can_queue(identity, operation, is_alone));
         let mut segments = 0;
@@ -89,11 +81,11 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
     /// Ends the commands that the device is done with. An error of a command that is not queued is trouble, and leaves
     /// it in flight.
     pub fn reap<B: Buffer>(&mut self, disk: &Disk<B>) -> Result<(), Trouble> {
-        if self.in_flight == 0 {
+        if self.in_flight.is_empty() {
             return Ok(());
         }
         let busy = self.registers.read(if self.is_queued { port::SACT } else { port::CI });
-        let ended = self.in_flight & !busy;
+        let ended = self.in_flight.busy() & !u64::from(busy);
         if ended == 0 {
             return Ok(());
         }
@@ -101,28 +93,10 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
             return Err(Trouble::Device);
         }
         self.setbacks = 0;
-        for command in self.take(ended) {
+        for command in self.in_flight.take(ended) {
             disk.complete(command, Ok(()));
         }
         Ok(())
-    }
-
-    /// Takes commands out of their slots.
-    pub fn take(&mut self, which: u32) -> impl Iterator<Item = Command> {
-        self.in_flight &= !which;
-        let slots = self.slots.iter_mut().enumerate().filter(move |&(slot, _)| which & 1 << slot != 0);
-        slots.filter_map(|(_, place)| place.take()).map(|slot| slot.command)
-    }
-
-    /// The first deadline of those in flight.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.slots.iter().flatten().map(|slot| slot.deadline).min()
-    }
-
-    /// Those in flight whose time is up.
-    pub fn overdue(&self, now: Instant) -> u32 {
-        let late = |slot: &&Option<Slot>| slot.as_ref().is_some_and(|slot| slot.deadline <= now);
-        (0..32).filter(|&slot| late(&&self.slots[slot])).fold(0, |mask, slot| mask | 1 << slot)
     }
 }
 

@@ -6,16 +6,16 @@ use core::time::Duration;
 use executor::{Instant, timeout};
 
 use super::attachment::{BringUpError, DeviceKind};
-use super::command::Slot;
 use super::fis::Fis;
 use super::hba::{Hba, PortState};
 use super::identify::{Identity, Words};
 use super::memory::PortMemory;
-use super::patience::within;
 use super::registers::{
     Capabilities, DeviceStatus, PortControl, PortEvents, PortRegisters, detection, port, signature,
 };
+use crate::block::InFlight;
 use crate::dma::{Dma, Mmio};
+use crate::patience::within;
 
 /// How long the port may take to stop (AHCI 10.1.2, 10.4.2).
 const STOP: Duration = Duration::from_millis(500);
@@ -60,9 +60,8 @@ pub struct Engine<'h, M: Mmio, D: Dma> {
     pub state: &'h PortState,
     /// Counted, so that it can be kept for ever if the port does not stop.
     pub memory: Arc<PortMemory<D::Region>>,
-    /// What is in the hands of the device; those with their bit in `in_flight`.
-    pub slots: [Option<Slot>; 32],
-    pub in_flight: u32,
+    /// What is in the hands of the device, by slot.
+    pub in_flight: InFlight<32>,
     /// Whether those are queued commands, of which there may be several.
     pub is_queued: bool,
     /// Resets and false alarms since a command ended.
@@ -104,8 +103,7 @@ impl<'h, M: Mmio, D: Dma> Engine<'h, M, D> {
             registers: hba.port(index),
             state,
             memory: Arc::new(memory),
-            slots: [const { None }; 32],
-            in_flight: 0,
+            in_flight: InFlight::new(),
             is_queued: false,
             setbacks: 0,
         })

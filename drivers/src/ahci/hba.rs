@@ -7,10 +7,10 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32};
 use core::time::Duration;
 
-use super::patience::within;
 use super::registers::{Capabilities, Handoff, HostControl, PortEvents, PortRegisters, host};
 use crate::bell::Bell;
 use crate::dma::{Dma, Mmio, Reach};
+use crate::patience::within;
 
 /// Ports that an HBA has at most.
 const MAX_PORTS: usize = 32;

@@ -84,6 +84,7 @@ impl Words {
             serial: self.text(10, 10),
             firmware: self.text(23, 4),
             queue_depth: if is_queued { (u32::from(self.0[75] & 0x1f) + 1).min(slots) } else { 1 },
+            read_only: false,
             write_cache: self.bit(85, 5),
             fua: is_extended && self.valid(84) >> 6 & 1 != 0,
             max_discard: if has_trim { memory::RANGES as u32 * TRIM_RANGE * per_logical } else { 0 },

@@ -42,7 +42,6 @@ mod fis;
 mod hba;
 mod identify;
 mod memory;
-mod patience;
 mod port;
 mod recovery;
 mod registers;

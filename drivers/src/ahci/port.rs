@@ -78,7 +78,7 @@ impl<M: Mmio, D: Dma, B: Buffer> Attached<'_, '_, M, D, B> {
             }
             engine.issue(disk, identity);
             let bell = engine.state.bell.wait();
-            match engine.deadline() {
+            match engine.in_flight.deadline() {
                 // Whether it rang or the time is up, the loop looks.
                 Some(deadline) => drop(timeout(bell, deadline).await),
                 None => bell.await,
@@ -90,7 +90,7 @@ impl<M: Mmio, D: Dma, B: Buffer> Attached<'_, '_, M, D, B> {
 impl<M: Mmio, D: Dma, B: Buffer> Drop for Attached<'_, '_, M, D, B> {
     fn drop(&mut self) {
         self.disk.close();
-        if self.engine.in_flight != 0 {
+        if !self.engine.in_flight.is_empty() {
             let has_stopped = self.engine.stop_now();
             self.engine.end_commands(&self.disk, has_stopped);
         }
@@ -108,13 +108,13 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
         if let Err(trouble) = outcome {
             return Some(trouble);
         }
-        if self.deadline().is_none_or(|deadline| Instant::now() < deadline) {
+        if self.in_flight.overdue(Instant::now()) == 0 {
             return None;
         }
         // Its interrupt may have been lost: then it has ended, or there is an error that nobody has told of.
         self.hba.look_at(self.index);
         let trouble = self.state.take_events().trouble().or(self.reap(disk).err());
-        trouble.or_else(|| (self.overdue(Instant::now()) != 0).then_some(Trouble::Timeout))
+        trouble.or_else(|| (self.in_flight.overdue(Instant::now()) != 0).then_some(Trouble::Timeout))
     }
 
     /// Waits until something was plugged in, or out and in.

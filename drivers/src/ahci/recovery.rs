@@ -19,10 +19,10 @@ use super::command::cause;
 use super::engine::{Absence, Engine, Trouble};
 use super::fis::Fis;
 use super::identify::Identity;
-use super::patience::within;
 use super::registers::{detection, port};
 use crate::block::{BlockError, Buffer, Disk};
 use crate::dma::{Dma, Mmio};
+use crate::patience::within;
 
 /// Resets and false alarms without a single command ending in between after which a port is given up.
 const MAX_SETBACKS: u32 = 8;
@@ -68,13 +68,13 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
         let task_file = self.registers.read(port::TFD);
         // An error here is the one that is being seen to.
         let _ = self.reap(disk);
-        let late = self.overdue(executor::Instant::now());
+        let late = self.in_flight.overdue(executor::Instant::now());
         log::debug!(
             "ahci: port {}: {trouble:?}, in flight {:#x}, status {task_file:#x}",
             self.index,
-            self.in_flight
+            self.in_flight.busy()
         );
-        if trouble != Trouble::Device || self.in_flight == 0 {
+        if trouble != Trouble::Device || self.in_flight.is_empty() {
             self.setbacks += 1;
             if self.setbacks > MAX_SETBACKS {
                 return Err(Loss::Gone);
@@ -93,10 +93,10 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
             trouble = Trouble::Link;
         }
         let mut error = cause((task_file >> 8) as u8);
-        let mut guilty = self.in_flight;
+        let mut guilty = self.in_flight.busy();
         if trouble == Trouble::Device {
             self.start();
-            if self.is_queued && self.in_flight != 0 {
+            if self.is_queued && !self.in_flight.is_empty() {
                 match self.read_error_log().await {
                     Some((slot, named)) => (guilty, error) = (1 << slot, named),
                     None => self.reset(identity).await?,
@@ -111,11 +111,10 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
                 Trouble::Transfer | Trouble::Device => (guilty, BlockError::Device),
             };
         }
-        let innocent = self.in_flight & !guilty;
-        for command in self.take(guilty) {
+        for command in self.in_flight.take(guilty) {
             disk.retry(command, Some(error));
         }
-        for command in self.take(innocent) {
+        for command in self.in_flight.take(u64::MAX) {
             disk.retry(command, None);
         }
         Ok(())
@@ -126,7 +125,7 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
         let log = self.ask(Fis::read_error_log()).await.ok()?;
         let (first, second) = (log.0[0], log.0[1]);
         let slot = u32::from(first & 0x1f);
-        let is_known = first & NOT_QUEUED == 0 && self.in_flight & 1 << slot != 0;
+        let is_known = first & NOT_QUEUED == 0 && self.in_flight.busy() & 1 << slot != 0;
         is_known.then(|| (slot, cause((second >> 8) as u8)))
     }
 
@@ -158,7 +157,7 @@ impl<M: Mmio, D: Dma> Engine<'_, M, D> {
 
     /// Ends what is in flight, as the disk is gone.
     pub fn end_commands<B: Buffer>(&mut self, disk: &Arc<Disk<B>>, has_stopped: bool) {
-        for command in self.take(self.in_flight) {
+        for command in self.in_flight.take(u64::MAX) {
             if has_stopped {
                 disk.complete(command, Err(BlockError::Gone));
             } else {

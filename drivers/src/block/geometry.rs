@@ -22,6 +22,8 @@ pub struct Geometry {
     pub firmware: String,
     /// Commands that it takes at a time.
     pub queue_depth: u32,
+    /// Whether it can only be read.
+    pub read_only: bool,
     /// Whether a write may end before it is on the medium, so that flushes matter.
     pub write_cache: bool,
     /// Whether the disk itself can force a write to the medium.
@@ -53,6 +55,10 @@ impl Geometry {
     /// # Errors
     /// Why it does not.
     pub(crate) fn check<B: Buffer>(&self, request: &Request<B>) -> Result<Extent, BlockError> {
+        let changes = matches!(request.operation, Operation::Write { .. } | Operation::Discard { .. });
+        if changes && self.read_only {
+            return Err(BlockError::Unsupported);
+        }
         let sectors = match request.operation {
             Operation::Read | Operation::Write { .. } => return self.check_transfer(request),
             Operation::Flush => 0,

@@ -31,6 +31,7 @@
 
 mod disk;
 mod geometry;
+mod in_flight;
 mod request;
 mod table;
 mod transfer;
@@ -40,4 +41,5 @@ pub use geometry::Geometry;
 pub use request::{BlockError, Buffer, Buffers, Operation, Request, SECTOR_SIZE};
 pub use transfer::Transfer;
 
+pub(crate) use in_flight::InFlight;
 pub(crate) use table::Command;

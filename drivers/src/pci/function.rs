@@ -89,6 +89,18 @@ impl Function {
         found
     }
 
+    /// Where in configuration space the capabilities are that the maker of the function has defined.
+    pub fn vendor_capabilities<A: ConfigRegionAccess>(&self, access: &A) -> impl Iterator<Item = u16> {
+        let is_sound = self.has_sound_capabilities(access);
+        let header = PciHeader::new(self.address);
+        let endpoint = is_sound.then(|| EndpointHeader::from_header(header, access)).flatten();
+        let all = endpoint.map(|endpoint| endpoint.capabilities(access).take(MOST_CAPABILITIES));
+        all.into_iter().flatten().filter_map(|capability| match capability {
+            PciCapability::Vendor(place) => Some(place.offset),
+            _ => None,
+        })
+    }
+
     /// Whether the list of capabilities has an end. That of a device that is broken or gone may have none.
     fn has_sound_capabilities<A: ConfigRegionAccess>(&self, access: &A) -> bool {
         const HAS_LIST: u32 = 1 << 20;

@@ -24,7 +24,7 @@ mod function;
 mod message;
 mod scan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use bar::{BARS, Bar};
 pub use function::{Class, Function};

@@ -10,13 +10,13 @@ use executor::sync::SpinMutex;
 
 /// 256 bytes of configuration space: what is in them, and which bits can be written.
 #[derive(Clone)]
-struct Space {
+pub(crate) struct Space {
     words: [u32; 64],
     writable: [u32; 64],
 }
 
 #[derive(Default)]
-struct Model {
+pub(crate) struct Model {
     spaces: RefCell<BTreeMap<(u8, u8, u8), Space>>,
     reads: Cell<usize>,
 }
@@ -41,7 +41,7 @@ impl ConfigRegionAccess for Model {
 }
 
 impl Space {
-    fn new(vendor: u16, device: u16, class: u32) -> Self {
+    pub(crate) fn new(vendor: u16, device: u16, class: u32) -> Self {
         let mut space = Space { words: [0; 64], writable: [0; 64] };
         space.words[0] = u32::from(device) << 16 | u32::from(vendor);
         space.words[2] = class << 8;
@@ -56,14 +56,14 @@ impl Space {
         space
     }
 
-    fn with(mut self, word: usize, value: u32, writable: u32) -> Self {
+    pub(crate) fn with(mut self, word: usize, value: u32, writable: u32) -> Self {
         (self.words[word], self.writable[word]) = (value, writable);
         self
     }
 }
 
 impl Model {
-    fn add(&self, bus: u8, device: u8, function: u8, space: Space) {
+    pub(crate) fn add(&self, bus: u8, device: u8, function: u8, space: Space) {
         self.spaces.borrow_mut().insert((bus, device, function), space);
     }
 

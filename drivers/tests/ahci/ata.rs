@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use executor::sim::random;
 
-pub const SECTOR: usize = 512;
+use crate::disk::SECTOR;
+use crate::disk::store::Store;
 
 /// What kind of disk it is.
 #[derive(Clone)]
@@ -85,10 +86,7 @@ pub enum Answer {
 pub struct Disk {
     pub model: Model,
     pub faults: Faults,
-    /// What reads give.
-    content: Vec<u8>,
-    /// What is on the medium, where that is something else: by logical sector.
-    unwritten: BTreeMap<u64, Vec<u8>>,
+    pub store: Store,
     /// The page of the error log.
     pub error_log: Option<[u8; SECTOR]>,
     /// Commands carried out, by code.
@@ -133,29 +131,13 @@ impl Taskfile {
 
 impl Disk {
     pub fn new(model: Model) -> Self {
-        let size = model.sectors as usize * model.logical_sector;
         Self {
-            content: (0..size).map(|index| (index / 256) as u8).collect(),
+            store: Store::new(model.sectors as usize, model.logical_sector, model.has_cache),
             model,
             faults: Faults::default(),
-            unwritten: BTreeMap::new(),
             error_log: None,
             carried_out: BTreeMap::new(),
         }
-    }
-
-    pub fn content(&self) -> &[u8] {
-        &self.content
-    }
-
-    /// What is there after the power has gone.
-    pub fn medium(&self) -> Vec<u8> {
-        let mut medium = self.content.clone();
-        for (&sector, old) in &self.unwritten {
-            let at = sector as usize * self.model.logical_sector;
-            medium[at..at + old.len()].copy_from_slice(old);
-        }
-        medium
     }
 
     /// Bytes that a command takes from the host.
@@ -188,7 +170,7 @@ impl Disk {
             0xec => Answer::Data(self.identify()),
             0x2f => self.error_log.take().map_or(Answer::Error(ABORTED), |log| Answer::Data(log.to_vec())),
             0xe7 | 0xea => {
-                self.unwritten.clear();
+                self.store.flush();
                 Answer::Done
             }
             0x06 => {
@@ -203,18 +185,10 @@ impl Disk {
                     return Answer::Error(UNCORRECTABLE);
                 }
                 if matches!(task.command, 0x25 | 0x60 | 0xc8) {
-                    return Answer::Data(self.content[at].to_vec());
+                    return Answer::Data(self.store.content()[at].to_vec());
                 }
                 let is_forced = task.command == 0x3d || (task.command == 0x61 && task.device >> 7 != 0);
-                for sector in first..first + count {
-                    let old = self.content[sector as usize * size..][..size].to_vec();
-                    if is_forced || !model.has_cache {
-                        self.unwritten.remove(&sector);
-                    } else {
-                        self.unwritten.entry(sector).or_insert(old);
-                    }
-                }
-                self.content[at].copy_from_slice(data);
+                self.store.write(first as usize, data, is_forced);
                 Answer::Done
             }
         }
@@ -225,9 +199,7 @@ impl Disk {
             let range = u64::from_le_bytes(range.try_into().expect("eight bytes"));
             let (first, count) = (range & 0xffff_ffff_ffff, range >> 48);
             assert!(first + count <= self.model.sectors, "a range beyond the end");
-            let at = first as usize * self.model.logical_sector
-                ..(first + count) as usize * self.model.logical_sector;
-            self.content[at].fill(0);
+            self.store.discard(first as usize..(first + count) as usize);
         }
     }
 

@@ -1,20 +1,15 @@
 //! A driver on a model, in the simulator.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use drivers::ahci::{self, Attachment};
-use drivers::block::{self, BlockError, Request};
-use executor::sim::Simulation;
 use executor::{Builder, Lane, sleep};
 
 use crate::ata::{Disk, Model};
-use crate::memory::{Memory, Piece};
+use crate::disk::memory::{Memory, Piece};
+use crate::disk::{BlockDisk, micros};
 use crate::model::Hba;
-
-pub type BlockDisk = block::Disk<Piece>;
 
 /// What was found at a port, as text, and the disk if it was one.
 pub type Found = (String, Option<Arc<BlockDisk>>);
@@ -25,30 +20,6 @@ pub struct Bench {
     /// All that was found, by port.
     found: Arc<Mutex<BTreeMap<u32, Vec<Found>>>>,
     tasks: Vec<executor::JoinHandle<()>>,
-}
-
-/// Seeds to be tried: `SEED=n` tries one, `SEEDS=n` the first n.
-pub fn chosen(usually: u64) -> Range<u64> {
-    let number = |name| Some(std::env::var(name).ok()?.parse().expect("SEED and SEEDS are numbers"));
-    match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(usually),
-    }
-}
-
-/// Runs a test under many seeds, on 1 to 3 CPUs.
-pub fn simulate<F>(seeds: u64, test: impl Fn(usize) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    for seed in chosen(seeds) {
-        let cpus = 1 + seed as usize % 3;
-        Simulation::new(seed, cpus).max_switches(100_000_000).run(test(cpus));
-    }
-}
-
-pub fn micros(n: u64) -> Duration {
-    Duration::from_micros(n)
 }
 
 impl Bench {
@@ -114,23 +85,5 @@ impl Bench {
     pub async fn attached(&self, port: u32) -> Arc<BlockDisk> {
         let (what, disk) = self.found(port, 0).await;
         disk.unwrap_or_else(|| panic!("no disk: {what}"))
-    }
-
-    /// Reads.
-    pub async fn read(
-        &self,
-        disk: &BlockDisk,
-        sector: u64,
-        bytes: usize,
-        cut: usize,
-    ) -> Result<Vec<u8>, BlockError> {
-        let buffers = self.memory.filled(&vec![0xee; bytes], cut);
-        let (result, buffers) = disk.submit(Request::read(sector, buffers)).await;
-        result.map(|()| buffers.iter().flat_map(Piece::content).collect())
-    }
-
-    /// Writes.
-    pub async fn write(&self, disk: &BlockDisk, sector: u64, bytes: &[u8]) -> Result<(), BlockError> {
-        disk.submit(Request::write(sector, self.memory.filled(bytes, 4096))).await.0
     }
 }

@@ -7,16 +7,17 @@ use drivers::block::{BlockError, Request};
 use executor::sim::random;
 use executor::{Instant, JoinSet, sleep};
 
-use crate::ata::{Disk, Model, SECTOR};
-use crate::bench::{Bench, BlockDisk, micros, simulate};
-use crate::memory::Memory;
+use crate::ata::{Disk, Model};
+use crate::bench::Bench;
+use crate::disk::memory::Memory;
+use crate::disk::{BlockDisk, SECTOR, micros, simulate};
 
 /// As many reads of 8 sectors as fit, all at once; the outcome of each.
 async fn read_all(bench: &Arc<Bench>, disk: &Arc<BlockDisk>) -> Vec<(u64, Result<Vec<u8>, BlockError>)> {
     let mut readers = JoinSet::new();
     for sector in (0..400u64).step_by(8) {
         let (bench, disk) = (bench.clone(), disk.clone());
-        readers.spawn(async move { (sector, bench.read(&disk, sector, 8 * SECTOR, 4096).await) });
+        readers.spawn(async move { (sector, bench.memory.load(&disk, sector, 8 * SECTOR, 4096).await) });
     }
     readers.join_all().await
 }
@@ -38,7 +39,7 @@ fn a_bad_sector_fails_its_own_request_and_no_other() {
                     if [72, 200].contains(&sector) {
                         assert_eq!(outcome, Err(BlockError::Medium), "sector {sector}");
                     } else {
-                        let image = bench.hba.disk(0, |disk| disk.content().to_vec());
+                        let image = bench.hba.disk(0, |disk| disk.store.content().to_vec());
                         let at = sector as usize * SECTOR;
                         assert!(outcome.expect("well") == image[at..at + 8 * SECTOR], "sector {sector}");
                     }
@@ -60,7 +61,7 @@ fn aborted_commands_are_tried_again() {
             assert!(matches!(outcome, Ok(_) | Err(BlockError::Device)));
         }
         bench.hba.disk(0, |disk| disk.faults.aborts = 0);
-        assert!(bench.read(&disk, 0, SECTOR, SECTOR).await.is_ok());
+        assert!(bench.memory.load(&disk, 0, SECTOR, SECTOR).await.is_ok());
     });
 }
 
@@ -121,7 +122,7 @@ fn a_disk_that_never_answers_again_is_given_up() {
         for (_, outcome) in read_all(&bench, &disk).await {
             assert!(matches!(outcome, Err(BlockError::Timeout | BlockError::Gone)));
         }
-        assert_eq!(bench.read(&disk, 0, SECTOR, SECTOR).await, Err(BlockError::Gone));
+        assert_eq!(bench.memory.load(&disk, 0, SECTOR, SECTOR).await, Err(BlockError::Gone));
         assert!(disk.is_gone());
     });
 }
@@ -148,7 +149,7 @@ fn a_link_that_hiccups_does_no_harm() {
         assert!(outcomes.iter().all(|(_, outcome)| matches!(outcome, Ok(_) | Err(BlockError::Device))));
         trouble.await.expect("ended");
         sleep(Duration::from_secs(1)).await;
-        assert!(bench.read(&disk, 8, SECTOR, SECTOR).await.is_ok(), "{:?}", disk.statistics());
+        assert!(bench.memory.load(&disk, 8, SECTOR, SECTOR).await.is_ok(), "{:?}", disk.statistics());
     });
 }
 
@@ -170,8 +171,11 @@ fn pulling_a_disk_out_gives_errors_and_another_can_be_plugged_in() {
         while !disk.is_gone() {
             sleep(micros(1000)).await;
         }
-        assert_eq!(bench.read(&disk, 0, SECTOR, SECTOR).await, Err(BlockError::Gone));
-        assert!(bench.read(&other, 0, SECTOR, SECTOR).await.is_ok(), "the other port is none the worse");
+        assert_eq!(bench.memory.load(&disk, 0, SECTOR, SECTOR).await, Err(BlockError::Gone));
+        assert!(
+            bench.memory.load(&other, 0, SECTOR, SECTOR).await.is_ok(),
+            "the other port is none the worse"
+        );
         let model = Model { serial: "RUSK0002", sectors: 2048, ..Model::default() };
         bench.hba.plug(0, Disk::new(model));
         let mut number = 1;
@@ -182,7 +186,7 @@ fn pulling_a_disk_out_gives_errors_and_another_can_be_plugged_in() {
             number += 1;
         };
         assert_eq!(replaced.geometry().serial, "RUSK0002");
-        assert!(bench.read(&replaced, 2000, SECTOR, SECTOR).await.is_ok());
+        assert!(bench.memory.load(&replaced, 2000, SECTOR, SECTOR).await.is_ok());
         assert!(disk.is_gone());
     });
 }
@@ -260,7 +264,7 @@ fn an_hba_of_32_bits_gets_memory_that_it_can_reach() {
             let (what, disk) = bench.found(0, 0).await;
             assert_eq!(what, if works { "disk" } else { "no memory for it" });
             if let Some(disk) = disk {
-                assert!(bench.read(&disk, 0, SECTOR, SECTOR).await.is_ok());
+                assert!(bench.memory.load(&disk, 0, SECTOR, SECTOR).await.is_ok());
                 let high = Memory::new(1 << 32);
                 let request = Request::read(0, high.filled(&[0; SECTOR], SECTOR));
                 assert_eq!(disk.submit(request).await.0, Err(BlockError::Invalid));

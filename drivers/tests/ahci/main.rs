@@ -1,23 +1,21 @@
 //! The AHCI driver against a model of the HBA and its disks, in the executor's simulator: virtual time, interrupts and
-//! completions in the middle of everything, and faults of all kinds. A failure prints its seed; `SEED=n` repeats it.
+//! completions in the middle of everything, and faults of all kinds.
 
 mod ata;
 mod bench;
+#[path = "../disk/mod.rs"]
+mod disk;
 mod faults;
-mod memory;
 mod model;
 mod workload;
 
 use std::sync::Arc;
 
-use ata::{Model, SECTOR};
-use bench::{Bench, micros, simulate};
+use ata::Model;
+use bench::Bench;
+use disk::{SECTOR, micros, pattern, simulate};
 use drivers::block::{BlockError, Request};
 use executor::{JoinSet, sleep};
-
-fn pattern(length: usize, salt: u8) -> Vec<u8> {
-    (0..length).map(|index| (index * 31 + index / 251) as u8 ^ salt).collect()
-}
 
 #[test]
 fn every_kind_of_disk_reads_and_writes() {
@@ -36,17 +34,17 @@ fn every_kind_of_disk_reads_and_writes() {
                 assert_eq!((&*geometry.model, &*geometry.serial), ("RUSK MODEL DISK", "RUSK0001"));
                 assert_eq!(geometry.queue_depth, if models[port as usize].has_ncq { 32 } else { 1 });
                 let bytes = pattern(64 * SECTOR, port as u8);
-                assert_eq!(bench.write(&disk, 1000, &bytes).await, Ok(()));
-                assert_eq!(bench.read(&disk, 1000, bytes.len(), 1536).await, Ok(bytes.clone()));
-                let image = bench.hba.disk(port as usize, |disk| disk.content().to_vec());
+                assert_eq!(bench.memory.store(&disk, 1000, &bytes).await, Ok(()));
+                assert_eq!(bench.memory.load(&disk, 1000, bytes.len(), 1536).await, Ok(bytes.clone()));
+                let image = bench.hba.disk(port as usize, |disk| disk.store.content().to_vec());
                 assert_eq!(image[1000 * SECTOR..][..bytes.len()], bytes);
                 assert_eq!(disk.submit(Request::flush()).await.0, Ok(()));
-                let medium = bench.hba.disk(port as usize, |disk| disk.medium());
+                let medium = bench.hba.disk(port as usize, |disk| disk.store.medium());
                 assert_eq!(medium[1000 * SECTOR..][..bytes.len()], bytes);
                 let forced = pattern(8 * SECTOR, 0x55);
                 let request = Request::write_through(2000, bench.memory.filled(&forced, 4096));
                 assert_eq!(disk.submit(request).await.0, Ok(()));
-                let medium = bench.hba.disk(port as usize, |disk| disk.medium());
+                let medium = bench.hba.disk(port as usize, |disk| disk.store.medium());
                 assert_eq!(medium[2000 * SECTOR..][..forced.len()], forced);
                 let expected =
                     if models[port as usize].has_trim { Ok(()) } else { Err(BlockError::Unsupported) };
@@ -67,7 +65,7 @@ fn a_deep_queue_is_used_and_answers_in_any_order() {
             let (bench, disk) = (bench.clone(), disk.clone());
             readers.spawn(async move {
                 let sector = number * 60;
-                let read = bench.read(&disk, sector, 4096, 4096).await.expect("read");
+                let read = bench.memory.load(&disk, sector, 4096, 4096).await.expect("read");
                 assert!(
                     (0..4096).all(|index| read[index] == ((sector as usize * SECTOR + index) / 256) as u8)
                 );
@@ -111,7 +109,7 @@ fn what_adjoins_goes_out_as_one() {
         assert!(commands < 32, "{commands} commands for 64 sectors in a row");
         let statistics = disk.statistics();
         assert_eq!(statistics.commands + statistics.merged, 65);
-        assert_eq!(bench.read(&disk, 100, content.len(), 4096).await, Ok(content));
+        assert_eq!(bench.memory.load(&disk, 100, content.len(), 4096).await, Ok(content));
     });
 }
 

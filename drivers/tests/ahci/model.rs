@@ -7,7 +7,7 @@ use drivers::dma::Mmio;
 use executor::sim::{interrupt_after, random, spend};
 
 use crate::ata::{Answer, Disk, Taskfile};
-use crate::memory::Memory;
+use crate::disk::memory::Memory;
 
 const ST: u32 = 1 << 0;
 const FRE: u32 = 1 << 4;

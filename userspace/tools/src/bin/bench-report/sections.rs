@@ -50,7 +50,8 @@ impl Section {
 
 /// All sections that have figures, in their order.
 pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
-    let sections = [instructions, forms, bmgc, smallfile, threads, polls, replay, parallel, wall, boot];
+    let sections =
+        [instructions, forms, bmgc, smallfile, threads, polls, replay, parallel, disks, wall, boot];
     let mut written: Vec<Section> = sections.iter().filter_map(|section| section(figures)).collect();
     written.extend(lanes(trace));
     written
@@ -163,6 +164,24 @@ fn smallfile(figures: &Figures) -> Option<Section> {
     for (name, phase, xv6, biscuit) in SMALLFILE {
         let (linux, rusk) = (value("linux", name), value("rusk", name));
         section.row(&[phase.to_owned(), readable(xv6), readable(biscuit), cell(linux), cell(rusk)]);
+    }
+    Some(section)
+}
+
+fn disks(figures: &Figures) -> Option<Section> {
+    let value =
+        |disk: &str, depth: u32| figures.get("disks", "rusk", disk, &format!("read_4k_depth_{depth}"));
+    value("sda", 1)?;
+    let mut section = Section::new(
+        "disks",
+        "What a read of a disk costs",
+        "Instructions for each of many reads of 4 KiB that no cache has, from the system call to the device and back: one \
+         after the other, and by 32 threads at once.",
+    );
+    section.head(&["", "SATA (AHCI)", "virtio"]);
+    for depth in [1, 32] {
+        let cells = ["sda", "vda"].map(|disk| cell(value(disk, depth)));
+        section.row(&[format!("{depth} at a time"), cells[0].clone(), cells[1].clone()]);
     }
     Some(section)
 }

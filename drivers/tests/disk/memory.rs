@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use drivers::block::{Buffer, Buffers};
 use drivers::dma::{Dma, Reach, Region};
+use executor::sim::spend;
 
 const PAGE: usize = 4096;
+/// Nanoseconds that a driver's access takes: the device may come in between.
+const ACCESS: u64 = 1;
 
 /// All of it.
 #[derive(Clone)]
@@ -131,11 +134,13 @@ unsafe impl Region for Piece {
 
     fn read32(&self, offset: usize) -> u32 {
         assert!(offset.is_multiple_of(4) && offset < self.len);
+        spend(ACCESS);
         self.memory.read32(self.address + offset as u64)
     }
 
     fn write32(&self, offset: usize, value: u32) {
         assert!(offset.is_multiple_of(4) && offset < self.len);
+        spend(ACCESS);
         self.memory.write(self.address + offset as u64, &value.to_le_bytes());
     }
 }
