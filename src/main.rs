@@ -58,6 +58,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     memory::init(boot);
     let cpus = arch::smp::bring_up();
     executor::init(cpus);
+    executor::set_time_slice(process::run::SLICE_NS);
     random::init();
     let [seed] = random::words();
     fs::dcache::set_hash_seed(seed as u64);

@@ -80,6 +80,7 @@ pub mod task;
 mod tests;
 pub mod time;
 pub mod trace;
+mod turns;
 mod worker;
 
 #[cfg(all(any(test, feature = "std"), not(loom)))]
@@ -97,4 +98,5 @@ pub use task::{
     Builder, Cancelled, JoinHandle, Lane, SpawnError, TaskCell, TaskRef, Titled, spawn, spawn_on, try_spawn,
 };
 pub use time::{Elapsed, Instant, Sleep, Timeout, sleep, sleep_until, timeout, timeout_after};
+pub use turns::{TakeTurns, Usage, let_pass, take_turns};
 pub use worker::{Worker, attention, outside, set_time_slice, should_yield};

@@ -5,7 +5,8 @@
 
 use crate::idle::Idle;
 use crate::platform::hooks;
-use crate::queue::Injector;
+use crate::primitive::CacheLine;
+use crate::queue::{Injector, Line};
 use crate::rcu;
 use crate::task::TaskRef;
 use crate::task::slab::Depot;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) idle: Idle,
     pub(crate) injector: Injector,
     pub(crate) background: Injector,
+    /// Those that use the CPU for long.
+    pub(crate) line: CacheLine<Line>,
     pub(crate) slab: Depot,
     pub(crate) rcu: rcu::Domain,
     /// How long a CPU looks around before it halts, in nanoseconds.
@@ -152,6 +155,7 @@ pub(crate) fn create(cpus: usize) -> &'static Shared {
             idle: Idle::new(cpus),
             injector: Injector::new(),
             background: Injector::new(),
+            line: CacheLine(Line::new()),
             slab: Depot::new(),
             rcu: rcu::Domain::new(),
             spin_ns: AtomicU64::new(DEFAULT_SPIN_NS),
@@ -218,6 +222,7 @@ pub(crate) unsafe fn recycle(id: ExecutorId) {
     shared.idle = Idle::new(shared.workers.len());
     shared.injector = Injector::new();
     shared.background = Injector::new();
+    shared.line = CacheLine(Line::new());
     shared.rcu = rcu::Domain::new();
     shared.spin_ns = AtomicU64::new(DEFAULT_SPIN_NS);
     shared.slice_ns = AtomicU64::new(DEFAULT_SLICE_NS);

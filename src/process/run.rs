@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use executor::{TaskRef, Titled, sleep_until, sync::Semaphore, time::Instant, yield_now};
+use executor::{TaskRef, Titled, sleep_until, sync::Semaphore, time::Instant};
 use pin_project::pin_project;
 use syscalls::Errno;
 
@@ -170,7 +170,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
             if executor::attention() != 0 {
                 context.suspend();
                 let since = arch::clock::cycles();
-                yield_now().await;
+                caller.thread.make_way().await;
                 caller.process().note_delay(since);
                 caller.thread.note_interruption();
                 continue;
@@ -187,7 +187,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                             // meets the page again.
                             Pause::Fault(..) if executor::should_yield() => {
                                 context.suspend();
-                                yield_now().await;
+                                caller.thread.make_way().await;
                                 syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
                             }
                             Pause::Fault(address, access) => {

@@ -1,12 +1,17 @@
-//! By which policy a thread is scheduled (sched(7)).
+//! By which policy a thread is scheduled (sched(7)), and what share of the CPUs it has.
 //!
-//! The policy is kept, checked, inherited and told as on Linux. It orders nothing: all threads share the CPUs alike.
+//! Policies are kept, checked, inherited and told as on Linux. Threads that use the CPU for as long as they can have it
+//! [take turns](executor::take_turns), and have shares by their weights. A thread weighs what its nice value says, a step
+//! being a quarter more or less; with `SCHED_IDLE` next to nothing, and with a real-time policy as much as the least nice
+//! one: nearly all, but nobody starves. Among them, the real-time policies order nothing.
 
-use core::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
 
+use executor::{TakeTurns, Usage};
 use linux_raw_sys::general as linux;
 
 use super::Thread;
+use crate::arch::clock;
 
 /// A policy with its parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +49,59 @@ impl Policy {
     }
 }
 
+/// What a thread weighs, by its nice value from -20 to 19, and last with `SCHED_IDLE`: Linux's numbers
+/// (`sched_prio_to_weight`, `WEIGHT_IDLEPRIO`).
+const WEIGHTS: [u32; 41] = [
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121,
+    2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29,
+    23, 18, 15, 3,
+];
+/// What a thread weighs whose CPU time passes as fast as the clock.
+const USUAL: u32 = WEIGHTS[20];
+
+/// A thread's place in [`WEIGHTS`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Class(u8);
+
+impl Class {
+    fn of(thread: &Thread) -> Self {
+        match thread.policy.get() {
+            policy if policy.is_realtime() => Self(0),
+            Scheduling { policy: linux::SCHED_IDLE, .. } => Self(40),
+            _ => Self((thread.process.nice.load(Relaxed).clamp(-20, 19) + 20) as u8),
+        }
+    }
+
+    /// So much CPU time, in nanoseconds, divided by the weight; it may wrap.
+    fn virtual_ns(self, ns: u64) -> u64 {
+        (u128::from(ns) * u128::from(USUAL) / u128::from(WEIGHTS[usize::from(self.0)])) as u64
+    }
+}
+
+/// By which weight a thread's CPU time is counted: its [`Class`], plus one; 0 before it has taken turns. Only it looks.
+#[derive(Default)]
+pub struct Counted(AtomicU8);
+
 impl Thread {
+    /// Makes way for others that have had no more of the CPU than this thread has. For the thread itself.
+    pub fn make_way(&self) -> TakeTurns {
+        executor::take_turns(self.usage())
+    }
+
+    /// Lets others go first that have had a little more, too.
+    pub fn let_pass(&self) -> TakeTurns {
+        executor::let_pass(self.usage())
+    }
+
+    /// What it has had of the CPU. Another nice value or policy counts from here on.
+    fn usage(&self) -> Usage {
+        let ns = clock::span_ns(self.cpu_time.get());
+        let now = Class::of(self);
+        let before = self.counted.0.load(Relaxed).checked_sub(1).map_or(now, Class);
+        self.counted.0.store(now.0 + 1, Relaxed);
+        Usage { so_far: before.virtual_ns(ns), from_now: now.virtual_ns(ns) }
+    }
+
     /// A new thread is scheduled as its maker is; whether it is to begin anew instead.
     pub(super) fn inherit_policy(&self, maker: &Self) -> bool {
         let policy = maker.policy.get();

@@ -15,8 +15,14 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{
-    Process, affinity::CpuSet, cpu_time::CpuTime, credentials::Credentials, futex::Seat, rseq::Registration,
-    scheduling::Policy, signal::ThreadSignals,
+    Process,
+    affinity::CpuSet,
+    cpu_time::CpuTime,
+    credentials::Credentials,
+    futex::Seat,
+    rseq::Registration,
+    scheduling::{Counted, Policy},
+    signal::ThreadSignals,
 };
 use crate::{
     arch::{
@@ -83,6 +89,8 @@ pub struct Thread {
     pub cpus: CpuSet,
     /// By which policy it is scheduled.
     pub policy: Policy,
+    /// By which weight its share is counted.
+    pub counted: Counted,
     /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
     pub io_priority: AtomicU16,
     /// Time on a CPU so far.
@@ -126,6 +134,7 @@ impl Thread {
             sequence: Registration::default(),
             cpus: CpuSet::default(),
             policy: Policy::default(),
+            counted: Counted::default(),
             io_priority: AtomicU16::new(0),
             cpu_time: CpuTime::default(),
             futex: Seat::default(),

@@ -507,7 +507,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_futex => {
             Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))
         }
-        __NR_sched_yield => Box::pin(schedule::sched_yield()),
+        __NR_sched_yield => Box::pin(schedule::sched_yield(caller)),
         __NR_sched_rr_get_interval => Box::pin(schedule::sched_rr_get_interval(caller, a[0] as i32, a[1])),
         __NR_sched_setscheduler => {
             Box::pin(schedule::sched_setscheduler(caller, a[0] as i32, Some(a[1] as i32), a[2]))

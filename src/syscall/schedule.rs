@@ -16,8 +16,8 @@ use crate::{
     },
 };
 
-pub async fn sched_yield() -> SysResult {
-    executor::yield_now().await;
+pub async fn sched_yield(caller: &Caller) -> SysResult {
+    caller.thread.let_pass().await;
     Ok(0)
 }
 

@@ -10,6 +10,7 @@
 
 mod idle;
 mod join;
+mod line;
 mod queue;
 mod rcu;
 mod state;

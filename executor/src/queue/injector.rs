@@ -24,6 +24,11 @@ impl Injector {
         self.len.load(SeqCst) == 0
     }
 
+    /// How many wait, a guess.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
     pub(crate) fn push(&self, tasks: impl IntoIterator<Item = TaskRef>) {
         let list = self.list.lock();
         let mut count = 0;
@@ -53,6 +58,6 @@ impl Injector {
 
     /// An even share of what waits, for one of `cpus`.
     pub(crate) fn share(&self, cpus: usize) -> usize {
-        (self.len.load(Relaxed) / cpus).min(super::ring::CAPACITY / 2)
+        (self.len() / cpus).min(super::ring::CAPACITY / 2)
     }
 }

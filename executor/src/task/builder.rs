@@ -242,6 +242,7 @@ fn launch<J: Job + 'static>(job: J, builder: Builder) -> Result<JoinHandle<J::Ou
     header.cpu.set(builder.cpu.unwrap_or(0) as u8);
     header.executor.set(shared.id);
     header.id.store(worker.map_or_else(|| shared.next_id(), Worker::next_id), Relaxed);
+    header.origin.set(shared.line.clock());
     // SAFETY: `take` gave us a free cell of this class, which is large enough for J.
     unsafe { Cell::fill(task.0, job) };
     let handle = JoinHandle::new(task);

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   slab cell (64 B … 4 KiB, never given back, so a pointer to it is valid for ever)
-//!   ┌───────────────────────── Header, 40 bytes ─────────────────────────┬──────────────────┐
-//!   │ state: wakes │ link: queue │ vtable │ join: who awaits │ lane,cpu,id │ future or output │
-//!   └────────────────────────────────────────────────────────────────────┴──────────────────┘
+//!   ┌───────────────────────────── Header, 48 bytes ──────────────────────────────┬──────────────────┐
+//!   │ state: wakes │ link: queue │ vtable │ join: who awaits │ lane,cpu,id │ origin │ future or output │
+//!   └─────────────────────────────────────────────────────────────────────────────┴──────────────────┘
 //!        ▲                                      ▲
 //!        │ TaskRef, Waker: one pointer, Copy    │ JoinHandle: keeps the cell until it is dropped
 //! ```
@@ -43,7 +43,7 @@ use state::State;
 /// The fixed part of a task's cell.
 ///
 /// `state`, `join`, `link` and `id` are atomics. The rest is written by the spawner before the task
-/// is published, and (`cpu`, and pinning in `kind`) by whoever polls it; it is read by its poller and by the waker that won
+/// is published, and (`cpu`, `origin`, and pinning in `kind`) by whoever polls it; it is read by its poller and by the waker that won
 /// the right to enqueue it. The state word orders all of these.
 #[repr(C)]
 pub(crate) struct Header {
@@ -57,6 +57,9 @@ pub(crate) struct Header {
     pub(crate) cpu: Cell<u8>,
     executor: Cell<ExecutorId>,
     id: AtomicU32,
+    /// The virtual time at which it had no CPU time yet, or would have had none with the weight that it has now
+    /// ([`take_turns`](crate::take_turns)).
+    pub(crate) origin: Cell<u64>,
 }
 
 /// Lane, pinning, whether the output must be dropped, and the size class, in one byte.

@@ -44,7 +44,7 @@ impl Worker {
     /// What to poll now, of what is queued here.
     ///
     /// The order: drivers; what the last poll or an interrupt woke, as long as such a chain lasts for
-    /// less than a time slice; the ring, with pinned tasks in alternation.
+    /// less than a time slice; the ring, with pinned tasks in alternation; the line, which every other slice is for.
     #[inline(always)]
     fn next(&self) -> Option<TaskRef> {
         self.pass_boundary();
@@ -75,7 +75,7 @@ impl Worker {
             self.demote_lifo();
         }
         self.own.streak.set(0);
-        let (next, more) = self.ring.pop()?;
+        let Some((next, more)) = self.ring.pop() else { return self.next_in_line() };
         if more && self.shared().idle.may_help() {
             self.shared().call_helper(self.cpu);
         }
@@ -83,10 +83,18 @@ impl Worker {
         unsafe { TaskRef::from_ptr(next) }
     }
 
-    /// A driver; or a pinned task, in alternation with the ring.
+    /// A driver; or whoever is first in line, if it is the line's turn, but not before what an interrupt has woken just
+    /// now; or a pinned task, in alternation with the ring.
     #[cold]
     fn next_special(&self) -> Option<TaskRef> {
         let task = self.own.drivers.pop().or_else(|| {
+            if self.own.line_turn.get() && self.own.lifo.get().is_null() {
+                self.own.line_turn.set(false);
+                if let Some(first) = self.first_in_line() {
+                    return Some(first);
+                }
+                self.own.specials.set(self.own.specials.get() - 1);
+            }
             let others = !self.ring.is_empty() || !self.own.lifo.get().is_null();
             let pinned = self.counters.polls.get() & 1 == 0 || !others;
             if pinned { self.own.pinned.pop() } else { None }
@@ -119,12 +127,14 @@ impl Worker {
             self.run_timers();
         }
         self.take_in();
+        self.call_for_line();
     }
 
     /// If a time slice is over: all that wait are queued again; give some away.
     fn end_slice(&self) {
         if self.door.slice_over.swap(false, Relaxed) {
             self.share_load();
+            self.alternate();
         }
     }
 
@@ -166,7 +176,9 @@ impl Worker {
             self.own.specials.set(self.own.specials.get() - 1);
             return Some(task);
         }
-        self.shared().injector.pop(0, |_| {})
+        let task = self.shared().injector.pop(0, |_| {})?;
+        self.call_for_line();
+        Some(task)
     }
 
     /// Poll a task that this CPU has taken from a queue.
@@ -237,7 +249,7 @@ impl Worker {
 
     #[inline(always)]
     fn requeue_quietly(&self, task: TaskRef) {
-        if !task.kind().is_plain() {
+        if !task.kind().is_plain() || !self.own.standing.get().is_null() {
             self.requeue_special(task);
         } else if self.is_bare() {
             // Alone: no trip through the ring.
@@ -250,12 +262,14 @@ impl Worker {
 
     #[cold]
     fn requeue_special(&self, task: TaskRef) {
+        let place = self.own.standing.replace(ptr::null());
         if self.is_elsewhere(task) {
             // It has just been pinned there.
             return self.shared().push_to(usize::from(task.header().cpu.get()), task);
         }
         let kind = task.kind();
         match kind.lane() {
+            Lane::Normal if !place.is_null() => self.stand_in_line(task, place),
             // Its turn is over; for this round it stands in line with everybody.
             Lane::Driver if kind.is_pinned() => self.push_special(&self.own.pinned, task),
             Lane::Driver => self.push_ring(task),

@@ -2,12 +2,14 @@
 //!
 //! * `dispatch.rs`: what to poll next, and a poll's beginning and end;
 //! * `wake.rs`: where woken and spawned tasks are queued;
+//! * `line.rs`: those that use the CPU for long, who stand in line for it;
 //! * `search.rs`: stealing, and going to sleep;
 //! * `slice.rs`: timers, time slices, and the length of polls;
 //! * `bell.rs`: how a busy CPU is told that something happened.
 
 pub(crate) mod bell;
 mod dispatch;
+mod line;
 mod search;
 mod slice;
 mod wake;
@@ -16,7 +18,7 @@ pub use slice::{attention, outside, set_time_slice, should_yield};
 
 use crate::platform::hooks;
 use crate::primitive::{AtomicBool, AtomicU64, CacheLine};
-use crate::queue::{Fifo, Inbox, Ring};
+use crate::queue::{Fifo, Inbox, Order, Place, Ring};
 use crate::rcu;
 use crate::shared::Shared;
 use crate::stats::Counters;
@@ -60,6 +62,8 @@ struct Own {
     current: Cell<*mut Header>,
     /// The running task woke itself: it yields.
     self_woken: Cell<bool>,
+    /// Where the running task, which woke itself, will stand in line; null if it only yields.
+    standing: Cell<*const Place>,
     /// What the running task woke last: it runs next, on a warm cache.
     lifo: Cell<*mut Header>,
     /// How often in a row the LIFO slot went first.
@@ -70,13 +74,21 @@ struct Own {
     next_id: AtomicU32,
     /// How many cells of ended tasks were freed here.
     freed: AtomicU32,
-    /// How many wait in the next two lists.
+    /// How many wait in the next two lists; one more if it is the line's turn.
     specials: Cell<usize>,
     drivers: Fifo,
     /// Pinned tasks of the normal lane, which must not get into the ring.
     pinned: Fifo,
     /// Pinned tasks of the background lane.
     background: Fifo,
+    /// Pinned tasks that stand in line.
+    line: Order,
+    /// How far that line's times are behind those of the line of all CPUs.
+    lag: Cell<u64>,
+    /// Whoever is first in line goes before those that were woken.
+    line_turn: Cell<bool>,
+    /// The last slice was the line's, and others waited.
+    had_turn: Cell<bool>,
     cells: Cells,
     rng: Cell<u32>,
     /// The number of the last poll that asked whether it has gone on for long, and the cycle when it
@@ -123,6 +135,7 @@ impl Worker {
             own: CacheLine(Own {
                 current: Cell::new(ptr::null_mut()),
                 self_woken: Cell::new(false),
+                standing: Cell::new(ptr::null()),
                 lifo: Cell::new(ptr::null_mut()),
                 streak: Cell::new(0),
                 budget: Cell::new(BUDGET),
@@ -132,6 +145,10 @@ impl Worker {
                 drivers: Fifo::new(),
                 pinned: Fifo::new(),
                 background: Fifo::new(),
+                line: Order::new(),
+                lag: Cell::new(0),
+                line_turn: Cell::new(false),
+                had_turn: Cell::new(false),
                 cells: Cells::new(),
                 rng: Cell::new(0x9e37_79b9 ^ (cpu as u32 + 1).wrapping_mul(0x85eb_ca6b)),
                 asking_poll: Cell::new(u64::MAX),

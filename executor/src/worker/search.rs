@@ -87,12 +87,16 @@ impl Worker {
         found
     }
 
-    /// Take work from the injector or from another CPU. `true`: something is queued here now.
+    /// From the injector, with a share for the ring, which is empty: so nothing overflows back into the injector.
+    pub(super) fn take_injected(&self) -> Option<TaskRef> {
+        let injector = &self.shared().injector;
+        injector.pop(injector.share(self.shared().cpus()), |task| self.push_ring(task))
+    }
+
+    /// Take work from the injector or from another CPU. `true`: something is queued here now, or in line.
     fn steal(&self) -> bool {
         let shared = self.shared();
-        // The ring is empty and takes a share, so nothing overflows back into the injector.
-        let more = shared.injector.share(shared.cpus());
-        if let Some(task) = shared.injector.pop(more, |task| self.push_ring(task)) {
+        if let Some(task) = self.take_injected() {
             self.push_ring(task);
             return true;
         }
@@ -106,7 +110,7 @@ impl Worker {
                 return true;
             }
         }
-        false
+        shared.line.len() != 0
     }
 
     fn steal_from(&self, victim: &Worker) -> bool {
@@ -134,7 +138,7 @@ impl Worker {
         let shared = self.shared();
         let has_none =
             |other: &Worker| ptr::eq(other, self) || (other.ring.is_empty() && other.inbox().is_empty());
-        !(shared.injector.is_empty() && shared.workers().iter().all(has_none))
+        !(shared.injector.is_empty() && shared.line.len() == 0 && shared.workers().iter().all(has_none))
     }
 
     /// Sleep until an interrupt or a wake.

@@ -53,7 +53,8 @@ impl Worker {
     fn arm_slice(&self, ns: u64) {
         // First the flag: if the timer goes off between the two, its handler has the last word.
         self.door.slice_armed.store(true, Relaxed);
-        let end = hooks::now().saturating_add(ns.min(self.own.slice_left.replace(u64::MAX)));
+        let ns = self.turn_length(ns).min(self.own.slice_left.replace(u64::MAX));
+        let end = hooks::now().saturating_add(ns);
         self.own.slice_end.set(end);
         self.arm_before(end);
     }

@@ -8,6 +8,7 @@ mod rcu;
 mod sync;
 mod tasks;
 mod time;
+mod turns;
 
 use executor::sim::{Simulation, random};
 use executor::{Instant, JoinSet, sleep, yield_now};

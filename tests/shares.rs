@@ -1,0 +1,38 @@
+//! How programs share the CPUs, where times are counts of instructions: they are the same on every run, whatever else the
+//! host does.
+
+mod machine;
+
+use machine::{Kernel, Machine};
+
+/// Runs `crowd`, which judges by itself, on so many CPUs.
+#[track_caller]
+fn crowd(cpus: &str, arguments: &str) {
+    let command: Vec<&str> = ["crowd"].into_iter().chain(arguments.split(' ')).collect();
+    let (status, printed) = Machine::boot(Kernel::Rusk, &["--icount", "--smp", cpus], &command).end();
+    assert_eq!(status, Some(0), "crowd {arguments} on {cpus} CPUs:\n{printed}");
+}
+
+/// Nearly half of the time that a thousand need to differ by 5 %: by two turns.
+#[test]
+fn a_thousand_processes_share_one_cpu() {
+    crowd("1", "even 1000 5000 10");
+}
+
+#[test]
+fn more_processes_than_cpus_share_all() {
+    crowd("2", "even 3 1000 2");
+    crowd("2", "even 5 1000 3");
+}
+
+#[test]
+fn nice_values_and_policies_are_shares() {
+    crowd("1", "weights 3000 10");
+    crowd("2", "weights 3000 10");
+}
+
+#[test]
+fn a_shell_answers_while_all_fork() {
+    crowd("1", "answers 20 50");
+    crowd("2", "answers 20 50");
+}
