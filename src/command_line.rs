@@ -13,6 +13,8 @@ pub struct CommandLine {
     pub init: Option<String>,
     /// `root=`: the disk with the root file system, as /dev names it.
     pub root: Option<String>,
+    /// `rw`: it is mounted for writing, not only for reading as without it or after `ro`.
+    pub writes_root: bool,
     /// Arguments of the first program: words after `--`, and words that the kernel does not know.
     pub arguments: Vec<String>,
     /// Environment of the first program: `NAME=value` words that the kernel does not know.
@@ -33,8 +35,8 @@ pub struct Options<'a> {
 }
 
 /// Words that the kernel knows but that ask for nothing more than it does anyway.
-const ACCEPTED: [&str; 9] =
-    ["console", "rootfstype", "ro", "rw", "ip", "maxcpus", "earlyprintk", "nokaslr", "mitigations"];
+const ACCEPTED: [&str; 7] =
+    ["console", "rootfstype", "ip", "maxcpus", "earlyprintk", "nokaslr", "mitigations"];
 
 impl Options<'static> {
     /// The options in the machine's command line.
@@ -90,6 +92,7 @@ impl<'a> Options<'a> {
             match (name, value) {
                 ("init" | "rdinit", Some(path)) => kept.init = Some(path.into()),
                 ("root", Some(name)) => kept.root = Some(name.into()),
+                ("ro" | "rw", None) => kept.writes_root = name == "rw",
                 ("quiet" | "debug" | "loglevel" | "panic" | "fork", _) => {}
                 _ if ACCEPTED.contains(&name) || name.contains('.') => {}
                 (name, None) => kept.arguments.push(name.into()),

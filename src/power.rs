@@ -8,7 +8,7 @@ use core::{
 use crate::{
     arch::{self, port},
     console,
-    device::disk,
+    device::volume,
     machine,
     process::wait::ExitStatus,
     profile,
@@ -59,7 +59,7 @@ fn report(code: u8) -> bool {
 async fn flush() {
     console::drain().await;
     // Programs that end a machine well have done so; for the others it is what they would wish.
-    let _ = executor::timeout_after(disk::sync_all(), DISK_PATIENCE).await;
+    let _ = executor::timeout_after(volume::end_all(), DISK_PATIENCE).await;
     if machine::is_traced() {
         machine::write_trace(&mut |line| port::debug_console(line.as_bytes()));
     }

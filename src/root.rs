@@ -1,8 +1,8 @@
 //! The tree of files that programs see: a root in memory filled from the boot loader's archive, `/dev`, and what
 //! `mount` can add.
 
-use alloc::{string::String, sync::Arc};
-use core::fmt;
+use alloc::{boxed::Box, string::String, sync::Arc};
+use core::{fmt, pin::Pin};
 
 use conquer_once::spin::OnceCell;
 use drivers::tty::PtyTable;
@@ -97,12 +97,19 @@ const NODES: [(&str, Device, u32); 9] = [
     ("ttyS0", numbers::TTY_S0, 0o660),
 ];
 
-/// Builds the root: in memory, with the archive unpacked into it, or where there is no archive on the disk of this name.
-pub async fn build(ramdisk: Ramdisk, disk: Option<&str>) -> Result<(), Error> {
-    let half = total_bytes() / 2;
+/// Builds the root: in memory, with the archive unpacked into it, or where there is no archive on the disk of this name, for
+/// writing or, as on Linux before programs decide otherwise, for reading only.
+pub async fn build(ramdisk: Ramdisk, disk: Option<&str>, writes_disk: bool) -> Result<(), Error> {
+    // The archive's memory is free when it has been unpacked.
+    let half = (total_bytes() + ramdisk.bytes().len() as u64) / 2;
     let limits = Limits { size: Some(half), inodes: Some(most_inodes()) };
     let namespace = match disk {
-        Some(name) if ramdisk.bytes().is_empty() => on_disk(name).await?,
+        Some(name) if ramdisk.bytes().is_empty() => {
+            // Boxed, and of no type that the compiler knows: mounting needs much stack, and this is polled on the stack of a CPU
+            // together with all that calls it.
+            let mounting: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(on_disk(name, writes_disk));
+            mounting.await?
+        }
         _ => unpack(ramdisk, limits).await?,
     };
 
@@ -142,16 +149,16 @@ async fn unpack(ramdisk: Ramdisk, limits: Limits) -> Result<Arc<Namespace>, Erro
     Ok(namespace)
 }
 
-/// As Linux has it before programs decide otherwise, it is not written.
-async fn on_disk(name: &str) -> Result<Arc<Namespace>, Error> {
+async fn on_disk(name: &str, writes: bool) -> Result<Arc<Namespace>, Error> {
     let failed = |errno| Error::Disk(name.into(), errno);
     let plain = name.strip_prefix("/dev/").unwrap_or(name);
     device::settled().await;
     let disk = disk::all().into_iter().find(|disk| disk.name == plain);
     let disk = disk.ok_or_else(|| failed(Errno::ENODEV))?;
-    let superblock = volume::of_disk(disk.number).await.map_err(failed)?;
+    let superblock = volume::of_disk(disk.number, !writes).await.map_err(failed)?;
     log::info!("root: {} on {name}", superblock.file_system().name());
-    Ok(Namespace::new(superblock, "/dev/root", MountFlags::READ_ONLY))
+    let flags = if writes { MountFlags::empty() } else { MountFlags::READ_ONLY };
+    Ok(Namespace::new(superblock, "/dev/root", flags))
 }
 
 /// Mounts `/dev` and `/dev/pts` over what the archive has there.

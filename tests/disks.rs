@@ -24,7 +24,7 @@ fn the_root_is_on_a_disk() {
     let sum = Command::new("md5sum").arg("/bin/busybox").output().expect("md5sum runs").stdout;
     let sum = String::from_utf8_lossy(&sum[..32]).into_owned();
     for option in ["--root", "--virtio-root"] {
-        let options = ["--smp", "2", "--snapshot", option, &root.display().to_string()];
+        let options = ["--smp", "2", "--snapshot", "--append", "ro", option, &root.display().to_string()];
         let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", command]).end();
         assert_eq!(status, Some(7), "{printed}");
         for wanted in ["/dev/root / ext4 ro", "touch: /x: Read-only file system", &sum] {

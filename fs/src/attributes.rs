@@ -1,6 +1,6 @@
 //! What a file is apart from its contents: type, owner, permissions, size, times.
 
-use crate::{AtomicTimestamp, Timestamp};
+use crate::{AtomicTimestamp, Timestamp, acl::Acl};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use bitflags::bitflags;
@@ -197,8 +197,12 @@ pub struct Attributes {
     pub created: Timestamp,
     writers: AtomicI32,
     watched: AtomicBool,
+    acl: SpinMutex<Option<Arc<Acl>>>,
     attached: SpinMutex<Option<Box<Attachment>>>,
 }
+
+/// In the word with the permission bits: there is a list, too.
+const HAS_ACL: u32 = 1 << 16;
 
 /// Something that openers of a file share, and the next thing: one of each type, which stays when nobody holds the object any
 /// more.
@@ -267,6 +271,7 @@ impl Attributes {
             created: now,
             writers: AtomicI32::new(0),
             watched: AtomicBool::new(false),
+            acl: SpinMutex::new(None),
             attached: SpinMutex::new(None),
         }
     }
@@ -274,12 +279,38 @@ impl Attributes {
     /// Permission bits, 0o7777.
     #[inline]
     pub fn permissions(&self) -> u32 {
-        self.mode.load(Relaxed)
+        self.mode.load(Relaxed) & 0o7777
     }
 
     /// Sets the permission bits.
     pub fn set_permissions(&self, permissions: u32) {
-        self.mode.store(permissions & 0o7777, Relaxed);
+        self.mode.store(permissions & 0o7777 | self.mode.load(Relaxed) & HAS_ACL, Relaxed);
+    }
+
+    /// Whether everyone may execute the file or search the directory: nothing else needs to be looked at.
+    #[inline]
+    pub(crate) fn is_executable_by_all(&self) -> bool {
+        self.mode.load(Relaxed) & (HAS_ACL | 0o111) == 0o111
+    }
+
+    /// Whether there is a list of what others may do, which then counts instead of the bits of group and others.
+    #[inline]
+    pub fn has_acl(&self) -> bool {
+        self.mode.load(Relaxed) & HAS_ACL != 0
+    }
+
+    /// That list.
+    pub fn acl(&self) -> Option<Arc<Acl>> {
+        self.acl.lock().clone()
+    }
+
+    /// Sets or takes the list; the permission bits are the caller's to set.
+    pub fn set_acl(&self, acl: Option<Arc<Acl>>) {
+        let flag = if acl.is_some() { HAS_ACL } else { 0 };
+        let mut place = self.acl.lock();
+        let _old = core::mem::replace(&mut *place, acl);
+        self.mode.store(self.permissions() | flag, Relaxed);
+        drop(place);
     }
 
     /// Owning user.

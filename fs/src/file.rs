@@ -82,7 +82,10 @@ pub async fn fallocate(
     }
     inode.fallocate(flags, offset, len).await?;
     if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
-        mapping::lose(inode.attributes(), offset.div_ceil(PAGE)..(offset + len) / PAGE, Copies::Stay).await;
+        // The last page of the file is whole where the file ends.
+        let (end, size) = (offset + len, inode.attributes().size());
+        let last = if end >= size { size.div_ceil(PAGE).max(end / PAGE) } else { end / PAGE };
+        mapping::lose(inode.attributes(), offset.div_ceil(PAGE)..last, Copies::Stay).await;
     }
     strip_privileges(inode, credentials).await
 }

@@ -409,6 +409,12 @@ pub trait FileSystem: Send + Sync {
         Op::Ready(Ok(()))
     }
 
+    /// Has it written to from now on, or not any more: all is on the disk then, as after an unmount. `EROFS` when it cannot be
+    /// written to.
+    fn allow_writing(&self, writing: bool) -> Op<'_, Result<()>> {
+        Op::Ready(if writing && self.is_read_only() { Err(Errno::EROFS) } else { Ok(()) })
+    }
+
     /// Whether it cannot be written, by whomever.
     fn is_read_only(&self) -> bool {
         false

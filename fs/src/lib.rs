@@ -29,6 +29,7 @@
 
 extern crate alloc;
 
+pub mod acl;
 mod attributes;
 pub mod block;
 pub mod cache;

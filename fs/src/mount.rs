@@ -483,6 +483,13 @@ impl Namespace {
         Ok(())
     }
 
+    /// Whether the file system of a place is mounted in other places, too.
+    pub fn is_mounted_elsewhere(&self, place: &Path) -> bool {
+        let superblock = place.mount().superblock();
+        let same = |other: &Path| Arc::ptr_eq(other.mount().superblock(), superblock);
+        self.mounts().iter().filter(|other| same(other)).count() > 1
+    }
+
     /// Unmounts what is mounted at `path` (its root). `EBUSY` while it has users or mounts on it, unless detached.
     pub async fn unmount(&self, path: Path, flags: UnmountFlags) -> Result<(), Errno> {
         if !path.is_mount_root() {

@@ -15,7 +15,7 @@ use syscalls::Errno;
 /// against the capabilities that override them. `EACCES`.
 #[inline]
 pub fn check(attributes: &Attributes, credentials: &Credentials, access: Access) -> Result<()> {
-    if granted(attributes, credentials).contains(access) || overrides(attributes, credentials, access) {
+    if granted(attributes, credentials, access) || overrides(attributes, credentials, access) {
         Ok(())
     } else {
         Err(Errno::EACCES)
@@ -36,18 +36,27 @@ fn overrides(attributes: &Attributes, credentials: &Credentials, access: Access)
     }
 }
 
-/// What the permission bits grant the caller.
+/// Whether the permission bits, or the list beside them, grant the caller an access.
 #[inline]
-fn granted(attributes: &Attributes, credentials: &Credentials) -> Access {
+fn granted(attributes: &Attributes, credentials: &Credentials, access: Access) -> bool {
     let bits = attributes.permissions();
     let class = if attributes.uid() == credentials.uid {
         bits >> 6
+    } else if attributes.has_acl() && bits & 0o070 != 0 {
+        // Without any bit for the group the mask allows nobody anything.
+        return granted_by_list(attributes, credentials, access);
     } else if credentials.in_group(attributes.gid()) {
         bits >> 3
     } else {
         bits
     };
-    Access::from_bits_truncate(class)
+    Access::from_bits_truncate(class).contains(access)
+}
+
+/// Whether the list grants the caller, who is not the owner, an access.
+#[inline(never)]
+fn granted_by_list(attributes: &Attributes, credentials: &Credentials, access: Access) -> bool {
+    attributes.acl().is_some_and(|list| list.grants(attributes, credentials, access))
 }
 
 /// Checks an access to a file where it was found: the mount's limits count too. For access(2) (with the

@@ -234,7 +234,7 @@ fn straight<'g, const PLACE: bool>(
 ) -> Straight<'g> {
     while used < path.len() {
         let Some(directory) = at.dentry.directory() else { break };
-        if at.dentry.attributes().permissions() & 0o111 != 0o111 {
+        if !at.dentry.attributes().is_executable_by_all() {
             break;
         }
         let name = Name::at(path, used);
@@ -301,7 +301,7 @@ impl<'g> Walk<'g> {
             }
             let directory = self.at.dentry.directory().ok_or(Errno::ENOTDIR)?;
             // Where everyone may search, nothing else needs to be looked at.
-            if self.at.dentry.attributes().permissions() & 0o111 != 0o111 {
+            if !self.at.dentry.attributes().is_executable_by_all() {
                 permission::check(self.at.dentry.attributes(), self.view.credentials, Access::EXECUTE)?;
             }
             let name = Name::at(self.rest, 0);

@@ -1,7 +1,7 @@
 //! Extended attributes: who may use which name space (xattr(7)).
 
 use crate::{
-    Credentials, FileType, Path, Result, XattrMode,
+    Credentials, FileType, Path, Result, SetAttributes, XattrMode, acl,
     attributes::Access,
     credentials::Capabilities,
     permission::{check, is_owner},
@@ -33,6 +33,10 @@ fn check_space(path: &Path, credentials: &Credentials, name: &[u8], write: bool)
         path.mount().check_writable()?;
     }
     let denied = if write { Errno::EPERM } else { Errno::ENODATA };
+    if matches!(name, acl::ACCESS | acl::DEFAULT) {
+        // Anyone may look at a list; the file system knows whether it has any.
+        return if write && !is_owner(inode.attributes(), credentials) { Err(Errno::EPERM) } else { Ok(()) };
+    }
     if name.starts_with(b"security.") || name.starts_with(b"system.") {
         // The file system or a security module decides; there is none, so administration decides about writing.
         return if write && name.starts_with(b"security.") && !credentials.has(Capabilities::SYS_ADMIN) {
@@ -82,8 +86,25 @@ pub async fn set_xattr(
     }
     check_rights(path, credentials, name, true)?;
     path.inode().set_xattr(name, value, mode).await?;
+    if name == acl::ACCESS {
+        drop_set_group_id(path, credentials).await?;
+    }
     watch::changed(path.dentry(), Happening::ATTRIB);
     Ok(())
+}
+
+/// As with chmod(2), who is not in a file's group does not keep its set-group-id bit.
+async fn drop_set_group_id(path: &Path, credentials: &Credentials) -> Result<()> {
+    let attributes = path.inode().attributes();
+    let permissions = attributes.permissions();
+    if permissions & 0o2000 == 0
+        || credentials.in_group(attributes.gid())
+        || credentials.has(Capabilities::FSETID)
+    {
+        return Ok(());
+    }
+    let change = SetAttributes { permissions: Some(permissions & !0o2000), ..Default::default() };
+    path.inode().set_attributes(change).await
 }
 
 /// Removes an attribute (removexattr(2)).

@@ -202,3 +202,18 @@ fn deep_trees_end_without_deep_stacks() {
         }
     });
 }
+
+/// Nobody would heed an access control list here, so there are none.
+#[test]
+fn no_access_control_lists() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        let file = tree.write_file("/f", b"").await.unwrap();
+        for name in [fs::acl::ACCESS, fs::acl::DEFAULT] {
+            let user = &tree.superuser;
+            assert_eq!(error(get_xattr(&file, user, name).await), Errno::EOPNOTSUPP);
+            assert_eq!(error(set_xattr(&file, user, name, b"", XattrMode::Set).await), Errno::EOPNOTSUPP);
+            assert_eq!(error(remove_xattr(&file, user, name).await), Errno::EOPNOTSUPP);
+        }
+    });
+}

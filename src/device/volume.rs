@@ -6,10 +6,11 @@
 use alloc::{
     collections::BTreeMap,
     sync::{Arc, Weak},
+    vec::Vec,
 };
 use core::fmt;
 
-use executor::sync::Mutex;
+use executor::{rcu, sync::Mutex};
 use fs::{
     Device, FileType, Path, Superblock,
     ext4::{Ext4, Log},
@@ -36,26 +37,53 @@ impl Log for KernelLog {
 ///
 /// # Errors
 /// ENOTBLK if it is no disk's node, and those of [`of_disk`].
-pub async fn at(node: &Path) -> Result<Arc<Superblock>, Errno> {
+pub async fn at(node: &Path, read_only: bool) -> Result<Arc<Superblock>, Errno> {
     if node.dentry().kind() != FileType::Block {
         return Err(Errno::ENOTBLK);
     }
-    of_disk(node.inode().attributes().rdev).await
+    of_disk(node.inode().attributes().rdev, read_only).await
 }
 
-/// The file system on a disk.
+/// The file system on a disk, to be written to unless it is `read_only`.
 ///
 /// # Errors
-/// ENXIO if there is no such disk; EINVAL if it has no file system that is known, and what reading it gives.
-pub async fn of_disk(number: Device) -> Result<Arc<Superblock>, Errno> {
+/// ENXIO if there is no such disk; EINVAL if it has no file system that is known; EROFS if it cannot be written to, and EBUSY if it
+/// is in use already in the other way; and what reading it gives.
+pub async fn of_disk(number: Device, read_only: bool) -> Result<Arc<Superblock>, Errno> {
     let disk = disk::find(number).ok_or(Errno::ENXIO)?;
     let mut in_use = IN_USE.lock().await;
     in_use.retain(|_, superblock| superblock.strong_count() > 0);
     if let Some(superblock) = in_use.get(&number.0).and_then(Weak::upgrade) {
-        return Ok(superblock);
+        let same = superblock.file_system().is_read_only() == read_only;
+        return if same { Ok(superblock) } else { Err(Errno::EBUSY) };
     }
-    let file_system = Ext4::mount(disk.inode().clone(), Arc::new(KernelLog)).await?;
+    let file_system = Ext4::mount(disk.inode().clone(), Arc::new(KernelLog), read_only).await?;
     let superblock = Superblock::new(file_system);
     in_use.insert(number.0, Arc::downgrade(&superblock));
     Ok(superblock)
+}
+
+/// A file system has been unmounted: waits until its disk is free, unless it is in use elsewhere.
+pub async fn released(superblock: Weak<Superblock>, number: Device) {
+    // What is no longer mounted ends after a grace period.
+    rcu::barrier().await;
+    if superblock.strong_count() == 0
+        && let Some(disk) = disk::find(number)
+    {
+        drop(disk.inode().clone().claim().await);
+    }
+}
+
+/// Before the machine stops: all that was changed is on the disks, and file systems are as if they had been unmounted.
+pub async fn end_all() {
+    let in_use: Vec<_> = IN_USE.lock().await.values().filter_map(Weak::upgrade).collect();
+    for superblock in in_use {
+        let file_system = superblock.file_system();
+        if !file_system.is_read_only()
+            && let Err(error) = file_system.allow_writing(false).await
+        {
+            log::warn!("{}: {error}: it is as after a crash", file_system.name());
+        }
+    }
+    disk::sync_all().await;
 }

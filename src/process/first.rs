@@ -48,7 +48,7 @@ impl fmt::Display for StartError {
 
 /// Builds the root and starts the first process in it.
 pub async fn start(options: CommandLine, ramdisk: Ramdisk) -> Result<(), StartError> {
-    root::build(ramdisk, options.root.as_deref()).await.map_err(StartError::Root)?;
+    root::build(ramdisk, options.root.as_deref(), options.writes_root).await.map_err(StartError::Root)?;
     let named = options.init.clone();
     let candidates: Vec<&str> = match &named {
         Some(path) => alloc::vec![path.as_str()],

@@ -1,6 +1,6 @@
 //! Mounting: mount(2), umount2(2), pivot_root(2).
 
-use alloc::string::String;
+use alloc::{string::String, sync::Arc};
 
 use fs::{Capabilities, LookupFlags, MountFlags, Superblock, UnmountFlags};
 use linux_raw_sys::general as linux;
@@ -27,6 +27,21 @@ async fn place(caller: &Caller, path: usize, flags: LookupFlags) -> Result<fs::P
     lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW | flags).await
 }
 
+/// Has the file system of a mount written to, or only read, if that was not so.
+async fn change_writing(place: &fs::Path, flags: MountFlags) -> Result<(), Errno> {
+    let read_only = flags.contains(MountFlags::READ_ONLY);
+    let file_system = place.mount().superblock().file_system();
+    if read_only == file_system.is_read_only() {
+        return Ok(());
+    }
+    if !read_only {
+        file_system.allow_writing(true).await?;
+    } else if !root::namespace().is_mounted_elsewhere(place) {
+        file_system.allow_writing(false).await?;
+    }
+    Ok(())
+}
+
 /// EROFS for a mount that allows writing what cannot be written.
 fn check_writing(superblock: &Superblock, flags: MountFlags) -> Result<(), Errno> {
     let is_written = !flags.contains(MountFlags::READ_ONLY);
@@ -48,6 +63,10 @@ pub async fn mount(
     let mount_flags = MountFlags::from_bits_truncate(flags);
     let namespace = root::namespace();
     if flags & linux::MS_REMOUNT != 0 {
+        // With MS_BIND it is only about this mount.
+        if flags & linux::MS_BIND == 0 {
+            change_writing(&at, mount_flags).await?;
+        }
         check_writing(at.mount().superblock(), mount_flags)?;
         at.mount().set_flags(mount_flags);
     } else if flags & linux::MS_BIND != 0 {
@@ -68,7 +87,8 @@ pub async fn mount(
         let kind = text(caller, kind).await?;
         let options = text(caller, data).await?;
         let superblock = if volume::KINDS.contains(&kind.as_str()) {
-            volume::at(&place(caller, source, LookupFlags::empty()).await?).await?
+            let read_only = mount_flags.contains(MountFlags::READ_ONLY);
+            volume::at(&place(caller, source, LookupFlags::empty()).await?, read_only).await?
         } else {
             root::new_file_system(&kind, &options)?
         };
@@ -82,7 +102,12 @@ pub async fn umount2(caller: &Caller, target: usize, flags: u32) -> SysResult {
     check_privilege(caller)?;
     let flags = UnmountFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let at = place(caller, target, LookupFlags::empty()).await?;
+    let superblock = at.mount().superblock();
+    let (disk, superblock) = (superblock.root().inode().attributes().dev, Arc::downgrade(superblock));
     root::namespace().unmount(at, flags).await?;
+    if !flags.contains(UnmountFlags::DETACH) {
+        volume::released(superblock, disk).await;
+    }
     Ok(0)
 }
 

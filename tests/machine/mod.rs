@@ -258,6 +258,15 @@ impl Machine {
         }
     }
 
+    /// Switches it off at once, as when the power goes; gives all that was printed.
+    pub fn kill(mut self) -> String {
+        let _ = Command::new("kill").arg(self.runner.id().to_string()).status();
+        match self.wait_end() {
+            Ok(_) => std::mem::take(&mut self.printed),
+            Err(_) => panic!("still running; printed last:\n{}", self.tail()),
+        }
+    }
+
     /// The last of what was printed.
     pub fn tail(&self) -> &str {
         let start = self.printed.len().saturating_sub(6000);

@@ -3,6 +3,7 @@
 //! | type | for | waits how |
 //! |---|---|---|
 //! | [`SpinMutex`] | a few instructions on shared data, never across `.await` | spins |
+//! | [`SpinRwLock`] | as above, with many readers at a time | spins |
 //! | [`WakeCell`] | one task that an interrupt handler wakes | async |
 //! | [`WaitQueue`] | any condition, many waiters | async |
 //! | [`EventCount`] | something that is dear to look at, many waiters | async |
@@ -41,6 +42,6 @@ pub use notify::Notify;
 pub use readiness::{Events, Readiness, Source, Wait, Watcher, Watchers};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Acquire, Permit, Semaphore};
-pub use spin::{RawSpin, SpinMutex, SpinMutexGuard};
+pub use spin::{RawSpin, RawSpinRw, SpinMutex, SpinMutexGuard, SpinReadGuard, SpinRwLock, SpinWriteGuard};
 pub use wait_queue::{WaitQueue, WaitUntil};
 pub use wake_cell::WakeCell;

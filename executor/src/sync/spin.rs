@@ -1,11 +1,14 @@
-//! A spin lock for a few instructions at a time.
+//! Spin locks for a few instructions at a time.
 
 use crate::platform::hooks;
 #[cfg(not(loom))]
 use crate::primitive::AtomicBool;
 #[cfg(loom)]
 use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// A spin lock. Its guard is `!Send`, so it cannot be held across `.await` in a task.
 ///
@@ -75,5 +78,84 @@ unsafe impl lock_api::RawMutex for RawSpin {
     #[inline]
     fn is_locked(&self) -> bool {
         self.0.load(Relaxed)
+    }
+}
+
+/// A spin lock with many readers or one writer. Its guards are `!Send`, too. A writer that waits keeps new readers out, so a
+/// task that reads must not read again.
+pub type SpinRwLock<T> = lock_api::RwLock<RawSpinRw, T>;
+
+/// The guard of a reader of a [`SpinRwLock`].
+pub type SpinReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawSpinRw, T>;
+
+/// The guard of a writer of a [`SpinRwLock`].
+pub type SpinWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawSpinRw, T>;
+
+/// The lock itself: how many read, and in the top bit whether one writes or waits for the readers to end.
+pub struct RawSpinRw(AtomicU32);
+
+const WRITER: u32 = 1 << 31;
+
+impl RawSpinRw {
+    #[cold]
+    fn wait(&self, bits: u32) {
+        while self.0.load(Relaxed) & bits != 0 {
+            hooks::relax();
+        }
+    }
+}
+
+// SAFETY: the top bit is given to one caller at a time, who goes on when no reader is counted; readers that find it take their
+// count back.
+unsafe impl lock_api::RawRwLock for RawSpinRw {
+    #[allow(clippy::declare_interior_mutable_const)]
+    const INIT: RawSpinRw = RawSpinRw(AtomicU32::new(0));
+    type GuardMarker = lock_api::GuardNoSend;
+
+    #[inline(always)]
+    fn lock_shared(&self) {
+        while !self.try_lock_shared() {
+            self.wait(WRITER);
+        }
+    }
+
+    #[inline(always)]
+    fn try_lock_shared(&self) -> bool {
+        #[cfg(debug_assertions)]
+        assert!(!hooks::in_interrupt(), "an interrupt handler must not take a spin lock");
+        // Acquire pairs with the Release in `unlock_exclusive`.
+        let free = self.0.fetch_add(1, Acquire) & WRITER == 0;
+        if !free {
+            self.0.fetch_sub(1, Relaxed);
+        }
+        free
+    }
+
+    #[inline(always)]
+    unsafe fn unlock_shared(&self) {
+        // Release pairs with the Acquire loads in `lock_exclusive`.
+        self.0.fetch_sub(1, Release);
+    }
+
+    #[inline(always)]
+    fn lock_exclusive(&self) {
+        #[cfg(debug_assertions)]
+        assert!(!hooks::in_interrupt(), "an interrupt handler must not take a spin lock");
+        while self.0.fetch_or(WRITER, Acquire) & WRITER != 0 {
+            self.wait(WRITER);
+        }
+        while self.0.load(Acquire) != WRITER {
+            hooks::relax();
+        }
+    }
+
+    #[inline(always)]
+    fn try_lock_exclusive(&self) -> bool {
+        self.0.compare_exchange(0, WRITER, Acquire, Relaxed).is_ok()
+    }
+
+    #[inline(always)]
+    unsafe fn unlock_exclusive(&self) {
+        self.0.fetch_and(!WRITER, Release);
     }
 }

@@ -18,6 +18,17 @@ pub struct BlockInode {
     cache: Arc<PageCache>,
     /// Held while writing, so that each write is whole.
     order: SleepLock,
+    /// Held by the file system on the disk.
+    claim: SleepLock,
+}
+
+/// The right to be the file system on a disk, until it is dropped.
+pub struct Claim(Arc<BlockInode>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.claim.unlock();
+    }
 }
 
 /// The disk behind the cache.
@@ -41,7 +52,13 @@ impl BlockInode {
         attributes.set_size(device.size());
         let disk = Arc::new(Disk { device, attributes });
         let cache = PageCache::new(disk.clone());
-        Arc::new(BlockInode { disk, cache, order: SleepLock::new() })
+        Arc::new(BlockInode { disk, cache, order: SleepLock::new(), claim: SleepLock::new() })
+    }
+
+    /// Waits until no file system uses the disk, and keeps others from it.
+    pub async fn claim(self: Arc<Self>) -> Claim {
+        self.claim.lock_raw().await;
+        Claim(self)
     }
 
     /// The disk.

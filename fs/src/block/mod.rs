@@ -13,7 +13,7 @@
 
 mod inode;
 
-pub use inode::BlockInode;
+pub use inode::{BlockInode, Claim};
 
 use crate::{Device, Op, PAGE_SIZE, Page, Result};
 use alloc::sync::Arc;

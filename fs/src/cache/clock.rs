@@ -38,7 +38,7 @@ static CIRCLE: SpinMutex<Circle> =
 
 /// How many pages all caches have.
 pub fn cached_pages() -> usize {
-    PAGES.load(Relaxed)
+    PAGES.load(Relaxed) + others().map(|other| other.pages()).sum::<usize>()
 }
 
 /// Pages have been entered. With no lock held.
@@ -63,6 +63,29 @@ pub(super) fn leave(cache: &mut PageCache) {
     }
 }
 
+/// Something else that keeps in memory what is on a disk, and can give it up.
+pub(crate) trait Shrink: Send + Sync {
+    /// Pages that it has.
+    fn pages(&self) -> usize;
+
+    /// Gives up to `count` pages back that nobody uses; returns how many.
+    fn shrink(&self, count: usize) -> usize;
+}
+
+static OTHERS: SpinMutex<Vec<Weak<dyn Shrink>>> = SpinMutex::new(Vec::new());
+
+/// Enters something that is asked when the caches of files have nothing to give.
+pub(crate) fn register(other: Weak<dyn Shrink>) {
+    let mut others = OTHERS.lock();
+    others.retain(|other| other.strong_count() > 0);
+    others.push(other);
+}
+
+/// The ones that there are, one after the other.
+fn others() -> impl Iterator<Item = Arc<dyn Shrink>> {
+    (0..).map_while(|at| OTHERS.lock().get(at).cloned()).filter_map(|other| other.upgrade())
+}
+
 /// Takes up to `count` pages out that nobody uses; returns how many. For the kernel when memory runs short. They are free after
 /// a grace period. Looks at each page at most twice, and makes way as there may be many.
 pub async fn shrink(count: usize) -> usize {
@@ -76,6 +99,13 @@ pub async fn shrink(count: usize) -> usize {
         if executor::should_yield() {
             executor::yield_now().await;
         }
+    }
+    for other in others() {
+        if evicted >= count {
+            break;
+        }
+        evicted += other.shrink(count - evicted);
+        executor::yield_now().await;
     }
     evicted
 }

@@ -25,6 +25,18 @@ impl Patience {
     }
 }
 
+/// A page of zeros. `ENOMEM` when there is none, even after caches have given back what they could.
+pub(crate) async fn new_page() -> Result<Page> {
+    let mut patience = Patience::default();
+    loop {
+        match Page::zeroed() {
+            Some(page) => return Ok(page),
+            None if patience.has_room().await => {}
+            None => return Err(Errno::ENOMEM),
+        }
+    }
+}
+
 /// Empty pages that have been entered, for whoever holds this to fill. Those that are not filled when it is dropped are taken
 /// out.
 pub(super) struct Filling {
@@ -47,18 +59,6 @@ impl PageCache {
                     Err(Errno::ENOMEM) if patience.has_room().await => {}
                     Err(error) => return Err(error),
                 },
-            }
-        }
-    }
-
-    /// A page of zeros for the cache. `ENOMEM` when there is none, even after others have been taken out.
-    pub(super) async fn new_page() -> Result<Page> {
-        let mut patience = Patience::default();
-        loop {
-            match Page::zeroed() {
-                Some(page) => return Ok(page),
-                None if patience.has_room().await => {}
-                None => return Err(Errno::ENOMEM),
             }
         }
     }
@@ -148,12 +148,16 @@ impl Filling {
 
     fn end(&self, number: usize, result: core::result::Result<(), Option<Errno>>) {
         let entry = &self.entries[number];
-        if entry.fill_result().is_none() {
-            if result.is_err() {
-                self.cache.take_out(entry.index());
-            }
-            entry.fill_ended(result);
+        if entry.fill_result().is_some() {
+            return;
         }
+        let error = match result {
+            Ok(()) if entry.filled_now() => return,
+            Ok(()) => None,
+            Err(error) => error,
+        };
+        self.cache.take_out(entry.index());
+        entry.fill_failed(error);
     }
 
     fn end_all(&mut self, result: core::result::Result<(), Option<Errno>>) {

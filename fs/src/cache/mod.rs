@@ -8,6 +8,7 @@
 //!                  │                                                    └► more, ahead of the reader    read_ahead.rs
 //!   write ─► pin, copy, dirty ─► a task stores what is dirty: after a while, for fsync, at the limit   write.rs
 //!                                                                                                      write_back.rs
+//!   truncate ─► takes out what is no longer the file's                                           truncate.rs
 //!   memory is short ─► the clock's hand goes round all caches and takes out what nobody uses            clock.rs
 //! ```
 //!
@@ -26,10 +27,13 @@ mod fill;
 mod page;
 mod read;
 mod read_ahead;
+mod truncate;
 mod write;
 mod write_back;
 
+pub(crate) use clock::{Shrink, register};
 pub use clock::{cached_pages, shrink};
+pub(crate) use fill::new_page;
 pub use write_back::{dirty_pages, set_dirty_limit};
 
 use crate::{
@@ -64,6 +68,16 @@ pub trait Backing: Send + Sync + 'static {
 
     /// Stores pages as the file's bytes from page `index` on; what is behind its end is not stored.
     fn store(&self, index: u64, pages: Pages) -> Op<'_, Result<()>>;
+
+    /// Whether a page must be promised room before it may be made dirty.
+    fn wants_room(&self) -> bool {
+        false
+    }
+
+    /// Promises room for a page, so that it can be stored later: `ENOSPC` when there is none.
+    fn promise_room(&self, _index: u64) -> Op<'_, Result<()>> {
+        Op::Ready(Ok(()))
+    }
 }
 
 /// The pages of one file that are in memory.
@@ -74,6 +88,7 @@ pub struct PageCache {
     /// Who waits for the end of somebody else's fill.
     filled: WaitQueue,
     backing: Box<dyn Backing>,
+    wants_room: bool,
     ahead: ReadAhead,
     /// Indices of pages that are dirty; see [`CachedPage::make_dirty`].
     dirty: SpinMutex<BTreeSet<u64>>,
@@ -114,6 +129,7 @@ impl PageCache {
             tree: Tree::new(),
             shape: SpinMutex::new(()),
             filled: WaitQueue::new(),
+            wants_room: backing.wants_room(),
             backing: Box::new(backing),
             ahead: ReadAhead::new(),
             dirty: SpinMutex::new(BTreeSet::new()),
@@ -155,6 +171,9 @@ impl PageCache {
         Op::waiting(async move {
             loop {
                 self.bring(index..index + 1).await?;
+                if write {
+                    self.make_room_for(index).await?;
+                }
                 if let Some(page) = self.take_page(index, write) {
                     return Ok(page);
                 }
@@ -167,6 +186,9 @@ impl PageCache {
         let guard = rcu::read();
         self.tree.get(index, &guard)?.with(|entry| {
             let _pin = entry.pin()?;
+            if write && self.wants_room && !entry.has_room() {
+                return None;
+            }
             let page = entry.page().clone();
             if write {
                 self.wrote(entry, true);

@@ -38,8 +38,12 @@ const SHARED: u32 = 32;
 const USED: u32 = 64;
 /// Who reads this page comes to the end of what was read ahead.
 const AHEAD: u32 = 128;
+/// There is room for it where it is stored: it may be made dirty. Until it is stored: what it grew by since is asked for anew.
+const ROOM: u32 = 256;
+/// What is being filled is out of date by now.
+const SPOILED: u32 = 512;
 /// One pin; how many there are is counted above the flags.
-const PIN: u32 = 256;
+const PIN: u32 = 1024;
 
 /// A page of a file with what its cache knows of it.
 #[repr(align(32))]
@@ -66,6 +70,16 @@ unsafe impl Item for Arc<CachedPage> {
         // SAFETY: `raw` came from `Arc::into_raw`, says the caller.
         unsafe { Arc::from_raw(raw.cast().as_ptr()) }
     }
+}
+
+/// What became of a page that was to be taken.
+pub(crate) enum Taken {
+    /// It is to be removed; it may have been dirty.
+    Free { dirty: bool },
+    /// It is being filled, in vain.
+    Filling,
+    /// Somebody has a pin on it, for a moment.
+    Pinned,
 }
 
 /// Keeps a page in its cache.
@@ -108,7 +122,7 @@ impl CachedPage {
     /// Whether its contents are there, for a reader under an RCU guard; notes that it is used.
     #[inline]
     pub fn is_readable(&self) -> bool {
-        // Acquire pairs with the Release in `fill_ended`.
+        // Acquire pairs with the Release in `filled_now`.
         let state = self.state.load(Acquire);
         if state & (FILLING | FAILED) != 0 {
             return false;
@@ -125,10 +139,21 @@ impl CachedPage {
         self.state.load(Relaxed) & AHEAD != 0 && self.state.fetch_and(!AHEAD, Relaxed) & AHEAD != 0
     }
 
+    /// Whether it may be made dirty.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.state.load(Relaxed) & ROOM != 0
+    }
+
+    /// There is room for it.
+    pub fn set_room(&self) {
+        self.state.fetch_or(ROOM, Relaxed);
+    }
+
     /// Keeps it, if its contents are there and it is not evicted.
     #[inline]
     pub fn pin(&self) -> Option<Pin<'_>> {
-        // Acquire pairs with `fill_ended`, and with nothing else: an evictor only looks at the count.
+        // Acquire pairs with `filled_now`, and with nothing else: an evictor only looks at the count.
         let before = self.state.fetch_add(PIN, AcqRel);
         let pin = Pin(self);
         (before & (FILLING | FAILED | EVICTED) == 0).then_some(pin)
@@ -144,19 +169,21 @@ impl CachedPage {
         }
     }
 
-    /// Ends the fill, by who began it. After a failure, or when it is given up (an error without number), the page is no longer
-    /// in the cache.
-    pub fn fill_ended(&self, result: Result<(), Option<Errno>>) {
-        let toggled = match result {
-            Ok(()) => FILLING,
-            Err(error) => {
-                let number = error.map_or(0, Errno::into_raw);
-                self.error.store(number as u32, Relaxed);
-                FILLING | FAILED
-            }
-        };
-        // Release: who sees the end sees the contents, or the error.
-        self.state.fetch_xor(toggled, Release);
+    /// Ends a fill that failed, or was given up (no error), by who began it. The page is no longer in the cache.
+    pub fn fill_failed(&self, error: Option<Errno>) {
+        // Release: who sees the end sees the error.
+        let number = error.map_or(0, Errno::into_raw);
+        self.error.store(number as u32, Relaxed);
+        self.state.fetch_xor(FILLING | FAILED, Release);
+    }
+
+    /// Ends the fill, by who began it: the contents are there. False if they are out of date by now, and the fill has not ended.
+    pub fn filled_now(&self) -> bool {
+        // Release: who sees the end sees the contents.
+        let ended = self
+            .state
+            .fetch_update(Release, Relaxed, |state| (state & SPOILED == 0).then_some(state & !FILLING));
+        ended.is_ok()
     }
 
     /// Notes that it was written to, or with `shared` that it may be at any time. Under a pin. True when it was clean, so
@@ -174,7 +201,7 @@ impl CachedPage {
         let before = self
             .state
             .fetch_update(AcqRel, Relaxed, |state| {
-                (state & DIRTY != 0).then_some(state & !(DIRTY | SHARED) | WRITING)
+                (state & DIRTY != 0).then_some(state & !(DIRTY | SHARED | ROOM) | WRITING)
             })
             .ok()?;
         Some(before & SHARED != 0)
@@ -183,6 +210,20 @@ impl CachedPage {
     /// It has been stored.
     pub fn store_ended(&self) {
         self.state.fetch_and(!WRITING, Release);
+    }
+
+    /// Takes it, as what it has is no longer the file's. Under the cache's lock.
+    pub fn take(&self) -> Taken {
+        let taken = self.state.fetch_update(AcqRel, Acquire, |state| match state {
+            _ if state & FILLING != 0 => Some(state | SPOILED),
+            _ if state >= PIN => None,
+            _ => Some(state & !DIRTY | EVICTED),
+        });
+        match taken {
+            Ok(state) if state & FILLING != 0 => Taken::Filling,
+            Ok(state) => Taken::Free { dirty: state & DIRTY != 0 },
+            Err(_) => Taken::Pinned,
+        }
     }
 
     /// Takes it for eviction, unless it is in use in any way, or was since the last time. Under the cache's lock. Taken, it
@@ -194,7 +235,11 @@ impl CachedPage {
             return false;
         }
         // Acquire: pins that have ended are seen with the ownerships that were taken under them.
-        if self.state.compare_exchange(state & AHEAD, EVICTED, Acquire, Relaxed).is_err() {
+        if self
+            .state
+            .compare_exchange(state & (AHEAD | ROOM), EVICTED | state & ROOM, Acquire, Relaxed)
+            .is_err()
+        {
             return false;
         }
         let shared = self.page.is_shared();

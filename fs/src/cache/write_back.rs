@@ -76,6 +76,12 @@ impl PageCache {
         }
     }
 
+    /// A page was taken out that was dirty.
+    pub(super) fn forget_dirty(&self, index: u64) {
+        self.dirty.lock().remove(&index);
+        DIRTY.fetch_sub(1, Relaxed);
+    }
+
     /// The task that stores what is dirty, until nothing is.
     async fn flush_until_clean(self: Arc<Self>) {
         loop {
@@ -90,17 +96,33 @@ impl PageCache {
         }
     }
 
+    /// Nobody uses the file any more: the task that stores what is dirty does so now, and ends.
+    pub fn close(&self) {
+        if self.flushing.load(Relaxed) {
+            self.hurry.notify();
+        }
+    }
+
     /// For a writer when too much is dirty: stores what it has made so.
     pub(super) async fn relieve(self: &Arc<Self>) {
+        self.store().await;
+    }
+
+    /// Stores all that is dirty now. What becomes of it [`sync`](Self::sync) tells.
+    pub async fn store(self: &Arc<Self>) {
         if let Ok(pass) = executor::try_spawn(self.clone().pass()) {
             let _ = pass.await;
         }
     }
 
+    /// Whether all that was written is stored.
+    pub fn is_clean(&self) -> bool {
+        self.passes.try_lock().is_some() && self.dirty.lock().is_empty()
+    }
+
     /// Stores all that is dirty now. `EIO` when that failed, or had failed before and nobody was told.
     pub fn sync(self: &Arc<Self>) -> Op<'_, Result<()>> {
-        let idle = self.passes.try_lock().is_some() && self.dirty.lock().is_empty();
-        if idle {
+        if self.is_clean() {
             return Op::Ready(self.take_loss());
         }
         Op::waiting(async move {

@@ -1,9 +1,9 @@
-//! A file's contents: what its pages come from.
+//! A file's contents: what its pages come from, and go to (`store`).
 
-use super::{complaints::Place, layout::InodeFlags, node::Node, xattr};
+use super::{layout::InodeFlags, memory, node::Node, xattr};
 use crate::{
     Attributes, Op, PAGE_SIZE, Result,
-    block::{Piece, Pieces, Transfer},
+    block::{Direction, Piece, Pieces, Transfer},
     cache::{Backing, Pages},
 };
 use alloc::sync::Arc;
@@ -11,6 +11,15 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::Poll;
 use syscalls::Errno;
+
+/// Blocks of pages that are moved, in transfers that each lie together on the disk.
+pub(super) struct Parts<'a> {
+    /// Bytes in a block.
+    pub block_size: u64,
+    /// The pages.
+    pub pages: &'a Pages,
+    parts: Vec<Part>,
+}
 
 /// A run of pieces that lie together on the disk.
 struct Part {
@@ -26,9 +35,11 @@ impl Backing for Arc<Node> {
 
     fn load(&self, index: u64, pages: Pages) -> Op<'_, Result<()>> {
         Op::waiting(async move {
-            if self.flags.contains(InodeFlags::INLINE_DATA) {
+            if self.has(InodeFlags::INLINE_DATA) {
                 self.load_inline(index, &pages)?;
             } else {
+                // The blocks stay the file's until they have been read.
+                let _blocks = self.map_lock.read().await;
                 self.load_blocks(index, &pages).await?;
             }
             self.zero_tail(index, &pages);
@@ -36,8 +47,24 @@ impl Backing for Arc<Node> {
         })
     }
 
-    fn store(&self, _index: u64, _pages: Pages) -> Op<'_, Result<()>> {
-        Op::Ready(Err(Errno::EROFS))
+    fn store(&self, index: u64, pages: Pages) -> Op<'_, Result<()>> {
+        Op::waiting(async move {
+            loop {
+                match self.store_pages(index, pages.clone()).await {
+                    // Nobody could be told that they are lost, and they need not be.
+                    Err(Errno::ENOMEM) => memory::wait().await,
+                    stored => return stored,
+                }
+            }
+        })
+    }
+
+    fn wants_room(&self) -> bool {
+        true
+    }
+
+    fn promise_room(&self, index: u64) -> Op<'_, Result<()>> {
+        Op::eager(self.promise_page(index))
     }
 }
 
@@ -45,7 +72,7 @@ impl Node {
     /// What the inode itself holds of the contents: its first bytes, and the attribute `system.data`.
     pub fn inline_data(&self) -> Result<Vec<u8>> {
         let size = usize::try_from(self.attributes.size()).unwrap_or(usize::MAX);
-        let mut data = self.block.to_vec();
+        let mut data = self.block().to_vec();
         data.extend(xattr::inline_data(self)?);
         // A longer file reads as zeros behind that, as on Linux.
         data.truncate(size);
@@ -68,27 +95,20 @@ impl Node {
         let (mut logical, first) = (index * per_page, index * per_page);
         // Nothing is behind the end of the file.
         let end = self.attributes.size().div_ceil(block_size).min(first + pages.len() as u64 * per_page);
-        let mut parts = Vec::<Part>::new();
+        let mut parts = Parts::new(block_size, pages);
         while logical < end {
             let run = self.map(logical).await?;
             let count = run.count.min(end - logical);
-            if let Some(physical) = run.physical {
-                let mut offset = physical * block_size;
-                for block in logical - first..logical - first + count {
-                    add_block(&mut parts, offset, block_size, pages, block * block_size);
-                    offset += block_size;
-                }
+            if let Some(physical) = run.data() {
+                parts.add(logical - first, physical, count);
             }
             logical += count;
         }
-        let device = self.volume.disk.device();
-        let transfers =
-            parts.into_iter().map(|part| device.transfer(Transfer::read(part.offset, part.pieces)));
-        together(transfers.collect()).await
+        parts.transfer(self, Direction::Read).await
     }
 
     /// Whatever is on the disk behind the end of the file, programs that map the last page see zeros.
-    fn zero_tail(&self, index: u64, pages: &Pages) {
+    pub(super) fn zero_tail(&self, index: u64, pages: &Pages) {
         let size = self.attributes.size();
         let within = size as usize % PAGE_SIZE;
         let last = (size / PAGE_SIZE as u64).checked_sub(index).and_then(|at| usize::try_from(at).ok());
@@ -96,35 +116,53 @@ impl Node {
             page.zero(within, PAGE_SIZE - within);
         }
     }
-
-    /// Reads a block of a directory or a link, as metadata.
-    pub async fn read_block(&self, logical: u64) -> Result<alloc::boxed::Box<[u8]>> {
-        match self.map(logical).await?.physical {
-            Some(physical) => self.volume.block(physical).await,
-            None => {
-                let place = Place::Directory(self.number, logical);
-                Err(self.volume.corrupt(place, "there is a hole"))
-            }
-        }
-    }
 }
 
-/// Adds a block, whose place in the pages is `at`, to a transfer that ends where it begins, or to a new one.
-fn add_block(parts: &mut Vec<Part>, offset: u64, len: u64, pages: &Pages, at: u64) {
-    let (number, within) = (at as usize / PAGE_SIZE, at as usize % PAGE_SIZE);
-    let piece = |start, len: usize| Piece::new(pages[number].clone(), start, len);
-    let Some(part) = parts.last_mut().filter(|part| part.end == offset) else {
-        let pieces = Pieces::from_iter([piece(within, len as usize)]);
-        parts.push(Part { offset, end: offset + len, pieces });
-        return;
-    };
-    part.end += len;
-    // What follows in the same page makes one piece with what is before it.
-    match part.pieces.last_mut() {
-        Some(last) if within > 0 && last.offset() + last.len() == within => {
-            *last = piece(last.offset(), last.len() + len as usize);
+impl<'a> Parts<'a> {
+    pub fn new(block_size: u64, pages: &'a Pages) -> Self {
+        Parts { block_size, pages, parts: Vec::new() }
+    }
+
+    /// Adds blocks that lie together on the disk; `number` is the first one's among the blocks of the pages.
+    pub fn add(&mut self, number: u64, physical: u64, count: u64) {
+        for step in 0..count {
+            self.add_block((physical + step) * self.block_size, (number + step) * self.block_size);
         }
-        _ => part.pieces.push(piece(within, len as usize)),
+    }
+
+    /// Adds a block, whose place in the pages is `at`, to a transfer that ends where it begins, or to a new one.
+    fn add_block(&mut self, offset: u64, at: u64) {
+        let len = self.block_size;
+        let (number, within) = (at as usize / PAGE_SIZE, at as usize % PAGE_SIZE);
+        let piece = |start, len: usize| Piece::new(self.pages[number].clone(), start, len);
+        let Some(part) = self.parts.last_mut().filter(|part| part.end == offset) else {
+            let pieces = Pieces::from_iter([piece(within, len as usize)]);
+            self.parts.push(Part { offset, end: offset + len, pieces });
+            return;
+        };
+        part.end += len;
+        // What follows in the same page makes one piece with what is before it.
+        match part.pieces.last_mut() {
+            Some(last)
+                if last.page().as_ptr() == self.pages[number].as_ptr()
+                    && last.offset() + last.len() == within =>
+            {
+                *last = piece(last.offset(), last.len() + len as usize);
+            }
+            _ => part.pieces.push(piece(within, len as usize)),
+        }
+    }
+
+    /// Moves them all at the same time.
+    pub async fn transfer(self, node: &Node, direction: Direction) -> Result<()> {
+        let device = node.volume.disk.device();
+        let transfers = self.parts.into_iter().map(|part| {
+            device.transfer(match direction {
+                Direction::Read => Transfer::read(part.offset, part.pieces),
+                Direction::Write => Transfer::write(part.offset, part.pieces),
+            })
+        });
+        together(transfers.collect()).await
     }
 }
 

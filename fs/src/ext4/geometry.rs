@@ -8,6 +8,7 @@ use super::{
     layout::{RawSuperblock, SUPERBLOCK_MAGIC},
 };
 use crate::{PAGE_SIZE, Result};
+use core::ops::Range;
 use syscalls::Errno;
 use zerocopy::IntoBytes;
 
@@ -28,6 +29,11 @@ pub(super) struct Geometry {
     pub groups: u32,
     pub descriptor_size: usize,
     pub first_meta_group: u32,
+    /// Blocks behind the descriptors that are kept for more of them.
+    pub reserved_descriptor_blocks: u64,
+    /// What new inodes have behind their first 128 bytes.
+    pub extra_size: u16,
+    pub orphan_file: u32,
     pub backup_groups: [u32; 2],
     pub inodes: u32,
     pub inodes_per_group: u32,
@@ -40,6 +46,8 @@ pub(super) struct Geometry {
     /// What check sums begin with.
     pub seed: u32,
     pub hash_seed: HashSeed,
+    /// How new hash trees hash, by its number on the disk.
+    pub hash_version: u8,
     pub hash_unsigned: bool,
 }
 
@@ -147,6 +155,14 @@ impl Geometry {
             groups: groups as u32,
             descriptor_size,
             first_meta_group: raw.first_meta_group.get(),
+            reserved_descriptor_blocks: raw.reserved_descriptor_blocks.get().into(),
+            extra_size: if inode_size == 128 {
+                0
+            } else {
+                // As much as is known, in an inode that has room for it.
+                raw.want_extra_size.get().clamp(28, 32).min(inode_size as u16 - 128) & !3
+            },
+            orphan_file: raw.orphan_file_inode.get(),
             backup_groups: raw.backup_groups.map(zerocopy::little_endian::U32::get),
             inodes: raw.inodes_count.get(),
             inodes_per_group,
@@ -161,6 +177,7 @@ impl Geometry {
                 crc32c(START, &raw.uuid)
             },
             hash_seed: HashSeed::new(raw.hash_seed.map(zerocopy::little_endian::U32::get)),
+            hash_version: raw.hash_version,
             hash_unsigned: unsigned,
         })
     }
@@ -177,6 +194,41 @@ impl Geometry {
     /// Whether a run of blocks can hold anything but the superblock.
     pub fn contains(&self, first: u64, count: u64) -> bool {
         first > self.first_data_block && first.checked_add(count).is_some_and(|end| end <= self.blocks)
+    }
+
+    /// Whether groups may say that they were never used ([`GroupFlags`](super::layout::GroupFlags)).
+    pub fn has_group_flags(&self) -> bool {
+        self.has_checksums() || self.features.read_only.contains(ReadOnlyCompatible::GROUP_CHECKSUM)
+    }
+
+    /// The group of a block.
+    pub fn group_of(&self, block: u64) -> u32 {
+        ((block - self.first_data_block) / self.blocks_per_group) as u32
+    }
+
+    /// The blocks of a group; the last one may be shorter.
+    pub fn blocks_of_group(&self, group: u32) -> Range<u64> {
+        let start = self.first_data_block + u64::from(group) * self.blocks_per_group;
+        start..self.blocks.min(start + self.blocks_per_group)
+    }
+
+    /// The blocks at the beginning of a group that the superblock and the descriptors have, or their copies.
+    pub fn own_blocks(&self, group: u32) -> Range<u64> {
+        let start = self.blocks_of_group(group).start;
+        let per_block = self.block_size as u32 / self.descriptor_size as u32;
+        let copy = u64::from(self.has_superblock(group));
+        let count = if self.has(Incompatible::META_BG) && group / per_block >= self.first_meta_group {
+            // The first two and the last group of those that a block describes have that block.
+            let within = group % per_block;
+            copy + u64::from(within < 2 || within == per_block - 1)
+        } else if copy == 0 {
+            0
+        } else {
+            let all = self.groups.div_ceil(per_block);
+            let table = if self.has(Incompatible::META_BG) { all.min(self.first_meta_group) } else { all };
+            copy + u64::from(table) + self.reserved_descriptor_blocks
+        };
+        start..start + count
     }
 
     /// Whether a group begins with a copy of the superblock.

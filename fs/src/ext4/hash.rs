@@ -48,23 +48,36 @@ impl HashVersion {
 
     /// The hash of a name. Its lowest bit is clear.
     pub fn hash(self, name: &[u8], seed: &HashSeed) -> u32 {
+        self.mix(name, seed).0
+    }
+
+    /// The hash of a name, and another one that tells most names of the same hash apart.
+    pub fn hashes(self, name: &[u8], seed: &HashSeed) -> (u32, u32) {
+        let (hash, minor) = self.mix(name, seed);
+        let other = || HashVersion { function: Function::HalfMd4, ..self }.mix(name, seed).0;
+        (hash, minor.unwrap_or_else(other))
+    }
+
+    /// The hash of a name, and what else came out.
+    fn mix(self, name: &[u8], seed: &HashSeed) -> (u32, Option<u32>) {
         let widen = |byte: u8| if self.unsigned { u32::from(byte) } else { byte as i8 as u32 };
         let mut state = seed.0;
-        let hash = match self.function {
-            Function::Legacy => legacy(name, widen),
+        let (hash, minor) = match self.function {
+            Function::Legacy => (legacy(name, widen), None),
             Function::HalfMd4 => {
                 each_block::<8>(name, widen, |block| half_md4(&mut state, block));
-                state[1]
+                (state[1], Some(state[2]))
             }
             Function::Tea => {
                 each_block::<4>(name, widen, |block| tea(&mut state, block));
-                state[0]
+                (state[0], Some(state[1]))
             }
         };
-        match hash & !1 {
+        let hash = match hash & !1 {
             END => END - 2,
             hash => hash,
-        }
+        };
+        (hash, minor)
     }
 }
 

@@ -1,9 +1,13 @@
 //! Files of an ext4 file system, as the rest of the kernel sees them.
 
 use super::{
-    hash_tree,
+    buffer::Owner,
     layout::InodeFlags,
-    node::Node,
+    make::NewFile,
+    memory,
+    names::{Move, node_of},
+    node::{Node, size_max},
+    size::File,
     volume::{Turns, Volume},
     xattr,
 };
@@ -16,10 +20,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use syscalls::Errno;
 
 /// What a file has beside its inode.
-enum Body {
+pub(super) enum Body {
     File(Arc<PageCache>),
     Directory,
     Symlink(Box<[u8]>),
@@ -30,26 +35,57 @@ enum Body {
 pub(super) struct Ext4Inode {
     node: Arc<Node>,
     body: Body,
+    /// It was to be made, and was not.
+    is_abandoned: AtomicBool,
 }
 
 impl Ext4Inode {
     /// Reads an inode from the disk.
     pub async fn read(volume: &Arc<Volume>, number: u32) -> Result<Arc<Self>> {
-        let node = Arc::new(Node::read(volume, number).await?);
+        let node = Arc::new(Node::read(volume, number, false).await?);
+        xattr::load(&node).await?;
         let body = match node.attributes.kind {
             FileType::Regular => Body::File(PageCache::new(node.clone())),
             FileType::Directory => Body::Directory,
             FileType::Symlink => Body::Symlink(target(&node).await?),
             _ => Body::Special,
         };
-        Ok(Arc::new(Ext4Inode { node, body }))
+        Ok(Arc::new(Self::new(node, body)))
     }
 
-    fn cache(&self) -> Result<&Arc<PageCache>> {
+    /// One whose parts are known.
+    pub fn new(node: Arc<Node>, body: Body) -> Self {
+        Ext4Inode { node, body, is_abandoned: AtomicBool::new(false) }
+    }
+
+    /// Notes that it was not made after all: nothing is to be done at its end.
+    pub fn abandon(&self) {
+        self.is_abandoned.store(true, Relaxed);
+    }
+
+    /// What is on the disk of it.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The pages of a regular file.
+    pub fn cache(&self) -> Result<&Arc<PageCache>> {
         match &self.body {
             Body::File(cache) => Ok(cache),
             Body::Directory => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    pub fn number(&self) -> u32 {
+        self.node.number
+    }
+
+    /// Stores contents that are only in memory.
+    pub async fn store_contents(&self) -> Result<()> {
+        match &self.body {
+            Body::File(cache) => cache.sync().await,
+            _ => Ok(()),
         }
     }
 
@@ -58,12 +94,7 @@ impl Ext4Inode {
             return Err(Errno::ENOTDIR);
         }
         let node = &self.node;
-        let indexed = node.flags.contains(InodeFlags::INDEX) && !node.flags.contains(InodeFlags::INLINE_DATA);
-        let found = if indexed && hash_tree::is_enabled(node) {
-            node.find_by_hash(name).await?
-        } else {
-            node.find_by_list(name).await?
-        };
+        let found = node.find(name).await?;
         if found < node.volume.geometry.first_inode {
             return Err(node.corrupt("has a name for an inode of the file system's own"));
         }
@@ -78,7 +109,7 @@ impl Ext4Inode {
     /// The next data or hole, by the runs of the file.
     async fn find_run(&self, offset: u64, what: Seek) -> Result<u64> {
         let size = self.node.attributes.size();
-        let is_inline = self.node.flags.contains(InodeFlags::INLINE_DATA);
+        let is_inline = self.node.has(InodeFlags::INLINE_DATA);
         if offset >= size {
             return Err(Errno::ENXIO);
         }
@@ -87,7 +118,7 @@ impl Ext4Inode {
         let mut turns = Turns::default();
         while !is_inline && logical.saturating_mul(block_size) < size {
             let run = self.node.map(logical).await?;
-            if run.physical.is_some() == (what == Seek::Data) {
+            if run.data().is_some() == (what == Seek::Data) {
                 return Ok((logical * block_size).max(offset));
             }
             logical = logical.saturating_add(run.count);
@@ -103,7 +134,60 @@ impl Ext4Inode {
 
 impl Drop for Ext4Inode {
     fn drop(&mut self) {
-        self.node.volume.inodes.leave(self.node.number);
+        let volume = &self.node.volume;
+        let (number, links) = (self.node.number, self.node.attributes.links());
+        if self.is_abandoned.load(Relaxed) {
+            return;
+        }
+        if volume.transactions().is_err() {
+            if let Ok(cache) = self.cache() {
+                cache.close();
+            }
+            volume.inodes.leave(number);
+            return;
+        }
+        let (node, cache) = (self.node.clone(), self.cache().ok().cloned());
+        if let Some(cache) = &cache {
+            cache.close();
+        }
+        // Until it has ended, nobody reads the inode from the disk: `Volume::get` waits.
+        let rest = if links == 0 {
+            executor::try_spawn(async move {
+                let deleted = loop {
+                    match node.volume.delete(&node, cache.as_deref()).await {
+                        Err(Errno::ENOMEM) => memory::wait().await,
+                        deleted => break deleted,
+                    }
+                };
+                if let Err(error) = deleted {
+                    node.volume.complaints.say(format_args!("inode {number}: {error}: not deleted"));
+                }
+                node.volume.inodes.leave(number);
+            })
+        } else if node.has_new_times() || cache.as_ref().is_some_and(|cache| !cache.is_clean()) {
+            executor::try_spawn(async move {
+                let stored = match cache {
+                    Some(cache) => cache.sync().await,
+                    None => Ok(()),
+                };
+                // What is lost is told in the log: nobody else will ask.
+                if let Err(error) = stored.and(node.store_times().await) {
+                    node.volume.complaints.say(format_args!("inode {number}: {error}: contents are lost"));
+                }
+                node.volume.inodes.leave(number);
+            })
+        } else {
+            volume.inodes.leave(number);
+            return;
+        };
+        match rest {
+            Ok(task) => task.detach(),
+            // It is noted as an orphan on the disk, or stored by the task that the cache has.
+            Err(_) => {
+                self.node.forget_times();
+                volume.inodes.leave(number);
+            }
+        }
     }
 }
 
@@ -114,25 +198,23 @@ async fn target(node: &Node) -> Result<Box<[u8]>> {
     if size == 0 || size as u64 >= block_size || size >= PAGE_SIZE {
         return Err(node.corrupt("length of the link is wrong"));
     }
-    let xattr_blocks = if node.xattr_block == 0 { 0 } else { block_size / 512 };
+    let xattr_blocks = if node.xattr_block() == 0 { 0 } else { block_size / 512 };
     let is_fast = node.attributes.blocks.load(core::sync::atomic::Ordering::Relaxed) == xattr_blocks;
-    let target = if node.flags.contains(InodeFlags::INLINE_DATA) {
+    let target = if node.has(InodeFlags::INLINE_DATA) {
         node.inline_data()?
-    } else if is_fast && size < node.block.len() {
-        node.block[..size].to_vec()
+    } else if is_fast && size < node.block().len() {
+        node.block()[..size].to_vec()
     } else {
-        let block = node.read_block(0).await?;
-        block[..size].to_vec()
+        let Some(physical) = node.map(0).await?.data() else {
+            return Err(node.corrupt("there is a hole in the link"));
+        };
+        let block = node.volume.buffer(physical, Owner::Link { inode: node.number }).await?;
+        block.read()[..size].to_vec()
     };
     if target.len() < size || target.contains(&0) {
         return Err(node.corrupt("the link is too short, or has a NUL in it"));
     }
     Ok(target.into())
-}
-
-/// What all changes answer.
-fn read_only<T>() -> Op<'static, Result<T>> {
-    Op::Ready(Err(Errno::EROFS))
 }
 
 impl Inode for Ext4Inode {
@@ -144,8 +226,31 @@ impl Inode for Ext4Inode {
         self
     }
 
-    fn set_attributes(&self, _change: SetAttributes) -> Op<'_, Result<()>> {
-        read_only()
+    fn set_attributes(&self, change: SetAttributes) -> Op<'_, Result<()>> {
+        let SetAttributes { permissions, uid, gid, .. } = change;
+        if self.node.volume.transactions().is_err() {
+            return read_only();
+        }
+        if permissions.is_none() && uid.is_none() && gid.is_none() {
+            change.apply(&self.node.attributes);
+            self.node.note_times();
+            return Op::Ready(Ok(()));
+        }
+        Op::eager(async move {
+            let _alone = self.node.xattr_lock.write().await;
+            let list = match permissions {
+                Some(permissions) => Some(xattr::plan_permissions(&self.node, permissions).await?),
+                None => None,
+            };
+            let credits = list.as_ref().map_or(0, xattr::Change::credits);
+            let apply = self.node.volume.begin(credits + 1).await?;
+            change.apply(&self.node.attributes);
+            if let Some(list) = list {
+                list.apply(&apply);
+            }
+            self.node.store(&apply);
+            Ok(())
+        })
     }
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
@@ -155,16 +260,32 @@ impl Inode for Ext4Inode {
         }
     }
 
-    fn write_at<'a>(&'a self, _position: Position, _source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
-        read_only()
+    fn write_at<'a>(&'a self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+        match self.cache() {
+            Ok(_) if self.node.volume.transactions().is_err() => read_only(),
+            Ok(cache) => self.write(cache, position, source),
+            Err(error) => Op::Ready(Err(error)),
+        }
     }
 
-    fn truncate(&self, _size: u64) -> Op<'_, Result<()>> {
-        read_only()
+    fn truncate(&self, size: u64) -> Op<'_, Result<()>> {
+        let file = match self.file() {
+            Ok(file) => file,
+            Err(error) => return Op::Ready(Err(error)),
+        };
+        if size == 0 && file.is_empty() {
+            self.node.attributes.note_modification();
+            self.node.note_times();
+            return Op::Ready(Ok(()));
+        }
+        in_task(file.truncate(size))
     }
 
-    fn fallocate(&self, _flags: FallocateFlags, _offset: u64, _len: u64) -> Op<'_, Result<()>> {
-        read_only()
+    fn fallocate(&self, flags: FallocateFlags, offset: u64, len: u64) -> Op<'_, Result<()>> {
+        match self.file() {
+            Ok(file) => in_task(file.fallocate(flags, offset..offset + len)),
+            Err(error) => Op::Ready(Err(error)),
+        }
     }
 
     fn is_mappable(&self) -> bool {
@@ -173,8 +294,14 @@ impl Inode for Ext4Inode {
 
     fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page>> {
         match self.cache() {
-            Ok(_) if write => read_only(),
-            Ok(cache) => cache.page(index, false),
+            Ok(_) if write && self.node.volume.transactions().is_err() => read_only(),
+            Ok(cache) => {
+                if write {
+                    self.node.attributes.note_modification();
+                    self.node.note_times();
+                }
+                cache.page(index, write)
+            }
             Err(_) => Op::Ready(Err(Errno::ENODEV)),
         }
     }
@@ -187,9 +314,33 @@ impl Inode for Ext4Inode {
 
     fn seek(&self, offset: u64, what: Seek) -> Op<'_, Result<u64>> {
         match self.cache() {
-            Ok(_) => Op::eager(self.find_run(offset, what)),
+            Ok(cache) => Op::eager(async move {
+                // Blocks are where contents are, once these have been stored.
+                if !cache.is_clean() {
+                    cache.sync().await?;
+                }
+                self.find_run(offset, what).await
+            }),
             Err(_) => Op::Ready(Err(Errno::ENXIO)),
         }
+    }
+
+    fn fsync(&self, data_only: bool) -> Op<'_, Result<()>> {
+        Op::waiting(async move {
+            let volume = &self.node.volume;
+            self.store_contents().await?;
+            let Some(transactions) = &volume.transactions else { return Ok(()) };
+            if !data_only {
+                self.node.store_times().await?;
+            }
+            let transaction = self.node.transaction();
+            if transactions.is_committed(transaction) {
+                // Contents may have been stored where there were others before.
+                volume.flush().await
+            } else {
+                transactions.wait_for(transaction).await
+            }
+        })
     }
 
     fn link_target(&self) -> Option<&[u8]> {
@@ -203,28 +354,43 @@ impl Inode for Ext4Inode {
         Op::eager(self.find(name))
     }
 
-    fn create(&self, _name: &[u8], _new: NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
-        read_only()
+    fn create(&self, name: &[u8], new: NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
+        self.make(Some(name), &new)
     }
 
-    fn create_unnamed(&self, _new: NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
-        read_only()
+    fn create_unnamed(&self, new: NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
+        self.make(None, &new)
     }
 
-    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>, _from_unnamed: bool) -> Op<'static, Result<()>> {
-        read_only()
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>, from_unnamed: bool) -> Op<'static, Result<()>> {
+        match node_of(target) {
+            Ok(target) => {
+                let volume = self.node.volume.clone();
+                Op::eager(volume.link(self.node.clone(), name.into(), target, from_unnamed))
+            }
+            Err(error) => Op::Ready(Err(error)),
+        }
     }
 
-    fn unlink(&self, _name: &[u8], _victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
-        read_only()
+    fn unlink(&self, name: &[u8], victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
+        match node_of(victim) {
+            Ok(victim) => {
+                let volume = self.node.volume.clone();
+                Op::eager(volume.unlink(self.node.clone(), name.into(), victim))
+            }
+            Err(error) => Op::Ready(Err(error)),
+        }
     }
 
-    fn rmdir(&self, _name: &[u8], _victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
-        read_only()
+    fn rmdir(&self, name: &[u8], victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
+        self.unlink(name, victim)
     }
 
-    fn rename(&self, _renaming: Renaming<'_>) -> Op<'static, Result<()>> {
-        read_only()
+    fn rename(&self, renaming: Renaming<'_>) -> Op<'static, Result<()>> {
+        match Move::new(self.node.clone(), &renaming) {
+            Ok(change) => Op::eager(self.node.volume.clone().rename(change)),
+            Err(error) => Op::Ready(Err(error)),
+        }
     }
 
     fn read_dir<'a>(&'a self, cookie: u64, emit: &'a mut Emit<'_>) -> Op<'a, Result<()>> {
@@ -239,15 +405,110 @@ impl Inode for Ext4Inode {
         Op::eager(async move { xattr::get(&self.node, &name).await })
     }
 
-    fn set_xattr(&self, _name: &[u8], _value: &[u8], _mode: XattrMode) -> Op<'_, Result<()>> {
-        read_only()
+    fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Op<'_, Result<()>> {
+        match xattr::copy(value) {
+            Ok(value) => Op::eager(xattr::set(self.node.clone(), name.into(), value.into(), mode)),
+            Err(error) => Op::Ready(Err(error)),
+        }
     }
 
-    fn remove_xattr(&self, _name: &[u8]) -> Op<'_, Result<()>> {
-        read_only()
+    fn remove_xattr(&self, name: &[u8]) -> Op<'_, Result<()>> {
+        Op::eager(xattr::remove(self.node.clone(), name.into()))
     }
 
     fn list_xattrs(&self) -> Op<'_, Result<Vec<u8>>> {
         Op::eager(xattr::list(&self.node))
+    }
+}
+
+impl Ext4Inode {
+    fn file(&self) -> Result<File> {
+        let cache = self.cache()?.clone();
+        self.node.volume.transactions()?;
+        Ok(File { node: self.node.clone(), cache })
+    }
+
+    fn make(&self, name: Option<&[u8]>, new: &NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
+        if !matches!(self.body, Body::Directory) {
+            return Op::Ready(Err(Errno::ENOTDIR));
+        }
+        let volume = self.node.volume.clone();
+        let (parent, name) = (self.node.clone(), name.map(Into::into));
+        match NewFile::new(new, volume.geometry.block_size) {
+            Ok(new) => Op::eager(async move { volume.make(parent, name, new).await }),
+            Err(error) => Op::Ready(Err(error)),
+        }
+    }
+
+    /// Writes, when nobody else does.
+    fn write<'a>(
+        &'a self,
+        cache: &'a Arc<PageCache>,
+        position: Position,
+        source: &'a mut dyn Source,
+    ) -> Op<'a, Result<Written>> {
+        let Some(alone) = self.node.order.try_lock() else {
+            return Op::waiting(async move {
+                let _alone = self.node.order.lock().await;
+                self.write_alone(cache, position, source).await
+            });
+        };
+        match self.write_alone(cache, position, source) {
+            Op::Ready(written) => Op::Ready(written),
+            Op::Waiting(rest) => Op::waiting(async move {
+                let _alone = alone;
+                rest.await
+            }),
+        }
+    }
+
+    fn write_alone<'a>(
+        &'a self,
+        cache: &'a Arc<PageCache>,
+        position: Position,
+        source: &'a mut dyn Source,
+    ) -> Op<'a, Result<Written>> {
+        let size = self.node.attributes.size();
+        let at = match position {
+            Position::At(offset) => offset,
+            Position::End => size,
+        };
+        let limit = size_max(self.node.volume.geometry.block_size, self.node.flags());
+        if source.remaining() == 0 {
+            return Op::Ready(Ok(Written { at, count: 0 }));
+        }
+        if at >= limit {
+            return Op::Ready(Err(Errno::EFBIG));
+        }
+        if at > size {
+            cache.zero_tail(size);
+        }
+        match cache.write_growing(at, source, limit) {
+            Op::Ready(count) => Op::Ready(self.written(at, count)),
+            Op::Waiting(rest) => Op::waiting(async move { self.written(at, rest.await) }),
+        }
+    }
+
+    /// Notes what a write did.
+    fn written(&self, at: u64, count: Result<usize>) -> Result<Written> {
+        let count = count?;
+        if count > 0 {
+            self.node.attributes.note_modification();
+            self.node.note_times();
+        }
+        Ok(Written { at, count })
+    }
+}
+
+/// What all changes of what is only read answer.
+fn read_only<T>() -> Op<'static, Result<T>> {
+    Op::Ready(Err(Errno::EROFS))
+}
+
+/// Does something in a task of its own, which goes on to its end.
+fn in_task<'a>(future: impl Future<Output = Result<()>> + Send + 'static) -> Op<'a, Result<()>> {
+    match executor::try_spawn(future) {
+        Ok(task) => Op::waiting(async move { task.await.unwrap_or(Err(Errno::EIO)) }),
+        Err(_) => Op::Ready(Err(Errno::ENOMEM)),
     }
 }

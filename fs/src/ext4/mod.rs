@@ -6,25 +6,33 @@
 //!        │       one object per number      inode_cache.rs
 //!        │             ▼
 //!        │           Node: an inode, checked                     node.rs
-//!        │             ├─ attributes of files                    xattr.rs acl.rs
-//!        │             ├─ names: list, hash tree                 directory.rs hash_tree.rs hash.rs
-//!        │             └─ pages ─► blocks: extents, numbers      contents.rs map.rs extents.rs indirect.rs
+//!        │             ├─ attributes of files                    xattr/ acl.rs
+//!        │             ├─ names: lists, hash trees               directory/ hash_tree/ hash.rs
+//!        │             └─ pages ─► blocks: extents, numbers      contents.rs store.rs map.rs extents/ indirect/
 //!        │             │
-//!   replay at mount    │                                         journal/
+//!        │           calls that change something: plans          make.rs names.rs size.rs delete.rs rewrite.rs ledger.rs
+//!        │             │
+//!        │           what is changed together, and the log       transaction/ journal/ orphans/
 //!        ▼             ▼
-//!      Volume: the disk's blocks, groups and inodes              volume.rs geometry.rs features.rs
-//!        │
-//!      the disk's page cache, shared with its node in /dev
+//!      Volume: the disk's blocks, groups and inodes              mount.rs volume.rs geometry.rs features.rs
+//!        │             │
+//!        │           blocks of metadata, free space              buffer/ space/
+//!        ▼             ▼
+//!      the disk
 //! ```
+//!
+//! Every change has three parts: gather, begin, apply (`transaction`).
 //!
 //! Structures are described in `layout`, check sums in `checksum`. What the disk says is not trusted: each number is
 //! checked where it is used, and what is wrong is an `EUCLEAN` for who came upon it and one line in the log
 //! (`complaints`).
 
 mod acl;
+mod buffer;
 mod checksum;
 mod complaints;
 mod contents;
+mod delete;
 mod directory;
 mod extents;
 mod features;
@@ -36,79 +44,33 @@ mod inode;
 mod inode_cache;
 mod journal;
 mod layout;
+mod ledger;
+mod make;
 mod map;
+mod memory;
+mod mount;
+mod names;
 mod node;
+mod orphans;
+mod rewrite;
+mod size;
+mod space;
+mod store;
+mod transaction;
 mod volume;
 mod xattr;
 
 pub use complaints::Log;
+pub use mount::Ext4;
 
-use crate::{FileSystem, Inode, NAME_MAX, Op, Result, StatFs, block::BlockInode};
+use crate::{FileSystem, Inode, NAME_MAX, Op, Result, StatFs};
 use alloc::sync::Arc;
-use complaints::{Complaints, Place};
-use features::{Compatible, Incompatible, ReadOnlyCompatible};
-use geometry::Geometry;
-use layout::{RawSuperblock, SUPERBLOCK_OFFSET};
-use syscalls::Errno;
-use volume::Volume;
-use zerocopy::{FromZeros, IntoBytes};
+use features::{Compatible, Incompatible};
 
 /// What statfs(2) calls all three.
 const MAGIC: u64 = 0xef53;
 /// The inode of the root directory.
 const ROOT: u32 = 2;
-
-/// A mounted file system.
-pub struct Ext4 {
-    volume: Arc<Volume>,
-    root: Arc<dyn Inode>,
-}
-
-/// Reads the superblock.
-async fn read_superblock(disk: &BlockInode, complaints: &Complaints) -> Result<Geometry> {
-    let mut raw = RawSuperblock::new_zeroed();
-    let mut bytes = raw.as_mut_bytes();
-    let wanted = bytes.len();
-    if disk.cache().read(SUPERBLOCK_OFFSET, &mut bytes).await? != wanted {
-        return Err(Errno::EINVAL);
-    }
-    let device = disk.device();
-    Geometry::check(&raw, device.size(), device.sector_size(), complaints)
-}
-
-impl Ext4 {
-    /// Mounts the file system on a disk, for reading. If it was not unmounted, its journal is replayed: onto the disk, or in
-    /// memory if the disk is read-only. `EINVAL` when there is none, or one that cannot be read; why goes to
-    /// `log`, as do all complaints from then on.
-    pub async fn mount(disk: Arc<BlockInode>, log: Arc<dyn Log>) -> Result<Arc<Self>> {
-        let complaints = Arc::new(Complaints::new(log, disk.device().device()));
-        let geometry = read_superblock(&disk, &complaints).await?;
-        let mut volume = Volume::new(disk, geometry, complaints.clone());
-        if volume.geometry.has(Incompatible::NEEDS_RECOVERY) {
-            let disk = journal::recover(&volume).await?;
-            // The superblock, too, may have been in the journal.
-            let geometry = read_superblock(&disk, &complaints).await?;
-            volume = Volume::new(disk, geometry, complaints);
-        }
-        tell(&volume.geometry, &volume.complaints);
-        let root = volume.get(ROOT).await?;
-        if root.attributes().kind != crate::FileType::Directory {
-            return Err(volume.corrupt(Place::Inode(ROOT), "is the root, but no directory"));
-        }
-        Ok(Arc::new(Ext4 { volume, root }))
-    }
-}
-
-/// Says what is remarkable about a file system that is being mounted.
-fn tell(geometry: &Geometry, complaints: &Complaints) {
-    for (bit, name) in geometry.features.unwritable() {
-        let name = name.unwrap_or("unknown to this kernel");
-        complaints.say(format_args!("feature {name} ({bit:#x}) is not supported: read-only"));
-    }
-    if geometry.last_orphan != 0 || geometry.features.read_only.contains(ReadOnlyCompatible::ORPHAN_PRESENT) {
-        complaints.say(format_args!("there are deleted files that still take room"));
-    }
-}
 
 impl FileSystem for Ext4 {
     fn name(&self) -> &'static str {
@@ -127,13 +89,21 @@ impl FileSystem for Ext4 {
     }
 
     fn is_read_only(&self) -> bool {
-        true
+        self.volume.transactions().is_err()
+    }
+
+    fn allow_writing(&self, writing: bool) -> Op<'_, Result<()>> {
+        Op::waiting(Ext4::allow_writing(self, writing))
+    }
+
+    fn sync(&self) -> Op<'_, Result<()>> {
+        Op::waiting(self.sync_all())
     }
 
     fn statfs(&self) -> Op<'_, Result<StatFs>> {
         Op::eager(async move {
             let geometry = &self.volume.geometry;
-            let (free_blocks, free_inodes) = self.volume.count_free().await?;
+            let (free_blocks, free_inodes) = self.volume.space.free();
             let [first, second] = [0, 8].map(|at| {
                 let mut half = [0; 8];
                 half.copy_from_slice(&geometry.uuid[at..at + 8]);
@@ -144,7 +114,8 @@ impl FileSystem for Ext4 {
                 block_size: geometry.block_size,
                 blocks: geometry.blocks - geometry.overhead_blocks,
                 free_blocks,
-                available_blocks: free_blocks.saturating_sub(geometry.reserved_blocks),
+                available_blocks: free_blocks
+                    .saturating_sub(geometry.reserved_blocks + self.volume.space.kept()),
                 files: geometry.inodes.into(),
                 free_files: free_inodes,
                 id: first ^ second,

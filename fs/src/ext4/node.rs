@@ -1,35 +1,73 @@
-//! An inode as read from the disk and checked: its attributes, and what its contents are found by.
+//! An inode: read from the disk and checked, changed in memory, and written back to its place in the table.
 
 use super::{
+    buffer::Buffer,
     checksum::crc32c,
     complaints::Place,
     features::{Incompatible, ReadOnlyCompatible},
     layout::{InodeBase, InodeExtra, InodeFlags},
+    orphans::Noted,
+    transaction::Apply,
     volume::Volume,
 };
-use crate::{Attributes, Birth, Device, FileType, Result, Timestamp, file::SIZE_MAX};
+use crate::{
+    AtomicTimestamp, Attributes, Birth, Device, FileType, Result, SleepLock, Timestamp, file::SIZE_MAX,
+};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::mem::offset_of;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use executor::sync::{RwLock, SpinMutex};
 use syscalls::Errno;
-use zerocopy::little_endian::U32;
+use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+/// Directories with more links have 1 in their inode (`dir_nlink`), and files cannot have more.
+pub(super) const LINKS_MAX: u32 = 65000;
 
 /// An inode.
 pub(super) struct Node {
     pub volume: Arc<Volume>,
+    /// Their size is what programs see; [`Node::stored_size`] is what the disk knows.
     pub attributes: Attributes,
     pub number: u32,
-    pub flags: InodeFlags,
     /// What the check sums of its blocks begin with.
     pub seed: u32,
+    generation: u32,
+    flags: AtomicU32,
     /// The root of its extents, its block numbers, or its first bytes.
-    pub block: [u8; 60],
+    block: SpinMutex<[u8; 60]>,
     /// The block of its attributes, or zero.
-    pub xattr_block: u64,
+    xattr_block: AtomicU64,
     /// The bytes of the inode in which attributes are; perhaps none.
-    pub xattr_body: Box<[u8]>,
+    pub xattr_body: SpinMutex<Box<[u8]>>,
+    /// Read while attributes are looked for, written to while they change.
+    pub xattr_lock: RwLock<()>,
+    /// Where in the inode its known and unknown fields end.
+    body_at: usize,
+    stored_size: AtomicU64,
+    /// The block of the table in which it is, and where in there.
+    table: (Arc<Buffer>, usize),
+    /// The last transaction that has something of this file, or zero.
+    transaction: AtomicU64,
+    /// Whether times have changed since it was stored.
+    has_new_times: AtomicBool,
+    /// The last access that is stored. Reading notes accesses in memory alone.
+    stored_access: AtomicTimestamp,
+    /// The next file to delete, while this is one; or when it was deleted.
+    pub(super) next_orphan: AtomicU32,
+    /// Where it is noted that it is to be deleted, or cut off.
+    pub noted: Noted,
+    /// Held while the contents' size or blocks are changed by programs, so that each write is whole.
+    pub order: SleepLock,
+    /// Read while contents are read from their blocks, written to while the blocks change.
+    pub map_lock: RwLock<()>,
+    /// By page, how many blocks it has been promised, which are chosen when it is stored.
+    pub(super) promised: SpinMutex<BTreeMap<u64, u64>>,
 }
 
 /// A time from its seconds and, where the inode has room for them, two more bits of the seconds below the nanoseconds.
@@ -39,6 +77,15 @@ fn time(seconds: U32, extra: U32) -> Timestamp {
         seconds: i64::from(seconds) + (i64::from(extra & 3) << 32),
         nanoseconds: (extra >> 2).min(999_999_999),
     }
+}
+
+/// The two parts of a time as they are stored; with `wide`, as far as the second reaches.
+fn store_time(time: Timestamp, wide: bool, seconds: &mut U32, extra: &mut U32) {
+    let (least, most) = (i64::from(i32::MIN), i64::from(i32::MAX) + if wide { 3 << 32 } else { 0 });
+    let clamped = time.seconds.clamp(least, most);
+    seconds.set(clamped as u32);
+    let above = (clamped - i64::from(clamped as i32)) >> 32;
+    extra.set(time.nanoseconds << 2 | above as u32 & 3);
 }
 
 /// The device number in a device node's inode: the old form, or the new.
@@ -52,22 +99,87 @@ fn device(block: &[u8; 60]) -> Device {
     }
 }
 
+/// A device number as it is stored.
+pub(super) fn store_device(device: Device) -> [u8; 60] {
+    let mut block = [0; 60];
+    let (major, minor) = (device.major(), device.minor());
+    if major < 256 && minor < 256 {
+        block[..4].copy_from_slice(&(major << 8 | minor).to_le_bytes());
+    } else {
+        let new = minor & 0xff | major << 8 | (minor & !0xff) << 12;
+        block[4..8].copy_from_slice(&new.to_le_bytes());
+    }
+    block
+}
+
+/// What a new inode has.
+pub(super) struct NewNode {
+    pub number: u32,
+    pub table: (Arc<Buffer>, usize),
+    pub generation: u32,
+    pub flags: InodeFlags,
+    pub block: [u8; 60],
+    pub birth: Birth,
+}
+
 impl Node {
-    /// Reads an inode that is in use.
-    pub async fn read(volume: &Arc<Volume>, number: u32) -> Result<Node> {
-        let bytes = volume.inode(number).await?;
-        Self::parse(volume, number, &bytes).map_err(|what| volume.corrupt(Place::Inode(number), what))
+    /// Reads an inode that is in use; with `is_orphan` one without a name may be.
+    pub async fn read(volume: &Arc<Volume>, number: u32, is_orphan: bool) -> Result<Node> {
+        let table = volume.inode(number).await?;
+        let size = volume.geometry.inode_size;
+        let bytes: Box<[u8]> = {
+            let block = table.0.read();
+            if block.is_wrong(table.1 / size) {
+                return Err(volume.corrupt(Place::Inode(number), "check sum is wrong"));
+            }
+            block[table.1..table.1 + size].into()
+        };
+        Self::parse(volume, number, &bytes, table, is_orphan)
+            .map_err(|what| volume.corrupt(Place::Inode(number), what))
     }
 
-    fn parse(volume: &Arc<Volume>, number: u32, bytes: &[u8]) -> core::result::Result<Node, &'static str> {
+    /// An inode that is being made.
+    pub fn new(volume: &Arc<Volume>, new: NewNode) -> Self {
+        let seed =
+            crc32c(crc32c(volume.geometry.seed, &new.number.to_le_bytes()), &new.generation.to_le_bytes());
+        let body_at = size_of::<InodeBase>() + usize::from(volume.geometry.extra_size);
+        let body = volume.geometry.inode_size - body_at;
+        Node {
+            volume: volume.clone(),
+            attributes: Attributes::new(new.birth),
+            number: new.number,
+            seed,
+            generation: new.generation,
+            flags: AtomicU32::new(new.flags.bits()),
+            block: SpinMutex::new(new.block),
+            xattr_block: AtomicU64::new(0),
+            xattr_body: SpinMutex::new(alloc::vec![0; body].into()),
+            xattr_lock: RwLock::new(()),
+            body_at,
+            stored_size: AtomicU64::new(0),
+            table: new.table,
+            transaction: AtomicU64::new(0),
+            has_new_times: AtomicBool::new(false),
+            stored_access: AtomicTimestamp::new(Timestamp::default()),
+            next_orphan: AtomicU32::new(0),
+            noted: Noted::default(),
+            order: SleepLock::new(),
+            map_lock: RwLock::new(()),
+            promised: SpinMutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn parse(
+        volume: &Arc<Volume>,
+        number: u32,
+        bytes: &[u8],
+        table: (Arc<Buffer>, usize),
+        is_orphan: bool,
+    ) -> core::result::Result<Node, &'static str> {
         let geometry = &volume.geometry;
         let Ok((base, rest)) = InodeBase::read_from_prefix(bytes) else { return Err("is too short") };
-        let (extra, xattr_body) = Self::split(rest)?;
-        let seed = crc32c(crc32c(geometry.seed, &number.to_le_bytes()), base.generation.as_bytes());
-        if geometry.has_checksums() && !sum_is_right(seed, &base, &extra, bytes) {
-            return Err("check sum is wrong");
-        }
-        if base.links.get() == 0 {
+        let (extra, xattr_body) = split(rest)?;
+        if base.links.get() == 0 && !is_orphan {
             return Err("is not in use, but has a name");
         }
         let kind = match FileType::from_mode(base.mode.get().into()) {
@@ -83,13 +195,7 @@ impl Node {
         let pair = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
         let long = kind == FileType::Regular || geometry.has(Incompatible::LARGE_DIRECTORY);
         let size = pair(base.size.get(), if long { base.size_high.get() } else { 0 });
-        let longest = if flags.contains(InodeFlags::EXTENTS) {
-            // Blocks are counted with 32 bits.
-            geometry.block_size << 32
-        } else {
-            SIZE_MAX
-        };
-        if size > longest.min(SIZE_MAX) {
+        if size > size_max(geometry.block_size, flags) {
             return Err("is too long");
         }
         let blocks = pair(base.blocks.get(), base.blocks_high.get().into());
@@ -121,33 +227,184 @@ impl Node {
         attributes.created = if has_creation { time(extra.created, extra.created_extra) } else { changed };
         let wide = geometry.has(Incompatible::SIXTY_FOUR_BIT);
         let xattr_high = if wide { base.xattr_block_high.get() } else { 0 };
+        let generation = base.generation.get();
         Ok(Node {
             volume: volume.clone(),
             attributes,
             number,
-            flags,
-            seed,
-            block: base.block,
-            xattr_block: pair(base.xattr_block.get(), xattr_high.into()),
-            xattr_body: xattr_body.into(),
+            seed: crc32c(crc32c(geometry.seed, &number.to_le_bytes()), &generation.to_le_bytes()),
+            generation,
+            flags: AtomicU32::new(flags.bits()),
+            block: SpinMutex::new(base.block),
+            xattr_block: AtomicU64::new(pair(base.xattr_block.get(), xattr_high.into())),
+            body_at: size_of::<InodeBase>() + usize::from(extra.extra_size.get()),
+            xattr_body: SpinMutex::new(xattr_body.into()),
+            xattr_lock: RwLock::new(()),
+            stored_size: AtomicU64::new(size),
+            table,
+            transaction: AtomicU64::new(0),
+            has_new_times: AtomicBool::new(false),
+            stored_access: AtomicTimestamp::new(time(base.accessed, extra.accessed)),
+            next_orphan: AtomicU32::new(base.deleted.get()),
+            noted: Noted::default(),
+            order: SleepLock::new(),
+            map_lock: RwLock::new(()),
+            promised: SpinMutex::new(BTreeMap::new()),
         })
     }
 
-    /// The extra fields that an inode has, zeros for the others, and the bytes behind them.
-    fn split(rest: &[u8]) -> core::result::Result<(InodeExtra, &[u8]), &'static str> {
-        let mut extra = InodeExtra::new_zeroed();
-        let Ok((len, _)) = zerocopy::little_endian::U16::read_from_prefix(rest) else {
-            return Ok((extra, &[]));
-        };
-        let len = usize::from(len.get());
-        if len > rest.len() || len % 4 != 0 {
-            return Err("extra fields are too long");
-        }
-        let known = len.min(size_of::<InodeExtra>());
-        extra.as_mut_bytes()[..known].copy_from_slice(&rest[..known]);
-        Ok((extra, &rest[len..]))
+    /// The block of the table in which it is, and where in there.
+    pub fn table(&self) -> &(Arc<Buffer>, usize) {
+        &self.table
     }
 
+    /// Writes the inode to its place in the table. Changes one block.
+    pub fn store(&self, apply: &Apply<'_>) {
+        self.has_new_times.store(false, Relaxed);
+        self.stored_access.store(self.attributes.accessed.load());
+        // Release pairs with the Acquire in `transaction`.
+        self.transaction.store(apply.transaction(), Release);
+        let (table, at) = &self.table;
+        let geometry = &self.volume.geometry;
+        let mut bytes = table.write(apply);
+        bytes.touch_part(at / geometry.inode_size);
+        self.put(&mut bytes[*at..*at + geometry.inode_size]);
+    }
+
+    fn put(&self, bytes: &mut [u8]) {
+        let Ok((base, rest)) = InodeBase::mut_from_prefix(bytes) else { return };
+        let (geometry, attributes) = (&self.volume.geometry, &self.attributes);
+        base.mode.set((attributes.kind.mode_bits() | attributes.permissions()) as u16);
+        base.uid.set(attributes.uid() as u16);
+        base.uid_high.set((attributes.uid() >> 16) as u16);
+        base.gid.set(attributes.gid() as u16);
+        base.gid_high.set((attributes.gid() >> 16) as u16);
+        let size = self.stored_size();
+        base.size.set(size as u32);
+        base.size_high.set((size >> 32) as u32);
+        base.links.set(attributes.links() as u16);
+        base.deleted.set(self.next_orphan.load(Relaxed));
+        base.generation.set(self.generation);
+        base.block = *self.block.lock();
+        let xattr_block = self.xattr_block();
+        base.xattr_block.set(xattr_block as u32);
+        base.xattr_block_high.set((xattr_block >> 32) as u16);
+        let mut flags = self.flags() - InodeFlags::HUGE_FILE;
+        let mut blocks = attributes.blocks.load(Relaxed);
+        if blocks >> 48 != 0 {
+            flags |= InodeFlags::HUGE_FILE;
+            blocks /= geometry.block_size / 512;
+        }
+        base.flags.set(flags.bits());
+        base.blocks.set(blocks as u32);
+        base.blocks_high.set((blocks >> 32) as u16);
+
+        let mut extra = InodeExtra::new_zeroed();
+        let known = (self.body_at - size_of::<InodeBase>()).min(size_of::<InodeExtra>());
+        extra.as_mut_bytes()[..known].copy_from_slice(&rest[..known]);
+        extra.extra_size.set((self.body_at - size_of::<InodeBase>()) as u16);
+        let has = |end: usize| known >= end;
+        let wide = has(offset_of!(InodeExtra, changed) + 4);
+        store_time(attributes.changed.load(), wide, &mut base.changed, &mut extra.changed);
+        let wide = has(offset_of!(InodeExtra, modified) + 4);
+        store_time(attributes.modified.load(), wide, &mut base.modified, &mut extra.modified);
+        let wide = has(offset_of!(InodeExtra, accessed) + 4);
+        store_time(attributes.accessed.load(), wide, &mut base.accessed, &mut extra.accessed);
+        store_time(attributes.created, true, &mut extra.created, &mut extra.created_extra);
+        rest[..known].copy_from_slice(&extra.as_bytes()[..known]);
+        let body = self.xattr_body.lock();
+        let at = rest.len() - body.len();
+        rest[at..].copy_from_slice(&body);
+    }
+
+    /// Times have changed, and nothing else: they are stored with the next commit.
+    pub fn note_times(self: &Arc<Self>) {
+        if !self.has_new_times.load(Relaxed)
+            && let Ok(transactions) = self.volume.transactions()
+            && !self.has_new_times.swap(true, Relaxed)
+        {
+            let mut list = self.volume.new_times.lock();
+            if list.try_reserve(1).is_ok() {
+                list.push(self.clone());
+            } else {
+                // With the next change, then.
+                self.has_new_times.store(false, Relaxed);
+            }
+            drop(list);
+            transactions.note_begin();
+        }
+    }
+
+    /// Erases what was in its place before. For an inode that is being made, before it is stored.
+    pub fn clear(&self, apply: &Apply<'_>) {
+        let (table, at) = &self.table;
+        table.write(apply)[*at..*at + self.volume.geometry.inode_size].fill(0);
+    }
+
+    /// Flags.
+    pub fn flags(&self) -> InodeFlags {
+        InodeFlags::from_bits_retain(self.flags.load(Relaxed))
+    }
+
+    /// Whether it has a flag.
+    pub fn has(&self, flag: InodeFlags) -> bool {
+        self.flags().contains(flag)
+    }
+
+    /// Sets or takes a flag, by who may change the inode.
+    pub fn set_flag(&self, flag: InodeFlags, set: bool) {
+        let mut flags = self.flags();
+        flags.set(flag, set);
+        self.flags.store(flags.bits(), Relaxed);
+    }
+
+    /// The root of its extents, its block numbers, or its first bytes.
+    pub fn block(&self) -> [u8; 60] {
+        *self.block.lock()
+    }
+
+    /// Changes that, by who may change the inode.
+    pub fn set_block(&self, block: [u8; 60]) {
+        *self.block.lock() = block;
+    }
+
+    /// The block of its attributes, or zero.
+    pub fn xattr_block(&self) -> u64 {
+        self.xattr_block.load(Relaxed)
+    }
+
+    /// Changes that.
+    pub fn set_xattr_block(&self, block: u64) {
+        self.xattr_block.store(block, Relaxed);
+    }
+
+    /// The size that is stored: less than what programs see, while what they have written at the end is only in memory.
+    pub fn stored_size(&self) -> u64 {
+        self.stored_size.load(Relaxed)
+    }
+
+    /// Changes that.
+    pub fn set_stored_size(&self, size: u64) {
+        self.stored_size.store(size, Relaxed);
+    }
+
+    /// The size that is stored is at least so much.
+    pub fn grow_stored_size(&self, size: u64) {
+        self.stored_size.fetch_max(size, Relaxed);
+    }
+
+    /// Adds to the storage that it takes, in blocks of the file system.
+    pub fn add_blocks(&self, change: i64) {
+        let sectors = change * (self.volume.geometry.block_size / 512) as i64;
+        self.attributes.blocks.fetch_add(sectors as u64, Relaxed);
+    }
+
+    /// The last transaction that has something of this file, or zero.
+    pub fn transaction(&self) -> u64 {
+        self.transaction.load(Acquire)
+    }
+
+    /// Where it is, for complaints.
     pub fn place(&self) -> Place {
         Place::Inode(self.number)
     }
@@ -158,16 +415,91 @@ impl Node {
     }
 }
 
-/// Compares an inode's check sum, of which the high half is there only if the extra fields reach to it.
-fn sum_is_right(seed: u32, base: &InodeBase, extra: &InodeExtra, bytes: &[u8]) -> bool {
-    const LOW: usize = offset_of!(InodeBase, checksum);
-    const HIGH: usize = size_of::<InodeBase>() + offset_of!(InodeExtra, checksum_high);
-    let sum = crc32c(crc32c(seed, &bytes[..LOW]), &[0; 2]);
-    let has_high = usize::from(extra.extra_size.get()) >= offset_of!(InodeExtra, checksum_high) + 2;
-    if has_high {
-        let sum = crc32c(crc32c(crc32c(sum, &bytes[LOW + 2..HIGH]), &[0; 2]), &bytes[HIGH + 2..]);
-        sum == u32::from(extra.checksum_high.get()) << 16 | u32::from(base.checksum.get())
-    } else {
-        crc32c(sum, &bytes[LOW + 2..]) as u16 == base.checksum.get()
+/// How long a file can be.
+pub(super) fn size_max(block_size: u64, flags: InodeFlags) -> u64 {
+    // Blocks are counted with 32 bits.
+    if flags.contains(InodeFlags::EXTENTS) { (block_size << 32).min(SIZE_MAX) } else { SIZE_MAX }
+}
+
+/// The extra fields that an inode has, zeros for the others, and the bytes behind them.
+fn split(rest: &[u8]) -> core::result::Result<(InodeExtra, &[u8]), &'static str> {
+    let mut extra = InodeExtra::new_zeroed();
+    let Ok((len, _)) = U16::read_from_prefix(rest) else {
+        return Ok((extra, &[]));
+    };
+    let len = usize::from(len.get());
+    if len > rest.len() || len % 4 != 0 {
+        return Err("extra fields are too long");
+    }
+    let known = len.min(size_of::<InodeExtra>());
+    extra.as_mut_bytes()[..known].copy_from_slice(&rest[..known]);
+    // Without extra fields there are no attributes either: they would begin in the field that says so.
+    Ok((extra, if len == 0 { &[] } else { &rest[len..] }))
+}
+
+impl Node {
+    /// Whether there are times that are not stored.
+    pub fn has_new_times(&self) -> bool {
+        self.has_new_times.load(Relaxed) || self.attributes.accessed.load() != self.stored_access.load()
+    }
+
+    /// Gives up times that are not stored.
+    pub fn forget_times(&self) {
+        self.has_new_times.store(false, Relaxed);
+    }
+
+    /// Stores times that have changed.
+    pub async fn store_times(&self) -> Result<()> {
+        if self.has_new_times() {
+            let apply = self.volume.begin(1).await?;
+            self.store(&apply);
+        }
+        Ok(())
+    }
+}
+
+impl Volume {
+    /// Stores the inodes of which only times have changed.
+    pub async fn store_times(&self) {
+        let nodes = core::mem::take(&mut *self.new_times.lock());
+        for node in nodes {
+            if node.has_new_times.load(Relaxed) {
+                match self.begin(1).await {
+                    Ok(apply) => node.store(&apply),
+                    Err(_) => {
+                        // With the next commit, if there is to be one.
+                        node.has_new_times.store(false, Relaxed);
+                        node.note_times();
+                    }
+                }
+            }
+        }
+    }
+
+    /// As [`store_times`](Self::store_times), for who commits: those for which there is no room in the transaction wait for the next.
+    pub async fn store_some_times(&self) {
+        let mut nodes = core::mem::take(&mut *self.new_times.lock());
+        while let Some(node) = nodes.pop() {
+            if !node.has_new_times.load(Relaxed) {
+                continue;
+            }
+            match self.begin_unless_full(1).await {
+                Ok(Some(apply)) => node.store(&apply),
+                _ => {
+                    nodes.push(node);
+                    break;
+                }
+            }
+        }
+        if !nodes.is_empty() {
+            // In this order, so that there is room already.
+            let mut list = self.new_times.lock();
+            nodes.append(&mut list);
+            *list = nodes;
+            drop(list);
+            if let Some(transactions) = &self.transactions {
+                transactions.note_begin();
+            }
+        }
     }
 }

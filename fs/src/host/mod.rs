@@ -16,19 +16,22 @@ pub use ram::RamDisk;
 pub use random::Random;
 pub use recorder::Recorder;
 pub use snapshot::Snapshot;
-pub use trouble::Trouble;
+pub use trouble::{Deed, Trouble};
 
 use crate::{Clock, PAGE_SIZE, PageProvider, Timestamp};
+use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicUsize,
+    AtomicBool, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
+#[cfg_attr(test, allow(dead_code, reason = "see below"))]
 struct Host;
 
 /// The page, and behind it the count of its owners.
+#[cfg_attr(test, allow(dead_code, reason = "see below"))]
 const LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE + 64, PAGE_SIZE) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
@@ -36,6 +39,39 @@ const LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE + 64, PAGE_SIZE) 
 
 /// Pages that have owners.
 static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether pages may be refused, which costs others nothing.
+static SCARCE: AtomicBool = AtomicBool::new(false);
+
+std::thread_local! {
+    /// How many pages this thread gets before it gets so many no more.
+    static SCARCITY: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
+}
+
+/// From now on this thread gets so many pages as it should, and then so often none. Returns what was to come of what was said
+/// here before.
+pub fn refuse_pages(before: usize, count: usize) -> (usize, usize) {
+    SCARCE.store(true, Relaxed);
+    SCARCITY.replace((before, count))
+}
+
+/// How often a page is still to be refused to this thread.
+pub fn pages_to_refuse() -> usize {
+    SCARCITY.get().1
+}
+
+/// Whether a page is refused.
+#[cfg_attr(test, allow(dead_code, reason = "see below"))]
+fn is_refused() -> bool {
+    let (before, count) = SCARCITY.get();
+    if before > 0 {
+        SCARCITY.set((before - 1, count));
+    } else if count > 0 {
+        SCARCITY.set((0, count - 1));
+        return true;
+    }
+    false
+}
 
 /// How many pages have owners now.
 pub fn pages_in_use() -> usize {
@@ -46,6 +82,7 @@ pub fn pages_in_use() -> usize {
 ///
 /// # Safety
 /// `page` came from `alloc_zeroed` and has an owner.
+#[cfg_attr(test, allow(dead_code, reason = "see below"))]
 unsafe fn owners<'a>(page: NonNull<u8>) -> &'a AtomicUsize {
     // SAFETY: the count lies behind the page in the same allocation.
     unsafe { page.add(PAGE_SIZE).cast().as_ref() }
@@ -54,6 +91,9 @@ unsafe fn owners<'a>(page: NonNull<u8>) -> &'a AtomicUsize {
 // SAFETY: the count is atomic, and the allocation is freed when it falls to zero.
 unsafe impl PageProvider for Host {
     fn alloc_zeroed() -> Option<NonNull<u8>> {
+        if SCARCE.load(Relaxed) && is_refused() {
+            return None;
+        }
         // SAFETY: the layout has a size.
         let page = NonNull::new(unsafe { alloc_zeroed(LAYOUT) })?;
         PAGES.fetch_add(1, Relaxed);
@@ -90,5 +130,11 @@ impl Clock for Host {
     }
 }
 
+// Unit tests are also linked with this crate as what the other tests depend on, and there is one provider in a program.
+#[cfg(test)]
+extern crate fs as _;
+
+#[cfg(not(test))]
 crate::page_provider!(Host);
+#[cfg(not(test))]
 crate::clock!(Host);

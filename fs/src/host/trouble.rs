@@ -14,9 +14,49 @@ use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 use syscalls::Errno;
 
+/// What a disk does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deed {
+    /// A transfer from it.
+    Read,
+    /// A transfer to it.
+    Write,
+    /// A transfer to it that is on the medium when it ends.
+    ForcedWrite,
+    /// A flush.
+    Flush,
+}
+
+/// Deeds of a kind that fail.
+struct Fault {
+    deed: Deed,
+    /// How many are done before.
+    before: usize,
+    /// How many fail then.
+    count: usize,
+    met: bool,
+}
+
+impl Fault {
+    /// Whether this one fails.
+    fn meets(&mut self, deed: Deed) -> bool {
+        if deed != self.deed || self.count == 0 {
+            return false;
+        }
+        if self.before > 0 {
+            self.before -= 1;
+            return false;
+        }
+        self.count -= 1;
+        self.met = true;
+        true
+    }
+}
+
 /// Another disk with trouble on the way to it.
 pub struct Trouble {
     device: BlockDeviceRef,
+    fault: Mutex<Option<Fault>>,
     bad: Mutex<Vec<(Direction, Range<u64>)>>,
     flushes_fail: AtomicBool,
     gate: Arc<Gate>,
@@ -36,6 +76,7 @@ impl Trouble {
     pub fn new(device: BlockDeviceRef) -> Arc<Self> {
         Arc::new(Trouble {
             device,
+            fault: Mutex::default(),
             bad: Mutex::default(),
             flushes_fail: AtomicBool::new(false),
             gate: Arc::default(),
@@ -52,12 +93,36 @@ impl Trouble {
         self.bad.lock().expect("a test panicked").push((direction, range));
     }
 
+    /// From now on so many deeds of a kind are done as they should, then so many fail. In the place of what was said here before.
+    ///
+    /// # Panics
+    /// When another thread panicked in here.
+    pub fn fail_after(&self, deed: Deed, before: usize, count: usize) {
+        *self.fault.lock().expect("a test panicked") = Some(Fault { deed, before, count, met: false });
+    }
+
+    /// Whether anything has failed by what [`fail_after`](Self::fail_after) was told last.
+    ///
+    /// # Panics
+    /// When another thread panicked in here.
+    pub fn has_met(&self) -> bool {
+        self.fault.lock().expect("a test panicked").as_ref().is_some_and(|fault| fault.met)
+    }
+
+    /// Whether this fails by what was said of its kind.
+    fn fails(&self, deed: Deed) -> bool {
+        self.fault.lock().is_ok_and(|mut fault| fault.as_mut().is_some_and(|fault| fault.meets(deed)))
+    }
+
     /// All works again.
     ///
     /// # Panics
     /// When another thread panicked in here.
     pub fn mend(&self) {
         self.bad.lock().expect("a test panicked").clear();
+        if let Some(fault) = &mut *self.fault.lock().expect("a test panicked") {
+            fault.count = 0;
+        }
         self.flushes_fail.store(false, Relaxed);
     }
 
@@ -116,7 +181,12 @@ impl BlockDevice for Trouble {
         let is_bad = |(direction, range): &(Direction, Range<u64>)| {
             *direction == transfer.direction && range.start < end && start < range.end
         };
-        if self.bad.lock().is_ok_and(|bad| bad.iter().any(is_bad)) {
+        let deed = match transfer.direction {
+            Direction::Read => Deed::Read,
+            Direction::Write if transfer.force_unit_access => Deed::ForcedWrite,
+            Direction::Write => Deed::Write,
+        };
+        if self.fails(deed) || self.bad.lock().is_ok_and(|bad| bad.iter().any(is_bad)) {
             return Op::Ready(Err(Errno::EIO));
         }
         if !self.gate.closed.load(SeqCst) {
@@ -131,6 +201,9 @@ impl BlockDevice for Trouble {
 
     fn flush(&self) -> Op<'static, Result<()>> {
         self.flushes.fetch_add(1, Relaxed);
-        if self.flushes_fail.load(Relaxed) { Op::Ready(Err(Errno::EIO)) } else { self.device.flush() }
+        if self.fails(Deed::Flush) || self.flushes_fail.load(Relaxed) {
+            return Op::Ready(Err(Errno::EIO));
+        }
+        self.device.flush()
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Attributes, Emit, FallocateFlags, Inode, Kind, NewInode, Op, Page, Position, Renaming, Result, Seals,
-    Seek, SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, file::SIZE_MAX,
+    Seek, SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, acl, file::SIZE_MAX,
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
@@ -427,12 +427,18 @@ impl Inode for MemInode {
     }
 
     fn xattr(&self, name: &[u8]) -> Op<'_, Result<Vec<u8>>> {
+        if is_list(name) {
+            return Op::Ready(Err(Errno::EOPNOTSUPP));
+        }
         let xattrs = self.xattrs.lock();
         let value = xattrs.as_ref().and_then(|xattrs| xattrs.get(name));
         Op::Ready(value.map(|value| value.to_vec()).ok_or(Errno::ENODATA))
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Op<'_, Result<()>> {
+        if is_list(name) {
+            return Op::Ready(Err(Errno::EOPNOTSUPP));
+        }
         let mut xattrs = self.xattrs.lock();
         let xattrs = xattrs.get_or_insert_default();
         match (mode, xattrs.contains_key(name)) {
@@ -446,6 +452,9 @@ impl Inode for MemInode {
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Op<'_, Result<()>> {
+        if is_list(name) {
+            return Op::Ready(Err(Errno::EOPNOTSUPP));
+        }
         let removed = self.xattrs.lock().as_mut().and_then(|xattrs| xattrs.remove(name));
         if removed.is_some() {
             self.attributes.note_change();
@@ -458,6 +467,11 @@ impl Inode for MemInode {
         let names = xattrs.iter().flat_map(|xattrs| xattrs.keys());
         Op::Ready(Ok(names.flat_map(|name| name.iter().copied().chain([0])).collect()))
     }
+}
+
+/// Whether an attribute is an access control list, of which there are none in memory.
+fn is_list(name: &[u8]) -> bool {
+    matches!(name, acl::ACCESS | acl::DEFAULT)
 }
 
 impl Drop for MemInode {

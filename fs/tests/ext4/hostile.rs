@@ -1,12 +1,16 @@
 //! Images that are wrong in any way: nothing panics, and everything ends.
 
 use crate::common::{Tree, read_at, run};
-use crate::image::{Folder, Image, mount};
+use crate::faults::{ends, start};
+use crate::image::{Folder, Image, Lines, mount};
 use crate::source::noise;
-use fs::block::BlockDeviceRef;
+use crate::writing::{call, mount_writable, unmount};
+use fs::block::{BlockDeviceRef, BlockInode};
+use fs::ext4::Ext4;
 use fs::host::RamDisk;
 use fs::*;
 use std::path::Path as HostPath;
+use std::sync::Arc;
 use syscalls::Errno;
 
 /// Numbers that look random.
@@ -209,6 +213,92 @@ fn spoiled(seeds: std::ops::Range<u64>) {
         assert!(mounted > count / 3 && seen as u64 > 20 * mounted, "{mounted} mounted, {seen} files seen");
         assert!(complaints as u64 > count / 3, "{complaints} complaints");
     });
+}
+
+/// Spoils images that calls have made, and has more calls on them, and on what they were.
+fn spoiled_and_written(seeds: std::ops::Range<u64>) {
+    run(async move {
+        let plain = "^metadata_csum,^uninit_bg,^resize_inode";
+        let options = [
+            &["-t", "ext4", "-O", plain, "-J", "size=1"][..],
+            &["-t", "ext4", "-O", "^has_journal,^metadata_csum,^64bit,^orphan_file,^resize_inode"],
+            &["-t", "ext3", "-J", "size=1"],
+            &["-t", "ext2", "-O", "^resize_inode"],
+            &["-t", "ext4", "-J", "size=1"],
+        ];
+        let mut starts = Vec::new();
+        for (number, options) in options.iter().enumerate() {
+            let start = start(options, 70 + number as u64).await;
+            starts.push((start.disk.to_vec(), start.memory().await.1));
+        }
+        let (mut mounted, mut succeeded, mut complaints) = (0, 0, 0);
+        let count = seeds.end - seeds.start;
+        for seed in seeds {
+            let mut random = Random(seed);
+            let (bytes, calls) = &starts[random.below(starts.len())];
+            let (mut bytes, mut calls) = (bytes.clone(), calls.clone());
+            spoil(&mut bytes, &mut random);
+            let lines = Arc::new(Lines::default());
+            let disk = BlockInode::new(RamDisk::new(bytes, 512), Device(6), 1);
+            let what = format!("seed {seed}");
+            let Ok(file_system) = ends(&what, Ext4::mount(disk.clone(), lines.clone(), false)).await else {
+                continue;
+            };
+            mounted += 1;
+            let tree = Tree::on(file_system.clone());
+            for number in 0..40 {
+                let answer = ends(&what, call(&tree, &mut calls)).await;
+                succeeded += u64::from(answer.contains("Ok("));
+                if number % 10 == 9 {
+                    let _ = ends(&what, FileSystem::sync(&*file_system)).await;
+                }
+            }
+            ends(&what, look(&tree)).await;
+            drop(file_system);
+            ends(&what, unmount(tree, disk)).await;
+            let lines = lines.take();
+            assert!(lines.len() <= 150, "{what}: {} lines", lines.len());
+            complaints += lines.len();
+        }
+        assert!(
+            mounted > count / 3 && succeeded > 5 * mounted,
+            "{mounted} mounted, {succeeded} calls succeeded"
+        );
+        assert!(complaints as u64 > count / 8, "{complaints} complaints");
+    });
+}
+
+#[test]
+fn spoiled_images_are_written_to() {
+    spoiled_and_written(0..80);
+}
+
+#[test]
+#[ignore = "takes long: hundreds of times the images"]
+fn many_spoiled_images_are_written_to() {
+    spoiled_and_written(1000..21_000);
+}
+
+/// Bitmaps that say that the file system's own blocks and inodes are free are not believed.
+#[test]
+fn nobody_gets_what_is_the_file_system_s_own() {
+    let options = ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^uninit_bg", "-J", "size=1"];
+    for commands in ["freeb 1 40", "freei <2>", "freei <8>"] {
+        // Everything else is taken, so that this is what there is.
+        let image = Image::make(&options, None, 6);
+        image.debugfs(&format!("{commands}\n"));
+        run(async move {
+            let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+            for number in 0..30 {
+                let _ = tree.mkdir(&format!("/{number}")).await;
+            }
+            assert!(tree.find("/").await.is_ok());
+            unmount(tree, disk).await;
+            let lines = lines.take();
+            let told = lines.iter().any(|line| line.contains("own") || line.contains("counts"));
+            assert!(told, "{commands}: {lines:?}");
+        });
+    }
 }
 
 #[test]

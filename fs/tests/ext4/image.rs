@@ -133,7 +133,7 @@ impl Lines {
 pub async fn mount(disk: BlockDeviceRef) -> (Result<Tree>, Arc<Lines>) {
     let lines = Arc::new(Lines::default());
     let disk = BlockInode::new(disk, Device(6), 1);
-    let mounted = Ext4::mount(disk, lines.clone()).await;
+    let mounted = Ext4::mount(disk, lines.clone(), true).await;
     (mounted.map(|file_system| Tree::with_flags(file_system, MountFlags::READ_ONLY)), lines)
 }
 

@@ -90,7 +90,9 @@ fn statfs_is_that_of_the_tools() {
         assert_eq!(stat.block_size, number("Block size"));
         assert_eq!(stat.blocks, number("Block count") - number("Overhead clusters"));
         assert_eq!(stat.free_blocks, number("Free blocks"));
-        assert_eq!(stat.available_blocks, number("Free blocks") - number("Reserved block count"));
+        // As on Linux some are kept back for what must not fail.
+        let kept = (number("Block count") / 50).min(4096);
+        assert_eq!(stat.available_blocks, number("Free blocks") - number("Reserved block count") - kept);
         assert_eq!((stat.files, stat.free_files), (number("Inode count"), number("Free inodes")));
         assert_eq!(tree.root.mount().superblock().file_system().name(), "ext4");
     });

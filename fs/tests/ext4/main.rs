@@ -3,13 +3,22 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod acl;
+mod attributes;
 mod compare;
+mod crash;
 mod debugfs;
+mod failures;
+mod faults;
+mod full;
 mod hostile;
 mod image;
 mod journal;
 mod judge;
+mod killed;
 mod layouts;
 mod linux;
+mod scarce;
 mod source;
 mod trouble;
+mod writing;

@@ -4,6 +4,7 @@ use super::layout::{BlockTail, JOURNAL_MAGIC, JournalFeatures, JournalHeader, Jo
 use crate::ext4::{
     checksum::{START, crc32c},
     complaints::Place,
+    map::Run,
     node::Node,
     volume::Volume,
 };
@@ -35,7 +36,7 @@ impl Journal {
             volume.complaints.say(format_args!("not mounted: the journal is on another disk"));
             return Err(Errno::EINVAL);
         }
-        let node = Node::read(volume, number).await?;
+        let node = Node::read(volume, number, false).await?;
         if node.attributes.kind != FileType::Regular {
             return Err(node.corrupt("is no journal"));
         }
@@ -124,14 +125,36 @@ impl Journal {
         if block + 1 >= self.superblock.blocks.get() { self.superblock.first.get() } else { block + 1 }
     }
 
+    pub fn superblock(&self) -> &JournalSuperblock {
+        &self.superblock
+    }
+
+    pub fn features(&self) -> JournalFeatures {
+        self.features
+    }
+
+    /// Where blocks of the journal from one on are.
+    pub async fn run(&self, number: u32) -> Result<Run> {
+        self.node.map(number.into()).await
+    }
+
     pub fn has(&self, feature: JournalFeatures) -> bool {
         self.features.contains(feature)
     }
 
     /// Reads a block of the journal.
     pub async fn block(&self, number: u32) -> Result<Box<[u8]>> {
-        match self.node.map(number.into()).await?.physical {
-            Some(physical) => self.volume().block(physical).await,
+        match self.node.map(number.into()).await?.data() {
+            Some(physical) => {
+                let mut block = alloc::vec![0; self.volume().geometry.block_size as usize];
+                let (offset, wanted) = (physical * block.len() as u64, block.len());
+                let read = self.volume().disk.cache().read(offset, &mut &mut block[..]).await?;
+                if read < wanted {
+                    Err(self.corrupt(number, "lies behind the end of the disk"))
+                } else {
+                    Ok(block.into())
+                }
+            }
             None => Err(self.corrupt(number, "there is a hole")),
         }
     }
@@ -161,7 +184,7 @@ impl Journal {
         if self.seed.is_some() {
             superblock.checksum.set(sum(&superblock));
         }
-        match self.node.map(0).await?.physical {
+        match self.node.map(0).await?.data() {
             Some(physical) => Ok((physical * self.volume().geometry.block_size, superblock)),
             None => Err(self.corrupt(0, "there is a hole")),
         }
@@ -169,7 +192,7 @@ impl Journal {
 }
 
 /// The check sum of a superblock.
-fn sum(superblock: &JournalSuperblock) -> u32 {
+pub fn sum(superblock: &JournalSuperblock) -> u32 {
     let mut superblock = superblock.clone();
     superblock.checksum.set(0);
     crc32c(START, superblock.as_bytes())

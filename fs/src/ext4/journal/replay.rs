@@ -95,9 +95,10 @@ impl Journal {
     async fn clear_flag(&self) -> Result<()> {
         let volume = self.volume();
         let mut raw = RawSuperblock::new_zeroed();
-        volume
-            .bytes(SUPERBLOCK_OFFSET, raw.as_mut_bytes(), crate::ext4::complaints::Place::Superblock)
-            .await?;
+        let wanted = size_of::<RawSuperblock>();
+        if volume.disk.cache().read(SUPERBLOCK_OFFSET, &mut raw.as_mut_bytes()).await? != wanted {
+            return Err(Errno::EIO);
+        }
         let flags = raw.feature_incompat.get() & !Incompatible::NEEDS_RECOVERY.bits();
         raw.feature_incompat.set(flags);
         if raw.feature_ro_compat.get() & ReadOnlyCompatible::METADATA_CHECKSUM.bits() != 0 {

@@ -1,0 +1,232 @@
+//! The records of a block: each an entry, or room, and what follows an entry up to the next one is room, too.
+
+use super::super::{
+    features::Incompatible,
+    geometry::Geometry,
+    layout::{DirectoryEntry, DirectoryTail, TAIL_TYPE},
+};
+use crate::FileType;
+use zerocopy::FromBytes;
+
+/// From one record to the next.
+pub struct Record<'a> {
+    /// Where it begins in its area.
+    pub offset: usize,
+    pub len: usize,
+    /// Zero for one without a file, which then has no name.
+    pub inode: u32,
+    pub name: &'a [u8],
+    pub kind: FileType,
+}
+
+impl Record<'_> {
+    /// Bytes that the entry takes.
+    fn used(&self) -> usize {
+        if self.inode == 0 { 0 } else { needed(self.name.len()) }
+    }
+}
+
+/// Bytes of an entry with a name of so many.
+pub fn needed(name_len: usize) -> usize {
+    (size_of::<DirectoryEntry>() + name_len).next_multiple_of(4)
+}
+
+/// How a file system writes entries.
+#[derive(Clone, Copy)]
+pub struct Format {
+    inodes: u32,
+    /// Whether types are in them.
+    typed: bool,
+    /// Whether blocks of them have a check sum at their end.
+    sums: bool,
+}
+
+/// The records of an area: a block, or a part of the inode.
+pub struct Records<'a> {
+    format: Format,
+    area: &'a [u8],
+    at: usize,
+}
+
+/// The type of a file in an entry; anything unknown is left to the inode.
+fn kind(number: u8) -> FileType {
+    match number {
+        1 => FileType::Regular,
+        2 => FileType::Directory,
+        3 => FileType::Character,
+        4 => FileType::Block,
+        5 => FileType::Fifo,
+        6 => FileType::Socket,
+        7 => FileType::Symlink,
+        _ => FileType::Untyped,
+    }
+}
+
+fn number(kind: FileType) -> u8 {
+    (1..8).find(|number| self::kind(*number) == kind).unwrap_or(0)
+}
+
+impl<'a> Records<'a> {
+    fn step(&mut self) -> Option<Result<Record<'a>, &'static str>> {
+        let offset = self.at;
+        let rest = self.area.get(offset..).filter(|rest| !rest.is_empty())?;
+        let Ok((head, names)) = DirectoryEntry::read_from_prefix(rest) else {
+            return Some(Err("an entry is too short"));
+        };
+        let (len, name_len) = (usize::from(head.record_len.get()), usize::from(head.name_len));
+        let shortest = size_of::<DirectoryEntry>() + name_len;
+        if len < size_of::<DirectoryTail>() || len % 4 != 0 || len < shortest || len > rest.len() {
+            return Some(Err("length of an entry is wrong"));
+        }
+        self.at += len;
+        let inode = head.inode.get();
+        if inode == 0 {
+            return Some(Ok(Record { offset, len, inode, name: &[], kind: FileType::Untyped }));
+        }
+        let name = &names[..name_len];
+        if inode > self.format.inodes {
+            return Some(Err("an entry has no such inode"));
+        }
+        if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+            return Some(Err("a name is none"));
+        }
+        let kind = if self.format.typed { kind(head.file_type) } else { FileType::Untyped };
+        Some(Ok(Record { offset, len, inode, name, kind }))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, &'static str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step()?;
+        if step.is_err() {
+            self.at = usize::MAX;
+        }
+        Some(step)
+    }
+}
+
+impl Format {
+    pub fn of(geometry: &Geometry) -> Self {
+        Format {
+            inodes: geometry.inodes,
+            typed: geometry.has(Incompatible::FILETYPE),
+            sums: geometry.has_checksums(),
+        }
+    }
+
+    /// All records of an area.
+    pub fn records(self, area: &[u8]) -> Records<'_> {
+        Records { format: self, area, at: 0 }
+    }
+
+    /// Those that are entries.
+    pub fn entries(self, area: &[u8]) -> impl Iterator<Item = Result<Record<'_>, &'static str>> {
+        self.records(area)
+            .filter(|record| record.as_ref().is_ok_and(|record| record.inode != 0) || record.is_err())
+    }
+
+    /// Where in a block of so many bytes records end.
+    pub fn end(self, block: usize) -> usize {
+        if self.sums { block - size_of::<DirectoryTail>() } else { block }
+    }
+
+    /// The record in a block that has room for a name of so many bytes.
+    pub fn find_room(self, block: &[u8], name_len: usize) -> Result<Option<usize>, &'static str> {
+        for record in self.records(&block[..self.end(block.len())]) {
+            let record = record?;
+            if record.len - record.used() >= needed(name_len) {
+                return Ok(Some(record.offset));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Enters a name where there is room in a block; false if there is none.
+    pub fn enter(self, block: &mut [u8], name: &[u8], inode: u32, kind: FileType) -> bool {
+        let end = self.end(block.len());
+        let found = self.records(&block[..end]).filter_map(Result::ok).find_map(|record| {
+            let room = record.len - record.used();
+            (room >= needed(name.len())).then_some((record.offset, record.used(), room))
+        });
+        let Some((offset, used, room)) = found else { return false };
+        if used > 0 {
+            set_len(block, offset, used);
+        }
+        self.put(block, offset + used, room, name, inode, kind);
+        true
+    }
+
+    /// Removes the entry at a place of a block: the record before it takes over its room.
+    pub fn remove(self, block: &mut [u8], offset: usize) {
+        let mut before = None;
+        for record in self.records(&block[..self.end(block.len())]).filter_map(Result::ok) {
+            if record.offset == offset {
+                let len = record.len;
+                match before {
+                    Some((before, room)) => {
+                        set_len(block, before, room + len);
+                        // So that names which are gone do not stay on the disk.
+                        block[offset..offset + len].fill(0);
+                    }
+                    None => self.put(block, offset, len, &[], 0, FileType::Untyped),
+                }
+                return;
+            }
+            before = Some((record.offset, record.len));
+        }
+    }
+
+    /// Changes what the entry at a place leads to.
+    pub fn replace(self, block: &mut [u8], offset: usize, inode: u32, kind: FileType) {
+        let Some(rest) = block.get_mut(offset..) else { return };
+        if let Ok((head, _)) = DirectoryEntry::mut_from_prefix(rest) {
+            head.inode.set(inode);
+            head.file_type = if self.typed { number(kind) } else { 0 };
+        }
+    }
+
+    /// Writes a record of so many bytes.
+    pub fn put(self, block: &mut [u8], offset: usize, len: usize, name: &[u8], inode: u32, kind: FileType) {
+        let (record, name_at) = (&mut block[offset..offset + len], size_of::<DirectoryEntry>());
+        record.fill(0);
+        if let Ok((head, _)) = DirectoryEntry::mut_from_prefix(record) {
+            head.inode.set(inode);
+            head.record_len.set(len as u16);
+            head.name_len = name.len() as u8;
+            head.file_type = if self.typed { number(kind) } else { 0 };
+        }
+        record[name_at..name_at + name.len()].copy_from_slice(name);
+    }
+
+    /// Makes a block of these entries, for which there must be room; the last one has what is left.
+    pub fn fill<'a>(self, block: &mut [u8], entries: impl Iterator<Item = Record<'a>>) {
+        let end = self.end(block.len());
+        let (mut last, mut at) = (None, 0);
+        for entry in entries {
+            let len = needed(entry.name.len());
+            self.put(block, at, len, entry.name, entry.inode, entry.kind);
+            last = Some(at);
+            at += len;
+        }
+        match last {
+            Some(last) => {
+                block[at..].fill(0);
+                set_len(block, last, end - last);
+            }
+            None => self.put(block, 0, end, &[], 0, FileType::Untyped),
+        }
+        if let Ok(tail) = DirectoryTail::mut_from_bytes(&mut block[end..]) {
+            tail.entry.inode.set(0);
+            tail.entry.record_len.set(size_of::<DirectoryTail>() as u16);
+            (tail.entry.name_len, tail.entry.file_type) = (0, TAIL_TYPE);
+        }
+    }
+}
+
+fn set_len(block: &mut [u8], offset: usize, len: usize) {
+    if let Ok((head, _)) = DirectoryEntry::mut_from_prefix(&mut block[offset..]) {
+        head.record_len.set(len as u16);
+    }
+}

@@ -1,0 +1,146 @@
+//! Bitmaps: which of a group's blocks or inodes are taken.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+use syscalls::Errno;
+
+/// A bit for each, in words.
+pub struct Bits {
+    words: Box<[u64]>,
+    len: usize,
+    free: usize,
+}
+
+impl Bits {
+    /// From the first `len` bits of a bitmap on the disk.
+    pub fn new(bytes: &[u8], len: usize) -> Result<Self, Errno> {
+        let mut words = Vec::new();
+        words.try_reserve_exact(len.div_ceil(64)).map_err(|_| Errno::ENOMEM)?;
+        for part in bytes.chunks(8).take(len.div_ceil(64)) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            words.push(u64::from_le_bytes(word));
+        }
+        words.resize(len.div_ceil(64), !0);
+        if !len.is_multiple_of(64)
+            && let Some(last) = words.last_mut()
+        {
+            // What is behind the end is never free.
+            *last |= !0 << (len % 64);
+        }
+        let taken: usize = words.iter().map(|word| word.count_ones() as usize).sum();
+        let free = words.len() * 64 - taken;
+        Ok(Bits { words: words.into(), len, free })
+    }
+
+    /// How many are free.
+    pub fn free(&self) -> usize {
+        self.free
+    }
+
+    /// Whether this one is taken, or there is no such one.
+    pub fn is_taken(&self, at: usize) -> bool {
+        self.words.get(at / 64).is_none_or(|word| word >> (at % 64) & 1 != 0)
+    }
+
+    /// The first at or after `from` that is taken, or is not.
+    fn next(&self, from: usize, taken: bool) -> Option<usize> {
+        let mut at = from / 64;
+        let flip = if taken { 0 } else { !0 };
+        let mut word = (self.words.get(at)? ^ flip) & !0 << (from % 64);
+        while word == 0 {
+            at += 1;
+            word = self.words.get(at)? ^ flip;
+        }
+        Some(at * 64 + word.trailing_zeros() as usize).filter(|at| *at < self.len)
+    }
+
+    /// The first free one at or after `from`, with up to `most` free ones that follow.
+    pub fn run_from(&self, from: usize, most: usize) -> Option<Range<usize>> {
+        let start = self.next(from, false)?;
+        let end = self.next(start, true).unwrap_or(self.len);
+        Some(start..end.min(start + most))
+    }
+
+    /// Whether any of a range is free.
+    pub fn has_free(&self, range: Range<usize>) -> bool {
+        self.next(range.start, false).is_some_and(|free| free < range.end)
+    }
+
+    /// `most` free ones in a row, or as many as there are; first looked for from `from` on.
+    pub fn find(&self, from: usize, most: usize) -> Option<Range<usize>> {
+        let mut best: Option<Range<usize>> = None;
+        for part in [from..self.len, 0..from] {
+            let mut at = part.start;
+            while let Some(run) = self.run_from(at, most).filter(|run| run.start < part.end) {
+                at = run.end + 1;
+                if best.as_ref().is_none_or(|best| run.len() > best.len()) {
+                    let enough = run.len() == most;
+                    best = Some(run);
+                    if enough {
+                        return best;
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// Marks some as taken or free; returns how many were not before.
+    pub fn set(&mut self, range: Range<usize>, taken: bool) -> usize {
+        let mut changed = 0;
+        for at in range {
+            let Some(word) = self.words.get_mut(at / 64) else { break };
+            let bit = 1 << (at % 64);
+            if (*word & bit != 0) != taken {
+                *word ^= bit;
+                changed += 1;
+            }
+        }
+        self.free = if taken { self.free - changed } else { self.free + changed };
+        changed
+    }
+}
+
+/// Sets or clears bits of a bitmap on the disk; returns how many changed.
+pub fn set_bits(bytes: &mut [u8], range: Range<usize>, set: bool) -> usize {
+    let mut changed = 0;
+    let mut at = range.start;
+    while at < range.end {
+        let Some(byte) = bytes.get_mut(at / 8) else { break };
+        let end = range.end.min(at / 8 * 8 + 8);
+        let mask = (0xffu16 << (at % 8)) as u8 & (0xffu16 >> (7 - (end - 1) % 8)) as u8;
+        let before = *byte;
+        *byte = if set { before | mask } else { before & !mask };
+        changed += (before ^ *byte).count_ones() as usize;
+        at = end;
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_found_and_marked() {
+        let mut bytes = [0u8; 32];
+        assert_eq!(set_bits(&mut bytes, 3..77, true), 74);
+        assert_eq!(set_bits(&mut bytes, 70..80, true), 3);
+        assert_eq!(set_bits(&mut bytes, 10..20, false), 10);
+        let mut bits = Bits::new(&bytes, 200).unwrap();
+        assert_eq!(bits.free(), 3 + 10 + 120);
+        assert_eq!(bits.find(0, 5), Some(10..15));
+        assert_eq!(bits.find(16, 5), Some(80..85));
+        assert_eq!(bits.find(16, 500), Some(80..200));
+        assert_eq!(bits.find(190, 20), Some(80..100));
+        assert_eq!(bits.run_from(1, 100), Some(1..3));
+        assert_eq!(bits.set(80..200, true), 120);
+        assert_eq!(bits.find(100, 8), Some(10..18));
+        assert_eq!(bits.set(0..200, true), 13);
+        assert_eq!(bits.find(0, 1), None);
+        assert_eq!(bits.set(199..200, false), 1);
+        assert_eq!(bits.find(0, 1), Some(199..200));
+    }
+}

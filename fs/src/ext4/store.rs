@@ -1,0 +1,202 @@
+//! Storing contents: blocks are chosen when pages are written, not before ("delayed allocation").
+//!
+//! ```text
+//!   write: promise ─► page dirty ... later ... reserve blocks ─► write them ─► one transaction: the blocks are the file's
+//! ```
+//!
+//! What leads to blocks is changed after they were written. So whatever a transaction on the disk leads to is there: contents
+//! are "ordered" without being part of transactions.
+
+use super::{
+    contents::Parts,
+    map::Run,
+    node::Node,
+    space::{Blocks, Space},
+};
+use crate::{PAGE_SIZE, Result, block::Direction, cache::Pages};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Blocks that are promised to somebody.
+pub(super) struct Promise<'a> {
+    space: &'a Space,
+    blocks: u64,
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.space.unpromise(self.blocks);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.take_promises(0..u64::MAX));
+    }
+}
+
+impl Node {
+    /// Promises room for the blocks of a page that the file does not have yet.
+    pub(super) async fn promise_page(&self, index: u64) -> Result<()> {
+        let _transactions = self.volume.transactions()?;
+        let missing = self.missing(index).await?;
+        if missing > 0 {
+            self.volume.space.promise(missing)?;
+            self.note_promise(index, missing);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a page of which there is something can be written to, however full the disk is; whether there is.
+    pub(super) async fn promise_existing(&self, index: u64) -> Result<bool> {
+        let has_promise = self.promised.lock().contains_key(&index);
+        let missing = self.missing(index).await?;
+        if missing == PAGE_SIZE as u64 / self.volume.geometry.block_size && !has_promise {
+            return Ok(false);
+        }
+        self.volume.space.promise_kept(missing);
+        self.note_promise(index, missing);
+        Ok(true)
+    }
+
+    /// How many blocks of a page the file does not have and was not promised.
+    async fn missing(&self, index: u64) -> Result<u64> {
+        if self.promised.lock().get(&index).is_some_and(|blocks| *blocks > 0) {
+            return Ok(0);
+        }
+        let per_page = PAGE_SIZE as u64 / self.volume.geometry.block_size;
+        let mut missing = 0;
+        let _blocks = self.map_lock.read().await;
+        let (mut logical, end) = (index * per_page, (index + 1) * per_page);
+        while logical < end {
+            let run = self.map(logical).await?;
+            let count = run.count.min(end - logical);
+            if run.physical.is_none() {
+                missing += count;
+            }
+            logical += count;
+        }
+        Ok(missing)
+    }
+
+    /// A page was promised blocks.
+    fn note_promise(&self, index: u64, blocks: u64) {
+        if blocks == 0 {
+            return;
+        }
+        let mut promised = self.promised.lock();
+        let entry = promised.entry(index).or_insert(0);
+        if *entry == 0 {
+            *entry = blocks;
+        } else {
+            // Somebody else was as fast.
+            self.volume.space.unpromise(blocks);
+        }
+    }
+
+    /// Takes what was promised to the pages in a range over; it is given back when the result is dropped.
+    pub(super) fn take_promises(&self, pages: core::ops::Range<u64>) -> Promise<'_> {
+        let mut taken = Promise { space: &self.volume.space, blocks: 0 };
+        let mut promised = self.promised.lock();
+        while let Some((&index, _)) = promised.range(pages.clone()).next() {
+            taken.blocks += promised.remove(&index).unwrap_or(0);
+        }
+        taken
+    }
+
+    /// Stores pages. Nobody takes blocks from the file meanwhile, and no other call stores the same pages.
+    pub(super) async fn store_pages(self: &Arc<Self>, index: u64, pages: Pages) -> Result<()> {
+        let block_size = self.volume.geometry.block_size;
+        let per_page = PAGE_SIZE as u64 / block_size;
+        // What is written to them from now on is promised room for itself.
+        let _promise = self.take_promises(index..index + pages.len() as u64);
+        let size = self.attributes.size();
+        let first = index * per_page;
+        let end = size.div_ceil(block_size).min(first + pages.len() as u64 * per_page);
+        // What programs have written behind the end is not the file's.
+        self.zero_tail(index, &pages);
+        let runs = self.runs(first..end).await?;
+        let mut parts = Parts::new(block_size, &pages);
+        let mut new = Vec::<(u64, Blocks)>::new();
+        let mut logical = first;
+        for run in &runs {
+            match run.physical {
+                Some(physical) => parts.add(logical - first, physical, run.count),
+                None => self.reserve_run(logical, run.count, first, &mut parts, &mut new).await?,
+            }
+            logical += run.count;
+        }
+        parts.transfer(self, Direction::Write).await?;
+
+        // The size that the disk knows grows with the blocks, not before.
+        let reach = |end: u64| self.grow_stored_size(size.min(end * block_size));
+        for (logical, blocks) in new {
+            let end = logical + blocks.count();
+            let _blocks = self.map_lock.write().await;
+            let insertion = self.plan_insert(logical, blocks, true).await?;
+            let apply = self.volume.begin(insertion.credits() + 1).await?;
+            insertion.apply(&apply);
+            reach(end);
+            self.store(&apply);
+        }
+        let mut logical = first;
+        for run in &runs {
+            if run.physical.is_some() && !run.written {
+                let _blocks = self.map_lock.write().await;
+                let marking = self.plan_written(logical..logical + run.count).await?;
+                let apply = self.volume.begin(marking.credits() + 1).await?;
+                marking.apply(&apply);
+                reach(logical + run.count);
+                self.store(&apply);
+            }
+            logical += run.count;
+        }
+        // With the last of what was only in memory comes what the file was made longer by, behind it.
+        let is_last = self.promised.lock().is_empty();
+        let reached = if is_last { self.attributes.size() } else { size.min(end * block_size) };
+        if reached > self.stored_size() {
+            let apply = self.volume.begin(1).await?;
+            self.grow_stored_size(reached);
+            self.store(&apply);
+        }
+        Ok(())
+    }
+
+    /// What the file has in a range of its blocks.
+    async fn runs(&self, range: core::ops::Range<u64>) -> Result<Vec<Run>> {
+        let _blocks = self.map_lock.read().await;
+        let mut runs = Vec::new();
+        let mut logical = range.start;
+        while logical < range.end {
+            let mut run = self.map(logical).await?;
+            run.count = run.count.min(range.end - logical);
+            logical += run.count;
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    /// Reserves blocks for a hole, in as few pieces as there are.
+    async fn reserve_run(
+        self: &Arc<Self>,
+        logical: u64,
+        count: u64,
+        first: u64,
+        parts: &mut Parts<'_>,
+        new: &mut Vec<(u64, Blocks)>,
+    ) -> Result<()> {
+        let (mut at, end) = (logical, logical + count);
+        let mut goal = {
+            let _blocks = self.map_lock.read().await;
+            self.goal(logical).await?
+        };
+        while at < end {
+            let blocks = self.volume.reserve_promised(goal, end - at).await?;
+            parts.add(at - first, blocks.first(), blocks.count());
+            goal = blocks.first() + blocks.count();
+            at += blocks.count();
+            new.push((at - blocks.count(), blocks));
+        }
+        Ok(())
+    }
+}

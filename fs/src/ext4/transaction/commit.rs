@@ -1,0 +1,197 @@
+//! The commit: a transaction ends, gets its check sums, and is written to the log.
+
+use super::{Lists, Running, Transactions};
+use crate::{
+    Page, Result,
+    ext4::{
+        buffer::{Buffer, Collected, seal_bitmap, seal_block},
+        complaints::Place,
+        memory,
+        volume::{Turns, Volume},
+    },
+};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use core::time::Duration;
+use executor::sync::SpinMutex;
+use syscalls::Errno;
+
+/// How long a transaction runs if nobody waits for it.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+impl Volume {
+    /// The task that commits: after a while, when somebody waits, when a transaction is full. It ends when nothing can be
+    /// written any more, and, after a last commit, when [`close`](Transactions::close) was called. Nobody else commits, so that no
+    /// commit is given up half way.
+    pub async fn commit_until_closed(self: Arc<Self>) {
+        let Some(transactions) = &self.transactions else { return };
+        loop {
+            transactions.beginning.notified().await;
+            if !transactions.closing.load(Acquire) {
+                let _ = executor::timeout_after(transactions.hurry.notified(), INTERVAL).await;
+            }
+            let closing = transactions.closing.load(Acquire);
+            // Before it is looked at what there is: a change from here on asks for the next commit.
+            transactions.begun.store(false, SeqCst);
+            if let Err(error) = self.commit_running(transactions).await {
+                self.fail(error);
+            }
+            if closing || transactions.has_failed() {
+                transactions.stopped.store(true, SeqCst);
+                transactions.ended.wake_all();
+                return;
+            }
+        }
+    }
+
+    /// Something could not be written that must be: nothing is from now on.
+    pub fn fail(&self, error: Errno) {
+        if let Some(transactions) = &self.transactions
+            && transactions.fail()
+        {
+            self.complaints.say(format_args!("{error}: read-only from now on"));
+        }
+    }
+
+    /// Has the disk bring to its medium what it was given. After an error nobody knows what is there.
+    pub async fn flush(&self) -> Result<()> {
+        let flushed = self.disk.device().flush().await;
+        flushed.inspect_err(|error| self.fail(*error))
+    }
+
+    /// Waits until all that was changed so far, and contents that were stored, are on the disk. `EIO` when that cannot be.
+    pub async fn commit(&self) -> Result<()> {
+        let transactions = self.transactions()?;
+        self.store_times().await;
+        let (id, has_changes) = transactions.running();
+        if has_changes {
+            return transactions.wait_for(id).await;
+        }
+        transactions.wait_for(id - 1).await?;
+        self.flush().await
+    }
+
+    /// Ends the running transaction and brings it to the log, or without one to the disk, with the times that have changed.
+    async fn commit_running(self: &Arc<Self>, transactions: &Transactions) -> Result<()> {
+        if transactions.has_failed() {
+            return Ok(());
+        }
+        self.store_some_times().await;
+        let Some((id, lists)) = self.end_running(transactions).await else { return Ok(()) };
+        transactions.ended.wake_all();
+        // From here on nothing fails for want of memory: what has ended is nowhere else.
+        let Lists { buffers, revoked, freed, .. } = lists;
+        let pages = self.seal(id, buffers).await;
+        if let Some(log) = &transactions.log {
+            let next = self.write_to_log(log, id, &pages, &revoked).await?;
+            self.note_committed(transactions, id, next, pages, &revoked).await;
+        } else {
+            self.store_blocks(&pages).await?;
+            self.disk.device().flush().await?;
+        }
+        let mut turns = Turns::default();
+        for blocks in freed {
+            self.give_back(blocks);
+            turns.next().await;
+        }
+        transactions.committed.store(id, Release);
+        transactions.ended.wake_all();
+        Ok(())
+    }
+
+    /// The blocks of a transaction that has ended, sorted, with their check sums.
+    async fn seal(&self, id: u64, buffers: Vec<Arc<Buffer>>) -> Vec<(u64, Page)> {
+        let mut turns = Turns::default();
+        let mut blocks = memory::list::<Collected>(buffers.len()).await;
+        for buffer in buffers {
+            blocks.extend(buffer.collect(id));
+            turns.next().await;
+        }
+        blocks.sort_unstable_by_key(|block| block.buffer.number());
+        for block in &blocks {
+            seal_bitmap(&self.geometry, block, &blocks);
+            turns.next().await;
+        }
+        for block in &blocks {
+            seal_block(&self.geometry, block);
+            turns.next().await;
+        }
+        let mut pages = memory::list(blocks.len()).await;
+        pages.extend(blocks.into_iter().map(|block| (block.buffer.number(), block.page)));
+        pages
+    }
+
+    async fn write_to_log(
+        self: &Arc<Self>,
+        log: &super::Log,
+        id: u64,
+        pages: &[(u64, Page)],
+        revoked: &[u64],
+    ) -> Result<u32> {
+        let device = self.disk.device();
+        let needed = log.blocks_for(pages.len(), revoked.len());
+        if log.free() < needed {
+            self.checkpoint().await?;
+        }
+        if log.free() < needed {
+            return Err(self.complaints.corrupt(Place::Superblock, "the journal is too short"));
+        }
+        let next = log.write(device, id, pages, revoked).await?;
+        // Long before somebody has to wait for room.
+        if log.free() < log.room() / 2 {
+            let volume = self.clone();
+            // Without memory for a task it is done when there is no room.
+            if let Ok(task) = executor::try_spawn(async move {
+                // What an error means is seen to there.
+                let _ = volume.checkpoint().await;
+            }) {
+                task.detach();
+            }
+        }
+        Ok(next)
+    }
+
+    /// Takes the running transaction and has the next one run; `None` when it is empty. As long as there is no memory for that,
+    /// it goes on.
+    async fn end_running(&self, transactions: &Transactions) -> Option<(u64, Lists)> {
+        if !transactions.running().1 {
+            return None;
+        }
+        let mut next = Lists::default();
+        loop {
+            // The next one begins with a page for a copy of each block of this one: its first changes are mostly of the same
+            // blocks, and need not wait for memory.
+            let wanted = transactions.gate.read().lists.lock().buffers.len();
+            memory::reserve(&mut next.spares, wanted).await;
+            let mut turns = Turns::default();
+            while next.spares.len() < wanted {
+                next.spares.push(memory::page().await);
+                turns.next().await;
+            }
+            let running = Arc::new(Running { id: 0, lists: SpinMutex::new(Lists::default()) });
+            match transactions.switch(running, next) {
+                Ok(ended) => return Some(ended),
+                Err(back) => next = back,
+            }
+        }
+    }
+}
+
+impl Transactions {
+    /// Ends the running transaction, and begins one with these pages; gives them back if they do not suffice.
+    fn switch(&self, mut running: Arc<Running>, next: Lists) -> core::result::Result<(u64, Lists), Lists> {
+        let mut gate = self.gate.write();
+        if gate.lists.lock().buffers.len() > next.spares.len() {
+            return Err(next);
+        }
+        if let Some(running) = Arc::get_mut(&mut running) {
+            running.id = gate.id + 1;
+            *running.lists.get_mut() = next;
+        }
+        let ended = core::mem::replace(&mut *gate, running);
+        drop(gate);
+        let lists = core::mem::take(&mut *ended.lists.lock());
+        Ok((ended.id, lists))
+    }
+}

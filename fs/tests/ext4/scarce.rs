@@ -1,0 +1,77 @@
+//! Memory that is short: calls answer `ENOMEM` or do what they should, and what has ended is written as soon as there is some.
+
+use crate::common::run_alone;
+use crate::faults::{Start, ends, start};
+use crate::judge::Judge;
+use crate::writing::{call, contents, mount_writable, same, unmount};
+use fs::host::{RamDisk, pages_to_refuse, refuse_pages};
+use syscalls::Errno;
+
+/// Pages that are refused.
+const REFUSED: usize = 150;
+
+/// Calls while there is no page for a while; whether any was refused.
+async fn endure(start: &Start, calls: usize, before: usize, judge: &mut Judge) -> bool {
+    let what = format!("after {before} pages");
+    let (memory, mut random) = start.memory().await;
+    let disk = RamDisk::of(start.disk.clone());
+    let (tree, claim, lines) = mount_writable(disk.clone()).await;
+    let file_system = tree.root.mount().superblock().file_system().clone();
+    let mut differ = false;
+    for number in 0..calls {
+        let mut theirs = random.clone();
+        if number == 0 {
+            refuse_pages(before, REFUSED);
+        }
+        let ours = ends(&what, call(&tree, &mut random)).await;
+        let synced = if number % 7 == 6 { ends(&what, file_system.sync()).await } else { Ok(()) };
+        // The tree in memory has as much as it wants.
+        let rest = refuse_pages(usize::MAX, 0);
+        let theirs = call(&memory, &mut theirs).await;
+        refuse_pages(rest.0, rest.1);
+        assert!(matches!(synced, Ok(()) | Err(Errno::ENOMEM | Errno::EIO)), "{what}: {synced:?}");
+        differ |= ours != theirs || synced.is_err();
+        assert!(!ours.contains("EUCLEAN") && !ours.contains("EROFS"), "{what}: {ours}");
+    }
+    let met = pages_to_refuse() < REFUSED;
+    refuse_pages(usize::MAX, 0);
+    assert!(!file_system.is_read_only(), "{what}");
+    let _ = ends(&what, file_system.sync()).await;
+    assert_eq!(ends(&what, file_system.sync()).await, Ok(()), "{what}");
+    drop(file_system);
+    if !differ {
+        same(&contents(&tree).await, &contents(&memory).await);
+    }
+    ends(&what, unmount(tree, claim)).await;
+    assert!(lines.take().iter().all(|line| line.contains("ENOMEM") || line.contains("lost")), "{what}");
+    judge.check(&disk.snapshot()).unwrap_or_else(|text| panic!("{what}: {text}"));
+    met
+}
+
+/// Scarcity at each moment, or at each `step`-th.
+fn scarcity(options: &'static [&'static str], seed: u64, calls: usize, step: usize) {
+    // Caches give back what they have, those of other tests with them.
+    run_alone(1, async move {
+        let mut judge = Judge::new();
+        let start = start(options, seed).await;
+        let mut before = seed as usize % step;
+        while endure(&start, calls, before, &mut judge).await {
+            before += step;
+        }
+        assert!(before > step);
+    });
+}
+
+#[test]
+fn memory_is_short() {
+    scarcity(&["-t", "ext4", "-J", "size=1"], 1, 28, 29);
+}
+
+#[test]
+#[ignore = "takes long: each moment of many lives"]
+fn memory_is_short_at_any_moment() {
+    for seed in 100..110 {
+        scarcity(&["-t", "ext4", "-J", "size=1"], seed, 60, 1);
+        scarcity(&["-t", "ext2"], seed, 60, 2);
+    }
+}

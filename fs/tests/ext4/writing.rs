@@ -1,0 +1,287 @@
+//! Writing: the same calls on ext4 and in memory must do the same, e2fsck must find nothing, and who mounts it next finds all.
+
+use crate::common::{Tree, UNLIMITED, read_all, read_at, run, write};
+use crate::image::{Image, Lines, mount_clean};
+use crate::journal::walk;
+use crate::source::noise;
+use fs::block::{BlockDeviceRef, BlockInode};
+use fs::ext4::Ext4;
+use fs::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use syscalls::Errno;
+
+/// Mounts a disk for writing.
+pub async fn mount_writable(disk: BlockDeviceRef) -> (Tree, Arc<BlockInode>, Arc<Lines>) {
+    let lines = Arc::new(Lines::default());
+    let disk = BlockInode::new(disk, Device(6), 1);
+    let mounted = Ext4::mount(disk.clone(), lines.clone(), false).await.unwrap();
+    (Tree::on(mounted), disk, lines)
+}
+
+/// Unmounts, and waits until all is on the disk.
+pub async fn unmount(tree: Tree, disk: Arc<BlockInode>) {
+    drop(tree);
+    executor::rcu::barrier().await;
+    drop(disk.claim().await);
+}
+
+/// Numbers that look random.
+#[derive(Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+}
+
+/// A path out of a few, so that calls meet.
+fn path(random: &mut Random) -> String {
+    let names = ["a", "b", "c", "d", "long-name-".repeat(12).leak() as &str, "e"];
+    let mut path = String::new();
+    for _ in 0..1 + random.below(3) {
+        path.push('/');
+        path.push_str(names[random.below(names.len() as u64) as usize]);
+    }
+    path
+}
+
+/// Does one call; what it answers, as text.
+pub async fn call(tree: &Tree, random: &mut Random) -> String {
+    let (one, other) = (path(random), path(random));
+    let offset =
+        [0, random.below(3000), random.below(60_000), random.below(4) * 4096][random.below(4) as usize];
+    let len = [1, random.below(5000), random.below(70_000)][random.below(3) as usize] as usize;
+    let show = |result: Result<()>| format!("{result:?}");
+    let open = |path: String, flags| async move { tree.open(&path, flags).await };
+    let writable = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
+    match random.below(16) {
+        0 | 1 => {
+            let what = format!("mkdir {one}");
+            format!("{what}: {}", show(tree.mkdir(&one).await.map(drop)))
+        }
+        2..=5 => {
+            let data = noise(len);
+            let result = match open(one.clone(), writable).await {
+                Ok(file) => write(&file, Position::At(offset), &data).await.map(|written| written.count),
+                Err(error) => Err(error),
+            };
+            format!("write {one} {offset} {len}: {result:?}")
+        }
+        6 => {
+            let result = match open(one.clone(), writable).await {
+                Ok(file) => {
+                    let written = write(&file, Position::End, &noise(len)).await;
+                    written.map(|written| (written.at, written.count))
+                }
+                Err(error) => Err(error),
+            };
+            format!("append {one} {len}: {result:?}")
+        }
+        7 => {
+            let result = match open(one.clone(), OpenFlags::WRITE_ONLY).await {
+                Ok(path) => file::truncate(&**path.inode(), &Credentials::root(), offset).await,
+                Err(error) => Err(error),
+            };
+            format!("truncate {one} {offset}: {}", show(result))
+        }
+        8 => format!("unlink {one}: {}", show(tree.unlink(&one).await)),
+        9 => format!("rmdir {one}: {}", show(tree.view().rmdir(one.as_bytes()).await)),
+        10 => format!("rename {one} {other}: {}", show(tree.rename(&one, &other).await)),
+        11 => {
+            let flags = [RenameFlags::NO_REPLACE, RenameFlags::EXCHANGE][random.below(2) as usize];
+            format!("rename {flags:?} {one} {other}: {}", show(tree.rename_with(&one, &other, flags).await))
+        }
+        12 => {
+            let result = match tree.find(&one).await {
+                Ok(from) => tree.view().link(&from, other.as_bytes(), false).await,
+                Err(error) => Err(error),
+            };
+            format!("link {one} {other}: {}", show(result))
+        }
+        13 => {
+            let target = "t".repeat(1 + random.below(200) as usize);
+            format!("symlink {one}: {}", show(tree.symlink(&target, &one).await.map(drop)))
+        }
+        14 => {
+            let result = match tree.find(&one).await {
+                Ok(path) => set_mode(&path, &Credentials::root(), random.below(0o10000) as u32).await,
+                Err(error) => Err(error),
+            };
+            format!("chmod {one}: {}", show(result))
+        }
+        _ => {
+            let (name, value) = (format!("user.{}", random.below(4)), noise(random.below(100) as usize));
+            let result = match tree.find(&one).await {
+                Ok(path) => {
+                    set_xattr(&path, &Credentials::root(), name.as_bytes(), &value, XattrMode::Set).await
+                }
+                Err(error) => Err(error),
+            };
+            format!("setxattr {one} {name}: {}", show(result))
+        }
+    }
+}
+
+/// What two trees must have in common, by path.
+pub async fn contents(tree: &Tree) -> BTreeMap<String, (String, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    for (path, (_, bytes)) in walk(tree).await {
+        if path.starts_with(b"/lost+found") {
+            continue;
+        }
+        let path = String::from_utf8(path).unwrap();
+        let found = tree.view().lookup(path.as_bytes(), LookupFlags::empty()).await.unwrap();
+        let stat = found.inode().attributes().snapshot();
+        let size = if stat.kind == FileType::Directory { 0 } else { stat.size };
+        let mut attributes = Vec::new();
+        let names = list_xattrs(&found, &Credentials::root()).await.unwrap();
+        for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let value = get_xattr(&found, &Credentials::root(), name).await.unwrap();
+            attributes.push((String::from_utf8_lossy(name).into_owned(), value));
+        }
+        attributes.sort();
+        let text =
+            format!("{:o} {} {} {} {size} {attributes:?}", stat.mode(), stat.links, stat.uid, stat.gid);
+        all.insert(path, (text, bytes));
+    }
+    all
+}
+
+pub fn same(one: &BTreeMap<String, (String, Vec<u8>)>, other: &BTreeMap<String, (String, Vec<u8>)>) {
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
+    for ((path, (text, bytes)), (_, (other_text, other_bytes))) in one.iter().zip(other) {
+        assert_eq!(text, other_text, "{path}");
+        let differ = bytes.iter().zip(other_bytes).position(|(one, other)| one != other);
+        assert!(
+            bytes == other_bytes,
+            "contents of {path}: {differ:?} of {} and {}",
+            bytes.len(),
+            other_bytes.len()
+        );
+    }
+}
+
+fn exercise(options: &[&str], size: u32, seeds: std::ops::Range<u64>, calls: usize) {
+    for seed in seeds {
+        let image = Image::make(options, None, size);
+        run(async move {
+            let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+            let memory = Tree::new(UNLIMITED);
+            let (mut ours, mut theirs) = (Random::new(seed), Random::new(seed));
+            for number in 0..calls {
+                let (ours, theirs) = (call(&tree, &mut ours).await, call(&memory, &mut theirs).await);
+                assert_eq!(ours, theirs, "call {number} of seed {seed}");
+                if number % 50 == 49 {
+                    tree.root.mount().superblock().file_system().sync().await.unwrap();
+                }
+            }
+            let wanted = contents(&memory).await;
+            same(&contents(&tree).await, &wanted);
+            unmount(tree, disk).await;
+            assert_eq!(lines.take(), [""; 0]);
+            image.check();
+            let tree = mount_clean(&image).await;
+            same(&contents(&tree).await, &wanted);
+        });
+    }
+}
+
+#[test]
+fn calls_do_what_they_do_in_memory() {
+    exercise(&["-t", "ext4"], 32, 0..6, 300);
+}
+
+#[test]
+fn with_blocks_of_1_kib() {
+    exercise(&["-t", "ext4", "-b", "1024"], 24, 10..16, 300);
+}
+
+#[test]
+fn without_check_sums_and_orphan_file() {
+    exercise(&["-t", "ext4", "-O", "^metadata_csum,^orphan_file,uninit_bg,^64bit"], 32, 20..23, 300);
+}
+
+#[test]
+fn ext3() {
+    exercise(&["-t", "ext3", "-b", "1024"], 24, 30..34, 300);
+}
+
+#[test]
+fn ext2() {
+    exercise(&["-t", "ext2"], 24, 40..43, 300);
+}
+
+#[test]
+fn one_file_is_made_and_read() {
+    let image = Image::make(&["-t", "ext4"], None, 16);
+    run(async move {
+        let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+        let data = noise(100_000);
+        tree.write_file("/file", &data).await.unwrap();
+        assert_eq!(tree.read_file("/file").await.unwrap(), data);
+        unmount(tree, disk).await;
+        assert_eq!(lines.take(), [""; 0]);
+        image.check();
+        let tree = mount_clean(&image).await;
+        assert_eq!(read_all(&tree.find("/file").await.unwrap()).await.unwrap(), data);
+        let error = tree.write_file("/other", b"").await.err();
+        assert_eq!(error, Some(Errno::EROFS));
+    });
+}
+
+/// Blocks that lie together on the disk, but in different pages of the file at places that would follow each other in one.
+#[test]
+fn holes_between_blocks_that_lie_together() {
+    let image = Image::make(&["-t", "ext4", "-b", "1024"], None, 16);
+    run(async move {
+        let data = noise(3000);
+        let (tree, disk, _) = mount_writable(image.disk(false)).await;
+        let file = tree.write_file("/file", &data[..1024]).await.unwrap();
+        file.inode().fsync(false).await.unwrap();
+        write(&file, Position::At(9 * 1024), &data).await.unwrap();
+        drop(file);
+        unmount(tree, disk).await;
+        let tree = mount_clean(&image).await;
+        let file = tree.find("/file").await.unwrap();
+        // All at once.
+        let found = read_at(&file, 0, 16384).await.unwrap();
+        assert_eq!(found.len(), 9 * 1024 + 3000);
+        assert!(found[..1024] == data[..1024] && found[9 * 1024..] == data);
+        assert!(found[1024..9 * 1024].iter().all(|byte| *byte == 0));
+    });
+}
+
+/// Who makes a file need not have looked for it: names that are on the disk alone are found.
+#[test]
+fn names_that_are_there_are_not_made_again() {
+    let image = Image::make(&["-t", "ext4"], None, 16);
+    run(async move {
+        let (tree, disk, _) = mount_writable(image.disk(false)).await;
+        tree.write_file("/file", b"old").await.unwrap();
+        tree.mkdir("/directory").await.unwrap();
+        unmount(tree, disk).await;
+        let (tree, disk, _) = mount_writable(image.disk(false)).await;
+        tree.write_file("/file", b"new").await.unwrap();
+        assert_eq!(tree.mkdir("/directory").await.err(), Some(Errno::EEXIST));
+        unmount(tree, disk).await;
+        let (tree, disk, _) = mount_writable(image.disk(false)).await;
+        let file = tree.find("/directory").await.unwrap();
+        drop(file);
+        let from = tree.write_file("/other", b"").await.unwrap();
+        assert_eq!(tree.view().link(&from, b"/file", false).await, Err(Errno::EEXIST));
+        drop(from);
+        assert_eq!(tree.list("/").await.unwrap(), [".", "..", "directory", "file", "lost+found", "other"]);
+        assert_eq!(tree.read_file("/file").await.unwrap(), b"new");
+        unmount(tree, disk).await;
+        image.check();
+    });
+}

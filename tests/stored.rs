@@ -1,0 +1,141 @@
+//! File systems on disks that Rusk's programs write to: e2fsck, and Linux, find what they have made, and the other way round.
+
+mod machine;
+
+use machine::{Kernel, Machine, image_of_disk};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A file for one test, in cargo's folder for such files.
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// An empty file system of so many MiB.
+fn make(name: &str, kind: &str, size: u64) -> PathBuf {
+    let image = scratch(name);
+    File::create(&image).and_then(|file| file.set_len(size << 20)).expect("a scratch file");
+    let made = Command::new("/usr/sbin/mke2fs").args(["-q", "-F", "-t", kind]).arg(&image).status();
+    assert!(made.expect("mke2fs runs").success());
+    image
+}
+
+/// What e2fsck says of an image, if that is anything.
+fn check(image: &Path) {
+    let output = Command::new("/usr/sbin/e2fsck").arg("-fn").arg(image).output().expect("e2fsck runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Boots with a disk, runs a command, and must see it end well; gives what it printed.
+fn run(kernel: Kernel, cpus: &str, image: &Path, command: &str) -> String {
+    let image = image.display().to_string();
+    let (bus, disk) = match kernel {
+        Kernel::Rusk => ("--disk", "sda"),
+        // Its kernel for clouds has no driver for SATA.
+        Kernel::Linux => ("--nvme", "nvme0n1"),
+    };
+    let command = format!("mkdir /m; set -e; {}", command.replace("DISK", &format!("/dev/{disk}")));
+    let options = ["--smp", cpus, bus, &image];
+    let (status, printed) = Machine::boot(kernel, &options, &["sh", "-c", &command]).end();
+    assert_eq!(status, Some(0), "{kernel:?}, {cpus} CPUs:\n{printed}");
+    printed
+}
+
+fn both_ways(kind: &str, cpus: &str) {
+    let image = make(&format!("both-{kind}-{cpus}.img"), kind, 96);
+    let ours = "mount -t ext4 DISK /m; mkdir /m/first
+        fsstress --directory /m/first --seed 1 --processes 4 --operations 600 --keep --manifest /tmp/first >/dev/null
+        fsx --directory /m --seed 2 --operations 1500 >/dev/null
+        cp /tmp/first /m/manifest-1; umount /m";
+    run(Kernel::Rusk, cpus, &image, ours);
+    check(&image);
+    let theirs = "mount -t ext4 DISK /m; fsstress --directory /m/first --check /m/manifest-1; mkdir /m/second
+        fsstress --directory /m/second --seed 3 --processes 4 --operations 600 --keep --manifest /tmp/second >/dev/null
+        cp /tmp/second /m/manifest-2; umount /m";
+    run(Kernel::Linux, "2", &image, theirs);
+    check(&image);
+    let last = "mount -t ext4 DISK /m; fsstress --directory /m/first --check /m/manifest-1
+        fsstress --directory /m/second --check /m/manifest-2; rm -r /m/first
+        fsstress --directory /m/second --check /m/manifest-2; umount /m; mount -o ro -t ext4 DISK /m
+        fsstress --directory /m/second --check /m/manifest-2";
+    run(Kernel::Rusk, cpus, &image, last);
+    check(&image);
+}
+
+#[test]
+fn ext4_goes_both_ways_on_one_cpu() {
+    both_ways("ext4", "1");
+}
+
+#[test]
+fn ext4_goes_both_ways_on_four_cpus() {
+    both_ways("ext4", "4");
+}
+
+#[test]
+fn ext3_and_ext2_go_both_ways() {
+    both_ways("ext3", "2");
+    both_ways("ext2", "2");
+}
+
+#[test]
+fn the_root_is_written_to() {
+    let root = scratch("written-root.img");
+    fs::copy(image_of_disk("root-ext4.img", "ext4"), &root).expect("room for a copy");
+    let options = ["--smp", "2", "--root", &root.display().to_string()];
+    let first = "grep ' / ' /proc/mounts; mkdir -p /etc/new; echo hello >/etc/new/file; cp /bin/busybox /busybox; ln -s /busybox /link
+        mount -o remount,ro / && ! touch /never && mount -o remount,rw / && rm -r /etc/new && mv /link /moved";
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", first]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    assert!(printed.contains("/dev/root / ext4 rw"), "{printed}");
+    // The machine ended without an unmount, but in good order.
+    check(&root);
+    let second = "cmp /moved /bin/busybox && test ! -e /etc/new && readlink /moved && poweroff -f";
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", second]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    check(&root);
+}
+
+/// Files that say which they are, synced one by one; the machine is killed at some moment.
+fn power_goes(times: u32) {
+    let image = make("power.img", "ext4", 64);
+    let disk = image.display().to_string();
+    let mut last = 0u32;
+    for time in 0..times {
+        let command = format!(
+            "mkdir /m; mount -t ext4 /dev/sda /m && cd /m && i={last}; for n in $(seq 1 {last}); do
+                test \"$(head -n 1 file-$n)\" = \"this is $n\" || echo lost $n; done; echo checked
+            while true; do i=$((i + 1)); {{ echo this is $i; head -c $((i * 977 % 50000)) /bin/busybox; }} >new-$i; mkdir dir-$i
+                mv new-$i file-$i; sync; echo synced $i; rmdir dir-$i; rm -f junk; cp /bin/busybox junk; done"
+        );
+        let mut machine =
+            Machine::boot(Kernel::Rusk, &["--smp", "2", "--disk", &disk], &["sh", "-c", &command]);
+        machine.expect("checked");
+        let few = 3 + time % 5;
+        machine.expect(&format!("synced {}", last + few));
+        // Somewhere in what comes next.
+        std::thread::sleep(Duration::from_millis(u64::from(time) * 37 % 300));
+        let printed = machine.kill();
+        assert!(!printed.contains("\nlost"), "{printed}");
+        let synced = |line: &str| line.strip_prefix("synced ").and_then(|number| number.trim().parse().ok());
+        last = printed.lines().filter_map(synced).max().unwrap_or(last + few);
+    }
+    let command = format!(
+        "mount -t ext4 DISK /m; cd /m; for n in $(seq 1 {last}); do test \"$(head -n 1 file-$n)\" = \"this is $n\"; done; cd /; umount /m"
+    );
+    run(Kernel::Rusk, "2", &image, &command);
+    check(&image);
+}
+
+#[test]
+fn what_was_synced_survives_the_power() {
+    power_goes(6);
+}
+
+#[test]
+#[ignore = "takes long: two hundred times"]
+fn what_was_synced_survives_the_power_often() {
+    power_goes(200);
+}
