@@ -26,7 +26,7 @@ fn changes_of_spoiled_directories_end() {
             let good = image.read();
             let blocks: alloc::vec::Vec<usize> = blocks.into_iter().collect();
             let (mut fine, mut wrong) = (0, 0);
-            for seed in 1..40 {
+            for seed in 1..20 {
                 let mut random = Random(seed);
                 let mut bytes = good.clone();
                 for _ in 0..12 {

@@ -31,7 +31,7 @@ fn spoil(kind: &str) {
     });
     disk.check();
     assert!(nodes.len() >= 5);
-    for seed in 0..150 {
+    for seed in 0..75 {
         std::println!("seed {seed}");
         let mut random = Random::new(seed);
         let copy = disk.copy();
