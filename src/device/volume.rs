@@ -6,7 +6,6 @@
 use alloc::{
     collections::BTreeMap,
     sync::{Arc, Weak},
-    vec::Vec,
 };
 use core::fmt;
 
@@ -63,10 +62,17 @@ pub async fn of_disk(number: Device, read_only: bool) -> Result<Arc<Superblock>,
     Ok(superblock)
 }
 
-/// A file system has been unmounted: waits until its disk is free, unless it is in use elsewhere.
+/// Grace periods after which a file system that is not mounted any more has ended: each frees what frees more.
+const GRACE_PERIODS: usize = 32;
+
+/// A file system has been unmounted, and is not mounted elsewhere: waits until its disk is free, unless somebody still uses it.
 pub async fn released(superblock: Weak<Superblock>, number: Device) {
-    // What is no longer mounted ends after a grace period.
-    rcu::barrier().await;
+    for _ in 0..GRACE_PERIODS {
+        rcu::barrier().await;
+        if superblock.strong_count() == 0 {
+            break;
+        }
+    }
     if superblock.strong_count() == 0
         && let Some(disk) = disk::find(number)
     {
@@ -76,14 +82,21 @@ pub async fn released(superblock: Weak<Superblock>, number: Device) {
 
 /// Before the machine stops: all that was changed is on the disks, and file systems are as if they had been unmounted.
 pub async fn end_all() {
-    let in_use: Vec<_> = IN_USE.lock().await.values().filter_map(Weak::upgrade).collect();
-    for superblock in in_use {
+    let in_use: BTreeMap<_, _> = {
+        let in_use = IN_USE.lock().await;
+        in_use.iter().filter_map(|(disk, superblock)| Some((*disk, superblock.upgrade()?))).collect()
+    };
+    for superblock in in_use.values() {
         let file_system = superblock.file_system();
         if !file_system.is_read_only()
             && let Err(error) = file_system.allow_writing(false).await
         {
             log::warn!("{}: {error}: it is as after a crash", file_system.name());
         }
+    }
+    // Others have been unmounted, and may not have come to their end.
+    for disk in disk::all().into_iter().filter(|disk| !in_use.contains_key(&disk.number.0)) {
+        drop(disk.inode().clone().claim().await);
     }
     disk::sync_all().await;
 }

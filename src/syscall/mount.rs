@@ -104,8 +104,9 @@ pub async fn umount2(caller: &Caller, target: usize, flags: u32) -> SysResult {
     let at = place(caller, target, LookupFlags::empty()).await?;
     let superblock = at.mount().superblock();
     let (disk, superblock) = (superblock.root().inode().attributes().dev, Arc::downgrade(superblock));
+    let is_elsewhere = root::namespace().is_mounted_elsewhere(&at);
     root::namespace().unmount(at, flags).await?;
-    if !flags.contains(UnmountFlags::DETACH) {
+    if !flags.contains(UnmountFlags::DETACH) && !is_elsewhere {
         volume::released(superblock, disk).await;
     }
     Ok(0)
