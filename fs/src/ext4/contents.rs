@@ -53,7 +53,12 @@ impl Backing for Arc<Node> {
                 match self.store_pages(index, pages.clone()).await {
                     // Nobody could be told that they are lost, and they need not be.
                     Err(Errno::ENOMEM) => memory::wait().await,
-                    stored => return stored,
+                    Err(error) => {
+                        // Perhaps nobody asks.
+                        self.volume.complaints.once(self.place(), "contents could not be stored");
+                        return Err(error);
+                    }
+                    Ok(()) => return Ok(()),
                 }
             }
         })

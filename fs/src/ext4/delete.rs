@@ -44,7 +44,7 @@ impl Volume {
             node.next_orphan.store(Timestamp::now().seconds as u32, Relaxed);
             node.attributes.set_size(0);
             node.set_stored_size(0);
-            node.store(&apply);
+            node.store_last(&apply);
             apply.free_inode(node.number, is_directory);
             return Ok(());
         }

@@ -58,6 +58,8 @@ pub(super) struct Node {
     has_new_times: AtomicBool,
     /// The last access that is stored. Reading notes accesses in memory alone.
     stored_access: AtomicTimestamp,
+    /// Its place in the table is another file's, or nobody's. Changed under the lock of the table's block.
+    is_freed: AtomicBool,
     /// The next file to delete, while this is one; or when it was deleted.
     pub(super) next_orphan: AtomicU32,
     /// Where it is noted that it is to be deleted, or cut off.
@@ -161,6 +163,7 @@ impl Node {
             transaction: AtomicU64::new(0),
             has_new_times: AtomicBool::new(false),
             stored_access: AtomicTimestamp::new(Timestamp::default()),
+            is_freed: AtomicBool::new(false),
             next_orphan: AtomicU32::new(0),
             noted: Noted::default(),
             order: SleepLock::new(),
@@ -245,6 +248,7 @@ impl Node {
             transaction: AtomicU64::new(0),
             has_new_times: AtomicBool::new(false),
             stored_access: AtomicTimestamp::new(time(base.accessed, extra.accessed)),
+            is_freed: AtomicBool::new(false),
             next_orphan: AtomicU32::new(base.deleted.get()),
             noted: Noted::default(),
             order: SleepLock::new(),
@@ -267,8 +271,18 @@ impl Node {
         let (table, at) = &self.table;
         let geometry = &self.volume.geometry;
         let mut bytes = table.write(apply);
-        bytes.touch_part(at / geometry.inode_size);
-        self.put(&mut bytes[*at..*at + geometry.inode_size]);
+        // Who noticed new times before it was deleted may come late.
+        if !self.is_freed.load(Relaxed) {
+            bytes.touch_part(at / geometry.inode_size);
+            self.put(&mut bytes[*at..*at + geometry.inode_size]);
+        }
+    }
+
+    /// Stores it for the last time, before its place is given to others.
+    pub fn store_last(&self, apply: &Apply<'_>) {
+        self.store(apply);
+        let _bytes = self.table.0.write(apply);
+        self.is_freed.store(true, Relaxed);
     }
 
     fn put(&self, bytes: &mut [u8]) {
