@@ -136,6 +136,7 @@ impl Drop for Ext4Inode {
     fn drop(&mut self) {
         let volume = &self.node.volume;
         let (number, links) = (self.node.number, self.node.attributes.links());
+        let address = core::ptr::from_ref(self).addr();
         if self.is_abandoned.load(Relaxed) {
             return;
         }
@@ -143,7 +144,7 @@ impl Drop for Ext4Inode {
             if let Ok(cache) = self.cache() {
                 cache.close();
             }
-            volume.inodes.leave(number);
+            volume.inodes.leave(number, address);
             return;
         }
         let (node, cache) = (self.node.clone(), self.cache().ok().cloned());
@@ -162,7 +163,7 @@ impl Drop for Ext4Inode {
                 if let Err(error) = deleted {
                     node.volume.complaints.say(format_args!("inode {number}: {error}: not deleted"));
                 }
-                node.volume.inodes.leave(number);
+                node.volume.inodes.leave(number, address);
             })
         } else if node.has_new_times() || cache.as_ref().is_some_and(|cache| !cache.is_clean()) {
             executor::try_spawn(async move {
@@ -174,10 +175,10 @@ impl Drop for Ext4Inode {
                 if let Err(error) = stored.and(node.store_times().await) {
                     node.volume.complaints.say(format_args!("inode {number}: {error}: contents are lost"));
                 }
-                node.volume.inodes.leave(number);
+                node.volume.inodes.leave(number, address);
             })
         } else {
-            volume.inodes.leave(number);
+            volume.inodes.leave(number, address);
             return;
         };
         match rest {
@@ -185,7 +186,7 @@ impl Drop for Ext4Inode {
             // It is noted as an orphan on the disk, or stored by the task that the cache has.
             Err(_) => {
                 self.node.forget_times();
-                volume.inodes.leave(number);
+                volume.inodes.leave(number, address);
             }
         }
     }

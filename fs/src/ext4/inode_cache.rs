@@ -63,10 +63,12 @@ impl InodeCache {
         drop(old);
     }
 
-    /// An inode ends. Another of the same number may have taken its place.
-    pub fn leave(&self, number: u32) {
+    /// The inode that was at an address has ended. Another of the same number may have taken its place; that one may have
+    /// ended, too, and still have something to do.
+    pub fn leave(&self, number: u32, address: usize) {
         let mut shard = self.shard(number).lock();
-        if shard.get(&number).is_some_and(|inode| inode.strong_count() == 0) {
+        // Nothing else is at the address while there is a weak reference.
+        if shard.get(&number).is_some_and(|inode| inode.as_ptr().addr() == address) {
             let gone = shard.remove(&number);
             drop(shard);
             drop(gone);

@@ -48,7 +48,7 @@ struct Body {
     /// when the transaction ends.
     wrong: Parts,
     /// What the transaction before is to be given: it ended, and the block was changed before it was collected.
-    left: Option<(Page, Parts)>,
+    left: Option<(Page, Parts, Owner)>,
     /// The transaction in which it was freed, or zero: that one does not write it.
     freed: u64,
 }
@@ -61,6 +61,8 @@ pub struct Collected {
     pub page: Page,
     /// Parts that were changed.
     pub parts: Parts,
+    /// What it was part of, and in which form: that may be something else by now.
+    pub owner: Owner,
 }
 
 impl Buffer {
@@ -164,7 +166,7 @@ impl Buffer {
                 if !body.collected
                     && let Some(left) = left
                 {
-                    body.left = Some((left, body.parts));
+                    body.left = Some((left, body.parts, body.owner));
                 }
             }
             (body.transaction, body.collected, body.parts) = (transaction, false, 0);
@@ -181,9 +183,9 @@ impl Buffer {
     /// The block as a transaction that has ended left it; `None` if it was freed in there. Once for each.
     pub(in crate::ext4) fn collect(self: &Arc<Self>, transaction: u64) -> Option<Collected> {
         let mut body = self.body.write();
-        let (page, parts) = if body.transaction == transaction {
+        let (page, parts, owner) = if body.transaction == transaction {
             body.collected = true;
-            (body.page.clone()?, body.parts)
+            (body.page.clone()?, body.parts, body.owner)
         } else {
             body.left.take()?
         };
@@ -191,7 +193,7 @@ impl Buffer {
             return None;
         }
         drop(body);
-        Some(Collected { buffer: self.clone(), page, parts })
+        Some(Collected { buffer: self.clone(), page, parts, owner })
     }
 }
 

@@ -240,7 +240,7 @@ pub fn seal_bitmap(geometry: &Geometry, bitmap: &Collected, blocks: &[Collected]
         size_of::<GroupDescriptor>() + offset_of!(GroupDescriptorHigh, block_bitmap_checksum),
         size_of::<GroupDescriptor>() + offset_of!(GroupDescriptorHigh, inode_bitmap_checksum),
     ];
-    let (group, which, bits) = match bitmap.buffer.owner() {
+    let (group, which, bits) = match bitmap.owner {
         Owner::BlockBitmap { group } => (group, 0, geometry.blocks_per_group),
         Owner::InodeBitmap { group } => (group, 1, geometry.inodes_per_group.into()),
         _ => return,
@@ -263,7 +263,7 @@ pub fn seal_bitmap(geometry: &Geometry, bitmap: &Collected, blocks: &[Collected]
 pub fn seal_block(geometry: &Geometry, block: &Collected) {
     let bytes = block.bytes();
     let put = |at: usize, sum: u32| block.patch(at, &sum.to_le_bytes());
-    match block.buffer.owner() {
+    match block.owner {
         Owner::Descriptors { first } => {
             for part in each_part(block.parts) {
                 let at = part * geometry.descriptor_size;
