@@ -25,8 +25,11 @@ impl PageCache {
                 let taken = self.tree.get(at, &guard).map(|item| item.with(|entry| entry.take()));
                 match taken {
                     Some(Taken::Free { dirty }) => {
-                        let removed = self.tree.remove(at, at + 1);
-                        Some((dirty, removed))
+                        if dirty {
+                            // Before another page comes in its place, which may be dirty as well.
+                            self.forget_dirty(at);
+                        }
+                        Some(self.tree.remove(at, at + 1))
                     }
                     Some(Taken::Pinned) => None,
                     Some(Taken::Filling) | None => {
@@ -35,14 +38,11 @@ impl PageCache {
                     }
                 }
             };
-            let Some((dirty, removed)) = taken else {
+            let Some(removed) = taken else {
                 // For a moment only.
                 executor::yield_now().await;
                 continue;
             };
-            if dirty {
-                self.forget_dirty(index);
-            }
             clock::removed(removed.pages as usize);
             rcu::defer_drop(removed);
             index += 1;

@@ -83,9 +83,17 @@ impl Ext4Inode {
 
     /// Stores contents that are only in memory.
     pub async fn store_contents(&self) -> Result<()> {
+        match self.contents() {
+            Some(contents) => contents.store().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Its contents, if it has any that may be only in memory.
+    fn contents(&self) -> Option<File> {
         match &self.body {
-            Body::File(cache) => cache.sync().await,
-            _ => Ok(()),
+            Body::File(cache) => Some(File { node: self.node.clone(), cache: cache.clone() }),
+            _ => None,
         }
     }
 
@@ -147,15 +155,15 @@ impl Drop for Ext4Inode {
             volume.inodes.leave(number, address);
             return;
         }
-        let (node, cache) = (self.node.clone(), self.cache().ok().cloned());
-        if let Some(cache) = &cache {
-            cache.close();
+        let (node, contents) = (self.node.clone(), self.contents());
+        if let Some(contents) = &contents {
+            contents.cache.close();
         }
         // Until it has ended, nobody reads the inode from the disk: `Volume::get` waits.
         let rest = if links == 0 {
             executor::try_spawn(async move {
                 let deleted = loop {
-                    match node.volume.delete(&node, cache.as_deref()).await {
+                    match node.volume.delete(&node, contents.as_ref().map(|file| &*file.cache)).await {
                         Err(Errno::ENOMEM) => memory::wait().await,
                         deleted => break deleted,
                     }
@@ -165,10 +173,10 @@ impl Drop for Ext4Inode {
                 }
                 node.volume.inodes.leave(number, address);
             })
-        } else if node.has_new_times() || cache.as_ref().is_some_and(|cache| !cache.is_clean()) {
+        } else if node.has_new_times() || contents.as_ref().is_some_and(|contents| !contents.is_stored()) {
             executor::try_spawn(async move {
-                let stored = match cache {
-                    Some(cache) => cache.sync().await,
+                let stored = match contents {
+                    Some(contents) => contents.store().await,
                     None => Ok(()),
                 };
                 // What is lost is told in the log: nobody else will ask.
@@ -423,6 +431,7 @@ impl Inode for Ext4Inode {
 }
 
 impl Ext4Inode {
+    /// Its contents, if they can be changed.
     fn file(&self) -> Result<File> {
         let cache = self.cache()?.clone();
         self.node.volume.transactions()?;

@@ -55,6 +55,7 @@ impl File {
         self.cache.discard(first..u64::MAX).await;
         self.cache.zero_tail(size);
         drop(node.take_promises(first..u64::MAX));
+        self.settle_size();
         self.node.cut(size.div_ceil(self.block_size())).await?;
         let apply = node.volume.begin(1 + ORPHAN_CREDITS).await?;
         apply.forget_cut(node);
@@ -69,12 +70,45 @@ impl File {
         let apply = node.volume.begin(1).await?;
         node.attributes.set_size(size);
         // What is only in memory yet brings its part of the size with it.
-        if node.promised.lock().is_empty() {
-            node.set_stored_size(size);
+        if self.cache.is_clean() {
+            node.grow_stored_size(size);
         }
         node.attributes.note_modification();
         node.store(&apply);
         Ok(())
+    }
+
+    /// Nothing is only in memory any more, perhaps because what was is no longer the file's: the size need not wait for it.
+    /// While nothing is being stored.
+    fn settle_size(&self) {
+        if self.node.promised.lock().is_empty() {
+            self.node.grow_stored_size(self.node.attributes.size());
+        }
+    }
+
+    /// Stores contents that are only in memory, and the size with them.
+    pub async fn store(&self) -> Result<()> {
+        self.cache.sync().await?;
+        if self.has_stored_size() {
+            return Ok(());
+        }
+        // The end is a hole, and whatever was to bring the size was taken out before it was stored.
+        let node = &self.node;
+        let _whole = node.order.lock().await;
+        self.cache.sync().await?;
+        let apply = node.volume.begin(1).await?;
+        node.grow_stored_size(node.attributes.size());
+        node.store(&apply);
+        Ok(())
+    }
+
+    /// Whether there is nothing for [`store`](Self::store) to do.
+    pub fn is_stored(&self) -> bool {
+        self.cache.is_clean() && self.has_stored_size()
+    }
+
+    fn has_stored_size(&self) -> bool {
+        self.node.stored_size() >= self.node.attributes.size()
     }
 
     /// Writes zeros, as programs do, but for pages of which there is nothing: they read as zeros. Whether there was anything.
@@ -127,8 +161,8 @@ impl File {
         if !flags.contains(FallocateFlags::KEEP_SIZE) && range.end > node.attributes.size() {
             self.cache.zero_tail(node.attributes.size());
             node.attributes.set_size(range.end);
-            if node.promised.lock().is_empty() {
-                node.set_stored_size(range.end);
+            if self.cache.is_clean() {
+                node.grow_stored_size(range.end);
             }
         }
         node.attributes.note_modification();
@@ -158,6 +192,7 @@ impl File {
             let _blocks = self.node.map_lock.write().await;
             self.cache.discard(first..end).await;
             drop(self.node.take_promises(first..end));
+            self.settle_size();
             let removal = self.node.plan_remove(rest.clone()).await?;
             let left = removal.rest();
             let apply = self.node.volume.begin(removal.credits() + 1).await?;

@@ -285,3 +285,57 @@ fn names_that_are_there_are_not_made_again() {
         image.check();
     });
 }
+
+/// A file whose end is a hole, and which has lost what was only in memory before its end: it is as long as it was.
+#[test]
+fn files_end_in_holes() {
+    for options in [&["-t", "ext4"], &["-t", "ext3"]] {
+        let image = Image::make(options, None, 16);
+        run(async move {
+            let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+            let root = Credentials::root();
+            let truncate =
+                async |path: &Path, size| file::truncate(&**path.inode(), &root, size).await.unwrap();
+            // The page that is only in memory goes, and what follows it stays.
+            let punched = tree.write_file("/punched", b"gone").await.unwrap();
+            truncate(&punched, 9000).await;
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let result = file::fallocate(&**punched.inode(), &root, flags, 0, 4096).await;
+            let wanted = if options[1] == "ext4" { Ok(()) } else { Err(Errno::EOPNOTSUPP) };
+            assert_eq!(result, wanted);
+            // What goes is behind the new end.
+            let cut = tree.open("/cut", OpenFlags::CREATE | OpenFlags::WRITE_ONLY).await.unwrap();
+            write(&cut, Position::At(8192), b"gone").await.unwrap();
+            truncate(&cut, 5000).await;
+            // All of it is in memory when it gets longer, and goes.
+            let both = tree.write_file("/both", &noise(9000)).await.unwrap();
+            truncate(&both, 20_000).await;
+            truncate(&both, 0).await;
+            truncate(&both, 700).await;
+            // A page was promised room that it never used.
+            let unused = tree.write_file("/unused", b"").await.unwrap();
+            assert_eq!(unused.inode().write_at(Position::At(0), &mut Stuck).await.unwrap().count, 0);
+            truncate(&unused, 1234).await;
+            let contents = contents(&tree).await;
+            drop((punched, cut, both, unused));
+            unmount(tree, disk).await;
+            assert_eq!(lines.take(), [""; 0]);
+            image.check();
+            let tree = mount_clean(&image).await;
+            same(&self::contents(&tree).await, &contents);
+        });
+    }
+}
+
+/// A source that says that it has bytes, and has none.
+struct Stuck;
+
+impl Source for Stuck {
+    fn remaining(&self) -> usize {
+        5
+    }
+
+    fn take(&mut self, _bytes: &mut [u8]) -> usize {
+        0
+    }
+}
