@@ -65,6 +65,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     vdso::init();
     let ramdisk = memory::Ramdisk::of(boot);
     let greeting = Greeting { cpus, memory: memory::stats().total_bytes };
+    device::enumerate();
     arch::smp::start(machine::run_cpu);
     machine::run_first_cpu(async move {
         console::start();

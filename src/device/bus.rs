@@ -18,7 +18,7 @@ pub struct Bus {
 
 static BUS: OnceCell<Bus> = OnceCell::uninit();
 
-/// Looks at all of them. Once, before there are drivers.
+/// Looks at all of them. Once, before there are drivers and other CPUs.
 pub(super) fn scan() {
     let memory = access::in_memory().and_then(|(address, len)| Registers::map(address, len));
     let config = ConfigSpace::new(memory);

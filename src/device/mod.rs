@@ -11,7 +11,7 @@
 //!   volume.rs    file systems on them               (fs::ext4)
 //! ```
 //!
-//! Where to start reading: [`start`].
+//! Where to start reading: [`enumerate`], then [`start`].
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,14 +33,25 @@ pub mod volume;
 static SETTLED: AtomicBool = AtomicBool::new(false);
 static WAITERS: WaitQueue = WaitQueue::new();
 
-/// Finds the devices and starts their drivers, beside what else there is to do: most of the time goes by waiting for ports to
+/// Looks at the buses. Once, while no other CPU runs: a function listens to nothing while its registers are asked for their size,
+/// and QEMU (10.0) dies now and then of an assertion when addresses vanish that other CPUs reach devices beside.
+pub fn enumerate() {
+    bus::scan();
+}
+
+/// Starts the drivers of the devices that are there, beside what else there is to do: most of the time goes by waiting for ports to
 /// which nothing is connected. Once.
 pub fn start() {
     let pages = memory::stats().total_bytes / memory::PAGE_SIZE;
     // Of all memory, as Linux has it. What programs need, pages of disks make room for.
     fs::cache::set_dirty_limit(pages / 5);
-    if executor::Builder::new().name("devices").try_spawn(find(Settling)).map(JoinHandle::detach).is_err() {
-        log::error!("devices: no memory to look for any");
+    if executor::Builder::new()
+        .name("devices")
+        .try_spawn(start_drivers(Settling))
+        .map(JoinHandle::detach)
+        .is_err()
+    {
+        log::error!("devices: no memory to start drivers");
     }
 }
 
@@ -54,8 +65,7 @@ impl Drop for Settling {
     }
 }
 
-async fn find(settling: Settling) {
-    bus::scan();
+async fn start_drivers(settling: Settling) {
     if let Some(bus) = bus::get() {
         virtio::start(bus).await;
         sata::start(bus).await;

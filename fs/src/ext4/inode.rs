@@ -35,8 +35,9 @@ pub(super) enum Body {
 pub(super) struct Ext4Inode {
     node: Arc<Node>,
     body: Body,
-    /// It was to be made, and was not.
-    is_abandoned: AtomicBool,
+    /// Whether it was ever [entered](super::inode_cache::InodeCache). One that was not has nothing to do at its end: it was to be
+    /// made, and was not, or somebody else has read it.
+    is_entered: AtomicBool,
 }
 
 impl Ext4Inode {
@@ -55,12 +56,12 @@ impl Ext4Inode {
 
     /// One whose parts are known.
     pub fn new(node: Arc<Node>, body: Body) -> Self {
-        Ext4Inode { node, body, is_abandoned: AtomicBool::new(false) }
+        Ext4Inode { node, body, is_entered: AtomicBool::new(false) }
     }
 
-    /// Notes that it was not made after all: nothing is to be done at its end.
-    pub fn abandon(&self) {
-        self.is_abandoned.store(true, Relaxed);
+    /// Notes that others can find it.
+    pub fn note_entered(&self) {
+        self.is_entered.store(true, Relaxed);
     }
 
     /// What is on the disk of it.
@@ -144,15 +145,14 @@ impl Drop for Ext4Inode {
     fn drop(&mut self) {
         let volume = &self.node.volume;
         let (number, links) = (self.node.number, self.node.attributes.links());
-        let address = core::ptr::from_ref(self).addr();
-        if self.is_abandoned.load(Relaxed) {
+        if !self.is_entered.load(Relaxed) {
             return;
         }
         if volume.transactions().is_err() {
             if let Ok(cache) = self.cache() {
                 cache.close();
             }
-            volume.inodes.leave(number, address);
+            volume.inodes.leave(&self.node);
             return;
         }
         let (node, contents) = (self.node.clone(), self.contents());
@@ -171,7 +171,7 @@ impl Drop for Ext4Inode {
                 if let Err(error) = deleted {
                     node.volume.complaints.say(format_args!("inode {number}: {error}: not deleted"));
                 }
-                node.volume.inodes.leave(number, address);
+                node.volume.inodes.leave(&node);
             })
         } else if node.has_new_times() || contents.as_ref().is_some_and(|contents| !contents.is_stored()) {
             executor::try_spawn(async move {
@@ -183,10 +183,10 @@ impl Drop for Ext4Inode {
                 if let Err(error) = stored.and(node.store_times().await) {
                     node.volume.complaints.say(format_args!("inode {number}: {error}: contents are lost"));
                 }
-                node.volume.inodes.leave(number, address);
+                node.volume.inodes.leave(&node);
             })
         } else {
-            volume.inodes.leave(number, address);
+            volume.inodes.leave(&self.node);
             return;
         };
         match rest {
@@ -194,7 +194,7 @@ impl Drop for Ext4Inode {
             // It is noted as an orphan on the disk, or stored by the task that the cache has.
             Err(_) => {
                 self.node.forget_times();
-                volume.inodes.leave(number, address);
+                volume.inodes.leave(&self.node);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The inodes that are in use: one object per number.
 
-use super::{inode::Ext4Inode, volume::Volume};
+use super::{inode::Ext4Inode, node::Node, volume::Volume};
 use crate::Result;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -10,9 +10,19 @@ use executor::sync::{SpinMutex, WaitQueue};
 /// Parts of the cache, by number.
 pub(super) const SHARDS: usize = 16;
 
+/// An inode that somebody holds, or that has not ended yet.
+struct Entry {
+    inode: Weak<Ext4Inode>,
+    /// Where its node is, which is there until the inode leaves: so no two entries have the same.
+    node: *const Node,
+}
+
+// SAFETY: the pointer is only compared.
+unsafe impl Send for Entry {}
+
 /// The inodes of a file system that somebody holds.
 pub(super) struct InodeCache {
-    shards: [SpinMutex<BTreeMap<u32, Weak<Ext4Inode>>>; SHARDS],
+    shards: [SpinMutex<BTreeMap<u32, Entry>>; SHARDS],
     /// Woken when one ends.
     ended: WaitQueue,
 }
@@ -22,33 +32,31 @@ impl InodeCache {
         InodeCache { shards: [const { SpinMutex::new(BTreeMap::new()) }; SHARDS], ended: WaitQueue::new() }
     }
 
-    fn shard(&self, number: u32) -> &SpinMutex<BTreeMap<u32, Weak<Ext4Inode>>> {
+    fn shard(&self, number: u32) -> &SpinMutex<BTreeMap<u32, Entry>> {
         &self.shards[number as usize % SHARDS]
     }
 
     /// The inode of a number, or that there is none; `None` while one is ending.
     fn look(&self, number: u32) -> Option<Option<Arc<Ext4Inode>>> {
         match self.shard(number).lock().get(&number) {
-            Some(inode) => inode.upgrade().map(Some),
+            Some(entry) => entry.inode.upgrade().map(Some),
             None => Some(None),
         }
     }
 
-    /// Enters an inode, unless somebody else was faster; returns the one to use, if that has not ended meanwhile.
-    fn enter(&self, number: u32, inode: Arc<Ext4Inode>) -> Option<Arc<Ext4Inode>> {
-        let mut shard = self.shard(number).lock();
-        let there = shard.get(&number).map(Weak::upgrade);
-        if there.is_none() {
-            shard.insert(number, Arc::downgrade(&inode));
-        }
-        drop(shard);
-        match there {
+    /// Enters an inode that was read, unless somebody else was faster; returns the one to use, if that has not ended meanwhile.
+    fn enter(&self, inode: Arc<Ext4Inode>) -> Option<Arc<Ext4Inode>> {
+        let mut shard = self.shard(inode.number()).lock();
+        match shard.get(&inode.number()).map(|there| there.inode.upgrade()) {
             Some(there) => {
-                // It was only read.
-                inode.abandon();
+                drop(shard);
                 there
             }
-            None => Some(inode),
+            None => {
+                shard.insert(inode.number(), Entry::of(&inode));
+                inode.note_entered();
+                Some(inode)
+            }
         }
     }
 
@@ -58,18 +66,18 @@ impl InodeCache {
     }
 
     /// Enters an inode that has just been made, in the place of one that has ended.
-    pub fn replace(&self, number: u32, inode: &Arc<Ext4Inode>) {
-        let old = self.shard(number).lock().insert(number, Arc::downgrade(inode));
+    pub fn replace(&self, inode: &Arc<Ext4Inode>) {
+        let old = self.shard(inode.number()).lock().insert(inode.number(), Entry::of(inode));
+        inode.note_entered();
         drop(old);
     }
 
-    /// The inode that was at an address has ended. Another of the same number may have taken its place; that one may have
-    /// ended, too, and still have something to do.
-    pub fn leave(&self, number: u32, address: usize) {
-        let mut shard = self.shard(number).lock();
-        // Nothing else is at the address while there is a weak reference.
-        if shard.get(&number).is_some_and(|inode| inode.as_ptr().addr() == address) {
-            let gone = shard.remove(&number);
+    /// An inode has ended. Another of the same number may have taken its place; that one may have ended, too, and still have
+    /// something to do.
+    pub fn leave(&self, node: &Arc<Node>) {
+        let mut shard = self.shard(node.number).lock();
+        if shard.get(&node.number).is_some_and(|there| core::ptr::eq(there.node, &raw const **node)) {
+            let gone = shard.remove(&node.number);
             drop(shard);
             drop(gone);
             if !self.ended.is_empty() {
@@ -82,13 +90,19 @@ impl InodeCache {
     pub fn after(&self, shard: usize, number: Option<u32>) -> Option<Arc<Ext4Inode>> {
         let from = number.map_or(Unbounded, Excluded);
         let shard = self.shards[shard].lock();
-        shard.range((from, Unbounded)).find_map(|(_, inode)| inode.upgrade())
+        shard.range((from, Unbounded)).find_map(|(_, entry)| entry.inode.upgrade())
     }
 
     /// Waits until nobody holds an inode any more.
     pub async fn wait_until_empty(&self) {
         let is_empty = || self.shards.iter().all(|shard| shard.lock().is_empty()).then_some(());
         self.ended.wait_until(is_empty).await;
+    }
+}
+
+impl Entry {
+    fn of(inode: &Arc<Ext4Inode>) -> Self {
+        Entry { inode: Arc::downgrade(inode), node: Arc::as_ptr(inode.node()) }
     }
 }
 
@@ -101,7 +115,7 @@ impl Volume {
                 return Ok(inode);
             }
             let read = Ext4Inode::read(self, number).await?;
-            if let Some(inode) = self.inodes.enter(number, read) {
+            if let Some(inode) = self.inodes.enter(read) {
                 return Ok(inode);
             }
         }

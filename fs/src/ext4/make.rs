@@ -111,13 +111,7 @@ impl Volume {
             + addition.as_ref().map_or(0, Addition::credits)
             + directory.as_ref().map_or(0, NewDirectory::credits)
             + link.as_ref().map_or(0, |(_, insertion)| 1 + insertion.credits());
-        let apply = match self.begin(credits).await {
-            Ok(apply) => apply,
-            Err(error) => {
-                inode.abandon();
-                return Err(error);
-            }
-        };
+        let apply = self.begin(credits).await?;
         apply.take_inode(number, is_directory);
         node.clear(&apply);
         if let Some(directory) = directory {
@@ -141,7 +135,7 @@ impl Volume {
         }
         node.store(&apply);
         // Before anybody can find it by its name.
-        self.inodes.replace(node.number, &inode);
+        self.inodes.replace(&inode);
         drop(apply);
         Ok(inode)
     }

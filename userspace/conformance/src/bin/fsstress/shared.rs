@@ -41,7 +41,7 @@ impl<'a> Shared<'a> {
 
     /// One operation.
     pub fn step(&mut self) -> Result<(), String> {
-        use libc::{EEXIST, EINVAL, EISDIR, ENODATA, ENOSPC, ENOTEMPTY, ENXIO, EOPNOTSUPP, EPERM};
+        use libc::{EEXIST, EINVAL, EISDIR, ENODATA, ENOSPC, ENOTEMPTY, ENXIO, EOPNOTSUPP, EPERM, ESPIPE};
         let (path, other) = (self.path(), self.path());
         let random = &mut self.random;
         let (name, result, errors): (_, io::Result<()>, &[i32]) = match random.below(20) {
@@ -62,7 +62,7 @@ impl<'a> Shared<'a> {
             }
             13 => ("chmod", fs::set_permissions(&path, Permissions::from_mode(0o700)), &[]),
             14 => ("truncate", calls::truncate(&path, random.below(20_000)), &[EISDIR, EINVAL]),
-            15 | 16 => ("write", write(&path, random), &[EISDIR, ENXIO]),
+            15 | 16 => ("write", write(&path, random), &[EISDIR, ENXIO, ESPIPE, EINVAL]),
             17 => ("read", read(&path), &[EISDIR]),
             18 => match self.space {
                 Some(space) => {
