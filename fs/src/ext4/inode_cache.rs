@@ -93,6 +93,13 @@ impl InodeCache {
         shard.range((from, Unbounded)).find_map(|(_, entry)| entry.inode.upgrade())
     }
 
+    /// Waits until inodes that nobody holds any more have ended.
+    pub async fn wait_for_ending(&self) {
+        let is_held = |entry: &Entry| entry.inode.strong_count() > 0;
+        let have_ended = || self.shards.iter().all(|shard| shard.lock().values().all(is_held)).then_some(());
+        self.ended.wait_until(have_ended).await;
+    }
+
     /// Waits until nobody holds an inode any more.
     pub async fn wait_until_empty(&self) {
         let is_empty = || self.shards.iter().all(|shard| shard.lock().is_empty()).then_some(());

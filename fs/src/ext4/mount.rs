@@ -179,6 +179,10 @@ impl Volume {
     /// Everything that was changed is at its place, and the file system is marked as unmounted. Nothing can be changed afterwards.
     async fn end_writing(self: &Arc<Self>) -> Result<()> {
         let transactions = self.transactions()?;
+        // What was deleted is freed: what is only to be dropped at the end of a grace period begins to end, and what has begun
+        // ends.
+        executor::rcu::barrier().await;
+        self.inodes.wait_for_ending().await;
         self.store_all().await?;
         self.commit().await?;
         transactions.enable(false);

@@ -327,6 +327,33 @@ fn files_end_in_holes() {
     }
 }
 
+/// What was deleted is gone when the file system is no longer written to, however large it was.
+#[test]
+fn deletions_end_before_writing_does() {
+    let image = Image::make(&["-t", "ext4", "-b", "1024", "-J", "size=1"], None, 64);
+    run(async move {
+        let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+        for number in 0..30 {
+            let path = format!("/{number}");
+            let file = tree.open(&path, OpenFlags::CREATE | OpenFlags::WRITE_ONLY).await.unwrap();
+            for at in 0..50 {
+                write(&file, Position::At(at * 20_000), &noise(1000)).await.unwrap();
+            }
+        }
+        let file_system = tree.root.mount().superblock().file_system().clone();
+        file_system.sync().await.unwrap();
+        for number in 0..30 {
+            tree.unlink(&format!("/{number}")).await.unwrap();
+        }
+        file_system.allow_writing(false).await.unwrap();
+        image.check();
+        drop(file_system);
+        unmount(tree, disk).await;
+        assert_eq!(lines.take(), [""; 0]);
+        image.check();
+    });
+}
+
 /// A source that says that it has bytes, and has none.
 struct Stuck;
 
