@@ -179,6 +179,17 @@ impl Acl {
         list
     }
 
+    /// As the default list of a directory: the list, and the permission bits, of a file that is made there with these bits.
+    pub fn inherited(&self, bits: u32) -> (Self, u32) {
+        let wanted = self.with_permissions(bits);
+        let mut list = self.clone();
+        for (entry, wanted) in list.0.iter_mut().zip(&wanted.0) {
+            entry.access &= wanted.access;
+        }
+        let (granted, _) = list.permissions();
+        (list, bits & 0o7000 | granted)
+    }
+
     /// Whether the list lets somebody who is not the owner do something.
     pub fn grants(&self, attributes: &Attributes, credentials: &Credentials, access: Access) -> bool {
         let masked = |granted: Access| self.mask().map_or(granted, |mask| granted & mask).contains(access);

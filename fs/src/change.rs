@@ -70,29 +70,6 @@ fn remove(directory: &LockedDirectory, file: &DentryRef) {
     watch::unlinked(directory, file, 1);
 }
 
-/// Owner, group and permissions of a file made in a directory: a set-group-id directory passes on its group, and
-/// to directories the bit (inode(7)).
-pub(crate) fn inherit<'a>(
-    directory: &Attributes,
-    credentials: &Credentials,
-    kind: Kind<'a>,
-    permissions: u32,
-) -> NewInode<'a> {
-    let mut new = NewInode { kind, permissions, uid: credentials.uid, gid: credentials.gid };
-    if directory.permissions() & 0o2000 != 0 {
-        new.gid = directory.gid();
-        if matches!(kind, Kind::Directory) {
-            new.permissions |= 0o2000;
-        } else if new.permissions & 0o2010 == 0o2010
-            && !credentials.in_group(new.gid)
-            && !credentials.has(Capabilities::FSETID)
-        {
-            new.permissions &= !0o2000;
-        }
-    }
-    new
-}
-
 /// The rights to remove (or rename) `victim` from `directory`; `as_directory` says what the caller takes it for.
 #[inline]
 pub(crate) fn check_removal(
@@ -111,6 +88,30 @@ pub(crate) fn check_removal(
 }
 
 impl<'v> View<'v> {
+    /// A file to be made in a directory with these permissions: a set-group-id directory passes on its group, and to directories
+    /// the bit (inode(7)).
+    pub(crate) fn inherit<'a>(
+        &self,
+        directory: &Attributes,
+        kind: Kind<'a>,
+        permissions: u32,
+    ) -> NewInode<'a> {
+        let View { credentials, umask, .. } = *self;
+        let mut new = NewInode { kind, permissions, umask, uid: credentials.uid, gid: credentials.gid };
+        if directory.permissions() & 0o2000 != 0 {
+            new.gid = directory.gid();
+            if matches!(kind, Kind::Directory) {
+                new.permissions |= 0o2000;
+            } else if new.permissions & 0o2010 == 0o2010
+                && !credentials.in_group(new.gid)
+                && !credentials.has(Capabilities::FSETID)
+            {
+                new.permissions &= !0o2000;
+            }
+        }
+        new
+    }
+
     /// The directory of a place, locked, and free for a new name: `EEXIST` when the name is taken. `before` is what else
     /// stands against it, more than the rights on the directory.
     async fn vacant(
@@ -138,7 +139,7 @@ impl<'v> View<'v> {
         Ok(locked)
     }
 
-    /// Makes a directory, symbolic link, node or file with `permissions` (umask taken off already); mkdir(2),
+    /// Makes a directory, symbolic link, node or file with `permissions` (before the umask); mkdir(2),
     /// symlink(2), mknod(2). Returns it.
     pub async fn make(self, path: &[u8], kind: Kind<'_>, permissions: u32) -> Result<Path> {
         if let Kind::Symlink(target) = kind {
@@ -159,8 +160,7 @@ impl<'v> View<'v> {
             return Err(Errno::EPERM);
         }
         let parent = locked.inode().clone();
-        let op =
-            parent.create(&place.name, inherit(parent.attributes(), self.credentials, kind, permissions));
+        let op = parent.create(&place.name, self.inherit(parent.attributes(), kind, permissions));
         let name = place.name;
         let dentry =
             commit(op, locked, move |locked, made| made.map(|inode| enter(locked, &name, inode))).await?;

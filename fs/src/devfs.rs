@@ -50,8 +50,8 @@ impl DevFs {
         let root = self.inner.root();
         let owner = Credentials { uid, gid, ..Credentials::root() };
         let superuser = Credentials::root();
-        let above = View { root: &root, start: &root, credentials: &superuser };
-        let view = View { root: &root, start: &root, credentials: &owner };
+        let above = View { root: &root, start: &root, credentials: &superuser, umask: 0 };
+        let view = View { root: &root, start: &root, credentials: &owner, umask: 0 };
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             match above.make(&path[..at], Kind::Directory, 0o755).await {
                 Ok(_) | Err(Errno::EEXIST) => (),
@@ -72,7 +72,7 @@ impl DevFs {
     pub async fn unregister(&self, path: &[u8]) -> Result<()> {
         let root = self.inner.root();
         let superuser = Credentials::root();
-        let view = View { root: &root, start: &root, credentials: &superuser };
+        let view = View { root: &root, start: &root, credentials: &superuser, umask: 0 };
         if view.metadata(path, LookupFlags::empty()).await?.kind == crate::FileType::Directory {
             view.rmdir(path).await
         } else {

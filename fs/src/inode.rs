@@ -70,17 +70,29 @@ impl Kind<'_> {
     }
 }
 
-/// A file to be made. Owner, umask and set-group-id inheritance are already settled.
+/// A file to be made. Owner and set-group-id inheritance are already settled.
 #[derive(Clone, Copy, Debug)]
 pub struct NewInode<'a> {
     /// What it is.
     pub kind: Kind<'a>,
-    /// Permission bits, 0o7777.
+    /// Permission bits, 0o7777, that are asked for.
     pub permissions: u32,
+    /// Those, 0o777, that it does not get, unless its directory has a list that says what it gets.
+    pub umask: u32,
     /// Owning user.
     pub uid: u32,
     /// Owning group.
     pub gid: u32,
+}
+
+impl NewInode<'_> {
+    /// The permission bits of a file whose directory has no list for it.
+    pub fn plain_permissions(&self) -> u32 {
+        match self.kind {
+            Kind::Symlink(_) => self.permissions,
+            _ => self.permissions & !self.umask,
+        }
+    }
 }
 
 /// One rename, seen from the directory that holds the old name.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   system calls
-//!        │  View { root, start, credentials }            who walks, from where
+//!        │  View { root, start, credentials, umask }           who walks, from where
 //!        ▼
 //!   lookup, open, make, link, unlink, rename ...         view.rs open.rs change.rs rename.rs
 //!        │  walk: RCU, no lock, no store                 walk.rs

@@ -3,7 +3,7 @@
 use crate::{
     FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
     attributes::Access,
-    change::{commit, enter, inherit, lock},
+    change::{commit, enter, lock},
     dcache::{
         DentryRef,
         directory::{Cached, LockedDirectory},
@@ -94,7 +94,7 @@ pub struct Opened {
 }
 
 impl<'v> View<'v> {
-    /// Opens the file at `path`, making it with `permissions` (umask taken off already) where the flags say so. `resolve` may
+    /// Opens the file at `path`, making it with `permissions` (before the umask) where the flags say so. `resolve` may
     /// add flags of openat2(2).
     ///
     /// This is the file system's part of open(2): the path, the rights, creation and truncation. What the open file does with
@@ -179,7 +179,7 @@ impl<'v> View<'v> {
         let parent = locked.inode();
         place.mount.check_writable().ok()?;
         permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE).ok()?;
-        let new = inherit(locked.attributes(), self.credentials, Kind::Regular, permissions);
+        let new = self.inherit(locked.attributes(), Kind::Regular, permissions);
         match parent.create(name.bytes, new).ready().ok()? {
             Ok(inode) => {
                 let dentry = locked.insert(name, inode);
@@ -302,7 +302,7 @@ impl<'v> View<'v> {
                 Err(error)
             };
         }
-        let new = inherit(parent.attributes(), self.credentials, Kind::Regular, permissions);
+        let new = self.inherit(parent.attributes(), Kind::Regular, permissions);
         let op = parent.create(&place.name, new);
         let kept = place.name.clone();
         let made = commit(op, locked, move |locked, made| made.map(|inode| enter(locked, &kept, inode)));
@@ -324,7 +324,7 @@ impl<'v> View<'v> {
         directory.mount().check_writable()?;
         let parent = directory.inode();
         permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)?;
-        let new = inherit(parent.attributes(), self.credentials, Kind::Regular, permissions);
+        let new = self.inherit(parent.attributes(), Kind::Regular, permissions);
         let inode = parent.create_unnamed(new).await?;
         Ok(Opened { path: directory.with(DentryRef::new_root(inode)), stream: None, created: true })
     }

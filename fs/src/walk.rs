@@ -63,6 +63,8 @@ pub struct View<'a> {
     pub start: &'a Path,
     /// Whose rights count.
     pub credentials: &'a Credentials,
+    /// Permission bits, 0o777, that files do not get which are made (umask(2)).
+    pub umask: u32,
 }
 
 /// A place in the tree under an RCU guard.

@@ -35,7 +35,8 @@ impl Origin {
     #[inline]
     pub fn view<'a>(&'a self, caller: &'a Caller) -> View<'a> {
         let start = self.directory.as_ref().and_then(|file| file.path()).unwrap_or(&self.places.working);
-        View { root: &self.places.root, start, credentials: &caller.credentials.fs }
+        let (credentials, umask) = (&*caller.credentials.fs, caller.fs.umask());
+        View { root: &self.places.root, start, credentials, umask }
     }
 }
 

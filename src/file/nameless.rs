@@ -18,7 +18,7 @@ pub async fn create(caller: &Caller, name: &[u8], may_be_sealed: bool) -> Result
     let mut path: Vec<u8> = b"memfd:".to_vec();
     path.extend(name.iter().map(|byte| if *byte == b'/' { b'|' } else { *byte }));
     let directory = root::nameless();
-    let view = View { root: &directory, start: &directory, credentials: &caller.credentials.fs };
+    let view = View { root: &directory, start: &directory, credentials: &caller.credentials.fs, umask: 0 };
     let flags = linux::O_RDWR | linux::O_CREAT | linux::O_EXCL;
     let opened = {
         let _naming = NAMING.lock().await;

@@ -39,9 +39,8 @@ pub async fn open(
         return Err(Errno::EINVAL);
     }
     let origin = Origin::new(caller, directory, path)?;
-    let permissions = mode & 0o7777 & !caller.fs.umask();
     let wanted = OpenFlags::from_bits_retain(flags);
-    let opened = origin.view(caller).open(path, wanted, permissions, resolve).await?;
+    let opened = origin.view(caller).open(path, wanted, mode & 0o7777, resolve).await?;
     if flags & linux::O_PATH != 0 {
         return Ok(File::new(Object::Place(opened.path), flags));
     }

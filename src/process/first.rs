@@ -70,7 +70,7 @@ async fn start_program(path: &str, options: &CommandLine) -> Result<(), Errno> {
     let place = {
         let top = root::namespace().root();
         let credentials = FsCredentials::root();
-        let view = View { root: &top, start: &top, credentials: &credentials };
+        let view = View { root: &top, start: &top, credentials: &credentials, umask: 0 };
         view.lookup(path.as_bytes(), LookupFlags::FOLLOW).await?
     };
     let (mut argv, mut envp) = (Strings::default(), Strings::default());

@@ -463,9 +463,8 @@ fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> 
     let len = short_path(path, &mut name)?;
     let descriptor = open::begin(caller, &name[..len])?;
     let origin = lookup::Origin::new(caller, directory, &name[..len])?;
-    let permissions = mode & 0o7777 & !caller.fs.umask();
-    let flags_of_view = fs::OpenFlags::from_bits_retain(flags);
-    let opened = origin.view(caller).open(&name[..len], flags_of_view, permissions, LookupFlags::empty());
+    let wanted = fs::OpenFlags::from_bits_retain(flags);
+    let opened = origin.view(caller).open(&name[..len], wanted, mode & 0o7777, LookupFlags::empty());
     let Ok(opened) = opened.ready() else { return Err(Pause::General) };
     let Some(file) = file::of_opened(opened?, flags) else { return Err(Pause::General) };
     Ok(descriptor.fill(file?, flags & O_CLOEXEC != 0))

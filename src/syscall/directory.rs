@@ -21,7 +21,7 @@ async fn make(caller: &Caller, directory: i32, path: usize, kind: Kind<'_>, mode
 /// The same at a path that has been read, as for all of these that are named so.
 async fn make_named(caller: &Caller, directory: i32, name: &[u8], kind: Kind<'_>, mode: u32) -> SysResult {
     let origin = Origin::new(caller, directory, name)?;
-    origin.view(caller).make(name, kind, mode & 0o7777 & !caller.fs.umask()).await?;
+    origin.view(caller).make(name, kind, mode & 0o7777).await?;
     Ok(0)
 }
 

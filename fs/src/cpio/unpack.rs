@@ -70,7 +70,7 @@ const CHUNK: usize = 32 * 1024;
 pub async fn unpack(directory: &Path, mut input: &[u8]) -> Result<Summary, Error> {
     let mut summary = Summary::default();
     let credentials = Credentials::root();
-    let view = View { root: directory, start: directory, credentials: &credentials };
+    let view = View { root: directory, start: directory, credentials: &credentials, umask: 0 };
     loop {
         // Archives are padded with zeros, between each other and at the end.
         let start = input.iter().position(|&byte| byte != 0).unwrap_or(input.len());

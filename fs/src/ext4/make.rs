@@ -10,6 +10,7 @@ use super::{
     node::{LINKS_MAX, NewNode, Node, store_device},
     orphans::ORPHAN_CREDITS,
     volume::Volume,
+    xattr,
 };
 use crate::{Birth, Device, FileType, Inode, Kind, NewInode, PAGE_SIZE, Result, Timestamp, cache::PageCache};
 use alloc::boxed::Box;
@@ -23,7 +24,9 @@ pub(super) struct NewFile {
     kind: FileType,
     device: Device,
     target: Option<Box<[u8]>>,
+    /// Before the umask, which does not count where there is a list to inherit.
     permissions: u32,
+    plain_permissions: u32,
     uid: u32,
     gid: u32,
 }
@@ -38,8 +41,10 @@ impl NewFile {
             Kind::Symlink(target) => Some(target.into()),
             _ => None,
         };
-        let NewInode { kind, permissions, uid, gid } = *new;
-        Ok(NewFile { kind: kind.file_type(), device: kind.device(), target, permissions, uid, gid })
+        let NewInode { kind, permissions, uid, gid, .. } = *new;
+        let (kind, device) = (kind.file_type(), kind.device());
+        let plain_permissions = new.plain_permissions();
+        Ok(NewFile { kind, device, target, permissions, plain_permissions, uid, gid })
     }
 }
 
@@ -82,7 +87,13 @@ impl Volume {
         if self.inodes.holds(number.get()) {
             return Err(self.corrupt(Place::Inode(number.get()), "is in use, but free"));
         }
-        let node = Arc::new(self.new_node(number.get(), &new).await?);
+        let inherited = xattr::inherit(&parent, new.kind, new.permissions).await?;
+        let permissions = inherited.as_ref().map_or(new.plain_permissions, |lists| lists.permissions);
+        let node = Arc::new(self.new_node(number.get(), &new, permissions).await?);
+        let lists = match inherited {
+            Some(inherited) => Some(xattr::plan_inherited(&node, inherited).await?),
+            None => None,
+        };
         let goal = self.geometry.blocks_of_group((number.get() - 1) / self.geometry.inodes_per_group).start;
 
         // The only block of a directory or a long link.
@@ -110,10 +121,14 @@ impl Volume {
             + ORPHAN_CREDITS
             + addition.as_ref().map_or(0, Addition::credits)
             + directory.as_ref().map_or(0, NewDirectory::credits)
+            + lists.as_ref().map_or(0, xattr::Change::credits)
             + link.as_ref().map_or(0, |(_, insertion)| 1 + insertion.credits());
         let apply = self.begin(credits).await?;
         apply.take_inode(number, is_directory);
         node.clear(&apply);
+        if let Some(lists) = lists {
+            lists.apply(&apply);
+        }
         if let Some(directory) = directory {
             directory.apply(&apply);
         }
@@ -140,7 +155,7 @@ impl Volume {
         Ok(inode)
     }
 
-    async fn new_node(self: &Arc<Self>, number: u32, new: &NewFile) -> Result<Node> {
+    async fn new_node(self: &Arc<Self>, number: u32, new: &NewFile, permissions: u32) -> Result<Node> {
         let geometry = &self.geometry;
         let extents = geometry.has(Incompatible::EXTENTS);
         let has_blocks = matches!(new.kind, FileType::Regular | FileType::Directory);
@@ -167,7 +182,7 @@ impl Volume {
                     dev: self.disk.device().device(),
                     ino: number.into(),
                     kind: new.kind,
-                    permissions: new.permissions,
+                    permissions,
                     uid: new.uid,
                     gid: new.gid,
                     rdev: new.device,

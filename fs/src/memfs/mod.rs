@@ -87,7 +87,7 @@ impl MemFs {
             cpus: (0..cpus).map(|_| Numbers(AtomicU64::new(0))).collect(),
         });
         let anchors = Arc::new(Anchors((0..cpus).map(|_| Arc::new(Anchor(shared.clone()))).collect()));
-        let new = NewInode { kind: Kind::Directory, permissions, uid: 0, gid: 0 };
+        let new = NewInode { kind: Kind::Directory, permissions, umask: 0, uid: 0, gid: 0 };
         let root = MemInode::new(&anchors, new).expect("a limit that leaves no root directory");
         Arc::new(MemFs { name, magic, shared, root })
     }
@@ -117,7 +117,7 @@ impl Shared {
             dev: self.device,
             ino: self.next_number(),
             kind: new.kind.file_type(),
-            permissions: new.permissions,
+            permissions: new.plain_permissions(),
             uid: new.uid,
             gid: new.gid,
             rdev: new.kind.device(),

@@ -34,7 +34,7 @@ impl Tree {
     }
 
     pub fn view(&self) -> View<'_> {
-        View { root: &self.root, start: &self.root, credentials: &self.superuser }
+        View { root: &self.root, start: &self.root, credentials: &self.superuser, umask: 0 }
     }
 
     pub fn view_as<'a>(&'a self, credentials: &'a Credentials) -> View<'a> {

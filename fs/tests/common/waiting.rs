@@ -152,8 +152,8 @@ impl Inode for Wrapped {
                 FileType::Socket => Kind::Socket,
                 FileType::Untyped => unreachable!("nothing is made without a type"),
             };
-            let NewInode { permissions, uid, gid, .. } = fixed;
-            let made = inner.create(&name, NewInode { kind, permissions, uid, gid }).await;
+            let NewInode { permissions, umask, uid, gid, .. } = fixed;
+            let made = inner.create(&name, NewInode { kind, permissions, umask, uid, gid }).await;
             wait().await;
             made.map(|inode| wraps.wrap(inode))
         })
@@ -161,10 +161,10 @@ impl Inode for Wrapped {
 
     fn create_unnamed(&self, new: NewInode<'_>) -> Op<'static, Result<Arc<dyn Inode>>> {
         let (inner, wraps) = (self.inner.clone(), self.wraps.clone());
-        let NewInode { permissions, uid, gid, .. } = new;
+        let NewInode { permissions, umask, uid, gid, .. } = new;
         Op::waiting(async move {
             wait().await;
-            let new = NewInode { kind: Kind::Regular, permissions, uid, gid };
+            let new = NewInode { kind: Kind::Regular, permissions, umask, uid, gid };
             inner.create_unnamed(new).await.map(|inode| wraps.wrap(inode))
         })
     }

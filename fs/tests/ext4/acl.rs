@@ -102,10 +102,8 @@ fn lists_count_and_stay() {
         assert_eq!(inner.inode().list_xattrs().await.unwrap(), b"");
         // Nor is anything where there is nothing to remove.
         remove_xattr(&inner, &owner, ACCESS).await.unwrap();
-        for (path, error) in [("/d", Errno::EOPNOTSUPP), ("/g", Errno::EACCES)] {
-            let path = tree.find(path).await.unwrap();
-            assert_eq!(set_xattr(&path, &owner, DEFAULT, &value, XattrMode::Set).await, Err(error));
-        }
+        let result = set_xattr(&file, &owner, DEFAULT, &value, XattrMode::Set).await;
+        assert_eq!(result, Err(Errno::EACCES));
         drop((file, inner, tree));
         mounted.unmount().await;
         image.check();
@@ -169,4 +167,72 @@ fn set_group_id_and_spoilt_lists() {
         mounted.unmount().await;
         image.check();
     });
+}
+
+/// Files get the default list of the directory that they are made in, cut down to the permissions that are asked for; the umask
+/// does not count then.
+#[test]
+fn files_inherit_lists() {
+    for options in [&["-t", "ext4"][..], &["-t", "ext4", "-I", "128"]] {
+        let image = Image::make(options, None, 8);
+        run(async move {
+            let root = Credentials::root();
+            let mounted = Mounted::new(&image).await;
+            let tree = Tree::on(mounted.ext4.clone());
+            let make = async |path: &str, kind, permissions| {
+                View { umask: 0o077, ..tree.view() }.make(path.as_bytes(), kind, permissions).await.unwrap()
+            };
+            let permissions = |path: &Path| path.inode().attributes().permissions();
+            let directory = make("/d", Kind::Directory, 0o755).await;
+            assert_eq!(permissions(&directory), 0o700);
+            let entries = |owner, user, group, mask, other| {
+                list(&[
+                    (Tag::Owner, owner),
+                    (Tag::User(101), user),
+                    (Tag::OwningGroup, group),
+                    (Tag::Mask, mask),
+                    (Tag::Other, other),
+                ])
+            };
+            let default = entries(7, 7, 5, 7, 5);
+            set_xattr(&directory, &root, DEFAULT, &default, XattrMode::Set).await.unwrap();
+            assert_eq!(permissions(&directory), 0o700);
+
+            let file = make("/d/file", Kind::Regular, 0o664).await;
+            assert_eq!(permissions(&file), 0o664);
+            assert_eq!(get_xattr(&file, &root, ACCESS).await.unwrap(), entries(6, 7, 5, 6, 4));
+            assert_eq!(get_xattr(&file, &root, DEFAULT).await, Err(Errno::ENODATA));
+            let friend = Credentials::user(101, 101, &[]);
+            assert!(check_at(&file, &friend, Access::READ | Access::WRITE).is_ok());
+            assert!(check_at(&file, &friend, Access::EXECUTE).is_err());
+            let inner = make("/d/inner", Kind::Directory, 0o750).await;
+            assert_eq!(permissions(&inner), 0o750);
+            assert_eq!(get_xattr(&inner, &root, ACCESS).await.unwrap(), entries(7, 7, 5, 5, 0));
+            assert_eq!(get_xattr(&inner, &root, DEFAULT).await.unwrap(), default);
+            let link = make("/d/link", Kind::Symlink(b"file"), 0o777).await;
+            assert_eq!((permissions(&link), link.inode().list_xattrs().await.unwrap()), (0o777, Vec::new()));
+
+            // What the bits can say is not stored with the file.
+            let plain = list(&[(Tag::Owner, 7), (Tag::OwningGroup, 5), (Tag::Other, 5)]);
+            set_xattr(&directory, &root, DEFAULT, &plain, XattrMode::Set).await.unwrap();
+            drop(file);
+            let file = make("/d/plain", Kind::Regular, 0o666).await;
+            assert_eq!((permissions(&file), file.inode().list_xattrs().await.unwrap()), (0o644, Vec::new()));
+            remove_xattr(&directory, &root, DEFAULT).await.unwrap();
+            drop(file);
+            let file = make("/d/masked", Kind::Regular, 0o666).await;
+            assert_eq!(permissions(&file), 0o600);
+            drop((directory, file, inner, link, tree));
+            mounted.unmount().await;
+            image.check();
+
+            let mounted = Mounted::new(&image).await;
+            let tree = Tree::on(mounted.ext4.clone());
+            let inner = tree.find("/d/inner").await.unwrap();
+            assert_eq!(get_xattr(&inner, &root, ACCESS).await.unwrap(), entries(7, 7, 5, 5, 0));
+            assert_eq!(get_xattr(&inner, &root, DEFAULT).await.unwrap(), default);
+            drop((inner, tree));
+            mounted.unmount().await;
+        });
+    }
 }

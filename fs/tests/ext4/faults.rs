@@ -293,7 +293,7 @@ fn names_that_nobody_has_looked_up_are_taken() {
         unmount(tree, claim).await;
         let (tree, claim, lines) = mount_writable(image.disk(false)).await;
         let root = tree.root.inode().clone();
-        let new = NewInode { kind: Kind::Regular, permissions: 0o644, uid: 0, gid: 0 };
+        let new = NewInode { kind: Kind::Regular, permissions: 0o644, umask: 0, uid: 0, gid: 0 };
         assert_eq!(root.create(b"taken", new).await.err(), Some(Errno::EEXIST));
         let other = root.create(b"other", new).await.unwrap();
         assert_eq!(root.link(b"taken", &other, false).await, Err(Errno::EEXIST));

@@ -186,7 +186,7 @@ fn nothing_can_be_changed() {
     run(async move {
         let tree = mount_clean(&image).await;
         let file = tree.find("/size-4096").await.unwrap();
-        let new = NewInode { kind: Kind::Directory, permissions: 0o755, uid: 0, gid: 0 };
+        let new = NewInode { kind: Kind::Directory, permissions: 0o755, umask: 0, uid: 0, gid: 0 };
         assert_eq!(error(tree.root.inode().create(b"new", new).await), Errno::EROFS);
         assert_eq!(error(tree.root.inode().unlink(b"size-4096", file.inode()).await), Errno::EROFS);
         assert_eq!(error(file.inode().write_at(Position::At(0), &mut &b"x"[..]).await), Errno::EROFS);

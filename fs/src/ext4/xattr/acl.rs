@@ -2,7 +2,7 @@
 
 use super::{
     Name,
-    change::{Change, plan_remove, plan_set},
+    change::{Change, plan_initial, plan_remove, plan_set},
     read::search,
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
 };
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use syscalls::Errno;
 
 /// Whether a name is that of a list.
@@ -19,22 +20,63 @@ pub(super) fn is_list(name: &[u8]) -> bool {
     matches!(name, ACCESS | DEFAULT)
 }
 
-/// Brings the list of a file that has just been read into memory. One that cannot be read lets nobody but the owner do anything.
-pub(in crate::ext4) async fn load(node: &Node) -> Result<()> {
-    let Some(name) = Name::parse(ACCESS) else { return Ok(()) };
+/// The list in an attribute; `None` for no list. One that cannot be read lets nobody but the owner do anything.
+async fn find(node: &Node, name: &[u8]) -> Result<Option<Acl>> {
+    let Some(name) = Name::parse(name) else { return Ok(None) };
     let list = search(node, |attribute| (attribute.name == name).then(|| acl::read(attribute.value)));
-    let list = match list.await {
-        Ok(None) => return Ok(()),
-        Ok(Some(list)) => list,
-        Err(error) => Err(error),
-    };
-    let list = match list {
-        Err(Errno::ENOMEM) => return Err(Errno::ENOMEM),
-        Err(_) => Some(Acl::new(Box::default())),
-        Ok(list) => list,
-    };
-    node.attributes.set_acl(list.map(Arc::new));
+    match list.await.and_then(|found| found.unwrap_or(Ok(None))) {
+        Err(Errno::ENOMEM) => Err(Errno::ENOMEM),
+        Err(_) => Ok(Some(Acl::new(Box::default()))),
+        found => found,
+    }
+}
+
+/// Brings the list of a file that has just been read into memory.
+pub(in crate::ext4) async fn load(node: &Node) -> Result<()> {
+    if let Some(list) = find(node, ACCESS).await? {
+        node.attributes.set_acl(Some(Arc::new(list)));
+    }
     Ok(())
+}
+
+/// What a new file gets from a directory that has a default list.
+pub(in crate::ext4) struct Inherited {
+    /// The permission bits, 0o7777.
+    pub permissions: u32,
+    access: Option<Acl>,
+    default: Option<Acl>,
+}
+
+/// What a file gets that is made in a directory with these permission bits, before the umask; `None` if that has no list for it.
+pub(in crate::ext4) async fn inherit(
+    directory: &Node,
+    kind: FileType,
+    bits: u32,
+) -> Result<Option<Inherited>> {
+    if kind == FileType::Symlink {
+        return Ok(None);
+    }
+    let Some(default) = find(directory, DEFAULT).await? else { return Ok(None) };
+    let (access, permissions) = default.inherited(bits);
+    let (_, is_all) = access.permissions();
+    let access = Some(access).filter(|_| !is_all);
+    let default = Some(default).filter(|_| kind == FileType::Directory);
+    Ok(Some(Inherited { permissions, access, default }))
+}
+
+/// Gives a file that is being made what it has inherited.
+pub(in crate::ext4) async fn plan_inherited(node: &Arc<Node>, lists: Inherited) -> Result<Change> {
+    let mut attributes = Vec::new();
+    for (name, list) in [(ACCESS, &lists.access), (DEFAULT, &lists.default)] {
+        if let Some(list) = list {
+            attributes.push((name, acl::write(list)?));
+        }
+    }
+    let mut change = plan_initial(node, &attributes).await?;
+    if let Some(list) = lists.access {
+        change.access = Some((Some(Arc::new(list)), lists.permissions));
+    }
+    Ok(change)
 }
 
 /// Sets or removes the list of a name. What permission bits can say is not stored.
@@ -44,10 +86,8 @@ pub(super) async fn plan(node: &Arc<Node>, name: &[u8], list: Option<Acl>) -> Re
     }
     if name == DEFAULT {
         return match list {
-            None => store(node, name, None).await,
             Some(_) if node.attributes.kind != FileType::Directory => Err(Errno::EACCES),
-            // Files would be made without it, and so be open to more than it says.
-            Some(_) => Err(Errno::EOPNOTSUPP),
+            list => store(node, name, list.as_ref()).await,
         };
     }
     let mut permissions = node.attributes.permissions();

@@ -301,6 +301,32 @@ pub(in crate::ext4) async fn plan_set(
     Ok(change)
 }
 
+/// Gives a file that is being made its first attributes. `ENOSPC` as for [`plan_set`].
+pub(super) async fn plan_initial(node: &Arc<Node>, attributes: &[(&[u8], Vec<u8>)]) -> Result<Change> {
+    let mut change = Change::none(node);
+    if attributes.is_empty() {
+        return Ok(change);
+    }
+    change.is_first = is_first(node);
+    let (mut body, mut block) = (Old::body(node)?, Old::block(node).await?);
+    let mut in_block = false;
+    for (name, value) in attributes {
+        let name = parse(name)?;
+        if let Some(bytes) = body.with(node, name, value)? {
+            body.bytes = bytes;
+        } else {
+            block.bytes = block.with(node, name, value)?.ok_or(Errno::ENOSPC)?;
+            in_block = true;
+        }
+    }
+    if in_block {
+        let bytes = core::mem::take(&mut block.bytes);
+        change.write_block(&block, bytes).await?;
+    }
+    change.body = Some(body.bytes);
+    Ok(change)
+}
+
 /// Whether the superblock does not say yet that there are attributes.
 fn is_first(node: &Node) -> bool {
     let start = SUPERBLOCK_OFFSET as usize % node.volume.geometry.block_size as usize;

@@ -20,7 +20,7 @@ mod change;
 mod list;
 mod read;
 
-pub(super) use acl::{load, plan_permissions};
+pub(super) use acl::{inherit, load, plan_inherited, plan_permissions};
 pub(super) use change::{Change, plan_release, remove, set};
 pub(super) use list::copy;
 pub(super) use read::{get, inline_data, list};
