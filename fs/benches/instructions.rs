@@ -69,7 +69,7 @@ async fn prepare() -> (Arc<Namespace>, Path, Credentials) {
     let root = namespace.root();
     let credentials = Credentials::root();
     {
-        let view = View { root: &root, start: &root, credentials: &credentials };
+        let view = View { root: &root, start: &root, credentials: &credentials, umask: 0 };
         for directory in [b"/tmp".as_slice(), b"/bin", b"/usr"] {
             view.make(directory, Kind::Directory, 0o755).await.unwrap();
         }
@@ -95,7 +95,7 @@ fn now<T>(op: Op<'_, Result<T>>) {
 
 async fn measure(operation: Operation, n: usize) {
     let (_namespace, root, credentials) = prepare().await;
-    let view = View { root: &root, start: &root, credentials: &credentials };
+    let view = View { root: &root, start: &root, credentials: &credentials, umask: 0 };
     let file = view.lookup(b"/tmp/kb.dat", LookupFlags::FOLLOW).await.unwrap();
     let (reader, writer) = pipe::pipe();
     let mut buffer = vec![0u8; 65536];

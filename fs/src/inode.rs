@@ -432,6 +432,11 @@ pub trait FileSystem: Send + Sync {
         false
     }
 
+    /// Changes options, a list separated by commas, while it is mounted (`MS_REMOUNT`). `EINVAL` for one that is not known.
+    fn set_options(&self, _options: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// The options that /proc/mounts shows after `rw`, each led in by a comma.
     fn options(&self) -> alloc::string::String {
         alloc::string::String::new()

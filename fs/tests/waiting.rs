@@ -70,7 +70,7 @@ fn one_directory_is_one_dentry() {
     executor::host::block_on(3, async {
         for _ in 0..200 {
             let memory = memfs::MemFs::new(UNLIMITED, 0o755);
-            let new = NewInode { kind: Kind::Directory, permissions: 0o755, uid: 0, gid: 0 };
+            let new = NewInode { kind: Kind::Directory, permissions: 0o755, umask: 0, uid: 0, gid: 0 };
             memory.root().create(b"d", new).await.unwrap();
             let tree = Arc::new(Tree::on(waiting::Waiting::new(memory)));
             let lookups: Vec<_> = (0..3)

@@ -4,6 +4,7 @@ use crate::Device;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 
@@ -47,11 +48,21 @@ pub(super) struct Complaints {
     log: Arc<dyn Log>,
     device: Device,
     made: SpinMutex<BTreeSet<(Place, &'static str)>>,
+    /// How much was found that is not as it must be. Relaxed: whoever finds something out sees it in what it does next.
+    errors: AtomicU32,
+    /// How much of that is noted on the disk.
+    noted: AtomicU32,
 }
 
 impl Complaints {
     pub fn new(log: Arc<dyn Log>, device: Device) -> Self {
-        Complaints { log, device, made: SpinMutex::new(BTreeSet::new()) }
+        Complaints {
+            log,
+            device,
+            made: SpinMutex::new(BTreeSet::new()),
+            errors: AtomicU32::new(0),
+            noted: AtomicU32::new(0),
+        }
     }
 
     /// A line about the file system.
@@ -62,8 +73,25 @@ impl Complaints {
 
     /// Something is not as it must be. Returns `EUCLEAN`, which Linux also calls `EFSCORRUPTED`.
     pub fn corrupt(&self, place: Place, what: &'static str) -> Errno {
+        self.errors.fetch_add(1, Relaxed);
         self.once(place, what);
         Errno::EUCLEAN
+    }
+
+    /// Whether anything was found that is not as it must be.
+    pub fn have_errors(&self) -> bool {
+        self.errors.load(Relaxed) > 0
+    }
+
+    /// Whether something was found that is not noted on the disk.
+    pub fn has_unnoted_errors(&self) -> bool {
+        self.errors.load(Relaxed) != self.noted.load(Relaxed)
+    }
+
+    /// How much was found since this was asked before, for a note on the disk. By one caller at a time.
+    pub fn take_errors(&self) -> u32 {
+        let errors = self.errors.load(Relaxed);
+        errors - self.noted.swap(errors, Relaxed)
     }
 
     /// Says something about a place, once.

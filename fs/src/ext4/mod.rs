@@ -51,6 +51,7 @@ mod memory;
 mod mount;
 mod names;
 mod node;
+mod options;
 mod orphans;
 mod rewrite;
 mod size;
@@ -62,8 +63,10 @@ mod xattr;
 
 pub use complaints::Log;
 pub use mount::Ext4;
+pub use options::Options;
 
 use crate::{FileSystem, Inode, NAME_MAX, Op, Result, StatFs};
+use alloc::string::String;
 use alloc::sync::Arc;
 use features::{Compatible, Incompatible};
 
@@ -94,6 +97,14 @@ impl FileSystem for Ext4 {
 
     fn allow_writing(&self, writing: bool) -> Op<'_, Result<()>> {
         Op::waiting(Ext4::allow_writing(self, writing))
+    }
+
+    fn set_options(&self, options: &str) -> Result<()> {
+        Ext4::set_options(self, options)
+    }
+
+    fn options(&self) -> String {
+        self.show_options()
     }
 
     fn sync(&self) -> Op<'_, Result<()>> {

@@ -8,6 +8,7 @@ use super::{
     journal::{self, Journal},
     layout::{RawSuperblock, SUPERBLOCK_OFFSET},
     memory,
+    options::Options,
     transaction::Transactions,
     volume::Volume,
 };
@@ -31,6 +32,8 @@ pub struct Ext4 {
 const MOST: usize = 1024;
 /// In the superblock's `state`: it was unmounted.
 const CLEAN: u16 = 1;
+/// There: something is not as it must be.
+const ERRORS: u16 = 2;
 
 /// Reads the superblock.
 async fn read_superblock(disk: &BlockInode, complaints: &Complaints) -> Result<Geometry> {
@@ -60,7 +63,12 @@ impl Ext4 {
     /// journal is replayed: onto the disk, or in memory if the disk is read-only. `EINVAL` when there is none, or one that
     /// cannot be read, and `EROFS` when it cannot be written to; why goes to `log`, as do all complaints from then on. Waits
     /// until nobody else uses the disk.
-    pub async fn mount(disk: Arc<BlockInode>, log: Arc<dyn Log>, read_only: bool) -> Result<Arc<Self>> {
+    pub async fn mount(
+        disk: Arc<BlockInode>,
+        log: Arc<dyn Log>,
+        read_only: bool,
+        options: Options,
+    ) -> Result<Arc<Self>> {
         let claim = disk.clone().claim().await;
         let complaints = Arc::new(Complaints::new(log, disk.device().device()));
         if !disk.device().is_read_only() {
@@ -70,14 +78,14 @@ impl Ext4 {
         let mut disk = disk;
         let mut geometry = read_superblock(&disk, &complaints).await?;
         if geometry.has(Incompatible::NEEDS_RECOVERY) {
-            let volume = Volume::open(disk, geometry, complaints.clone(), None, None).await?;
+            let volume = Volume::open(disk, geometry, complaints.clone(), None, options, None).await?;
             disk = journal::recover(&volume).await?;
             // The superblock, too, may have been in the journal.
             geometry = read_superblock(&disk, &complaints).await?;
         }
         tell(&geometry, &complaints);
         let transactions = open_transactions(&disk, &geometry, &complaints).await?;
-        let volume = Volume::open(disk, geometry, complaints, transactions, Some(claim)).await?;
+        let volume = Volume::open(disk, geometry, complaints, transactions, options, Some(claim)).await?;
         let root = volume.get(ROOT).await?;
         if root.attributes().kind != FileType::Directory {
             return Err(volume.corrupt(Place::Inode(ROOT), "is the root, but no directory"));
@@ -133,7 +141,9 @@ async fn open_transactions(
     if !geometry.features.compatible.contains(Compatible::HAS_JOURNAL) {
         return Ok(Some(Transactions::new(None, 1, MOST)));
     }
-    let volume = Volume::open(disk.clone(), geometry.clone(), complaints.clone(), None, None).await?;
+    let volume =
+        Volume::open(disk.clone(), geometry.clone(), complaints.clone(), None, Options::default(), None)
+            .await?;
     let journal = Journal::open(&volume).await?;
     let (log, first) = journal::Log::open(&journal).await?;
     let most = (log.room() / 4) as usize;
@@ -150,6 +160,9 @@ impl Volume {
 
     /// From now on changes are possible; on the disk it is noted that the file system is in use.
     pub(super) async fn enable_writing(self: &Arc<Self>) -> Result<()> {
+        if self.must_stop() {
+            return Err(Errno::EROFS);
+        }
         let Some(transactions) = &self.transactions else {
             if self.geometry.has(Incompatible::INLINE_DATA) {
                 self.complaints.say(format_args!("feature inline_data: can only be read"));
@@ -198,6 +211,15 @@ impl Volume {
 }
 
 impl Volume {
+    /// Notes the errors that were found in a superblock.
+    pub(super) fn put_errors(&self, raw: &mut RawSuperblock) {
+        let errors = self.complaints.take_errors();
+        if errors > 0 {
+            raw.state.set(raw.state.get() | ERRORS);
+            raw.error_count.set(raw.error_count.get().saturating_add(errors));
+        }
+    }
+
     /// Notes in the superblock, at once, whether the file system is in use or unmounted.
     pub(super) async fn note_use(&self, in_use: bool) -> Result<()> {
         let start = SUPERBLOCK_OFFSET as usize % self.geometry.block_size as usize;
@@ -230,6 +252,7 @@ impl Volume {
                 }
                 raw.feature_incompat.set(incompatible.bits());
                 raw.state.set(state);
+                self.put_errors(raw);
                 let mut read_only = ReadOnlyCompatible::from_bits_retain(raw.feature_ro_compat.get());
                 if self.geometry.features.compatible.contains(Compatible::ORPHAN_FILE) {
                     let has_orphans = !self.orphans.is_file_empty();

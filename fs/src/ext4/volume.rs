@@ -6,6 +6,7 @@ use super::{
     geometry::Geometry,
     inode_cache::InodeCache,
     node::Node,
+    options::{Options, Settings},
     orphans::Orphans,
     space::Space,
     transaction::Transactions,
@@ -25,6 +26,7 @@ pub(super) struct Volume {
     pub disk: Arc<BlockInode>,
     pub geometry: Geometry,
     pub complaints: Arc<Complaints>,
+    pub settings: Settings,
     pub inodes: InodeCache,
     pub buffers: Arc<Buffers>,
     pub space: Space,
@@ -58,6 +60,7 @@ impl Volume {
         geometry: Geometry,
         complaints: Arc<Complaints>,
         transactions: Option<Transactions>,
+        options: Options,
         claim: Option<Claim>,
     ) -> Result<Arc<Self>> {
         let buffers = Arc::new(Buffers::new());
@@ -67,6 +70,7 @@ impl Volume {
             disk,
             geometry,
             complaints,
+            settings: Settings::new(options),
             inodes: InodeCache::new(),
             buffers,
             space: Space::empty(),
@@ -83,7 +87,7 @@ impl Volume {
     pub async fn inode(&self, number: u32) -> Result<(Arc<Buffer>, usize)> {
         let geometry = &self.geometry;
         if number == 0 || number > geometry.inodes {
-            return Err(self.complaints.corrupt(Place::Inode(number), "there is no such inode"));
+            return Err(self.corrupt(Place::Inode(number), "there is no such inode"));
         }
         let (group, within) =
             ((number - 1) / geometry.inodes_per_group, (number - 1) % geometry.inodes_per_group);
@@ -97,16 +101,28 @@ impl Volume {
     /// Checks that a run of blocks can belong to a file.
     pub fn check_blocks(&self, first: u64, count: u64, place: Place) -> Result<()> {
         if !self.geometry.contains(first, count) {
-            Err(self.complaints.corrupt(place, "blocks lie outside of the file system"))
+            Err(self.corrupt(place, "blocks lie outside of the file system"))
         } else if self.space.own().touches(&(first..first + count)) {
-            Err(self.complaints.corrupt(place, "blocks are the file system's own"))
+            Err(self.corrupt(place, "blocks are the file system's own"))
         } else {
             Ok(())
         }
     }
 
-    /// The error for what cannot be used.
+    /// The error for what cannot be used. The file system is not written to any more then, unless its options say otherwise.
     pub fn corrupt(&self, place: Place, what: &'static str) -> Errno {
-        self.complaints.corrupt(place, what)
+        let was_written = self.transactions().is_ok();
+        let error = self.complaints.corrupt(place, what);
+        if was_written && let Some(transactions) = self.transactions.as_ref().filter(|_| self.must_stop()) {
+            self.complaints.once(Place::Superblock, "read-only from now on, as there are errors");
+            // With what was changed before, it is noted on the disk.
+            transactions.hurry();
+        }
+        error
+    }
+
+    /// Whether something was found that is not as it must be, and nothing is to be changed then.
+    pub fn must_stop(&self) -> bool {
+        self.complaints.have_errors() && self.settings.stops_at_errors()
     }
 }

@@ -1,7 +1,7 @@
 //! Changing extended attributes: against a model, and judged by e2fsprogs.
 
 use crate::common::run;
-use crate::image::{Folder, Image, Lines};
+use crate::image::{Folder, Image, LENIENT, Lines};
 use crate::source::noise;
 use fs::block::BlockInode;
 use fs::ext4::Ext4;
@@ -21,7 +21,7 @@ pub struct Mounted {
 impl Mounted {
     pub async fn new(image: &Image) -> Self {
         let (lines, disk) = (Arc::new(Lines::default()), BlockInode::new(image.disk(false), Device(6), 1));
-        let ext4 = Ext4::mount(disk.clone(), lines.clone(), false).await.unwrap();
+        let ext4 = Ext4::mount(disk.clone(), lines.clone(), false, LENIENT).await.unwrap();
         assert_eq!(lines.take(), [""; 0]);
         assert!(!ext4.is_read_only());
         Mounted { disk, ext4, lines }

@@ -8,7 +8,7 @@ use crate::judge::Judge;
 use crate::source::noise;
 use crate::writing::{Random, call, mount_writable, unmount};
 use fs::block::{BlockInode, Direction};
-use fs::ext4::Ext4;
+use fs::ext4::{Ext4, Options};
 use fs::host::{Deed, RamDisk, Recorder, Snapshot, Trouble};
 use fs::*;
 use std::collections::BTreeMap;
@@ -253,7 +253,7 @@ fn a_failed_journal_stays_so() {
         let trouble = Trouble::new(image.disk(false));
         let lines = Arc::new(crate::image::Lines::default());
         let disk = BlockInode::new(trouble.clone(), Device(6), 1);
-        let mounted = Ext4::mount(disk.clone(), lines.clone(), false).await.unwrap();
+        let mounted = Ext4::mount(disk.clone(), lines.clone(), false, Options::default()).await.unwrap();
         let tree = Tree::on(mounted.clone());
         tree.write_file("/synced", &noise(5000)).await.unwrap();
         FileSystem::sync(&*mounted).await.unwrap();

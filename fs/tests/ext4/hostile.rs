@@ -2,7 +2,7 @@
 
 use crate::common::{Tree, read_at, run};
 use crate::faults::{ends, start};
-use crate::image::{Folder, Image, Lines, mount};
+use crate::image::{Folder, Image, LENIENT, Lines, mount};
 use crate::source::noise;
 use crate::writing::{call, mount_writable, unmount};
 use fs::block::{BlockDeviceRef, BlockInode};
@@ -241,7 +241,8 @@ fn spoiled_and_written(seeds: std::ops::Range<u64>) {
             let lines = Arc::new(Lines::default());
             let disk = BlockInode::new(RamDisk::new(bytes, 512), Device(6), 1);
             let what = format!("seed {seed}");
-            let Ok(file_system) = ends(&what, Ext4::mount(disk.clone(), lines.clone(), false)).await else {
+            let Ok(file_system) = ends(&what, Ext4::mount(disk.clone(), lines.clone(), false, LENIENT)).await
+            else {
                 continue;
             };
             mounted += 1;

@@ -3,7 +3,7 @@
 use crate::common::Tree;
 use crate::judge;
 use fs::block::{BlockDeviceRef, BlockInode};
-use fs::ext4::{Ext4, Log};
+use fs::ext4::{Ext4, Log, Options};
 use fs::host::Image as Disk;
 use fs::*;
 use std::path::{Path as HostPath, PathBuf};
@@ -129,11 +129,14 @@ impl Lines {
     }
 }
 
+/// Options of tests that go on where something is wrong.
+pub const LENIENT: Options = Options { stop_at_errors: false, commit: 5 };
+
 /// Mounts a disk.
 pub async fn mount(disk: BlockDeviceRef) -> (Result<Tree>, Arc<Lines>) {
     let lines = Arc::new(Lines::default());
     let disk = BlockInode::new(disk, Device(6), 1);
-    let mounted = Ext4::mount(disk, lines.clone(), true).await;
+    let mounted = Ext4::mount(disk, lines.clone(), true, Options::default()).await;
     (mounted.map(|file_system| Tree::with_flags(file_system, MountFlags::READ_ONLY)), lines)
 }
 

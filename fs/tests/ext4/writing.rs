@@ -5,7 +5,7 @@ use crate::image::{Image, Lines, mount_clean};
 use crate::journal::walk;
 use crate::source::noise;
 use fs::block::{BlockDeviceRef, BlockInode};
-use fs::ext4::Ext4;
+use fs::ext4::{Ext4, Options};
 use fs::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use syscalls::Errno;
 pub async fn mount_writable(disk: BlockDeviceRef) -> (Tree, Arc<BlockInode>, Arc<Lines>) {
     let lines = Arc::new(Lines::default());
     let disk = BlockInode::new(disk, Device(6), 1);
-    let mounted = Ext4::mount(disk.clone(), lines.clone(), false).await.unwrap();
+    let mounted = Ext4::mount(disk.clone(), lines.clone(), false, Options::default()).await.unwrap();
     (Tree::on(mounted), disk, lines)
 }
 

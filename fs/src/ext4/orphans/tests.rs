@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::block::BlockInode;
-use crate::ext4::{Ext4, Log};
+use crate::ext4::{Ext4, Log, options::LENIENT};
 use crate::host::RamDisk;
 use crate::{Device, FileSystem};
 use std::collections::BTreeSet;
@@ -125,7 +125,7 @@ impl Mounted {
     async fn new(disk: &Arc<RamDisk>) -> Self {
         let (lines, disk) = (Arc::new(Lines::default()), BlockInode::new(disk.clone(), Device(6), 1));
         // Without what a mount for writing does about orphans.
-        let ext4 = Ext4::mount(disk.clone(), lines.clone(), true).await.unwrap();
+        let ext4 = Ext4::mount(disk.clone(), lines.clone(), true, LENIENT).await.unwrap();
         let mounted = Mounted { disk, ext4, lines };
         mounted.volume().enable_writing().await.unwrap();
         assert!(!mounted.ext4.is_read_only());
@@ -386,7 +386,7 @@ fn mounting_ends_them() {
             image.debugfs(&std::format!("sif <{spoilt}> mode 0\n"));
             let disk = image.disk();
             let (lines, node) = (Arc::new(Lines::default()), BlockInode::new(disk.clone(), Device(6), 1));
-            let ext4 = Ext4::mount(node.clone(), lines.clone(), false).await.unwrap();
+            let ext4 = Ext4::mount(node.clone(), lines.clone(), false, LENIENT).await.unwrap();
             let said = lines.0.lock().unwrap().join("\n");
             assert!(said.contains("deleted 19 files without names, cut off 20"), "{said}");
             assert!(said.contains("has no type") && said.contains("is free") == has_file, "{said}");

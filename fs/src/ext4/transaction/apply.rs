@@ -1,6 +1,6 @@
 //! Changing the disk's structures, in one poll.
 
-use super::{Running, Volume};
+use super::{Running, Transactions, Volume};
 use crate::{Page, Result, cache, ext4::buffer::Buffer};
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -22,7 +22,7 @@ impl Volume {
     /// `ENOMEM`. Not for who commits: the end of a full transaction is waited for.
     pub async fn begin(&self, credits: usize) -> Result<Apply<'_>> {
         loop {
-            let obstacle = match self.try_begin(credits)? {
+            let obstacle = match self.try_begin(credits, || self.transactions())? {
                 Ok(apply) => return Ok(apply),
                 Err(obstacle) => obstacle,
             };
@@ -35,10 +35,12 @@ impl Volume {
         }
     }
 
-    /// As [`begin`](Self::begin), for who commits: `None` when the running transaction is full.
+    /// As [`begin`](Self::begin), for who commits: also when nobody else may change anything any more because there are errors, and
+    /// `None` when the running transaction is full.
     pub(in crate::ext4) async fn begin_unless_full(&self, credits: usize) -> Result<Option<Apply<'_>>> {
+        let transactions = || self.transactions.as_ref().filter(|open| open.go_on()).ok_or(Errno::EROFS);
         loop {
-            let obstacle = match self.try_begin(credits)? {
+            let obstacle = match self.try_begin(credits, transactions)? {
                 Ok(apply) => return Ok(Some(apply)),
                 Err(obstacle) => obstacle,
             };
@@ -49,11 +51,15 @@ impl Volume {
         }
     }
 
-    fn try_begin(&self, credits: usize) -> Result<core::result::Result<Apply<'_>, Obstacle>> {
-        let transactions = self.transactions()?;
+    fn try_begin<'a>(
+        &'a self,
+        credits: usize,
+        allowed: impl Fn() -> Result<&'a Transactions>,
+    ) -> Result<core::result::Result<Apply<'a>, Obstacle>> {
+        let transactions = allowed()?;
         let running = transactions.gate.read();
         // Under the gate, so that it stays so.
-        self.transactions()?;
+        allowed()?;
         let mut lists = running.lists.lock();
         if lists.is_full(credits, transactions.most) {
             return Ok(Err(Obstacle::Full(running.id)));
@@ -70,7 +76,7 @@ impl Volume {
     async fn add_spares(&self, count: usize) -> Result<()> {
         for _ in 0..count {
             let page = cache::new_page().await?;
-            let running = self.transactions()?.gate.read();
+            let running = self.transactions.as_ref().ok_or(Errno::EROFS)?.gate.read();
             let mut lists = running.lists.lock();
             lists.spares.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             lists.spares.push(page);

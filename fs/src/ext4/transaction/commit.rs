@@ -6,6 +6,7 @@ use crate::{
     ext4::{
         buffer::{Buffer, Collected, seal_bitmap, seal_block},
         complaints::Place,
+        layout::{RawSuperblock, SUPERBLOCK_OFFSET},
         memory,
         volume::{Turns, Volume},
     },
@@ -13,12 +14,9 @@ use crate::{
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Release, SeqCst};
-use core::time::Duration;
 use executor::sync::SpinMutex;
 use syscalls::Errno;
-
-/// How long a transaction runs if nobody waits for it.
-const INTERVAL: Duration = Duration::from_secs(5);
+use zerocopy::FromBytes;
 
 impl Volume {
     /// The task that commits: after a while, when somebody waits, when a transaction is full. It ends when nothing can be
@@ -29,7 +27,8 @@ impl Volume {
         loop {
             transactions.beginning.notified().await;
             if !transactions.closing.load(Acquire) {
-                let _ = executor::timeout_after(transactions.hurry.notified(), INTERVAL).await;
+                let _ =
+                    executor::timeout_after(transactions.hurry.notified(), self.settings.interval()).await;
             }
             let closing = transactions.closing.load(Acquire);
             // Before it is looked at what there is: a change from here on asks for the next commit.
@@ -78,6 +77,7 @@ impl Volume {
             return Ok(());
         }
         self.store_some_times().await;
+        self.note_errors().await;
         let Some((id, lists)) = self.end_running(transactions).await else { return Ok(()) };
         transactions.ended.wake_all();
         // From here on nothing fails for want of memory: what has ended is nowhere else.
@@ -98,6 +98,20 @@ impl Volume {
         transactions.committed.store(id, Release);
         transactions.ended.wake_all();
         Ok(())
+    }
+
+    /// Notes in the superblock that there are errors, for e2fsck to look for.
+    async fn note_errors(&self) {
+        // If there is no room for it, it is done at the end.
+        if self.complaints.has_unnoted_errors()
+            && let Ok(Some(apply)) = self.begin_unless_full(1).await
+        {
+            let start = SUPERBLOCK_OFFSET as usize % self.geometry.block_size as usize;
+            let mut bytes = self.space.superblock.write(&apply);
+            if let Ok((raw, _)) = RawSuperblock::mut_from_prefix(&mut bytes[start..]) {
+                self.put_errors(raw);
+            }
+        }
     }
 
     /// The blocks of a transaction that has ended, sorted, with their check sums.

@@ -157,6 +157,11 @@ impl Transactions {
         self.failed.load(Acquire)
     }
 
+    /// Whether changes can be made, if there is no reason against them.
+    fn go_on(&self) -> bool {
+        self.enabled.load(Relaxed) && !self.has_failed()
+    }
+
     /// Whether a transaction is on the disk.
     pub fn is_committed(&self, id: u64) -> bool {
         self.committed.load(Acquire) >= id
@@ -171,7 +176,7 @@ impl Transactions {
     }
 
     /// Has what was changed so far written now.
-    fn hurry(&self) {
+    pub fn hurry(&self) {
         self.hurry.notify();
         self.beginning.notify();
     }
@@ -257,8 +262,9 @@ impl Transactions {
 impl Volume {
     /// The transactions; `EROFS` when the file system cannot be written to, any more or at all.
     pub fn transactions(&self) -> Result<&Transactions, Errno> {
-        let may =
-            |transactions: &&Transactions| transactions.enabled.load(Relaxed) && !transactions.has_failed();
-        self.transactions.as_ref().filter(may).ok_or(Errno::EROFS)
+        self.transactions
+            .as_ref()
+            .filter(|transactions| transactions.go_on() && !self.must_stop())
+            .ok_or(Errno::EROFS)
     }
 }

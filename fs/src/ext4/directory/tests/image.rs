@@ -5,7 +5,7 @@ extern crate std;
 use crate::{
     Device, FileType, Op, Result,
     block::{BlockDevice, BlockDeviceRef, BlockInode, Transfer},
-    ext4::{Ext4, Log, features::Incompatible, node::Node, volume::Volume},
+    ext4::{Ext4, Log, features::Incompatible, node::Node, options::LENIENT, volume::Volume},
     host::RamDisk,
 };
 use alloc::string::{String, ToString};
@@ -177,7 +177,7 @@ impl Mounted {
     async fn on(disk: Arc<RamDisk>, device: BlockDeviceRef, read_only: bool) -> Self {
         let lines = Arc::new(Lines::default());
         let inode = BlockInode::new(device, Device(6), 1);
-        let file_system = Ext4::mount(inode, lines.clone(), read_only).await.unwrap();
+        let file_system = Ext4::mount(inode, lines.clone(), read_only, LENIENT).await.unwrap();
         let volume = file_system.volume.clone();
         let root = Node::read(&volume, 2, false).await.unwrap();
         let [directory, file] = [root.find(b"d").await.unwrap(), root.find(b"f").await.unwrap()];

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     Device,
     block::BlockInode,
-    ext4::{Ext4, Log, volume::Volume},
+    ext4::{Ext4, Log, options::LENIENT, volume::Volume},
     host::Image,
 };
 use core::sync::atomic::Ordering::Relaxed;
@@ -69,7 +69,7 @@ impl Disk {
     /// Mounts it and takes the file `f`.
     async fn mount(&self) -> Mounted {
         let disk = BlockInode::new(Image::open(&self.0, false).unwrap(), Device(6), 1);
-        let ext4 = Ext4::mount(disk, Arc::new(Lines), false).await.unwrap();
+        let ext4 = Ext4::mount(disk, Arc::new(Lines), false, LENIENT).await.unwrap();
         let volume = ext4.volume.clone();
         assert!(volume.transactions.is_some());
         // The first inode that is not the file system's own is that of `lost+found`.
