@@ -71,6 +71,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
         console::start();
         device::start();
         memory::start_background_tasks();
+        machine::start_background_task();
         memory::space::set_is_ending(process::Thread::is_running_one_killed);
         file::socket::start_background_task();
         log::info!("{greeting}");

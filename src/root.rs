@@ -155,7 +155,7 @@ async fn on_disk(name: &str, writes: bool) -> Result<Arc<Namespace>, Error> {
     device::settled().await;
     let disk = disk::all().into_iter().find(|disk| disk.name == plain);
     let disk = disk.ok_or_else(|| failed(Errno::ENODEV))?;
-    let superblock = volume::of_disk(disk.number, !writes).await.map_err(failed)?;
+    let superblock = volume::of_disk(disk.number, !writes, "").await.map_err(failed)?;
     log::info!("root: {} on {name}", superblock.file_system().name());
     let flags = if writes { MountFlags::empty() } else { MountFlags::READ_ONLY };
     Ok(Namespace::new(superblock, "/dev/root", flags))
@@ -165,7 +165,7 @@ async fn on_disk(name: &str, writes: bool) -> Result<Arc<Namespace>, Error> {
 async fn mount_devices() -> Result<(), Errno> {
     let top = namespace().root();
     let credentials = Credentials::root();
-    let view = View { root: &top, start: &top, credentials: &credentials };
+    let view = View { root: &top, start: &top, credentials: &credentials, umask: 0 };
     let dev = match view.lookup(b"/dev", LookupFlags::DIRECTORY).await {
         Err(Errno::ENOENT) => {
             view.make(b"/dev", Kind::Directory, 0o755).await?;
@@ -205,7 +205,7 @@ async fn remove_slaves() {
 pub async fn slave_path(index: u32) -> Result<Path, Errno> {
     let top = namespace().root();
     let credentials = Credentials::root();
-    let view = View { root: &top, start: &top, credentials: &credentials };
+    let view = View { root: &top, start: &top, credentials: &credentials, umask: 0 };
     view.lookup(alloc::format!("/dev/pts/{index}").as_bytes(), LookupFlags::empty()).await
 }
 

@@ -1,6 +1,6 @@
 //! What a file is apart from its contents: type, owner, permissions, size, times.
 
-use crate::{AtomicTimestamp, Timestamp, acl::Acl};
+use crate::{AtomicTimestamp, Timestamp, acl::Acl, time};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use bitflags::bitflags;
@@ -391,13 +391,13 @@ impl Attributes {
         }
     }
 
-    /// Notes an access as Linux's default `relatime` does: only when the last noted access is not after
-    /// the last change, or a day old, so that reading a file seldom writes to its inode.
+    /// Whether an access is to be noted, as Linux's default `relatime` has it: only when the last noted access is not after the
+    /// last change, or a day old, so that reading a file seldom writes to its inode.
     #[inline]
-    pub fn note_access(&self) {
-        if self.accessed.not_after(&self.modified) || self.accessed.not_after(&self.changed) {
-            self.accessed.store(Timestamp::now());
-        }
+    pub fn is_access_due(&self) -> bool {
+        self.accessed.not_after(&self.modified)
+            || self.accessed.not_after(&self.changed)
+            || self.accessed.not_after(&time::A_DAY_AGO)
     }
 
     /// Notes a change of contents.

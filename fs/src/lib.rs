@@ -92,7 +92,7 @@ pub use read_dir::read_dir;
 pub use rename::RenameFlags;
 pub use seals::{Seal, Seals};
 pub use superblock::{StatFs, Superblock, anonymous_device};
-pub use time::{AtomicTimestamp, Clock, SECONDS_MAX, SECONDS_MIN, Timestamp};
+pub use time::{AtomicTimestamp, Clock, SECONDS_MAX, SECONDS_MIN, Timestamp, note_time};
 pub use transfer::{Sink, Source};
 pub use walk::{LINKS_MAX, LookupFlags, PATH_MAX, View};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

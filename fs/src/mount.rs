@@ -42,6 +42,30 @@ bitflags! {
         const NO_DIRATIME = linux::MS_NODIRATIME;
         /// Accesses are noted seldom; the default.
         const RELATIME = linux::MS_RELATIME;
+        /// Every access is noted.
+        const STRICT_ATIME = linux::MS_STRICTATIME;
+    }
+}
+
+impl MountFlags {
+    /// What says which accesses are noted.
+    const ATIME: Self =
+        Self::NO_ATIME.union(Self::NO_DIRATIME).union(Self::RELATIME).union(Self::STRICT_ATIME);
+
+    /// Of mount(2)'s flags those that are a mount's. To note every access is stronger than to note none.
+    pub fn of_call(flags: u32) -> Self {
+        let mut flags = Self::from_bits_truncate(flags);
+        if flags.contains(Self::STRICT_ATIME) {
+            flags.remove(Self::NO_ATIME | Self::RELATIME);
+        }
+        flags
+    }
+
+    /// Those of a mount that had these and is mounted anew with others: accesses are noted as before, unless something is said
+    /// about them.
+    #[must_use]
+    pub fn remounted(self, new: Self) -> Self {
+        if new.intersects(Self::ATIME) { new } else { new | self & Self::ATIME }
     }
 }
 

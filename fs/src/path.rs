@@ -1,7 +1,7 @@
 //! A place in the tree: what an open file, a working directory or a root holds.
 
 use crate::{
-    Inode, Metadata, Result,
+    FileType, Inode, Metadata, MountFlags, Result, Timestamp,
     dcache::{Dentry, DentryRef, directory::undisturbed},
     mount::{Mount, MountRef},
 };
@@ -51,6 +51,27 @@ impl Path {
     #[inline]
     pub fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()
+    }
+
+    /// Notes that the file was read, as its mount says: by default seldom (see
+    /// [`Attributes::is_access_due`](crate::Attributes::is_access_due)).
+    #[inline]
+    pub fn note_access(&self) {
+        let attributes = self.inode().attributes();
+        let flags = self.mount.flags();
+        if attributes.is_access_due() || flags.contains(MountFlags::STRICT_ATIME) {
+            self.note_access_unless(flags);
+        }
+    }
+
+    fn note_access_unless(&self, flags: MountFlags) {
+        let attributes = self.inode().attributes();
+        let is_directory = attributes.kind == FileType::Directory;
+        if !flags.intersects(MountFlags::READ_ONLY | MountFlags::NO_ATIME)
+            && !(is_directory && flags.contains(MountFlags::NO_DIRATIME))
+        {
+            attributes.accessed.store(Timestamp::now());
+        }
     }
 
     /// The attributes of the file, for fstat(2).

@@ -10,9 +10,7 @@ pub async fn read_dir(path: &Path, mut cookie: u64, emit: &mut Emit<'_>) -> Resu
         return Err(Errno::ENOTDIR);
     }
     let inode = path.inode();
-    if path.mount().check_writable().is_ok() {
-        inode.attributes().note_access();
-    }
+    path.note_access();
     if cookie == 0 {
         let ino = inode.attributes().ino;
         if !emit(DirEntry { name: b".", ino, kind: FileType::Directory, next: 1 }) {

@@ -77,6 +77,16 @@ impl AtomicTimestamp {
     }
 }
 
+/// The time a day ago, but for an hour or so: no clock is read to find that a time is not so old.
+pub(crate) static A_DAY_AGO: AtomicTimestamp = AtomicTimestamp(AtomicU64::new(0));
+
+/// Notes how late it is. To be called about once an hour, and when the clock was set.
+pub fn note_time() {
+    let mut then = Timestamp::now();
+    then.seconds -= 24 * 60 * 60;
+    A_DAY_AGO.store(then);
+}
+
 /// The wall clock. Implemented once per program and named with [`clock!`](crate::clock).
 pub trait Clock {
     /// The time now. It is read on each change of a file, so a cheap clock is better than a fine one.

@@ -270,9 +270,8 @@ impl<'v> View<'v> {
     /// The target of the symbolic link at `path` (readlink(2)); `EINVAL` when it is none.
     pub async fn read_link(self, path: &[u8], flags: LookupFlags) -> Result<Vec<u8>> {
         let path = self.lookup(path, flags.difference(LookupFlags::FOLLOW)).await?;
-        let inode = path.inode();
-        inode.attributes().note_access();
-        inode.read_link().await
+        path.note_access();
+        path.inode().read_link().await
     }
 
     /// Finds a file, or the place for one.

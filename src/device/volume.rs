@@ -12,7 +12,7 @@ use core::fmt;
 use executor::{rcu, sync::Mutex};
 use fs::{
     Device, FileType, Path, Superblock,
-    ext4::{Ext4, Log},
+    ext4::{Ext4, Log, Options},
 };
 use syscalls::Errno;
 
@@ -36,27 +36,32 @@ impl Log for KernelLog {
 ///
 /// # Errors
 /// ENOTBLK if it is no disk's node, and those of [`of_disk`].
-pub async fn at(node: &Path, read_only: bool) -> Result<Arc<Superblock>, Errno> {
+pub async fn at(node: &Path, read_only: bool, options: &str) -> Result<Arc<Superblock>, Errno> {
     if node.dentry().kind() != FileType::Block {
         return Err(Errno::ENOTBLK);
     }
-    of_disk(node.inode().attributes().rdev, read_only).await
+    of_disk(node.inode().attributes().rdev, read_only, options).await
 }
 
-/// The file system on a disk, to be written to unless it is `read_only`.
+/// The file system on a disk, to be written to unless it is `read_only`. If it is in use already, its options stay as they are.
 ///
 /// # Errors
-/// ENXIO if there is no such disk; EINVAL if it has no file system that is known; EROFS if it cannot be written to, and EBUSY if it
+/// ENXIO if there is no such disk; EINVAL if it has no file system that is known, or an option is not; EROFS if it cannot be written to, and EBUSY if it
 /// is in use already in the other way; and what reading it gives.
-pub async fn of_disk(number: Device, read_only: bool) -> Result<Arc<Superblock>, Errno> {
+pub async fn of_disk(number: Device, read_only: bool, options: &str) -> Result<Arc<Superblock>, Errno> {
     let disk = disk::find(number).ok_or(Errno::ENXIO)?;
+    let mut wanted = Options::default();
+    wanted.change(options).map_err(|unknown| {
+        log::warn!("{}: option {unknown:?} is not supported", disk.name);
+        Errno::EINVAL
+    })?;
     let mut in_use = IN_USE.lock().await;
     in_use.retain(|_, superblock| superblock.strong_count() > 0);
     if let Some(superblock) = in_use.get(&number.0).and_then(Weak::upgrade) {
         let same = superblock.file_system().is_read_only() == read_only;
         return if same { Ok(superblock) } else { Err(Errno::EBUSY) };
     }
-    let file_system = Ext4::mount(disk.inode().clone(), Arc::new(KernelLog), read_only).await?;
+    let file_system = Ext4::mount(disk.inode().clone(), Arc::new(KernelLog), read_only, wanted).await?;
     let superblock = Superblock::new(file_system);
     in_use.insert(number.0, Arc::downgrade(&superblock));
     Ok(superblock)

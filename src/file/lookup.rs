@@ -35,7 +35,7 @@ impl Origin {
     #[inline]
     pub fn view<'a>(&'a self, caller: &'a Caller) -> View<'a> {
         let start = self.directory.as_ref().and_then(|file| file.path()).unwrap_or(&self.places.working);
-        let (credentials, umask) = (&*caller.credentials.fs, caller.fs.umask());
+        let (credentials, umask) = (&caller.credentials.fs, caller.fs.umask());
         View { root: &self.places.root, start, credentials, umask }
     }
 }

@@ -129,6 +129,7 @@ pub async fn of_file(
     let seals = inode.seals().map_or(Seal::empty(), Seals::get);
     let only_shown = shared && !is_written && seals.contains(Seal::FUTURE_WRITE);
     let writable = mode == linux::O_RDWR && !only_shown;
+    file.note_access(path);
     Ok(Backing::File {
         object: MappedFile::new(path.clone(), inode.clone(), space.kin().await, shared && writable)?,
         offset,
@@ -144,6 +145,7 @@ pub async fn of_library(
     space: &Arc<AddressSpace>,
 ) -> Result<impl Fn(u64) -> Backing + Send + Sync, Errno> {
     let inode = path.inode().clone();
+    path.note_access();
     let object = MappedFile::new(path, inode, space.kin().await, false)?;
     Ok(move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false })
 }

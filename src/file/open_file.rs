@@ -285,9 +285,20 @@ impl File {
         }
     }
 
+    /// Notes in the inode that its contents were read, unless the opener asked for nothing of the kind.
+    #[inline(always)]
+    pub fn note_access(&self, path: &Path) {
+        if self.flags() & linux::O_NOATIME == 0 {
+            path.note_access();
+        }
+    }
+
     /// The same of bytes that were read, if there were any.
     #[inline(always)]
     pub fn note_read(&self, read: Result<usize, Errno>) {
+        if let Object::Inode(path, _) = self.object() {
+            self.note_access(path);
+        }
         if watch::exist() {
             self.announce_transfer(read, Happening::ACCESS);
         }

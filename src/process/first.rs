@@ -143,7 +143,8 @@ async fn first_caller() -> Result<Caller, Errno> {
 /// Opens `/dev/console` as descriptors 0, 1 and 2; without a console the program starts without them, as on Linux.
 async fn open_console(caller: &Caller) {
     let places = caller.fs.places();
-    let view = View { root: &places.root, start: &places.root, credentials: &caller.credentials.fs };
+    let view =
+        View { root: &places.root, start: &places.root, credentials: &caller.credentials.fs, umask: 0 };
     let flags = OpenFlags::READ_WRITE;
     let opened = view.open(b"/dev/console", flags, 0, LookupFlags::empty()).await;
     let file = match opened {

@@ -48,7 +48,7 @@ fn options(flags: MountFlags) -> String {
             text.push_str(name);
         }
     }
-    if !flags.contains(MountFlags::NO_ATIME) {
+    if !flags.intersects(MountFlags::NO_ATIME | MountFlags::STRICT_ATIME) {
         text.push_str(",relatime");
     }
     text

@@ -296,6 +296,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
             };
             check_whole(&buffer)?;
             let read = read?;
+            file.note_access(path);
             *offset += read as u64;
             Ok(read)
         }
@@ -424,7 +425,9 @@ pub fn read_at(file: &File, address: usize, len: usize, offset: i64) -> Attempt 
     let mut buffer = UserBuffer::new(address, len)?;
     let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
     check_whole(&buffer)?;
-    Ok(read?)
+    let read = read?;
+    file.note_access(path);
+    Ok(read)
 }
 
 fn pwrite(caller: &Caller, context: &UserContext) -> Attempt {

@@ -81,6 +81,7 @@ pub fn set_wall(caller: &Caller, time: u64) -> SysResult {
     }
     WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
     vdso::publish_wall_clock();
+    fs::note_time();
     timer::wall_was_set();
     timers::clock::wall_was_set();
     Ok(0)

@@ -60,15 +60,17 @@ pub async fn mount(
         linux::MS_PRIVATE | linux::MS_SHARED | linux::MS_SLAVE | linux::MS_UNBINDABLE;
     check_privilege(caller)?;
     let at = place(caller, target, LookupFlags::empty()).await?;
-    let mount_flags = MountFlags::from_bits_truncate(flags);
+    let mount_flags = MountFlags::of_call(flags);
     let namespace = root::namespace();
     if flags & linux::MS_REMOUNT != 0 {
         // With MS_BIND it is only about this mount.
         if flags & linux::MS_BIND == 0 {
+            let options = text(caller, data).await?;
+            at.mount().superblock().file_system().set_options(&options)?;
             change_writing(&at, mount_flags).await?;
         }
         check_writing(at.mount().superblock(), mount_flags)?;
-        at.mount().set_flags(mount_flags);
+        at.mount().set_flags(at.mount().flags().remounted(mount_flags));
     } else if flags & linux::MS_BIND != 0 {
         namespace.bind(
             &place(caller, source, LookupFlags::empty()).await?,
@@ -88,7 +90,7 @@ pub async fn mount(
         let options = text(caller, data).await?;
         let superblock = if volume::KINDS.contains(&kind.as_str()) {
             let read_only = mount_flags.contains(MountFlags::READ_ONLY);
-            volume::at(&place(caller, source, LookupFlags::empty()).await?, read_only).await?
+            volume::at(&place(caller, source, LookupFlags::empty()).await?, read_only, &options).await?
         } else {
             root::new_file_system(&kind, &options)?
         };

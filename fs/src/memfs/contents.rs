@@ -84,7 +84,6 @@ impl<'a> File<'a> {
             let want = left.min((done + sink.remaining()) as u64) as usize;
             done += self.read_pages(offset + done as u64, want - done, sink);
         }
-        self.attributes.note_access();
         done
     }
 

@@ -52,7 +52,9 @@ fn nothing_is_changed_any_more() {
         drop(file_system);
         unmount(tree, disk).await;
         let told = lines.take();
-        assert!(told[0].contains("inode 12: ") && told[1].ends_with("read-only from now on, as there are errors"));
+        assert!(
+            told[0].contains("inode 12: ") && told[1].ends_with("read-only from now on, as there are errors")
+        );
 
         // What was changed before is in the journal, and so is the note.
         let (tree, disk, _) = mount(&image, Options::default()).await;
