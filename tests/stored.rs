@@ -83,6 +83,42 @@ fn ext3_and_ext2_go_both_ways() {
     both_ways("ext2", "2");
 }
 
+/// How accesses are noted, what options a mount has, and what a directory's default list does, are as on Linux.
+#[test]
+fn mounts_are_as_on_linux() {
+    let script = r#"
+        # After all changes, so that relatime has nothing to note.
+        late() { touch -a -d 2031-01-01 $1; }
+        seen() { stat -c %x $1 | grep -q ^2031 && echo "$1: not noted" || echo "$1: noted"; }
+        mount -t ext4 -o commit=30,errors=remount-ro DISK /m
+        options() { grep ' /m ' /proc/mounts | cut -d ' ' -f 3-; }
+        options
+        mkdir /m/d; echo text >/m/f; ln -s f /m/l
+        for options in noatime strictatime relatime nodiratime; do
+            mount -o remount,$options /m; options
+            late /m/f; cat /m/f; seen /m/f
+            late /m/d; ls /m/d; seen /m/d
+        done
+        touch -a -d @1000 /m/f; cat /m/f; stat -c %x /m/f | grep -q ^1970 || echo noted
+        mount -o remount,ro /m; options; cat /m/f
+        mount -o remount,rw,bogus /m 2>/dev/null || echo refused
+        touch /m/new 2>/dev/null || echo read-only
+        mount -o remount,rw /m; options; touch /m/new
+        umount /m; mount -t ext4 -o errors=never DISK /m 2>/dev/null || echo refused
+        mount -t ext4 -o commit=0,errors=remount-ro DISK /m; options; umount /m
+    "#;
+    let printed = [(Kernel::Rusk, "1"), (Kernel::Rusk, "4"), (Kernel::Linux, "2")].map(|(kernel, cpus)| {
+        let image = make(&format!("mounts-{kernel:?}-{cpus}.img"), "ext4", 32);
+        let printed = run(kernel, cpus, &image, script);
+        check(&image);
+        // Without what the kernels say.
+        printed.lines().filter(|line| !line.starts_with('[')).collect::<Vec<_>>().join("\n")
+    });
+    assert!(printed[2].contains("/m/f: not noted") && printed[2].contains("/m/f: noted"), "{}", printed[2]);
+    assert_eq!(printed[0], printed[2]);
+    assert_eq!(printed[1], printed[2]);
+}
+
 #[test]
 fn the_root_is_written_to() {
     let root = scratch("written-root.img");
