@@ -4,6 +4,7 @@ use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 use core::fmt::Write;
 
 use conquer_once::spin::OnceCell;
+use fs::dcache::LookupForm;
 use fs::procfs::{Fixed, Node};
 use syscalls::Errno;
 
@@ -57,6 +58,7 @@ fn file_limits() -> Vec<(&'static str, Node)> {
                 ("max_user_watches", setting(|| limit(Kind::Watches), |text| set_limit(Kind::Watches, text))),
             ]),
         ),
+        ("lookup_form", setting(lookup_form, set_lookup_form)),
         ("nr_open", line("1048576")),
         ("pipe-max-size", file(pipe_max_size)),
     ]
@@ -121,6 +123,15 @@ fn fork_form() -> String {
 
 fn set_fork_form(name: &str) -> Result<(), Errno> {
     memory::set_fork_form(Form::from_name(name).ok_or(Errno::EINVAL)?);
+    Ok(())
+}
+
+fn lookup_form() -> String {
+    LookupForm::current().name().into()
+}
+
+fn set_lookup_form(name: &str) -> Result<(), Errno> {
+    LookupForm::from_name(name).ok_or(Errno::EINVAL)?.set();
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::{
     children::Children,
     dentry::{Dentry, DentryRef},
     entry::Entry,
+    form::Shared,
     lru,
     name::Name,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Directory {
     /// Removed: nothing can be made in it any more. Written under the lock.
     removed: AtomicBool,
     remember_absence: bool,
+    /// Taken for lookups if they are [locked](super::LookupForm).
+    shared: Shared,
     /// Held across each change of the directory, in the file system and in the cache.
     pub lock: SleepLock,
 }
@@ -49,6 +52,7 @@ impl Directory {
             moves: AtomicU32::new(0),
             removed: AtomicBool::new(false),
             remember_absence: caching == Caching::Stable,
+            shared: Shared::new(),
             lock: SleepLock::new(),
         }
     }
@@ -59,6 +63,7 @@ impl Directory {
     pub fn find<'g>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
         // Pairs with `begin_move` and `end_move`: an even, unchanged count around the search means that
         // no rename stored into the table meanwhile.
+        let _shared = self.shared.read();
         let before = self.moves.load(Acquire);
         let entry = self.children.find(name, guard);
         fence(Acquire);
@@ -87,7 +92,11 @@ impl Directory {
 /// Takes an entry out of its directory's table and off the eviction list, and gives it to the caller. Under the directory's
 /// lock.
 pub(crate) fn remove_entry(parent: &Dentry, entry: &Entry) -> NonNull<Entry> {
-    let removed = parent.as_directory().children.remove(entry);
+    let directory = parent.as_directory();
+    let removed = {
+        let _alone = directory.shared.write();
+        directory.children.remove(entry)
+    };
     lru::remove(entry);
     removed
 }
@@ -185,7 +194,12 @@ impl LockedDirectory {
     /// Hashes `new`, replacing the entry of the same name, which is negative or has been unhashed from its dentry.
     fn put(&self, name: Name<'_>, new: NonNull<Entry>) {
         let _guard = rcu::read();
-        if let Some(replaced) = self.dentry.as_directory().children.insert(name, new) {
+        let directory = self.dentry.as_directory();
+        let replaced = {
+            let _alone = directory.shared.write();
+            directory.children.insert(name, new)
+        };
+        if let Some(replaced) = replaced {
             // SAFETY: it was in the table until now, and readers may still look at it: it lives as long as the guard.
             let old = unsafe { replaced.as_ref() };
             lru::remove(old);
@@ -308,7 +322,11 @@ pub(crate) fn exchange(from: &LockedDirectory, a: &DentryRef, to: &LockedDirecto
     for (directory, old, dentry) in [(from, name_a, b), (to, name_b, a)] {
         let name = Name { bytes: &old.name, hash: old.hash, key: old.key };
         let new = Entry::new(directory, name, dentry.as_non_null().as_ptr());
-        directory.as_directory().children.replace(old, new);
+        {
+            let directory = directory.as_directory();
+            let _alone = directory.shared.write();
+            directory.children.replace(old, new);
+        }
         lru::remove(old);
         lru::add(new);
         replaced.extend(dentry.set_entry(new));

@@ -22,9 +22,11 @@ pub(crate) mod children;
 pub(crate) mod dentry;
 pub(crate) mod directory;
 pub(crate) mod entry;
+mod form;
 pub(crate) mod lru;
 pub(crate) mod name;
 
 pub use dentry::{Dentry, DentryRef};
+pub use form::LookupForm;
 pub use lru::{CacheStats, set_limit, shrink, stats};
 pub use name::set_hash_seed;

@@ -14,6 +14,7 @@ pub mod pipes;
 pub mod rings;
 pub mod signals;
 pub mod sockets;
+pub mod storage;
 pub mod threads;
 
 /// What every experiment returns: nanoseconds, or the error that ended it.

@@ -51,7 +51,7 @@ impl Section {
 /// All sections that have figures, in their order.
 pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
     let sections =
-        [instructions, forms, bmgc, smallfile, threads, polls, replay, parallel, disks, wall, boot];
+        [instructions, forms, bmgc, smallfile, threads, polls, replay, parallel, disks, storage, wall, boot];
     let mut written: Vec<Section> = sections.iter().filter_map(|section| section(figures)).collect();
     written.extend(lanes(trace));
     written
@@ -183,6 +183,57 @@ fn disks(figures: &Figures) -> Option<Section> {
         let cells = ["sda", "vda"].map(|disk| cell(value(disk, depth)));
         section.row(&[format!("{depth} at a time"), cells[0].clone(), cells[1].clone()]);
     }
+    Some(section)
+}
+
+fn storage(figures: &Figures) -> Option<Section> {
+    let value = |kernel: &str, setting: &str, name: &str| figures.get("storage", kernel, setting, name);
+    value("rusk", "1", "fsync_median")?;
+    let rounds = figures.rounds("storage", "rusk", "1", "fsync_median");
+    let mut section = Section::new(
+        "storage",
+        "Files on disks",
+        format!(
+            "ext4 on the wall clock, nanoseconds, the best of {rounds} rounds in turn on multi-threaded TCG: Rusk on a SATA disk, \
+             Linux on an NVMe disk, both of them files of the host. Of a large file the time for each MiB, until it is on the \
+             disk, or from there; of names that of one, with as many processes as CPUs."
+        ),
+    );
+    section.head(&["", "Linux, 1 CPU", "Rusk, 1 CPU", "Linux, 2 CPUs", "Rusk, 2 CPUs"]);
+    let names = [
+        ("small file: create", "smallfile_create"),
+        ("small file: read", "smallfile_read"),
+        ("small file: unlink", "smallfile_unlink"),
+        ("append and fsync, median", "fsync_median"),
+        ("append and fsync, 99 of 100", "fsync_p99"),
+        ("create and unlink in directories of their own", "create_unlink"),
+        ("look one path up", "lookup"),
+    ];
+    let ways = [("buffered", "buffered"), ("mapped", "mapped"), ("`O_DIRECT`", "direct")];
+    let kinds = [
+        ("write", "write"),
+        ("read", "read"),
+        ("write pages in any order", "write_random"),
+        ("read pages in any order", "read_random"),
+    ];
+    let large = ways.iter().flat_map(|(way, of_way)| {
+        kinds.iter().map(move |(kind, of_kind)| (format!("{way}: {kind}"), format!("{of_way}_{of_kind}")))
+    });
+    let names = names.into_iter().map(|(title, name)| (title.to_owned(), name.to_owned()));
+    for (title, name) in names.chain(large) {
+        let cells = [("linux", "1"), ("rusk", "1"), ("linux", "2"), ("rusk", "2")]
+            .map(|(kernel, setting)| cell(value(kernel, setting, &name)));
+        let [one, two, three, four] = cells;
+        section.row(&[title, one, two, three, four]);
+    }
+    let locked = ["1 locked", "2 locked"].map(|setting| cell(value("rusk", setting, "lookup")));
+    section.row(&[
+        "look one path up, with a lock".to_owned(),
+        "-".to_owned(),
+        locked[0].clone(),
+        "-".to_owned(),
+        locked[1].clone(),
+    ]);
     Some(section)
 }
 
