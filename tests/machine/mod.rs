@@ -55,13 +55,18 @@ pub fn top() -> &'static Path {
 }
 
 /// Where cargo builds, for scripts that build more.
-fn target() -> &'static Path {
+pub fn target() -> &'static Path {
     let kernel = Path::new(env!("CARGO_BIN_EXE_rusk"));
     kernel.ancestors().nth(2).expect("target/PROFILE/rusk")
 }
 
 /// Runs a script that prints a path.
 pub fn script(name: &str, arguments: &[&str]) -> PathBuf {
+    printed_by(name, arguments).trim_end().into()
+}
+
+/// What a script prints.
+pub fn printed_by(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(top().join("scripts").join(name))
         .args(arguments)
         .env("CARGO_TARGET_DIR", target())
@@ -69,7 +74,7 @@ pub fn script(name: &str, arguments: &[&str]) -> PathBuf {
         .output()
         .expect("scripts can be run");
     assert!(output.status.success(), "scripts/{name} failed");
-    String::from_utf8(output.stdout).expect("a path in UTF-8").trim_end().into()
+    String::from_utf8(output.stdout).expect("text in UTF-8")
 }
 
 /// The root image: that of `cargo run`, and the shell scripts of `tests/busybox`.
