@@ -139,6 +139,16 @@ impl Page {
         unsafe { self.0.add(offset).copy_from_nonoverlapping(NonNull::from(data).cast(), data.len()) }
     }
 
+    /// Copies `len` bytes of another page, or of this one, from `from` on into the page at `offset`.
+    ///
+    /// # Panics
+    /// When either exceeds the page.
+    pub fn copy_from(&self, offset: usize, other: &Page, from: usize, len: usize) {
+        assert!(offset + len <= PAGE_SIZE && from + len <= PAGE_SIZE);
+        // SAFETY: in bounds by the check above, and both pages are owned; they may be the same.
+        unsafe { self.0.add(offset).copy_from(other.0.add(from), len) }
+    }
+
     /// Lets `source` fill `len` bytes at `offset`; returns how many it gave.
     ///
     /// # Panics
