@@ -83,6 +83,28 @@ fn ext3_and_ext2_go_both_ways() {
     both_ways("ext2", "2");
 }
 
+/// Past the page cache: what programs see is what they see on Linux, and so is what is left.
+#[test]
+fn direct_transfers_are_those_of_linux() {
+    let printed = [(Kernel::Linux, "2"), (Kernel::Rusk, "1"), (Kernel::Rusk, "4")].map(|(kernel, cpus)| {
+        let image = make(&format!("direct-{kernel:?}-{cpus}.img"), "ext4", 64);
+        let command =
+            "mount -t ext4 DISK /m; cd /m; conformance direct; cd /; umount /m; mount -t ext4 DISK /m
+            md5sum $(find /m -type f | sort); fsx --directory /m --seed 5 --operations 1500 --direct; umount /m";
+        let printed = run(kernel, cpus, &image, command);
+        check(&image);
+        printed
+    });
+    let lines = printed[0].lines().count();
+    assert!(lines > 170, "{lines} lines");
+    for ours in &printed[1..] {
+        for (ours, theirs) in ours.lines().zip(printed[0].lines()) {
+            assert_eq!(ours, theirs);
+        }
+        assert_eq!(*ours, printed[0]);
+    }
+}
+
 #[test]
 fn the_root_is_written_to() {
     let root = scratch("written-root.img");
