@@ -93,15 +93,16 @@ fn direct_transfers_are_those_of_linux() {
             md5sum $(find /m -type f | sort); fsx --directory /m --seed 5 --operations 1500 --direct; umount /m";
         let printed = run(kernel, cpus, &image, command);
         check(&image);
-        printed
+        // What the kernels say of themselves begins with the time.
+        printed.lines().filter(|line| !line.starts_with('[')).map(str::to_owned).collect::<Vec<_>>()
     });
-    let lines = printed[0].lines().count();
-    assert!(lines > 170, "{lines} lines");
-    for ours in &printed[1..] {
-        for (ours, theirs) in ours.lines().zip(printed[0].lines()) {
+    let [theirs, ours @ ..] = printed;
+    assert!(theirs.len() > 170, "{theirs:?}");
+    for ours in ours {
+        for (ours, theirs) in ours.iter().zip(&theirs) {
             assert_eq!(ours, theirs);
         }
-        assert_eq!(*ours, printed[0]);
+        assert_eq!(ours.len(), theirs.len());
     }
 }
 

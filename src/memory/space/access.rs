@@ -13,6 +13,7 @@ use crate::memory::{
     self,
     frame::{self, Frame},
     page_of,
+    provider::pinned_page,
 };
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
@@ -230,14 +231,14 @@ impl Layout {
         Some(entry)
     }
 
-    /// An ownership of the page at `address`, if the program could access it now without a fault. Where the page is nobody's to
+    /// A pinned ownership of the page at `address`, if the program could access it now without a fault. Where the page is nobody's to
     /// give, which is so of some that can only be read, it is a copy.
     fn page(&self, address: usize, access: Access) -> Option<Result<Page, Errno>> {
         let entry = self.accessible(address, access)?;
         // SAFETY: the entry shows a frame, which stays while the lock is held; the handle gives nothing up.
         let frame = ManuallyDrop::new(unsafe { Frame::from_physical(entry.address()) });
         Some(match access {
-            _ if entry.flags().contains(OWNED) => Ok(page_of(Frame::clone(&frame))),
+            _ if entry.flags().contains(OWNED) => Ok(pinned_page(&frame)),
             Access::Read => frame.duplicate().map(page_of).ok_or(Errno::ENOMEM),
             Access::Write | Access::Execute => Err(Errno::EFAULT),
         })

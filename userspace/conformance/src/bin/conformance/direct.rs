@@ -25,6 +25,7 @@ pub fn run() {
     limits();
     no_room();
     at_once();
+    beside_forks();
 }
 
 /// Bytes that tell where they are.
@@ -218,7 +219,7 @@ fn vectors() {
     value("odd parts to read", sys!(SYS_preadv, fd, odd.as_ptr(), 3, 0));
     value("odd parts to write", sys!(SYS_pwritev, fd, odd.as_ptr(), 3, 0));
     let bad = [vector(0, 512), libc::iovec { iov_base: PAGE as *mut _, iov_len: 512 }];
-    value("a bad part to read", sys!(SYS_preadv, fd, bad.as_ptr(), 2, 0));
+    value("a bad part to read", sys!(SYS_preadv, fd, bad.as_ptr(), 2, 1024));
     // Whether the good part is written all the same is nobody's business: it is written again.
     value("a bad part to write", sys!(SYS_pwritev, fd, bad.as_ptr(), 2, 4096));
     let empty = [vector(0, 0), vector(512, 512), vector(0, 0)];
@@ -408,4 +409,46 @@ fn at_once() {
     while ring.pop().is_some() {}
     outcome("synced", growing.flush().and_then(|()| growing.sync_all()));
     show_contents("a new one", "ring-growing");
+}
+
+/// Transfers go on in memory that children do not get, while the program forks, and writes to other parts of the same pages.
+fn beside_forks() {
+    const COUNT: usize = 256;
+    const HALF: usize = PAGE / 2;
+    let file = made("forks", &pattern(COUNT * PAGE, 33));
+    let mut ring = Ring::new(COUNT as u32).expect("a ring");
+    let mut memory = aligned(&vec![1; COUNT * PAGE]);
+    let start = memory.start();
+    outcome("not for children", sys!(SYS_madvise, start, COUNT * PAGE, libc::MADV_DONTFORK));
+    for number in 0..COUNT {
+        let part = number * PAGE..number * PAGE + HALF;
+        let at = part.start as i64;
+        assert!(ring.push(Entry::transfer(
+            names::READ,
+            number as u64,
+            file.as_raw_fd(),
+            &memory.bytes()[part],
+            at
+        )));
+    }
+    value("submitted", ring.submit(0));
+    for round in 0..4 {
+        in_child("a child", || 0);
+        for number in 0..COUNT {
+            // SAFETY: within the memory, and no transfer is to there.
+            unsafe { start.add(number * PAGE + HALF).write_bytes(round, HALF) };
+        }
+    }
+    let (mut done, mut whole) = (0, 0);
+    while done < COUNT {
+        match ring.pop() {
+            Some(completion) => {
+                done += 1;
+                whole += usize::from(completion.res == HALF as i32);
+            }
+            None => drop(ring.submit(1)),
+        }
+    }
+    show("done", whole);
+    show("read, and written", sum(memory.bytes()));
 }
