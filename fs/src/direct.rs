@@ -10,7 +10,10 @@
 //! Who waits may give up at any time: what it has begun goes on in a task of its own, which keeps the pages, the file and
 //! its blocks until the disk is done with them.
 
-use crate::{Page, Result, block::Piece};
+use crate::{
+    Page, Result,
+    block::{Piece, Pieces},
+};
 use core::ops::Range;
 use smallvec::SmallVec;
 use syscalls::Errno;
@@ -87,6 +90,18 @@ impl Memory {
         Parts { pieces: &self.pieces[first..], range }
     }
 
+    /// The same as what a transfer has; `ENOMEM`.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn pieces(&self, range: Range<usize>) -> Result<Pieces> {
+        let parts = self.parts(range);
+        let mut pieces = Pieces::new();
+        pieces.try_reserve(parts.most()).map_err(|_| Errno::ENOMEM)?;
+        pieces.extend(parts);
+        Ok(pieces)
+    }
+
     /// Sets bytes to zero.
     pub fn zero(&self, range: Range<usize>) {
         for piece in self.parts(range) {
@@ -130,6 +145,11 @@ impl Iterator for Parts<'_> {
 }
 
 impl Parts<'_> {
+    /// How many there are at most.
+    fn most(&self) -> usize {
+        self.pieces.partition_point(|(start, _)| *start < self.range.end)
+    }
+
     /// All of them, each with the number of bytes that come before it.
     fn enumerate_starts(self) -> SmallVec<[(usize, Piece); 2]> {
         let mut start = 0;

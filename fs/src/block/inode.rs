@@ -104,7 +104,8 @@ impl BlockInode {
         let _order = self.order.read().await;
         self.cache.settle(bytes.clone()).await?;
         self.cache.withdraw(bytes).await;
-        self.disk.device.transfer(Transfer::write(at, memory.parts(0..len).collect())).await?;
+        let pieces = memory.pieces(0..len)?;
+        self.disk.device.transfer(Transfer::write(at, pieces)).await?;
         self.cache.overwritten(at, &memory).await;
         Ok(len)
     }
@@ -193,7 +194,7 @@ impl Inode for BlockInode {
         let len = memory.len();
         Op::waiting(async move {
             self.cache.settle(offset..offset + len as u64).await?;
-            self.disk.device.transfer(Transfer::read(offset, memory.parts(0..len).collect())).await?;
+            self.disk.device.transfer(Transfer::read(offset, memory.pieces(0..len)?)).await?;
             Ok(len)
         })
     }

@@ -20,6 +20,7 @@ use super::{
     size::File,
     space::Blocks,
     transaction::Apply,
+    volume::Turns,
 };
 use crate::{
     Memory, PAGE_SIZE, Page, Position, Result, Written,
@@ -30,6 +31,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use syscalls::Errno;
 
+/// Transfers of one call that are under way at the same time. More than that only a file in many pieces takes.
+const DEPTH: usize = 64;
+
 /// Blocks between which and a memory bytes are moved.
 struct Plan<'a> {
     node: &'a Node,
@@ -38,6 +42,13 @@ struct Plan<'a> {
     bytes: Range<u64>,
     memory: &'a Memory,
     transfers: Vec<Transfer>,
+}
+
+/// Adds to a list; `ENOMEM`.
+fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
+    list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    list.push(item);
+    Ok(())
 }
 
 /// What will lead to blocks that were written to.
@@ -90,7 +101,7 @@ impl<'a> Plan<'a> {
         let size = self.block_size();
         let bytes = self.bytes_of(&blocks);
         let (start, end) = (blocks.start * size, blocks.end * size);
-        let mut pieces: crate::block::Pieces = self.memory.parts(self.within(&bytes)).collect();
+        let mut pieces = self.memory.pieces(self.within(&bytes))?;
         let mut first = bytes.start;
         if fresh && (bytes.start > start || bytes.end < end) {
             let zeros = cache::new_page().await?;
@@ -100,17 +111,23 @@ impl<'a> Plan<'a> {
             first = start;
         }
         let offset = physical * size + (first - start);
-        self.transfers.push(match self.direction {
-            Direction::Read => Transfer::read(offset, pieces),
-            Direction::Write => Transfer::write(offset, pieces),
-        });
-        Ok(())
+        push(
+            &mut self.transfers,
+            match self.direction {
+                Direction::Read => Transfer::read(offset, pieces),
+                Direction::Write => Transfer::write(offset, pieces),
+            },
+        )
     }
 
-    /// Moves them all at the same time.
+    /// Moves them all, many at the same time.
     async fn carry_out(self) -> Result<()> {
         let device = self.node.volume.disk.device();
-        together(self.transfers.into_iter().map(|transfer| device.transfer(transfer)).collect()).await
+        let mut rest = self.transfers.into_iter();
+        while rest.len() > 0 {
+            together(rest.by_ref().take(DEPTH).map(|transfer| device.transfer(transfer)).collect()).await?;
+        }
+        Ok(())
     }
 }
 
@@ -138,7 +155,9 @@ impl File {
         let mut blocks = plan.blocks();
         // Nothing is behind the end of the file.
         blocks.end = blocks.end.min((offset + left).div_ceil(plan.block_size()));
+        let mut turns = Turns::default();
         while !blocks.is_empty() {
+            turns.next().await;
             let run = self.node.map(blocks.start).await?;
             let part = blocks.start..blocks.end.min(blocks.start.saturating_add(run.count));
             blocks.start = part.end;
@@ -206,7 +225,9 @@ impl File {
         // The blocks stay the file's until they have been written.
         let blocks = self.node.map_lock.read().await;
         let Range { start: mut logical, end } = plan.blocks();
+        let mut turns = Turns::default();
         while logical < end {
+            turns.next().await;
             let run = self.node.map(logical).await?;
             let Some(physical) = run.data() else { return Ok(false) };
             let part = logical..end.min(logical.saturating_add(run.count));
@@ -241,32 +262,43 @@ impl File {
     async fn plan_changes(&self, plan: &mut Plan<'_>) -> Result<Vec<Change>> {
         let node = &self.node;
         let mut changes = Vec::new();
-        let mut logical = plan.blocks().start;
-        for run in node.runs(plan.blocks()).await? {
-            let part = logical..logical + run.count;
-            logical = part.end;
-            if let Some(physical) = run.physical {
-                plan.add(part.clone(), physical, !run.written).await?;
-                if !run.written {
-                    changes.push(Change::Mark(part));
-                }
+        let Range { start: mut logical, end } = plan.blocks();
+        let mut turns = Turns::default();
+        let _blocks = node.map_lock.read().await;
+        while logical < end {
+            turns.next().await;
+            let run = node.map(logical).await?;
+            let part = logical..end.min(logical.saturating_add(run.count));
+            let Some(physical) = run.physical else {
+                logical = self.plan_hole(part, plan, &mut changes).await?;
                 continue;
-            }
-            let mut rest = part;
-            let mut goal = {
-                let _blocks = node.map_lock.read().await;
-                node.goal(rest.start).await?
             };
-            while !rest.is_empty() {
-                let blocks = node.volume.reserve(goal, rest.end - rest.start).await?;
-                let part = rest.start..rest.start + blocks.count();
-                rest.start = part.end;
-                goal = blocks.first() + blocks.count();
-                plan.add(part.clone(), blocks.first(), true).await?;
-                changes.push(Change::Insert(part.start, blocks));
+            plan.add(part.clone(), physical, !run.written).await?;
+            if !run.written {
+                push(&mut changes, Change::Mark(part.clone()))?;
             }
+            logical = part.end;
         }
         Ok(changes)
+    }
+
+    /// The same for a hole. Where it ends.
+    async fn plan_hole(
+        &self,
+        mut hole: Range<u64>,
+        plan: &mut Plan<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<u64> {
+        let mut goal = self.node.goal(hole.start).await?;
+        while !hole.is_empty() {
+            let blocks = self.node.volume.reserve(goal, hole.end - hole.start).await?;
+            let part = hole.start..hole.start + blocks.count();
+            hole.start = part.end;
+            goal = blocks.first() + blocks.count();
+            plan.add(part.clone(), blocks.first(), true).await?;
+            push(changes, Change::Insert(part.start, blocks))?;
+        }
+        Ok(hole.end)
     }
 
     /// Makes changes, after which the file reaches at least to `end`: all of them and the size, or, if it becomes longer, nothing.

@@ -163,7 +163,7 @@ impl Node {
     }
 
     /// What the file has in a range of its blocks.
-    pub(super) async fn runs(&self, range: core::ops::Range<u64>) -> Result<Vec<Run>> {
+    async fn runs(&self, range: core::ops::Range<u64>) -> Result<Vec<Run>> {
         let _blocks = self.map_lock.read().await;
         let mut runs = Vec::new();
         let mut logical = range.start;
