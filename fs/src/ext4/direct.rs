@@ -326,7 +326,9 @@ impl File {
         let node = &self.node;
         let (size, block_size) = (node.attributes.size(), node.volume.geometry.block_size);
         let mut left = changes.len();
+        let mut turns = Turns::default();
         for change in changes {
+            turns.next().await;
             left -= 1;
             let reach = size.min(change.end() * block_size);
             let _blocks = node.map_lock.write().await;

@@ -453,7 +453,7 @@ fn from_a_page_of_the_file_itself() {
 /// The power goes while a file becomes longer by pieces that lie apart on the disk: it is as long as before, or as afterwards.
 #[test]
 fn the_power_goes_while_a_file_grows() {
-    let image = Image::make(&["-t", "ext4", "-b", "1024"], None, 8);
+    let image = Image::make(&["-t", "ext4", "-b", "1024"], None, 16);
     run(async move {
         let start = Snapshot::new(&std::fs::read(image.path()).unwrap());
         let disk = RamDisk::of(start);
@@ -466,19 +466,29 @@ fn the_power_goes_while_a_file_grows() {
         let recorder = Recorder::new(disk.snapshot(), 3);
         let (tree, claim, _) = mount_writable(recorder.clone()).await;
         let file = tree.find("/file").await.unwrap();
-        let file_system = tree.root.mount().superblock().file_system().clone();
-        // One transaction each, as far as that can be.
-        file_system.sync().await.unwrap();
-        let data = noise(200 * 1024);
-        write_direct(&file, Position::At(1024), &data).await.unwrap();
+        let data = noise(4000 * 1024);
+        let growing = file.clone();
+        let bytes = data.clone();
+        let write = executor::spawn(async move { write_direct(&growing, Position::At(1024), &bytes).await });
+        // Others commit meanwhile.
+        let (other, mut mode) = (tree.find("/comb").await.unwrap(), 0);
+        while !write.is_finished() {
+            mode = (mode + 1) % 0o1000;
+            set_mode(&other, &Credentials::root(), mode).await.unwrap();
+            other.inode().fsync(false).await.unwrap();
+        }
+        drop(other);
+        write.await.unwrap().unwrap();
         file.inode().fsync(false).await.unwrap();
-        drop((file, file_system));
+        drop(file);
         unmount(tree, claim).await;
         let history = recorder.history();
         let images = history.images();
         let mut judge = Judge::new();
         let mut sizes = std::collections::BTreeSet::new();
-        for (number, point) in history.points().enumerate() {
+        // The bytes are written first, and then comes what leads to them.
+        let points: Vec<_> = history.points().collect();
+        for (number, point) in points.into_iter().rev().take(300).enumerate() {
             let image = images.crash(point, number as u64);
             let image = judge.recover(&image).unwrap_or_else(|text| panic!("{point:?}: {text}"));
             let (tree, claim, _) = mount_writable(RamDisk::of(image)).await;
@@ -490,21 +500,21 @@ fn the_power_goes_while_a_file_grows() {
             same("the old", &found[..700], &noise(700));
             unmount(tree, claim).await;
         }
-        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [700, 201 * 1024]);
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [700, 4001 * 1024]);
     });
 }
 
 /// Uses every other block of what is free.
 async fn scatter(tree: &Tree) {
     let comb = tree.open("/comb", WRITABLE).await.unwrap();
-    fallocate(&comb, FallocateFlags::empty(), 0, 2 << 20).await.unwrap();
+    fallocate(&comb, FallocateFlags::empty(), 0, 10 << 20).await.unwrap();
     let rest = tree.open("/rest", WRITABLE).await.unwrap();
     let file_system = tree.root.mount().superblock().file_system().clone();
     file_system.sync().await.unwrap();
     let free = file_system.statfs().await.unwrap().available_blocks;
     fallocate(&rest, FallocateFlags::empty(), 0, (free - 50) * 1024).await.unwrap();
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    for number in 0..256 {
+    for number in 0..1280 {
         fallocate(&comb, flags, number * 8192, 4096).await.unwrap();
     }
     file_system.sync().await.unwrap();

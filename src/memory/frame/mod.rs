@@ -122,7 +122,7 @@ impl Frame {
     #[inline(always)]
     pub fn users(&self) -> u64 {
         let word = self.metadata().word.load(Acquire);
-        (word & OWNERS) - (word / PIN & OWNERS)
+        (word & OWNERS) - word / PIN
     }
 
     /// Adds an owner that only needs the frame to stay.

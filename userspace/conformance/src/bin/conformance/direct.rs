@@ -96,7 +96,7 @@ fn flags() {
     value("without", get(&file));
     outcome("set", sys!(SYS_fcntl, file.as_raw_fd(), libc::F_SETFL, O_DIRECT));
     value("with", get(&file));
-    value("misaligned then", file.write_at(b"x", 0).map_err(|error| error));
+    value("misaligned then", file.write_at(b"x", 0));
     outcome("taken", sys!(SYS_fcntl, file.as_raw_fd(), libc::F_SETFL, 0));
     value("as before", file.write_at(b"x", 0));
     let folder = File::open(".").expect("open");
