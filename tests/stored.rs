@@ -119,6 +119,29 @@ fn mounts_are_as_on_linux() {
     assert_eq!(printed[1], printed[2]);
 }
 
+/// Past the page cache: what programs see is what they see on Linux, and so is what is left.
+#[test]
+fn direct_transfers_are_those_of_linux() {
+    let printed = [(Kernel::Linux, "2"), (Kernel::Rusk, "1"), (Kernel::Rusk, "4")].map(|(kernel, cpus)| {
+        let image = make(&format!("direct-{kernel:?}-{cpus}.img"), "ext4", 64);
+        let command =
+            "mount -t ext4 DISK /m; cd /m; conformance direct; cd /; umount /m; mount -t ext4 DISK /m
+            md5sum $(find /m -type f | sort); fsx --directory /m --seed 5 --operations 1500 --direct; umount /m";
+        let printed = run(kernel, cpus, &image, command);
+        check(&image);
+        // What the kernels say of themselves begins with the time.
+        printed.lines().filter(|line| !line.starts_with('[')).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let [theirs, ours @ ..] = printed;
+    assert!(theirs.len() > 170, "{theirs:?}");
+    for ours in ours {
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours, theirs);
+        }
+        assert_eq!(ours.len(), theirs.len());
+    }
+}
+
 #[test]
 fn the_root_is_written_to() {
     let root = scratch("written-root.img");

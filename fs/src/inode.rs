@@ -1,6 +1,8 @@
 //! What every file system implements: files and directories.
 
-use crate::{Attributes, Device, FileType, Op, Page, Seals, SetAttributes, Sink, Source, StatFs};
+use crate::{
+    Attributes, Device, Direct, FileType, Memory, Op, Page, Seals, SetAttributes, Sink, Source, StatFs,
+};
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::any::Any;
@@ -247,6 +249,25 @@ pub trait Inode: Send + Sync + Any {
     /// Begins a write in several steps. `None` where there is only [`write_at`](Self::write_at).
     fn begin_write(self: Arc<Self>) -> Op<'static, Result<Option<Arc<dyn Writing>>>> {
         Op::Ready(Ok(None))
+    }
+
+    /// Whether bytes can be transferred past the page cache.
+    fn direct(&self) -> Direct {
+        Direct::Refused
+    }
+
+    /// Reads bytes from `offset` on into `memory`, past the page cache, up to the end of the file; where there is a hole come
+    /// zeros. Returns how many there were; what is in the memory behind them is undefined. `EINVAL` where [`direct`](Self::direct)
+    /// asks for another alignment. When the future is dropped, the memory is still written to for as long as the disk takes.
+    fn read_direct(self: Arc<Self>, _offset: u64, _memory: Memory) -> Op<'static, Result<usize>> {
+        Op::Ready(Err(Errno::EINVAL))
+    }
+
+    /// Writes `memory` to the file, past the page cache: all of it or, after an error, none that the file did not have room
+    /// for before. A file that becomes longer does so when the bytes are there. Errors are those of
+    /// [`read_direct`](Self::read_direct) and [`write_at`](Self::write_at). When the future is dropped, the write goes on.
+    fn write_direct(self: Arc<Self>, _position: Position, _memory: Memory) -> Op<'static, Result<Written>> {
+        Op::Ready(Err(Errno::EINVAL))
     }
 
     /// Sets the size: cuts off, or adds a hole. Programs that have mapped pages that go lose them afterwards.

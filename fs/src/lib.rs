@@ -39,6 +39,7 @@ mod credentials;
 pub mod dcache;
 mod departure;
 pub mod devfs;
+mod direct;
 pub mod ext4;
 pub mod file;
 mod fill;
@@ -73,6 +74,7 @@ pub use credentials::{Capabilities, Credentials};
 pub use dcache::name::NAME_MAX;
 pub use dcache::{Dentry, DentryRef};
 pub use departure::is_tearing_down;
+pub use direct::{Direct, Memory};
 pub use inode::{
     Caching, DirEntry, Emit, FallocateFlags, FileSystem, Inode, Kind, NewInode, Position, Renaming, Result,
     Seek, Writing, Written, XattrMode,

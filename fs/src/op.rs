@@ -1,9 +1,11 @@
 //! The result of an operation that usually has its answer already.
 
+use crate::Result;
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use syscalls::Errno;
 
 /// What a file-system operation returns: the answer, or a future that brings it.
 ///
@@ -37,10 +39,21 @@ impl<'a, T> Op<'a, T> {
 
     /// The answer when it is there, else the operation back.
     #[inline]
-    pub fn ready(self) -> Result<T, Self> {
+    pub fn ready(self) -> core::result::Result<T, Self> {
         match self {
             Op::Ready(value) => Ok(value),
             waiting => Err(waiting),
+        }
+    }
+}
+
+impl<T: Send + Unpin + 'static> Op<'_, Result<T>> {
+    /// Has a future run as a task of its own, which goes on to its end whatever happens to who waits for it. `ENOMEM` without
+    /// memory for one.
+    pub fn in_task(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        match executor::try_spawn(future) {
+            Ok(task) => Op::waiting(async move { task.await.unwrap_or(Err(Errno::EIO)) }),
+            Err(_) => Op::Ready(Err(Errno::ENOMEM)),
         }
     }
 }

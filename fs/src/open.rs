@@ -1,7 +1,7 @@
 //! Opening files.
 
 use crate::{
-    FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
+    Direct, FileType, Inode, Kind, LookupFlags, Op, Path, Result, View,
     attributes::Access,
     change::{commit, enter, lock},
     dcache::{
@@ -41,6 +41,8 @@ bitflags! {
         const DIRECTORY = linux::O_DIRECTORY;
         /// `ELOOP` when the last component is a symbolic link.
         const NO_FOLLOW = linux::O_NOFOLLOW;
+        /// Transfers go past the page cache.
+        const DIRECT = linux::O_DIRECT;
         /// Writes go to the end.
         const APPEND = linux::O_APPEND;
         /// Do not note accesses; for owners only.
@@ -246,6 +248,10 @@ impl<'v> View<'v> {
     async fn open_existing(&self, path: &Path, flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
         self.check_open(path, flags)?;
         if flags.contains(OpenFlags::TRUNCATE) && path.dentry().kind() == FileType::Regular {
+            // What cannot be opened is not cut.
+            if flags.contains(OpenFlags::DIRECT) && path.inode().direct() == Direct::Refused {
+                return Err(Errno::EINVAL);
+            }
             self.cut(path).await?;
         }
         path.inode().open()

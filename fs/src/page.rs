@@ -34,6 +34,22 @@ pub unsafe trait PageProvider {
     /// # Safety
     /// `page` came from `alloc_zeroed`, and the caller gives up one ownership of it.
     unsafe fn release(page: NonNull<u8>);
+    /// As [`add_ref`](Self::add_ref), for a [pinned](Page::pin) owner.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn add_pin(page: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_ref(page) }
+    }
+    /// As [`release`](Self::release), for a pinned owner.
+    ///
+    /// # Safety
+    /// As there; the ownership is of `add_pin`.
+    unsafe fn release_pin(page: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::release(page) }
+    }
 }
 
 unsafe extern "Rust" {
@@ -41,6 +57,8 @@ unsafe extern "Rust" {
     fn __rusk_fs_page_add_ref(page: NonNull<u8>);
     fn __rusk_fs_page_is_shared(page: NonNull<u8>) -> bool;
     fn __rusk_fs_page_release(page: NonNull<u8>);
+    fn __rusk_fs_page_add_pin(page: NonNull<u8>);
+    fn __rusk_fs_page_release_pin(page: NonNull<u8>);
 }
 
 /// Makes a type that implements [`PageProvider`] the provider of this program.
@@ -66,6 +84,16 @@ macro_rules! page_provider {
             // SAFETY: the caller's promise is the trait's.
             unsafe { <$provider as $crate::PageProvider>::release(page) }
         }
+        #[unsafe(no_mangle)]
+        unsafe fn __rusk_fs_page_add_pin(page: ::core::ptr::NonNull<u8>) {
+            // SAFETY: the caller's promise is the trait's.
+            unsafe { <$provider as $crate::PageProvider>::add_pin(page) }
+        }
+        #[unsafe(no_mangle)]
+        unsafe fn __rusk_fs_page_release_pin(page: ::core::ptr::NonNull<u8>) {
+            // SAFETY: the caller's promise is the trait's.
+            unsafe { <$provider as $crate::PageProvider>::release_pin(page) }
+        }
     };
 }
 
@@ -73,8 +101,13 @@ macro_rules! page_provider {
 ///
 /// The bytes may be changed at any time by other owners (a user program that has the page mapped),
 /// so they are copied in and out and never borrowed as a slice that outlives a copy.
+///
+/// A page of a program's memory that takes part in a transfer is *pinned* by it ([`pin`](Self::pin)).
 #[derive(Debug)]
 pub struct Page(NonNull<u8>);
+
+/// Set in the address of a pinned handle, which begins at a page's border.
+const PINNED: usize = 1;
 
 // SAFETY: the handle is a count on memory that any CPU may touch; the provider's counts are atomic.
 unsafe impl Send for Page {}
@@ -91,12 +124,28 @@ impl Page {
     /// The page's first byte: in the kernel an address in the direct map.
     #[inline]
     pub fn as_ptr(&self) -> NonNull<u8> {
-        self.0
+        // SAFETY: a page does not begin at address zero.
+        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !PINNED)) }
     }
 
-    /// Gives up the handle without giving up the ownership; [`Page::from_raw`] takes it back.
+    /// Another owner, which is there only so that the page stays: whoever has the page mapped still counts as the only one who
+    /// does, and need not make a copy before he writes to it.
+    pub fn pin(&self) -> Self {
+        let page = self.as_ptr();
+        // SAFETY: this handle is an owner.
+        unsafe { __rusk_fs_page_add_pin(page) }
+        Page(page.map_addr(|address| address | PINNED))
+    }
+
+    #[inline]
+    fn is_pinned(&self) -> bool {
+        self.0.addr().get() & PINNED != 0
+    }
+
+    /// Gives up the handle, which is not pinned, without giving up the ownership; [`Page::from_raw`] takes it back.
     #[inline]
     pub fn into_raw(self) -> NonNull<u8> {
+        debug_assert!(!self.is_pinned());
         let raw = self.0;
         core::mem::forget(self);
         raw
@@ -114,7 +163,7 @@ impl Page {
     /// Whether the page has other owners than this handle.
     pub fn is_shared(&self) -> bool {
         // SAFETY: this handle is an owner.
-        unsafe { __rusk_fs_page_is_shared(self.0) }
+        unsafe { __rusk_fs_page_is_shared(self.as_ptr()) }
     }
 
     /// The page's bytes from `offset` on, for one copy out.
@@ -124,7 +173,7 @@ impl Page {
     #[inline]
     pub fn bytes(&self) -> &[u8; PAGE_SIZE] {
         // SAFETY: this handle owns the page, so the memory is valid and 4 KiB long.
-        unsafe { self.0.cast().as_ref() }
+        unsafe { self.as_ptr().cast().as_ref() }
     }
 
     /// Copies `data` into the page at `offset`.
@@ -136,7 +185,17 @@ impl Page {
         assert!(offset + data.len() <= PAGE_SIZE);
         // SAFETY: in bounds by the check above; the page is owned, and `data` is not part of it
         // because nobody holds a mutable borrow of page memory.
-        unsafe { self.0.add(offset).copy_from_nonoverlapping(NonNull::from(data).cast(), data.len()) }
+        unsafe { self.as_ptr().add(offset).copy_from_nonoverlapping(NonNull::from(data).cast(), data.len()) }
+    }
+
+    /// Copies `len` bytes of another page, or of this one, from `from` on into the page at `offset`.
+    ///
+    /// # Panics
+    /// When either exceeds the page.
+    pub fn copy_from(&self, offset: usize, other: &Page, from: usize, len: usize) {
+        assert!(offset + len <= PAGE_SIZE && from + len <= PAGE_SIZE);
+        // SAFETY: in bounds by the check above, and both pages are owned; they may be the same.
+        unsafe { self.as_ptr().add(offset).copy_from(other.as_ptr().add(from), len) }
     }
 
     /// Lets `source` fill `len` bytes at `offset`; returns how many it gave.
@@ -148,7 +207,7 @@ impl Page {
         assert!(offset + len <= PAGE_SIZE);
         // SAFETY: in bounds and owned. The slice exists only for the source's one copy; owners
         // that copy at the same time see torn bytes, as with any shared memory (see `bytes`).
-        source.take(unsafe { core::slice::from_raw_parts_mut(self.0.add(offset).as_ptr(), len) })
+        source.take(unsafe { core::slice::from_raw_parts_mut(self.as_ptr().add(offset).as_ptr(), len) })
     }
 
     /// Sets `len` bytes from `offset` on to zero.
@@ -158,13 +217,16 @@ impl Page {
     pub fn zero(&self, offset: usize, len: usize) {
         assert!(offset + len <= PAGE_SIZE);
         // SAFETY: in bounds by the check above, and the page is owned.
-        unsafe { self.0.add(offset).write_bytes(0, len) }
+        unsafe { self.as_ptr().add(offset).write_bytes(0, len) }
     }
 }
 
 impl Clone for Page {
     #[inline]
     fn clone(&self) -> Self {
+        if self.is_pinned() {
+            return self.pin();
+        }
         // SAFETY: this handle is an owner.
         unsafe { __rusk_fs_page_add_ref(self.0) }
         Page(self.0)
@@ -174,7 +236,10 @@ impl Clone for Page {
 impl Drop for Page {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the handle's one ownership ends here.
-        unsafe { __rusk_fs_page_release(self.0) }
+        let page = self.as_ptr();
+        // SAFETY: the handle's one ownership, which is of this kind, ends here.
+        unsafe {
+            if self.is_pinned() { __rusk_fs_page_release_pin(page) } else { __rusk_fs_page_release(page) }
+        }
     }
 }

@@ -25,7 +25,7 @@ pub async fn read(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> SysR
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
-            let read = regular::read_at(caller, inode, *offset, buffer).await?;
+            let read = regular::read_at(caller, file, inode, *offset, buffer).await?;
             *offset += read as u64;
             read
         }
@@ -49,7 +49,7 @@ pub async fn write(caller: &Caller, file: &File, buffer: &mut UserBuffer) -> Sys
             let inode = contents.as_ref().unwrap_or(path.inode());
             let mut offset = file.offset.lock().await;
             let position = regular::write_position(file, *offset);
-            let (written, end) = regular::write_at(caller, inode, position, buffer).await?;
+            let (written, end) = regular::write_at(caller, file, inode, position, buffer).await?;
             if written > 0 {
                 *offset = end;
             }

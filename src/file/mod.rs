@@ -25,6 +25,7 @@ pub mod table;
 pub mod uring;
 
 pub mod device;
+pub mod direct;
 pub mod disk;
 pub mod nameless;
 mod open;

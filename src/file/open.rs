@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use fs::{FileType, LookupFlags, OpenFlags, Opened, watch::Happening};
+use fs::{Direct, FileType, LookupFlags, OpenFlags, Opened, watch::Happening};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -15,6 +15,14 @@ pub fn of_opened(opened: Opened, flags: u32) -> Option<Result<Arc<File>, Errno>>
     match opened.path.dentry().kind() {
         FileType::Regular | FileType::Directory => Some(File::opened(opened, flags)),
         _ => None,
+    }
+}
+
+/// Whether a file may be opened with `O_DIRECT`, which for a pipe means packets.
+fn takes_direct(opened: &Opened) -> bool {
+    match opened.path.dentry().kind() {
+        FileType::Fifo | FileType::Block => true,
+        _ => opened.stream.as_ref().unwrap_or(opened.path.inode()).direct() != Direct::Refused,
     }
 }
 
@@ -47,8 +55,7 @@ pub async fn open(
     // Every file of a 64-bit program may be large, and says so.
     let large = flags | linux::O_LARGEFILE;
     let kind = opened.path.dentry().kind();
-    // Nothing here reads or writes past the pages that a file is made of; for a pipe the flag means packets.
-    if flags & linux::O_DIRECT != 0 && kind != FileType::Fifo {
+    if flags & linux::O_DIRECT != 0 && !takes_direct(&opened) {
         return Err(Errno::EINVAL);
     }
     let file = match kind {

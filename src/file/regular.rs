@@ -6,7 +6,7 @@ use fs::{FileType, Inode, Position, Writing};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, bulk, disk};
+use super::{File, bulk, direct, disk};
 use crate::{
     memory,
     process::Caller,
@@ -27,14 +27,18 @@ pub async fn read_exact_at(inode: &dyn Inode, offset: u64, into: &mut [u8]) -> R
     Ok(done)
 }
 
-/// Reads at `offset` into user memory, bringing in missing pages of the buffer as it goes.
+/// Reads at `offset` of an open file into user memory, bringing in missing pages of the buffer as it goes.
 #[inline]
 pub async fn read_at(
     caller: &Caller,
+    file: &File,
     inode: &Arc<dyn Inode>,
     offset: u64,
     buffer: &mut UserBuffer,
 ) -> SysResult {
+    if let Some(unit) = direct::unit(file) {
+        return memory::pinned(direct::read_at(caller, inode, unit, offset, &[buffer.vector()]))?.await;
+    }
     let mut total = 0;
     loop {
         if buffer.remaining() >= bulk::LARGE {
@@ -81,15 +85,19 @@ async fn read_large(caller: &Caller, inode: &Arc<dyn Inode>, offset: u64, buffer
     bulk::in_pieces(caller, buffer, len, step).await.count
 }
 
-/// Writes user memory at `position`; returns the bytes written and where the last one ended. No other write comes in
+/// Writes user memory at `position` of an open file; returns the bytes written and where the last one ended. No other write comes in
 /// between, where the file system offers that.
 #[inline]
 pub async fn write_at(
     caller: &Caller,
+    file: &File,
     inode: &Arc<dyn Inode>,
     position: Position,
     buffer: &mut UserBuffer,
 ) -> Result<(usize, u64), Errno> {
+    if let Some(unit) = direct::unit(file) {
+        return memory::pinned(direct::write_at(caller, inode, unit, position, &[buffer.vector()]))?.await;
+    }
     // Where the end is, only a write that keeps the others out can tell.
     if let Position::At(offset) = position
         && inode.attributes().kind != FileType::Block

@@ -30,6 +30,16 @@ unsafe impl fs::PageProvider for Frames {
         // SAFETY: the caller gives up one ownership.
         drop(unsafe { Frame::from_ptr(page) });
     }
+
+    unsafe fn add_pin(page: NonNull<u8>) {
+        // SAFETY: the caller says that the page has an owner; the borrowed handle gives nothing up.
+        ManuallyDrop::new(unsafe { Frame::from_ptr(page) }).pin();
+    }
+
+    unsafe fn release_pin(page: NonNull<u8>) {
+        // SAFETY: the caller gives up one ownership, which is a pinned one.
+        unsafe { Frame::from_ptr(page).unpin() }
+    }
 }
 
 fs::page_provider!(Frames);
@@ -39,6 +49,12 @@ fs::page_provider!(Frames);
 pub(super) fn frame_of(page: fs::Page) -> Frame {
     // SAFETY: pages are frames in this kernel (see above), and the page's ownership is given up here.
     unsafe { Frame::from_ptr(page.into_raw()) }
+}
+
+/// A pinned owner of a frame, as a page.
+pub(super) fn pinned_page(frame: &Frame) -> fs::Page {
+    // SAFETY: the frame has an owner; the borrowed handle gives nothing up.
+    ManuallyDrop::new(unsafe { fs::Page::from_raw(frame::pointer(frame.number())) }).pin()
 }
 
 /// A frame as a file's page; the ownership moves along.

@@ -290,7 +290,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
         Object::Inode(path, contents) => {
             let inode = contents.as_ref().unwrap_or(path.inode());
             let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
-            check_small(path, *offset, len)?;
+            check_small(&file, path, *offset, len)?;
             let Ok(read) = inode.read_at(*offset, &mut buffer).ready() else {
                 return Err(Pause::General);
             };
@@ -385,20 +385,21 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
     }
 }
 
-/// A write is done at once unless it is large or more goes with it: appending, waiting for stable storage, taking
+/// A write is done at once unless it is large or more goes with it: appending, going past the page cache, waiting for stable storage, taking
 /// set-id bits away, telling those who watch files.
 #[inline]
 fn check_plain(file: &File, path: &Path, len: usize) -> Result<(), Pause> {
     let more = watch::exist()
-        || file.flags() & (O_APPEND | O_SYNC) != 0
+        || file.flags() & (O_APPEND | O_SYNC | O_DIRECT) != 0
         || path.dentry().attributes().permissions() & 0o6000 != 0;
     if more || len >= bulk::LARGE { Err(Pause::General) } else { Ok(()) }
 }
 
-/// A read is done at once unless it is large, or those who watch files may have to be told.
+/// A read is done at once unless it is large, or past the page cache, or those who watch files may have to be told.
 #[inline]
-fn check_small(path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
+fn check_small(file: &File, path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
     let large = watch::exist()
+        || file.flags() & O_DIRECT != 0
         || len >= bulk::LARGE
             && path.dentry().attributes().size().saturating_sub(offset) >= bulk::LARGE as u64;
     if large { Err(Pause::General) } else { Ok(()) }
@@ -420,7 +421,7 @@ fn pread(caller: &Caller, context: &UserContext) -> Attempt {
 pub fn read_at(file: &File, address: usize, len: usize, offset: i64) -> Attempt {
     let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
     file.check_readable()?;
-    check_small(path, offset as u64, len)?;
+    check_small(file, path, offset as u64, len)?;
     let inode = contents.as_ref().unwrap_or(path.inode());
     let mut buffer = UserBuffer::new(address, len)?;
     let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };

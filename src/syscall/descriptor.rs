@@ -1,6 +1,6 @@
 //! Descriptors: close(2), dup(2), fcntl(2), pipe(2), ioctl(2).
 
-use fs::{Seal, Seals};
+use fs::{Direct, Seal, Seals};
 use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 
@@ -99,8 +99,9 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
         }
         linux::F_GETFL => Ok(file.flags() as usize),
         _ if file.flags() & linux::O_PATH != 0 => Err(Errno::EBADF),
-        // Nothing here reads or writes past the pages that a file is made of; for a pipe the flag means packets.
-        linux::F_SETFL if argument as u32 & linux::O_DIRECT != 0 && !is_pipe(&file) => Err(Errno::EINVAL),
+        linux::F_SETFL if argument as u32 & linux::O_DIRECT != 0 && !takes_direct(&file) => {
+            Err(Errno::EINVAL)
+        }
         linux::F_SETFL => {
             file.set_flags(argument as u32);
             Ok(0)
@@ -126,8 +127,12 @@ fn seals(file: &File) -> Result<&Seals, Errno> {
     file.inode().and_then(|inode| inode.seals()).ok_or(Errno::EINVAL)
 }
 
-fn is_pipe(file: &File) -> bool {
-    file.stream().is_some_and(|stream| stream.pipe().is_some())
+/// Whether `O_DIRECT` says something for the file; for a pipe it means packets.
+fn takes_direct(file: &File) -> bool {
+    match file.inode() {
+        Some(inode) => inode.direct() != Direct::Refused,
+        None => file.stream().is_some_and(|stream| stream.pipe().is_some()),
+    }
 }
 
 pub async fn pipe2(caller: &Caller, pair: usize, flags: u32) -> SysResult {

@@ -2,13 +2,17 @@
 
 use alloc::vec::Vec;
 
-use fs::{Access, Attributes, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp, XattrMode};
+use fs::{
+    Access, Attributes, Direct, FileType, Inode, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp,
+    XattrMode,
+};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::user::{self, SysResult};
 use crate::{
+    device::disk,
     file::{File, lookup},
     process::{
         Caller,
@@ -156,7 +160,10 @@ struct Statx {
     attributes_mask: u64,
     times: [StatxTime; 4],
     devices: [u32; 4],
-    spare: [u64; 14],
+    mount: u64,
+    direct_memory: u32,
+    direct_offset: u32,
+    spare: [u64; 12],
 }
 
 pub async fn statx(
@@ -188,8 +195,13 @@ pub async fn statx_named(
 ) -> SysResult {
     check_statx(flags, mask)?;
     let metadata = of_path(caller, directory, name, flags).await?;
+    let direct = match mask & linux::STATX_DIOALIGN {
+        0 => None,
+        _ => direct_alignment(caller, directory, name, flags).await,
+    };
+    let known = linux::STATX_BASIC_STATS | linux::STATX_BTIME;
     let statx = Statx {
-        mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME,
+        mask: if direct.is_some() { known | linux::STATX_DIOALIGN } else { known },
         block_size: metadata.block_size,
         attributes: 0,
         links: metadata.links,
@@ -204,10 +216,30 @@ pub async fn statx_named(
         times: [metadata.accessed, metadata.created, metadata.changed, metadata.modified]
             .map(StatxTime::from),
         devices: [metadata.rdev.major(), metadata.rdev.minor(), metadata.dev.major(), metadata.dev.minor()],
-        spare: [0; 14],
+        mount: 0,
+        direct_memory: direct.unwrap_or(0),
+        direct_offset: direct.unwrap_or(0),
+        spare: [0; 12],
     };
     user::write(caller, address, statx).await?;
     Ok(0)
+}
+
+/// The unit of transfers past the page cache in bytes, zero where they go through it all the same; `None` where they cannot be
+/// asked for.
+async fn direct_alignment(caller: &Caller, directory: i32, name: &[u8], flags: u32) -> Option<u32> {
+    let follow = lookup::follow(flags);
+    let path = lookup::path_or_descriptor(caller, directory, name, follow, flags).await.ok()?;
+    let inode = path.inode();
+    let direct = match inode.attributes().kind {
+        FileType::Block => disk::find(inode.attributes().rdev)?.inode().direct(),
+        _ => inode.direct(),
+    };
+    match direct {
+        Direct::Refused => None,
+        Direct::Cached => Some(0),
+        Direct::Unit(unit) => Some(unit),
+    }
 }
 
 pub async fn faccessat(caller: &Caller, directory: i32, path: usize, mode: u32, flags: u32) -> SysResult {

@@ -1,6 +1,8 @@
 //! read, write and their kin (read(2), pread(2), readv(2), lseek(2)).
 
-use fs::{Position, Seek};
+use alloc::sync::Arc;
+
+use fs::{Inode, Position, Seek};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -9,7 +11,7 @@ use super::{
     user::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 use crate::{
-    file::{File, Object, disk, events::counter, io, regular},
+    file::{File, Object, direct, disk, events::counter, io, regular},
     process::Caller,
 };
 
@@ -48,7 +50,7 @@ pub(super) fn check_positioned(file: &File) -> Result<(), Errno> {
 
 async fn read_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBuffer) -> SysResult {
     let Some(inode) = file.inode() else { return io::read(caller, file, buffer).await };
-    let read = regular::read_at(caller, inode, offset, buffer).await?;
+    let read = regular::read_at(caller, file, inode, offset, buffer).await?;
     file.note_read(Ok(read));
     Ok(read)
 }
@@ -57,7 +59,7 @@ async fn write_at(caller: &Caller, file: &File, offset: u64, buffer: &mut UserBu
     let Some(inode) = file.inode() else { return io::write(caller, file, buffer).await };
     // Linux appends here too when the file is open with O_APPEND (pwrite(2), "Bugs").
     let position = regular::write_position(file, offset);
-    let (written, _) = regular::write_at(caller, inode, position, buffer).await?;
+    let (written, _) = regular::write_at(caller, file, inode, position, buffer).await?;
     io::sync_if_asked(file).await?;
     file.note_written(Ok(written));
     Ok(written)
@@ -152,7 +154,7 @@ async fn write_flagged(
     let written = match (file.inode(), at) {
         (Some(inode), _) if flags & linux::RWF_APPEND != 0 => {
             let mut offset = file.offset.lock().await;
-            let (written, end) = regular::write_at(caller, inode, Position::End, buffer).await?;
+            let (written, end) = regular::write_at(caller, file, inode, Position::End, buffer).await?;
             if at.is_none() && written > 0 {
                 *offset = end;
             }
@@ -227,6 +229,11 @@ pub async fn vectored_file(
     {
         return result;
     }
+    if let Some(inode) = file.inode()
+        && let Some(unit) = direct::unit(file)
+    {
+        return vectored_direct(caller, file, (inode, unit), vectors, at, flags, direction).await;
+    }
     let mut total = 0;
     for vector in vectors {
         if executor::should_yield() {
@@ -257,6 +264,58 @@ pub async fn vectored_file(
         }
     }
     Ok(total)
+}
+
+/// The same past the page cache: all pieces are one transfer.
+async fn vectored_direct(
+    caller: &Caller,
+    file: &File,
+    (inode, unit): (&Arc<dyn Inode>, u32),
+    vectors: &[IoVec],
+    at: Option<u64>,
+    flags: u32,
+    direction: Direction,
+) -> SysResult {
+    let mut own = match at {
+        Some(_) => None,
+        None => Some(file.offset.lock().await),
+    };
+    let offset = at.or(own.as_deref().copied()).unwrap_or(0);
+    let (moved, end) = match direction {
+        Direction::Read => {
+            let read = direct::read_at(caller, inode, unit, offset, vectors).await?;
+            file.note_read(Ok(read));
+            (read, offset + read as u64)
+        }
+        Direction::Write => {
+            let appends = flags & linux::RWF_APPEND != 0;
+            let position = if appends { Position::End } else { regular::write_position(file, offset) };
+            let (written, end) = direct::write_at(caller, inode, unit, position, vectors).await?;
+            file.note_written(Ok(written));
+            (written, end)
+        }
+    };
+    if moved > 0
+        && let Some(own) = &mut own
+    {
+        **own = end;
+    }
+    drop(own);
+    if direction == Direction::Write {
+        sync_flagged(file, flags).await?;
+    }
+    Ok(moved)
+}
+
+/// Brings what was written to stable storage, if the open file's flags or those of pwritev2(2) say so.
+async fn sync_flagged(file: &File, flags: u32) -> Result<(), Errno> {
+    io::sync_if_asked(file).await?;
+    match file.inode() {
+        Some(inode) if flags & (linux::RWF_SYNC | linux::RWF_DSYNC) != 0 => {
+            inode.fsync(flags & linux::RWF_SYNC == 0).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// preadv and pwritev: a negative offset is EINVAL.

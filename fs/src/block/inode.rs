@@ -2,13 +2,14 @@
 
 use super::{BlockDeviceRef, Pieces, Transfer};
 use crate::{
-    Attributes, Birth, FileType, Inode, Op, PAGE_SIZE, Page, Position, Result, Sink, SleepLock, Source,
-    Written,
+    Attributes, Birth, Direct, FileType, Inode, Memory, Op, PAGE_SIZE, Page, Position, Result, Sink,
+    SleepLock, Source, Written,
     cache::{Backing, PageCache, Pages},
 };
 use alloc::sync::Arc;
 use core::any::Any;
 use core::ops::Range;
+use executor::sync::RwLock;
 use syscalls::Errno;
 
 /// What all openers of a disk's node read and write, and the file system on it with them: the kernel makes one for each disk,
@@ -16,8 +17,8 @@ use syscalls::Errno;
 pub struct BlockInode {
     disk: Arc<Disk>,
     cache: Arc<PageCache>,
-    /// Held while writing, so that each write is whole.
-    order: SleepLock,
+    /// Written to while writing through the cache, so that each write is whole; read while writing past it.
+    order: RwLock<()>,
     /// Held by the file system on the disk.
     claim: SleepLock,
 }
@@ -52,7 +53,7 @@ impl BlockInode {
         attributes.set_size(device.size());
         let disk = Arc::new(Disk { device, attributes });
         let cache = PageCache::new(disk.clone());
-        Arc::new(BlockInode { disk, cache, order: SleepLock::new(), claim: SleepLock::new() })
+        Arc::new(BlockInode { disk, cache, order: RwLock::new(()), claim: SleepLock::new() })
     }
 
     /// Waits until no file system uses the disk, and keeps others from it.
@@ -69,6 +70,44 @@ impl BlockInode {
     /// Its pages that are in memory.
     pub fn cache(&self) -> &Arc<PageCache> {
         &self.cache
+    }
+
+    /// Where a write begins, if there is anything to write to.
+    fn place(&self, position: Position, len: usize) -> Result<u64> {
+        let size = self.disk.attributes.size();
+        let at = match position {
+            Position::At(offset) => offset,
+            Position::End => size,
+        };
+        match () {
+            () if self.disk.device.is_read_only() => Err(Errno::EPERM),
+            () if at >= size && len > 0 => Err(Errno::ENOSPC),
+            () => Ok(at),
+        }
+    }
+
+    /// Leaves out what of a memory comes behind the end of the disk, for a transfer from or to `offset`, which lies before it.
+    /// `EINVAL` unless all lies along the borders of sectors.
+    fn fit(&self, offset: u64, memory: &mut Memory) -> Result<()> {
+        let left = self.disk.attributes.size() - offset;
+        memory.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let sector = self.disk.device.sector_size();
+        if offset.is_multiple_of(sector.into()) && memory.is_aligned(sector) {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
+    async fn write_past_cache(&self, at: u64, memory: Memory) -> Result<usize> {
+        let (len, bytes) = (memory.len(), at..at + memory.len() as u64);
+        let _order = self.order.read().await;
+        self.cache.settle(bytes.clone()).await?;
+        self.cache.withdraw(bytes).await;
+        let pieces = memory.pieces(0..len)?;
+        self.disk.device.transfer(Transfer::write(at, pieces)).await?;
+        self.cache.overwritten(at, &memory).await;
+        Ok(len)
     }
 
     /// Notes what a write did.
@@ -122,20 +161,13 @@ impl Inode for BlockInode {
     }
 
     fn write_at<'a>(&'a self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
-        let size = self.disk.attributes.size();
-        let at = match position {
-            Position::At(offset) => offset,
-            Position::End => size,
+        let at = match self.place(position, source.remaining()) {
+            Ok(at) => at,
+            Err(error) => return Op::Ready(Err(error)),
         };
-        if self.disk.device.is_read_only() {
-            return Op::Ready(Err(Errno::EPERM));
-        }
-        if at >= size && source.remaining() > 0 {
-            return Op::Ready(Err(Errno::ENOSPC));
-        }
-        let Some(alone) = self.order.try_lock() else {
+        let Some(alone) = self.order.try_write() else {
             return Op::waiting(async move {
-                let _alone = self.order.lock().await;
+                let _alone = self.order.write().await;
                 self.written(at, self.cache.write(at, source).await)
             });
         };
@@ -146,6 +178,40 @@ impl Inode for BlockInode {
                 self.written(at, rest.await)
             }),
         }
+    }
+
+    fn direct(&self) -> Direct {
+        Direct::Unit(self.disk.device.sector_size())
+    }
+
+    fn read_direct(self: Arc<Self>, offset: u64, mut memory: Memory) -> Op<'static, Result<usize>> {
+        if memory.is_empty() || offset >= self.disk.attributes.size() {
+            return Op::Ready(Ok(0));
+        }
+        if let Err(error) = self.fit(offset, &mut memory) {
+            return Op::Ready(Err(error));
+        }
+        let len = memory.len();
+        Op::waiting(async move {
+            self.cache.settle(offset..offset + len as u64).await?;
+            self.disk.device.transfer(Transfer::read(offset, memory.pieces(0..len)?)).await?;
+            Ok(len)
+        })
+    }
+
+    fn write_direct(self: Arc<Self>, position: Position, mut memory: Memory) -> Op<'static, Result<Written>> {
+        let at = match self.place(position, memory.len()) {
+            Ok(at) if memory.is_empty() => return Op::Ready(Ok(Written { at, count: 0 })),
+            Ok(at) => at,
+            Err(error) => return Op::Ready(Err(error)),
+        };
+        if let Err(error) = self.fit(at, &mut memory) {
+            return Op::Ready(Err(error));
+        }
+        Op::in_task(async move {
+            let count = self.write_past_cache(at, memory).await;
+            self.written(at, count)
+        })
     }
 
     fn is_mappable(&self) -> bool {

@@ -8,6 +8,7 @@
 //!                  │                                                    └► more, ahead of the reader    read_ahead.rs
 //!   write ─► pin, copy, dirty ─► a task stores what is dirty: after a while, for fsync, at the limit   write.rs
 //!                                                                                                      write_back.rs
+//!   O_DIRECT ─► stores what is dirty, takes out what is clean, and brings what is left up to date          direct.rs
 //!   truncate ─► takes out what is no longer the file's                                           truncate.rs
 //!   memory is short ─► the clock's hand goes round all caches and takes out what nobody uses            clock.rs
 //! ```
@@ -23,6 +24,7 @@
 //! out, and whoever waited for them fills them. What is being stored is stored to the end by tasks of their own.
 
 mod clock;
+mod direct;
 mod fill;
 mod page;
 mod read;

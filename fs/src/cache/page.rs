@@ -226,6 +226,30 @@ impl CachedPage {
         }
     }
 
+    /// Whether what is stored is out of date, or may be just now.
+    pub fn is_unstored(&self) -> bool {
+        // Acquire pairs with the Release in `store_ended`: who sees that a page is stored finds it so.
+        self.state.load(Acquire) & (DIRTY | WRITING) != 0
+    }
+
+    /// Takes it, if it is nothing but a copy of what is stored, whoever else owns the page. Under the cache's lock. Taken, it is
+    /// to be removed.
+    pub fn take_clean(&self) -> bool {
+        const BUSY: u32 = FILLING | FAILED | EVICTED | DIRTY | WRITING;
+        let taken = self.state.fetch_update(AcqRel, Acquire, |state| {
+            (state & BUSY == 0 && state < PIN).then_some(state | EVICTED)
+        });
+        taken.is_ok()
+    }
+
+    /// Notes that what is being filled, if it is, is out of date by now. Whether it is.
+    pub fn spoil(&self) -> bool {
+        let spoilt = self
+            .state
+            .fetch_update(AcqRel, Acquire, |state| (state & FILLING != 0).then_some(state | SPOILED));
+        spoilt.is_ok()
+    }
+
     /// Takes it for eviction, unless it is in use in any way, or was since the last time. Under the cache's lock. Taken, it
     /// is to be removed.
     pub fn try_evict(&self) -> bool {

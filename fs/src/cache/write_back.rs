@@ -8,6 +8,7 @@ use super::{PageCache, Pages, page::CachedPage};
 use crate::{Copies, Op, Result, mapping};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use core::ops::Range;
 use core::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Relaxed, SeqCst},
@@ -24,6 +25,9 @@ const AGE: Duration = Duration::from_secs(5);
 const STRETCH: usize = 64;
 /// Stretches of a file that are stored at the same time.
 const DEPTH: usize = 8;
+
+/// Pages of a whole file.
+const ALL: Range<u64> = 0..u64::MAX;
 
 /// Dirty pages of all caches. Relaxed: a guide.
 static DIRTY: AtomicUsize = AtomicUsize::new(0);
@@ -86,7 +90,7 @@ impl PageCache {
     async fn flush_until_clean(self: Arc<Self>) {
         loop {
             let _ = executor::timeout_after(self.hurry.notified(), AGE).await;
-            self.clone().pass().await;
+            let _ = self.clone().pass(ALL).await;
             // Whoever makes a page dirty puts it in the set and then looks for a task; here it is the other way round.
             self.flushing.store(false, SeqCst);
             fence(SeqCst);
@@ -110,7 +114,7 @@ impl PageCache {
 
     /// Stores all that is dirty now. What becomes of it [`sync`](Self::sync) tells.
     pub async fn store(self: &Arc<Self>) {
-        if let Ok(pass) = executor::try_spawn(self.clone().pass()) {
+        if let Ok(pass) = executor::try_spawn(self.clone().pass(ALL)) {
             let _ = pass.await;
         }
     }
@@ -126,36 +130,60 @@ impl PageCache {
             return Op::Ready(self.take_loss());
         }
         Op::waiting(async move {
-            let pass = executor::try_spawn(self.clone().pass()).map_err(|_| Errno::ENOMEM)?;
+            let pass = executor::try_spawn(self.clone().pass(ALL)).map_err(|_| Errno::ENOMEM)?;
             let _ = pass.await;
             self.take_loss()
         })
+    }
+
+    /// Stores all that is dirty now among pages of a range. The error is that of storing them; [`sync`](Self::sync) still tells it.
+    pub(super) async fn store_range(self: &Arc<Self>, pages: Range<u64>) -> Result<()> {
+        let pass = executor::try_spawn(self.clone().pass(pages)).map_err(|_| Errno::ENOMEM)?;
+        pass.await.unwrap_or(Err(Errno::EIO))
     }
 
     fn take_loss(&self) -> Result<()> {
         if self.lost.load(Relaxed) && self.lost.swap(false, AcqRel) { Err(Errno::EIO) } else { Ok(()) }
     }
 
-    /// Stores all that is dirty when it begins.
-    async fn pass(self: Arc<Self>) {
+    /// Takes over the indices of dirty pages of a range.
+    fn take_dirty(&self, pages: &Range<u64>) -> BTreeSet<u64> {
+        let mut dirty = self.dirty.lock();
+        if *pages == ALL {
+            return core::mem::take(&mut *dirty);
+        }
+        let taken: BTreeSet<u64> = dirty.range(pages.clone()).copied().collect();
+        for index in &taken {
+            dirty.remove(index);
+        }
+        taken
+    }
+
+    /// Stores all pages of a range that are dirty when it begins.
+    async fn pass(self: Arc<Self>, pages: Range<u64>) -> Result<()> {
         let _alone = self.passes.lock().await;
-        let mut dirty = core::mem::take(&mut *self.dirty.lock());
-        let mut running = VecDeque::<JoinHandle<()>>::new();
+        let mut dirty = self.take_dirty(&pages);
+        let mut running = VecDeque::<JoinHandle<Result<()>>>::new();
+        let mut result = Ok(());
         while let Some(stretch) = self.next_stretch(&mut dirty) {
             if running.len() == DEPTH
                 && let Some(first) = running.pop_front()
             {
-                let _ = first.await;
+                result = result.and(first.await.unwrap_or(Err(Errno::EIO)));
             }
             match executor::try_spawn(stretch.store()) {
                 Ok(task) => running.push_back(task),
                 // No memory for a task: the stretch is dirty again.
-                Err(_) => self.lost.store(true, Relaxed),
+                Err(_) => {
+                    self.lost.store(true, Relaxed);
+                    result = Err(Errno::ENOMEM);
+                }
             }
         }
         for task in running {
-            let _ = task.await;
+            result = result.and(task.await.unwrap_or(Err(Errno::EIO)));
         }
+        result
     }
 
     /// Takes the next neighbours out of a set of indices.
@@ -182,7 +210,7 @@ impl PageCache {
 }
 
 impl Stretch {
-    async fn store(mut self) {
+    async fn store(mut self) -> Result<()> {
         let first = self.entries[0].index();
         let attributes = self.cache.backing.attributes();
         if self.shared {
@@ -204,6 +232,7 @@ impl Stretch {
         for entry in self.entries.drain(..) {
             entry.store_ended();
         }
+        stored
     }
 }
 

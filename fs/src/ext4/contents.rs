@@ -172,7 +172,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Waits for transfers that go on at the same time; the first error is that of all.
-async fn together(mut transfers: Vec<Op<'static, Result<()>>>) -> Result<()> {
+pub(super) async fn together(mut transfers: Vec<Op<'static, Result<()>>>) -> Result<()> {
     if transfers.len() == 1
         && let Some(only) = transfers.pop()
     {

@@ -12,8 +12,8 @@ use super::{
     xattr,
 };
 use crate::{
-    Attributes, Emit, FallocateFlags, FileType, Inode, NewInode, Op, PAGE_SIZE, Page, Position, Renaming,
-    Result, Seek, SetAttributes, Sink, Source, Written, XattrMode, cache::PageCache,
+    Attributes, Direct, Emit, FallocateFlags, FileType, Inode, Memory, NewInode, Op, PAGE_SIZE, Page,
+    Position, Renaming, Result, Seek, SetAttributes, Sink, Source, Written, XattrMode, cache::PageCache,
 };
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -277,6 +277,37 @@ impl Inode for Ext4Inode {
         }
     }
 
+    fn direct(&self) -> Direct {
+        match self.cache() {
+            Err(_) => Direct::Refused,
+            Ok(_) if self.node.has(InodeFlags::INLINE_DATA) => Direct::Cached,
+            Ok(_) => Direct::Unit(self.node.volume.disk.device().sector_size()),
+        }
+    }
+
+    fn read_direct(self: Arc<Self>, offset: u64, memory: Memory) -> Op<'static, Result<usize>> {
+        match self.contents() {
+            Some(file) => Op::in_task(async move {
+                let read = file.read_direct(offset, &memory).await;
+                // Until here, the file is not deleted.
+                drop(self);
+                read
+            }),
+            None => Op::Ready(Err(Errno::EINVAL)),
+        }
+    }
+
+    fn write_direct(self: Arc<Self>, position: Position, memory: Memory) -> Op<'static, Result<Written>> {
+        match self.file() {
+            Ok(file) => Op::in_task(async move {
+                let written = file.write_direct(position, memory).await;
+                drop(self);
+                written
+            }),
+            Err(error) => Op::Ready(Err(error)),
+        }
+    }
+
     fn truncate(&self, size: u64) -> Op<'_, Result<()>> {
         let file = match self.file() {
             Ok(file) => file,
@@ -287,12 +318,12 @@ impl Inode for Ext4Inode {
             self.node.note_times();
             return Op::Ready(Ok(()));
         }
-        in_task(file.truncate(size))
+        Op::in_task(file.truncate(size))
     }
 
     fn fallocate(&self, flags: FallocateFlags, offset: u64, len: u64) -> Op<'_, Result<()>> {
         match self.file() {
-            Ok(file) => in_task(file.fallocate(flags, offset..offset + len)),
+            Ok(file) => Op::in_task(file.fallocate(flags, offset..offset + len)),
             Err(error) => Op::Ready(Err(error)),
         }
     }
@@ -457,9 +488,9 @@ impl Ext4Inode {
         position: Position,
         source: &'a mut dyn Source,
     ) -> Op<'a, Result<Written>> {
-        let Some(alone) = self.node.order.try_lock() else {
+        let Some(alone) = self.node.order.try_write() else {
             return Op::waiting(async move {
-                let _alone = self.node.order.lock().await;
+                let _alone = self.node.order.write().await;
                 self.write_alone(cache, position, source).await
             });
         };
@@ -513,12 +544,4 @@ impl Ext4Inode {
 /// What all changes of what is only read answer.
 fn read_only<T>() -> Op<'static, Result<T>> {
     Op::Ready(Err(Errno::EROFS))
-}
-
-/// Does something in a task of its own, which goes on to its end.
-fn in_task<'a>(future: impl Future<Output = Result<()>> + Send + 'static) -> Op<'a, Result<()>> {
-    match executor::try_spawn(future) {
-        Ok(task) => Op::waiting(async move { task.await.unwrap_or(Err(Errno::EIO)) }),
-        Err(_) => Op::Ready(Err(Errno::ENOMEM)),
-    }
 }

@@ -33,6 +33,7 @@ mod checksum;
 mod complaints;
 mod contents;
 mod delete;
+mod direct;
 mod directory;
 mod extents;
 mod features;

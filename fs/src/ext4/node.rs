@@ -10,9 +10,7 @@ use super::{
     transaction::Apply,
     volume::Volume,
 };
-use crate::{
-    AtomicTimestamp, Attributes, Birth, Device, FileType, Result, SleepLock, Timestamp, file::SIZE_MAX,
-};
+use crate::{AtomicTimestamp, Attributes, Birth, Device, FileType, Result, Timestamp, file::SIZE_MAX};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -64,8 +62,9 @@ pub(super) struct Node {
     pub(super) next_orphan: AtomicU32,
     /// Where it is noted that it is to be deleted, or cut off.
     pub noted: Noted,
-    /// Held while the contents' size or blocks are changed by programs, so that each write is whole.
-    pub order: SleepLock,
+    /// Written to while the contents' size or blocks are changed by programs, so that each write is whole; read while blocks
+    /// that the file has are written to past the cache.
+    pub order: RwLock<()>,
     /// Read while contents are read from their blocks, written to while the blocks change.
     pub map_lock: RwLock<()>,
     /// By page, how many blocks it has been promised, which are chosen when it is stored.
@@ -166,7 +165,7 @@ impl Node {
             is_freed: AtomicBool::new(false),
             next_orphan: AtomicU32::new(0),
             noted: Noted::default(),
-            order: SleepLock::new(),
+            order: RwLock::new(()),
             map_lock: RwLock::new(()),
             promised: SpinMutex::new(BTreeMap::new()),
         }
@@ -251,7 +250,7 @@ impl Node {
             is_freed: AtomicBool::new(false),
             next_orphan: AtomicU32::new(base.deleted.get()),
             noted: Noted::default(),
-            order: SleepLock::new(),
+            order: RwLock::new(()),
             map_lock: RwLock::new(()),
             promised: SpinMutex::new(BTreeMap::new()),
         })

@@ -33,7 +33,7 @@ impl File {
         if size > size_max(self.block_size(), node.flags()) {
             return Err(Errno::EFBIG);
         }
-        let _whole = node.order.lock().await;
+        let _whole = node.order.write().await;
         let old = node.attributes.size();
         if size >= old {
             return self.extend(old, size).await;
@@ -94,7 +94,7 @@ impl File {
         }
         // The end is a hole, and whatever was to bring the size was taken out before it was stored.
         let node = &self.node;
-        let _whole = node.order.lock().await;
+        let _whole = node.order.write().await;
         self.cache.sync().await?;
         let apply = node.volume.begin(1).await?;
         node.grow_stored_size(node.attributes.size());
@@ -150,7 +150,7 @@ impl File {
         if range.end > size_max(self.block_size(), node.flags()) {
             return Err(Errno::EFBIG);
         }
-        let _whole = node.order.lock().await;
+        let _whole = node.order.write().await;
         if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
             self.punch(range.start..range.end.min(node.attributes.size())).await?;
         }

@@ -1,6 +1,6 @@
 //! Callers that are killed after any number of polls: what they did is done whole or not at all, and nothing stays behind of it.
 
-use crate::common::{Tree, run, write};
+use crate::common::{Tree, read_direct, run, write, write_direct};
 use crate::faults::ends;
 use crate::image::Image;
 use crate::judge::Judge;
@@ -11,9 +11,25 @@ use fs::*;
 use std::task::{Context, Waker};
 
 /// What is killed.
-const DEEDS: [&str; 14] = [
-    "create", "mkdir", "unlink", "rmdir", "rename", "replace", "exchange", "link", "symlink", "xattr",
-    "truncate", "allocate", "write", "sync",
+const DEEDS: [&str; 18] = [
+    "create",
+    "mkdir",
+    "unlink",
+    "rmdir",
+    "rename",
+    "replace",
+    "exchange",
+    "link",
+    "symlink",
+    "xattr",
+    "truncate",
+    "allocate",
+    "write",
+    "overwrite past the cache",
+    "fill past the cache",
+    "append past the cache",
+    "read past the cache",
+    "sync",
 ];
 
 async fn prepare(tree: &Tree) {
@@ -54,6 +70,17 @@ async fn act(tree: &Tree, deed: &str) -> Result<()> {
             write(&file, Position::At(7000), &noise(9000)).await?;
             file.inode().fsync(false).await
         }
+        "overwrite past the cache" => {
+            write_direct(&tree.find("/d/file").await?, Position::At(1024), &noise(20_480)).await.map(drop)
+        }
+        "fill past the cache" => {
+            file::truncate(&**tree.find("/d/file").await?.inode(), &root, 100_000).await?;
+            write_direct(&tree.find("/d/file").await?, Position::At(20_480), &noise(40_960)).await.map(drop)
+        }
+        "append past the cache" => {
+            write_direct(&tree.find("/d/file").await?, Position::At(35_840), &noise(20_480)).await.map(drop)
+        }
+        "read past the cache" => read_direct(&tree.find("/d/file").await?, 512, 30_720).await.map(drop),
         _ => tree.root.mount().superblock().file_system().sync().await,
     }
 }
@@ -104,7 +131,8 @@ fn kill(options: &[&str], step: usize) {
                 settle().await;
                 let found = ends(&what, contents(&tree)).await;
                 // A write may have come to some part, and what goes on by itself to some other.
-                let is_whole = !matches!(deed, "write" | "truncate" | "allocate");
+                let is_whole =
+                    !matches!(deed, "write" | "truncate" | "allocate") && !deed.contains("past the cache");
                 if is_whole && found != before {
                     let repeated = ends(&what, act(&tree, deed)).await;
                     assert!(

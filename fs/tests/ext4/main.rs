@@ -8,6 +8,7 @@ mod attributes;
 mod compare;
 mod crash;
 mod debugfs;
+mod direct;
 mod errors;
 mod failures;
 mod faults;

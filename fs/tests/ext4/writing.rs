@@ -1,6 +1,6 @@
 //! Writing: the same calls on ext4 and in memory must do the same, e2fsck must find nothing, and who mounts it next finds all.
 
-use crate::common::{Tree, UNLIMITED, read_all, read_at, run, write};
+use crate::common::{Tree, UNLIMITED, read_all, read_at, run, write, write_direct};
 use crate::image::{Image, Lines, mount_clean};
 use crate::journal::walk;
 use crate::source::noise;
@@ -69,8 +69,15 @@ pub async fn call(tree: &Tree, random: &mut Random) -> String {
             format!("{what}: {}", show(tree.mkdir(&one).await.map(drop)))
         }
         2..=5 => {
+            let is_direct = random.below(3) == 0;
+            let unit = if is_direct { 512 } else { 1 };
+            let (offset, len) = (offset / unit * unit, len.next_multiple_of(unit as usize));
             let data = noise(len);
             let result = match open(one.clone(), writable).await {
+                // In memory there are no other ways.
+                Ok(file) if is_direct && file.inode().direct() != Direct::Refused => {
+                    write_direct(&file, Position::At(offset), &data).await.map(|written| written.count)
+                }
                 Ok(file) => write(&file, Position::At(offset), &data).await.map(|written| written.count),
                 Err(error) => Err(error),
             };

@@ -3,7 +3,7 @@
 //! ```text
 //!   state of the frame          word                      link
 //!   ------------------          ----                      ----
-//!   in use by owners            number of owners          bitmap of a page table's used lines
+//!   in use by owners            owners; pinned ones << 32 bitmap of a page table's used lines
 //!   slab of the kernel heap     class, free count, head   neighbours in the list of partial slabs
 //!   waiting in a chain          0 (first: next chain)     next frame of the chain
 //!   first of a free block       FREE | order              neighbours in the order's free list

@@ -39,6 +39,11 @@ pub enum Purpose {
     User,
 }
 
+/// One owner that has pinned a frame, in its word, where it counts among the owners as well.
+const PIN: u64 = 1 << 32;
+/// The number of owners in a frame's word.
+const OWNERS: u64 = PIN - 1;
+
 /// One ownership of a frame. Cloning adds an owner; dropping the last one frees the frame.
 pub struct Frame(NonZeroU32);
 
@@ -110,7 +115,34 @@ impl Frame {
     /// to the frame has happened (acquire, paired with the release in `drop`).
     #[inline(always)]
     pub fn owners(&self) -> u64 {
-        self.metadata().word.load(Acquire)
+        self.metadata().word.load(Acquire) & OWNERS
+    }
+
+    /// The same without those that have pinned it.
+    #[inline(always)]
+    pub fn users(&self) -> u64 {
+        let word = self.metadata().word.load(Acquire);
+        (word & OWNERS) - word / PIN
+    }
+
+    /// Adds an owner that only needs the frame to stay.
+    pub(super) fn pin(&self) {
+        // Relaxed: as in `clone`.
+        self.metadata().word.fetch_add(1 + PIN, Relaxed);
+    }
+
+    /// Gives up the ownership of this handle, which [`pin`](Self::pin) has added.
+    ///
+    /// # Safety
+    /// It has, and nobody else gives it up.
+    pub(super) unsafe fn unpin(self) {
+        let word = &self.metadata().word;
+        // As in `drop`.
+        if word.fetch_sub(1 + PIN, AcqRel) == 1 + PIN {
+            word.store(0, Relaxed);
+            pool::give(self.0.get());
+        }
+        core::mem::forget(self);
     }
 
     /// Gives up the handle but not the ownership, which a page-table entry, say, keeps from here on.

@@ -4,13 +4,24 @@
 use super::fault::{FaultError, Step};
 use super::object::FileObject;
 use super::region::RegionFlags;
+use super::table::OWNED;
 use super::{AddressSpace, Layout};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
-use crate::memory::{self, frame};
+use crate::memory::{
+    self,
+    frame::{self, Frame},
+    page_of,
+    provider::pinned_page,
+};
 use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::ptr::NonNull;
+use fs::block::Piece;
+use fs::{Memory, Page};
+use syscalls::Errno;
 
 /// What a futex word is, so that all who share it agree: addresses differ between processes that share memory.
 #[derive(Clone)]
@@ -147,6 +158,33 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Adds the pages that a range is in to `memory`, and takes their part from the front of the range: up to the first one
+    /// that the program could not access now without a fault, or as far as one goes at a time. Whether there is such a one.
+    ///
+    /// # Errors
+    /// ENOMEM, and EFAULT for memory that has no pages.
+    pub async fn lend(
+        &self,
+        range: &mut Range<usize>,
+        access: Access,
+        memory: &mut Memory,
+    ) -> Result<bool, Errno> {
+        /// Some ten microseconds.
+        const MOST: usize = 256;
+        let layout = self.locked().await;
+        for _ in 0..MOST {
+            if Range::is_empty(range) {
+                break;
+            }
+            let Some(page) = layout.page(range.start, access) else { return Ok(true) };
+            let offset = range.start % PAGE;
+            let len = range.len().min(PAGE - offset);
+            memory.push(Piece::new(page?, offset, len))?;
+            range.start += len;
+        }
+        Ok(false)
+    }
+
     /// What identifies the memory at `address` among all spaces.
     ///
     /// # Errors
@@ -175,6 +213,11 @@ impl Layout {
 
     /// Where the direct map shows `address`, if the program could access it now without a fault.
     fn reach(&self, address: usize, access: Access) -> Option<NonNull<u8>> {
+        self.accessible(address, access).map(|entry| shown_at(entry, address))
+    }
+
+    /// The entry for `address`, if the program could access it now without a fault.
+    fn accessible(&self, address: usize, access: Access) -> Option<Entry> {
         if address >= USER_END {
             return None;
         }
@@ -185,7 +228,20 @@ impl Layout {
         if !entry.is_present() || access == Access::Write && !entry.flags().contains(Flags::WRITABLE) {
             return None;
         }
-        Some(shown_at(entry, address))
+        Some(entry)
+    }
+
+    /// A pinned ownership of the page at `address`, if the program could access it now without a fault. Where the page is nobody's to
+    /// give, which is so of some that can only be read, it is a copy.
+    fn page(&self, address: usize, access: Access) -> Option<Result<Page, Errno>> {
+        let entry = self.accessible(address, access)?;
+        // SAFETY: the entry shows a frame, which stays while the lock is held; the handle gives nothing up.
+        let frame = ManuallyDrop::new(unsafe { Frame::from_physical(entry.address()) });
+        Some(match access {
+            _ if entry.flags().contains(OWNED) => Ok(pinned_page(&frame)),
+            Access::Read => frame.duplicate().map(page_of).ok_or(Errno::ENOMEM),
+            Access::Write | Access::Execute => Err(Errno::EFAULT),
+        })
     }
 }
 

@@ -292,8 +292,8 @@ pub(super) fn change(
     }
     // SAFETY: the entry owns its frame; this handle only borrows that ownership.
     let old = core::mem::ManuallyDrop::new(unsafe { Frame::from_physical(entry.address()) });
-    if old.owners() == 1 {
-        // Nobody else has it any more: no copy.
+    if old.users() == 1 {
+        // Nobody else has it any more, but transfers that are to go on with it: no copy.
         slot.set(Entry::new(entry.address(), writable));
         return Ok(Step::Done);
     }

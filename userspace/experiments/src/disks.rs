@@ -1,16 +1,17 @@
-//! Reads of a disk that no cache has.
+//! Transfers from and to a disk of what no cache has.
 
 use crate::Measured;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 use std::thread;
 use support::clock::now;
+use support::memory::Anonymous;
 
-/// Bytes of a read.
+/// Bytes of a transfer.
 const PAGE: u64 = 4096;
-/// Pages from one read of a thread to its next: nobody reads ahead so far.
+/// Pages from one transfer of a thread to its next: nobody reads ahead so far.
 const STRIDE: u64 = 17;
 
 /// Nanoseconds that all CPUs together have been idle, in hundredths of a second.
@@ -20,25 +21,42 @@ fn idle() -> io::Result<u64> {
     seconds.map(|seconds| (seconds * 1e9) as u64).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Time that a CPU is busy while `threads` threads read `reads` pages of a disk, each another one, one after the other. For
-/// machines with one CPU.
-pub fn read_pages(path: &str, threads: u64, reads: u64) -> Measured {
-    let disk = Arc::new(File::open(path)?);
-    let mut last = [0; PAGE as usize];
-    disk.read_exact_at(&mut last, (reads * STRIDE - 1) * PAGE)?;
+/// How pages are moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// From the disk, by way of the page cache.
+    ReadThroughCache,
+    /// From the disk, past it (`O_DIRECT`).
+    Read,
+    /// To the disk, past it.
+    Write,
+}
+
+/// Time that a CPU is busy while `threads` threads move `count` pages, each another one, one after the other. For machines with
+/// one CPU.
+pub fn move_pages(path: &str, way: Way, threads: u64, count: u64) -> Measured {
+    let flags = if way == Way::ReadThroughCache { 0 } else { libc::O_DIRECT };
+    let disk = OpenOptions::new().read(true).write(way == Way::Write).custom_flags(flags).open(path)?;
+    let disk = Arc::new(disk);
+    let mut last = Anonymous::map(PAGE as usize)?;
+    disk.read_exact_at(last.bytes(), (count * STRIDE - 1) * PAGE)?;
     let (began, idle_before) = (now(), idle()?);
-    let readers: Vec<_> = (0..threads)
+    let movers: Vec<_> = (0..threads)
         .map(|number| {
             let disk = disk.clone();
             thread::spawn(move || {
-                let mut bytes = [0; PAGE as usize];
-                let mut mine = (number..reads).step_by(threads as usize);
-                mine.try_for_each(|read| disk.read_exact_at(&mut bytes, read * STRIDE * PAGE))
+                let mut memory = Anonymous::map(PAGE as usize)?;
+                memory.touch();
+                let mut mine = (number..count).step_by(threads as usize);
+                mine.try_for_each(|page| match way {
+                    Way::Write => disk.write_all_at(memory.bytes(), page * STRIDE * PAGE),
+                    _ => disk.read_exact_at(memory.bytes(), page * STRIDE * PAGE),
+                })
             })
         })
         .collect();
-    for reader in readers {
-        reader.join().expect("no reader panics")?;
+    for mover in movers {
+        mover.join().expect("none panics")?;
     }
     Ok((now() - began).saturating_sub(idle()? - idle_before))
 }

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use support::memory::Anonymous;
 
 /// `<linux/fs.h>`.
 const BLKROGET: u32 = 0x125e;
@@ -33,6 +34,7 @@ pub fn run() {
     pieces(path);
     mapping(path);
     storing(path);
+    direct(path);
     refusals(path);
 }
 
@@ -198,6 +200,53 @@ fn storing(path: &str) {
     show("as written", seen == bytes);
     let at_once = OpenOptions::new().write(true).custom_flags(libc::O_SYNC).open(path).expect("the disk");
     outcome("O_SYNC", at_once.write_all_at(&bytes[..5000], 20 << 20));
+}
+
+/// Past the page cache.
+fn direct(path: &str) {
+    let open =
+        |flags| OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT | flags).open(path);
+    let (disk, cached) = (open(0).expect("the disk"), self::open(path));
+    let end = size(&cached);
+    let mut memory = Anonymous::map(4 * PAGE as usize).expect("memory");
+    let start = memory.start();
+    cached.write_all_at(&pattern(10_000, 40), PAGE).expect("written");
+    let mut read = |what: &str, at: u64, from: usize, len: usize| {
+        memory.bytes().fill(1);
+        value(what, disk.read_at(&mut memory.bytes()[from..from + len], at));
+        let there = memory.bytes()[from..from + len].iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        show("bytes", there);
+    };
+    read("what is in the cache", PAGE, 0, 8192);
+    read("a sector", PAGE + 1536, 512, 512);
+    read("an odd offset", PAGE + 1, 0, 512);
+    read("an odd length", PAGE, 0, 1000);
+    read("an odd place", PAGE, 1, 512);
+    read("nothing", PAGE, 1, 0);
+    read("over the end", end - PAGE, 0, 8192);
+    read("at the end", end, 0, 8192);
+    let write = |what: &str, at: u64, bytes: &[u8]| {
+        // SAFETY: the memory is as long, and nobody else looks.
+        unsafe { start.copy_from(bytes.as_ptr(), bytes.len()) };
+        value(what, sys!(SYS_pwrite64, disk.as_raw_fd(), start, bytes.len(), at));
+    };
+    write("over what is in the cache", PAGE + 512, &pattern(4096, 41));
+    let mut found = [0; 12_288];
+    cached.read_exact_at(&mut found, PAGE).expect("read");
+    show("through the cache", found.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+    write("an odd length", PAGE, &pattern(1000, 42));
+    write("an odd offset", PAGE + 3, &pattern(512, 42));
+    write("over the end", end - 512, &pattern(4096, 43));
+    write("at the end", end, &pattern(512, 44));
+    let stable = open(libc::O_DSYNC).expect("the disk");
+    value("stable", sys!(SYS_pwrite64, stable.as_raw_fd(), start, 4096, 0));
+    let flags = sys!(SYS_fcntl, cached.as_raw_fd(), libc::F_SETFL, libc::O_DIRECT);
+    outcome("asked for later", flags);
+    value("an odd length then", cached.read_at(&mut [0; 100], 0));
+    let name = CString::new(path).expect("a name");
+    let mut answer = [0_u32; 64];
+    outcome("statx", sys!(SYS_statx, libc::AT_FDCWD, name.as_ptr(), 0, 0x2000, answer.as_mut_ptr()));
+    show("alignment", answer[0] & 0x2000 != 0 && answer[39] == 512);
 }
 
 fn refusals(path: &str) {

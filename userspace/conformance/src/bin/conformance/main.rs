@@ -8,6 +8,7 @@ mod arguments;
 mod barriers;
 mod capabilities;
 mod check;
+mod direct;
 mod disks;
 mod epoll;
 mod errors;
@@ -51,6 +52,7 @@ mod waiting;
 const AREAS: &[(&str, fn())] = &[
     ("abi", abi::run),
     ("arguments", arguments::run),
+    ("direct", direct::run),
     ("disks", disks::run),
     ("epoll", epoll::run),
     ("errors", errors::run),

@@ -169,19 +169,27 @@ fn smallfile(figures: &Figures) -> Option<Section> {
 }
 
 fn disks(figures: &Figures) -> Option<Section> {
-    let value =
-        |disk: &str, depth: u32| figures.get("disks", "rusk", disk, &format!("read_4k_depth_{depth}"));
-    value("sda", 1)?;
+    let value = |disk: &str, what: &str, depth: u32| {
+        figures.get("disks", "rusk", disk, &format!("{what}_depth_{depth}"))
+    };
+    value("sda", "read_4k", 1)?;
     let mut section = Section::new(
         "disks",
-        "What a read of a disk costs",
-        "Instructions for each of many reads of 4 KiB that no cache has, from the system call to the device and back: one \
-         after the other, and by 32 threads at once.",
+        "What a transfer of a disk costs",
+        "Instructions for each of many transfers of 4 KiB that no cache has, from the system call to the device and back: \
+         one after the other, and by 32 threads at once; through the page cache, and past it (`O_DIRECT`).",
     );
     section.head(&["", "SATA (AHCI)", "virtio"]);
-    for depth in [1, 32] {
-        let cells = ["sda", "vda"].map(|disk| cell(value(disk, depth)));
-        section.row(&[format!("{depth} at a time"), cells[0].clone(), cells[1].clone()]);
+    let ways = [
+        ("read", "read_4k"),
+        ("read past the cache", "read_direct_4k"),
+        ("written past the cache", "write_direct_4k"),
+    ];
+    for (way, what) in ways {
+        for depth in [1, 32] {
+            let [ahci, virtio] = ["sda", "vda"].map(|disk| cell(value(disk, what, depth)));
+            section.row(&[format!("{way}, {depth} at a time"), ahci, virtio]);
+        }
     }
     Some(section)
 }
