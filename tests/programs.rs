@@ -83,6 +83,7 @@ programs! {
         disks: "conformance disks", 60, AsOnLinux;
         errors: "conformance errors", 30, AsOnLinux;
         identity: "conformance identity", 30, AsOnLinux;
+        loops: "conformance loops", 60, AsOnLinux;
         names: "conformance names", 30, AsOnLinux;
         pitfalls: "conformance pitfalls", 30, AsOnLinux;
         process_files: "conformance process_files", 30, AsOnLinux;

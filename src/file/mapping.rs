@@ -93,7 +93,7 @@ fn identity(path: &Path) -> Identity {
 
 /// What all mappings of a file have in common.
 fn key(inode: &Arc<dyn Inode>) -> usize {
-    Arc::as_ptr(inode).addr()
+    core::ptr::from_ref(inode.attributes()).addr()
 }
 
 /// What mmap in `space` shows of an open file, to one program or `shared`, with these rights (`PROT_*`).

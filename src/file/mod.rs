@@ -26,6 +26,7 @@ pub mod uring;
 
 pub mod device;
 pub mod disk;
+pub mod looped;
 pub mod nameless;
 mod open;
 mod open_file;
