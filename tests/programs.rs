@@ -96,6 +96,7 @@ programs! {
         c_library_musl: "library-musl", 30, AsOnLinux;
         busybox_archives: "sh /usr/lib/tests/archives.sh", 60, AsOnLinux;
         busybox_files: "sh /usr/lib/tests/files.sh", 60, AsOnLinux;
+        busybox_loops: "sh /usr/lib/tests/loops.sh", 60, AsOnLinux;
         busybox_tools: "sh /usr/lib/tests/tools.sh", 60, AsOnLinux;
         busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
         abi: "conformance abi", 60, Succeeds;

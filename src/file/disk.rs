@@ -46,6 +46,12 @@ pub async fn ioctl(
             let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
             user::write(caller, argument, disk.physical_sector()).await?;
         }
+        // Nothing is known of how it likes to be asked, but for its sectors.
+        requests::BLKIOMIN => {
+            let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
+            user::write(caller, argument, disk.physical_sector()).await?;
+        }
+        requests::BLKIOOPT | requests::BLKALIGNOFF => user::write(caller, argument, 0_u32).await?,
         // The unit of the page cache.
         requests::BLKBSZGET => user::write(caller, argument, PAGE_SIZE as u32).await?,
         requests::BLKROGET => user::write(caller, argument, u32::from(device.is_read_only())).await?,

@@ -60,6 +60,10 @@ impl FileObject for MappedFile {
         has(&*self.inode, index)
     }
 
+    fn sync(&self) -> Op<'_, Result<(), Errno>> {
+        self.inode.fsync(true)
+    }
+
     fn identity(&self) -> Identity {
         identity(&self.path)
     }

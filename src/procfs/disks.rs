@@ -144,7 +144,7 @@ fn text(disk: &Arc<Disk>, make: fn(&Disk, &mut TextBuffer) -> Made) -> Node {
 struct Kept<F>(Arc<Fixed>, F);
 
 impl<F: Fn() -> bool + Send + Sync + 'static> Kept<F> {
-    fn new(entries: Vec<(&'static str, Node)>, more: Option<Arc<dyn Directory>>, is_there: F) -> Node {
+    fn node(entries: Vec<(&'static str, Node)>, more: Option<Arc<dyn Directory>>, is_there: F) -> Node {
         Node::Directory(Arc::new(Self(Fixed::new(entries, more), is_there)))
     }
 }
@@ -172,6 +172,7 @@ fn directory(disk: Arc<Disk>) -> Node {
         ("ro", text(&disk, |disk, out| Ok(writeln!(out, "{}", u8::from(disk.device().is_read_only()))?))),
         ("size", text(&disk, |disk, out| Ok(writeln!(out, "{}", disk.device().size() / SECTOR)?))),
         ("stat", text(&disk, counts)),
+        ("alignment_offset", text(&disk, |_, out| Ok(writeln!(out, "0")?))),
     ];
     let known = disk.clone();
     let is_known = move || disk::find(known.number).is_some_and(|found| Arc::ptr_eq(&found, &known));
@@ -184,7 +185,7 @@ fn directory(disk: Arc<Disk>) -> Node {
         };
         entries.push(("partition", number(index.into())));
         entries.push(("start", number(start / SECTOR)));
-        return Kept::new(entries, None, is_known);
+        return Kept::node(entries, None, is_known);
     }
     let folder = |entries: Vec<_>| Node::Directory(Fixed::new(entries, None));
     let looped = loops::find(disk.number);
@@ -201,7 +202,7 @@ fn directory(disk: Arc<Disk>) -> Node {
     if let Some(looped) = looped {
         more = Arc::new(OfLoop { looped, parts: more });
     }
-    Kept::new(entries, Some(more), is_known)
+    Kept::node(entries, Some(more), is_known)
 }
 
 /// What a loop device has: the directory `loop` while it has a file, and partitions.
@@ -221,7 +222,7 @@ impl Directory for OfLoop {
         if name == Self::NAME.as_bytes() {
             let looped = self.looped.clone();
             looped.binding()?;
-            return Some(Kept::new(binding(&self.looped), None, move || looped.binding().is_some()));
+            return Some(Kept::node(binding(&self.looped), None, move || looped.binding().is_some()));
         }
         self.parts.lookup(name)
     }
@@ -287,6 +288,8 @@ fn queue(disk: &Arc<Disk>) -> Vec<(&'static str, Node)> {
     vec![
         ("hw_sector_size", text(disk, sector)),
         ("logical_block_size", text(disk, sector)),
+        ("minimum_io_size", text(disk, |disk, out| Ok(writeln!(out, "{}", disk.physical_sector())?))),
+        ("optimal_io_size", text(disk, |_, out| Ok(writeln!(out, "0")?))),
         ("physical_block_size", text(disk, |disk, out| Ok(writeln!(out, "{}", disk.physical_sector())?))),
     ]
 }

@@ -17,14 +17,17 @@ use super::{
 use crate::device::partitions;
 
 impl Loop {
-    /// Makes a change that is not left half made, with nobody else at the device.
+    /// Makes a change that is not left half made, with nobody else at the device. By somebody who has it open; until the change is
+    /// made, the request counts as a user, too.
     async fn change<F>(self: &Arc<Self>, change: impl FnOnce(Arc<Self>) -> F + Send + 'static) -> Result<()>
     where
         F: Future<Output = Result<()>> + Send,
     {
         let this = self.clone();
+        let disk = this.disk.clone();
+        let opening = disk.inode().clone().open();
         let task = executor::try_spawn(async move {
-            let disk = this.disk.clone();
+            let _opening = opening;
             let _control = disk.control().await;
             change(this).await
         });
@@ -125,10 +128,12 @@ impl Loop {
             if (settings.offset, settings.size_limit) == (before.offset, before.size_limit) {
                 this.device.bind(old.with(settings));
             } else {
-                // What was written goes where it was written to.
-                let _ = this.disk.inode().empty().await;
+                // What was written goes where it was written to, and what is read from now on comes from where it is now.
+                let inode = this.disk.inode();
+                let _ = inode.fsync(false).await;
                 this.device.bind(Binding::new(old.backing().clone(), settings));
-                this.disk.inode().resize().await;
+                inode.resize().await;
+                let _ = inode.empty().await;
             }
             let newly = flags.difference(before.flags);
             this.scan_again(newly).await
@@ -157,10 +162,7 @@ impl Loop {
     pub async fn set_block_size(self: &Arc<Self>, bytes: u32) -> Result<()> {
         self.change(move |this| async move {
             let old = this.bound()?;
-            if old.settings().block_size != bytes {
-                let _ = this.disk.inode().empty().await;
-                this.device.bind(old.with(Settings { block_size: bytes, ..old.settings().clone() }));
-            }
+            this.device.bind(old.with(Settings { block_size: bytes, ..old.settings().clone() }));
             Ok(())
         })
         .await

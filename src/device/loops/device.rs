@@ -37,6 +37,8 @@ struct Inner {
     state: State,
     /// Who has it, or a partition of it, open.
     users: usize,
+    /// Whether the file that it has, or had last, can only be read: as on Linux, it stays so without one.
+    is_read_only: bool,
 }
 
 enum State {
@@ -61,7 +63,7 @@ pub(super) enum Departure {
 
 impl LoopDevice {
     pub(super) fn new(number: Device) -> Arc<Self> {
-        let inner = Inner { state: State::Unbound, users: 0 };
+        let inner = Inner { state: State::Unbound, users: 0, is_read_only: false };
         let inner = SpinMutex::new(inner);
         Arc::new(Self { number, inner, left: Notify::new(), is_settling: AtomicBool::new(false) })
     }
@@ -89,7 +91,10 @@ impl LoopDevice {
 
     /// Gives it a file, or another one.
     pub(super) fn bind(&self, binding: Arc<Binding>) {
-        let old = core::mem::replace(&mut self.inner.lock().state, State::Bound(binding));
+        let mut inner = self.inner.lock();
+        inner.is_read_only = binding.flags().contains(Flags::READ_ONLY);
+        let old = core::mem::replace(&mut inner.state, State::Bound(binding));
+        drop(inner);
         if matches!(old, State::Unbound) {
             BOUND.fetch_add(1, AcqRel);
         }
@@ -103,12 +108,13 @@ impl LoopDevice {
         }
     }
 
-    /// It is to give its file up, now if the caller is its only user, or with its last one. ENXIO if it has none.
+    /// It is to give its file up, now if the caller is its only user, beside the request, or with its last one. ENXIO if it has
+    /// none.
     pub(super) fn begin_to_leave(&self) -> Result<bool> {
         let mut inner = self.inner.lock();
         let State::Bound(binding) = &inner.state else { return Err(Errno::ENXIO) };
         let binding = binding.clone();
-        let is_last = inner.users <= 1;
+        let is_last = inner.users <= 2;
         inner.state = if is_last {
             State::Leaving(binding)
         } else {
@@ -153,7 +159,7 @@ impl BlockDevice for LoopDevice {
     }
 
     fn is_read_only(&self) -> bool {
-        self.target().is_some_and(|binding| binding.flags().contains(Flags::READ_ONLY))
+        self.inner.lock().is_read_only
     }
 
     fn device(&self) -> Device {
@@ -196,7 +202,10 @@ impl BlockDevice for LoopDevice {
     }
 
     fn flush(&self) -> Op<'static, Result<()>> {
-        let Some(binding) = self.target() else { return Op::Ready(Err(Errno::EIO)) };
-        Op::waiting(transfers::flush(binding))
+        // What has no file has nothing that is not stored.
+        match self.target() {
+            Some(binding) => Op::waiting(transfers::flush(binding)),
+            None => Op::Ready(Ok(())),
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn carry_out(binding: Arc<Binding>, transfer: Transfer) -> Resu
 
 /// Brings what was written to stable storage.
 pub(super) async fn flush(binding: Arc<Binding>) -> Result<()> {
-    in_task(|| memory::urgently(store(binding.clone()))).await
+    in_task(|| memory::urgently(store(binding.clone(), false))).await
 }
 
 /// Has what `make` makes done as a task, as soon as there is memory for one.
@@ -45,9 +45,9 @@ async fn in_task<F: Future<Output = Result<()>> + Send + 'static>(make: impl Fn(
     }
 }
 
-async fn store(binding: Arc<Binding>) -> Result<()> {
+async fn store(binding: Arc<Binding>, data_only: bool) -> Result<()> {
     loop {
-        match binding.backing().contents.fsync(false).await {
+        match binding.backing().contents.fsync(data_only).await {
             Err(Errno::ENOMEM) => executor::sleep(PAUSE).await,
             stored => return stored.map_err(|_| Errno::EIO),
         }
@@ -100,10 +100,10 @@ impl Work {
             }
             if memory::is_short() {
                 // The pages can be taken for what comes next.
-                store(self.binding.clone()).await?;
+                store(self.binding.clone(), true).await?;
             }
         }
-        if self.transfer.force_unit_access { store(self.binding.clone()).await } else { Ok(()) }
+        if self.transfer.force_unit_access { store(self.binding.clone(), false).await } else { Ok(()) }
     }
 }
 

@@ -11,7 +11,7 @@ mod pressure;
 mod zero;
 
 pub(super) use pool::affords;
-pub use pool::{is_nearly_out, is_short, set_urgent, statistics, total};
+pub use pool::{free, is_nearly_out, is_short, set_urgent, statistics, total};
 pub use pressure::{missing, until_low};
 pub use zero::start_zeroing;
 

@@ -113,7 +113,7 @@ pub(super) fn reserve() -> usize {
 }
 
 /// Frames that no CPU has in its chains.
-pub(super) fn free() -> usize {
+pub fn free() -> usize {
     POOL.lock().free()
 }
 
@@ -175,7 +175,8 @@ impl Pool {
         !self.is_short()
             || match purpose {
                 Purpose::Kernel => true,
-                Purpose::Urgent => self.free() >= RESERVE.load(Relaxed) / 2,
+                // What is left is for those who wait for this.
+                Purpose::Urgent => self.free() >= RESERVE.load(Relaxed) / 2 + 2 * BATCH as usize,
                 Purpose::User => false,
             }
     }

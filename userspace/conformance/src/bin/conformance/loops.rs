@@ -31,6 +31,9 @@ const BLKROGET: u32 = 0x125e;
 const BLKRRPART: u32 = 0x125f;
 const BLKFLSBUF: u32 = 0x1261;
 const BLKSSZGET: u32 = 0x1268;
+const BLKIOMIN: u32 = 0x1278;
+const BLKIOOPT: u32 = 0x1279;
+const BLKALIGNOFF: u32 = 0x127a;
 const BLKPBSZGET: u32 = 0x127b;
 const BLKGETSIZE64: u32 = 0x8008_1272;
 
@@ -264,6 +267,8 @@ fn bound() {
     show("bytes", ask(&device, BLKGETSIZE64));
     show("sector", ask(&device, BLKSSZGET));
     show("physical sector", ask(&device, BLKPBSZGET));
+    show("at best", ask(&device, BLKIOOPT));
+    show("off by", ask(&device, BLKALIGNOFF));
     show("read only", ask(&device, BLKROGET));
     show_info("status", &device);
     let (info, data) = (get(&device).expect("a status"), backing.metadata().expect("a file"));
@@ -434,6 +439,8 @@ fn blocks() {
         outcome("block size", request(&device, LOOP_SET_BLOCK_SIZE, size));
         show("sector", ask(&device, BLKSSZGET));
         show("physical", text("/sys/block/loop0/queue/physical_block_size"));
+        show("at least", ask(&device, BLKIOMIN));
+        show("at least", text("/sys/block/loop0/queue/minimum_io_size"));
     }
     outcome("clear", request(&device, LOOP_CLR_FD, 0));
 }
