@@ -146,7 +146,7 @@ fn a_file_may_go_away_under_its_file_system() {
     let use_it = "{ dd if=/dev/zero of=/m/big bs=64k count=300; sync; ls -R /m; cp /bin/busybox /m; cat /m/*; sync; } >/dev/null 2>&1 || true";
     for damage in ["rm /d/inner", "truncate -s 1M /d/inner", "truncate -s 0 /d/inner", fill] {
         let command = format!(
-            "{damage}; {use_it}; umount /m; test -z \"$(losetup -a)\"; rm -f /d/rest; sync; echo hello >/d/alive; umount /d; echo still here"
+            "{damage}; {use_it}; umount /m; test -z \"$(losetup -a)\"; rm -f /d/rest; umount /d; mount -t ext4 /dev/sda /d; echo hello >/d/alive; umount /d; echo still here"
         );
         let printed = run(Kernel::Rusk, &["--smp", "2", "--snapshot"], &image, &command);
         assert!(printed.ends_with("still here\n"), "{damage}:\n{printed}");
