@@ -92,7 +92,7 @@ fn zeroed<T: Copy>() -> T {
 
 pub fn run() {
     if !Path::new("/dev/loop-control").exists() {
-        outcome("the module", insert("/usr/lib/tests/loop.ko"));
+        insert("/usr/lib/tests/loop.ko").expect("Linux's module");
     }
     outcome("folder", fs::create_dir("/tmp/loops"));
     nodes();
