@@ -85,13 +85,14 @@ impl From<Errno> for Error {
 }
 
 /// The device nodes, with their permission bits.
-const NODES: [(&str, Device, u32); 9] = [
+const NODES: [(&str, Device, u32); 10] = [
     ("null", numbers::NULL, 0o666),
     ("zero", numbers::ZERO, 0o666),
     ("full", numbers::FULL, 0o666),
     ("random", numbers::RANDOM, 0o666),
     ("urandom", numbers::URANDOM, 0o666),
     ("kmsg", numbers::KMSG, 0o644),
+    ("loop-control", numbers::LOOP_CONTROL, 0o600),
     ("tty", numbers::TTY, 0o666),
     ("console", numbers::CONSOLE, 0o600),
     ("ttyS0", numbers::TTY_S0, 0o660),
@@ -182,6 +183,15 @@ async fn mount_devices() -> Result<(), Errno> {
 pub async fn add_disk(disk: &disk::Disk) -> Result<(), Errno> {
     let Some(root) = ROOT.get() else { return Ok(()) };
     root.devices.register(disk.name.as_bytes(), Kind::Block(disk.number), 0o600, 0, 0).await
+}
+
+/// Removes the node of a disk that is not there any more, if programs have left it.
+pub async fn remove_disk(disk: &disk::Disk) -> Result<(), Errno> {
+    let Some(root) = ROOT.get() else { return Ok(()) };
+    match root.devices.unregister(disk.name.as_bytes()).await {
+        Err(Errno::ENOENT) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Makes the node of a new pseudo-terminal's slave, owned by whoever opened the master.

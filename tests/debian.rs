@@ -15,6 +15,8 @@ const PACKAGES: &[&str] = &[
     "bash",
     "coreutils",
     "diffutils",
+    "e2fsprogs",
+    "fdisk",
     "findutils",
     "gcc",
     "gdb",
@@ -23,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "libc6-dev",
     "liburing-dev",
     "make",
+    "mount",
     "musl",
     "openssl",
     "pciutils",
@@ -32,6 +35,7 @@ const PACKAGES: &[&str] = &[
     "sqlite3",
     "strace",
     "stress-ng",
+    "util-linux",
 ];
 
 /// Defines the scripts, and a module with a test per script for each number of CPUs.
@@ -70,6 +74,7 @@ scripts! {
     gdb: "bash /usr/lib/tests/gdb.sh", 180;
     git: "bash /usr/lib/tests/git.sh", 120;
     loaders: "bash /usr/lib/tests/loaders.sh", 60;
+    loops: "bash /usr/lib/tests/loops.sh", 120;
     openssl: "bash /usr/lib/tests/openssl.sh", 120;
     pci: "bash /usr/lib/tests/pci.sh", 60;
     perl: "perl /usr/lib/tests/perl.pl", 120;
@@ -80,7 +85,7 @@ scripts! {
     strace: "bash /usr/lib/tests/strace.sh", 120;
     stress: "bash /usr/lib/tests/stress.sh", 180;
     =>
-    cpus_2, 2: coreutils gcc gdb git loaders openssl pci perl python rings shell sqlite strace stress;
+    cpus_2, 2: coreutils gcc gdb git loaders loops openssl pci perl python rings shell sqlite strace stress;
     cpus_4, 4: python shell sqlite;
 }
 

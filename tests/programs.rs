@@ -83,6 +83,7 @@ programs! {
         disks: "conformance disks", 60, AsOnLinux;
         errors: "conformance errors", 30, AsOnLinux;
         identity: "conformance identity", 30, AsOnLinux;
+        loops: "conformance loops", 60, AsOnLinux;
         names: "conformance names", 30, AsOnLinux;
         pitfalls: "conformance pitfalls", 30, AsOnLinux;
         process_files: "conformance process_files", 30, AsOnLinux;
@@ -95,6 +96,7 @@ programs! {
         c_library_musl: "library-musl", 30, AsOnLinux;
         busybox_archives: "sh /usr/lib/tests/archives.sh", 60, AsOnLinux;
         busybox_files: "sh /usr/lib/tests/files.sh", 60, AsOnLinux;
+        busybox_loops: "sh /usr/lib/tests/loops.sh", 60, AsOnLinux;
         busybox_tools: "sh /usr/lib/tests/tools.sh", 60, AsOnLinux;
         busybox_text: "sh /usr/lib/tests/text.sh", 60, AsOnLinux;
         abi: "conformance abi", 60, Succeeds;

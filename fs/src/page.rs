@@ -19,6 +19,8 @@ pub const PAGE_SHIFT: u32 = 12;
 pub unsafe trait PageProvider {
     /// A zeroed page with one owner, or `None` when memory is exhausted.
     fn alloc_zeroed() -> Option<NonNull<u8>>;
+    /// How many pages nobody has. A guide.
+    fn free() -> usize;
     /// One more owner.
     ///
     /// # Safety
@@ -54,6 +56,7 @@ pub unsafe trait PageProvider {
 
 unsafe extern "Rust" {
     safe fn __rusk_fs_page_alloc_zeroed() -> Option<NonNull<u8>>;
+    safe fn __rusk_fs_page_free() -> usize;
     fn __rusk_fs_page_add_ref(page: NonNull<u8>);
     fn __rusk_fs_page_is_shared(page: NonNull<u8>) -> bool;
     fn __rusk_fs_page_release(page: NonNull<u8>);
@@ -68,6 +71,10 @@ macro_rules! page_provider {
         #[unsafe(no_mangle)]
         fn __rusk_fs_page_alloc_zeroed() -> ::core::option::Option<::core::ptr::NonNull<u8>> {
             <$provider as $crate::PageProvider>::alloc_zeroed()
+        }
+        #[unsafe(no_mangle)]
+        fn __rusk_fs_page_free() -> usize {
+            <$provider as $crate::PageProvider>::free()
         }
         #[unsafe(no_mangle)]
         unsafe fn __rusk_fs_page_add_ref(page: ::core::ptr::NonNull<u8>) {
@@ -119,6 +126,11 @@ impl Page {
     #[inline]
     pub fn zeroed() -> Option<Self> {
         __rusk_fs_page_alloc_zeroed().map(Page)
+    }
+
+    /// How many pages nobody has. A guide.
+    pub fn free() -> usize {
+        __rusk_fs_page_free()
     }
 
     /// The page's first byte: in the kernel an address in the direct map.

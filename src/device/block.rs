@@ -1,4 +1,4 @@
-//! A driver's disk, or a partition of it, as what the page cache and file systems see.
+//! A driver's disk as what the page cache and file systems see.
 
 use alloc::sync::Arc;
 
@@ -9,54 +9,18 @@ use fs::{
 };
 use syscalls::Errno;
 
-use super::traffic::Traffic;
 use crate::memory::DmaPiece;
 
-/// A disk that a driver serves, or a part of one, under a device number.
+/// A disk that a driver serves, under a device number.
 pub struct Driven {
     disk: Arc<Disk<DmaPiece>>,
     number: Device,
-    /// Its first byte on the disk, and how many it has.
-    start: u64,
-    len: u64,
-    traffic: Arc<Traffic>,
-    /// That of the disk which it is a part of.
-    traffic_of_whole: Option<Arc<Traffic>>,
 }
 
 impl Driven {
-    /// The whole of a disk.
-    pub fn whole(disk: Arc<Disk<DmaPiece>>, number: Device) -> Arc<Self> {
-        let len = disk.geometry().sectors * SECTOR_SIZE as u64;
-        Arc::new(Self { disk, number, start: 0, len, traffic: Arc::default(), traffic_of_whole: None })
-    }
-
-    /// A part of this, which is whole: `len` bytes from `start` on.
-    pub fn part(&self, number: Device, start: u64, len: u64) -> Arc<Self> {
-        let (disk, whole) = (self.disk.clone(), Some(self.traffic.clone()));
-        Arc::new(Self { disk, number, start, len, traffic: Arc::default(), traffic_of_whole: whole })
-    }
-
-    /// What was moved.
-    pub fn traffic(&self) -> &Traffic {
-        &self.traffic
-    }
-
-    /// Carries something out, counted; `direction` is None for a flush.
-    fn counted(
-        &self,
-        direction: Option<Direction>,
-        sectors: u64,
-        work: impl Future<Output = core::result::Result<(), BlockError>> + Send + 'static,
-    ) -> Op<'static, Result<()>> {
-        let here = self.traffic.begin();
-        let on_whole = self.traffic_of_whole.as_ref().map(Traffic::begin);
-        Op::waiting(async move {
-            work.await?;
-            here.done(direction, sectors);
-            on_whole.inspect(|whole| whole.done(direction, sectors));
-            Ok(())
-        })
+    /// The disk of a driver.
+    pub fn new(disk: Arc<Disk<DmaPiece>>, number: Device) -> Arc<Self> {
+        Arc::new(Self { disk, number })
     }
 }
 
@@ -99,7 +63,7 @@ async fn carry_out(
 
 impl BlockDevice for Driven {
     fn size(&self) -> u64 {
-        self.len
+        self.disk.geometry().sectors * SECTOR_SIZE as u64
     }
 
     fn sector_size(&self) -> u32 {
@@ -115,21 +79,20 @@ impl BlockDevice for Driven {
     }
 
     fn transfer(&self, transfer: Transfer) -> Op<'static, Result<()>> {
-        if !transfer.fits(self.len, self.sector_size()) {
+        if !transfer.fits(self.size(), self.sector_size()) {
             return Op::Ready(Err(Errno::EIO));
         }
         let operation = match transfer.direction {
             Direction::Read => Operation::Read,
             Direction::Write => Operation::Write { fua: transfer.force_unit_access },
         };
-        let sector = (self.start + transfer.offset) / SECTOR_SIZE as u64;
-        let sectors = transfer.bytes() / SECTOR_SIZE as u64;
+        let sector = transfer.offset / SECTOR_SIZE as u64;
         let work = carry_out(self.disk.clone(), operation, sector, transfer.pieces);
-        self.counted(Some(transfer.direction), sectors, work)
+        Op::waiting(async move { Ok(work.await?) })
     }
 
     fn flush(&self) -> Op<'static, Result<()>> {
         let disk = self.disk.clone();
-        self.counted(None, 0, async move { disk.submit(Request::flush()).await.0 })
+        Op::waiting(async move { Ok(disk.submit(Request::flush()).await.0?) })
     }
 }

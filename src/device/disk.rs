@@ -1,21 +1,22 @@
 //! Disks and their partitions: names, numbers, and what is known about them.
 //!
 //! ```text
-//!   driver's disk ─┬─ Driven: all of it ───► Disk sda    (8, 0)    /dev/sda
-//!                  └─ Driven: a part of it ─► Disk sda1   (8, 1)    /dev/sda1
+//!   driver's disk ─┬─ Span: all of it ───► Disk sda    (8, 0)    /dev/sda
+//!                  └─ Span: a part of it ─► Disk sda1   (8, 1)    /dev/sda1
 //! ```
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use drivers::block::Disk as DrivenDisk;
-use executor::sync::SpinMutex;
+use executor::sync::{Mutex, MutexGuard, SpinMutex};
 use fs::{
     Device, Inode,
-    block::{BlockDevice, BlockInode},
+    block::{BlockDevice, BlockDeviceRef, BlockInode, Opening},
 };
+use syscalls::Errno;
 
-use super::{block::Driven, partitions};
+use super::{block::Driven, loops, partitions, span::Span};
 use crate::memory::DmaPiece;
 
 /// What a driver knows about a disk.
@@ -45,8 +46,10 @@ pub struct Disk {
     pub part: Option<Part>,
     /// What the driver knows.
     pub about: About,
-    driven: Arc<Driven>,
+    span: Arc<Span>,
     inode: Arc<BlockInode>,
+    /// Held while it, or a partition of it, is opened, and while it is set up or taken apart: those of a disk have one.
+    control: Arc<Mutex<()>>,
 }
 
 /// Where a partition is.
@@ -67,8 +70,37 @@ impl Disk {
     }
 
     /// The device.
-    pub fn device(&self) -> &Driven {
-        &self.driven
+    pub fn device(&self) -> &Span {
+        &self.span
+    }
+
+    /// The number of the whole disk.
+    pub fn whole(&self) -> Device {
+        self.part.map_or(self.number, |part| part.whole)
+    }
+
+    /// Keeps others from opening it and its partitions, and from setting it up, as long as the result is held.
+    pub async fn control(&self) -> MutexGuard<'_, ()> {
+        self.control.lock().await
+    }
+
+    /// Bytes of the unit in which it stores.
+    pub fn physical_sector(&self) -> u32 {
+        self.about.physical_sector.max(self.span.sector_size())
+    }
+
+    /// Its partitions.
+    pub fn parts(&self) -> Vec<Arc<Disk>> {
+        let is_part = |disk: &&Arc<Disk>| disk.part.is_some_and(|part| part.whole == self.number);
+        DISKS.lock().iter().filter(is_part).cloned().collect()
+    }
+
+    /// Begins to use it. ENXIO if it is not there any more.
+    pub async fn open(&self) -> Result<Opening, Errno> {
+        // Nobody is taking it apart meanwhile.
+        let _control = self.control().await;
+        let is_there = find(self.number).is_some_and(|known| core::ptr::eq(&raw const *known, self));
+        if is_there { Ok(self.inode.clone().open()) } else { Err(Errno::ENXIO) }
     }
 }
 
@@ -85,9 +117,16 @@ pub fn find(number: Device) -> Option<Arc<Disk>> {
     DISKS.lock().iter().find(|disk| disk.number == number).cloned()
 }
 
+/// All of them, those that lie on others before these.
+pub fn all_from_above() -> Vec<Arc<Disk>> {
+    let mut disks = all();
+    disks.sort_by_cached_key(|disk| core::cmp::Reverse(loops::depth(disk)));
+    disks
+}
+
 /// Brings what was written to all of them to stable storage, as far as they can.
 pub async fn sync_all() {
-    for disk in all() {
+    for disk in all_from_above() {
         let _ = disk.inode().fsync(false).await;
     }
 }
@@ -100,8 +139,8 @@ pub struct Kind {
     pub driver: &'static str,
     /// Their majors.
     pub majors: &'static [u32],
-    /// How many disks share one.
-    per_major: usize,
+    /// How many numbers a disk has: its own, and those of its first partitions. Others get [extended](EXTENDED) ones.
+    pub minors: u32,
     /// What `device/vendor` says.
     pub vendor: &'static str,
     /// How many were found. Relaxed: a number each.
@@ -113,7 +152,7 @@ pub static SCSI: Kind = Kind {
     prefix: "sd",
     driver: "sd",
     majors: &[8, 65, 66, 67, 68, 69, 70, 71, 128, 129, 130, 131, 132, 133, 134, 135],
-    per_major: 16,
+    minors: 16,
     vendor: "ATA     ",
     found: AtomicUsize::new(0),
 };
@@ -123,18 +162,27 @@ pub static VIRTIO: Kind = Kind {
     prefix: "vd",
     driver: "virtblk",
     majors: &[254],
-    per_major: (1 << 20) / MINORS as usize,
+    minors: 16,
     vendor: "0x1af4",
     found: AtomicUsize::new(0),
 };
 
-/// Minors of a disk: itself and fifteen partitions.
-pub const MINORS: u32 = 16;
+/// Loop devices, which have their names and numbers from programs.
+pub static LOOP: Kind =
+    Kind { prefix: "loop", driver: "loop", majors: &[7], minors: 1, vendor: "", found: AtomicUsize::new(0) };
+
+/// The major of partitions that have no number beside their disk's, and what the list of drivers calls it.
+pub const EXTENDED: (u32, &str) = (259, "blkext");
+
+/// How many minors a major has.
+pub const MINORS: u32 = 1 << 20;
 
 impl Kind {
     /// Name and number of the disk at a place in the order in which they were found.
     fn identity(&self, place: usize) -> Option<(String, Device)> {
-        let major = *self.majors.get(place / self.per_major)?;
+        // Where there are several majors, each has 256 minors, as of old.
+        let per_major = if self.majors.len() > 1 { 256 } else { MINORS } as usize / self.minors as usize;
+        let major = *self.majors.get(place / per_major)?;
         // a to z, aa to zz: digits without a zero.
         let mut letters = Vec::new();
         let mut rest = place + 1;
@@ -144,7 +192,7 @@ impl Kind {
         }
         letters.reverse();
         let name = format!("{}{}", self.prefix, String::from_utf8_lossy(&letters));
-        Some((name, Device::new(major, (place % self.per_major) as u32 * MINORS)))
+        Some((name, Device::new(major, (place % per_major) as u32 * self.minors)))
     }
 }
 
@@ -152,15 +200,14 @@ impl Disk {
     fn new(
         name: String,
         kind: &'static Kind,
-        driven: Arc<Driven>,
+        span: Arc<Span>,
         part: Option<Part>,
         about: About,
+        control: Arc<Mutex<()>>,
     ) -> Arc<Self> {
-        let number = driven.device();
-        let inode = BlockInode::new(driven.clone(), number, 0);
-        let disk = Arc::new(Disk { name, number, kind, part, about, driven, inode });
-        DISKS.lock().push(disk.clone());
-        disk
+        let number = span.device();
+        let inode = BlockInode::new(span.clone(), number, 0);
+        Arc::new(Disk { name, number, kind, part, about, span, inode, control })
     }
 }
 
@@ -175,15 +222,47 @@ fn add(kind: &'static Kind, disk: Arc<DrivenDisk<DmaPiece>>) -> Option<Arc<Disk>
         physical_sector: geometry.physical_sector,
         queue_depth: geometry.queue_depth,
     };
-    Some(Disk::new(name, kind, Driven::whole(disk, number), None, about))
+    let span = Span::whole(Driven::new(disk, number));
+    let disk = Disk::new(name, kind, span, None, about, Arc::default());
+    DISKS.lock().push(disk.clone());
+    Some(disk)
 }
 
-/// Makes partition `index` (1 to 15) of a disk known: its first byte, and how many there are.
-pub fn add_part(whole: &Disk, index: u32, start: u64, len: u64) -> Arc<Disk> {
-    let number = Device::new(whole.number.major(), whole.number.minor() + index);
-    let part = Part { whole: whole.number, index, start };
-    let driven = whole.driven.part(number, start, len);
-    Disk::new(format!("{}{index}", whole.name), whole.kind, driven, Some(part), whole.about.clone())
+/// Makes a loop device known.
+pub fn add_loop(index: u32, device: BlockDeviceRef) -> Arc<Disk> {
+    let name = format!("{}{index}", LOOP.prefix);
+    let disk = Disk::new(name, &LOOP, Span::whole(device), None, About::default(), Arc::default());
+    DISKS.lock().push(disk.clone());
+    disk
+}
+
+/// Makes partition `index`, from 1, of a disk known: its first byte, and how many there are. None if there are too many.
+pub fn add_part(whole: &Disk, index: u32, start: u64, len: u64) -> Option<Arc<Disk>> {
+    // A name that ends with a digit is kept apart from the partition's number.
+    let between = if whole.name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    let name = format!("{}{between}{index}", whole.name);
+    let part = Some(Part { whole: whole.number, index, start });
+    let mut disks = DISKS.lock();
+    let number = if index < whole.kind.minors {
+        Device::new(whole.number.major(), whole.number.minor() + index)
+    } else {
+        let is_free = |minor: &u32| !disks.iter().any(|disk| disk.number == Device::new(EXTENDED.0, *minor));
+        Device::new(EXTENDED.0, (0..MINORS).find(is_free)?)
+    };
+    let (span, about) = (whole.span.part(number, start, len), whole.about.clone());
+    let disk = Disk::new(name, whole.kind, span, part, about, whole.control.clone());
+    disks.push(disk.clone());
+    Some(disk)
+}
+
+/// A disk or partition is not known any more. Who has it open keeps it.
+pub fn remove(disk: &Disk) {
+    let mut disks = DISKS.lock();
+    let at = disks.iter().position(|known| core::ptr::eq(&raw const **known, disk));
+    let removed = at.map(|at| disks.remove(at));
+    drop(disks);
+    // Outside the lock: it may free memory.
+    drop(removed);
 }
 
 /// Makes a driver's disk known: with its name, its node in /dev, and its partitions.

@@ -6,7 +6,8 @@
 //!   sata.rs      SATA disks                         (drivers::ahci)
 //!   virtio.rs    virtio disks                       (drivers::virtio_blk)
 //!   block.rs     a driver's disk, as file systems see it
-//!   traffic.rs   what is moved, counted
+//!   loops/       files as disks
+//!   span.rs      a disk, or a part of one, and its users; traffic.rs: what is moved, counted
 //!   disk.rs      disks and their partitions: names and numbers; partitions.rs: where they are
 //!   volume.rs    file systems on them               (fs::ext4)
 //! ```
@@ -22,9 +23,11 @@ use crate::memory;
 mod block;
 pub mod bus;
 pub mod disk;
+pub mod loops;
 mod message;
-mod partitions;
+pub mod partitions;
 mod sata;
+mod span;
 pub mod traffic;
 mod virtio;
 pub mod volume;
@@ -70,6 +73,7 @@ async fn start_drivers(settling: Settling) {
         virtio::start(bus).await;
         sata::start(bus).await;
     }
+    loops::start().await;
     drop(settling);
 }
 

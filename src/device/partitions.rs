@@ -1,12 +1,13 @@
 //! What a disk is divided into.
 
-use alloc::{sync::Arc, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 
 use drivers::{
     block::{BlockError, SECTOR_SIZE},
     partition::{self, ReadSectors},
 };
 use fs::{Inode, block::BlockDevice};
+use syscalls::Errno;
 
 use super::disk::{self, Disk};
 use crate::root;
@@ -48,11 +49,36 @@ pub(super) async fn find(disk: &Disk) {
             return;
         }
     };
-    for part in table.partitions.iter().filter(|part| part.number < disk::MINORS) {
+    for part in &table.partitions {
         let unit = SECTOR_SIZE as u64;
-        let part: Arc<Disk> = disk::add_part(disk, part.number, part.first * unit, part.sectors * unit);
-        make_node(&part).await;
+        if let Some(part) = disk::add_part(disk, part.number, part.first * unit, part.sectors * unit) {
+            make_node(&part).await;
+        }
     }
+}
+
+/// The partitions of a disk are not known any more; what was written to them is on the disk, as far as it takes it.
+pub(super) async fn forget(disk: &Disk) {
+    for part in disk.parts() {
+        disk::remove(&part);
+        if let Err(errno) = root::remove_disk(&part).await {
+            log::warn!("{}: its node in /dev stays: {errno}", part.name);
+        }
+        // Whoever could tell has been told by fsync.
+        let _ = part.inode().empty().await;
+    }
+}
+
+/// Looks anew at what a disk is divided into. EBUSY if a partition is in use.
+pub async fn find_again(disk: &Disk) -> Result<(), Errno> {
+    if disk.parts().iter().any(|part| part.device().users() > 0) {
+        return Err(Errno::EBUSY);
+    }
+    forget(disk).await;
+    // What is there now, whatever is in memory.
+    let _ = disk.inode().fsync(false).await;
+    find(disk).await;
+    Ok(())
 }
 
 /// Makes the node in /dev.

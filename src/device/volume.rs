@@ -11,12 +11,13 @@ use core::fmt;
 
 use executor::{rcu, sync::Mutex};
 use fs::{
-    Device, FileType, Path, Superblock,
+    Device, FileType, Inode, Path, Superblock,
+    block::BlockDevice,
     ext4::{Ext4, Log, Options},
 };
 use syscalls::Errno;
 
-use super::disk;
+use super::{disk, loops};
 
 /// The types that disks can have, as mount(2) names them. All are read by what reads ext4.
 pub const KINDS: [&str; 3] = ["ext2", "ext3", "ext4"];
@@ -46,10 +47,15 @@ pub async fn at(node: &Path, read_only: bool, options: &str) -> Result<Arc<Super
 /// The file system on a disk, to be written to unless it is `read_only`. If it is in use already, its options stay as they are.
 ///
 /// # Errors
-/// ENXIO if there is no such disk; EINVAL if it has no file system that is known, or an option is not; EROFS if it cannot be written to, and EBUSY if it
-/// is in use already in the other way; and what reading it gives.
+/// ENXIO if there is no such disk, EACCES if it can only be read; EINVAL if it has no file system that is known, or an option is not;
+/// EROFS if it cannot be written to, and EBUSY if it is in use already in the other way; and what reading it gives.
 pub async fn of_disk(number: Device, read_only: bool, options: &str) -> Result<Arc<Superblock>, Errno> {
-    let disk = disk::find(number).ok_or(Errno::ENXIO)?;
+    let disk = loops::disk_of(number).await.ok_or(Errno::ENXIO)?;
+    // In use until the file system is.
+    let _opening = disk.open().await?;
+    if !read_only && disk.device().is_read_only() {
+        return Err(Errno::EACCES);
+    }
     let mut wanted = Options::default();
     wanted.change(options).map_err(|unknown| {
         log::warn!("{}: option {unknown:?} is not supported", disk.name);
@@ -91,17 +97,22 @@ pub async fn end_all() {
         let in_use = IN_USE.lock().await;
         in_use.iter().filter_map(|(disk, superblock)| Some((*disk, superblock.upgrade()?))).collect()
     };
-    for superblock in in_use.values() {
-        let file_system = superblock.file_system();
-        if !file_system.is_read_only()
-            && let Err(error) = file_system.allow_writing(false).await
-        {
-            log::warn!("{}: {error}: it is as after a crash", file_system.name());
+    // What lies on others first, which are written to by it.
+    for disk in disk::all_from_above() {
+        match in_use.get(&disk.number.0) {
+            Some(superblock) => end(superblock).await,
+            // One may have been unmounted, and not have come to its end.
+            None => drop(disk.inode().clone().claim().await),
         }
+        let _ = disk.inode().fsync(false).await;
     }
-    // Others have been unmounted, and may not have come to their end.
-    for disk in disk::all().into_iter().filter(|disk| !in_use.contains_key(&disk.number.0)) {
-        drop(disk.inode().clone().claim().await);
+}
+
+async fn end(superblock: &Superblock) {
+    let file_system = superblock.file_system();
+    if !file_system.is_read_only()
+        && let Err(error) = file_system.allow_writing(false).await
+    {
+        log::warn!("{}: {error}: it is as after a crash", file_system.name());
     }
-    disk::sync_all().await;
 }

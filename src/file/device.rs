@@ -11,7 +11,7 @@ use fs::{Capabilities, Device, Path, Sink, Source};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, Object, Stream, terminal};
+use super::{File, Object, Stream, looped, terminal};
 use crate::{
     process::{Caller, job},
     random, root,
@@ -42,6 +42,8 @@ pub mod numbers {
     pub const CONSOLE: Device = Device::new(5, 1);
     /// Makes pseudo-terminals.
     pub const PTMX: Device = Device::new(5, 2);
+    /// Adds and removes loop devices.
+    pub const LOOP_CONTROL: Device = Device::new(10, 237);
     /// Major number of their slaves.
     pub const PTS_MAJOR: u32 = 136;
 }
@@ -52,6 +54,7 @@ pub async fn open(caller: &Caller, path: Path, flags: u32) -> Result<Arc<File>, 
     let stream: Arc<dyn Stream> = match number {
         numbers::KMSG => Arc::new(KernelLog),
         numbers::PTMX => Arc::new(open_master(caller).await?),
+        numbers::LOOP_CONTROL => Arc::new(looped::Control),
         _ => match MemoryDevice::from_device((number.major(), number.minor())) {
             Some(device) => Arc::new(Memory(device)),
             None => return open_terminal(caller, number, path, flags),

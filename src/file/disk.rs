@@ -3,27 +3,24 @@
 use alloc::sync::Arc;
 
 use fs::{
-    Capabilities, Inode, Path,
-    block::{BlockDevice, BlockInode, SECTOR},
+    Capabilities, Device, Inode, Path,
+    block::{BlockInode, SECTOR},
 };
-use linux_raw_sys::{general as linux, ioctl as requests};
+use linux_raw_sys::ioctl as requests;
 use syscalls::Errno;
 
-use super::{File, Object};
+use super::{File, Object, looped};
 use crate::{
-    device::disk,
+    device::{disk, loops, partitions},
     memory::PAGE_SIZE,
     process::Caller,
     syscall::user::{self, SysResult},
 };
 
-/// Opens the node of a disk at `path`. ENXIO if there is no such disk, EACCES for writing to one that is read-only.
-pub fn open(path: Path, flags: u32) -> Result<Arc<File>, Errno> {
-    let disk = disk::find(path.inode().attributes().rdev).ok_or(Errno::ENXIO)?;
-    if flags & linux::O_ACCMODE != linux::O_RDONLY && disk.device().is_read_only() {
-        return Err(Errno::EACCES);
-    }
-    let contents: Arc<dyn Inode> = disk.inode().clone();
+/// Opens the node of a disk at `path`. ENXIO if there is no such disk.
+pub async fn open(path: Path, flags: u32) -> Result<Arc<File>, Errno> {
+    let disk = loops::disk_of(path.inode().attributes().rdev).await.ok_or(Errno::ENXIO)?;
+    let contents: Arc<dyn Inode> = Arc::new(disk.open().await?);
     Ok(File::new(Object::Inode(path, Some(contents)), flags))
 }
 
@@ -33,7 +30,13 @@ pub fn of(file: &File) -> Option<&BlockInode> {
 }
 
 /// A request to a disk. ENOTTY for one that disks do not know.
-pub async fn ioctl(caller: &Caller, inode: &BlockInode, request: u32, argument: usize) -> SysResult {
+pub async fn ioctl(
+    caller: &Caller,
+    file: &File,
+    inode: &BlockInode,
+    request: u32,
+    argument: usize,
+) -> SysResult {
     let device = inode.device();
     match request {
         requests::BLKGETSIZE64 => user::write(caller, argument, device.size()).await?,
@@ -41,8 +44,14 @@ pub async fn ioctl(caller: &Caller, inode: &BlockInode, request: u32, argument: 
         requests::BLKSSZGET => user::write(caller, argument, device.sector_size()).await?,
         requests::BLKPBSZGET => {
             let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
-            user::write(caller, argument, disk.about.physical_sector).await?;
+            user::write(caller, argument, disk.physical_sector()).await?;
         }
+        // Nothing is known of how it likes to be asked, but for its sectors.
+        requests::BLKIOMIN => {
+            let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
+            user::write(caller, argument, disk.physical_sector()).await?;
+        }
+        requests::BLKIOOPT | requests::BLKALIGNOFF => user::write(caller, argument, 0_u32).await?,
         // The unit of the page cache.
         requests::BLKBSZGET => user::write(caller, argument, PAGE_SIZE as u32).await?,
         requests::BLKROGET => user::write(caller, argument, u32::from(device.is_read_only())).await?,
@@ -52,7 +61,34 @@ pub async fn ioctl(caller: &Caller, inode: &BlockInode, request: u32, argument: 
             }
             inode.fsync(false).await?;
         }
-        _ => return Err(Errno::ENOTTY),
+        requests::BLKRRPART => {
+            if !caller.credentials.has(Capabilities::SYS_ADMIN) {
+                return Err(Errno::EACCES);
+            }
+            look_again(device.device()).await?;
+        }
+        _ => {
+            let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
+            let Some(looped) = loops::find(disk.whole()) else { return Err(Errno::ENOTTY) };
+            return looped::ioctl(caller, file, &looped, request, argument).await;
+        }
     }
     Ok(0)
+}
+
+/// Looks anew at what a disk is divided into. EINVAL for what is not, EBUSY if a partition is in use.
+async fn look_again(number: Device) -> Result<(), Errno> {
+    let disk = disk::find(number).ok_or(Errno::ENXIO)?;
+    if disk.part.is_some() {
+        return Err(Errno::EINVAL);
+    }
+    if let Some(looped) = loops::find(number) {
+        looped.check_divisible()?;
+    }
+    // In a task, which goes on to its end whatever becomes of the caller.
+    let looking = executor::try_spawn(async move {
+        let _control = disk.control().await;
+        partitions::find_again(&disk).await
+    });
+    looking.map_err(|_| Errno::ENOMEM)?.await.unwrap_or(Err(Errno::EIO))
 }

@@ -60,6 +60,10 @@ impl FileObject for MappedFile {
         has(&*self.inode, index)
     }
 
+    fn sync(&self) -> Op<'_, Result<(), Errno>> {
+        self.inode.fsync(true)
+    }
+
     fn identity(&self) -> Identity {
         identity(&self.path)
     }
@@ -93,7 +97,7 @@ fn identity(path: &Path) -> Identity {
 
 /// What all mappings of a file have in common.
 fn key(inode: &Arc<dyn Inode>) -> usize {
-    Arc::as_ptr(inode).addr()
+    core::ptr::from_ref(inode.attributes()).addr()
 }
 
 /// What mmap in `space` shows of an open file, to one program or `shared`, with these rights (`PROT_*`).

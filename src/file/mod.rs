@@ -27,6 +27,7 @@ pub mod uring;
 pub mod device;
 pub mod direct;
 pub mod disk;
+pub mod looped;
 pub mod nameless;
 mod open;
 mod open_file;

@@ -65,7 +65,7 @@ pub async fn open(
             None => memory::pinned(pipe::open_fifo(caller, opened.path, large))?.await?,
         },
         FileType::Character => device::open(caller, opened.path, large).await?,
-        FileType::Block => disk::open(opened.path, large)?,
+        FileType::Block => disk::open(opened.path, large).await?,
         FileType::Socket | FileType::Untyped => return Err(Errno::ENXIO),
         FileType::Symlink => return Err(Errno::ELOOP),
     };

@@ -8,6 +8,7 @@
 //!   registers.rs   registers of devices; dma.rs: memory that they use by themselves; words.rs: both
 //!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
+//!   urgent.rs      work that others' memory waits for
 //!   shootdown.rs   what other CPUs' TLBs must forget
 //!   cpu.rs         what each CPU keeps for itself
 //! ```
@@ -26,6 +27,7 @@ mod registers;
 mod shared;
 mod shootdown;
 pub mod space;
+mod urgent;
 mod words;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
@@ -40,6 +42,8 @@ pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
     SharedAnonymous, barrier, fork_form, leave, set_fork_form,
 };
+
+pub use urgent::urgently;
 
 use bootloader_api::BootInfo;
 use core::time::Duration;
@@ -113,8 +117,8 @@ pub async fn check_pressure() -> Result<(), Errno> {
     if frame::is_short() { pinned(relieve())?.await } else { Ok(()) }
 }
 
-/// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, or a task takes an
-/// address space or a file system apart. Each look but the first comes after every CPU has passed a boundary and freed what
+/// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, a task takes an
+/// address space or a file system apart, or dirty pages are stored. Each look but the first comes after every CPU has passed a boundary and freed what
 /// it had deferred, so those that have been killed had their chance to leave.
 #[cold]
 async fn relieve() -> Result<(), Errno> {
@@ -124,7 +128,9 @@ async fn relieve() -> Result<(), Errno> {
     const PATIENCE: usize = 32;
     let (mut least, mut vain) = (usize::MAX, 0);
     loop {
-        fs::cache::shrink(NAMES).await;
+        if fs::cache::shrink(NAMES).await == 0 {
+            fs::cache::hurry().await;
+        }
         fs::dcache::shrink(NAMES);
         heap::shrink();
         if !frame::is_short() {
@@ -144,9 +150,9 @@ async fn relieve() -> Result<(), Errno> {
     }
 }
 
-/// Whether something large is being taken apart.
+/// Whether something large is being taken apart, or stored, after which it can be given up.
 fn is_returning() -> bool {
-    space::is_tearing_down() || fs::is_tearing_down()
+    space::is_tearing_down() || fs::is_tearing_down() || fs::cache::unstored_pages() > 0
 }
 
 /// Waits until every CPU has passed a boundary and freed what it had deferred.

@@ -13,6 +13,10 @@ unsafe impl fs::PageProvider for Frames {
         Frame::alloc_zeroed().map(Frame::into_raw)
     }
 
+    fn free() -> usize {
+        frame::free()
+    }
+
     #[inline]
     unsafe fn add_ref(page: NonNull<u8>) {
         // SAFETY: the caller says that the page has an owner.

@@ -26,6 +26,8 @@ async fn reclaim() {
         frame::until_low().await;
         while frame::missing() > 0 {
             if fs::cache::shrink(BATCH).await == 0 {
+                // What is dirty can be given up as soon as it is stored.
+                fs::cache::hurry().await;
                 executor::sleep(PAUSE).await;
                 break;
             }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     arch::{cpu, layout::USER_END, user::UserContext},
+    device::loops,
     file::{
         lookup,
         mapping::{self, Program},
@@ -486,6 +487,7 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     caller.alternate_stack = AlternateStack::DISABLED;
     timers::posix::delete_all(&process);
     caller.files.close_for_exec().await;
+    loops::settled().await;
     apply_set_id(caller, path);
 
     *process.space.lock() = Some(loaded.space.clone());

@@ -19,7 +19,7 @@ use super::{
     tree::{self, Tree},
     wait::ExitStatus,
 };
-use crate::{ipc::semaphores, power, syscall::user};
+use crate::{device::loops, ipc::semaphores, power, syscall::user};
 
 /// Set in [`Process::exiting`] beside the status once the process is on its way out.
 const EXITING: u32 = 1 << 31;
@@ -133,6 +133,9 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         thread.leave_space();
         process.release_borrowed_space();
         drop(space);
+        if loops::are_bound() {
+            loops::settled().await;
+        }
         finish(&process).await;
         process.thread_exits.wake_all();
     }

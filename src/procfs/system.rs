@@ -259,14 +259,16 @@ pub(super) fn file_systems(out: &mut TextBuffer) -> Made {
 
 pub(super) fn devices(out: &mut TextBuffer) -> Made {
     out.write_str(
-        "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n",
+        "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n136 pts\n",
     )?;
     out.write_str("\nBlock devices:\n")?;
-    for kind in [&disk::SCSI, &disk::VIRTIO] {
+    for kind in [&disk::LOOP, &disk::SCSI, &disk::VIRTIO] {
         for major in kind.majors {
             writeln!(out, "{major:3} {}", kind.driver)?;
         }
     }
+    let (major, driver) = disk::EXTENDED;
+    writeln!(out, "{major:3} {driver}")?;
     Ok(())
 }
 

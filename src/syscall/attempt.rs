@@ -24,6 +24,7 @@ use crate::{
         uaccess::{self, Fault},
         user::{Access, UserContext},
     },
+    device::loops,
     file::{self, File, Object, bulk, lookup, poll::Wait, regular},
     memory::frame,
     process::{
@@ -140,6 +141,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
             context.rdx as usize,
             context.r10 as usize,
         ),
+        __NR_close | __NR_dup2 | __NR_dup3 if loops::are_bound() => Err(Pause::General),
         __NR_close => now(caller, context, |caller, of| descriptor::close(caller, of.rdi as i32)),
         __NR_dup => now(caller, context, |caller, of| descriptor::dup(caller, of.rdi as i32)),
         __NR_dup2 => {

@@ -9,7 +9,8 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    file::{self, File, Reservation, disk, terminal},
+    device::loops,
+    file::{self, File, Reservation, disk, looped, terminal},
     process::Caller,
 };
 
@@ -35,6 +36,22 @@ pub fn close(caller: &Caller, fd: i32) -> SysResult {
     Ok(0)
 }
 
+/// As [`close`], while there are loop devices with files: the last close of one may bring something that is waited for.
+pub async fn close_settled(caller: &Caller, fd: i32) -> SysResult {
+    let file = caller.files.remove(fd)?;
+    settle(file).await;
+    Ok(0)
+}
+
+/// Lets go of a file; if that was a disk's, what follows its last close is done afterwards.
+async fn settle(file: alloc::sync::Arc<File>) {
+    let is_disk = disk::of(&file).is_some();
+    drop(file);
+    if is_disk {
+        loops::settled().await;
+    }
+}
+
 /// Flags of close_range(2), from `<linux/close_range.h>`.
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
 const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
@@ -49,7 +66,10 @@ pub async fn close_range(caller: &mut Caller, first: usize, last: usize, flags: 
     }
     let (first, last) = (first as usize, last as usize);
     match flags & CLOSE_RANGE_CLOEXEC {
-        0 => caller.files.close_range(first, last).await,
+        0 => {
+            caller.files.close_range(first, last).await;
+            loops::settled().await;
+        }
         _ => caller.files.mark_range(first, last),
     }
     Ok(0)
@@ -72,6 +92,26 @@ pub fn dup3(caller: &Caller, old: i32, new: i32, flags: u32) -> SysResult {
         return Err(Errno::EINVAL);
     }
     replace(caller, caller.files.get(old)?, new, flags & linux::O_CLOEXEC != 0)
+}
+
+/// As [`dup2`], while there are loop devices with files.
+pub async fn dup2_settled(caller: &Caller, old: i32, new: i32) -> SysResult {
+    let replaced = if old == new { None } else { caller.files.get(new).ok() };
+    let result = dup2(caller, old, new);
+    if let Some(replaced) = replaced {
+        settle(replaced).await;
+    }
+    result
+}
+
+/// As [`dup3`], while there are loop devices with files.
+pub async fn dup3_settled(caller: &Caller, old: i32, new: i32, flags: u32) -> SysResult {
+    let replaced = caller.files.get(new).ok();
+    let result = dup3(caller, old, new, flags);
+    if let Some(replaced) = replaced {
+        settle(replaced).await;
+    }
+    result
 }
 
 fn replace(caller: &Caller, file: alloc::sync::Arc<File>, new: i32, close_on_exec: bool) -> SysResult {
@@ -179,7 +219,10 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
         return socket::options::ioctl(caller, &file, request, argument).await;
     }
     if let Some(inode) = disk::of(&file) {
-        return disk::ioctl(caller, inode, request, argument).await;
+        return disk::ioctl(caller, &file, inode, request, argument).await;
+    }
+    if file.stream_as::<looped::Control>().is_some() {
+        return looped::control(request, argument).await;
     }
     if let Some(stream) = file.stream() {
         if request == requests::FIONREAD {

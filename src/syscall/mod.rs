@@ -212,7 +212,7 @@ pub fn general<'a>(
             return Ending::Result(Err(errno));
         }
         // A handler has a box of its own.
-        if !matches!(number, __NR_exit | __NR_exit_group)
+        if !matches!(number, __NR_exit | __NR_exit_group | __NR_close | __NR_dup2 | __NR_dup3)
             && let Err(errno) = crate::memory::check_wait()
         {
             return Ending::Result(Err(errno));
@@ -312,6 +312,9 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_fcntl => Box::pin(lock::fcntl(caller, fd, a[1] as u32, a[2])),
         __NR_flock => Box::pin(lock::flock(caller, fd, a[1] as u32)),
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),
+        __NR_close => Box::pin(descriptor::close_settled(caller, fd)),
+        __NR_dup2 => Box::pin(descriptor::dup2_settled(caller, fd, a[1] as i32)),
+        __NR_dup3 => Box::pin(descriptor::dup3_settled(caller, fd, a[1] as i32, a[2] as u32)),
         __NR_close_range => Box::pin(descriptor::close_range(caller, a[0], a[1], a[2])),
         __NR_pipe => Box::pin(descriptor::pipe2(caller, a[0], 0)),
         __NR_pipe2 => Box::pin(descriptor::pipe2(caller, a[0], a[1] as u32)),

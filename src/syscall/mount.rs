@@ -7,7 +7,12 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::user::{self, SysResult};
-use crate::{device::volume, file::lookup, process::Caller, root};
+use crate::{
+    device::{loops, volume},
+    file::lookup,
+    process::Caller,
+    root,
+};
 
 fn check_privilege(caller: &Caller) -> Result<(), Errno> {
     if caller.credentials.has(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
@@ -110,6 +115,7 @@ pub async fn umount2(caller: &Caller, target: usize, flags: u32) -> SysResult {
     root::namespace().unmount(at, flags).await?;
     if !flags.contains(UnmountFlags::DETACH) && !is_elsewhere {
         volume::released(superblock, disk).await;
+        loops::settled().await;
     }
     Ok(0)
 }

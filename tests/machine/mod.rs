@@ -83,11 +83,14 @@ pub fn root_image() -> &'static Path {
     IMAGE.get_or_init(|| image("test-root.cpio", &shell_scripts(), &[]))
 }
 
-/// An image of this name with the scripts in `/usr/lib/tests` and the Debian packages.
+/// An image of this name with the scripts in `/usr/lib/tests`, where Linux's module for loop devices is as well, and the Debian
+/// packages.
 pub fn image(name: &str, scripts: &[PathBuf], packages: &[&str]) -> PathBuf {
     let output = target().join(name).display().to_string();
+    let module = script("linux-kernel", &["--module", "loop"]);
+    let files = scripts.iter().chain([&module]);
     let additions: Vec<String> =
-        scripts.iter().map(|path| format!("usr/lib/tests/{}={}", file_name(path), path.display())).collect();
+        files.map(|path| format!("usr/lib/tests/{}={}", file_name(path), path.display())).collect();
     let mut arguments = vec!["--output", &output];
     arguments.extend(additions.iter().flat_map(|addition| ["--add", addition]));
     arguments.extend(packages);

@@ -2,9 +2,11 @@
 
 use super::{BlockDeviceRef, Pieces, Transfer};
 use crate::{
-    Attributes, Birth, Direct, FileType, Inode, Memory, Op, PAGE_SIZE, Page, Position, Result, Sink,
+    Attributes, Birth, Copies, Direct, FileType, Inode, Memory, Op, PAGE_SIZE, Page, Position, Result, Sink,
     SleepLock, Source, Written,
     cache::{Backing, PageCache, Pages},
+    mapping,
+    tree::pages_to,
 };
 use alloc::sync::Arc;
 use core::any::Any;
@@ -24,11 +26,20 @@ pub struct BlockInode {
 }
 
 /// The right to be the file system on a disk, until it is dropped.
-pub struct Claim(Arc<BlockInode>);
+pub struct Claim(Opening);
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.0.claim.unlock();
+        self.0.0.claim.unlock();
+    }
+}
+
+/// A use of a disk, of which the device knows until this is dropped. As a file it is the disk's.
+pub struct Opening(Arc<BlockInode>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.device().closed();
     }
 }
 
@@ -56,10 +67,38 @@ impl BlockInode {
         Arc::new(BlockInode { disk, cache, order: RwLock::new(()), claim: SleepLock::new() })
     }
 
+    /// Begins to use the disk.
+    pub fn open(self: Arc<Self>) -> Opening {
+        self.device().opened();
+        Opening(self)
+    }
+
     /// Waits until no file system uses the disk, and keeps others from it.
     pub async fn claim(self: Arc<Self>) -> Claim {
         self.claim.lock_raw().await;
-        Claim(self)
+        Claim(self.open())
+    }
+
+    /// The device has another size now. What programs see behind its end they lose.
+    pub async fn resize(&self) {
+        let size = self.disk.device.size();
+        self.disk.attributes.set_size(size);
+        self.forget(pages_to(size)..u64::MAX).await;
+    }
+
+    /// What was written is on the disk, as far as that can be, and nothing of the disk is in memory. While nobody writes.
+    pub async fn empty(&self) -> Result<()> {
+        let synced = self.fsync(false).await;
+        self.forget(0..u64::MAX).await;
+        synced
+    }
+
+    async fn forget(&self, pages: Range<u64>) {
+        {
+            let _stores = self.cache.hold_stores().await;
+            self.cache.discard(pages.clone()).await;
+        }
+        mapping::lose(&self.disk.attributes, pages, Copies::Stay).await;
     }
 
     /// The disk.
@@ -234,5 +273,39 @@ impl Inode for BlockInode {
             self.cache.sync().await?;
             self.disk.device.flush().await
         })
+    }
+}
+
+impl Inode for Opening {
+    fn attributes(&self) -> &Attributes {
+        self.0.attributes()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self.0.as_any()
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
+        self.0.read_at(offset, sink)
+    }
+
+    fn write_at<'a>(&'a self, position: Position, source: &'a mut dyn Source) -> Op<'a, Result<Written>> {
+        self.0.write_at(position, source)
+    }
+
+    fn is_mappable(&self) -> bool {
+        self.0.is_mappable()
+    }
+
+    fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page>> {
+        self.0.page(index, write)
+    }
+
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+        self.0.pages_in_memory(range, each);
+    }
+
+    fn fsync(&self, data_only: bool) -> Op<'_, Result<()>> {
+        self.0.fsync(data_only)
     }
 }

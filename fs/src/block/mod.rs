@@ -13,7 +13,7 @@
 
 mod inode;
 
-pub use inode::{BlockInode, Claim};
+pub use inode::{BlockInode, Claim, Opening};
 
 use crate::{Device, Op, PAGE_SIZE, Page, Result};
 use alloc::sync::Arc;
@@ -129,7 +129,8 @@ impl Transfer {
 /// **Errors.** `EIO` when the device failed, after all that the driver could try; `EROFS` for a write to what is read-only;
 /// `ENODEV` when the device has gone. A failed write may have changed any part of its range.
 pub trait BlockDevice: Send + Sync {
-    /// Bytes on the device: a multiple of the sector size that never changes.
+    /// Bytes on the device: a multiple of 512. Where it changes, whoever changes it tells the file that programs see
+    /// ([`BlockInode::resize`]).
     fn size(&self) -> u64;
 
     /// Bytes in a logical sector, the unit of transfers: a power of two from 512 to 4096.
@@ -140,6 +141,12 @@ pub trait BlockDevice: Send + Sync {
 
     /// Its device number, as in `st_rdev` of its node.
     fn device(&self) -> Device;
+
+    /// Somebody begins to use it: an open file, a file system.
+    fn opened(&self) {}
+
+    /// One of those does not use it any more. Waits for nothing.
+    fn closed(&self) {}
 
     /// Moves bytes.
     fn transfer(&self, transfer: Transfer) -> Op<'static, Result<()>>;

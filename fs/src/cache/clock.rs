@@ -38,7 +38,12 @@ static CIRCLE: SpinMutex<Circle> =
 
 /// How many pages all caches have.
 pub fn cached_pages() -> usize {
-    PAGES.load(Relaxed) + others().map(|other| other.pages()).sum::<usize>()
+    pages() + others().map(|other| other.pages()).sum::<usize>()
+}
+
+/// How many pages the caches of files and disks have.
+pub(super) fn pages() -> usize {
+    PAGES.load(Relaxed)
 }
 
 /// Pages have been entered. With no lock held.
@@ -108,6 +113,24 @@ pub async fn shrink(count: usize) -> usize {
         executor::yield_now().await;
     }
     evicted
+}
+
+/// Has what is dirty stored now, so that it can be given back.
+pub async fn hurry() {
+    let mut after = 0;
+    while let Some((address, cache)) = next_after(after) {
+        after = address + 1;
+        cache.close();
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
+    }
+}
+
+/// The cache at an address, or the next one behind it.
+fn next_after(address: usize) -> Option<(usize, Arc<PageCache>)> {
+    let circle = CIRCLE.lock();
+    circle.caches.range(address..).find_map(|(address, cache)| Some((*address, cache.upgrade()?)))
 }
 
 /// There was no memory for a page: waits until others have been taken out and are free. False if there are none.

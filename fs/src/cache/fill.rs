@@ -4,6 +4,7 @@ use super::{Found, PageCache, Pages, clock, page::CachedPage};
 use crate::{Page, Result, tree::pages_to};
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::time::Duration;
 use executor::rcu;
 use smallvec::SmallVec;
 use syscalls::Errno;
@@ -11,17 +12,38 @@ use syscalls::Errno;
 /// Pages that are filled in one go.
 pub(super) const MOST: u64 = 64;
 
-/// How often room is made for a page before it counts as not to be had: others take what is given up.
+/// How long room is made for a page before it counts as not to be had: others take what is given up.
 #[derive(Default)]
-struct Patience(u32);
+struct Patience {
+    /// Tries since something was stored.
+    tries: u32,
+    /// Pages that were not stored at the last one.
+    unstored: usize,
+}
 
 impl Patience {
+    /// Tries while there is something to give up.
     const MOST: u32 = 32;
+    /// Tries, with a pause before each, while what could be given up has to be stored before.
+    const MOST_PAUSES: u32 = 300;
+    const PAUSE: Duration = Duration::from_millis(10);
 
     /// Whether there may be memory now.
     async fn has_room(&mut self) -> bool {
-        self.0 += 1;
-        self.0 <= Self::MOST && clock::make_room().await
+        self.tries += 1;
+        if clock::make_room().await {
+            return self.tries <= Self::MOST;
+        }
+        clock::hurry().await;
+        let unstored = super::unstored_pages();
+        if unstored != self.unstored {
+            *self = Self { tries: 0, unstored };
+        }
+        let is_coming = unstored > 0 && self.tries <= Self::MOST_PAUSES;
+        if is_coming {
+            executor::sleep(Self::PAUSE).await;
+        }
+        is_coming
     }
 }
 

@@ -34,9 +34,9 @@ mod write;
 mod write_back;
 
 pub(crate) use clock::{Shrink, register};
-pub use clock::{cached_pages, shrink};
+pub use clock::{cached_pages, hurry, shrink};
 pub(crate) use fill::new_page;
-pub use write_back::{dirty_pages, set_dirty_limit};
+pub use write_back::{dirty_pages, set_dirty_limit, unstored_pages};
 
 use crate::{
     Attributes, Op, PAGE_SIZE, Page, Result, SleepLock,

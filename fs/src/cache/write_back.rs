@@ -4,8 +4,8 @@
 //! together, several stretches at the same time. Each stretch is a task of its own, which goes on to its end whatever happens
 //! to who waits for it, so that two writes of a page never meet on the way to the disk.
 
-use super::{PageCache, Pages, page::CachedPage};
-use crate::{Copies, Op, Result, mapping};
+use super::{PageCache, Pages, clock, page::CachedPage};
+use crate::{Copies, Op, Page, Result, mapping};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -33,18 +33,33 @@ const ALL: Range<u64> = 0..u64::MAX;
 static DIRTY: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(16384);
 
+/// Pages that are being stored. Relaxed: a guide.
+static STORING: AtomicUsize = AtomicUsize::new(0);
+
+/// How many pages of all caches are dirty, or are being stored.
+pub fn unstored_pages() -> usize {
+    DIRTY.load(Relaxed) + STORING.load(Relaxed)
+}
+
 /// How many pages of all caches are dirty.
 pub fn dirty_pages() -> usize {
     DIRTY.load(Relaxed)
 }
 
-/// Sets how many pages may be dirty before writers help to store them; at half of it the tasks that store them stop waiting.
+/// Sets how many pages may be dirty before writers help to store them, where there is plenty of memory; at half of it the tasks that
+/// store them stop waiting.
 pub fn set_dirty_limit(pages: usize) {
     LIMIT.store(pages, Relaxed);
 }
 
+/// What part of the memory that is free or cached may be dirty.
+const SHARE: usize = 5;
+/// What part of the limit may be dirty however little memory there is.
+const LEAST: usize = 8;
+
 pub(super) fn is_much_dirty() -> bool {
-    DIRTY.load(Relaxed) > LIMIT.load(Relaxed)
+    let (unstored, limit) = (unstored_pages(), LIMIT.load(Relaxed));
+    unstored > limit / LEAST && (unstored > limit || unstored > (Page::free() + clock::pages()) / SHARE)
 }
 
 /// Neighbouring pages that are being stored. If that is given up, they are dirty again.
@@ -201,6 +216,7 @@ impl PageCache {
                 && let Some(shared) = entry.begin_store()
             {
                 DIRTY.fetch_sub(1, Relaxed);
+                STORING.fetch_add(1, Relaxed);
                 stretch.shared |= shared;
                 stretch.entries.push(entry);
             }
@@ -229,6 +245,7 @@ impl Stretch {
             // As on Linux: the pages keep what was written, fsync says that it is not on the disk.
             self.cache.lost.store(true, Relaxed);
         }
+        STORING.fetch_sub(self.entries.len(), Relaxed);
         for entry in self.entries.drain(..) {
             entry.store_ended();
         }
@@ -238,6 +255,7 @@ impl Stretch {
 
 impl Drop for Stretch {
     fn drop(&mut self) {
+        STORING.fetch_sub(self.entries.len(), Relaxed);
         for entry in self.entries.drain(..) {
             if let Some(_pin) = entry.pin() {
                 self.cache.wrote(&entry, self.shared);

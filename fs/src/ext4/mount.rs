@@ -35,13 +35,13 @@ const CLEAN: u16 = 1;
 /// There: something is not as it must be.
 const ERRORS: u16 = 2;
 
-/// Reads the superblock.
+/// Reads the superblock. `EIO` if the disk ends before it, as on Linux.
 async fn read_superblock(disk: &BlockInode, complaints: &Complaints) -> Result<Geometry> {
     let mut raw = RawSuperblock::new_zeroed();
     let mut bytes = raw.as_mut_bytes();
     let wanted = bytes.len();
     if disk.cache().read(SUPERBLOCK_OFFSET, &mut bytes).await? != wanted {
-        return Err(Errno::EINVAL);
+        return Err(Errno::EIO);
     }
     let device = disk.device();
     Geometry::check(&raw, device.size(), device.sector_size(), complaints)

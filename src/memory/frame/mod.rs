@@ -11,7 +11,7 @@ mod pressure;
 mod zero;
 
 pub(super) use pool::affords;
-pub use pool::{is_nearly_out, is_short, statistics, total};
+pub use pool::{free, is_nearly_out, is_short, set_urgent, statistics, total};
 pub use pressure::{missing, until_low};
 pub use zero::start_zeroing;
 
@@ -37,6 +37,8 @@ pub enum Purpose {
     Kernel,
     /// User memory and file contents: fails while a reserve for the kernel is left.
     User,
+    /// File contents that others wait for to get memory back: may use half of the reserve.
+    Urgent,
 }
 
 /// One owner that has pinned a frame, in its word, where it counts among the owners as well.

@@ -49,11 +49,23 @@ pub(in crate::memory) struct CpuFrames {
     loaded: CpuChain,
     spare: CpuChain,
     zeroed: CpuChain,
+    /// Whether what is being polled is urgent.
+    urgent: AtomicBool,
 }
 
 impl CpuFrames {
     pub(in crate::memory) const fn new() -> Self {
-        Self { loaded: CpuChain::new(), spare: CpuChain::new(), zeroed: CpuChain::new() }
+        Self {
+            loaded: CpuChain::new(),
+            spare: CpuChain::new(),
+            zeroed: CpuChain::new(),
+            urgent: AtomicBool::new(false),
+        }
+    }
+
+    /// What frames are for that are asked for here and now.
+    fn purpose(&self, asked: Purpose) -> Purpose {
+        if asked == Purpose::User && self.urgent.load(Relaxed) { Purpose::Urgent } else { asked }
     }
 
     fn count(&self) -> usize {
@@ -85,6 +97,11 @@ pub fn statistics() -> Statistics {
     }
 }
 
+/// Sets whether what this CPU does from now on is urgent; says whether it was.
+pub fn set_urgent(urgent: bool) -> bool {
+    cpu::this().is_some_and(|cpu| cpu.frames.urgent.swap(urgent, Relaxed))
+}
+
 /// Frames that the allocator manages.
 pub fn total() -> usize {
     TOTAL.load(Relaxed)
@@ -96,7 +113,7 @@ pub(super) fn reserve() -> usize {
 }
 
 /// Frames that no CPU has in its chains.
-pub(super) fn free() -> usize {
+pub fn free() -> usize {
     POOL.lock().free()
 }
 
@@ -155,7 +172,13 @@ impl Pool {
 
     /// Whether frames may be taken for `purpose`.
     fn allows(&self, purpose: Purpose) -> bool {
-        !self.is_short() || purpose == Purpose::Kernel
+        !self.is_short()
+            || match purpose {
+                Purpose::Kernel => true,
+                // What is left is for those who wait for this.
+                Purpose::Urgent => self.free() >= RESERVE.load(Relaxed) / 2 + 2 * BATCH as usize,
+                Purpose::User => false,
+            }
     }
 
     /// A chain of up to [`BATCH`] frames.
@@ -238,6 +261,7 @@ fn refill(purpose: Purpose) -> Option<Number> {
         cpu.loaded.replace(cpu.spare.replace(Chain::default()));
         return cpu.loaded.pop();
     }
+    let purpose = cpu.purpose(purpose);
     let mut pool = POOL.lock();
     let chain = if pool.allows(purpose) { pool.take_chain(frames) } else { None };
     let free = pool.free();
@@ -267,6 +291,7 @@ pub(super) fn take_zeroed(purpose: Purpose) -> Option<Number> {
 #[inline(never)]
 fn refill_zeroed(purpose: Purpose) -> Option<Number> {
     let frames = metadata::all();
+    let purpose = cpu::this()?.frames.purpose(purpose);
     let mut pool = POOL.lock();
     if !pool.allows(purpose) {
         return None;

@@ -1,10 +1,12 @@
 //! madvise(2), and what else programs say and ask about pages: mlock(2), msync(2), mincore(2).
 
+use super::object::FileObject;
 use super::region::{Region, RegionFlags};
 use super::{AddressSpace, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, PAGE};
 use crate::arch::user::Access;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use linux_raw_sys::general as linux;
@@ -207,11 +209,12 @@ impl AddressSpace {
         locked.map(outside).sum()
     }
 
-    /// msync(2). File mappings and files are the same pages, so there is nothing to write back here; what a disk needs is
-    /// the file's own fsync.
+    /// msync(2). File mappings and files are the same pages, so with `MS_SYNC` all of what a file mapped there needs is its own
+    /// fsync.
     ///
     /// # Errors
-    /// EINVAL for bad flags or an address within a page; ENOMEM if part of the range is not mapped.
+    /// EINVAL for bad flags or an address within a page; ENOMEM if part of the range is not mapped, what is being synced all the
+    /// same; and the first error of that.
     pub async fn sync(&self, start: usize, len: usize, flags: u32) -> Result<(), Errno> {
         const KNOWN: u32 = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
         let both = linux::MS_ASYNC | linux::MS_SYNC;
@@ -221,8 +224,26 @@ impl AddressSpace {
         // A length that wraps is none, as on Linux.
         let len = pages(len).unwrap_or(0);
         let range = start..start.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let layout = self.locked().await;
-        if range.is_empty() || layout.regions.covers(&range) { Ok(()) } else { Err(Errno::ENOMEM) }
+        let (is_mapped, objects) = {
+            let layout = self.locked().await;
+            let mut objects = Vec::<Arc<dyn FileObject>>::new();
+            if flags & linux::MS_SYNC != 0 {
+                for region in layout.regions.overlapping(&range) {
+                    if region.flags.contains(RegionFlags::SHARED)
+                        && let Some(object) = &region.object
+                        && objects.last().is_none_or(|last| last.key() != object.key())
+                    {
+                        objects.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                        objects.push(object.clone());
+                    }
+                }
+            }
+            (range.is_empty() || layout.regions.covers(&range), objects)
+        };
+        for object in objects {
+            object.sync().await?;
+        }
+        if is_mapped { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     /// mincore(2): for each page whether it is in memory.

@@ -26,6 +26,11 @@ pub trait FileObject: Send + Sync {
     /// Whether it has a page at `index` in memory, so that [`page`](Self::page) would not have to make or fetch one.
     fn has(&self, index: u64) -> bool;
 
+    /// Brings what programs have written to its pages to stable storage, where it has any.
+    fn sync(&self) -> fs::Op<'_, Result<(), Errno>> {
+        fs::Op::Ready(Ok(()))
+    }
+
     /// How `/proc/PID/maps` names it.
     fn identity(&self) -> Identity;
 

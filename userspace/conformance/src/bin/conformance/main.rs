@@ -22,6 +22,7 @@ mod interruptions;
 mod ipc;
 mod job_control;
 mod locks;
+mod loops;
 mod mappings;
 mod memory;
 mod names;
@@ -66,6 +67,7 @@ const AREAS: &[(&str, fn())] = &[
     ("ipc", ipc::run),
     ("job_control", job_control::run),
     ("locks", locks::run),
+    ("loops", loops::run),
     ("mappings", mappings::run),
     ("memory", memory::run),
     ("names", names::run),
