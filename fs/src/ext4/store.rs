@@ -41,7 +41,10 @@ impl Node {
         let _transactions = self.volume.transactions()?;
         let missing = self.missing(index).await?;
         if missing > 0 {
-            self.volume.space.promise(missing)?;
+            if self.volume.space.promise(missing).is_err() {
+                self.volume.wait_for_room().await;
+                self.volume.space.promise(missing)?;
+            }
             self.note_promise(index, missing);
         }
         Ok(())

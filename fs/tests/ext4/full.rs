@@ -1,6 +1,6 @@
 //! Disks that are full: everything answers `ENOSPC`, nothing that was accepted is lost, and what is removed is free again.
 
-use crate::common::{Tree, run};
+use crate::common::{Tree, run, write};
 use crate::faults::ends;
 use crate::image::Image;
 use crate::source::noise;
@@ -170,6 +170,38 @@ fn full(options: &'static [&'static str], seeds: std::ops::Range<u64>) {
             unmount(tree, claim).await;
         });
     }
+}
+
+/// Programs remove something on a full disk and go on: they need not know that files end a while later.
+#[test]
+fn what_is_removed_is_free_at_once() {
+    const LEN: usize = 300_000;
+    let image = Image::make(&["-t", "ext4", "-b", "1024", "-J", "size=1"], None, 8);
+    run(async move {
+        let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+        let data = noise(LEN);
+        let put = async |path: &str| {
+            let file = tree.open(path, OpenFlags::CREATE | OpenFlags::WRITE_ONLY).await.unwrap();
+            write(&file, Position::At(0), &data).await.map_or(0, |written| written.count)
+        };
+        let mut count = 0;
+        while put(&format!("/{count}")).await == LEN {
+            count += 1;
+        }
+        assert!(count > 10);
+        tree.unlink(&format!("/{count}")).await.unwrap();
+        for round in 0..40 {
+            if round % 3 == 0 {
+                tree.root.mount().superblock().file_system().sync().await.unwrap();
+            }
+            let path = format!("/{}", round * 7 % count);
+            tree.unlink(&path).await.unwrap();
+            assert_eq!(put(&path).await, LEN, "round {round}");
+        }
+        unmount(tree, disk).await;
+        assert_eq!(lines.take(), [""; 0]);
+        image.check();
+    });
 }
 
 #[test]

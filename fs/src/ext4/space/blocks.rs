@@ -69,6 +69,9 @@ impl Volume {
     /// some were freed and wait for a commit, commits. `ENOSPC` when there are none after that but those that others were promised,
     /// and a few that are kept back.
     pub async fn reserve(self: &Arc<Self>, goal: u64, most: u64) -> Result<Blocks> {
+        if self.space.available() == 0 {
+            self.wait_for_room().await;
+        }
         match self.space.available() {
             0 => Err(Errno::ENOSPC),
             free => self.reserve_promised(goal, most.min(free)).await,
@@ -86,6 +89,13 @@ impl Volume {
             }
             reserved => reserved,
         }
+    }
+
+    /// Waits until files are gone that were removed before: programs expect their room to be there at once.
+    pub async fn wait_for_room(&self) {
+        // The last to use one may be an entry of the directory cache.
+        executor::rcu::barrier().await;
+        self.inodes.wait_for_ending().await;
     }
 
     async fn reserve_near(self: &Arc<Self>, goal: u64, most: u64) -> Result<Blocks> {
