@@ -67,9 +67,9 @@ impl Path {
     fn note_access_unless(&self, flags: MountFlags) {
         let attributes = self.inode().attributes();
         let is_directory = attributes.kind == FileType::Directory;
-        if !flags.intersects(MountFlags::READ_ONLY | MountFlags::NO_ATIME)
-            && !(is_directory && flags.contains(MountFlags::NO_DIRATIME))
-        {
+        let refused = flags.intersects(MountFlags::READ_ONLY | MountFlags::NO_ATIME)
+            || is_directory && flags.contains(MountFlags::NO_DIRATIME);
+        if !refused {
             attributes.accessed.store(Timestamp::now());
         }
     }
