@@ -45,7 +45,7 @@ fn install(name: &str, cpus: &str, packages: &[&str]) {
     let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["bash", "-c", script]).end();
     assert_eq!(status, Some(0), "{printed}");
     let told: Vec<&str> = printed.lines().filter(|line| !line.starts_with('[')).collect();
-    assert_eq!(told, [format!("installed: {}", count)], "{printed}");
+    assert_eq!(told, [format!("installed: {count}")], "{printed}");
     let output = Command::new("/usr/sbin/e2fsck").arg("-fn").arg(&root).output().expect("e2fsck runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     fs::remove_file(&root).expect("it was there");
