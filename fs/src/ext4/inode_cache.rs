@@ -23,7 +23,7 @@ unsafe impl Send for Entry {}
 /// The inodes of a file system that somebody holds.
 pub(super) struct InodeCache {
     shards: [SpinMutex<BTreeMap<u32, Entry>>; SHARDS],
-    /// Woken when one ends.
+    /// Woken when one ends, or another takes its place.
     ended: WaitQueue,
 }
 
@@ -69,7 +69,10 @@ impl InodeCache {
     pub fn replace(&self, inode: &Arc<Ext4Inode>) {
         let old = self.shard(inode.number()).lock().insert(inode.number(), Entry::of(inode));
         inode.note_entered();
-        drop(old);
+        // Whoever waits for that one's end gets this one.
+        if old.is_some() {
+            self.wake();
+        }
     }
 
     /// An inode has ended. Another of the same number may have taken its place; that one may have ended, too, and still have
@@ -80,9 +83,14 @@ impl InodeCache {
             let gone = shard.remove(&node.number);
             drop(shard);
             drop(gone);
-            if !self.ended.is_empty() {
-                self.ended.wake_all();
-            }
+            self.wake();
+        }
+    }
+
+    /// An entry has changed, under the lock that who waits takes to look.
+    fn wake(&self) {
+        if !self.ended.is_empty() {
+            self.ended.wake_all();
         }
     }
 

@@ -140,6 +140,8 @@ pub async fn read_at(file: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
 }
 
 pub async fn read_all(file: &Path) -> Result<Vec<u8>> {
+    // As for programs.
+    file.note_access();
     let mut all = Vec::new();
     loop {
         let part = read_at(file, all.len() as u64, 4000).await?;
