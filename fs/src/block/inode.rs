@@ -293,6 +293,18 @@ impl Inode for Opening {
         self.0.write_at(position, source)
     }
 
+    fn direct(&self) -> Direct {
+        self.0.direct()
+    }
+
+    fn read_direct(self: Arc<Self>, offset: u64, memory: Memory) -> Op<'static, Result<usize>> {
+        self.0.clone().read_direct(offset, memory)
+    }
+
+    fn write_direct(self: Arc<Self>, position: Position, memory: Memory) -> Op<'static, Result<Written>> {
+        self.0.clone().write_direct(position, memory)
+    }
+
     fn is_mappable(&self) -> bool {
         self.0.is_mappable()
     }
