@@ -102,8 +102,9 @@ fn more_is_written_than_there_is_memory() {
         dd if=/dev/zero of=/m/two bs=64k count=800 iflag=fullblock conv=fsync 2>/dev/null; exec 3<&-; wait || true
         cat /m/one /m/two | tr -d '\\0' | wc -c; cat /m/one /m/two | wc -c
         umount /m; umount /d; echo all is well";
-    for cpus in ["1", "4"] {
-        let printed = run(Kernel::Rusk, &["--smp", cpus, "--mem", "128M"], &image, command);
+    // Each CPU has stacks and caches of its own.
+    for (cpus, memory) in [("1", "128M"), ("4", "160M")] {
+        let printed = run(Kernel::Rusk, &["--smp", cpus, "--mem", memory], &image, command);
         assert!(printed.ends_with("\n0\n209715200\nall is well\n"), "{cpus} CPUs:\n{printed}");
         check(&image);
     }
