@@ -137,7 +137,7 @@ impl<'v> View<'v> {
         let guard = rcu::read();
         let cursor = if flags.contains(OpenFlags::CREATE) {
             let (place, name) = self.walk_straight_to_place(path, resolve, &guard)?;
-            match place.dentry.as_directory().find(name, &guard) {
+            match place.dentry.as_directory().find_as_chosen(name, &guard) {
                 Cached::Positive(child)
                     if !child.is_special()
                         && matches!(child.kind(), FileType::Regular | FileType::Fifo)

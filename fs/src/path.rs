@@ -53,19 +53,25 @@ impl Path {
         self.dentry.inode()
     }
 
-    /// Notes that the file was read, as its mount says: by default seldom (see
-    /// [`Attributes::is_access_due`](crate::Attributes::is_access_due)).
-    #[inline]
+    /// Whether an access is to be noted, if that may be: by default seldom, see
+    /// [`Attributes::is_access_due`](crate::Attributes::is_access_due).
+    #[inline(always)]
+    pub fn is_access_due(&self) -> bool {
+        self.dentry.attributes().is_access_due() || self.mount.flags().contains(MountFlags::STRICT_ATIME)
+    }
+
+    /// Notes that the file was read, if that is due and the mount allows it.
+    #[inline(always)]
     pub fn note_access(&self) {
-        let attributes = self.inode().attributes();
-        let flags = self.mount.flags();
-        if attributes.is_access_due() || flags.contains(MountFlags::STRICT_ATIME) {
-            self.note_access_unless(flags);
+        if self.is_access_due() {
+            self.note_due_access();
         }
     }
 
-    fn note_access_unless(&self, flags: MountFlags) {
-        let attributes = self.inode().attributes();
+    /// Notes that the file was read, if the mount allows it.
+    #[cold]
+    pub fn note_due_access(&self) {
+        let (attributes, flags) = (self.dentry.attributes(), self.mount.flags());
         let is_directory = attributes.kind == FileType::Directory;
         let refused = flags.intersects(MountFlags::READ_ONLY | MountFlags::NO_ATIME)
             || is_directory && flags.contains(MountFlags::NO_DIRATIME);

@@ -9,7 +9,7 @@ use crate::{
     Credentials, FileType, Path,
     attributes::Access,
     dcache::{
-        Dentry,
+        Dentry, LookupForm,
         directory::Cached,
         name::{NAME_MAX, Name},
     },
@@ -165,7 +165,13 @@ impl<'v> View<'v> {
         }
         let (start, used) = if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) };
         let crosses = !flags.contains(LookupFlags::NO_CROSSING);
-        Some(straight::<PLACE>(Cursor::of(start), path, used, crosses, guard))
+        let at = Cursor::of(start);
+        // Once for the whole walk, which most paths end with.
+        Some(if LookupForm::is_locked() {
+            straight_locked::<PLACE>(at, path, used, crosses, guard)
+        } else {
+            straight::<PLACE, false>(at, path, used, crosses, guard)
+        })
     }
 
     /// Walks an ordinary path to the directory of its last component, which is a proper name.
@@ -227,7 +233,7 @@ pub(crate) struct Straight<'g> {
 /// Follows names from `used` in the path on, as long as nothing out of the ordinary is met; with `PLACE`, not the last one.
 /// Mounts are ordinary if the walk `crosses` them.
 #[inline(always)]
-fn straight<'g, const PLACE: bool>(
+fn straight<'g, const PLACE: bool, const LOCKED: bool>(
     mut at: Cursor<'g>,
     path: &'g [u8],
     mut used: usize,
@@ -250,7 +256,7 @@ fn straight<'g, const PLACE: bool>(
             Some(_) => end + 1,
         };
         // Names that are none (`.`, `..`, too long) are in no directory.
-        let Cached::Positive(child) = directory.find(name, guard) else { break };
+        let Cached::Positive(child) = directory.find::<LOCKED>(name, guard) else { break };
         let child = Cursor { dentry: child, ..at };
         at = if !child.dentry.is_special() {
             child
@@ -262,6 +268,18 @@ fn straight<'g, const PLACE: bool>(
         used = next;
     }
     Straight { at, used, last: None }
+}
+
+/// The same where lookups take a lock.
+#[cold]
+fn straight_locked<'g, const PLACE: bool>(
+    at: Cursor<'g>,
+    path: &'g [u8],
+    used: usize,
+    crosses: bool,
+    guard: &'g rcu::ReadGuard,
+) -> Straight<'g> {
+    straight::<PLACE, true>(at, path, used, crosses, guard)
 }
 
 /// A walk under way.
@@ -324,7 +342,7 @@ impl<'g> Walk<'g> {
                 // Slashes ask for a directory, and what is to be made, or opened as if, is none.
                 return Err(Errno::EISDIR);
             }
-            match directory.find(name, self.guard) {
+            match directory.find_as_chosen(name, self.guard) {
                 Cached::Positive(child) => {
                     let before = self.at;
                     self.at.dentry = child;

@@ -288,8 +288,8 @@ impl File {
     /// Notes in the inode that its contents were read, unless the opener asked for nothing of the kind.
     #[inline(always)]
     pub fn note_access(&self, path: &Path) {
-        if self.flags() & linux::O_NOATIME == 0 {
-            path.note_access();
+        if path.is_access_due() && self.flags() & linux::O_NOATIME == 0 {
+            path.note_due_access();
         }
     }
 

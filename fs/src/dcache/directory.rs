@@ -4,7 +4,7 @@ use super::{
     children::Children,
     dentry::{Dentry, DentryRef},
     entry::Entry,
-    form::Shared,
+    form::LookupForm,
     lru,
     name::Name,
 };
@@ -17,7 +17,10 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };
-use executor::rcu::{self, Linked};
+use executor::{
+    rcu::{self, Linked},
+    sync::SpinRwLock,
+};
 use smallvec::SmallVec;
 use syscalls::Errno;
 
@@ -29,8 +32,8 @@ pub(crate) struct Directory {
     /// Removed: nothing can be made in it any more. Written under the lock.
     removed: AtomicBool,
     remember_absence: bool,
-    /// Taken for lookups if they are [locked](super::LookupForm).
-    shared: Shared,
+    /// Held by who looks a name up, with others, and by who changes the table, alone, while lookups are [locked](LookupForm).
+    table: SpinRwLock<()>,
     /// Held across each change of the directory, in the file system and in the cache.
     pub lock: SleepLock,
 }
@@ -52,18 +55,18 @@ impl Directory {
             moves: AtomicU32::new(0),
             removed: AtomicBool::new(false),
             remember_absence: caching == Caching::Stable,
-            shared: Shared::new(),
+            table: SpinRwLock::new(()),
             lock: SleepLock::new(),
         }
     }
 
-    /// Looks a name up without a lock, and writes nothing. The answer held at some moment during the call, and at that
-    /// moment no rename was half done in this directory.
+    /// Looks a name up without a lock, and writes nothing; or, if lookups are [`LOCKED`](LookupForm), with one. The answer held at
+    /// some moment during the call, and at that moment no rename was half done in this directory.
     #[inline(always)]
-    pub fn find<'g>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
+    pub fn find<'g, const LOCKED: bool>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
+        let _shared = LOCKED.then(|| self.table.read());
         // Pairs with `begin_move` and `end_move`: an even, unchanged count around the search means that
         // no rename stored into the table meanwhile.
-        let _shared = self.shared.read();
         let before = self.moves.load(Acquire);
         let entry = self.children.find(name, guard);
         fence(Acquire);
@@ -79,6 +82,19 @@ impl Directory {
         }
     }
 
+    /// As [`find`](Self::find), in the form that is chosen.
+    #[inline]
+    pub fn find_as_chosen<'g>(&self, name: Name<'_>, guard: &'g rcu::ReadGuard) -> Cached<'g> {
+        if LookupForm::is_locked() { self.find::<true>(name, guard) } else { self.find::<false>(name, guard) }
+    }
+
+    /// Changes the table.
+    #[inline(always)]
+    fn change<R>(&self, change: impl FnOnce(&Children) -> R) -> R {
+        let _alone = LookupForm::is_locked().then(|| self.table.write());
+        change(&self.children)
+    }
+
     fn begin_move(&self) {
         self.moves.store(self.moves.load(Relaxed) | 1, Relaxed);
         fence(Release);
@@ -92,11 +108,7 @@ impl Directory {
 /// Takes an entry out of its directory's table and off the eviction list, and gives it to the caller. Under the directory's
 /// lock.
 pub(crate) fn remove_entry(parent: &Dentry, entry: &Entry) -> NonNull<Entry> {
-    let directory = parent.as_directory();
-    let removed = {
-        let _alone = directory.shared.write();
-        directory.children.remove(entry)
-    };
+    let removed = parent.as_directory().change(|children| children.remove(entry));
     lru::remove(entry);
     removed
 }
@@ -194,11 +206,7 @@ impl LockedDirectory {
     /// Hashes `new`, replacing the entry of the same name, which is negative or has been unhashed from its dentry.
     fn put(&self, name: Name<'_>, new: NonNull<Entry>) {
         let _guard = rcu::read();
-        let directory = self.dentry.as_directory();
-        let replaced = {
-            let _alone = directory.shared.write();
-            directory.children.insert(name, new)
-        };
+        let replaced = self.dentry.as_directory().change(|children| children.insert(name, new));
         if let Some(replaced) = replaced {
             // SAFETY: it was in the table until now, and readers may still look at it: it lives as long as the guard.
             let old = unsafe { replaced.as_ref() };
@@ -322,11 +330,7 @@ pub(crate) fn exchange(from: &LockedDirectory, a: &DentryRef, to: &LockedDirecto
     for (directory, old, dentry) in [(from, name_a, b), (to, name_b, a)] {
         let name = Name { bytes: &old.name, hash: old.hash, key: old.key };
         let new = Entry::new(directory, name, dentry.as_non_null().as_ptr());
-        {
-            let directory = directory.as_directory();
-            let _alone = directory.shared.write();
-            directory.children.replace(old, new);
-        }
+        directory.as_directory().change(|children| children.replace(old, new));
         lru::remove(old);
         lru::add(new);
         replaced.extend(dentry.set_entry(new));

@@ -2,7 +2,6 @@
 //! writing a POSIX kernel in a high-level language", section 8.10).
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use executor::sync::{SpinReadGuard, SpinRwLock, SpinWriteGuard};
 
 /// How names are looked up in directories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +17,13 @@ static IS_LOCKED: AtomicBool = AtomicBool::new(false);
 impl LookupForm {
     /// The form now.
     pub fn current() -> Self {
-        if IS_LOCKED.load(Relaxed) { LookupForm::Locked } else { LookupForm::Rcu }
+        if Self::is_locked() { LookupForm::Locked } else { LookupForm::Rcu }
+    }
+
+    /// Whether it is the one with a lock.
+    #[inline(always)]
+    pub(crate) fn is_locked() -> bool {
+        IS_LOCKED.load(Relaxed)
     }
 
     /// Has lookups that begin from now on done in this form. Safe at any time: the guard is there in both.
@@ -37,26 +42,5 @@ impl LookupForm {
     /// The form of a name.
     pub fn from_name(name: &str) -> Option<Self> {
         [LookupForm::Rcu, LookupForm::Locked].into_iter().find(|form| form.name() == name)
-    }
-}
-
-/// What readers of a directory share, and who changes it has alone, while lookups are locked. Without a lock neither waits.
-pub(super) struct Shared(SpinRwLock<()>);
-
-impl Shared {
-    pub const fn new() -> Self {
-        Shared(SpinRwLock::new(()))
-    }
-
-    /// For who looks a name up.
-    #[inline(always)]
-    pub fn read(&self) -> Option<SpinReadGuard<'_, ()>> {
-        if IS_LOCKED.load(Relaxed) { Some(self.0.read()) } else { None }
-    }
-
-    /// For who changes what there is to be found.
-    #[inline(always)]
-    pub fn write(&self) -> Option<SpinWriteGuard<'_, ()>> {
-        if IS_LOCKED.load(Relaxed) { Some(self.0.write()) } else { None }
     }
 }
