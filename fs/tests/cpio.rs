@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use fs::cpio::{Error, unpack};
+use fs::host::Random;
 use fs::*;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -230,11 +231,11 @@ fn archives_damaged_in_many_places_never_panic() {
     let archives = [gzip(&small), small, sample.pack()];
     run(async move {
         for seed in 1..2000_u64 {
-            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             // The large one now and then.
             let which = if seed % 50 == 0 { 2 } else { (seed % 2) as usize };
             let mut archive = archives[which].clone();
-            for _ in 0..=random.below(6) {
+            for _ in 0..=random.index(6) {
                 damage(&mut archive, &mut random);
             }
             let tree = Tree::new(memfs::Limits { size: Some(1 << 20), inodes: Some(100) });
@@ -243,25 +244,13 @@ fn archives_damaged_in_many_places_never_panic() {
     });
 }
 
-/// Numbers that look random and are the same each time (xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-}
-
 fn damage(archive: &mut Vec<u8>, random: &mut Random) {
     let len = archive.len();
-    let (from, to) = (random.below(len), random.below(len));
-    match random.below(6) {
+    let (from, to) = (random.index(len), random.index(len));
+    match random.index(6) {
         0 | 1 => {
             if let Some(byte) = archive.get_mut(from) {
-                *byte ^= 1 << random.below(8);
+                *byte ^= 1 << random.index(8);
             }
         }
         2 => archive.truncate(from),
@@ -274,8 +263,8 @@ fn damage(archive: &mut Vec<u8>, random: &mut Random) {
             // Eight digits, as a header's fields have, near a header if there is one.
             let at =
                 archive.windows(6).position(|window| window == b"070701").map_or(from, |start| start + 6);
-            let at = at + 8 * random.below(13);
-            let field = ["ffffffff", "00000000", "7fffffff", "80000000", "0000007f"][random.below(5)];
+            let at = at + 8 * random.index(13);
+            let field = ["ffffffff", "00000000", "7fffffff", "80000000", "0000007f"][random.index(5)];
             if let Some(place) = archive.get_mut(at..at + 8) {
                 place.copy_from_slice(field.as_bytes());
             }

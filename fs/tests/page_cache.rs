@@ -4,25 +4,15 @@ mod common;
 
 use common::{error, run, run_alone};
 use fs::block::{BlockDevice, BlockInode, Direction};
-use fs::host::{Image, RamDisk, Trouble};
+use fs::host::{Image, RamDisk, Random, Trouble};
 use fs::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use syscalls::Errno;
 
-/// Numbers that look random.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
-    }
-}
-
 fn pattern(len: usize) -> Vec<u8> {
-    let mut random = Random(len as u64);
-    (0..len).map(|_| random.below(256) as u8).collect()
+    let mut random = Random::new(len as u64);
+    (0..len).map(|_| random.index(256) as u8).collect()
 }
 
 /// A disk of so many bytes with trouble before it, and its file.
@@ -56,9 +46,9 @@ fn reads_give_what_is_on_the_disk() {
     run(async {
         let (ram, _, inode) = disk(1_000_000 / 512 * 512);
         let contents = ram.contents();
-        let mut random = Random(1);
+        let mut random = Random::new(1);
         for _ in 0..500 {
-            let (offset, len) = (random.below(contents.len() + 5000), random.below(70_000));
+            let (offset, len) = (random.index(contents.len() + 5000), random.index(70_000));
             let wanted = &contents[offset.min(contents.len())..(offset + len).min(contents.len())];
             assert_eq!(read(&inode, offset, len).await.unwrap(), wanted);
         }
@@ -194,14 +184,14 @@ fn what_was_written_is_read_and_stored() {
     run(async {
         let (ram, trouble, inode) = disk(600_064);
         let mut model = ram.contents();
-        let mut random = Random(2);
+        let mut random = Random::new(2);
         for step in 0..400 {
-            let offset = random.below(model.len());
-            let data = pattern(random.below(if step % 10 == 0 { 50_000 } else { 5000 }) + 1);
+            let offset = random.index(model.len());
+            let data = pattern(random.index(if step % 10 == 0 { 50_000 } else { 5000 }) + 1);
             let fits = data.len().min(model.len() - offset);
             assert_eq!(write(&inode, offset, &data).await, Ok(fits));
             model[offset..offset + fits].copy_from_slice(&data[..fits]);
-            let (offset, len) = (random.below(model.len()), random.below(20_000));
+            let (offset, len) = (random.index(model.len()), random.index(20_000));
             let end = (offset + len).min(model.len());
             assert_eq!(read(&inode, offset, len).await.unwrap(), model[offset..end]);
             if step % 50 == 49 {
@@ -347,19 +337,19 @@ fn nothing_is_lost_on_several_cpus() {
             .map(|writer| {
                 let (inode, steps) = (inode.clone(), steps.clone());
                 executor::spawn(async move {
-                    let mut random = Random(writer as u64);
+                    let mut random = Random::new(writer as u64);
                     let mut model = [0u8; PAGES];
                     for page in (writer..PAGES).step_by(WRITERS) {
                         write(&inode, page * 4096, &[0; 4096]).await.unwrap();
                     }
                     for step in 0..3000 {
-                        let page = random.below(PAGES / WRITERS) * WRITERS + writer;
+                        let page = random.index(PAGES / WRITERS) * WRITERS + writer;
                         assert_eq!(
                             read(&inode, page * 4096 + 100, 1).await.unwrap(),
                             [model[page]],
                             "{step}"
                         );
-                        model[page] = random.below(256) as u8;
+                        model[page] = random.index(256) as u8;
                         match step % 3 {
                             0 => drop(write(&inode, page * 4096, &[model[page]; 4096]).await.unwrap()),
                             1 => drop(write(&inode, page * 4096 + 100, &[model[page]]).await.unwrap()),

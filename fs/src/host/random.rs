@@ -24,6 +24,18 @@ impl Random {
         self.word() % limit
     }
 
+    /// A place in a list of so many items; zero if it is empty.
+    pub fn index(&mut self, len: usize) -> usize {
+        self.below(len.max(1) as u64) as usize
+    }
+
+    /// Puts items into any order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.index(at + 1));
+        }
+    }
+
     /// True `times` in `of` times.
     pub fn chance(&mut self, times: u64, of: u64) -> bool {
         self.below(of) < times

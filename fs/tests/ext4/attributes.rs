@@ -5,6 +5,7 @@ use crate::image::{Folder, Image, LENIENT, Lines};
 use crate::source::noise;
 use fs::block::BlockInode;
 use fs::ext4::Ext4;
+use fs::host::Random;
 use fs::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,16 +43,6 @@ impl Mounted {
             executor::yield_now().await;
         }
         assert_eq!(self.lines.take(), [""; 0]);
-    }
-}
-
-/// Numbers that look random and are always the same for a seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
     }
 }
 
@@ -121,17 +112,17 @@ fn size(name: &[u8], value: &[u8]) -> usize {
 /// One random change of a file and its model.
 async fn change(inode: &Arc<dyn Inode>, model: &mut Model, random: &mut Random, block: usize) {
     let names = names();
-    let name = &names[random.below(names.len())];
+    let name = &names[random.index(names.len())];
     let exists = model.contains_key(name);
-    if random.below(3) == 0 {
+    if random.index(3) == 0 {
         let wanted = if exists { Ok(()) } else { Err(Errno::ENODATA) };
         assert_eq!(inode.remove_xattr(name).await, wanted);
         model.remove(name);
         return;
     }
-    let most = [1, 10, 40, 200, 600, block][random.below(6)];
-    let value = noise(random.below(most + 1));
-    let mode = [XattrMode::Set, XattrMode::Create, XattrMode::Replace][random.below(3)];
+    let most = [1, 10, 40, 200, 600, block][random.index(6)];
+    let value = noise(random.index(most + 1));
+    let mode = [XattrMode::Set, XattrMode::Create, XattrMode::Replace][random.index(3)];
     let answer = inode.set_xattr(name, &value, mode).await;
     match (mode, exists) {
         (XattrMode::Create, true) => assert_eq!(answer, Err(Errno::EEXIST)),
@@ -170,7 +161,7 @@ fn compare_with_debugfs(image: &Image, models: &[Model]) {
 fn against_the_model(options: &'static [&'static str], block: usize, seed: u64) {
     let image = image(options);
     run(async move {
-        let (mut random, mut models) = (Random(seed), made());
+        let (mut random, mut models) = (Random::new(seed), made());
         for _ in 0..6 {
             let mounted = Mounted::new(&image).await;
             let mut inodes = Vec::new();
@@ -179,12 +170,12 @@ fn against_the_model(options: &'static [&'static str], block: usize, seed: u64) 
                 same(inodes.last().unwrap(), model).await;
             }
             for _ in 0..100 {
-                let file = random.below(FILES.len());
+                let file = random.index(FILES.len());
                 change(&inodes[file], &mut models[file], &mut random, block).await;
-                if random.below(20) == 0 {
+                if random.index(20) == 0 {
                     mounted.ext4.sync().await.unwrap();
                 }
-                if random.below(20) == 0 {
+                if random.index(20) == 0 {
                     same(&inodes[file], &models[file]).await;
                 }
             }

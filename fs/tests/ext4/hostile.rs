@@ -7,25 +7,11 @@ use crate::source::noise;
 use crate::writing::{call, mount_writable, unmount};
 use fs::block::{BlockDeviceRef, BlockInode};
 use fs::ext4::Ext4;
-use fs::host::RamDisk;
+use fs::host::{RamDisk, Random};
 use fs::*;
 use std::path::Path as HostPath;
 use std::sync::Arc;
 use syscalls::Errno;
-
-/// Numbers that look random.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 ^ self.0 >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 13
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
 
 /// A small tree with something of everything.
 fn fill(root: &HostPath) {
@@ -82,37 +68,37 @@ fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
         .filter(|(_, block)| block.iter().any(|byte| *byte != 0))
         .map(|(number, _)| number)
         .collect();
-    for _ in 0..=random.below(6) {
-        let block = match random.below(4) {
+    for _ in 0..=random.index(6) {
+        let block = match random.index(4) {
             // The superblock and what follows it.
-            0 => 1 + random.below(12),
-            _ => used[random.below(used.len())],
+            0 => 1 + random.index(12),
+            _ => used[random.index(used.len())],
         };
-        let at = block * BLOCK + random.below(BLOCK / 4) * 4;
-        let value = match random.below(6) {
+        let at = block * BLOCK + random.index(BLOCK / 4) * 4;
+        let value = match random.index(6) {
             0 => 0,
             1 => u32::MAX,
-            2 => random.below(4200) as u32,
-            3 => 1 << random.below(32),
-            _ => random.next() as u32,
+            2 => random.index(4200) as u32,
+            3 => 1 << random.index(32),
+            _ => random.word() as u32,
         };
-        match random.below(6) {
-            0 => bytes[at + random.below(4)] ^= 1 << random.below(8),
+        match random.index(6) {
+            0 => bytes[at + random.index(4)] ^= 1 << random.index(8),
             1 => bytes[at..at + 2].copy_from_slice(&value.to_le_bytes()[..2]),
             2 => bytes[at + 2..at + 4].copy_from_slice(&value.to_le_bytes()[..2]),
             3 => {
-                let from = used[random.below(used.len())] * BLOCK;
+                let from = used[random.index(used.len())] * BLOCK;
                 bytes.copy_within(from..from + BLOCK, block * BLOCK);
             }
             4 => {
-                let from = used[random.below(used.len())] * BLOCK + random.below(BLOCK / 4) * 4;
+                let from = used[random.index(used.len())] * BLOCK + random.index(BLOCK / 4) * 4;
                 bytes.copy_within(from..from + 4, at);
             }
             _ => bytes[at..at + 4].copy_from_slice(&value.to_le_bytes()),
         }
     }
-    if random.below(40) == 0 {
-        bytes.truncate(random.below(bytes.len() / 512) * 512);
+    if random.index(40) == 0 {
+        bytes.truncate(random.index(bytes.len() / 512) * 512);
     }
 }
 
@@ -192,11 +178,11 @@ fn spoiled(seeds: std::ops::Range<u64>) {
         let (mut mounted, mut seen, mut complaints) = (0, 0, 0);
         let count = seeds.end - seeds.start;
         for seed in seeds {
-            let mut random = Random(seed);
-            let mut bytes = images[random.below(images.len())].clone();
+            let mut random = Random::new(seed);
+            let mut bytes = images[random.index(images.len())].clone();
             spoil(&mut bytes, &mut random);
             let disk: BlockDeviceRef =
-                if random.below(2) == 0 { RamDisk::read_only(bytes) } else { RamDisk::new(bytes, 512) };
+                if random.index(2) == 0 { RamDisk::read_only(bytes) } else { RamDisk::new(bytes, 512) };
             let (tree, lines) = mount(disk).await;
             if let Ok(tree) = tree {
                 mounted += 1;
@@ -234,8 +220,8 @@ fn spoiled_and_written(seeds: std::ops::Range<u64>) {
         let (mut mounted, mut succeeded, mut complaints) = (0, 0, 0);
         let count = seeds.end - seeds.start;
         for seed in seeds {
-            let mut random = Random(seed);
-            let (bytes, calls) = &starts[random.below(starts.len())];
+            let mut random = Random::new(seed);
+            let (bytes, calls) = &starts[random.index(starts.len())];
             let (mut bytes, mut calls) = (bytes.clone(), calls.clone());
             spoil(&mut bytes, &mut random);
             let lines = Arc::new(Lines::default());

@@ -6,6 +6,7 @@ use crate::journal::walk;
 use crate::source::noise;
 use fs::block::{BlockDeviceRef, BlockInode};
 use fs::ext4::{Ext4, Options};
+use fs::host::Random;
 use fs::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,23 +25,6 @@ pub async fn unmount(tree: Tree, disk: Arc<BlockInode>) {
     drop(tree);
     executor::rcu::barrier().await;
     drop(disk.claim().await);
-}
-
-/// Numbers that look random.
-#[derive(Clone)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
 }
 
 /// A path out of a few, so that calls meet.

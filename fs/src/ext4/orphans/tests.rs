@@ -3,7 +3,7 @@
 use super::*;
 use crate::block::BlockInode;
 use crate::ext4::{Ext4, Log, options::LENIENT};
-use crate::host::RamDisk;
+use crate::host::{RamDisk, Random};
 use crate::{Device, FileSystem};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -165,35 +165,20 @@ impl Mounted {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at + 1));
-        }
-    }
-}
-
 fn set(numbers: &[u32]) -> BTreeSet<u32> {
     numbers.iter().copied().collect()
 }
 
 /// Notes and forgets in any order; is interrupted, goes on with what the disk says, and ends.
 async fn note_and_forget(image: Image, seed: u64) {
-    let (mut random, disk) = (Random(seed), image.disk());
+    let (mut random, disk) = (Random::new(seed), image.disk());
     let mounted = Mounted::new(&disk).await;
     assert_eq!(mounted.volume().orphans_on_disk().await.unwrap(), []);
     let (named, nameless) = (mounted.nodes(&image.named).await, mounted.nodes(&image.nameless).await);
     let mut noted = BTreeSet::new();
     for _ in 0..300 {
-        let node = &named[random.below(named.len())];
-        match random.below(5) {
+        let node = &named[random.index(named.len())];
+        match random.index(5) {
             0 => mounted.volume().commit().await.unwrap(),
             1 | 2 => {
                 mounted.note(node).await;
@@ -244,13 +229,13 @@ async fn note_and_forget(image: Image, seed: u64) {
     let mut nodes = mounted.nodes(&image.named).await;
     random.shuffle(&mut nodes);
     for node in &nodes {
-        if random.below(2) == 0 {
+        if random.index(2) == 0 {
             mounted.volume().adopt_orphan(node);
         }
-        if random.below(4) == 0 {
+        if random.index(4) == 0 {
             mounted.note(node).await;
         }
-        if random.below(3) == 0 {
+        if random.index(3) == 0 {
             mounted.volume().commit().await.unwrap();
         }
         mounted.forget(node).await;
@@ -298,7 +283,7 @@ fn in_the_list_without_a_journal() {
 fn a_full_file() {
     let image = Image::new(&["-t", "ext4", "-b", "1024", "-O", "orphan_file"]);
     executor::host::block_on(1, async move {
-        let (mut random, disk) = (Random(7), image.disk());
+        let (mut random, disk) = (Random::new(7), image.disk());
         let mounted = Mounted::new(&disk).await;
         let volume = mounted.volume();
         let mut taken = Vec::new();
@@ -410,10 +395,10 @@ fn from_several_cpus() {
                 let (part, mounted) = (part.to_vec(), mounted.clone());
                 tasks.push(executor::spawn(async move {
                     let nodes = mounted.nodes(&part).await;
-                    let mut random = Random(u64::from(part[0]));
+                    let mut random = Random::new(u64::from(part[0]));
                     for _ in 0..400 {
-                        let node = &nodes[random.below(nodes.len())];
-                        match random.below(20) {
+                        let node = &nodes[random.index(nodes.len())];
+                        match random.index(20) {
                             0 => mounted.volume().commit().await.unwrap(),
                             1..10 => mounted.note(node).await,
                             _ => mounted.forget(node).await,
@@ -436,7 +421,7 @@ fn from_several_cpus() {
             let found = again.volume().orphans_on_disk().await.unwrap();
             assert_eq!(found.len(), 40);
             let mut nodes = again.nodes(&image.named).await;
-            Random(8).shuffle(&mut nodes);
+            Random::new(8).shuffle(&mut nodes);
             for node in nodes {
                 again.forget(&node).await;
             }

@@ -65,11 +65,11 @@ fn plans_that_are_dropped() {
 }
 
 async fn list_until(directory: Arc<Node>, lasting: Vec<Vec<u8>>, stop: Arc<AtomicBool>) -> Result<usize> {
-    let mut random = Random(99);
+    let mut random = Random::new(99);
     let mut passes = 0;
     while !stop.load(SeqCst) {
         let mut listing = Listing::default();
-        while listing.go_on(&directory, 1 + random.below(200)).await {
+        while listing.go_on(&directory, 1 + random.index(200)).await {
             executor::yield_now().await;
         }
         let seen = listing.seen.len();
@@ -88,7 +88,7 @@ fn listings_beside_changes() {
     let image = Image::make(EXT4, 16);
     executor::host::block_on(3, async move {
         let mounted = Mounted::new(image.read(), false).await;
-        let mut random = Random(5);
+        let mut random = Random::new(5);
         let mut lasting = Vec::new();
         for number in 0..200 {
             let name = format!("lasting-{number}").into_bytes();
@@ -101,11 +101,11 @@ fn listings_beside_changes() {
             .collect();
         let mut names = Vec::new();
         for number in 0..2000 {
-            if random.below(4) == 0 && !names.is_empty() {
-                let name: Vec<u8> = names.swap_remove(random.below(names.len()));
+            if random.index(4) == 0 && !names.is_empty() {
+                let name: Vec<u8> = names.swap_remove(random.index(names.len()));
                 mounted.remove(&name).await.unwrap();
             } else {
-                let name = format!("{number}-{:v<1$}", "", random.below(200)).into_bytes();
+                let name = format!("{number}-{:v<1$}", "", random.index(200)).into_bytes();
                 mounted.enter(&name).await.unwrap();
                 names.push(name);
             }

@@ -8,6 +8,7 @@ mod parents;
 mod spoiled;
 
 use super::super::layout::InodeFlags;
+use crate::host::Random;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use image::{Image, Listing, Mounted};
@@ -19,32 +20,6 @@ const LARGE: &[&str] = &["-t", "ext4", "-b", "4096"];
 const EXT3: &[&str] = &["-t", "ext3", "-b", "1024"];
 const EXT2: &[&str] = &["-t", "ext2", "-b", "1024", "-O", "^dir_index,^filetype"];
 const LIST: &[&str] = &["-t", "ext4", "-b", "1024", "-O", "^dir_index"];
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-
-    /// A name, often a long one; with `all` of any bytes.
-    fn name(&mut self, all: bool) -> Vec<u8> {
-        const PLAIN: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789-_.";
-        let len = match self.below(3) {
-            0 => 4 + self.below(12),
-            1 => 255 - self.below(20),
-            _ => 3 + self.below(253),
-        };
-        let any = |random: &mut Self| match random.below(256) as u8 {
-            0 | b'/' => 0x80,
-            byte => byte,
-        };
-        (0..len).map(|_| if all { any(self) } else { PLAIN[self.below(PLAIN.len())] }).collect()
-    }
-}
 
 /// What a test does.
 struct Storm {
@@ -59,6 +34,21 @@ struct Storm {
     rebuild: bool,
 }
 
+/// A name, often a long one; with `all` of any bytes.
+fn any_name(random: &mut Random, all: bool) -> Vec<u8> {
+    const PLAIN: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789-_.";
+    let len = match random.index(3) {
+        0 => 4 + random.index(12),
+        1 => 255 - random.index(20),
+        _ => 3 + random.index(253),
+    };
+    let any = |random: &mut Random| match random.index(256) as u8 {
+        0 | b'/' => 0x80,
+        byte => byte,
+    };
+    (0..len).map(|_| if all { any(random) } else { PLAIN[random.index(PLAIN.len())] }).collect()
+}
+
 /// Enters and removes names, while it is listed.
 async fn change(mounted: &Mounted, model: &mut BTreeSet<Vec<u8>>, storm: &Storm, random: &mut Random) {
     let mut names: Vec<Vec<u8>> = model.iter().cloned().collect();
@@ -67,10 +57,10 @@ async fn change(mounted: &Mounted, model: &mut BTreeSet<Vec<u8>>, storm: &Storm,
     let mut growing = true;
     for step in 0..storm.steps {
         if step % (storm.steps / 4) == 0 {
-            growing = step % (storm.steps / 2) == 0 || random.below(2) == 0;
+            growing = step % (storm.steps / 2) == 0 || random.index(2) == 0;
         }
-        if names.is_empty() || random.below(10) < if growing { 8 } else { 3 } {
-            let name = random.name(storm.all);
+        if names.is_empty() || random.index(10) < if growing { 8 } else { 3 } {
+            let name = any_name(random, storm.all);
             if model.contains(&name) {
                 continue;
             }
@@ -79,12 +69,12 @@ async fn change(mounted: &Mounted, model: &mut BTreeSet<Vec<u8>>, storm: &Storm,
             model.insert(name.clone());
             names.push(name);
         } else {
-            let name = names.swap_remove(random.below(names.len()));
+            let name = names.swap_remove(random.index(names.len()));
             mounted.remove(&name).await.unwrap();
             model.remove(&name);
             lasting.remove(&name);
         }
-        if random.below(20) == 0 && !listing.go_on(&mounted.directory, 1 + random.below(400)).await {
+        if random.index(20) == 0 && !listing.go_on(&mounted.directory, 1 + random.index(400)).await {
             let mut seen = core::mem::take(&mut listing).seen;
             seen.sort();
             for name in &lasting {
@@ -114,7 +104,7 @@ fn run(storm: Storm) {
         image.set_hash(hash, unsigned);
     }
     executor::host::block_on(1, async move {
-        let mut random = Random(storm.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = Random::new(storm.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut model = BTreeSet::new();
         for round in 0..2 {
             let mounted = Mounted::new(image.read(), false).await;

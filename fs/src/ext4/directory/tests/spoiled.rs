@@ -27,25 +27,25 @@ fn changes_of_spoiled_directories_end() {
             let blocks: alloc::vec::Vec<usize> = blocks.into_iter().collect();
             let (mut fine, mut wrong) = (0, 0);
             for seed in 1..20 {
-                let mut random = Random(seed);
+                let mut random = Random::new(seed);
                 let mut bytes = good.clone();
                 for _ in 0..1 + seed % 12 {
                     // The root and its neighbours more often than others.
                     let block =
-                        if random.below(2) == 0 { random.below(4) } else { random.below(blocks.len()) };
+                        if random.index(2) == 0 { random.index(4) } else { random.index(blocks.len()) };
                     let at = blocks[block] * 1024
-                        + if random.below(2) == 0 { random.below(64) } else { random.below(1024) };
-                    bytes[at] = match random.below(3) {
+                        + if random.index(2) == 0 { random.index(64) } else { random.index(1024) };
+                    bytes[at] = match random.index(3) {
                         0 => 0,
-                        1 => random.below(256) as u8,
-                        _ => bytes[at] ^ 1 << random.below(8),
+                        1 => random.index(256) as u8,
+                        _ => bytes[at] ^ 1 << random.index(8),
                     };
                 }
                 let mounted = Mounted::new(bytes, false).await;
                 for step in 0..120 {
                     let result = match step % 3 {
                         0 => mounted.enter(&name(1000 + step)).await,
-                        1 => mounted.remove(&name(random.below(700))).await,
+                        1 => mounted.remove(&name(random.index(700))).await,
                         _ => mounted.directory.list(2, &mut |_| true).await,
                     };
                     match result {
