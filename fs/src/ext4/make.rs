@@ -80,7 +80,7 @@ impl Volume {
             return Err(Errno::EMLINK);
         }
         let addition = match &name {
-            Some(name) => Some(parent.plan_new_entry(name).await?),
+            Some(name) => Some(parent.plan_entry(name).await?),
             None => None,
         };
         let number = self.reserve_inode(parent.number, is_directory).await?;

@@ -61,7 +61,7 @@ impl Volume {
         target: Arc<Node>,
         from_unnamed: bool,
     ) -> Result<()> {
-        let addition = directory.plan_new_entry(&name).await?;
+        let addition = directory.plan_entry(&name).await?;
         let apply = self.begin(addition.credits() + 2 + ORPHAN_CREDITS).await?;
         let links = target.attributes.links();
         if links >= LINKS_MAX {

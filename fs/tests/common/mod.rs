@@ -102,30 +102,30 @@ pub async fn write(file: &Path, position: Position, mut data: &[u8]) -> Result<W
     file::write(&**file.inode(), &Credentials::root(), position, &mut data).await
 }
 
-/// Memory with these bytes, or with zeros, in pages of its own: it begins at a multiple of 512 in the first.
-pub fn memory(data: &[u8]) -> (Vec<Page>, Memory) {
+/// Memory with these bytes in pages of its own: it begins at a multiple of 512 in the first. `ENOMEM` without pages.
+pub fn memory(data: &[u8]) -> Result<(Vec<Page>, Memory)> {
     let (mut pages, mut memory) = (Vec::new(), Memory::new());
     let mut start = data.len() / 512 % 8 * 512;
     let mut rest = data;
     while !rest.is_empty() {
-        let page = Page::zeroed().unwrap();
+        let page = Page::zeroed().ok_or(Errno::ENOMEM)?;
         let (part, behind) = rest.split_at(rest.len().min(PAGE_SIZE - start));
         page.write(start, part);
         memory.push(block::Piece::new(page.clone(), start, part.len())).unwrap();
         pages.push(page);
         (start, rest) = (0, behind);
     }
-    (pages, memory)
+    Ok((pages, memory))
 }
 
 /// Writes past the page cache.
 pub async fn write_direct(file: &Path, position: Position, data: &[u8]) -> Result<Written> {
-    file.inode().clone().write_direct(position, memory(data).1).await
+    file.inode().clone().write_direct(position, memory(data)?.1).await
 }
 
 /// Reads past the page cache.
 pub async fn read_direct(file: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
-    let (pages, memory) = memory(&vec![0xaa; len]);
+    let (pages, memory) = memory(&vec![0xaa; len])?;
     let count = file.inode().clone().read_direct(offset, memory).await?;
     let mut bytes: Vec<u8> = pages.iter().flat_map(|page| *page.bytes()).skip(len / 512 % 8 * 512).collect();
     bytes.truncate(count);

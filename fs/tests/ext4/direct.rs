@@ -345,7 +345,7 @@ fn pages_stay_until_the_disk_is_done() {
         file.inode().fsync(false).await.unwrap();
         for is_write in [false, true] {
             trouble.close();
-            let (pages, memory) = memory(&[5; 4096]);
+            let (pages, memory) = memory(&[5; 4096]).unwrap();
             let inode = file.inode().clone();
             let asked: Op<'static, Result<()>> = Op::waiting(async move {
                 if is_write {
@@ -529,14 +529,14 @@ fn a_disk_itself() {
         let disk = BlockInode::new(trouble.clone(), Device(7), 1);
         let inode: Arc<dyn Inode> = disk.clone();
         let read = async |offset, len| {
-            let (pages, memory) = memory(&vec![0; len]);
+            let (pages, memory) = memory(&vec![0; len]).unwrap();
             let count = inode.clone().read_direct(offset, memory).await?;
             let all: Vec<u8> =
                 pages.iter().flat_map(|page| *page.bytes()).skip(len / 512 % 8 * 512).collect();
             Ok::<_, Errno>(all[..count].to_vec())
         };
         let write = async |offset, data: &[u8]| {
-            let written = inode.clone().write_direct(Position::At(offset), memory(data).1).await;
+            let written = inode.clone().write_direct(Position::At(offset), memory(data)?.1).await;
             written.map(|written| written.count)
         };
         assert_eq!(inode.direct(), Direct::Unit(512));

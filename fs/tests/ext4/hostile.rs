@@ -261,9 +261,9 @@ fn spoiled_images_are_written_to() {
 }
 
 #[test]
-#[ignore = "takes long: hundreds of times the images"]
+#[ignore = "takes half an hour"]
 fn many_spoiled_images_are_written_to() {
-    spoiled_and_written(1000..21_000);
+    spoiled_and_written(1000..131_000);
 }
 
 /// Bitmaps that say that the file system's own blocks and inodes are free are not believed.
@@ -294,9 +294,9 @@ fn spoiled_images() {
 }
 
 #[test]
-#[ignore = "takes long: two hundred times the images"]
+#[ignore = "takes half an hour"]
 fn many_spoiled_images() {
-    spoiled(1000..41_000);
+    spoiled(1000..271_000);
 }
 
 /// A directory that is somewhere below itself is not walked round and round.

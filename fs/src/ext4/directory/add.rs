@@ -18,9 +18,15 @@ use syscalls::Errno;
 /// Steps in which room is made, at most: a hash tree may need one for each of its levels, twice.
 const STEPS: usize = 16;
 
+/// A block of entries, and where in it a record with room for a name is.
+pub struct Room {
+    pub block: Arc<Buffer>,
+    pub offset: usize,
+}
+
 /// Room for a name in a directory.
 pub struct Addition {
-    block: Arc<Buffer>,
+    room: Room,
     format: Format,
     name: Box<[u8]>,
 }
@@ -33,23 +39,15 @@ impl Addition {
 
     /// Enters the name. Entries of the directory may have been removed since it was planned, but no other one entered.
     pub fn apply(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
-        let entered = self.format.enter(&mut self.block.write(apply), &self.name, inode, kind);
+        let Room { block, offset } = self.room;
+        let entered = self.format.enter(&mut block.write(apply), offset, &self.name, inode, kind);
         debug_assert!(entered, "room for a name is gone");
     }
 }
 
 impl Node {
-    /// As [`plan_entry`](Self::plan_entry), for a name that may be there: `EEXIST` then.
-    pub async fn plan_new_entry(self: &Arc<Self>, name: &[u8]) -> Result<Addition> {
-        match self.find(name).await {
-            Err(Errno::ENOENT) => self.plan_entry(name).await,
-            Ok(_) => Err(Errno::EEXIST),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Plans to enter a name, which must not be there. If there is no room for it, some is made at once, in transactions
-    /// of their own; with the plan or without, the directory is whole. `ENOSPC` when it cannot grow, `EOPNOTSUPP` when
+    /// Plans to enter a name. If there is no room for it, some is made at once, in transactions of their own; with the plan or
+    /// without, the directory is whole. `EEXIST` if it is there, `ENOSPC` when the directory cannot grow, `EOPNOTSUPP` when
     /// the entries are in the inode.
     pub async fn plan_entry(self: &Arc<Self>, name: &[u8]) -> Result<Addition> {
         self.check_blocks_of_directory()?;
@@ -64,27 +62,29 @@ impl Node {
         copy.extend_from_slice(name);
         let copy = copy.into_boxed_slice();
         for _ in 0..STEPS {
-            let block = if self.is_indexed() {
+            let room = if self.is_indexed() {
                 self.room_by_hash(name).await?
             } else {
                 self.room_in_list(name).await?
             };
-            if let Some(block) = block {
-                return Ok(Addition { block, format: self.format(), name: copy });
+            if let Some(room) = room {
+                return Ok(Addition { room, format: self.format(), name: copy });
             }
         }
         Err(self.corrupt("has no room for a name, however much it grows"))
     }
 
-    /// The first block of a list that has room for a name. If none has, makes room and returns `None`.
-    async fn room_in_list(self: &Arc<Self>, name: &[u8]) -> Result<Option<Arc<Buffer>>> {
+    /// The first place in a list that has room for a name, which must not be there. If none has, makes room and returns `None`.
+    async fn room_in_list(self: &Arc<Self>, name: &[u8]) -> Result<Option<Room>> {
         let mut turns = Turns::default();
+        let mut room = None;
         for number in 0..self.directory_blocks() {
             turns.next().await;
             let block = self.directory_block(number).await?;
-            if self.has_room(&block, number, name)? {
-                return Ok(Some(block));
-            }
+            self.room_in(&block, number, name, &mut room)?;
+        }
+        if room.is_some() {
+            return Ok(room);
         }
         if self.directory_blocks() == 1 && hash_tree::default_version(self).is_some() {
             self.plant_hash_tree().await?;
@@ -96,9 +96,22 @@ impl Node {
         Ok(None)
     }
 
-    /// Whether a block of entries has room for a name.
-    pub fn has_room(&self, block: &Buffer, number: u64, name: &[u8]) -> Result<bool> {
-        let found = self.format().find_room(&block.read(), name.len());
-        found.map(|place| place.is_some()).map_err(|what| self.corrupt_directory(number, what))
+    /// Looks for room for a name in a block of entries if there is none yet. `EEXIST` if the name is in the block.
+    pub fn room_in(
+        &self,
+        block: &Arc<Buffer>,
+        number: u64,
+        name: &[u8],
+        room: &mut Option<Room>,
+    ) -> Result<()> {
+        let search = self.format().search(&block.read(), name);
+        let search = search.map_err(|what| self.corrupt_directory(number, what))?;
+        if search.found.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if let (None, Some(offset)) = (&room, search.room) {
+            *room = Some(Room { block: block.clone(), offset });
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     super::{buffer::Buffer, hash_tree, node::Node, transaction::Apply, volume::Turns},
     Format,
+    record::Found,
 };
 use crate::{FileType, Result};
 use alloc::sync::Arc;
@@ -13,14 +14,13 @@ use syscalls::Errno;
 pub struct Entry {
     block: Arc<Buffer>,
     format: Format,
-    offset: usize,
-    inode: u32,
+    found: Found,
 }
 
 impl Entry {
     /// The number of its file.
     pub fn inode(&self) -> u32 {
-        self.inode
+        self.found.inode
     }
 
     /// Blocks that a change of it changes.
@@ -30,12 +30,12 @@ impl Entry {
 
     /// Removes it.
     pub fn remove(self, apply: &Apply<'_>) {
-        self.format.remove(&mut self.block.write(apply), self.offset);
+        self.format.remove(&mut self.block.write(apply), self.found.offset, self.found.before);
     }
 
     /// Makes it an entry of another file.
     pub fn replace(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
-        self.format.replace(&mut self.block.write(apply), self.offset, inode, kind);
+        self.format.replace(&mut self.block.write(apply), self.found.offset, inode, kind);
     }
 }
 
@@ -43,12 +43,12 @@ impl Node {
     /// The file of a name.
     pub async fn find(&self, name: &[u8]) -> Result<u32> {
         if !self.is_inline() {
-            return self.find_entry(name).await.map(|entry| entry.inode);
+            return self.find_entry(name).await.map(|entry| entry.inode());
         }
         let mut at = 0;
         while let Some(area) = self.area(at).await? {
-            if let Some((_, inode)) = self.find_in(&area.bytes, area.start, name)? {
-                return Ok(inode);
+            if let Some(found) = self.find_in(&area.bytes, area.start, name)? {
+                return Ok(found.inode);
             }
             at = area.start + area.bytes.len() as u64;
         }
@@ -84,7 +84,7 @@ impl Node {
     pub fn entry_in(&self, block: Arc<Buffer>, number: u64, name: &[u8]) -> Result<Option<Entry>> {
         let start = number * self.volume.geometry.block_size;
         let found = self.find_in(&block.read(), start, name)?;
-        Ok(found.map(|(offset, inode)| Entry { block, format: self.format(), offset, inode }))
+        Ok(found.map(|found| Entry { block, format: self.format(), found }))
     }
 
     /// `EOPNOTSUPP` for a directory whose entries are in the inode.

@@ -25,12 +25,14 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use add::Addition;
+pub use add::{Addition, Room};
 pub use find::Entry;
 pub use grow::Draft;
 pub use list::Batch;
 pub use new::NewDirectory;
 pub use record::{Format, Record, needed};
+
+use record::Found;
 
 use super::{
     buffer::{Buffer, Form, Owner},
@@ -123,7 +125,7 @@ impl Node {
         let _map = self.map_lock.read().await;
         let block = self.directory_block(0).await?;
         match self.find_in(&block.read(), 0, b"..")? {
-            Some((_, parent)) => Ok(parent),
+            Some(found) => Ok(found.inode),
             None => Err(self.corrupt_directory(0, "there is no entry ..")),
         }
     }
@@ -145,15 +147,10 @@ impl Node {
         Ok(true)
     }
 
-    /// Looks for a name in a block or area that begins at `start` in the directory: where in there it is, and its file.
-    fn find_in(&self, area: &[u8], start: u64, name: &[u8]) -> Result<Option<(usize, u32)>> {
-        for entry in self.format().entries(area) {
-            let entry = entry.map_err(|what| self.corrupt_area(start, what))?;
-            if entry.name == name {
-                return Ok(Some((entry.offset, entry.inode)));
-            }
-        }
-        Ok(None)
+    /// Looks for a name in a block or area that begins at `start` in the directory.
+    fn find_in(&self, area: &[u8], start: u64, name: &[u8]) -> Result<Option<Found>> {
+        let search = self.format().search(area, name);
+        search.map(|search| search.found).map_err(|what| self.corrupt_area(start, what))
     }
 
     fn corrupt_area(&self, start: u64, what: &'static str) -> Errno {

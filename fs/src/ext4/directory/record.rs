@@ -26,6 +26,22 @@ impl Record<'_> {
     }
 }
 
+/// What a search of a block, or of another area, tells.
+pub struct Search {
+    /// The entry of the name.
+    pub found: Option<Found>,
+    /// Where the first record with room for the name is. Not all may have been looked at if the name was found.
+    pub room: Option<usize>,
+}
+
+/// An entry.
+pub struct Found {
+    pub offset: usize,
+    /// Where the record before it is.
+    pub before: Option<usize>,
+    pub inode: u32,
+}
+
 /// Bytes of an entry with a name of so many.
 pub fn needed(name_len: usize) -> usize {
     (size_of::<DirectoryEntry>() + name_len).next_multiple_of(4)
@@ -66,24 +82,32 @@ fn number(kind: FileType) -> u8 {
     (1..8).find(|number| self::kind(*number) == kind).unwrap_or(0)
 }
 
+/// The record at the beginning of what is left of an area: its head, its length, and its name.
+fn head(rest: &[u8]) -> Result<(DirectoryEntry, usize, &[u8]), &'static str> {
+    let Ok((head, names)) = DirectoryEntry::read_from_prefix(rest) else {
+        return Err("an entry is too short");
+    };
+    let (len, name_len) = (usize::from(head.record_len.get()), usize::from(head.name_len));
+    let shortest = size_of::<DirectoryEntry>() + name_len;
+    if len < size_of::<DirectoryTail>() || len % 4 != 0 || len < shortest || len > rest.len() {
+        return Err("length of an entry is wrong");
+    }
+    Ok((head, len, &names[..name_len]))
+}
+
 impl<'a> Records<'a> {
     fn step(&mut self) -> Option<Result<Record<'a>, &'static str>> {
         let offset = self.at;
         let rest = self.area.get(offset..).filter(|rest| !rest.is_empty())?;
-        let Ok((head, names)) = DirectoryEntry::read_from_prefix(rest) else {
-            return Some(Err("an entry is too short"));
+        let (head, len, name) = match head(rest) {
+            Ok(record) => record,
+            Err(what) => return Some(Err(what)),
         };
-        let (len, name_len) = (usize::from(head.record_len.get()), usize::from(head.name_len));
-        let shortest = size_of::<DirectoryEntry>() + name_len;
-        if len < size_of::<DirectoryTail>() || len % 4 != 0 || len < shortest || len > rest.len() {
-            return Some(Err("length of an entry is wrong"));
-        }
         self.at += len;
         let inode = head.inode.get();
         if inode == 0 {
             return Some(Ok(Record { offset, len, inode, name: &[], kind: FileType::Untyped }));
         }
-        let name = &names[..name_len];
         if inode > self.format.inodes {
             return Some(Err("an entry has no such inode"));
         }
@@ -132,49 +156,74 @@ impl Format {
         if self.sums { block - size_of::<DirectoryTail>() } else { block }
     }
 
-    /// The record in a block that has room for a name of so many bytes.
-    pub fn find_room(self, block: &[u8], name_len: usize) -> Result<Option<usize>, &'static str> {
-        for record in self.records(&block[..self.end(block.len())]) {
-            let record = record?;
-            if record.len - record.used() >= needed(name_len) {
-                return Ok(Some(record.offset));
+    /// Looks for a name, and for room for it, in a block or another area. Each record is looked at only as far as that takes:
+    /// what names there are besides does not matter.
+    pub fn search(self, area: &[u8], name: &[u8]) -> Result<Search, &'static str> {
+        let (needed, end) = (needed(name.len()), self.end(area.len()));
+        let mut search = Search { found: None, room: None };
+        let (mut at, mut before) = (0, None);
+        while at < area.len() {
+            let (head, len, other) = head(&area[at..])?;
+            let inode = head.inode.get();
+            if inode > self.inodes {
+                return Err("an entry has no such inode");
             }
+            if inode != 0 && other == name {
+                search.found = Some(Found { offset: at, before, inode });
+                break;
+            }
+            let used = if inode == 0 { 0 } else { self::needed(other.len()) };
+            // The tail is no room.
+            if search.room.is_none() && len >= used + needed && at + len <= end {
+                search.room = Some(at);
+            }
+            before = Some(at);
+            at += len;
         }
-        Ok(None)
+        Ok(search)
     }
 
-    /// Enters a name where there is room in a block; false if there is none.
-    pub fn enter(self, block: &mut [u8], name: &[u8], inode: u32, kind: FileType) -> bool {
-        let end = self.end(block.len());
-        let found = self.records(&block[..end]).filter_map(Result::ok).find_map(|record| {
-            let room = record.len - record.used();
-            (room >= needed(name.len())).then_some((record.offset, record.used(), room))
+    /// The record at a place of a block.
+    fn record_at(self, block: &[u8], offset: usize) -> Option<Record<'_>> {
+        let mut records = Records { format: self, area: &block[..self.end(block.len())], at: offset };
+        records.next()?.ok()
+    }
+
+    /// Enters a name where [`search`](Self::search) has found room for it, or, as entries may have been removed since, where
+    /// there is room now; false if there is none.
+    pub fn enter(self, block: &mut [u8], offset: usize, name: &[u8], inode: u32, kind: FileType) -> bool {
+        let has_room = |record: &Record<'_>| record.len >= record.used() + needed(name.len());
+        let found = self.record_at(block, offset).filter(has_room).or_else(|| {
+            let end = self.end(block.len());
+            self.records(&block[..end]).map_while(Result::ok).find(has_room)
         });
-        let Some((offset, used, room)) = found else { return false };
+        let Some((offset, used, len)) = found.map(|record| (record.offset, record.used(), record.len)) else {
+            return false;
+        };
         if used > 0 {
             set_len(block, offset, used);
         }
-        self.put(block, offset + used, room, name, inode, kind);
+        self.put(block, offset + used, len - used, name, inode, kind);
         true
     }
 
-    /// Removes the entry at a place of a block: the record before it takes over its room.
-    pub fn remove(self, block: &mut [u8], offset: usize) {
-        let mut before = None;
-        for record in self.records(&block[..self.end(block.len())]).filter_map(Result::ok) {
-            if record.offset == offset {
-                let len = record.len;
-                match before {
-                    Some((before, room)) => {
-                        set_len(block, before, room + len);
-                        // So that names which are gone do not stay on the disk.
-                        block[offset..offset + len].fill(0);
-                    }
-                    None => self.put(block, offset, len, &[], 0, FileType::Untyped),
-                }
-                return;
+    /// Removes the entry at a place of a block: the record before it takes over its room. That is at `before`, if none was
+    /// entered since.
+    pub fn remove(self, block: &mut [u8], offset: usize, before: Option<usize>) {
+        let Some(len) = self.record_at(block, offset).map(|record| record.len) else { return };
+        let ends_here = |record: &Record<'_>| record.offset + record.len == offset;
+        let before =
+            before.and_then(|before| self.record_at(block, before)).filter(ends_here).or_else(|| {
+                let end = self.end(block.len());
+                self.records(&block[..end]).map_while(Result::ok).find(ends_here)
+            });
+        match before.map(|record| (record.offset, record.len)) {
+            Some((before, room)) => {
+                set_len(block, before, room + len);
+                // So that names which are gone do not stay on the disk.
+                block[offset..offset + len].fill(0);
             }
-            before = Some((record.offset, record.len));
+            None => self.put(block, offset, len, &[], 0, FileType::Untyped),
         }
     }
 
