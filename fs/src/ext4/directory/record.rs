@@ -6,6 +6,7 @@ use super::super::{
     layout::{DirectoryEntry, DirectoryTail, TAIL_TYPE},
 };
 use crate::FileType;
+use core::ops::Range;
 use zerocopy::FromBytes;
 
 /// From one record to the next.
@@ -82,29 +83,49 @@ fn number(kind: FileType) -> u8 {
     (1..8).find(|number| self::kind(*number) == kind).unwrap_or(0)
 }
 
-/// The record at the beginning of what is left of an area: its head, its length, and its name.
-fn head(rest: &[u8]) -> Result<(DirectoryEntry, usize, &[u8]), &'static str> {
-    let Ok((head, names)) = DirectoryEntry::read_from_prefix(rest) else {
-        return Err("an entry is too short");
-    };
-    let (len, name_len) = (usize::from(head.record_len.get()), usize::from(head.name_len));
-    let shortest = size_of::<DirectoryEntry>() + name_len;
-    if len < size_of::<DirectoryTail>() || len % 4 != 0 || len < shortest || len > rest.len() {
-        return Err("length of an entry is wrong");
+/// What is in a record before its name ([`DirectoryEntry`]).
+struct Head {
+    inode: u32,
+    len: usize,
+    name_len: usize,
+    kind: u8,
+}
+
+impl Head {
+    /// Of the record at the beginning of what is left of an area.
+    #[inline(always)]
+    fn of(rest: &[u8]) -> Result<Self, &'static str> {
+        // In one piece, since this is what most of a search is.
+        let Some(bytes) = rest.first_chunk::<{ size_of::<DirectoryEntry>() }>() else {
+            return Err("an entry is too short");
+        };
+        let word = u64::from_le_bytes(*bytes);
+        let (inode, len) = (word as u32, usize::from((word >> 32) as u16));
+        let (name_len, kind) = (usize::from((word >> 48) as u8), (word >> 56) as u8);
+        let shortest = (size_of::<DirectoryEntry>() + name_len).max(size_of::<DirectoryTail>());
+        if len < shortest || !len.is_multiple_of(4) || len > rest.len() {
+            return Err("length of an entry is wrong");
+        }
+        Ok(Head { inode, len, name_len, kind })
     }
-    Ok((head, len, &names[..name_len]))
+}
+
+/// Where the name in a record is.
+fn name_range(offset: usize, name_len: usize) -> Range<usize> {
+    let start = offset + size_of::<DirectoryEntry>();
+    start..start + name_len
 }
 
 impl<'a> Records<'a> {
     fn step(&mut self) -> Option<Result<Record<'a>, &'static str>> {
         let offset = self.at;
         let rest = self.area.get(offset..).filter(|rest| !rest.is_empty())?;
-        let (head, len, name) = match head(rest) {
-            Ok(record) => record,
+        let Head { inode, len, name_len, kind } = match Head::of(rest) {
+            Ok(head) => head,
             Err(what) => return Some(Err(what)),
         };
         self.at += len;
-        let inode = head.inode.get();
+        let name = &rest[name_range(0, name_len)];
         if inode == 0 {
             return Some(Ok(Record { offset, len, inode, name: &[], kind: FileType::Untyped }));
         }
@@ -114,7 +135,7 @@ impl<'a> Records<'a> {
         if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
             return Some(Err("a name is none"));
         }
-        let kind = if self.format.typed { kind(head.file_type) } else { FileType::Untyped };
+        let kind = if self.format.typed { self::kind(kind) } else { FileType::Untyped };
         Some(Ok(Record { offset, len, inode, name, kind }))
     }
 }
@@ -163,19 +184,18 @@ impl Format {
         let mut search = Search { found: None, room: None };
         let (mut at, mut before) = (0, None);
         while at < area.len() {
-            let (head, len, other) = head(&area[at..])?;
-            let inode = head.inode.get();
+            let Head { inode, len, name_len, .. } = Head::of(&area[at..])?;
             if inode > self.inodes {
                 return Err("an entry has no such inode");
             }
-            if inode != 0 && other == name {
+            if name_len == name.len() && inode != 0 && area[name_range(at, name_len)] == *name {
                 search.found = Some(Found { offset: at, before, inode });
                 break;
             }
-            let used = if inode == 0 { 0 } else { self::needed(other.len()) };
             // The tail is no room.
-            if search.room.is_none() && len >= used + needed && at + len <= end {
-                search.room = Some(at);
+            if len >= needed && search.room.is_none() && at + len <= end {
+                let used = if inode == 0 { 0 } else { self::needed(name_len) };
+                search.room = (len >= used + needed).then_some(at);
             }
             before = Some(at);
             at += len;
