@@ -1,25 +1,17 @@
 //! Transfers from and to a disk of what no cache has.
 
 use crate::Measured;
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 use std::thread;
-use support::clock::now;
+use support::clock::{Count, Stopwatch};
 use support::memory::Anonymous;
 
 /// Bytes of a transfer.
 const PAGE: u64 = 4096;
 /// Pages from one transfer of a thread to its next: nobody reads ahead so far.
 const STRIDE: u64 = 17;
-
-/// Nanoseconds that all CPUs together have been idle, in hundredths of a second.
-fn idle() -> io::Result<u64> {
-    let text = fs::read_to_string("/proc/uptime")?;
-    let seconds: Option<f64> = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-    seconds.map(|seconds| (seconds * 1e9) as u64).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
 
 /// How pages are moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +32,7 @@ pub fn move_pages(path: &str, way: Way, threads: u64, count: u64) -> Measured {
     let disk = Arc::new(disk);
     let mut last = Anonymous::map(PAGE as usize)?;
     disk.read_exact_at(last.bytes(), (count * STRIDE - 1) * PAGE)?;
-    let (began, idle_before) = (now(), idle()?);
+    let watch = Stopwatch::start(Count::Busy)?;
     let movers: Vec<_> = (0..threads)
         .map(|number| {
             let disk = disk.clone();
@@ -58,5 +50,5 @@ pub fn move_pages(path: &str, way: Way, threads: u64, count: u64) -> Measured {
     for mover in movers {
         mover.join().expect("none panics")?;
     }
-    Ok((now() - began).saturating_sub(idle()? - idle_before))
+    watch.read()
 }

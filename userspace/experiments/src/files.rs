@@ -1,8 +1,8 @@
-//! Files in a memory file system.
+//! Files, on whatever file system they are.
 
 use std::ffi::{CStr, CString};
 use std::io;
-use support::clock::now;
+use support::clock::{Count, Stopwatch};
 use support::cvt;
 use support::memory::PAGE;
 
@@ -32,21 +32,21 @@ pub fn one_file(folder: &str, count: u64) -> io::Result<FileTimes> {
         cvt(unsafe { libc::write(file, page.as_ptr().cast(), PAGE) })?;
     }
     let offset = |i: u64| (i % 256) as i64 * PAGE as i64;
-    let read_page = repeat(count, |i| {
+    let read_page = repeat(Count::Elapsed, count, |i| {
         // SAFETY: the buffer is writable for a page.
         cvt(unsafe { libc::pread(file, page.as_mut_ptr().cast(), PAGE, offset(i)) })
     })?;
-    let write_page = repeat(count, |i| {
+    let write_page = repeat(Count::Elapsed, count, |i| {
         // SAFETY: the buffer is readable for a page.
         cvt(unsafe { libc::pwrite(file, page.as_ptr().cast(), PAGE, offset(i)) })
     })?;
-    let read_byte = repeat(count, |i| {
+    let read_byte = repeat(Count::Elapsed, count, |i| {
         // SAFETY: the buffer is writable for a byte.
         cvt(unsafe { libc::pread(file, page.as_mut_ptr().cast(), 1, (i % 256) as i64) })
     })?;
     close(file)?;
-    let open_close = repeat(count, |_| close(open(&path, libc::O_RDONLY)?))?;
-    let stat = repeat(count, |_| {
+    let open_close = repeat(Count::Elapsed, count, |_| close(open(&path, libc::O_RDONLY)?))?;
+    let stat = repeat(Count::Elapsed, count, |_| {
         let mut metadata = std::mem::MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the path is NUL-terminated; the kernel fills in the structure, which nobody reads.
         cvt(unsafe { libc::stat(path.as_ptr(), metadata.as_mut_ptr()) })
@@ -66,7 +66,7 @@ pub struct SmallfileTimes {
 }
 
 /// Creates, reads and unlinks `count` files, spread over `folders` folders below `folder`.
-pub fn smallfile(folder: &str, count: u64, folders: u64) -> io::Result<SmallfileTimes> {
+pub fn smallfile(folder: &str, count: u64, folders: u64, time: Count) -> io::Result<SmallfileTimes> {
     for i in 0..folders {
         let folder = path(folder, &format!("small{i}"));
         // SAFETY: the path is NUL-terminated.
@@ -79,23 +79,69 @@ pub fn smallfile(folder: &str, count: u64, folders: u64) -> io::Result<Smallfile
     let paths: Vec<CString> =
         (0..count).map(|i| path(folder, &format!("small{}/f{i}", i % folders))).collect();
     let mut byte = b'x';
-    let create = repeat(count, |i| {
+    let create = repeat(time, count, |i| {
         let file = open(&paths[i as usize], libc::O_WRONLY | libc::O_CREAT)?;
         // SAFETY: one readable byte.
         cvt(unsafe { libc::write(file, (&raw const byte).cast(), 1) })?;
         close(file)
     })?;
-    let read = repeat(count, |i| {
+    let read = repeat(time, count, |i| {
         let file = open(&paths[i as usize], libc::O_RDONLY)?;
         // SAFETY: one writable byte.
         cvt(unsafe { libc::read(file, (&raw mut byte).cast(), 1) })?;
         close(file)
     })?;
-    let unlink = repeat(count, |i| unlink(&paths[i as usize]))?;
+    let unlink = repeat(time, count, |i| unlink(&paths[i as usize]))?;
     for i in 0..folders {
         std::fs::remove_dir(format!("{folder}/small{i}"))?;
     }
     Ok(SmallfileTimes { create, read, unlink })
+}
+
+/// Nanoseconds of a number of operations on a directory of 200 entries, each done `count` times.
+pub struct NameTimes {
+    /// How often each was done.
+    pub count: u64,
+    /// rename(2), to a name that is not there.
+    pub rename: u64,
+    /// mkdir(2).
+    pub mkdir: u64,
+    /// rmdir(2).
+    pub rmdir: u64,
+    /// chmod(2) of one file.
+    pub chmod: u64,
+}
+
+/// Operations on the names in a new directory in `folder`. Time in which the CPU is busy.
+pub fn names(folder: &str, count: u64) -> io::Result<NameTimes> {
+    let own = format!("{folder}/names");
+    std::fs::create_dir(&own)?;
+    for number in 0..200 {
+        std::fs::write(format!("{own}/file-{number}"), "")?;
+    }
+    let time = Count::Busy;
+    let (one, other) = (path(&own, "file-100"), path(&own, "another-name"));
+    let rename = repeat(time, count, |i| {
+        let (from, to) = if i % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        // SAFETY: the paths are NUL-terminated.
+        cvt(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) })
+    })?;
+    let last = if count.is_multiple_of(2) { &one } else { &other };
+    let chmod = repeat(time, count, |i| {
+        // SAFETY: the path is NUL-terminated.
+        cvt(unsafe { libc::chmod(last.as_ptr(), if i % 2 == 0 { 0o600 } else { 0o644 }) })
+    })?;
+    let paths: Vec<CString> = (0..count).map(|i| path(&own, &format!("folder-{i}"))).collect();
+    let mkdir = repeat(time, count, |i| {
+        // SAFETY: the path is NUL-terminated.
+        cvt(unsafe { libc::mkdir(paths[i as usize].as_ptr(), 0o755) })
+    })?;
+    let rmdir = repeat(time, count, |i| {
+        // SAFETY: the path is NUL-terminated.
+        cvt(unsafe { libc::rmdir(paths[i as usize].as_ptr()) })
+    })?;
+    std::fs::remove_dir_all(&own)?;
+    Ok(NameTimes { count, rename, mkdir, rmdir, chmod })
 }
 
 /// Nanoseconds of reading and of writing a whole file with one call, `times` times each.
@@ -119,21 +165,23 @@ pub fn bulk(folder: &str, bytes: usize, times: u64) -> io::Result<BulkTimes> {
     // SAFETY: the buffer is readable for its length.
     let write = || whole(unsafe { libc::pwrite(file, buffer.start().cast(), bytes, 0) });
     write()?;
-    let write = repeat(times, |_| write())?;
+    let write = repeat(Count::Elapsed, times, |_| write())?;
     // SAFETY: the buffer is writable for its length.
-    let read = repeat(times, |_| whole(unsafe { libc::pread(file, buffer.start().cast(), bytes, 0) }))?;
+    let read = repeat(Count::Elapsed, times, |_| {
+        whole(unsafe { libc::pread(file, buffer.start().cast(), bytes, 0) })
+    })?;
     close(file)?;
     unlink(&path)?;
     Ok(BulkTimes { read, write })
 }
 
-/// Nanoseconds of `count` calls of `operation`, which gets 0, 1, 2, ...
-fn repeat<T>(count: u64, mut operation: impl FnMut(u64) -> io::Result<T>) -> io::Result<u64> {
-    let start = now();
-    for i in 0..count {
+/// Nanoseconds of `times` calls of `operation`, which gets 0, 1, 2, ...
+fn repeat<T>(count: Count, times: u64, mut operation: impl FnMut(u64) -> io::Result<T>) -> io::Result<u64> {
+    let watch = Stopwatch::start(count)?;
+    for i in 0..times {
         operation(i)?;
     }
-    Ok(now() - start)
+    watch.read()
 }
 
 fn path(folder: &str, name: &str) -> CString {

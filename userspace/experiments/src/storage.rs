@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use support::clock::now;
+use support::clock::{Count, Stopwatch, now};
 use support::cvt;
 use support::memory::{Anonymous, PAGE};
 use support::process::together;
@@ -176,6 +176,14 @@ pub fn sync_latencies(folder: &str, count: u64) -> io::Result<Vec<u64>> {
     drop(file);
     fs::remove_file(&path)?;
     Ok(latencies)
+}
+
+/// Time that a CPU is busy while a page is appended to a file and brought to the disk with fsync(2), `count` times. For machines
+/// with one CPU.
+pub fn synced_appends(folder: &str, count: u64) -> Measured {
+    let watch = Stopwatch::start(Count::Busy)?;
+    sync_latencies(folder, count)?;
+    watch.read()
 }
 
 /// Time in which each of several processes makes and removes `count` files, in a directory of its own.

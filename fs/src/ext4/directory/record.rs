@@ -103,7 +103,7 @@ impl Head {
         let (inode, len) = (word as u32, usize::from((word >> 32) as u16));
         let (name_len, kind) = (usize::from((word >> 48) as u8), (word >> 56) as u8);
         let shortest = (size_of::<DirectoryEntry>() + name_len).max(size_of::<DirectoryTail>());
-        if len < shortest || !len.is_multiple_of(4) || len > rest.len() {
+        if len < shortest || len > rest.len() || !len.is_multiple_of(4) {
             return Err("length of an entry is wrong");
         }
         Ok(Head { inode, len, name_len, kind })
@@ -177,25 +177,29 @@ impl Format {
         if self.sums { block - size_of::<DirectoryTail>() } else { block }
     }
 
-    /// Looks for a name, and for room for it, in a block or another area. Each record is looked at only as far as that takes:
-    /// what names there are besides does not matter.
+    /// Looks for a name, and for room for it, in a block or another area. Records that are neither are only looked at as far as
+    /// it takes to see that and to get to the next.
     pub fn search(self, area: &[u8], name: &[u8]) -> Result<Search, &'static str> {
         let (needed, end) = (needed(name.len()), self.end(area.len()));
+        let last_of_name = name.last().ok_or("a name is none")?;
         let mut search = Search { found: None, room: None };
         let (mut at, mut before) = (0, None);
         while at < area.len() {
             let Head { inode, len, name_len, .. } = Head::of(&area[at..])?;
-            if inode > self.inodes {
-                return Err("an entry has no such inode");
-            }
-            if name_len == name.len() && inode != 0 && area[name_range(at, name_len)] == *name {
+            let range = name_range(at, name_len);
+            // Many names have the same length, and most of those another last byte.
+            let may_be_it = name_len == name.len() && area[range.end - 1] == *last_of_name;
+            if may_be_it && inode != 0 && area[range] == *name {
+                if inode > self.inodes {
+                    return Err("an entry has no such inode");
+                }
                 search.found = Some(Found { offset: at, before, inode });
                 break;
             }
-            // The tail is no room.
-            if len >= needed && search.room.is_none() && at + len <= end {
+            if search.room.is_none() {
                 let used = if inode == 0 { 0 } else { self::needed(name_len) };
-                search.room = (len >= used + needed).then_some(at);
+                // The tail is no room.
+                search.room = (len >= used + needed && at + len <= end).then_some(at);
             }
             before = Some(at);
             at += len;

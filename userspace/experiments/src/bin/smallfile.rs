@@ -2,6 +2,7 @@
 
 use experiments::files::smallfile;
 use support::arguments::{Options, fail};
+use support::clock::Count;
 use support::report;
 
 const USAGE: &str = "smallfile [--files N (100)] [--folders N (4)] [--in FOLDER (/tmp)]";
@@ -12,7 +13,7 @@ fn main() {
     let folders = options.value("--folders", 4);
     let folder: String = options.value("--in", "/tmp".into());
     options.finish();
-    match smallfile(&folder, files, folders) {
+    match smallfile(&folder, files, folders, Count::Elapsed) {
         Ok(times) => {
             report::per_operation("smallfile_create", times.create, files);
             report::per_operation("smallfile_read", times.read, files);
