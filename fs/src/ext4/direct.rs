@@ -14,7 +14,6 @@
 
 use super::{
     contents::together,
-    memory,
     node::{Node, size_max},
     orphans::ORPHAN_CREDITS,
     size::File,
@@ -312,12 +311,9 @@ impl File {
             node.store(&apply);
         }
         let made = self.make_noted(changes, end, is_noted).await;
-        while made.is_err() && is_noted {
-            match self.cut_off(size).await {
-                Err(Errno::ENOMEM) => memory::wait().await,
-                // It is noted on the disk that this is to be done.
-                _ => break,
-            }
+        if made.is_err() && is_noted {
+            // It has not become longer after all. If that fails as well, it is noted on the disk that it is to be done.
+            let _ = node.cut_off(size).await;
         }
         made
     }
@@ -373,14 +369,5 @@ impl File {
         if is_noted {
             apply.forget_cut(&self.node);
         }
-    }
-
-    /// It has not become longer after all.
-    async fn cut_off(&self, size: u64) -> Result<()> {
-        self.node.cut(size.div_ceil(self.node.volume.geometry.block_size)).await?;
-        let apply = self.node.volume.begin(1 + ORPHAN_CREDITS).await?;
-        apply.forget_cut(&self.node);
-        self.node.store(&apply);
-        Ok(())
     }
 }

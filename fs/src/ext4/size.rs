@@ -4,6 +4,7 @@
 //! A file that is being cut off is noted as an orphan meanwhile, so that whoever mounts the disk after a crash goes on.
 
 use super::{
+    memory,
     node::{Node, size_max},
     orphans::ORPHAN_CREDITS,
 };
@@ -56,11 +57,7 @@ impl File {
         self.cache.zero_tail(size);
         drop(node.take_promises(first..u64::MAX));
         self.settle_size();
-        self.node.cut(size.div_ceil(self.block_size())).await?;
-        let apply = node.volume.begin(1 + ORPHAN_CREDITS).await?;
-        apply.forget_cut(node);
-        node.store(&apply);
-        Ok(())
+        node.cut_off(size).await
     }
 
     /// Makes the file longer, with zeros.
@@ -229,6 +226,25 @@ impl File {
 }
 
 impl Node {
+    /// Frees the blocks behind a size of a file that is noted as an orphan, and notes it no more. It does not fail for want of
+    /// memory: what is behind the end must be gone before the file grows again.
+    pub(super) async fn cut_off(self: &Arc<Self>, size: u64) -> Result<()> {
+        loop {
+            match self.try_cut_off(size).await {
+                Err(Errno::ENOMEM) => memory::wait().await,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_cut_off(self: &Arc<Self>, size: u64) -> Result<()> {
+        self.cut(size.div_ceil(self.volume.geometry.block_size)).await?;
+        let apply = self.volume.begin(1 + ORPHAN_CREDITS).await?;
+        apply.forget_cut(self);
+        self.store(&apply);
+        Ok(())
+    }
+
     /// Frees all blocks from one on. Nothing reads them or stores in them.
     pub(super) async fn cut(self: &Arc<Self>, first: u64) -> Result<()> {
         let mut rest = first..u64::from(u32::MAX);

@@ -166,8 +166,8 @@ pub fn bulk(folder: &str, bytes: usize, times: u64) -> io::Result<BulkTimes> {
     let write = || whole(unsafe { libc::pwrite(file, buffer.start().cast(), bytes, 0) });
     write()?;
     let write = repeat(Count::Elapsed, times, |_| write())?;
-    // SAFETY: the buffer is writable for its length.
     let read = repeat(Count::Elapsed, times, |_| {
+        // SAFETY: the buffer is writable for its length.
         whole(unsafe { libc::pread(file, buffer.start().cast(), bytes, 0) })
     })?;
     close(file)?;
