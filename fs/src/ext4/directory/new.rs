@@ -27,7 +27,7 @@ impl Node {
         let physical = blocks.first();
         let mut draft = Draft::new(self, Form::Leaf)?;
         let (format, kind) = (self.format(), FileType::Directory);
-        let entry = |name, inode| super::Record { offset: 0, len: 0, inode, name, kind };
+        let entry = |name, inode| super::Record { offset: 0, inode, name, kind };
         let entries = [entry(&b"."[..], self.number), entry(&b".."[..], parent)];
         format.fill(&mut draft.bytes, entries.into_iter());
         let insertion = self.plan_insert(0, blocks, true).await?;

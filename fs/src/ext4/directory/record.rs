@@ -9,22 +9,13 @@ use crate::FileType;
 use core::ops::Range;
 use zerocopy::FromBytes;
 
-/// From one record to the next.
+/// A record with a file: an entry.
 pub struct Record<'a> {
     /// Where it begins in its area.
     pub offset: usize,
-    pub len: usize,
-    /// Zero for one without a file, which then has no name.
     pub inode: u32,
     pub name: &'a [u8],
     pub kind: FileType,
-}
-
-impl Record<'_> {
-    /// Bytes that the entry takes.
-    fn used(&self) -> usize {
-        if self.inode == 0 { 0 } else { needed(self.name.len()) }
-    }
 }
 
 /// What a search of a block, or of another area, tells.
@@ -58,13 +49,6 @@ pub struct Format {
     sums: bool,
 }
 
-/// The records of an area: a block, or a part of the inode.
-pub struct Records<'a> {
-    format: Format,
-    area: &'a [u8],
-    at: usize,
-}
-
 /// The type of a file in an entry; anything unknown is left to the inode.
 fn kind(number: u8) -> FileType {
     match number {
@@ -83,72 +67,67 @@ fn number(kind: FileType) -> u8 {
     (1..8).find(|number| self::kind(*number) == kind).unwrap_or(0)
 }
 
-/// What is in a record before its name ([`DirectoryEntry`]).
+/// A record without its name.
 struct Head {
-    inode: u32,
+    /// Where it begins in its area.
+    offset: usize,
     len: usize,
+    inode: u32,
     name_len: usize,
     kind: u8,
 }
 
 impl Head {
-    /// Of the record at the beginning of what is left of an area.
-    #[inline(always)]
-    fn of(rest: &[u8]) -> Result<Self, &'static str> {
-        // In one piece, since this is what most of a search is.
+    /// Bytes that the entry takes; a name that is wrong, since it is empty, does not make it shorter than a record can be.
+    fn used(&self) -> usize {
+        if self.inode == 0 { 0 } else { needed(self.name_len.max(1)) }
+    }
+
+    /// Whether there is room for so many bytes behind the entry.
+    fn has_room(&self, needed: usize) -> bool {
+        self.len >= self.used() + needed
+    }
+
+    /// Where the name is.
+    fn name(&self) -> Range<usize> {
+        let start = self.offset + size_of::<DirectoryEntry>();
+        start..start + self.name_len
+    }
+}
+
+/// The records of an area, a block or a part of the inode, as far as they are needed to get from one to the next.
+struct Heads<'a> {
+    area: &'a [u8],
+    at: usize,
+    /// The last inode.
+    inodes: u32,
+}
+
+impl Iterator for Heads<'_> {
+    type Item = Result<Head, &'static str>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let offset = self.at;
+        let rest = self.area.get(offset..).filter(|rest| !rest.is_empty())?;
+        // Nothing follows what is wrong.
+        self.at = usize::MAX;
+        // A `DirectoryEntry`, in one piece, since this is what most of a search is.
         let Some(bytes) = rest.first_chunk::<{ size_of::<DirectoryEntry>() }>() else {
-            return Err("an entry is too short");
+            return Some(Err("an entry is too short"));
         };
         let word = u64::from_le_bytes(*bytes);
         let (inode, len) = (word as u32, usize::from((word >> 32) as u16));
         let (name_len, kind) = (usize::from((word >> 48) as u8), (word >> 56) as u8);
         let shortest = (size_of::<DirectoryEntry>() + name_len).max(size_of::<DirectoryTail>());
         if len < shortest || len > rest.len() || !len.is_multiple_of(4) {
-            return Err("length of an entry is wrong");
+            return Some(Err("length of an entry is wrong"));
         }
-        Ok(Head { inode, len, name_len, kind })
-    }
-}
-
-/// Where the name in a record is.
-fn name_range(offset: usize, name_len: usize) -> Range<usize> {
-    let start = offset + size_of::<DirectoryEntry>();
-    start..start + name_len
-}
-
-impl<'a> Records<'a> {
-    fn step(&mut self) -> Option<Result<Record<'a>, &'static str>> {
-        let offset = self.at;
-        let rest = self.area.get(offset..).filter(|rest| !rest.is_empty())?;
-        let Head { inode, len, name_len, kind } = match Head::of(rest) {
-            Ok(head) => head,
-            Err(what) => return Some(Err(what)),
-        };
-        self.at += len;
-        let name = &rest[name_range(0, name_len)];
-        if inode == 0 {
-            return Some(Ok(Record { offset, len, inode, name: &[], kind: FileType::Untyped }));
-        }
-        if inode > self.format.inodes {
+        if inode > self.inodes {
             return Some(Err("an entry has no such inode"));
         }
-        if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-            return Some(Err("a name is none"));
-        }
-        let kind = if self.format.typed { self::kind(kind) } else { FileType::Untyped };
-        Some(Ok(Record { offset, len, inode, name, kind }))
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, &'static str>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step()?;
-        if step.is_err() {
-            self.at = usize::MAX;
-        }
-        Some(step)
+        self.at = offset + len;
+        Some(Ok(Head { offset, len, inode, name_len, kind }))
     }
 }
 
@@ -161,89 +140,87 @@ impl Format {
         }
     }
 
-    /// All records of an area.
-    pub fn records(self, area: &[u8]) -> Records<'_> {
-        Records { format: self, area, at: 0 }
+    /// The records of an area from a place on.
+    fn heads(self, area: &[u8], at: usize) -> Heads<'_> {
+        Heads { area, at, inodes: self.inodes }
     }
 
-    /// Those that are entries.
+    /// The entries of an area.
     pub fn entries(self, area: &[u8]) -> impl Iterator<Item = Result<Record<'_>, &'static str>> {
-        self.records(area)
-            .filter(|record| record.as_ref().is_ok_and(|record| record.inode != 0) || record.is_err())
+        let heads = self.heads(area, 0).filter(|head| head.as_ref().map_or(true, |head| head.inode != 0));
+        heads.map(move |head| {
+            let head = head?;
+            let name = &area[head.name()];
+            if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+                return Err("a name is none");
+            }
+            let kind = if self.typed { kind(head.kind) } else { FileType::Untyped };
+            Ok(Record { offset: head.offset, inode: head.inode, name, kind })
+        })
     }
 
-    /// Where in a block of so many bytes records end.
-    pub fn end(self, block: usize) -> usize {
-        if self.sums { block - size_of::<DirectoryTail>() } else { block }
+    /// Where in a block, or another area, of so many bytes records with room end.
+    pub fn end(self, len: usize) -> usize {
+        if self.sums { len.saturating_sub(size_of::<DirectoryTail>()) } else { len }
     }
 
-    /// Looks for a name, and for room for it, in a block or another area. Records that are neither are only looked at as far as
-    /// it takes to see that and to get to the next.
+    /// Looks for a name, and for room for it, in a block or another area. Which names there are besides does not matter.
     pub fn search(self, area: &[u8], name: &[u8]) -> Result<Search, &'static str> {
         let (needed, end) = (needed(name.len()), self.end(area.len()));
         let last_of_name = name.last().ok_or("a name is none")?;
         let mut search = Search { found: None, room: None };
-        let (mut at, mut before) = (0, None);
-        while at < area.len() {
-            let Head { inode, len, name_len, .. } = Head::of(&area[at..])?;
-            let range = name_range(at, name_len);
+        let mut before = None;
+        for head in self.heads(area, 0) {
+            let head = head?;
+            let range = head.name();
             // Many names have the same length, and most of those another last byte.
-            let may_be_it = name_len == name.len() && area[range.end - 1] == *last_of_name;
-            if may_be_it && inode != 0 && area[range] == *name {
-                if inode > self.inodes {
-                    return Err("an entry has no such inode");
-                }
-                search.found = Some(Found { offset: at, before, inode });
+            let may_be_it = head.name_len == name.len() && area[range.end - 1] == *last_of_name;
+            if may_be_it && head.inode != 0 && area[range] == *name {
+                search.found = Some(Found { offset: head.offset, before, inode: head.inode });
                 break;
             }
-            if search.room.is_none() {
-                let used = if inode == 0 { 0 } else { self::needed(name_len) };
-                // The tail is no room.
-                search.room = (len >= used + needed && at + len <= end).then_some(at);
+            // The tail is no room.
+            if search.room.is_none() && head.has_room(needed) && head.offset + head.len <= end {
+                search.room = Some(head.offset);
             }
-            before = Some(at);
-            at += len;
+            before = Some(head.offset);
         }
         Ok(search)
     }
 
     /// The record at a place of a block.
-    fn record_at(self, block: &[u8], offset: usize) -> Option<Record<'_>> {
-        let mut records = Records { format: self, area: &block[..self.end(block.len())], at: offset };
-        records.next()?.ok()
+    fn at(self, block: &[u8], offset: usize) -> Option<Head> {
+        self.heads(&block[..self.end(block.len())], offset).next()?.ok()
+    }
+
+    /// The first record of a block that is as wanted.
+    fn first(self, block: &[u8], is_wanted: impl Fn(&Head) -> bool) -> Option<Head> {
+        self.heads(&block[..self.end(block.len())], 0).map_while(Result::ok).find(is_wanted)
     }
 
     /// Enters a name where [`search`](Self::search) has found room for it, or, as entries may have been removed since, where
     /// there is room now; false if there is none.
     pub fn enter(self, block: &mut [u8], offset: usize, name: &[u8], inode: u32, kind: FileType) -> bool {
-        let has_room = |record: &Record<'_>| record.len >= record.used() + needed(name.len());
-        let found = self.record_at(block, offset).filter(has_room).or_else(|| {
-            let end = self.end(block.len());
-            self.records(&block[..end]).map_while(Result::ok).find(has_room)
-        });
-        let Some((offset, used, len)) = found.map(|record| (record.offset, record.used(), record.len)) else {
-            return false;
-        };
+        let has_room = |head: &Head| head.has_room(needed(name.len()));
+        let found = self.at(block, offset).filter(has_room).or_else(|| self.first(block, has_room));
+        let Some(head) = found else { return false };
+        let used = head.used();
         if used > 0 {
-            set_len(block, offset, used);
+            set_len(block, head.offset, used);
         }
-        self.put(block, offset + used, len - used, name, inode, kind);
+        self.put(block, head.offset + used, head.len - used, name, inode, kind);
         true
     }
 
     /// Removes the entry at a place of a block: the record before it takes over its room. That is at `before`, if none was
     /// entered since.
     pub fn remove(self, block: &mut [u8], offset: usize, before: Option<usize>) {
-        let Some(len) = self.record_at(block, offset).map(|record| record.len) else { return };
-        let ends_here = |record: &Record<'_>| record.offset + record.len == offset;
-        let before =
-            before.and_then(|before| self.record_at(block, before)).filter(ends_here).or_else(|| {
-                let end = self.end(block.len());
-                self.records(&block[..end]).map_while(Result::ok).find(ends_here)
-            });
-        match before.map(|record| (record.offset, record.len)) {
-            Some((before, room)) => {
-                set_len(block, before, room + len);
+        let Some(Head { len, .. }) = self.at(block, offset) else { return };
+        let ends_here = |head: &Head| head.offset + head.len == offset;
+        let before = before.and_then(|before| self.at(block, before)).filter(ends_here);
+        match before.or_else(|| self.first(block, ends_here)) {
+            Some(before) => {
+                set_len(block, before.offset, before.len + len);
                 // So that names which are gone do not stay on the disk.
                 block[offset..offset + len].fill(0);
             }
@@ -301,5 +278,47 @@ impl Format {
 fn set_len(block: &mut [u8], offset: usize, len: usize) {
     if let Ok((head, _)) = DirectoryEntry::mut_from_prefix(&mut block[offset..]) {
         head.record_len.set(len as u16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: Format = Format { inodes: 100, typed: true, sums: true };
+
+    /// A block whose only entry, of the inode 99, has the rest as room.
+    fn block(name: &[u8]) -> [u8; 128] {
+        let mut block = [0; 128];
+        let entry = Record { offset: 0, inode: 99, name, kind: FileType::Regular };
+        FORMAT.fill(&mut block, core::iter::once(entry));
+        block
+    }
+
+    #[test]
+    fn areas_may_be_shorter_than_a_tail() {
+        for len in 1..size_of::<DirectoryTail>() {
+            assert!(FORMAT.search(&[0; 16][..len], b"name").is_err());
+        }
+        assert!(
+            FORMAT.search(&[], b"name").is_ok_and(|search| search.found.is_none() && search.room.is_none())
+        );
+    }
+
+    /// Where a search finds room, a name can be entered, whatever else is there.
+    #[test]
+    fn room_is_room() {
+        for spoil in [&[][..], &[(8, b'/')], &[(8, 0)], &[(0, 200)], &[(6, 0)], &[(4, 8)], &[(4, 0), (5, 1)]]
+        {
+            let mut block = block(b"entry");
+            spoil.iter().for_each(|(at, byte)| block[*at] = *byte);
+            let Ok(search) = FORMAT.search(&block, b"another") else { continue };
+            let Some(room) = search.room else { continue };
+            assert!(FORMAT.enter(&mut block, room, b"another", 50, FileType::Fifo), "{spoil:?}");
+            let found = FORMAT.search(&block, b"another").unwrap().found.unwrap();
+            assert_eq!(found.inode, 50);
+            FORMAT.remove(&mut block, found.offset, found.before);
+            assert!(FORMAT.search(&block, b"another").unwrap().found.is_none(), "{spoil:?}");
+        }
     }
 }
