@@ -79,10 +79,7 @@ impl Volume {
             self.delete(&node, None).await?;
             return Ok(true);
         }
-        node.cut(node.attributes.size().div_ceil(self.geometry.block_size)).await?;
-        let apply = self.begin(1 + ORPHAN_CREDITS).await?;
-        apply.forget_orphan(&node);
-        node.store(&apply);
+        node.cut_off(node.attributes.size()).await?;
         Ok(false)
     }
 }

@@ -246,7 +246,7 @@ impl Node {
     }
 
     /// Frees all blocks from one on. Nothing reads them or stores in them.
-    pub(super) async fn cut(self: &Arc<Self>, first: u64) -> Result<()> {
+    async fn cut(self: &Arc<Self>, first: u64) -> Result<()> {
         let mut rest = first..u64::from(u32::MAX);
         while !rest.is_empty() {
             let _blocks = self.map_lock.write().await;

@@ -1,10 +1,12 @@
 //! Memory that is short: calls answer `ENOMEM` or do what they should, and what has ended is written as soon as there is some.
 
-use crate::common::run_alone;
+use crate::common::{run_alone, write};
 use crate::faults::{Start, ends, start};
+use crate::image::Image;
 use crate::judge::Judge;
 use crate::writing::{call, contents, mount_writable, same, unmount};
-use fs::host::{RamDisk, pages_to_refuse, refuse_pages};
+use fs::host::{RamDisk, Snapshot, pages_to_refuse, refuse_pages};
+use fs::{Credentials, Position, file};
 use syscalls::Errno;
 
 /// Pages that are refused.
@@ -74,4 +76,46 @@ fn memory_is_short_at_any_moment() {
         scarcity(&["-t", "ext4", "-J", "size=1"], seed, 60, 1);
         scarcity(&["-t", "ext2"], seed, 60, 2);
     }
+}
+
+/// What a truncation has begun it ends, whenever pages are short: a file is as long as before, or cut off.
+#[test]
+fn truncations_end() {
+    const LONG: u64 = 801 * 1024;
+    run_alone(1, async {
+        let mut judge = Judge::new();
+        for kind in ["ext2", "ext4"] {
+            let image = Image::make(&["-t", kind, "-b", "1024"], None, 8);
+            let disk = RamDisk::of(Snapshot::new(&std::fs::read(image.path()).unwrap()));
+            let (tree, claim, _) = mount_writable(disk.clone()).await;
+            let path = tree.write_file("/file", b"").await.unwrap();
+            // Every other page, so that what leads to them fills blocks.
+            for page in (0..LONG / 4096).step_by(2) {
+                write(&path, Position::At(page * 4096), b"page").await.unwrap();
+            }
+            write(&path, Position::At(LONG - 1), b"!").await.unwrap();
+            drop(path);
+            unmount(tree, claim).await;
+            let start = disk.snapshot();
+            let mut cut = 0;
+            for before in 0..20 {
+                let disk = RamDisk::of(start.clone());
+                let (tree, claim, _) = mount_writable(disk.clone()).await;
+                let path = tree.find("/file").await.unwrap();
+                refuse_pages(before, 6);
+                let result = file::truncate(&**path.inode(), &Credentials::root(), 5000).await;
+                refuse_pages(usize::MAX, 0);
+                let size = path.inode().attributes().size();
+                match result {
+                    Ok(()) => assert_eq!(size, 5000),
+                    Err(error) => assert_eq!((error, size), (Errno::ENOMEM, LONG), "{kind}, {before}"),
+                }
+                cut += u32::from(result.is_ok());
+                drop(path);
+                unmount(tree, claim).await;
+                judge.check(&disk.snapshot()).unwrap_or_else(|text| panic!("{kind}, {before}: {text}"));
+            }
+            assert!(cut > 0);
+        }
+    });
 }
