@@ -1,6 +1,7 @@
 //! `microbench`: every elementary operation once, each in a process of its own.
 //!
-//! Under `qemu -icount shift=0` a nanosecond is an instruction, and the figures are exact.
+//! Under `qemu -icount shift=0` a nanosecond is an instruction, and the figures are exact, but where a disk is waited for: how
+//! long is only known in hundredths of a second.
 
 use experiments::{
     Measured, epoll, files, forks, null_call, page_faults, pipes, signals, sockets, storage, threads,
