@@ -29,4 +29,5 @@ pub(crate) mod name;
 pub use dentry::{Dentry, DentryRef};
 pub use form::LookupForm;
 pub use lru::{CacheStats, set_limit, shrink, stats};
+pub(crate) use name::hash as name_hash;
 pub use name::set_hash_seed;

@@ -104,8 +104,14 @@ fn each_block<const WORDS: usize>(
         let pad = (rest.len() as u32) * 0x0101_0101;
         let part = &rest[..rest.len().min(4 * WORDS)];
         let mut block = [pad; WORDS];
-        for (word, bytes) in block.iter_mut().zip(part.chunks(4)) {
-            *word = bytes.iter().fold(pad, |word, byte| widen(*byte).wrapping_add(word << 8));
+        let words = part.chunks_exact(4);
+        if let left @ [_, ..] = words.remainder() {
+            block[part.len() / 4] = left.iter().fold(pad, |word, byte| widen(*byte).wrapping_add(word << 8));
+        }
+        for (word, bytes) in block.iter_mut().zip(words) {
+            // Nothing is left of the filling.
+            let [first, second, third, fourth] = [0, 1, 2, 3].map(|at| widen(bytes[at]));
+            *word = (first << 24).wrapping_add(second << 16).wrapping_add(third << 8).wrapping_add(fourth);
         }
         mix(&block);
         rest = &rest[part.len()..];
@@ -114,26 +120,35 @@ fn each_block<const WORDS: usize>(
 
 /// Half of the steps of MD4's compression.
 fn half_md4(state: &mut [u32; 4], block: &[u32; 8]) {
-    type Mix = fn(u32, u32, u32) -> u32;
-    const CHOOSE: Mix = |x, y, z| z ^ (x & (y ^ z));
-    const MAJORITY: Mix = |x, y, z| (x & y).wrapping_add((x ^ y) & z);
-    const PARITY: Mix = |x, y, z| x ^ y ^ z;
-    const ROUNDS: [(Mix, u32, [usize; 8], [u32; 4]); 3] = [
-        (CHOOSE, 0, [0, 1, 2, 3, 4, 5, 6, 7], [3, 7, 11, 19]),
-        (MAJORITY, 0x5a82_7999, [1, 3, 5, 7, 0, 2, 4, 6], [3, 5, 9, 13]),
-        (PARITY, 0x6ed9_eba1, [3, 7, 2, 6, 1, 5, 0, 4], [3, 9, 11, 15]),
-    ];
-    let [mut a, mut b, mut c, mut d] = *state;
-    for (mix, constant, order, shifts) in ROUNDS {
-        for (step, word) in order.into_iter().enumerate() {
-            let sum = a.wrapping_add(mix(b, c, d)).wrapping_add(block[word]).wrapping_add(constant);
-            // Each step changes one of the four, in turn.
-            (a, b, c, d) = (d, sum.rotate_left(shifts[step % 4]), b, c);
-        }
-    }
-    for (word, mixed) in state.iter_mut().zip([a, b, c, d]) {
+    let choose = |x, y, z| z ^ (x & (y ^ z));
+    let majority = |x: u32, y: u32, z: u32| (x & y).wrapping_add((x ^ y) & z);
+    let parity = |x, y, z| x ^ y ^ z;
+    let mut mixed = *state;
+    half_round(&mut mixed, block, choose, 0, [0, 1, 2, 3, 4, 5, 6, 7], [3, 7, 11, 19]);
+    half_round(&mut mixed, block, majority, 0x5a82_7999, [1, 3, 5, 7, 0, 2, 4, 6], [3, 5, 9, 13]);
+    half_round(&mut mixed, block, parity, 0x6ed9_eba1, [3, 7, 2, 6, 1, 5, 0, 4], [3, 9, 11, 15]);
+    for (word, mixed) in state.iter_mut().zip(mixed) {
         *word = word.wrapping_add(mixed);
     }
+}
+
+/// Half of the steps of one of MD4's rounds. Inlined: with everything known but the words, no loop is left.
+#[inline(always)]
+fn half_round(
+    state: &mut [u32; 4],
+    block: &[u32; 8],
+    mix: impl Fn(u32, u32, u32) -> u32,
+    constant: u32,
+    order: [usize; 8],
+    shifts: [u32; 4],
+) {
+    let [mut a, mut b, mut c, mut d] = *state;
+    for (step, word) in order.into_iter().enumerate() {
+        let sum = a.wrapping_add(mix(b, c, d)).wrapping_add(block[word]).wrapping_add(constant);
+        // Each step changes one of the four, in turn.
+        (a, b, c, d) = (d, sum.rotate_left(shifts[step % 4]), b, c);
+    }
+    *state = [a, b, c, d];
 }
 
 /// The Tiny Encryption Algorithm, with the block as the key.

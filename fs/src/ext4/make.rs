@@ -1,7 +1,7 @@
 //! Making files.
 
 use super::{
-    buffer::Owner,
+    buffer::{Buffer, Owner},
     complaints::Place,
     directory::{Addition, NewDirectory},
     features::{Incompatible, ReadOnlyCompatible},
@@ -79,7 +79,7 @@ impl Volume {
         if is_directory && !self.may_link_directory(&parent) {
             return Err(Errno::EMLINK);
         }
-        let addition = match &name {
+        let addition = match name {
             Some(name) => Some(parent.plan_entry(name).await?),
             None => None,
         };
@@ -89,7 +89,8 @@ impl Volume {
         }
         let inherited = xattr::inherit(&parent, new.kind, new.permissions).await?;
         let permissions = inherited.as_ref().map_or(new.plain_permissions, |lists| lists.permissions);
-        let node = Arc::new(self.new_node(number.get(), &new, permissions).await?);
+        let table = self.inode(number.get()).await?;
+        let node = self.new_node(number.get(), table, &new, permissions);
         let lists = match inherited {
             Some(inherited) => Some(xattr::plan_inherited(&node, inherited).await?),
             None => None,
@@ -155,7 +156,13 @@ impl Volume {
         Ok(inode)
     }
 
-    async fn new_node(self: &Arc<Self>, number: u32, new: &NewFile, permissions: u32) -> Result<Node> {
+    fn new_node(
+        self: &Arc<Self>,
+        number: u32,
+        table: (Arc<Buffer>, usize),
+        new: &NewFile,
+        permissions: u32,
+    ) -> Arc<Node> {
         let geometry = &self.geometry;
         let extents = geometry.has(Incompatible::EXTENTS);
         let has_blocks = matches!(new.kind, FileType::Regular | FileType::Directory);
@@ -170,11 +177,11 @@ impl Volume {
             }
             _ => (),
         }
-        let node = Node::new(
+        let node = Arc::new(Node::new(
             self,
             NewNode {
                 number,
-                table: self.inode(number).await?,
+                table,
                 generation: generation(),
                 flags,
                 block,
@@ -188,12 +195,12 @@ impl Volume {
                     rdev: new.device,
                 },
             },
-        );
+        ));
         if let Some(target) = &new.target {
             node.attributes.set_size(target.len() as u64);
             node.set_stored_size(target.len() as u64);
         }
-        Ok(node)
+        node
     }
 
     /// Whether a directory may have one more in it.

@@ -61,7 +61,7 @@ impl Volume {
         target: Arc<Node>,
         from_unnamed: bool,
     ) -> Result<()> {
-        let addition = directory.plan_entry(&name).await?;
+        let addition = directory.plan_entry(name).await?;
         let apply = self.begin(addition.credits() + 2 + ORPHAN_CREDITS).await?;
         let links = target.attributes.links();
         if links >= LINKS_MAX {
@@ -134,7 +134,7 @@ impl Volume {
         // Making room may move entries, so it comes before any of them is looked up.
         let addition = match replaced {
             Some(_) => None,
-            None => Some(to.plan_entry(new_name).await?),
+            None => Some(to.plan_entry(new_name.clone()).await?),
         };
         let new = match replaced {
             Some(_) => Some(to.find_entry(new_name).await?),

@@ -11,8 +11,15 @@
 //! block finds the page shared, or the block not yet collected, and goes on with a copy: the next transaction waits for
 //! nothing.
 
-use super::{super::transaction::Apply, Owner};
+use super::{
+    super::{
+        directory::{Format, Index, Indexed},
+        transaction::Apply,
+    },
+    Owner,
+};
 use crate::Page;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{
@@ -38,6 +45,8 @@ struct Body {
     /// `None` until it is read.
     page: Option<Page>,
     owner: Owner,
+    /// Of a block of a directory's entries: that of the page as it is.
+    index: Option<Box<Index>>,
     /// The last transaction that changed it, or zero.
     transaction: u64,
     /// Whether that transaction has been given the page.
@@ -71,6 +80,7 @@ impl Buffer {
         let body = Body {
             page: None,
             owner: Owner::Nobody,
+            index: None,
             transaction: 0,
             collected: true,
             parts: 0,
@@ -138,6 +148,22 @@ impl Buffer {
     pub fn read(&self) -> Contents<'_> {
         debug_assert!(self.is_loaded());
         Contents { body: self.body.read(), len: self.len }
+    }
+
+    /// Its bytes, as those of entries of a directory. They have their index, unless something is wrong with them or there is no
+    /// memory for it.
+    pub fn read_indexed(&self, format: Format) -> Contents<'_> {
+        let contents = self.read();
+        if contents.body.index.is_some() {
+            return contents;
+        }
+        drop(contents);
+        let mut body = self.body.write();
+        if body.index.is_none() {
+            body.index = body.page.as_ref().and_then(|page| Index::of(format, &page.bytes()[..self.len]));
+        }
+        drop(body);
+        self.read()
     }
 
     /// Whether it may be given up by who holds its only owner: it is as on the disk, and was not used since the last time that
@@ -221,6 +247,11 @@ pub struct Contents<'a> {
 }
 
 impl Contents<'_> {
+    /// The index of the entries that the bytes are.
+    pub fn index(&self) -> Option<&Index> {
+        self.body.index.as_deref()
+    }
+
     /// Whether the check sum of a part was wrong when it was read.
     pub fn is_wrong(&self, part: usize) -> bool {
         self.body.wrong >> part & 1 != 0
@@ -249,6 +280,12 @@ impl Change<'_> {
         self.body.wrong &= !(1 << part);
     }
 
+    /// Its bytes as those of a directory's entries, of which an index is kept up.
+    pub fn entries(&mut self, format: Format) -> Indexed<'_> {
+        let Body { page, index, .. } = &mut *self.body;
+        Indexed { format, block: bytes_of(page, self.len), index }
+    }
+
     /// Changes what it is part of.
     pub fn set_owner(&mut self, owner: Owner) {
         self.body.owner = owner;
@@ -265,11 +302,17 @@ impl Deref for Change<'_> {
 
 impl DerefMut for Change<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        match self.body.page.as_mut() {
-            // SAFETY: the page is the transaction's own from the moment it joined, so that only holders of this block's lock
-            // touch it, and the lock is held for writing. It is valid while the body owns it, and `len` is at most a page.
-            Some(page) => unsafe { core::slice::from_raw_parts_mut(page.as_ptr().as_ptr(), self.len) },
-            None => &mut [],
-        }
+        self.body.index = None;
+        bytes_of(&mut self.body.page, self.len)
+    }
+}
+
+/// The bytes of a block whose lock is held for writing, in a transaction that it has joined.
+fn bytes_of(page: &mut Option<Page>, len: usize) -> &mut [u8] {
+    match page {
+        // SAFETY: the page is the transaction's own from the moment it joined, so that only holders of this block's lock
+        // touch it, and the lock is held for writing. It is valid while the body owns it, and `len` is at most a page.
+        Some(page) => unsafe { core::slice::from_raw_parts_mut(page.as_ptr().as_ptr(), len) },
+        None => &mut [],
     }
 }

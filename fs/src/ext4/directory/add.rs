@@ -40,7 +40,7 @@ impl Addition {
     /// Enters the name. Entries of the directory may have been removed since it was planned, but no other one entered.
     pub fn apply(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
         let Room { block, offset } = self.room;
-        let entered = self.format.enter(&mut block.write(apply), offset, &self.name, inode, kind);
+        let entered = block.write(apply).entries(self.format).enter(offset, &self.name, inode, kind);
         debug_assert!(entered, "room for a name is gone");
     }
 }
@@ -49,7 +49,7 @@ impl Node {
     /// Plans to enter a name. If there is no room for it, some is made at once, in transactions of their own; with the plan or
     /// without, the directory is whole. `EEXIST` if it is there, `ENOSPC` when the directory cannot grow, `EOPNOTSUPP` when
     /// the entries are in the inode.
-    pub async fn plan_entry(self: &Arc<Self>, name: &[u8]) -> Result<Addition> {
+    pub async fn plan_entry(self: &Arc<Self>, name: Box<[u8]>) -> Result<Addition> {
         self.check_blocks_of_directory()?;
         if name.is_empty() || name.len() > NAME_MAX {
             return Err(Errno::EINVAL);
@@ -57,18 +57,14 @@ impl Node {
         if self.is_indexed() && !hash_tree::is_enabled(self) {
             return Err(self.corrupt("has a hash tree, but the file system has none"));
         }
-        let mut copy = alloc::vec::Vec::new();
-        copy.try_reserve_exact(name.len()).map_err(|_| Errno::ENOMEM)?;
-        copy.extend_from_slice(name);
-        let copy = copy.into_boxed_slice();
         for _ in 0..STEPS {
             let room = if self.is_indexed() {
-                self.room_by_hash(name).await?
+                self.room_by_hash(&name).await?
             } else {
-                self.room_in_list(name).await?
+                self.room_in_list(&name).await?
             };
             if let Some(room) = room {
-                return Ok(Addition { room, format: self.format(), name: copy });
+                return Ok(Addition { room, format: self.format(), name });
             }
         }
         Err(self.corrupt("has no room for a name, however much it grows"))
@@ -104,8 +100,7 @@ impl Node {
         name: &[u8],
         room: &mut Option<Room>,
     ) -> Result<()> {
-        let search = self.format().search(&block.read(), name);
-        let search = search.map_err(|what| self.corrupt_directory(number, what))?;
+        let search = self.search(block, number, name)?;
         if search.found.is_some() {
             return Err(Errno::EEXIST);
         }

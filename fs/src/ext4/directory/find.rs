@@ -30,12 +30,12 @@ impl Entry {
 
     /// Removes it.
     pub fn remove(self, apply: &Apply<'_>) {
-        self.format.remove(&mut self.block.write(apply), self.found.offset, self.found.before);
+        self.block.write(apply).entries(self.format).remove(self.found.offset, self.found.before);
     }
 
     /// Makes it an entry of another file.
     pub fn replace(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
-        self.format.replace(&mut self.block.write(apply), self.found.offset, inode, kind);
+        self.block.write(apply).entries(self.format).replace(self.found.offset, inode, kind);
     }
 }
 
@@ -82,8 +82,7 @@ impl Node {
 
     /// The entry of a name in a block.
     pub fn entry_in(&self, block: Arc<Buffer>, number: u64, name: &[u8]) -> Result<Option<Entry>> {
-        let start = number * self.volume.geometry.block_size;
-        let found = self.find_in(&block.read(), start, name)?;
+        let found = self.search(&block, number, name)?.found;
         Ok(found.map(|found| Entry { block, format: self.format(), found }))
     }
 

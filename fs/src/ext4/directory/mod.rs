@@ -6,7 +6,7 @@
 //!   with a hash tree     hash_tree/order  find        insert ──► split
 //!                             │            │            │          │
 //!   blocks                    └────────────┴────────────┴────── grow.rs
-//!   their bytes                          record.rs
+//!   their bytes                   index.rs ──► record.rs
 //! ```
 //!
 //! The name cache has one caller at a time look names up in a directory and change it; only its entry `..` may be changed
@@ -19,6 +19,7 @@
 mod add;
 mod find;
 mod grow;
+mod index;
 mod list;
 mod new;
 mod record;
@@ -28,11 +29,12 @@ mod tests;
 pub use add::{Addition, Room};
 pub use find::Entry;
 pub use grow::Draft;
+pub use index::{Index, Indexed};
 pub use list::Batch;
 pub use new::NewDirectory;
 pub use record::{Format, Record, needed};
 
-use record::Found;
+use record::{Found, Search};
 
 use super::{
     buffer::{Buffer, Form, Owner},
@@ -124,7 +126,7 @@ impl Node {
         // Nobody looks names up in this directory meanwhile, but it may be changed.
         let _map = self.map_lock.read().await;
         let block = self.directory_block(0).await?;
-        match self.find_in(&block.read(), 0, b"..")? {
+        match self.search(&block, 0, b"..")?.found {
             Some(found) => Ok(found.inode),
             None => Err(self.corrupt_directory(0, "there is no entry ..")),
         }
@@ -147,7 +149,18 @@ impl Node {
         Ok(true)
     }
 
-    /// Looks for a name in a block or area that begins at `start` in the directory.
+    /// Looks for a name, and for room for it, in a block of entries.
+    fn search(&self, block: &Buffer, number: u64, name: &[u8]) -> Result<Search> {
+        let format = self.format();
+        let contents = block.read_indexed(format);
+        let search = match contents.index() {
+            Some(index) => Ok(index.search(format, &contents, name)),
+            None => format.search(&contents, name),
+        };
+        search.map_err(|what| self.corrupt_directory(number, what))
+    }
+
+    /// Looks for a name in an area that begins at `start` in the directory.
     fn find_in(&self, area: &[u8], start: u64, name: &[u8]) -> Result<Option<Found>> {
         let search = self.format().search(area, name);
         search.map(|search| search.found).map_err(|what| self.corrupt_area(start, what))

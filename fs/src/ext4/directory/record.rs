@@ -22,16 +22,25 @@ pub struct Record<'a> {
 pub struct Search {
     /// The entry of the name.
     pub found: Option<Found>,
-    /// Where the first record with room for the name is. Not all may have been looked at if the name was found.
+    /// Where a record with room for the name is. Not all may have been looked at if the name was found.
     pub room: Option<usize>,
 }
 
 /// An entry.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     pub offset: usize,
     /// Where the record before it is.
     pub before: Option<usize>,
     pub inode: u32,
+}
+
+/// What a record has: a name, which means nothing if no file is there, and room.
+pub struct Slot<'a> {
+    pub offset: usize,
+    pub name: &'a [u8],
+    /// Bytes that another entry may take.
+    pub room: usize,
 }
 
 /// Bytes of an entry with a name of so many.
@@ -42,11 +51,11 @@ pub fn needed(name_len: usize) -> usize {
 /// How a file system writes entries.
 #[derive(Clone, Copy)]
 pub struct Format {
-    inodes: u32,
+    pub(super) inodes: u32,
     /// Whether types are in them.
-    typed: bool,
+    pub(super) typed: bool,
     /// Whether blocks of them have a check sum at their end.
-    sums: bool,
+    pub(super) sums: bool,
 }
 
 /// The type of a file in an entry; anything unknown is left to the inode.
@@ -188,6 +197,30 @@ impl Format {
         Ok(search)
     }
 
+    /// The records of a block but for the tail.
+    pub fn slots(self, block: &[u8]) -> impl Iterator<Item = Result<Slot<'_>, &'static str>> {
+        let heads = self.heads(block, 0).map(move |head| head.map(|head| self.slot(block, &head)));
+        heads.filter(move |slot| slot.as_ref().map_or(true, |slot| slot.offset < self.end(block.len())))
+    }
+
+    fn slot<'a>(self, block: &'a [u8], head: &Head) -> Slot<'a> {
+        // One that reaches into the tail has none.
+        let has_room = head.offset + head.len <= self.end(block.len());
+        let room = if has_room { head.len - head.used() } else { 0 };
+        Slot { offset: head.offset, name: &block[head.name()], room }
+    }
+
+    /// The record at a place of a block.
+    pub fn slot_at(self, block: &[u8], offset: usize) -> Option<Slot<'_>> {
+        self.at(block, offset).map(|head| self.slot(block, &head))
+    }
+
+    /// The inode of the entry at a place of a block, if it has this name.
+    pub fn inode_of(self, block: &[u8], offset: usize, name: &[u8]) -> Option<u32> {
+        let head = self.heads(block, offset).next()?.ok()?;
+        (head.inode != 0 && block[head.name()] == *name).then_some(head.inode)
+    }
+
     /// The record at a place of a block.
     fn at(self, block: &[u8], offset: usize) -> Option<Head> {
         self.heads(&block[..self.end(block.len())], offset).next()?.ok()
@@ -199,23 +232,29 @@ impl Format {
     }
 
     /// Enters a name where [`search`](Self::search) has found room for it, or, as entries may have been removed since, where
-    /// there is room now; false if there is none.
-    pub fn enter(self, block: &mut [u8], offset: usize, name: &[u8], inode: u32, kind: FileType) -> bool {
+    /// there is room now. Tells the places of the record that had the room and of the entry; `None` if there is no room.
+    pub fn enter(
+        self,
+        block: &mut [u8],
+        offset: usize,
+        name: &[u8],
+        inode: u32,
+        kind: FileType,
+    ) -> Option<(usize, usize)> {
         let has_room = |head: &Head| head.has_room(needed(name.len()));
-        let found = self.at(block, offset).filter(has_room).or_else(|| self.first(block, has_room));
-        let Some(head) = found else { return false };
-        let used = head.used();
+        let head = self.at(block, offset).filter(has_room).or_else(|| self.first(block, has_room))?;
+        let (used, entry) = (head.used(), head.offset + head.used());
         if used > 0 {
             set_len(block, head.offset, used);
         }
-        self.put(block, head.offset + used, head.len - used, name, inode, kind);
-        true
+        self.put(block, entry, head.len - used, name, inode, kind);
+        Some((head.offset, entry))
     }
 
     /// Removes the entry at a place of a block: the record before it takes over its room. That is at `before`, if none was
-    /// entered since.
-    pub fn remove(self, block: &mut [u8], offset: usize, before: Option<usize>) {
-        let Some(Head { len, .. }) = self.at(block, offset) else { return };
+    /// entered since. Tells the place of the record that has the room now.
+    pub fn remove(self, block: &mut [u8], offset: usize, before: Option<usize>) -> Option<usize> {
+        let Head { len, .. } = self.at(block, offset)?;
         let ends_here = |head: &Head| head.offset + head.len == offset;
         let before = before.and_then(|before| self.at(block, before)).filter(ends_here);
         match before.or_else(|| self.first(block, ends_here)) {
@@ -223,8 +262,13 @@ impl Format {
                 set_len(block, before.offset, before.len + len);
                 // So that names which are gone do not stay on the disk.
                 block[offset..offset + len].fill(0);
+                Some(before.offset)
             }
-            None => self.put(block, offset, len, &[], 0, FileType::Untyped),
+            None => {
+                block[offset..offset + len].fill(0);
+                self.put(block, offset, len, &[], 0, FileType::Untyped);
+                Some(offset)
+            }
         }
     }
 
@@ -237,10 +281,10 @@ impl Format {
         }
     }
 
-    /// Writes a record of so many bytes.
+    /// Writes a record of so many bytes. What was in its room stays there.
     pub fn put(self, block: &mut [u8], offset: usize, len: usize, name: &[u8], inode: u32, kind: FileType) {
         let (record, name_at) = (&mut block[offset..offset + len], size_of::<DirectoryEntry>());
-        record.fill(0);
+        record[..needed(name.len()).min(len)].fill(0);
         if let Ok((head, _)) = DirectoryEntry::mut_from_prefix(record) {
             head.inode.set(inode);
             head.record_len.set(len as u16);
@@ -265,7 +309,10 @@ impl Format {
                 block[at..].fill(0);
                 set_len(block, last, end - last);
             }
-            None => self.put(block, 0, end, &[], 0, FileType::Untyped),
+            None => {
+                block[..end].fill(0);
+                self.put(block, 0, end, &[], 0, FileType::Untyped);
+            }
         }
         if let Ok(tail) = DirectoryTail::mut_from_bytes(&mut block[end..]) {
             tail.entry.inode.set(0);
@@ -314,7 +361,7 @@ mod tests {
             spoil.iter().for_each(|(at, byte)| block[*at] = *byte);
             let Ok(search) = FORMAT.search(&block, b"another") else { continue };
             let Some(room) = search.room else { continue };
-            assert!(FORMAT.enter(&mut block, room, b"another", 50, FileType::Fifo), "{spoil:?}");
+            assert!(FORMAT.enter(&mut block, room, b"another", 50, FileType::Fifo).is_some(), "{spoil:?}");
             let found = FORMAT.search(&block, b"another").unwrap().found.unwrap();
             assert_eq!(found.inode, 50);
             FORMAT.remove(&mut block, found.offset, found.before);

@@ -10,6 +10,8 @@ pub struct Bits {
     words: Box<[u64]>,
     len: usize,
     free: usize,
+    /// None before this one is free, as far as is known: where searches begin.
+    first: usize,
 }
 
 impl Bits {
@@ -31,7 +33,7 @@ impl Bits {
         }
         let taken: usize = words.iter().map(|word| word.count_ones() as usize).sum();
         let free = words.len() * 64 - taken;
-        Ok(Bits { words: words.into(), len, free })
+        Ok(Bits { words: words.into(), len, free, first: 0 })
     }
 
     /// How many are free.
@@ -44,32 +46,35 @@ impl Bits {
         self.words.get(at / 64).is_none_or(|word| word >> (at % 64) & 1 != 0)
     }
 
-    /// The first at or after `from` that is taken, or is not.
-    fn next(&self, from: usize, taken: bool) -> Option<usize> {
-        let mut at = from / 64;
+    /// The first of a range that is taken, or is not.
+    fn next(&self, range: Range<usize>, taken: bool) -> Option<usize> {
+        let (mut at, end) = (range.start / 64, range.end.min(self.len));
         let flip = if taken { 0 } else { !0 };
-        let mut word = (self.words.get(at)? ^ flip) & !0 << (from % 64);
-        while word == 0 {
+        let mut word = (self.words.get(at)? ^ flip) & !0 << (range.start % 64);
+        while word == 0 && (at + 1) * 64 < end {
             at += 1;
             word = self.words.get(at)? ^ flip;
         }
-        Some(at * 64 + word.trailing_zeros() as usize).filter(|at| *at < self.len)
+        Some(at * 64 + word.trailing_zeros() as usize).filter(|at| *at < end)
     }
 
     /// The first free one at or after `from`, with up to `most` free ones that follow.
-    pub fn run_from(&self, from: usize, most: usize) -> Option<Range<usize>> {
-        let start = self.next(from, false)?;
-        let end = self.next(start, true).unwrap_or(self.len);
-        Some(start..end.min(start + most))
+    pub fn run_from(&mut self, from: usize, most: usize) -> Option<Range<usize>> {
+        let start = self.next(from.max(self.first)..self.len, false)?;
+        if from <= self.first {
+            self.first = start;
+        }
+        let end = self.len.min(start.saturating_add(most));
+        Some(start..self.next(start..end, true).unwrap_or(end))
     }
 
     /// Whether any of a range is free.
     pub fn has_free(&self, range: Range<usize>) -> bool {
-        self.next(range.start, false).is_some_and(|free| free < range.end)
+        self.next(range, false).is_some()
     }
 
     /// `most` free ones in a row, or as many as there are; first looked for from `from` on.
-    pub fn find(&self, from: usize, most: usize) -> Option<Range<usize>> {
+    pub fn find(&mut self, from: usize, most: usize) -> Option<Range<usize>> {
         let mut best: Option<Range<usize>> = None;
         for part in [from..self.len, 0..from] {
             let mut at = part.start;
@@ -90,7 +95,7 @@ impl Bits {
     /// Marks some as taken or free; returns how many were not before.
     pub fn set(&mut self, range: Range<usize>, taken: bool) -> usize {
         let mut changed = 0;
-        for at in range {
+        for at in range.clone() {
             let Some(word) = self.words.get_mut(at / 64) else { break };
             let bit = 1 << (at % 64);
             if (*word & bit != 0) != taken {
@@ -98,7 +103,15 @@ impl Bits {
                 changed += 1;
             }
         }
-        self.free = if taken { self.free - changed } else { self.free + changed };
+        if taken {
+            self.free -= changed;
+            if range.contains(&self.first) {
+                self.first = range.end;
+            }
+        } else {
+            self.free += changed;
+            self.first = self.first.min(range.start);
+        }
         changed
     }
 }
@@ -122,6 +135,7 @@ pub fn set_bits(bytes: &mut [u8], range: Range<usize>, set: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Random;
 
     #[test]
     fn runs_are_found_and_marked() {
@@ -142,5 +156,20 @@ mod tests {
         assert_eq!(bits.find(0, 1), None);
         assert_eq!(bits.set(199..200, false), 1);
         assert_eq!(bits.find(0, 1), Some(199..200));
+    }
+
+    /// What is remembered of where free ones begin hides none of them.
+    #[test]
+    fn the_first_free_one_is_found() {
+        let mut random = Random::new(1);
+        let mut bits = Bits::new(&[0; 64], 500).unwrap();
+        for _ in 0..20_000 {
+            let start = random.below(500) as usize;
+            let range = start..(start + random.below(30) as usize).min(500);
+            bits.set(range, random.below(3) > 0);
+            let from = random.below(500) as usize * random.below(2) as usize;
+            let first = (from..500).find(|at| !bits.is_taken(*at));
+            assert_eq!(bits.run_from(from, 1).map(|run| run.start), first);
+        }
     }
 }

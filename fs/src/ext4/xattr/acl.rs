@@ -1,7 +1,7 @@
 //! Attributes that are access control lists: that of a file is also in its permission bits, and in memory.
 
 use super::{
-    Name,
+    ACL_ACCESS, ACL_DEFAULT, Name,
     change::{Change, plan_initial, plan_remove, plan_set},
     read::search,
 };
@@ -20,9 +20,9 @@ pub(super) fn is_list(name: &[u8]) -> bool {
     matches!(name, ACCESS | DEFAULT)
 }
 
-/// The list in an attribute; `None` for no list. One that cannot be read lets nobody but the owner do anything.
-async fn find(node: &Node, name: &[u8]) -> Result<Option<Acl>> {
-    let Some(name) = Name::parse(name) else { return Ok(None) };
+/// The list in the attribute of this index; `None` for no list. One that cannot be read lets nobody but the owner do anything.
+async fn find(node: &Node, index: u8) -> Result<Option<Acl>> {
+    let name = Name { index, rest: &[] };
     let list = search(node, |attribute| (attribute.name == name).then(|| acl::read(attribute.value)));
     match list.await.and_then(|found| found.unwrap_or(Ok(None))) {
         Err(Errno::ENOMEM) => Err(Errno::ENOMEM),
@@ -33,7 +33,7 @@ async fn find(node: &Node, name: &[u8]) -> Result<Option<Acl>> {
 
 /// Brings the list of a file that has just been read into memory.
 pub(in crate::ext4) async fn load(node: &Node) -> Result<()> {
-    if let Some(list) = find(node, ACCESS).await? {
+    if let Some(list) = find(node, ACL_ACCESS).await? {
         node.attributes.set_acl(Some(Arc::new(list)));
     }
     Ok(())
@@ -56,7 +56,7 @@ pub(in crate::ext4) async fn inherit(
     if kind == FileType::Symlink {
         return Ok(None);
     }
-    let Some(default) = find(directory, DEFAULT).await? else { return Ok(None) };
+    let Some(default) = find(directory, ACL_DEFAULT).await? else { return Ok(None) };
     let (access, permissions) = default.inherited(bits);
     let (_, is_all) = access.permissions();
     let access = Some(access).filter(|_| !is_all);

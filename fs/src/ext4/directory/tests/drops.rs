@@ -47,7 +47,10 @@ fn plans_that_are_dropped() {
                 for number in 0..25 {
                     let name = format!("{round}-{number:w<200}").into_bytes();
                     let mut polls = 0;
-                    while polled(pin!(mounted.directory.plan_entry(&name)), polls).await.is_none() {
+                    while polled(pin!(mounted.directory.plan_entry(name.as_slice().into())), polls)
+                        .await
+                        .is_none()
+                    {
                         (polls, dropped) = (polls + 1, dropped + 1);
                         assert_eq!(mounted.names().await.len(), names.len());
                         // Nothing is gone but by what the directory has become longer.

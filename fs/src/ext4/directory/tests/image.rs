@@ -188,7 +188,7 @@ impl Mounted {
 
     /// Enters a name of the file.
     pub async fn enter(&self, name: &[u8]) -> Result<()> {
-        let plan = self.directory.plan_entry(name).await?;
+        let plan = self.directory.plan_entry(name.into()).await?;
         let apply = self.volume.begin(plan.credits() + 1).await?;
         plan.apply(&apply, self.file.number, FileType::Fifo);
         self.directory.store(&apply);

@@ -39,7 +39,7 @@ async fn make(mounted: &Mounted, name: &[u8], extents: bool) -> Arc<Node> {
     let table = volume.inode(number.get()).await.unwrap();
     let new = NewNode { number: number.get(), table, generation: 77, flags, block, birth };
     let node = Arc::new(Node::new(volume, new));
-    let addition = parent.plan_entry(name).await.unwrap();
+    let addition = parent.plan_entry(name.into()).await.unwrap();
     let blocks = volume.reserve(0, 1).await.unwrap();
     let directory = node.plan_directory(blocks, parent.number).await.unwrap();
     let apply = volume.begin(addition.credits() + directory.credits() + 4).await.unwrap();
@@ -71,7 +71,7 @@ fn new_directories() {
                 assert_eq!(node.find(b"two").await, Err(Errno::ENOENT));
             }
             // `two` moves into `one`, and its name in `/d` becomes one of the file.
-            let addition = one.plan_entry(b"inner").await.unwrap();
+            let addition = one.plan_entry(b"inner"[..].into()).await.unwrap();
             let old = mounted.directory.find_entry(b"two").await.unwrap();
             assert_eq!(old.inode(), two.number);
             let parent = two.find_parent_entry().await.unwrap();
@@ -113,7 +113,7 @@ fn renames_within_a_block() {
         for old in names {
             for new in [&b"x"[..], b"a-new-name-that-is-longer", b"middling-name"] {
                 for removed_first in [false, true] {
-                    let addition = mounted.directory.plan_entry(new).await.unwrap();
+                    let addition = mounted.directory.plan_entry(new.into()).await.unwrap();
                     let entry = mounted.directory.find_entry(old).await.unwrap();
                     {
                         let apply = mounted.volume.begin(2).await.unwrap();
@@ -160,7 +160,8 @@ fn directories_move_while_they_grow() {
         loop {
             let mounted = Mounted::slow(bytes.clone()).await;
             let (directory, name) = (mounted.directory.clone(), name(count));
-            let mut plan = Box::pin(async move { directory.plan_entry(&name).await.map(drop) });
+            let mut plan =
+                Box::pin(async move { directory.plan_entry(name.as_slice().into()).await.map(drop) });
             let done = polled(plan.as_mut(), polls).await.is_some();
             let mut moves = Box::pin(async {
                 let entry = mounted.directory.find_parent_entry().await.unwrap();

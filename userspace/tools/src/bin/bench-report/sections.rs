@@ -387,22 +387,26 @@ fn parallel(figures: &Figures) -> Option<Section> {
         format!(
             "Two CPUs, wall clock, nanoseconds per operation, the best of {rounds} rounds in turn: two independent processes \
              against one, and a parallel fork of 1 GiB against a serial one, with time between forks for what the last child \
-             left. The first row is what the host has to give: two machines with one CPU each, which have nothing to do with \
-             each other. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
+             left. The first two rows are what the host has to give: two machines, which have nothing to do with each other, \
+             against one. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
              instructions counted together): what they grow by is what the CPUs cost each other."
         ),
     );
     section.head(&["operation", "one", "two", "speed-up", "instructions, one", "two"]);
-    let alone = value("1 machine", "nullcall");
-    let together = value("2 machines", "nullcall").map(|time| time / 2.0);
-    section.row(&[
-        "null calls in 1 and 2 machines".to_owned(),
-        cell(alone),
-        cell(together),
-        ratio(alone, together),
-        "-".to_owned(),
-        "-".to_owned(),
-    ]);
+    for (title, name) in
+        [("null calls in 1 and 2 machines", "nullcall"), ("page faults in 1 and 2 machines", "pagefault")]
+    {
+        // Each of the two machines tells the time of its own operations.
+        let (alone, together) = (value("1", name), value("2 machines", name).map(|time| time / 2.0));
+        section.row(&[
+            title.to_owned(),
+            cell(alone),
+            cell(together),
+            ratio(alone, together),
+            "-".to_owned(),
+            "-".to_owned(),
+        ]);
+    }
     for (title, name, one, two) in [
         ("null calls in 1 and 2 processes", "nullcall", "1", "2"),
         ("page faults in 1 and 2 processes", "pagefault", "1", "2"),
