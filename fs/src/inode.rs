@@ -307,6 +307,15 @@ pub trait Inode: Send + Sync + Any {
     /// the page. Waits for nothing; for who shows programs more than they have asked for.
     fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &Page)) {}
 
+    /// Reads a range of bytes into memory, while the caller goes on: somebody will want them.
+    fn read_ahead(&self, _range: Range<u64>) {}
+
+    /// Gives up what memory has of the whole pages in a range, but for what is not stored yet, which is stored soon, and what is
+    /// in use.
+    fn forget_pages(&self, _range: Range<u64>) -> Op<'_, ()> {
+        Op::Ready(())
+    }
+
     /// The next data or hole at or after `offset`; `ENXIO` behind the end.
     fn seek(&self, offset: u64, what: Seek) -> Op<'_, Result<u64>> {
         let size = self.attributes().size();

@@ -151,6 +151,87 @@ fn reading_in_order_reads_ahead() {
     });
 }
 
+/// Who touches the pages of a mapping in order waits for few transfers. Who touches one here and there gets those around it, until
+/// that has been in vain often enough.
+#[test]
+fn mappings_read_ahead_and_around() {
+    run(async {
+        let in_memory = |inode: &BlockInode, range| {
+            let mut there = 0;
+            inode.pages_in_memory(range, &mut |_, _| there += 1);
+            there
+        };
+        let (ram, trouble, inode) = disk(4 << 20);
+        let contents = ram.contents();
+        let mut index = 0;
+        while index < 1024 {
+            let page = inode.page(index, false).await.unwrap();
+            assert_eq!(page.bytes()[..], contents[index as usize * 4096..][..4096]);
+            settle().await;
+            // As who shows a group of pages together, and so does not ask for each.
+            let group = index / 16 * 16 + 16;
+            index += 1;
+            while index < group && in_memory(&inode, index..index + 1) == 1 {
+                index += 1;
+            }
+        }
+        assert!(trouble.transfers() < 40, "{} transfers for 1024 pages", trouble.transfers());
+
+        let (ram, trouble, inode) = disk(32 << 20);
+        let contents = ram.contents();
+        for (number, index) in [500, 499, 511, 496].into_iter().enumerate() {
+            let page = inode.page(index, false).await.unwrap();
+            assert_eq!(page.bytes()[..], contents[index as usize * 4096..][..4096]);
+            assert_eq!(trouble.transfers(), 1, "page {number}");
+        }
+        assert_eq!(in_memory(&inode, 0..8192), 16);
+        for index in 40..200 {
+            inode.page(index * 33, false).await.unwrap();
+        }
+        let before = trouble.transfers();
+        inode.page(8000, false).await.unwrap();
+        assert_eq!(trouble.transfers(), before + 1);
+        assert_eq!(in_memory(&inode, 7984..8016), 1);
+    });
+}
+
+/// Programs say what they will want, and what they want no more: that is what memory has then, but for what is not stored or in use.
+#[test]
+fn advice_is_taken() {
+    run(async {
+        let in_memory = |inode: &BlockInode| {
+            let mut there = Vec::new();
+            inode.pages_in_memory(0..1024, &mut |index, _| there.push(index));
+            there
+        };
+        let (ram, trouble, inode) = disk(4 << 20);
+        inode.read_ahead(8 * 4096 + 5..200 * 4096 + 5);
+        while in_memory(&inode).len() < 193 {
+            executor::yield_now().await;
+        }
+        assert_eq!(in_memory(&inode), (8..201).collect::<Vec<_>>());
+        assert!(trouble.transfers() <= 4);
+        // Whole pages only.
+        inode.forget_pages(20 * 4096 + 1..100 * 4096 - 1).await;
+        assert_eq!(in_memory(&inode), (8..21).chain(99..201).collect::<Vec<_>>());
+        write(&inode, 10 * 4096, b"changed").await.unwrap();
+        let used = inode.page(11, false).await.unwrap();
+        inode.forget_pages(0..u64::MAX).await;
+        assert_eq!(in_memory(&inode), [10, 11]);
+        drop(used);
+        inode.fsync(false).await.unwrap();
+        inode.forget_pages(0..u64::MAX).await;
+        assert_eq!(in_memory(&inode), []);
+        assert_eq!(read(&inode, 10 * 4096, 7).await.unwrap(), b"changed");
+        assert_eq!(ram.contents()[10 * 4096..][..7], *b"changed");
+        // Behind the end there is nothing.
+        inode.read_ahead(u64::MAX - 5..u64::MAX);
+        inode.read_ahead(5 << 20..u64::MAX);
+        settle().await;
+        assert_eq!(in_memory(&inode), [10]);
+    });
+}
+
 /// What is read ahead is given up for other readers; who wants it nevertheless reads it.
 #[test]
 fn streams_give_way() {

@@ -56,6 +56,10 @@ impl FileObject for MappedFile {
         self.inode.pages_in_memory(range, each);
     }
 
+    fn read_ahead(&self, range: Range<u64>) {
+        self.inode.read_ahead(bytes(range));
+    }
+
     fn has(&self, index: u64) -> bool {
         has(&*self.inode, index)
     }
@@ -81,6 +85,11 @@ impl fs::Mapping for MappedFile {
 }
 
 /// Whether a file has the page at `index`: whether there is data.
+/// A range of pages in bytes.
+fn bytes(pages: Range<u64>) -> Range<u64> {
+    pages.start << fs::PAGE_SHIFT..pages.end << fs::PAGE_SHIFT
+}
+
 fn has(inode: &dyn Inode, index: u64) -> bool {
     let offset = index << fs::PAGE_SHIFT;
     matches!(inode.seek(offset, fs::Seek::Data), Op::Ready(Ok(at)) if at == offset)
@@ -194,6 +203,10 @@ impl FileObject for Program {
 
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
         self.0.inode().pages_in_memory(range, each);
+    }
+
+    fn read_ahead(&self, range: Range<u64>) {
+        self.0.inode().read_ahead(bytes(range));
     }
 
     fn has(&self, index: u64) -> bool {

@@ -373,11 +373,11 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_fdatasync => Box::pin(open::fsync(caller, fd, true)),
         __NR_sync => Box::pin(open::sync()),
         __NR_syncfs => Box::pin(open::syncfs(caller, fd)),
-        __NR_readahead => Box::pin(ready(open::readahead(caller, fd))),
+        __NR_readahead => Box::pin(ready(open::readahead(caller, fd, a[1] as i64, a[2]))),
         __NR_sync_file_range => {
             Box::pin(open::sync_file_range(caller, fd, a[1] as i64, a[2] as i64, a[3] as u32))
         }
-        __NR_fadvise64 => Box::pin(ready(open::fadvise64(caller, fd, a[2] as i64, a[3] as u32))),
+        __NR_fadvise64 => Box::pin(open::fadvise64(caller, fd, a[1] as i64, a[2] as i64, a[3] as u32)),
 
         // Names.
         __NR_mkdir => Box::pin(directory::mkdirat(caller, CWD, a[0], a[1] as u32)),

@@ -213,24 +213,35 @@ pub async fn syncfs(caller: &Caller, fd: i32) -> SysResult {
     Ok(0)
 }
 
-/// Advice that costs nothing to ignore is still checked.
-pub fn fadvise64(caller: &Caller, fd: i32, len: i64, advice: u32) -> SysResult {
-    fadvise_file(&*caller.files.get_open(fd)?, len, advice)
+/// Says what will be done with a file, or a part of it; without a length, up to the end.
+pub async fn fadvise64(caller: &Caller, fd: i32, offset: i64, len: i64, advice: u32) -> SysResult {
+    fadvise_file(&*caller.files.get_open(fd)?, offset, len, advice).await
 }
 
-pub fn fadvise_file(file: &File, len: i64, advice: u32) -> SysResult {
+pub async fn fadvise_file(file: &File, offset: i64, len: i64, advice: u32) -> SysResult {
     if file.stream().is_some_and(|stream| stream.pipe().is_some()) {
         return Err(Errno::ESPIPE);
     }
-    if len < 0 || advice > 5 { Err(Errno::EINVAL) } else { Ok(0) }
+    if len < 0 || advice > linux::POSIX_FADV_NOREUSE {
+        return Err(Errno::EINVAL);
+    }
+    let start = offset as u64;
+    let end = if len == 0 { u64::MAX } else { start.saturating_add(len as u64) };
+    match (file.inode(), advice) {
+        (Some(inode), linux::POSIX_FADV_WILLNEED) => inode.read_ahead(start..end),
+        (Some(inode), linux::POSIX_FADV_DONTNEED) => inode.forget_pages(start..end).await,
+        _ => {}
+    }
+    Ok(0)
 }
 
-/// What is read ahead is in memory already.
-pub fn readahead(caller: &Caller, fd: i32) -> SysResult {
+/// Has a part of a file read into memory, without waiting for it.
+pub fn readahead(caller: &Caller, fd: i32, offset: i64, count: usize) -> SysResult {
     let file = caller.files.get_open(fd)?;
     file.check_readable()?;
-    let is_regular = file.inode().is_some() && !file.is_directory();
-    if is_regular { Ok(0) } else { Err(Errno::EINVAL) }
+    let inode = file.inode().filter(|_| !file.is_directory()).ok_or(Errno::EINVAL)?;
+    inode.read_ahead(offset as u64..(offset as u64).saturating_add(count as u64));
+    Ok(0)
 }
 
 /// The flags of sync_file_range(2) (`<linux/fs.h>`): what to wait for before, what to write, and what to wait for after.

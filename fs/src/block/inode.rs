@@ -268,6 +268,14 @@ impl Inode for BlockInode {
         self.cache.pages_in_memory(range, each);
     }
 
+    fn read_ahead(&self, range: Range<u64>) {
+        self.cache.read_ahead(range);
+    }
+
+    fn forget_pages(&self, range: Range<u64>) -> Op<'_, ()> {
+        Op::eager(self.cache.forget(range))
+    }
+
     fn fsync(&self, _data_only: bool) -> Op<'_, Result<()>> {
         Op::waiting(async move {
             self.cache.sync().await?;
@@ -315,6 +323,14 @@ impl Inode for Opening {
 
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
         self.0.pages_in_memory(range, each);
+    }
+
+    fn read_ahead(&self, range: Range<u64>) {
+        self.0.read_ahead(range);
+    }
+
+    fn forget_pages(&self, range: Range<u64>) -> Op<'_, ()> {
+        self.0.forget_pages(range)
     }
 
     fn fsync(&self, data_only: bool) -> Op<'_, Result<()>> {

@@ -4,10 +4,12 @@
 //! last passed is spared once; one that nobody uses is taken out. Pages that are being filled or stored, that are dirty, or that
 //! are mapped stay. There is no list of pages: entering one and using one cost nothing here.
 
-use super::PageCache;
+use super::{PageCache, page::CachedPage};
+use crate::{PAGE_SIZE, tree::index_of};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Relaxed},
@@ -149,7 +151,7 @@ fn sweep(count: usize, mut look: usize) -> usize {
     // A cache without pages counts as one that was looked at.
     while evicted < count && look > 0 {
         let Some((cache, from)) = under_hand() else { break };
-        let swept = cache.evict(from, count - evicted, look);
+        let swept = cache.evict(from..u64::MAX, count - evicted, look, CachedPage::try_evict);
         evicted += swept.evicted;
         look = look.saturating_sub(swept.looked.max(1));
         let address = Arc::as_ptr(&cache).addr();
@@ -180,8 +182,34 @@ struct Swept {
 }
 
 impl PageCache {
-    /// Takes out up to `count` pages from an index on, looking at up to `look`; none without the little memory that it takes.
-    fn evict(&self, from: u64, count: usize, look: usize) -> Swept {
+    /// Takes out the pages in a range that are as they are stored, and that nobody uses. What is not stored yet is soon.
+    pub async fn forget(self: &Arc<Self>, range: Range<u64>) {
+        self.close();
+        let mut range = range.start.div_ceil(PAGE_SIZE as u64)..if range.end >= self.size() {
+            u64::MAX
+        } else {
+            index_of(range.end)
+        };
+        while range.start < range.end {
+            let swept = self.evict(range.clone(), BATCH, BATCH, CachedPage::try_forget);
+            match swept.next {
+                Some(next) if next > range.start => range.start = next,
+                _ => break,
+            }
+            executor::yield_now().await;
+        }
+    }
+
+    /// Takes out up to `count` pages of a range, looking at up to `look`: those that `take` takes, under the cache's lock. None
+    /// without the little memory that it takes.
+    fn evict(
+        &self,
+        range: Range<u64>,
+        count: usize,
+        look: usize,
+        take: impl Fn(&CachedPage) -> bool,
+    ) -> Swept {
+        let from = range.start;
         let (mut gone, most) = (Vec::new(), count.min(BATCH));
         if gone.try_reserve_exact(most).is_err() {
             return Swept { evicted: 0, looked: look, next: Some(from) };
@@ -192,11 +220,11 @@ impl PageCache {
                 break Some(index);
             }
             let guard = rcu::read();
-            let Some(at) = self.tree.next(index, u64::MAX, true, &guard) else { break None };
+            let Some(at) = self.tree.next(index, range.end, true, &guard) else { break None };
             index = at + 1;
             looked += 1;
             let _shape = self.shape.lock();
-            let evict = self.tree.get(at, &guard).is_some_and(|item| item.with(|entry| entry.try_evict()));
+            let evict = self.tree.get(at, &guard).is_some_and(|item| item.with(|entry| take(entry)));
             if evict {
                 gone.push(self.tree.remove(at, at + 1));
             }

@@ -40,7 +40,7 @@ pub use write_back::{dirty_pages, set_dirty_limit, unstored_pages};
 
 use crate::{
     Attributes, Op, PAGE_SIZE, Page, Result, SleepLock,
-    tree::{Tree, index_of, pages_to},
+    tree::{Tree, pages_to},
 };
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -168,11 +168,12 @@ impl PageCache {
             return Op::Ready(Err(Errno::EFAULT));
         }
         if let Some(page) = self.take_page(index, write) {
+            self.ahead.note_hit();
             return Op::Ready(Ok(page));
         }
         Op::waiting(async move {
             loop {
-                self.bring(index..index + 1).await?;
+                self.bring_for_mapping(index).await?;
                 if write {
                     self.make_room_for(index).await?;
                 }
@@ -186,7 +187,7 @@ impl PageCache {
     /// Another owner of a page that is there.
     fn take_page(self: &Arc<Self>, index: u64, write: bool) -> Option<Page> {
         let guard = rcu::read();
-        self.tree.get(index, &guard)?.with(|entry| {
+        let (page, ahead) = self.tree.get(index, &guard)?.with(|entry| {
             let _pin = entry.pin()?;
             if write && self.wants_room && !entry.has_room() {
                 return None;
@@ -195,31 +196,27 @@ impl PageCache {
             if write {
                 self.wrote(entry, true);
             }
-            Some(page)
-        })
+            Some((page, entry.take_ahead()))
+        })?;
+        if ahead {
+            self.read_further(index);
+        }
+        Some(page)
     }
 
-    /// Calls `each` with the pages in a range that are there and before the end of the file.
+    /// Calls `each` with the pages in a range that are there and before the end of the file, but for those which somebody has to
+    /// ask for: who does is to have more read ahead.
     pub fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
         let end = range.end.min(pages_to(self.size()));
         self.tree.each(range.start..end, &rcu::read(), |index, item| {
             item.with(|entry| {
-                if let Some(_pin) = entry.pin() {
+                if !entry.is_ahead()
+                    && let Some(_pin) = entry.pin()
+                {
                     each(index, entry.page());
                 }
             });
         });
-    }
-
-    /// Brings bytes of the file into memory, ahead of whoever will want them. Dropping the future gives up.
-    pub async fn prefetch(self: &Arc<Self>, range: Range<u64>) -> Result<()> {
-        let (mut index, end) = (index_of(range.start), pages_to(range.end.min(self.size())));
-        while index < end {
-            let most = end.min(index + fill::MOST);
-            self.bring(index..most).await?;
-            index = self.tree.next(index, most, false, &rcu::read()).unwrap_or(most);
-        }
-        Ok(())
     }
 }
 

@@ -133,10 +133,16 @@ impl CachedPage {
         true
     }
 
+    /// Whether who reads this page comes to the end of what was read ahead.
+    #[inline]
+    pub fn is_ahead(&self) -> bool {
+        self.state.load(Relaxed) & AHEAD != 0
+    }
+
     /// Whether a reader has come to the end of what was read ahead; true once.
     #[inline]
     pub fn take_ahead(&self) -> bool {
-        self.state.load(Relaxed) & AHEAD != 0 && self.state.fetch_and(!AHEAD, Relaxed) & AHEAD != 0
+        self.is_ahead() && self.state.fetch_and(!AHEAD, Relaxed) & AHEAD != 0
     }
 
     /// Whether it may be made dirty.
@@ -258,10 +264,20 @@ impl CachedPage {
             self.state.fetch_and(!USED, Relaxed);
             return false;
         }
+        self.try_take(state)
+    }
+
+    /// As [`try_evict`](Self::try_evict), also if it was used.
+    pub fn try_forget(&self) -> bool {
+        self.try_take(self.state.load(Relaxed))
+    }
+
+    /// Takes it, if its state is this one and nobody uses it.
+    fn try_take(&self, state: u32) -> bool {
         // Acquire: pins that have ended are seen with the ownerships that were taken under them.
         if self
             .state
-            .compare_exchange(state & (AHEAD | ROOM), EVICTED | state & ROOM, Acquire, Relaxed)
+            .compare_exchange(state & (AHEAD | ROOM | USED), EVICTED | state & ROOM, Acquire, Relaxed)
             .is_err()
         {
             return false;

@@ -1,4 +1,4 @@
-//! Reading ahead of who reads in order.
+//! Reading ahead of who reads in order, and around who touches a page of a mapping.
 //!
 //! ```text
 //!            a reader misses page 0, or the one behind a page that is there
@@ -10,17 +10,28 @@
 //! ```
 //!
 //! What nobody has asked for is speculation: a task that is dropped when its stream gives way to another.
+//!
+//! Through a mapping, a page that is touched in no order brings those around it with it, since programs and their data are
+//! mostly used in clusters; unless that has been in vain too often in this file. (Linux: `do_sync_mmap_readahead`.)
 
 use super::{Found, PageCache, fill};
-use crate::{Result, tree::pages_to};
+use crate::{
+    Result,
+    tree::{index_of, pages_to},
+};
 use alloc::sync::Arc;
 use core::ops::Range;
-use executor::{JoinHandle, sync::SpinMutex};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use executor::{JoinHandle, rcu, sync::SpinMutex};
 
 /// Readers of one file that are followed at the same time.
 const STREAMS: usize = 4;
 /// Pages in the first part.
 const FIRST: u64 = 8;
+/// Pages that one which is touched through a mapping brings: an aligned group of so many.
+const AROUND: u64 = 16;
+/// So many more pages may be missing where they are touched than are there, or they come alone from then on.
+const MISSES: u32 = 100;
 
 /// A reader that reads in order.
 struct Stream {
@@ -48,11 +59,37 @@ struct Streams {
 }
 
 /// The streams of a file.
-pub(super) struct ReadAhead(SpinMutex<Streams>);
+pub(super) struct ReadAhead {
+    streams: SpinMutex<Streams>,
+    /// How many more pages of mappings were missing than there, at least zero. Relaxed: a guide.
+    misses: AtomicU32,
+}
 
 impl ReadAhead {
     pub const fn new() -> Self {
-        ReadAhead(SpinMutex::new(Streams { streams: [Stream::NONE; STREAMS], turn: 0 }))
+        ReadAhead {
+            streams: SpinMutex::new(Streams { streams: [Stream::NONE; STREAMS], turn: 0 }),
+            misses: AtomicU32::new(0),
+        }
+    }
+
+    /// A page was there when it was touched through a mapping.
+    #[inline]
+    pub fn note_hit(&self) {
+        let misses = self.misses.load(Relaxed);
+        if misses > 0 {
+            self.misses.store(misses - 1, Relaxed);
+        }
+    }
+
+    /// A page was missing when it was touched through a mapping; whether those around it are worth having.
+    fn note_miss(&self) -> bool {
+        let misses = self.misses.load(Relaxed);
+        let worthwhile = misses < MISSES;
+        if worthwhile {
+            self.misses.store(misses + 1, Relaxed);
+        }
+        worthwhile
     }
 }
 
@@ -60,20 +97,45 @@ impl PageCache {
     /// As [`bring`](Self::bring), for a reader who wants the whole range, and perhaps reads on.
     pub(super) async fn bring_for_reader(self: &Arc<Self>, wanted: Range<u64>) -> Result<()> {
         let first = wanted.start;
-        let in_order = first == 0 || matches!(self.find(first - 1), Found::Page);
         // A reader in the middle of what is being read ahead has its stream already.
-        if in_order && matches!(self.find(first), Found::Nothing) {
+        if matches!(self.find(first), Found::Nothing) && self.comes_in_order(first) {
             let start = wanted.end.min(first + fill::MOST);
             self.follow(start..start + FIRST);
         }
         self.bring(wanted).await
     }
 
+    /// As [`bring`](Self::bring), for a page that is touched through a mapping.
+    pub(super) async fn bring_for_mapping(self: &Arc<Self>, index: u64) -> Result<()> {
+        if matches!(self.find(index), Found::Nothing) {
+            if self.comes_in_order(index) {
+                let end = index + FIRST;
+                self.follow(end..end + 2 * FIRST);
+                return self.bring(index..end).await;
+            }
+            if self.ahead.note_miss() {
+                let group = index & !(AROUND - 1);
+                let is_absent = |index: &u64| self.tree.get(*index, &rcu::read()).is_none();
+                let start = (group..index).rev().take_while(is_absent).last().unwrap_or(index);
+                if let Ok(Some(filling)) = fill::Filling::begin(self, start..group + AROUND, false) {
+                    // Whether the page itself has come is seen below.
+                    let _ = filling.run().await;
+                }
+            }
+        }
+        self.bring(index..index + 1).await
+    }
+
+    /// Whether who wants a page has probably read those before it.
+    fn comes_in_order(&self, index: u64) -> bool {
+        index == 0 || matches!(self.find(index - 1), Found::Page)
+    }
+
     /// Begins a stream.
     fn follow(self: &Arc<Self>, part: Range<u64>) {
         let Some(stream) = self.read_part(part) else { return };
         let replaced = {
-            let mut streams = self.ahead.0.lock();
+            let mut streams = self.ahead.streams.lock();
             let turn = streams.turn;
             streams.turn = (turn + 1) % STREAMS;
             core::mem::replace(&mut streams.streams[turn], stream)
@@ -86,7 +148,7 @@ impl PageCache {
     #[cold]
     pub(super) fn read_further(self: &Arc<Self>, index: u64) {
         let next = {
-            let streams = self.ahead.0.lock();
+            let streams = self.ahead.streams.lock();
             let stream = streams.streams.iter().find(|stream| stream.part.start == index);
             stream.map(|stream| {
                 let length = (2 * (stream.part.end - stream.part.start)).min(fill::MOST);
@@ -95,11 +157,30 @@ impl PageCache {
         };
         let Some(next) = next else { return };
         let Some(mut new) = self.read_part(next) else { return };
-        let mut streams = self.ahead.0.lock();
+        let mut streams = self.ahead.streams.lock();
         // The part before is left to end by itself: it has a reader.
         if let Some(stream) = streams.streams.iter_mut().find(|stream| stream.part.start == index) {
             stream.part = new.part.clone();
             stream.task = new.task.take();
+        }
+    }
+
+    /// Brings bytes of the file into memory by a task, which gives up when the cache ends.
+    pub fn read_ahead(self: &Arc<Self>, range: Range<u64>) {
+        let (cache, mut pages) = (Arc::downgrade(self), index_of(range.start)..pages_to(range.end));
+        let task = executor::try_spawn(async move {
+            while let Some(cache) = cache.upgrade() {
+                let end = pages.end.min(pages_to(cache.size()));
+                let most = end.min(pages.start + fill::MOST);
+                if pages.start >= end || cache.bring(pages.start..most).await.is_err() {
+                    break;
+                }
+                pages.start = cache.tree.next(pages.start, most, false, &rcu::read()).unwrap_or(most);
+            }
+        });
+        // Without memory for the task nothing is read ahead.
+        if let Ok(task) = task {
+            task.detach();
         }
     }
 

@@ -352,6 +352,19 @@ impl Inode for Ext4Inode {
         }
     }
 
+    fn read_ahead(&self, range: Range<u64>) {
+        if let Ok(cache) = self.cache() {
+            cache.read_ahead(range);
+        }
+    }
+
+    fn forget_pages(&self, range: Range<u64>) -> Op<'_, ()> {
+        match self.cache() {
+            Ok(cache) => Op::eager(cache.forget(range)),
+            Err(_) => Op::Ready(()),
+        }
+    }
+
     fn seek(&self, offset: u64, what: Seek) -> Op<'_, Result<u64>> {
         match self.cache() {
             Ok(cache) => Op::eager(async move {

@@ -25,6 +25,8 @@ enum Advice {
     Free,
     /// Sets and clears flags.
     Mark(RegionFlags, RegionFlags),
+    /// Has the pages of files brought into memory, without waiting for it.
+    ReadAhead,
     /// Brings the pages in.
     Populate(Access),
 }
@@ -32,9 +34,8 @@ enum Advice {
 fn meaning(advice: u32) -> Option<Advice> {
     const NONE: RegionFlags = RegionFlags::empty();
     Some(match advice {
-        linux::MADV_NORMAL | linux::MADV_RANDOM | linux::MADV_SEQUENTIAL | linux::MADV_WILLNEED => {
-            Advice::Nothing
-        }
+        linux::MADV_NORMAL | linux::MADV_RANDOM | linux::MADV_SEQUENTIAL => Advice::Nothing,
+        linux::MADV_WILLNEED => Advice::ReadAhead,
         linux::MADV_MERGEABLE | linux::MADV_UNMERGEABLE | linux::MADV_HUGEPAGE | linux::MADV_NOHUGEPAGE => {
             Advice::Nothing
         }
@@ -63,7 +64,7 @@ impl Advice {
                 advice != linux::MADV_DONTNEED_LOCKED && region.flags.contains(RegionFlags::LOCKED)
             }
             Advice::Mark(set, _) => set.contains(RegionFlags::WIPE_ON_FORK) && !private_anonymous,
-            Advice::Nothing | Advice::Populate(_) => false,
+            Advice::Nothing | Advice::ReadAhead | Advice::Populate(_) => false,
         }
     }
 }
@@ -111,6 +112,12 @@ impl AddressSpace {
             }
             match meaning {
                 Advice::Nothing | Advice::Populate(_) => {}
+                Advice::ReadAhead => {
+                    if let Some(object) = &region.object {
+                        let first = region.page_index(part.start);
+                        object.read_ahead(first..first + (part.len() / PAGE) as u64);
+                    }
+                }
                 Advice::Discard | Advice::Free => self.zap(&mut layout, &part).await?,
                 Advice::Mark(set, clear) => {
                     layout.regions.modify(&part, |region| region.flags = (region.flags - clear) | set)?;

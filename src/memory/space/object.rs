@@ -23,6 +23,9 @@ pub trait FileObject: Send + Sync {
     /// Calls `each` with index and page for the pages in a range that it has in memory, as far as that is cheap to say.
     fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &fs::Page)) {}
 
+    /// Has the pages in a range brought into memory, without waiting for it.
+    fn read_ahead(&self, _range: Range<u64>) {}
+
     /// Whether it has a page at `index` in memory, so that [`page`](Self::page) would not have to make or fetch one.
     fn has(&self, index: u64) -> bool;
 

@@ -192,9 +192,9 @@ fn on_file(
             let (offset, len) = (entry.offset as i64, entry.address as i64);
             open::fallocate_file(&caller, &file, entry.len, offset, len).await
         })?,
-        (operations::FADVISE, _) => {
-            memory::pinned(async move { open::fadvise_file(&file, entry.len.into(), flags) })?
-        }
+        (operations::FADVISE, _) => memory::pinned(async move {
+            open::fadvise_file(&file, entry.offset as i64, entry.len.into(), flags).await
+        })?,
         (operations::POLL_ADD, _) => {
             let request = enlisted.request().clone();
             let repeats = entry.len & IORING_POLL_ADD_MULTI != 0;
