@@ -1,8 +1,6 @@
 //! From power-on to power-off: what the runner and the kernel promise each other and the person who typed the command.
 
-mod machine;
-
-use machine::{Kernel, Machine, root_image};
+use crate::machine::{Kernel, Machine, root_image, top};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -242,7 +240,7 @@ fn the_prompt_comes_soon() {
 #[test]
 fn the_runner_explains_itself_and_refuses_nonsense() {
     let runner = |arguments: &[&str]| {
-        let mut command = Command::new(machine::top().join("scripts/run"));
+        let mut command = Command::new(top().join("scripts/run"));
         let output = command.arg(Kernel::Rusk.path()).args(arguments).output().expect("the runner runs");
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -268,6 +266,6 @@ fn the_runner_explains_itself_and_refuses_nonsense() {
     assert_eq!(runner(&["--no-such-option"]).0, Some(1));
     assert_eq!(runner(&["--smp"]).0, Some(1));
     assert_eq!(runner(&["--initrd", "/no/such/file"]).0, Some(1));
-    let passed = Command::new(machine::top().join("scripts/run")).args(["/bin/echo", "passed"]).output();
+    let passed = Command::new(top().join("scripts/run")).args(["/bin/echo", "passed"]).output();
     assert_eq!(passed.expect("the runner runs").stdout, b"passed\n");
 }

@@ -1,8 +1,6 @@
 //! The shell on the serial console, driven key by key as a person would.
 
-mod machine;
-
-use machine::{Kernel, Machine};
+use crate::machine::{Kernel, Machine};
 use std::time::Duration;
 
 /// What the shell prints when it waits for a command.

@@ -4,8 +4,10 @@
 //! failed and a new machine runs the rest; so each command gets a verdict, and booting is paid once.
 
 use super::{Kernel, Machine, Silence};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 /// A command to run in the guest.
@@ -40,6 +42,29 @@ pub type Outcomes = HashMap<String, Result<Outcome, String>>;
 /// Machines that Linux may lose. It is the reference here and not under test, and QEMU aborts now and then while it starts
 /// several CPUs (`iotlb_to_section: Assertion ... failed`, QEMU's issue 1921).
 const SPARES: usize = 3;
+
+/// Whether the command line asks for a test, whose whole name this is.
+pub fn is_asked_for(test: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| test.contains(word.as_str()))
+}
+
+/// Has batches run that tests will ask for, from the first on, and goes on: some at the same time, one more than the host has
+/// CPUs, since machines wait a lot.
+pub fn begin(batches: Vec<Box<dyn FnOnce() + Send>>) {
+    let workers = thread::available_parallelism().map_or(1, usize::from) + 1;
+    let left = Arc::new(Mutex::new(VecDeque::from(batches)));
+    for _ in 0..workers {
+        let left = left.clone();
+        // Without the lock while one runs.
+        let next = move || left.lock().unwrap().pop_front();
+        thread::spawn(move || {
+            while let Some(batch) = next() {
+                batch();
+            }
+        });
+    }
+}
 
 /// Runs jobs one after the other on a machine with `cpus` CPUs and this root image.
 pub fn run(kernel: Kernel, cpus: usize, image: &Path, jobs: &[Job]) -> Outcomes {

@@ -1,8 +1,6 @@
 //! File systems on disks that Rusk's programs write to: e2fsck, and Linux, find what they have made, and the other way round.
 
-mod machine;
-
-use machine::{Kernel, Machine, image_of_disk};
+use crate::machine::{Kernel, Machine, image_of_disk};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;

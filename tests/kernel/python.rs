@@ -1,11 +1,9 @@
 //! The tests that Python brings for itself, as Debian ships them: whatever passes on Linux must pass on Rusk, in the same
 //! root. They take half an hour, so they have to be asked for:
-//! `cargo test --release -p rusk --test python -- --ignored`, or with a module's name behind it.
+//! `cargo test --release -p rusk --test kernel python:: -- --ignored`, or with a module's name behind it.
 
-mod machine;
-
-use machine::batch::{self, Job, Outcome, Outcomes};
-use machine::{Kernel, files_in, image};
+use crate::machine::batch::{self, Job, Outcome, Outcomes};
+use crate::machine::{Kernel, files_in, image};
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
@@ -40,9 +38,7 @@ modules! {
 
 /// What becomes of the modules that the command line asks for.
 fn on(kernel: Kernel) -> Outcomes {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let is_wanted =
-        |module: &&&str| wanted.is_empty() || wanted.iter().any(|word| module.contains(word.as_str()));
+    let is_wanted = |module: &&&str| batch::is_asked_for(&format!("python::{module}"));
     let job = |module: &&str| Job {
         name: (*module).into(),
         command: format!("python3 /usr/lib/tests/module.py {module}"),

@@ -1,9 +1,7 @@
 //! Debian installs itself: its own dpkg, on an ext4 root that Rusk writes to, unpacks and configures packages with the scripts that
 //! they bring, and e2fsck has nothing to say of the disk.
 
-mod machine;
-
-use machine::{Kernel, Machine, printed_by, script, target};
+use crate::machine::{Kernel, Machine, printed_by, script, target};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,9 +1,7 @@
 //! How programs share the CPUs, where times are counts of instructions: they are the same on every run, whatever else the
 //! host does.
 
-mod machine;
-
-use machine::{Kernel, Machine};
+use crate::machine::{Kernel, Machine};
 
 /// Runs `crowd`, which judges by itself, on so many CPUs.
 #[track_caller]

@@ -3,14 +3,12 @@
 //!
 //! Each test is one command in a running machine; the machine is shared by all tests with its number of CPUs, so
 //! booting is paid once. A command that brings the machine down fails alone: the rest runs on a new one.
-//! `cargo test --release --test programs cpus_2` runs one column, `... signals` one row.
+//! `cargo test --release --test kernel programs::cpus_2` runs one column, `... signals` one row.
 
-mod machine;
-
-use machine::batch::{self, Job, Outcome, Outcomes};
-use machine::compare::compare;
-use machine::{Kernel, file_name, root_image, shell_scripts};
-use std::sync::OnceLock;
+use crate::machine::batch::{self, Job, Outcome, Outcomes};
+use crate::machine::compare::compare;
+use crate::machine::{Kernel, file_name, root_image, shell_scripts};
+use std::sync::{Once, OnceLock};
 
 /// How a command is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +29,9 @@ struct Program {
     /// Whether it runs in the module [`ONCE`] alone.
     is_once: bool,
 }
+
+/// The modules, and CPUs of the machines in them.
+const COLUMNS: [(&str, usize); 4] = [("cpus_1", 1), ("cpus_2", 2), ("cpus_4", 4), ("cpus_8", 8)];
 
 /// Where most rows run that have one thread at a time: one number of CPUs says it all.
 const ONCE: &str = "cpus_2";
@@ -157,13 +158,11 @@ programs! {
 
 /// The jobs the command line asks for in a module.
 fn jobs(module: &str) -> Vec<Job> {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     PROGRAMS
         .iter()
         .filter(|program| {
-            let test = format!("{module}::{}", program.name);
             let is_here = !program.is_once || module == ONCE;
-            is_here && (wanted.is_empty() || wanted.iter().any(|word| test.contains(word.as_str())))
+            is_here && batch::is_asked_for(&format!("programs::{module}::{}", program.name))
         })
         .map(|program| Job {
             name: program.name.into(),
@@ -173,13 +172,12 @@ fn jobs(module: &str) -> Vec<Job> {
         .collect()
 }
 
-/// What the commands do on Linux. Whoever asks for Rusk's outcomes will ask for these, and has them begun at once:
-/// the machines run side by side.
+/// What the commands do on Linux.
 fn on_linux() -> &'static Outcomes {
     static OUTCOMES: OnceLock<Outcomes> = OnceLock::new();
     OUTCOMES.get_or_init(|| {
         // In the rows' order, as on Rusk, because some leave something behind.
-        let asked: Vec<Job> = [1, 2, 4, 8].iter().flat_map(|cpus| jobs(&format!("cpus_{cpus}"))).collect();
+        let asked: Vec<Job> = COLUMNS.iter().flat_map(|(module, _)| jobs(module)).collect();
         let compared = PROGRAMS.iter().filter(|program| program.verdict == Verdict::AsOnLinux);
         let all: Vec<Job> = compared
             .filter_map(|program| asked.iter().find(|job| job.name == program.name).cloned())
@@ -192,16 +190,21 @@ fn verdict_of(name: &str) -> Verdict {
     PROGRAMS.iter().find(|program| program.name == name).expect("a known program").verdict
 }
 
-/// What the commands do on Rusk with some number of CPUs.
-fn on_rusk(module: &str, cpus: usize) -> &'static Outcomes {
+/// What the commands do on Rusk with some number of CPUs. Whoever asks first has all begun that will be asked for.
+fn on_rusk(module: &'static str, cpus: usize) -> &'static Outcomes {
     static OUTCOMES: [OnceLock<Outcomes>; 9] = [const { OnceLock::new() }; 9];
-    OUTCOMES[cpus].get_or_init(|| {
-        std::thread::spawn(on_linux);
-        batch::run(Kernel::Rusk, cpus, root_image(), &jobs(module))
-    })
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        let mut batches: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(|| drop(on_linux()))];
+        for (module, cpus) in COLUMNS.iter().filter(|(module, _)| !jobs(module).is_empty()) {
+            batches.push(Box::new(|| drop(on_rusk(module, *cpus))));
+        }
+        batch::begin(batches);
+    });
+    OUTCOMES[cpus].get_or_init(|| batch::run(Kernel::Rusk, cpus, root_image(), &jobs(module)))
 }
 
-fn judge(module: &str, cpus: usize, name: &str) {
+fn judge(module: &'static str, cpus: usize, name: &str) {
     let ours = match &on_rusk(module, cpus)[name] {
         Ok(outcome) => outcome,
         Err(lost) => panic!("{lost}"),

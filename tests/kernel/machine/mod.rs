@@ -4,9 +4,6 @@
 //! [`Machine::expect`] waits for text, [`Machine::end`] waits for the machine to stop and gives its status. The
 //! machine ends with the value. [`batch`] runs a list of commands through the agent in the root image.
 
-// Each test program uses its own part of this module.
-#![allow(dead_code)]
-
 pub mod batch;
 pub mod compare;
 

@@ -1,8 +1,6 @@
 //! Loop devices: file systems in files on disks. e2fsck finds both whole, and Linux finds what was written.
 
-mod machine;
-
-use machine::{Kernel, Machine};
+use crate::machine::{Kernel, Machine};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;

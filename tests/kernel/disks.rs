@@ -1,8 +1,6 @@
 //! Disks: what Rusk reads from them is what Linux reads, and what it has stored is there when the machine is off.
 
-mod machine;
-
-use machine::{Kernel, Machine, image_of_disk};
+use crate::machine::{Kernel, Machine, image_of_disk};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;

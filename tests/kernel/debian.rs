@@ -1,14 +1,12 @@
 //! Programs as Debian ships them, dynamically linked, on Rusk, with 2 and 4 CPUs, and on Linux, in the same root.
 //!
 //! Each row is a script in `tests/debian`. What needs no other number of CPUs to go wrong runs with 2 alone.
-//! `cargo test --release --test debian cpus_2` runs one column, `... python` one row.
+//! `cargo test --release --test kernel debian::cpus_2` runs one column, `... debian::cpus_2::python` one test.
 
-mod machine;
-
-use machine::batch::{self, Job, Outcomes};
-use machine::{Kernel, compare::compare, file_name, files_in, image};
+use crate::machine::batch::{self, Job, Outcomes};
+use crate::machine::{Kernel, compare::compare, file_name, files_in, image};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 /// What the scripts use.
 const PACKAGES: &[&str] = &[
@@ -64,7 +62,7 @@ macro_rules! scripts {
                 _ => &[],
             }
         }
-        const COLUMNS: &[&str] = &[$(stringify!($module)),*];
+        const COLUMNS: &[(&str, usize)] = &[$((stringify!($module), $cpus)),*];
     };
 }
 
@@ -96,11 +94,8 @@ fn root() -> &'static Path {
 
 /// The jobs that the command line asks for in a column.
 fn jobs(module: &str) -> Vec<Job> {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = |name: &str| {
-        let test = format!("{module}::{name}");
-        chosen(module).contains(&name)
-            && (wanted.is_empty() || wanted.iter().any(|word| test.contains(word.as_str())))
+        chosen(module).contains(&name) && batch::is_asked_for(&format!("debian::{module}::{name}"))
     };
     let of_column = SCRIPTS.iter().filter(|(name, ..)| asked(name));
     of_column
@@ -112,7 +107,7 @@ fn jobs(module: &str) -> Vec<Job> {
 fn on_linux() -> &'static Outcomes {
     static OUTCOMES: OnceLock<Outcomes> = OnceLock::new();
     OUTCOMES.get_or_init(|| {
-        let asked: Vec<Job> = COLUMNS.iter().flat_map(|module| jobs(module)).collect();
+        let asked: Vec<Job> = COLUMNS.iter().flat_map(|(module, _)| jobs(module)).collect();
         let all: Vec<Job> = SCRIPTS
             .iter()
             .filter_map(|(name, ..)| asked.iter().find(|job| job.name == *name).cloned())
@@ -121,16 +116,21 @@ fn on_linux() -> &'static Outcomes {
     })
 }
 
-/// What they do on Rusk. Linux begins with it, in a machine beside.
-fn on_rusk(module: &str, cpus: usize) -> &'static Outcomes {
+/// What they do on Rusk. Whoever asks first has all begun that will be asked for.
+fn on_rusk(module: &'static str, cpus: usize) -> &'static Outcomes {
     static OUTCOMES: [OnceLock<Outcomes>; 5] = [const { OnceLock::new() }; 5];
-    OUTCOMES[cpus].get_or_init(|| {
-        std::thread::spawn(on_linux);
-        batch::run(Kernel::Rusk, cpus, root(), &jobs(module))
-    })
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        let mut batches: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(|| drop(on_linux()))];
+        for (module, cpus) in COLUMNS.iter().filter(|(module, _)| !jobs(module).is_empty()) {
+            batches.push(Box::new(|| drop(on_rusk(module, *cpus))));
+        }
+        batch::begin(batches);
+    });
+    OUTCOMES[cpus].get_or_init(|| batch::run(Kernel::Rusk, cpus, root(), &jobs(module)))
 }
 
-fn judge(module: &str, cpus: usize, name: &str) {
+fn judge(module: &'static str, cpus: usize, name: &str) {
     match (&on_rusk(module, cpus)[name], &on_linux()[name]) {
         (Ok(ours), Ok(theirs)) if ours.end == batch::TIMEOUT => {
             panic!("too slow; on Linux it {}:\n{}", theirs.end, ours.output)
