@@ -121,9 +121,9 @@ fn on_rusk(module: &'static str, cpus: usize) -> &'static Outcomes {
     static OUTCOMES: [OnceLock<Outcomes>; 5] = [const { OnceLock::new() }; 5];
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
-        let mut batches: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(|| drop(on_linux()))];
+        let mut batches: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(|| _ = on_linux())];
         for (module, cpus) in COLUMNS.iter().filter(|(module, _)| !jobs(module).is_empty()) {
-            batches.push(Box::new(|| drop(on_rusk(module, *cpus))));
+            batches.push(Box::new(|| _ = on_rusk(module, *cpus)));
         }
         batch::begin(batches);
     });
