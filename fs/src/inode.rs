@@ -303,8 +303,14 @@ pub trait Inode: Send + Sync + Any {
         Op::Ready(Err(Errno::ENODEV))
     }
 
+    /// Whether the page at `index` is in memory, so that [`page`](Self::page) would not have to make or fetch it.
+    fn has_page(&self, _index: u64) -> bool {
+        false
+    }
+
     /// Calls `each` with the index of each page in this range that is in memory and before the end of the file, and with
-    /// the page. Waits for nothing; for who shows programs more than they have asked for.
+    /// the page. Waits for nothing; for who shows programs more than they have asked for, and so without those of which the
+    /// file wants to know that somebody asks for them.
     fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &Page)) {}
 
     /// Reads a range of bytes into memory, while the caller goes on: somebody will want them.

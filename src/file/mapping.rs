@@ -61,7 +61,7 @@ impl FileObject for MappedFile {
     }
 
     fn has(&self, index: u64) -> bool {
-        has(&*self.inode, index)
+        self.inode.has_page(index)
     }
 
     fn sync(&self) -> Op<'_, Result<(), Errno>> {
@@ -84,15 +84,9 @@ impl fs::Mapping for MappedFile {
     }
 }
 
-/// Whether a file has the page at `index`: whether there is data.
 /// A range of pages in bytes.
 fn bytes(pages: Range<u64>) -> Range<u64> {
     pages.start << fs::PAGE_SHIFT..pages.end << fs::PAGE_SHIFT
-}
-
-fn has(inode: &dyn Inode, index: u64) -> bool {
-    let offset = index << fs::PAGE_SHIFT;
-    matches!(inode.seek(offset, fs::Seek::Data), Op::Ready(Ok(at)) if at == offset)
 }
 
 /// How `/proc/PID/maps` names a file.
@@ -210,7 +204,7 @@ impl FileObject for Program {
     }
 
     fn has(&self, index: u64) -> bool {
-        has(&**self.0.inode(), index)
+        self.0.inode().has_page(index)
     }
 
     fn identity(&self) -> Identity {

@@ -3,10 +3,10 @@
 //! Each row is a script in `tests/debian`. What needs no other number of CPUs to go wrong runs with 2 alone.
 //! `cargo test --release --test kernel debian::cpus_2` runs one column, `... debian::cpus_2::python` one test.
 
-use crate::machine::batch::{self, Job, Outcomes};
-use crate::machine::{Kernel, compare::compare, file_name, files_in, image};
+use crate::machine::batch::{self, Job, Matrix};
+use crate::machine::{compare::compare, file_name, files_in, image};
 use std::path::{Path, PathBuf};
-use std::sync::{Once, OnceLock};
+use std::sync::OnceLock;
 
 /// What the scripts use.
 const PACKAGES: &[&str] = &[
@@ -44,13 +44,13 @@ macro_rules! scripts {
             mod $module {
                 #[test]
                 fn powers_off() {
-                    let end = &super::on_rusk(stringify!($module), $cpus)[super::batch::END];
+                    let end = &super::MATRIX.on_rusk(stringify!($module))[super::batch::END];
                     assert_eq!(end.as_ref().map(|outcome| outcome.end.as_str()), Ok("exited 0"));
                 }
                 $(
                     #[test]
                     fn $chosen() {
-                        super::judge(stringify!($module), $cpus, stringify!($chosen));
+                        super::judge(stringify!($module), stringify!($chosen));
                     }
                 )*
             }
@@ -103,35 +103,16 @@ fn jobs(module: &str) -> Vec<Job> {
         .collect()
 }
 
-/// What the scripts do on Linux: all that any column asks for.
-fn on_linux() -> &'static Outcomes {
-    static OUTCOMES: OnceLock<Outcomes> = OnceLock::new();
-    OUTCOMES.get_or_init(|| {
-        let asked: Vec<Job> = COLUMNS.iter().flat_map(|(module, _)| jobs(module)).collect();
-        let all: Vec<Job> = SCRIPTS
-            .iter()
-            .filter_map(|(name, ..)| asked.iter().find(|job| job.name == *name).cloned())
-            .collect();
-        batch::run(Kernel::Linux, 2, root(), &all)
-    })
+/// Those that any column asks for.
+fn jobs_on_linux() -> Vec<Job> {
+    let asked: Vec<Job> = COLUMNS.iter().flat_map(|(module, _)| jobs(module)).collect();
+    SCRIPTS.iter().filter_map(|(name, ..)| asked.iter().find(|job| job.name == *name).cloned()).collect()
 }
 
-/// What they do on Rusk. Whoever asks first has all begun that will be asked for.
-fn on_rusk(module: &'static str, cpus: usize) -> &'static Outcomes {
-    static OUTCOMES: [OnceLock<Outcomes>; 5] = [const { OnceLock::new() }; 5];
-    static BEGUN: Once = Once::new();
-    BEGUN.call_once(|| {
-        let mut batches: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(|| _ = on_linux())];
-        for (module, cpus) in COLUMNS.iter().filter(|(module, _)| !jobs(module).is_empty()) {
-            batches.push(Box::new(|| _ = on_rusk(module, *cpus)));
-        }
-        batch::begin(batches);
-    });
-    OUTCOMES[cpus].get_or_init(|| batch::run(Kernel::Rusk, cpus, root(), &jobs(module)))
-}
+static MATRIX: Matrix = Matrix::new(root, COLUMNS, jobs, jobs_on_linux);
 
-fn judge(module: &'static str, cpus: usize, name: &str) {
-    match (&on_rusk(module, cpus)[name], &on_linux()[name]) {
+fn judge(module: &str, name: &str) {
+    match (&MATRIX.on_rusk(module)[name], &MATRIX.on_linux()[name]) {
         (Ok(ours), Ok(theirs)) if ours.end == batch::TIMEOUT => {
             panic!("too slow; on Linux it {}:\n{}", theirs.end, ours.output)
         }

@@ -10,8 +10,8 @@
 //!   machine/                                 a machine under test, and the batches
 //! ```
 //!
-//! One program for all, so that a machine is never waited for by a second CPU of the host that has nothing to do. Tests are named
-//! by their files: `cargo test --release --test kernel stored::`.
+//! One program for all, so that the host's CPUs have something to do while the last test of a file runs. Tests are named by their
+//! files: `cargo test --release --test kernel stored::`.
 
 mod boot;
 mod debian;

@@ -5,10 +5,9 @@
 //! booting is paid once. A command that brings the machine down fails alone: the rest runs on a new one.
 //! `cargo test --release --test kernel programs::cpus_2` runs one column, `... signals` one row.
 
-use crate::machine::batch::{self, Job, Outcome, Outcomes};
+use crate::machine::batch::{self, Job, Matrix, Outcome};
 use crate::machine::compare::compare;
-use crate::machine::{Kernel, file_name, root_image, shell_scripts};
-use std::sync::{Once, OnceLock};
+use crate::machine::{file_name, root_image, shell_scripts};
 
 /// How a command is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +64,12 @@ macro_rules! programs {
         mod $module {
             #[test]
             fn powers_off() {
-                super::ended_well($cpus, &super::on_rusk(stringify!($module), $cpus)[super::batch::END]);
+                super::ended_well($cpus, &super::MATRIX.on_rusk(stringify!($module))[super::batch::END]);
             }
             $(
                 #[test]
                 fn $name() {
-                    super::judge(stringify!($module), $cpus, stringify!($name));
+                    super::judge(stringify!($module), stringify!($name));
                 }
             )*
         }
@@ -172,46 +171,27 @@ fn jobs(module: &str) -> Vec<Job> {
         .collect()
 }
 
-/// What the commands do on Linux.
-fn on_linux() -> &'static Outcomes {
-    static OUTCOMES: OnceLock<Outcomes> = OnceLock::new();
-    OUTCOMES.get_or_init(|| {
-        // In the rows' order, as on Rusk, because some leave something behind.
-        let asked: Vec<Job> = COLUMNS.iter().flat_map(|(module, _)| jobs(module)).collect();
-        let compared = PROGRAMS.iter().filter(|program| program.verdict == Verdict::AsOnLinux);
-        let all: Vec<Job> = compared
-            .filter_map(|program| asked.iter().find(|job| job.name == program.name).cloned())
-            .collect();
-        batch::run(Kernel::Linux, 2, root_image(), &all)
-    })
+/// Those that any module asks for and that are compared, in the rows' order, as on Rusk, because some leave something behind.
+fn jobs_on_linux() -> Vec<Job> {
+    let asked: Vec<Job> = COLUMNS.iter().flat_map(|(module, _)| jobs(module)).collect();
+    let compared = PROGRAMS.iter().filter(|program| program.verdict == Verdict::AsOnLinux);
+    compared.filter_map(|program| asked.iter().find(|job| job.name == program.name).cloned()).collect()
 }
+
+static MATRIX: Matrix = Matrix::new(root_image, &COLUMNS, jobs, jobs_on_linux);
 
 fn verdict_of(name: &str) -> Verdict {
     PROGRAMS.iter().find(|program| program.name == name).expect("a known program").verdict
 }
 
-/// What the commands do on Rusk with some number of CPUs. Whoever asks first has all begun that will be asked for.
-fn on_rusk(module: &'static str, cpus: usize) -> &'static Outcomes {
-    static OUTCOMES: [OnceLock<Outcomes>; 9] = [const { OnceLock::new() }; 9];
-    static BEGUN: Once = Once::new();
-    BEGUN.call_once(|| {
-        let mut batches: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(|| _ = on_linux())];
-        for (module, cpus) in COLUMNS.iter().filter(|(module, _)| !jobs(module).is_empty()) {
-            batches.push(Box::new(|| _ = on_rusk(module, *cpus)));
-        }
-        batch::begin(batches);
-    });
-    OUTCOMES[cpus].get_or_init(|| batch::run(Kernel::Rusk, cpus, root_image(), &jobs(module)))
-}
-
-fn judge(module: &'static str, cpus: usize, name: &str) {
-    let ours = match &on_rusk(module, cpus)[name] {
+fn judge(module: &str, name: &str) {
+    let ours = match &MATRIX.on_rusk(module)[name] {
         Ok(outcome) => outcome,
         Err(lost) => panic!("{lost}"),
     };
     match verdict_of(name) {
         Verdict::Succeeds => assert_eq!(ours.end, "exited 0", "it printed:\n{}", ours.output),
-        Verdict::AsOnLinux => match &on_linux()[name] {
+        Verdict::AsOnLinux => match &MATRIX.on_linux()[name] {
             // Neither says what it would have printed.
             Ok(theirs) if theirs.end == batch::TIMEOUT => {
                 panic!("too slow on Linux, too:\n{}", theirs.output)

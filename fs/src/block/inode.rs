@@ -264,6 +264,10 @@ impl Inode for BlockInode {
         self.cache.page(index, write)
     }
 
+    fn has_page(&self, index: u64) -> bool {
+        self.cache.has(index)
+    }
+
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
         self.cache.pages_in_memory(range, each);
     }
@@ -319,6 +323,10 @@ impl Inode for Opening {
 
     fn page(&self, index: u64, write: bool) -> Op<'_, Result<Page>> {
         self.0.page(index, write)
+    }
+
+    fn has_page(&self, index: u64) -> bool {
+        self.0.has_page(index)
     }
 
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {

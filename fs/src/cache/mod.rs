@@ -160,6 +160,11 @@ impl PageCache {
         })
     }
 
+    /// Whether a page is there.
+    pub fn has(&self, index: u64) -> bool {
+        matches!(self.find(index), Found::Page)
+    }
+
     /// A page of the file, for as long as the caller likes: changes show in the file and the file's changes in it. With `write`
     /// it may be written to until it is stored next, before which the file's [mappings](crate::Mappings) lose it. `EFAULT`
     /// behind the end of the file.

@@ -165,17 +165,28 @@ impl PageCache {
         }
     }
 
-    /// Brings bytes of the file into memory by a task, which gives up when the cache ends.
+    /// Brings bytes of the file into memory by a task, which gives up when the cache ends, or when there is no memory: others'
+    /// pages are not given up for what nobody has asked for yet.
     pub fn read_ahead(self: &Arc<Self>, range: Range<u64>) {
-        let (cache, mut pages) = (Arc::downgrade(self), index_of(range.start)..pages_to(range.end));
+        let mut pages = index_of(range.start)..pages_to(range.end.min(self.size()));
+        if pages.is_empty() {
+            return;
+        }
+        let cache = Arc::downgrade(self);
         let task = executor::try_spawn(async move {
-            while let Some(cache) = cache.upgrade() {
-                let end = pages.end.min(pages_to(cache.size()));
-                let most = end.min(pages.start + fill::MOST);
-                if pages.start >= end || cache.bring(pages.start..most).await.is_err() {
+            while let Some(cache) = cache.upgrade().filter(|_| !pages.is_empty()) {
+                let end = pages.end.min(pages.start + fill::MOST);
+                let filled = match fill::Filling::begin(&cache, pages.start..end, false) {
+                    Ok(Some(filling)) => filling.run().await,
+                    begun => begun.map(drop),
+                };
+                if filled.is_err() {
                     break;
                 }
-                pages.start = cache.tree.next(pages.start, most, false, &rcu::read()).unwrap_or(most);
+                // Some pages behind the first may have been there already, and others behind them not.
+                let next = cache.tree.next(pages.start + 1, end, false, &rcu::read());
+                pages.start = next.unwrap_or(end);
+                executor::yield_now().await;
             }
         });
         // Without memory for the task nothing is read ahead.

@@ -346,6 +346,10 @@ impl Inode for Ext4Inode {
         }
     }
 
+    fn has_page(&self, index: u64) -> bool {
+        self.cache().is_ok_and(|cache| cache.has(index))
+    }
+
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
         if let Ok(cache) = self.cache() {
             cache.pages_in_memory(range, each);

@@ -116,7 +116,16 @@ impl Volume {
 
     /// Renames.
     pub(super) async fn rename(self: Arc<Self>, change: Move) -> Result<()> {
-        let Move { from, old_name, moved, contents, to, new_name, replaced, exchange } = &change;
+        let Move {
+            ref from,
+            ref old_name,
+            ref moved,
+            ref contents,
+            ref to,
+            new_name,
+            ref replaced,
+            exchange,
+        } = change;
         if let Some(contents) = contents {
             // Who replaces a file by a new one without fsync gets the old contents or the new ones, not none, as on Linux. What
             // cannot be stored is told to who asks.
@@ -132,13 +141,9 @@ impl Volume {
             return Err(Errno::EMLINK);
         }
         // Making room may move entries, so it comes before any of them is looked up.
-        let addition = match replaced {
-            Some(_) => None,
-            None => Some(to.plan_entry(new_name.clone()).await?),
-        };
-        let new = match replaced {
-            Some(_) => Some(to.find_entry(new_name).await?),
-            None => None,
+        let (addition, new) = match replaced {
+            Some(_) => (None, Some(to.find_entry(&new_name).await?)),
+            None => (Some(to.plan_entry(new_name).await?), None),
         };
         let old = from.find_entry(old_name).await?;
         let right = old.inode() == moved.number
@@ -148,7 +153,7 @@ impl Volume {
         }
         let parent = if crosses { Some(moved.find_parent_entry().await?) } else { None };
         let other_parent = match replaced {
-            Some(other) if *exchange && !same_directory && is_directory(other) => {
+            Some(other) if exchange && !same_directory && is_directory(other) => {
                 Some(other.find_parent_entry().await?)
             }
             _ => None,
@@ -167,7 +172,7 @@ impl Volume {
         match (new, addition, replaced) {
             (Some(new), _, Some(other)) => {
                 new.replace(&apply, moved.number, moved.attributes.kind);
-                if *exchange {
+                if exchange {
                     old.replace(&apply, other.number, other.attributes.kind);
                     if let Some(parent) = other_parent {
                         parent.replace(&apply, from.number, FileType::Directory);

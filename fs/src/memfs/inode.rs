@@ -370,6 +370,12 @@ impl Inode for MemInode {
         }
     }
 
+    fn has_page(&self, index: u64) -> bool {
+        let mut has = false;
+        self.pages_in_memory(index..index + 1, &mut |_, _| has = true);
+        has
+    }
+
     fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
         if let Some(file) = self.file() {
             file.pages(range, each);

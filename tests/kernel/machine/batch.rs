@@ -4,9 +4,10 @@
 //! failed and a new machine runs the rest; so each command gets a verdict, and booting is paid once.
 
 use super::{Kernel, Machine, Silence};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Once, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -49,20 +50,66 @@ pub fn is_asked_for(test: &str) -> bool {
     words.peek().is_none() || words.any(|word| test.contains(word.as_str()))
 }
 
-/// Has batches run that tests will ask for, from the first on, and goes on: some at the same time, one more than the host has
-/// CPUs, since machines wait a lot.
-pub fn begin(batches: Vec<Box<dyn FnOnce() + Send>>) {
-    let workers = thread::available_parallelism().map_or(1, usize::from) + 1;
-    let left = Arc::new(Mutex::new(VecDeque::from(batches)));
-    for _ in 0..workers {
-        let left = left.clone();
-        // Without the lock while one runs.
-        let next = move || left.lock().unwrap().pop_front();
-        thread::spawn(move || {
-            while let Some(batch) = next() {
-                batch();
-            }
-        });
+/// The same commands on Linux and on Rusk with several numbers of CPUs: a batch for each, which runs once, when tests ask.
+pub struct Matrix {
+    image: fn() -> &'static Path,
+    columns: &'static [(&'static str, usize)],
+    jobs: fn(&str) -> Vec<Job>,
+    jobs_on_linux: fn() -> Vec<Job>,
+    /// Of Linux, then of each column.
+    outcomes: [OnceLock<Outcomes>; 1 + COLUMNS],
+    begun: Once,
+    /// The batch that is begun next.
+    next: AtomicUsize,
+}
+
+/// The most columns of a matrix.
+const COLUMNS: usize = 4;
+
+impl Matrix {
+    /// One in which all machines have this root image. A column is a module of tests, and how many CPUs its machine has. `jobs` are
+    /// those that the command line asks for in a module.
+    pub const fn new(
+        image: fn() -> &'static Path,
+        columns: &'static [(&'static str, usize)],
+        jobs: fn(&str) -> Vec<Job>,
+        jobs_on_linux: fn() -> Vec<Job>,
+    ) -> Self {
+        let outcomes = [const { OnceLock::new() }; 1 + COLUMNS];
+        Self { image, columns, jobs, jobs_on_linux, outcomes, begun: Once::new(), next: AtomicUsize::new(0) }
+    }
+
+    /// What the commands do on Linux.
+    pub fn on_linux(&'static self) -> &'static Outcomes {
+        self.batch(0)
+    }
+
+    /// What they do on Rusk, in the machine of a module.
+    pub fn on_rusk(&'static self, module: &str) -> &'static Outcomes {
+        let column = self.columns.iter().position(|(known, _)| *known == module);
+        self.batch(1 + column.expect("a module of the matrix"))
+    }
+
+    fn batch(&'static self, number: usize) -> &'static Outcomes {
+        self.begun.call_once(|| self.begin_all());
+        self.outcomes[number].get_or_init(|| match number.checked_sub(1).map(|column| self.columns[column]) {
+            Some((module, cpus)) => run(Kernel::Rusk, cpus, (self.image)(), &(self.jobs)(module)),
+            None => run(Kernel::Linux, 2, (self.image)(), &(self.jobs_on_linux)()),
+        })
+    }
+
+    /// Has all batches run, and goes on: some at the same time, one more than the host has CPUs, since machines wait a lot. One that
+    /// panics does so again where its outcome is asked for.
+    fn begin_all(&'static self) {
+        for _ in 0..=thread::available_parallelism().map_or(1, usize::from) {
+            thread::spawn(|| {
+                // Relaxed: each gets another number.
+                let numbers = std::iter::repeat_with(|| self.next.fetch_add(1, Relaxed));
+                for number in numbers.take_while(|number| *number <= self.columns.len()) {
+                    self.batch(number);
+                }
+            });
+        }
     }
 }
 

@@ -282,8 +282,8 @@ impl Change<'_> {
 
     /// Its bytes as those of a directory's entries, of which an index is kept up.
     pub fn entries(&mut self, format: Format) -> Indexed<'_> {
-        let Body { page, index, .. } = &mut *self.body;
-        Indexed { format, block: bytes_of(page, self.len), index }
+        let (block, index) = self.body.parts(self.len);
+        Indexed { format, block, index }
     }
 
     /// Changes what it is part of.
@@ -301,18 +301,33 @@ impl Deref for Change<'_> {
 }
 
 impl DerefMut for Change<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.body.index = None;
-        bytes_of(&mut self.body.page, self.len)
+        let (bytes, index) = self.body.parts(self.len);
+        if index.is_some() {
+            forget(index);
+        }
+        bytes
     }
 }
 
-/// The bytes of a block whose lock is held for writing, in a transaction that it has joined.
-fn bytes_of(page: &mut Option<Page>, len: usize) -> &mut [u8] {
-    match page {
-        // SAFETY: the page is the transaction's own from the moment it joined, so that only holders of this block's lock
-        // touch it, and the lock is held for writing. It is valid while the body owns it, and `len` is at most a page.
-        Some(page) => unsafe { core::slice::from_raw_parts_mut(page.as_ptr().as_ptr(), len) },
-        None => &mut [],
+/// Apart, since few blocks have one.
+#[cold]
+fn forget(index: &mut Option<Box<Index>>) {
+    *index = None;
+}
+
+impl Body {
+    /// The bytes, for a change of them, and the index. `len` is the block's.
+    #[inline]
+    fn parts(&mut self, len: usize) -> (&mut [u8], &mut Option<Box<Index>>) {
+        let bytes = match &self.page {
+            // SAFETY: the page is the transaction's own from the moment it joined, so that only holders of this block's lock
+            // touch it, and who borrows the body mutably holds it for writing. It is valid while the body owns it, and `len` is
+            // at most a page.
+            Some(page) => unsafe { core::slice::from_raw_parts_mut(page.as_ptr().as_ptr(), len) },
+            None => &mut [],
+        };
+        (bytes, &mut self.index)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   block     │ readme │ ▒ │ notes.txt │ of-nobody ▒▒▒▒▒▒▒▒▒▒▒▒ │ tail │
-//!   places      0               5        9                               in words
+//!   places      0               5        10                              in words
 //!   marks       e1              07       5c                              of the names' hashes
 //!   room        1               0        120                             words; what is grey
 //! ```

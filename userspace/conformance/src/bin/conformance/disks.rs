@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use support::clock::sleep_ms;
 use support::memory::Anonymous;
 
 /// `<linux/fs.h>`.
@@ -33,6 +34,7 @@ pub fn run() {
     sharing(path);
     pieces(path);
     mapping(path);
+    advice(path);
     storing(path);
     direct(path);
     refusals(path);
@@ -183,6 +185,50 @@ fn mapping(path: &str) {
     shared[5002] = 79;
     outcome("read", disk.read_exact_at(&mut seen, start + 5001));
     show("written after it", seen[1]);
+}
+
+/// What is in memory of a part of the disk, which mincore(2) tells.
+fn advice(path: &str) {
+    const PAGES: usize = 32;
+    let (disk, start, len) = (open(path), 24 << 20, PAGES as u64 * PAGE);
+    outcome("write", disk.write_all_at(&pattern(len as usize, 4), start));
+    let fd = disk.as_raw_fd();
+    let shared = sys!(SYS_mmap, 0, len, libc::PROT_READ, libc::MAP_SHARED, fd, start).expect("a mapping");
+    let in_memory = || {
+        let mut there = [0_u8; PAGES];
+        sys!(SYS_mincore, shared, len, there.as_mut_ptr()).expect("mincore");
+        there.iter().map(|byte| usize::from(byte & 1)).sum::<usize>()
+    };
+    // What is read ahead comes in a moment.
+    let come = || {
+        (0..1000).any(|_| {
+            sleep_ms(5);
+            in_memory() == PAGES
+        })
+    };
+    show("written", in_memory());
+    outcome("fsync", disk.sync_all());
+    let advise =
+        |name: &str, start: u64, len: u64, advice| outcome(name, sys!(SYS_fadvise64, fd, start, len, advice));
+    advise("not needed", start, len, libc::POSIX_FADV_DONTNEED);
+    show("left", in_memory());
+    advise("needed", start, len, libc::POSIX_FADV_WILLNEED);
+    show("come", come());
+    advise("not needed, parts of pages", start + 1, 3 * PAGE - 2, libc::POSIX_FADV_DONTNEED);
+    show("left", in_memory());
+    advise("not needed, to the end", start, 0, libc::POSIX_FADV_DONTNEED);
+    show("left", in_memory());
+    outcome("readahead", sys!(SYS_readahead, fd, start, len));
+    show("come", come());
+    advise("not needed", start, len, libc::POSIX_FADV_DONTNEED);
+    outcome("madvise", sys!(SYS_madvise, shared, len, libc::MADV_WILLNEED));
+    show("come", come());
+    // SAFETY: within the mapping, which is not changed.
+    let used = unsafe { (shared as *const u8).add(5 * PAGE as usize).read_volatile() };
+    show("a byte", used == pattern(len as usize, 4)[5 * PAGE as usize]);
+    advise("not needed, but one is mapped", start, len, libc::POSIX_FADV_DONTNEED);
+    show("some left", in_memory() > 0);
+    outcome("munmap", sys!(SYS_munmap, shared, len));
 }
 
 fn storing(path: &str) {

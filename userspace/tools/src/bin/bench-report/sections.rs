@@ -379,13 +379,13 @@ fn replay(figures: &Figures) -> Option<Section> {
 
 fn parallel(figures: &Figures) -> Option<Section> {
     figures.settings("parallel").first()?;
-    let value = |setting: &str, name: &str| figures.get("parallel", "rusk", setting, name);
+    let value = |setting: &str, name: &str| figures.median("parallel", "rusk", setting, name);
     let rounds = figures.rounds("parallel", "rusk", "1", "nullcall");
     let mut section = Section::new(
         "parallel",
         "What a second CPU brings",
         format!(
-            "Two CPUs, wall clock, nanoseconds per operation, the best of {rounds} rounds in turn: two independent processes \
+            "Two CPUs, wall clock, nanoseconds per operation, the median of {rounds} rounds in turn: two independent processes \
              against one, and a parallel fork of 1 GiB against a serial one, with time between forks for what the last child \
              left. The first two rows are what the host has to give: two machines, which have nothing to do with each other, \
              against one. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
