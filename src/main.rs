@@ -10,7 +10,7 @@
 //!   syscall   Linux's system calls, one file per area
 //!   strace    system calls as lines of text; profile: where time is spent
 //!   procfs    /proc and /sys; vdso: the time without a system call
-//!   root      the root file system; console, kernel_log, random, power: small services of the machine
+//!   root      the root file system; console, kernel_log, random, power, stopwatch: small services of the machine
 //! ```
 //!
 //! Where to start reading: [`kernel_main`] brings everything up in order and ends in the executor's loop, which the
@@ -44,6 +44,7 @@ mod procfs;
 mod profile;
 mod random;
 mod root;
+mod stopwatch;
 mod strace;
 mod syscall;
 mod vdso;

@@ -12,65 +12,40 @@ use core::{
 
 use super::Thread;
 use crate::{
-    arch::{clock, cpu, interrupts, user},
+    arch::{cpu, interrupts, user},
     procfs::idle,
+    stopwatch::Stopwatch,
 };
 
-/// How much CPU time a thread has had, in cycles.
-///
-/// The time is one word, so that whoever reads it meanwhile sees the time of each poll exactly once; nothing else hangs on it,
-/// so relaxed. While the thread is not polled, it is the time itself; while it is, [`RUNNING`] and what the cycle counter would
-/// have shown at its begin, had it run without a pause.
+/// How much CPU time a thread has had, in cycles: how long it has been polled.
 #[derive(Default)]
 pub struct CpuTime {
-    word: AtomicU64,
+    polled: Stopwatch,
     split: Split,
 }
-
-/// The thread is polled.
-const RUNNING: u64 = 1 << 63;
 
 impl CpuTime {
     /// Begins a poll.
     #[inline(always)]
     pub fn begin(&self) {
-        let origin = clock::cycles().wrapping_sub(self.word.load(Relaxed));
-        self.word.store(origin | RUNNING, Relaxed);
+        self.polled.start();
     }
 
     /// Ends the poll.
     #[inline(always)]
     pub fn end(&self) {
-        self.word.store(since(self.word.load(Relaxed)), Relaxed);
+        self.polled.stop();
     }
 
     /// The time so far, that of the poll in progress included.
     pub fn get(&self) -> u64 {
-        loop {
-            let word = self.word.load(Relaxed);
-            if word & RUNNING == 0 {
-                return word;
-            }
-            let time = since(word);
-            // Whoever reads may be held up between the two; then the poll may have been over before the counter was read.
-            fence(Acquire);
-            if self.word.load(Relaxed) == word {
-                return time;
-            }
-        }
+        self.polled.get()
     }
 
     /// Its two parts.
     pub fn parts(&self) -> Parts {
         self.split.of(|| self.get())
     }
-}
-
-/// Cycles since then. Counters of two CPUs may differ a little: not less than none.
-#[inline(always)]
-fn since(origin: u64) -> u64 {
-    let passed = clock::cycles().wrapping_sub(origin & !RUNNING);
-    if passed & RUNNING == 0 { passed } else { 0 }
 }
 
 /// The parts of a time, in whatever unit that is in.
