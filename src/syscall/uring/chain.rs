@@ -51,10 +51,19 @@ pub struct Deferred {
     is_served: bool,
 }
 
+/// So many chains that wait for those before them are enough for the ring's poller. What it takes then waits behind them, and
+/// only fills the memory: a program can write more entries than it ever has memory for by a wrong tail.
+const BACKLOG: usize = 256;
+
 impl Ring {
     /// Whether chains wait for those before them, and so everything that comes now does.
     pub fn defers(&self) -> bool {
         self.deferred.lock().is_served
+    }
+
+    /// Whether so many wait that the poller waits for them, too.
+    pub fn is_backed_up(&self) -> bool {
+        self.deferred.lock().chains.len() >= BACKLOG
     }
 }
 
@@ -116,6 +125,7 @@ fn refuse_deferred(ring: &Ring) {
         deferred.is_served = false;
         core::mem::take(&mut deferred.chains)
     };
+    ring.poller.asleep.wake_all();
     for chain in chains {
         chain.end(ring, Errno::ENOMEM);
     }
@@ -124,12 +134,15 @@ fn refuse_deferred(ring: &Ring) {
 /// Begins the chains that wait, one after the other, each in its turn.
 async fn serve_deferred(ring: Arc<Ring>) {
     loop {
-        let next = {
+        let (next, left) = {
             let mut deferred = ring.deferred.lock();
             let next = deferred.chains.pop_front();
             deferred.is_served = next.is_some();
-            next
+            (next, deferred.chains.len())
         };
+        if left == BACKLOG - 1 {
+            ring.poller.asleep.wake_all();
+        }
         let Some(chain) = next else { return };
         let thread = chain.caller.thread.clone();
         if chain.drains() {
