@@ -158,8 +158,13 @@ static CACHES: RwLock<()> = RwLock::new(());
 
 /// Runs a test on an executor with one worker.
 pub fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
+    run_on(1, test);
+}
+
+/// Runs a test on an executor with so many workers.
+pub fn run_on<F: Future<Output = ()> + Send + 'static>(workers: usize, test: F) {
     let _others = CACHES.read().unwrap_or_else(PoisonError::into_inner);
-    executor::host::block_on(1, test);
+    executor::host::block_on(workers, test);
 }
 
 /// Runs a test that shrinks caches, on an executor with so many workers.

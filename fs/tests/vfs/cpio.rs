@@ -1,8 +1,6 @@
 //! Archives: what the cpio program packs comes out the same, and damaged ones never panic.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use fs::cpio::{Error, unpack};
 use fs::host::Random;
 use fs::*;

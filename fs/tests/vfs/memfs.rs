@@ -1,8 +1,6 @@
 //! Limits, listings, times and the end of a file system in memory.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use fs::*;
 use syscalls::Errno;
 
@@ -154,7 +152,7 @@ fn a_write_in_steps_is_alone_until_its_end() {
 #[test]
 fn parts_of_a_write_and_mappings_meet_in_one_page() {
     const PAGES: usize = 256;
-    executor::host::block_on(4, async {
+    run_on(4, async {
         for round in 0..20 {
             let tree = Tree::new(UNLIMITED);
             let file = tree.write_file("/file", b"").await.unwrap();

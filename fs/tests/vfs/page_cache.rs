@@ -1,8 +1,6 @@
 //! The page cache, on disks that fail and hold things up where a test says.
 
-mod common;
-
-use common::{error, run, run_alone};
+use crate::common::{error, run, run_alone};
 use fs::block::{BlockDevice, BlockInode, Direction};
 use fs::host::{Image, RamDisk, Random, Trouble};
 use fs::*;

@@ -1,8 +1,6 @@
 //! Pipes: order, atomicity, ends and readiness.
 
-mod common;
-
-use common::{error, run};
+use crate::common::{error, run, run_on};
 use executor::sync::Events;
 use fs::pipe::{ATOMIC, CAPACITY, Pipe, ReadEnd, WriteEnd, pipe};
 use fs::{PAGE_SIZE, Result};
@@ -114,7 +112,7 @@ fn openers_of_a_fifo_wait_for_each_other() {
 /// Openers of both ends that leave at once: each pair meets, on threads of its own.
 #[test]
 fn openers_of_a_fifo_who_leave_at_once_have_met() {
-    executor::host::block_on(4, async {
+    run_on(4, async {
         for _ in 0..5000 {
             let fifo = Pipe::new();
             let (one, other) = (fifo.clone(), fifo.clone());
@@ -132,7 +130,7 @@ fn openers_of_a_fifo_who_leave_at_once_have_met() {
 fn records_arrive_whole_and_once() {
     const RECORDS: u64 = 20_000;
     const WRITERS: u64 = 3;
-    executor::host::block_on(4, async {
+    run_on(4, async {
         let (reader, writer) = pipe();
         let (reader, writer) = (Arc::new(reader), Arc::new(writer));
         let sum = Arc::new(AtomicU64::new(0));

@@ -1,8 +1,6 @@
 //! Generated files and the device directory.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use fs::procfs::{Directory, Fixed, Link, Node, PROC_MAGIC, ProcFs};
 use fs::*;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -1,8 +1,6 @@
 //! The recorder, and a log on it that is right with its flushes and is caught without any one of them.
 
-mod common;
-
-use common::run;
+use crate::common::run;
 use fs::Page;
 use fs::block::{BlockDevice, Piece, Pieces, Transfer};
 use fs::host::{History, Random, Recorder, Snapshot};

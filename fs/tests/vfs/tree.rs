@@ -1,8 +1,6 @@
 //! Paths, links, renames and mounts on a tree in memory.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use fs::*;
 use syscalls::Errno;
 

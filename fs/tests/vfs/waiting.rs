@@ -1,8 +1,6 @@
 //! File systems that wait: killed callers leave the cache and the file system in agreement.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use fs::*;
 use std::sync::Arc;
 use syscalls::Errno;
@@ -11,7 +9,7 @@ use syscalls::Errno;
 /// exactly what the file system has.
 #[test]
 fn killed_changes_leave_cache_and_file_system_agreed() {
-    executor::host::block_on(2, async {
+    run_on(2, async {
         let memory = memfs::MemFs::new(UNLIMITED, 0o755);
         let tree = Arc::new(Tree::on(waiting::Waiting::new(memory.clone())));
         let names: Vec<String> = (0..6).map(|n| format!("/n{n}")).collect();
@@ -67,7 +65,7 @@ fn killed_changes_leave_cache_and_file_system_agreed() {
 /// Two lookups of an uncached directory meet in one dentry, and changes under way are waited for.
 #[test]
 fn one_directory_is_one_dentry() {
-    executor::host::block_on(3, async {
+    run_on(3, async {
         for _ in 0..200 {
             let memory = memfs::MemFs::new(UNLIMITED, 0o755);
             let new = NewInode { kind: Kind::Directory, permissions: 0o755, umask: 0, uid: 0, gid: 0 };
