@@ -1,4 +1,5 @@
-//! What our programs share: command lines, checked system calls, child processes, a clock, and the way results are printed.
+//! What our programs share: command lines, checked system calls, child processes, a clock, waiting for others, and the way
+//! results are printed.
 //!
 //! Start with [`cvt`], which everything else uses: it turns libc's `-1` and errno into an [`io::Result`].
 //!
@@ -10,6 +11,7 @@ pub mod elf;
 pub mod errno;
 pub mod memory;
 pub mod objects;
+pub mod patience;
 pub mod pipe;
 pub mod process;
 pub mod random;

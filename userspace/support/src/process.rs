@@ -75,8 +75,7 @@ impl Child {
 
     /// The letter that `ps` shows; `?` once it is gone.
     pub fn state(self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
+        state(self.pid)
     }
 
     /// Sends it a signal.
@@ -84,6 +83,23 @@ impl Child {
         // SAFETY: no memory is involved.
         cvt(unsafe { libc::kill(self.pid, signal) }).map(drop)
     }
+}
+
+/// The letter that `ps` shows of a thread of this process, or of the process of that number; `?` once it is gone.
+pub fn state(thread: i32) -> char {
+    let stat = file_of(thread, "stat");
+    stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
+}
+
+/// The number of the system call in which a thread of this process, or the process of that number, waits. `None` while it
+/// runs, and when it is gone.
+pub fn call_of(thread: i32) -> Option<i64> {
+    file_of(thread, "syscall").split_whitespace().next()?.parse().ok()
+}
+
+fn file_of(thread: i32, name: &str) -> String {
+    let read = |folder: &str| std::fs::read_to_string(format!("/proc/{folder}{thread}/{name}"));
+    read("self/task/").or_else(|_| read("")).unwrap_or_default()
 }
 
 /// Runs `work` in `count` processes that start together; nanoseconds from the common start to the last end.

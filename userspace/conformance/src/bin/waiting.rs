@@ -143,8 +143,6 @@ fn start_threads() {
     while WAITING.load(Ordering::Relaxed) < THREADS as u32 {
         sleep_ms(10);
     }
-    // The last has counted itself; now it makes its call.
-    sleep_ms(200);
 }
 
 /// Bytes of the kernel's heap, without what it only keeps for the next time.
@@ -154,6 +152,18 @@ fn kernel_heap() -> usize {
     let slab = memory.lines().find_map(|line| line.strip_prefix("Slab:"));
     let kib = slab.and_then(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
     kib.expect("/proc/meminfo says how large the kernel's heap is") << 10
+}
+
+/// The same, once it stays as it is: what ran before may be taken apart for a while.
+fn settled_heap() -> usize {
+    let (mut bytes, mut same) = (kernel_heap(), 0);
+    while same < 5 {
+        sleep_ms(50);
+        let now = kernel_heap();
+        same = if now == bytes { same + 1 } else { 0 };
+        bytes = now;
+    }
+    bytes
 }
 
 fn main() {
@@ -181,11 +191,10 @@ fn main() {
         });
         children.push(child.expect("fork"));
         // The child's own part of the kernel's memory is there before.
-        sleep_ms(100);
-        let before = kernel_heap();
+        let before = settled_heap();
         let _ = write(&go.writer, b"g");
         let _ = read(&ready.reader, &mut [0]);
-        let each = kernel_heap().saturating_sub(before) / THREADS;
+        let each = settled_heap().saturating_sub(before) / THREADS;
         println!("a thread that waits in {name} costs {each} bytes");
         failed |= each == 0 || each > LIMIT;
         // The child is to stay: whoever closes its pipe ends it.

@@ -1,9 +1,10 @@
 //! The table of system calls in the book, held against the kernel that runs this: each call that the table has is there,
 //! and every other number answers ENOSYS. On Rusk alone, of which the table speaks.
 
-use crate::check::{call, show, sys};
+use crate::check::{call, show};
 use std::io;
-use support::process::{Ended, fork};
+use support::patience::until;
+use support::process::{Ended, call_of, fork};
 
 /// The chapter with the table.
 const CHAPTER: &str = include_str!("../../../../../docs/src/abi.md");
@@ -36,21 +37,19 @@ fn rows() -> Option<Vec<Row>> {
 }
 
 /// Whether the call answers ENOSYS to arguments that it has to refuse, made in a process of its own: it may end its caller,
-/// change what the caller is, or wait until an alarm.
+/// change what the caller is, or wait until it is killed.
 fn is_missing(number: i64) -> io::Result<bool> {
     let arguments = match number {
         // Refuse operations and flags that do not exist with ENOSYS; these find nothing at their address.
         libc::SYS_futex | libc::SYS_memfd_create => [usize::MAX, 0, 0, 0, 0, 0],
         _ => [usize::MAX; 6],
     };
-    let child = fork(|| {
-        let soon = [0_i64, 0, 0, 20_000];
-        let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, soon.as_ptr(), 0);
-        match call(number, &arguments) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => MISSING,
-            _ => 0,
-        }
+    let child = fork(|| match call(number, &arguments) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => MISSING,
+        _ => 0,
     })?;
+    until(|| child.state() == 'Z' || call_of(child.pid) == Some(number));
+    child.kill(libc::SIGKILL)?;
     Ok(child.wait()? == Ended::Exited(MISSING))
 }
 

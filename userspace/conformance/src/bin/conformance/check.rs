@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use support::errno::error_name;
-use support::process::{Ended, fork};
+use support::process::{Child, Ended, fork};
 
 /// A raw system call by the name of its number, past everything libc adds: `sys!(SYS_getppid)`.
 ///
@@ -90,7 +90,7 @@ pub fn sorted(what: &str, mut list: Vec<String>) {
 
 /// Runs `child` in a child process, waits, and prints how it ended.
 pub fn in_child(what: &str, child: impl FnOnce() -> i32) {
-    let ended = fork(child).and_then(support::process::Child::wait);
+    let ended = fork(child).and_then(Child::wait);
     value(what, ended.map(describe));
 }
 
@@ -100,10 +100,28 @@ pub fn aside(what: &str, child: impl FnOnce()) {
         child();
         0
     });
-    match ended.and_then(support::process::Child::wait) {
+    match ended.and_then(Child::wait) {
         Ok(ended) if ended.success() => {}
         other => show(what, other.map_or_else(|error| error_name(&error), describe)),
     }
+}
+
+/// A child that waits until it is killed.
+pub fn sleeper() -> Child {
+    fork(|| sleep()).expect("fork")
+}
+
+/// Waits until it is killed.
+pub fn sleep() -> ! {
+    loop {
+        let _ = sys!(SYS_pause);
+    }
+}
+
+/// Has SIGALRM come again and again, to interrupt what waits: the first may come before the wait.
+pub fn alarms() {
+    let often = [0_i64, 30_000, 0, 30_000];
+    let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, often.as_ptr(), 0);
 }
 
 /// How a process ended, in words.

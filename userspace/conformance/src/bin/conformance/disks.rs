@@ -7,8 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use support::clock::sleep_ms;
 use support::memory::Anonymous;
+use support::patience::until;
 
 /// `<linux/fs.h>`.
 const BLKROGET: u32 = 0x125e;
@@ -200,12 +200,7 @@ fn advice(path: &str) {
         there.iter().map(|byte| usize::from(byte & 1)).sum::<usize>()
     };
     // What is read ahead comes in a moment.
-    let come = || {
-        (0..1000).any(|_| {
-            sleep_ms(5);
-            in_memory() == PAGES
-        })
-    };
+    let come = || until(|| in_memory() == PAGES);
     show("written", in_memory());
     outcome("fsync", disk.sync_all());
     let advise =

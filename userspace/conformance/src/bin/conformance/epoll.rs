@@ -4,8 +4,9 @@ use crate::check::{BAD, KERNEL, outcome, show, sys, value};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use support::clock::{now, sleep_ms};
+use support::patience::{child_in_call, later, until, until_steady};
 use support::pipe::{Pipe, pipe, read, write};
-use support::process::fork;
+use support::process::{Child, Ended, call_of, fork};
 
 const IN: u32 = libc::EPOLLIN as u32;
 const OUT: u32 = libc::EPOLLOUT as u32;
@@ -93,14 +94,21 @@ fn drain(pipe: &Pipe) {
     let _ = read(&pipe.reader, &mut [0; 100]);
 }
 
-/// Runs `act` in another process after some milliseconds; waits for it in the end.
-fn later(delay: u64, act: impl FnOnce()) -> support::process::Child {
-    fork(|| {
-        sleep_ms(delay);
-        act();
-        0
-    })
-    .expect("fork")
+/// Writes once three processes wait; how many events they are told of. Whoever waits on is killed.
+fn told(pipe: &Pipe, wait: impl Fn() -> io::Result<Vec<(u64, u32)>>) -> i32 {
+    let waiter = |_| child_in_call(libc::SYS_epoll_wait, || wait().map_or(99, |events| events.len() as i32));
+    let waiters: Vec<Child> = (0..3).map(waiter).collect();
+    let _ = write(&pipe.writer, b"x");
+    sleep_ms(50);
+    let end = |waiter: Child| {
+        until_steady(|| waiter.state() == 'Z' || call_of(waiter.pid) == Some(libc::SYS_epoll_wait));
+        let _ = waiter.kill(libc::SIGKILL);
+        match waiter.wait() {
+            Ok(Ended::Exited(count)) => count,
+            _ => 0,
+        }
+    };
+    waiters.into_iter().map(end).sum()
 }
 
 pub fn run() {
@@ -318,56 +326,47 @@ fn waits() {
     let start = now();
     value("pwait2 30 ms", sys!(SYS_epoll_pwait2, epoll.fd(), &raw mut one, 1, time.as_ptr(), 0, 8));
     show("took at least that", now() - start >= 30_000_000);
-    let child = later(30, || drop(write(&p.writer, b"x")));
+    let child = later(libc::SYS_epoll_wait, || drop(write(&p.writer, b"x")));
     epoll.show("wakes on data", -1);
     let _ = (child.wait(), drain(&p));
-    let child = later(30, || drop(write(&p.writer, b"x")));
-    epoll.show("wakes in time", 5000);
+    let child = later(libc::SYS_epoll_wait, || drop(write(&p.writer, b"x")));
+    epoll.show("wakes in time", 60_000);
     let _ = (child.wait(), drain(&p));
     let q = pipe().expect("a pipe");
-    let child = later(30, || {
+    let child = later(libc::SYS_epoll_wait, || {
         let _ = epoll.control(ADD, q.writer.as_raw_fd(), OUT, 2);
     });
-    epoll.show("wakes on a new interest", 5000);
+    epoll.show("wakes on a new interest", 60_000);
     let _ = (child.wait(), epoll.control(DEL, q.writer.as_raw_fd(), 0, 0));
     let _ = epoll.control(ADD, q.writer.as_raw_fd(), 0, 3);
-    let child = later(30, || {
+    let child = later(libc::SYS_epoll_wait, || {
         let _ = epoll.control(MOD, q.writer.as_raw_fd(), OUT, 4);
     });
-    epoll.show("wakes on a changed interest", 5000);
+    epoll.show("wakes on a changed interest", 60_000);
     let _ = (child.wait(), epoll.control(DEL, q.writer.as_raw_fd(), 0, 0));
     let mut entry = libc::pollfd { fd: epoll.fd(), events: libc::POLLIN, revents: 0 };
     value("poll on it, nothing", sys!(SYS_poll, &raw mut entry, 1, 0));
-    let child = later(30, || drop(write(&p.writer, b"x")));
-    value("poll on it wakes", sys!(SYS_poll, &raw mut entry, 1, 5000));
+    let child = later(libc::SYS_poll, || drop(write(&p.writer, b"x")));
+    value("poll on it wakes", sys!(SYS_poll, &raw mut entry, 1, 60_000));
     show("with", entry.revents);
     let _ = child.wait();
     value("and again", sys!(SYS_poll, &raw mut entry, 1, 0));
     drain(&p);
     value("and not when drained", sys!(SYS_poll, &raw mut entry, 1, 0));
     let waiters: Vec<_> = (0..3)
-        .map(|_| fork(|| epoll.wait(4, 5000).map_or(99, |events| events.len() as i32)).expect("fork"))
+        .map(|_| {
+            child_in_call(libc::SYS_epoll_wait, || {
+                epoll.wait(4, 60_000).map_or(99, |events| events.len() as i32)
+            })
+        })
         .collect();
-    sleep_ms(50);
     let _ = write(&p.writer, b"x");
     for waiter in waiters {
         value("as long as it is ready, each is told", waiter.wait().map(crate::check::describe));
     }
     drain(&p);
     let _ = epoll.control(MOD, p.reader.as_raw_fd(), IN | ET, 1);
-    let told: i32 = {
-        let waiters: Vec<_> = (0..3)
-            .map(|_| fork(|| epoll.wait(4, 500).map_or(99, |events| events.len() as i32)).expect("fork"))
-            .collect();
-        sleep_ms(50);
-        let _ = write(&p.writer, b"x");
-        let count = |ended| match ended {
-            Ok(support::process::Ended::Exited(count)) => count,
-            _ => 100,
-        };
-        waiters.into_iter().map(|waiter| count(waiter.wait())).sum()
-    };
-    show("of an edge, one is told", told);
+    show("of an edge, one is told", told(&p, || epoll.wait(4, -1)));
 }
 
 /// What becomes of interests when descriptors and files go.
@@ -428,8 +427,8 @@ fn nesting() {
     inner.show("inside", 0);
     drain(&p);
     outer.show("drained", 0);
-    let child = later(30, || drop(write(&p.writer, b"x")));
-    outer.show("wakes through both", 5000);
+    let child = later(libc::SYS_epoll_wait, || drop(write(&p.writer, b"x")));
+    outer.show("wakes through both", 60_000);
     let _ = (child.wait(), drain(&p));
     let _ = outer.control(MOD, inner.fd(), IN | ET, 3);
     outer.show("by edge, nothing", 0);
@@ -488,24 +487,12 @@ fn exclusive() {
     drain(&p);
     // Each of several waits on its own instance; of those that are exclusive, one wakes.
     for (what, events) in [("exclusive", IN | ET | EXCLUSIVE), ("not exclusive", IN | ET)] {
-        let waiters: Vec<_> = (0..3)
-            .map(|_| {
-                fork(|| {
-                    let own = Epoll::new();
-                    own.add(reader, events, 1);
-                    own.wait(4, 500).map_or(99, |events| events.len() as i32)
-                })
-                .expect("fork")
-            })
-            .collect();
-        sleep_ms(100);
-        let _ = write(&p.writer, b"x");
-        let count = |ended| match ended {
-            Ok(support::process::Ended::Exited(count)) => count,
-            _ => 100,
+        let wait = || {
+            let own = Epoll::new();
+            own.add(reader, events, 1);
+            own.wait(4, -1)
         };
-        let told: i32 = waiters.into_iter().map(|waiter| count(waiter.wait())).sum();
-        show(&format!("{what}, told"), told);
+        show(&format!("{what}, told"), told(&p, wait));
         drain(&p);
     }
 }
@@ -529,12 +516,12 @@ fn answers() {
     let _ = write(&pipes[0].writer, b"x");
     let fresh = sys!(SYS_mmap, 0, 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0).expect("memory");
     value("memory never touched", sys!(SYS_epoll_wait, epoll.fd(), fresh, 4, 0));
-    let child = later(30, || drop(write(&pipes[1].writer, b"x")));
+    let child = later(libc::SYS_epoll_wait, || drop(write(&pipes[1].writer, b"x")));
     let fresh = sys!(SYS_mmap, 0, 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0).expect("memory");
-    value("the same after a wait", sys!(SYS_epoll_wait, epoll.fd(), fresh, 4, 5000));
+    value("the same after a wait", sys!(SYS_epoll_wait, epoll.fd(), fresh, 4, 60_000));
     let _ = child.wait();
-    let child = later(30, || drop(write(&pipes[1].writer, b"x")));
-    outcome("a bad place after a wait", sys!(SYS_epoll_wait, epoll.fd(), BAD, 4, 5000));
+    let child = later(libc::SYS_epoll_wait, || drop(write(&pipes[1].writer, b"x")));
+    outcome("a bad place after a wait", sys!(SYS_epoll_wait, epoll.fd(), BAD, 4, 60_000));
     let _ = child.wait();
     epoll.show("nothing is lost", 0);
 }
@@ -554,8 +541,8 @@ fn masks() {
     unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
     // SAFETY: asks for a number.
     let own = unsafe { libc::getpid() };
-    let child = later(30, || drop(sys!(SYS_kill, own, libc::SIGUSR1)));
-    epoll.show("a signal, even with SA_RESTART", 5000);
+    let child = later(libc::SYS_epoll_wait, || drop(sys!(SYS_kill, own, libc::SIGUSR1)));
+    epoll.show("a signal, even with SA_RESTART", 60_000);
     let _ = child.wait();
     outcome("block", sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, 8));
     let _ = sys!(SYS_kill, own, libc::SIGUSR1);
@@ -581,22 +568,20 @@ fn masks() {
     pending();
     outcome("unblock", sys!(SYS_rt_sigprocmask, libc::SIG_UNBLOCK, &raw const set, 0, 8));
     // A stop and a continuation end a wait.
-    let child = fork(|| match epoll.wait(1, 3000) {
+    let child = child_in_call(libc::SYS_epoll_wait, || match epoll.wait(1, 60_000) {
         Err(error) if error.raw_os_error() == Some(libc::EINTR) => 4,
         Ok(events) => events.len() as i32,
         Err(_) => 9,
-    })
-    .expect("fork");
-    sleep_ms(50);
+    });
     let _ = child.kill(libc::SIGSTOP);
-    sleep_ms(50);
+    until(|| child.state() == 'T');
     let _ = child.kill(libc::SIGCONT);
     value("stopped and continued", child.wait().map(crate::check::describe));
 }
 
 /// An instance is shared after fork, with what is put into it by either.
 fn inheritance() {
-    let (epoll, p) = (Epoll::new(), pipe().expect("a pipe"));
+    let (epoll, p, looked) = (Epoll::new(), pipe().expect("a pipe"), pipe().expect("a pipe"));
     let child = fork(|| {
         let own = pipe().expect("a pipe");
         let _ = write(&own.writer, b"x");
@@ -604,13 +589,13 @@ fn inheritance() {
         epoll.show("in the child", 0);
         let _ = write(&p.writer, b"x");
         let _ = epoll.wait(4, 3000);
-        sleep_ms(50);
+        let _ = read(&looked.reader, &mut [0]);
         0
     })
     .expect("fork");
     let _ = read(&p.reader, &mut [0]);
     epoll.show("in the parent, of a file that it does not have", 1000);
-    let _ = child.wait();
+    let _ = (write(&looked.writer, b"x"), child.wait());
     epoll.show("the file is gone with the child", 0);
     outcome("an instance over exec", {
         let kept = sys!(SYS_epoll_create1, 0).expect("an instance");

@@ -2,14 +2,16 @@
 
 use crate::check::{in_child, outcome, show, sys, value};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use support::clock::{now, sleep_ms};
-use support::process::fork;
+use support::clock::now;
+use support::patience::{child_in_call, thread_in_call};
 
 const PRIVATE: i32 = libc::FUTEX_PRIVATE_FLAG;
 const FUTEX_OP: u32 = 1 << 28;
+/// Milliseconds that nobody has to wait.
+const LONG: i64 = 60_000;
 
 fn wait(word: &AtomicU32, value: u32, milliseconds: i64) -> std::io::Result<i64> {
-    let time = [0, milliseconds * 1_000_000];
+    let time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
     sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT | PRIVATE, value, time.as_ptr())
 }
 
@@ -40,57 +42,55 @@ fn single() {
     outcome("unaligned wake", sys!(SYS_futex, word.as_ptr() as usize + 2, libc::FUTEX_WAKE | PRIVATE, 1));
 }
 
-/// Runs `count` threads that wait on `word` with `operation`, then `act`; how often the waiters returned 0.
+/// A word that stays.
+fn word(value: u32) -> &'static AtomicU32 {
+    Box::leak(Box::new(AtomicU32::new(value)))
+}
+
+/// Runs `count` threads that wait, one after the other, and then `act`; how often the waiters returned 0.
 fn waiters(
     count: usize,
-    word: &AtomicU32,
-    wait: impl Fn() -> std::io::Result<i64> + Sync,
+    wait: impl Fn(usize) -> std::io::Result<i64> + Copy + Send + 'static,
     act: impl FnOnce(),
 ) -> usize {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| wait().is_ok())).collect();
-        // They wait once the kernel says so: each thread's state is S.
-        sleep_ms(100);
-        act();
-        sleep_ms(20);
-        word.store(u32::MAX, SeqCst);
-        threads.into_iter().filter(|_| true).map(|thread| usize::from(thread.join().unwrap_or(false))).sum()
-    })
+    let begin = |index| thread_in_call(libc::SYS_futex, move || wait(index).is_ok());
+    let threads: Vec<_> = (0..count).map(begin).collect();
+    act();
+    threads.into_iter().map(|thread| usize::from(thread.join().unwrap_or(false))).sum()
 }
 
 fn wakes() {
-    let word = AtomicU32::new(0);
+    let word = self::word(0);
     let woken = waiters(
         4,
-        &word,
-        || wait(&word, 0, 900),
+        |_| wait(word, 0, LONG),
         || {
-            value("wake one of four", wake(&word, 1));
-            value("wake two", wake(&word, 2));
-            value("wake the rest", wake(&word, 100));
-            value("nobody is left", wake(&word, 100));
+            value("wake one of four", wake(word, 1));
+            value("wake two", wake(word, 2));
+            value("wake the rest", wake(word, 100));
+            value("nobody is left", wake(word, 100));
         },
     );
     show("woken", woken);
-    let word = AtomicU32::new(0);
-    let woken = waiters(3, &word, || wait(&word, 0, 300), || value("wake 2 of 3", wake(&word, 2)));
+    // Who came first is woken first: it is the last that waits in vain.
+    let limit = |index| if index == 2 { 300 } else { LONG };
+    let woken = waiters(3, move |index| wait(word, 0, limit(index)), || value("wake 2 of 3", wake(word, 2)));
     show("one timed out", woken);
 }
 
 fn bits() {
-    let word = AtomicU32::new(0);
+    let word = self::word(0);
     let wait = |bits: u32| {
         // The time is absolute for this operation, on CLOCK_MONOTONIC.
-        let deadline = now() as i64 + 700_000_000;
-        let time = [deadline / 1_000_000_000, deadline % 1_000_000_000];
+        let deadline = now() as i64 / 1_000_000 + LONG;
+        let time = [deadline / 1000, deadline % 1000 * 1_000_000];
         let operation = libc::FUTEX_WAIT_BITSET | PRIVATE;
         sys!(SYS_futex, word.as_ptr(), operation, 0, time.as_ptr(), 0, bits)
     };
     let wake = |bits: u32| sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_BITSET | PRIVATE, 10, 0, 0, bits);
     let woken = waiters(
         2,
-        &word,
-        || wait(0b0110),
+        move |_| wait(0b0110),
         || {
             value("other bits", wake(0b1001));
             value("one common bit", wake(0b0010));
@@ -101,30 +101,28 @@ fn bits() {
 }
 
 fn requeue() {
-    let (first, second) = (AtomicU32::new(0), AtomicU32::new(0));
+    let (first, second) = (word(0), word(0));
     let move_to = |operation: i32, wakes: i32, moves: usize, expected: u32| {
         sys!(SYS_futex, first.as_ptr(), operation | PRIVATE, wakes, moves, second.as_ptr(), expected)
     };
     let woken = waiters(
         4,
-        &first,
-        || wait(&first, 0, 900),
+        |_| wait(first, 0, LONG),
         || {
             outcome("another value", move_to(libc::FUTEX_CMP_REQUEUE, 1, 10, 7));
             value("wake one, move two", move_to(libc::FUTEX_CMP_REQUEUE, 1, 2, 0));
-            value("on the second", wake(&second, 10));
-            value("on the first", wake(&first, 10));
+            value("on the second", wake(second, 10));
+            value("on the first", wake(first, 10));
         },
     );
     show("woken", woken);
     let woken = waiters(
         2,
-        &first,
-        || wait(&first, u32::MAX, 900),
+        |_| wait(first, 0, LONG),
         || {
             value("move all", move_to(libc::FUTEX_REQUEUE, 0, 10, 0));
-            value("on the first", wake(&first, 10));
-            value("on the second", wake(&second, 10));
+            value("on the first", wake(first, 10));
+            value("on the second", wake(second, 10));
         },
     );
     show("woken", woken);
@@ -132,14 +130,14 @@ fn requeue() {
 }
 
 fn wake_and_operate() {
-    let (first, second) = (AtomicU32::new(0), AtomicU32::new(4));
+    let (first, second) = (word(0), word(4));
     // second += 3; wake on second too if it was greater than 2.
     let encoded = FUTEX_OP | 4 << 24 | 3 << 12 | 2;
     let operate =
         || sys!(SYS_futex, first.as_ptr(), libc::FUTEX_WAKE_OP | PRIVATE, 1, 1, second.as_ptr(), encoded);
     value("nobody waits", operate());
     show("second word", second.load(SeqCst));
-    let woken = waiters(1, &first, || wait(&first, 0, 900), || value("one waits", operate()));
+    let woken = waiters(1, |_| wait(first, 0, LONG), || value("one waits", operate()));
     show("woken", woken);
     show("second word", second.load(SeqCst));
 }
@@ -150,25 +148,21 @@ fn between_processes() {
         sys!(SYS_mmap, 0, 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0).expect("shared memory");
     // SAFETY: the mapping is live until the process ends, and holds a zeroed word.
     let word = unsafe { &*(at as *const AtomicU32) };
-    let child = fork(|| {
+    let child = child_in_call(libc::SYS_futex, || {
         while word.load(SeqCst) == 0 {
-            let _ = sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, [2_i64, 0].as_ptr());
+            let _ = sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, 0);
         }
         word.load(SeqCst) as i32
-    })
-    .expect("fork");
-    sleep_ms(50);
+    });
     word.store(33, SeqCst);
     value("wake another process", sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1));
     value("it ends", child.wait().map(crate::check::describe));
     // A private wake does not reach a shared waiter.
     word.store(0, SeqCst);
-    let child = fork(|| {
+    let child = child_in_call(libc::SYS_futex, || {
         let time = [0_i64, 300_000_000];
         i32::from(sys!(SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, 0, time.as_ptr()).is_err())
-    })
-    .expect("fork");
-    sleep_ms(50);
+    });
     value("private wake of a shared word", wake(word, 1));
     value("the waiter timed out", child.wait().map(crate::check::describe));
 }

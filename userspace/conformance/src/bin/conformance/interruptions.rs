@@ -8,8 +8,8 @@ use crate::check::{describe_status, path, show, sys};
 use crate::terminals::Pty;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
-use support::clock::sleep_ms;
 use support::memory::{Anonymous, Shared};
+use support::patience::{until, until_steady, until_within};
 use support::pipe::{Pipe, pipe, read, write};
 use support::process::{Child, fork};
 
@@ -33,6 +33,9 @@ struct Stage {
     word: Shared<AtomicI64>,
     fifo: std::ffi::CString,
 }
+
+/// The name of one that stands out.
+const OF_VFORK: &str = "wait for a vfork child";
 
 /// A call that waits: how it is made, and how it is let go on. `None`: nothing but a signal ends it.
 struct Call {
@@ -199,7 +202,7 @@ const CALLS: &[Call] = &[
         release: Some(fill_pipe),
     },
     Call {
-        name: "wait for a vfork child",
+        name: OF_VFORK,
         make: |stage| {
             // The parent is let go on by the child's end, and by nothing else.
             let Ok(mut stack) = Anonymous::map(64 << 10) else { return -1 };
@@ -331,14 +334,15 @@ fn signal_and_release(call: &Call, stage: &Stage, child: Child, action: usize) -
     if action == libc::SIG_DFL {
         let _ = child.kill(libc::SIGSTOP);
         // On Linux one that waits for its vfork child does not stop, which is seen by waiting in vain.
-        until_within(1500, "it stops", || (child.state() == 'T').then_some(()))?;
+        let stops = || child.state() == 'T';
+        found("it stops", if call.name == OF_VFORK { until_within(1500, stops) } else { until(stops) })?;
         let _ = child.kill(libc::SIGCONT);
-        until("it goes on", || (child.state() != 'T').then_some(()))?;
+        found("it goes on", until(|| child.state() != 'T'))?;
     } else {
         let _ = child.kill(libc::SIGUSR1);
     }
-    if action == 2 && call.name != "wait for a vfork child" {
-        until("the handler runs", || (notes.handled.load(SeqCst) > 0).then_some(()))?;
+    if action == 2 && call.name != OF_VFORK {
+        found("the handler runs", until(|| notes.handled.load(SeqCst) > 0))?;
     }
     let interrupted = asleep(notes, child)?;
     if interrupted {
@@ -346,7 +350,7 @@ fn signal_and_release(call: &Call, stage: &Stage, child: Child, action: usize) -
     }
     let Some(release) = call.release else { return Ok("goes on".into()) };
     release(stage);
-    until("the call ends", || (notes.stage.load(SeqCst) == 2).then_some(()))?;
+    found("the call ends", until(|| notes.stage.load(SeqCst) == 2))?;
     Ok(format!("goes on, {}", result(notes)))
 }
 
@@ -359,31 +363,14 @@ fn result(notes: &Notes) -> String {
 
 /// Waits until the child has made the call and sleeps in it, or has come back from it (true).
 fn asleep(notes: &Notes, child: Child) -> Result<bool, String> {
-    let mut looks = 0;
-    until("it sleeps", || {
-        if notes.stage.load(SeqCst) == 2 {
-            return Some(true);
-        }
-        let sleeps = notes.stage.load(SeqCst) == 1 && matches!(child.state(), 'S' | 'D');
-        looks = if sleeps { looks + 1 } else { 0 };
-        // More than one look: it may have to sleep a moment for something else.
-        (looks == 4).then_some(false)
-    })
+    let stage = || notes.stage.load(SeqCst);
+    found("it sleeps", until_steady(|| stage() == 2 || stage() == 1 && matches!(child.state(), 'S' | 'D')))?;
+    Ok(stage() == 2)
 }
 
-/// Looks again and again, for a generous while.
-fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> Result<T, String> {
-    until_within(10_000, what, look)
-}
-
-fn until_within<T>(looks: usize, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
-    for _ in 0..looks {
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        sleep_ms(2);
-    }
-    Err(format!("in vain until {what}"))
+/// What has been waited for in vain is an error.
+fn found(what: &str, is_so: bool) -> Result<(), String> {
+    is_so.then_some(()).ok_or_else(|| format!("in vain until {what}"))
 }
 
 fn stage() -> std::io::Result<Stage> {

@@ -1,10 +1,11 @@
 //! Job control: sessions, foreground groups, and the signals a terminal sends.
 
-use crate::check::{describe_status, in_child, outcome, show, sys};
+use crate::check::{describe_status, in_child, outcome, show, sleep, sleeper, sys};
 use crate::terminals::Pty;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use support::clock::sleep_ms;
+use support::patience::{child_in_call, until, until_in_call, until_orphaned};
 use support::pipe::{read, write};
 use support::process::{Child, fork};
 
@@ -44,11 +45,8 @@ fn job(run: impl FnOnce() -> i32) -> Child {
     child
 }
 
-fn sleeper() -> Child {
-    job(|| {
-        sleep_ms(20_000);
-        0
-    })
+fn sleeping_job() -> Child {
+    job(|| sleep())
 }
 
 /// Makes a job's group the terminal's foreground group, as a shell does.
@@ -97,7 +95,7 @@ fn controlling_terminal() {
         outcome("foreground group of nobody", foreground(pty, 0x3f_ffff));
         outcome("negative group", foreground(pty, -1));
         outcome("group of another session", foreground(pty, 1));
-        let child = sleeper();
+        let child = sleeping_job();
         outcome("a job's group", foreground(pty, child.pid));
         show("is it", foreground_group(pty) == child.pid);
         let _ = child.kill(libc::SIGKILL);
@@ -125,13 +123,13 @@ fn controlling_terminal() {
 fn keys() {
     session("keys", |pty| {
         for (key, what) in [("\x03", "Ctrl-C"), ("\x1c", "Ctrl-\\")] {
-            let child = sleeper();
+            let child = sleeping_job();
             let _ = foreground(pty, child.pid);
             pty.type_in(key);
             change(what, child);
             show("screen", format!("{:?}", pty.screen()));
         }
-        let child = sleeper();
+        let child = sleeping_job();
         let _ = foreground(pty, child.pid);
         pty.type_in("\x1a");
         change("Ctrl-Z", child);
@@ -145,11 +143,7 @@ fn keys() {
         show("the line typed before it is gone", pty.input());
         // All of a foreground group get the signal.
         let child = job(|| {
-            let helper = fork(|| {
-                sleep_ms(20_000);
-                0
-            })
-            .expect("fork");
+            let helper = sleeper();
             // SAFETY: ignoring involves no handler.
             unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
             let ended = helper.wait();
@@ -159,7 +153,7 @@ fn keys() {
             )
         });
         let _ = foreground(pty, child.pid);
-        sleep_ms(50);
+        until_in_call(child.pid, libc::SYS_wait4);
         pty.type_in("\x03");
         change("the helper was killed, its parent not", child);
         let _ = foreground(pty, pid());
@@ -238,8 +232,9 @@ fn orphaned_groups() {
         let pipe = support::pipe::pipe().expect("a pipe");
         let terminal = pty.terminal.as_raw_fd();
         let middle = fork(|| {
+            let middle = pid();
             let _ = job(|| {
-                sleep_ms(50);
+                until_orphaned(middle);
                 let mut byte = [0_u8];
                 let read = sys!(SYS_read, terminal, byte.as_mut_ptr(), 1);
                 let error = read.map_or_else(|error| error.raw_os_error().unwrap_or(0), |_| 0);
@@ -296,16 +291,13 @@ extern "C" fn note(signal: i32) {
 fn hang_up() {
     in_child("hang-up: the leader is told", || {
         let pty = Pty::open().expect("a pseudo-terminal");
-        let leader = fork(|| {
+        let leader = child_in_call(libc::SYS_pause, || {
             let _ = sys!(SYS_setsid);
             let _ = sys!(SYS_ioctl, pty.terminal.as_raw_fd(), libc::TIOCSCTTY, 0);
             // The child's own copy of the user's end must go, or the hang-up never comes.
             let _ = sys!(SYS_close, pty.user.as_raw_fd());
-            sleep_ms(20_000);
-            0
-        })
-        .expect("fork");
-        sleep_ms(100);
+            sleep()
+        });
         drop(pty.user);
         let mut status = 0_i32;
         let _ = sys!(SYS_wait4, leader.pid, &raw mut status, 0, 0);
@@ -321,7 +313,7 @@ fn hang_up() {
                 // SAFETY: the handler stores an atomic.
                 unsafe { libc::signal(libc::SIGHUP, note as extern "C" fn(i32) as usize) };
                 let _ = write(&pipe.writer, b"r");
-                sleep_ms(5000);
+                until(|| SEEN.load(SeqCst) != 0);
                 let _ = write(&pipe.writer, &[SEEN.load(SeqCst) as u8]);
                 0
             });
@@ -345,7 +337,7 @@ fn window_changes() {
         let size = [30_u16, 100, 0, 0];
         let set = || sys!(SYS_ioctl, pty.user.as_raw_fd(), libc::TIOCSWINSZ, size.as_ptr());
         outcome("set", set());
-        sleep_ms(20);
+        until(|| SEEN.load(SeqCst) != 0);
         show("told", SEEN.swap(0, SeqCst));
         outcome("set the same", set());
         sleep_ms(20);
@@ -373,7 +365,7 @@ fn stopped_shell() {
         .expect("fork");
         let _ = sys!(SYS_setpgid, second.pid, first.pid);
         let _ = foreground(pty, first.pid);
-        sleep_ms(50);
+        until_in_call(second.pid, libc::SYS_read);
         pty.type_in("\x1a");
         change("first", first);
         change("second", second);

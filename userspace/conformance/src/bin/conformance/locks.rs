@@ -1,13 +1,12 @@
 //! Advisory locks: flock, record locks of processes and of open files.
 
-use crate::check::{BAD, aside, outcome, path, show, sys, value};
+use crate::check::{BAD, alarms, aside, outcome, path, show, sys, value};
 use std::fs;
 use std::io;
 use std::mem::zeroed;
 use std::ptr::null;
-use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use support::patience::{child_in_call, thread_in_call};
 
 pub fn run() {
     fs::write("file", "0123456789").expect("a file");
@@ -78,13 +77,8 @@ fn whole_files() {
 fn flock_waits() {
     let (one, two) = (open("file", libc::O_RDWR), open("file", libc::O_RDWR));
     outcome("exclusive", flock(one, libc::LOCK_EX));
-    let (sender, got) = channel();
-    let waiter = thread::spawn(move || {
-        let locked = flock(two, libc::LOCK_SH);
-        let _ = sender.send(());
-        locked
-    });
-    show("waits", got.recv_timeout(Duration::from_millis(50)).is_err());
+    let waiter = thread_in_call(libc::SYS_flock, move || flock(two, libc::LOCK_SH));
+    show("waits", !waiter.is_finished());
     outcome("unlock", flock(one, libc::LOCK_UN));
     outcome("waited", waiter.join().expect("no panic"));
     outcome("unlock", flock(two, libc::LOCK_UN));
@@ -93,19 +87,13 @@ fn flock_waits() {
         // SAFETY: the handler does nothing.
         unsafe { libc::signal(libc::SIGALRM, nothing as *const () as usize) };
         restart(libc::SIGALRM, false);
-        let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, &raw const TENTH, 0);
+        alarms();
         outcome("a wait", flock(two, libc::LOCK_EX));
     });
     [one, two].into_iter().for_each(close);
 }
 
 extern "C" fn nothing(_signal: i32) {}
-
-static TENTH: libc::itimerval = libc::itimerval {
-    // Again, should the first come before the wait.
-    it_interval: libc::timeval { tv_sec: 0, tv_usec: 100_000 },
-    it_value: libc::timeval { tv_sec: 0, tv_usec: 100_000 },
-};
 
 /// Whether calls that the signal interrupts begin again.
 fn restart(signal: i32, again: bool) {
@@ -318,14 +306,13 @@ fn waits() {
     outcome("write", set(file, WRITE, 0, 10));
     let mut ends = [0_i32; 2];
     let _ = sys!(SYS_pipe2, ends.as_mut_ptr(), 0);
-    let child = sys!(SYS_fork).unwrap_or(-1);
-    if child == 0 {
+    let child = child_in_call(libc::SYS_fcntl, || {
         let waited = set_wait(file, libc::F_SETLKW, WRITE, 5, 10);
         let _ = sys!(SYS_write, ends[1], b"x".as_ptr(), 1);
-        std::process::exit(i32::from(waited.is_err()));
-    }
+        i32::from(waited.is_err())
+    });
     let mut ready = libc::pollfd { fd: ends[0], events: libc::POLLIN, revents: 0 };
-    value("waits", sys!(SYS_poll, &raw mut ready, 1, 100));
+    value("waits", sys!(SYS_poll, &raw mut ready, 1, 0));
     outcome("unlock a part", set(file, NONE, 0, 6));
     value("still waits", sys!(SYS_poll, &raw mut ready, 1, 100));
     outcome("down to reading", set(file, READ, 6, 4));
@@ -333,14 +320,14 @@ fn waits() {
     outcome("unlock the rest", set(file, NONE, 0, 0));
     value("has it", sys!(SYS_poll, &raw mut ready, 1, 10_000));
     let mut status = 0;
-    let _ = sys!(SYS_wait4, child, &raw mut status, 0, 0);
+    let _ = sys!(SYS_wait4, child.pid, &raw mut status, 0, 0);
     show("status", status);
     outcome("write", set(file, WRITE, 0, 10));
     aside("interrupted", || {
         // SAFETY: the handler does nothing.
         unsafe { libc::signal(libc::SIGALRM, nothing as *const () as usize) };
         restart(libc::SIGALRM, false);
-        let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, &raw const TENTH, 0);
+        alarms();
         outcome("a wait", set_wait(file, libc::F_SETLKW, WRITE, 0, 1));
     });
     ends.into_iter().for_each(|end| close(end.into()));
@@ -351,29 +338,14 @@ fn waits() {
 fn deadlock() {
     let file = open("file", libc::O_RDWR);
     outcome("write 0", set(file, WRITE, 0, 1));
-    // A child that is slow to wait for our lock is the later one: then once more.
-    let (told, status) = loop {
-        let child = sys!(SYS_fork).unwrap_or(-1);
-        if child == 0 {
-            let _ = set(file, WRITE, 1, 1);
-            let waited = set_wait(file, libc::F_SETLKW, WRITE, 0, 1);
-            std::process::exit(i32::from(waited.is_err()));
-        }
-        // Until the child has its lock and, soon after, waits for ours.
-        while get(file, libc::F_GETLK, WRITE, 1, 1).starts_with("free") {
-            thread::yield_now();
-        }
-        thread::sleep(Duration::from_millis(100));
-        let told = set_wait(file, libc::F_SETLKW, WRITE, 1, 1);
-        let is_later = told.is_err();
-        let _ = set(file, NONE, i64::from(!is_later), 1);
-        let mut status = 0;
-        let _ = sys!(SYS_wait4, child, &raw mut status, 0, 0);
-        if is_later {
-            break (told, status);
-        }
-    };
-    outcome("write 1", told);
+    let child = child_in_call(libc::SYS_fcntl, || {
+        let _ = set(file, WRITE, 1, 1);
+        i32::from(set_wait(file, libc::F_SETLKW, WRITE, 0, 1).is_err())
+    });
+    outcome("write 1", set_wait(file, libc::F_SETLKW, WRITE, 1, 1));
+    let _ = set(file, NONE, 0, 1);
+    let mut status = 0;
+    let _ = sys!(SYS_wait4, child.pid, &raw mut status, 0, 0);
     show("status", status);
     outcome("write 1", set_wait(file, libc::F_SETLKW, WRITE, 1, 1));
     close(file);
@@ -403,8 +375,7 @@ fn open_file_locks() {
     outcome("with a process id", sys!(SYS_fcntl, two, libc::F_OFD_SETLK, &raw const with_pid));
     outcome("asking with a process id", sys!(SYS_fcntl, two, libc::F_OFD_GETLK, &raw const with_pid));
     let one = open("file", libc::O_RDWR);
-    let waiter = thread::spawn(move || set_wait(one, libc::F_OFD_SETLKW, WRITE, 15, 1));
-    thread::sleep(Duration::from_millis(50));
+    let waiter = thread_in_call(libc::SYS_fcntl, move || set_wait(one, libc::F_OFD_SETLKW, WRITE, 15, 1));
     outcome("unlock", set_own(two, NONE, 10, 10));
     outcome("waited", waiter.join().expect("no panic"));
     [one, two].into_iter().for_each(close);

@@ -1,8 +1,8 @@
 //! Pipes and FIFOs.
 
-use crate::check::{aside, in_child, outcome, path, show, sys, value};
+use crate::check::{alarms, aside, in_child, outcome, path, show, sys, value};
 use std::os::fd::AsRawFd;
-use support::clock::sleep_ms;
+use support::patience::{child_in_call, thread_in_call, until_in_call};
 use support::pipe::{Pipe, pipe, read, write};
 use support::process::fork;
 
@@ -113,12 +113,10 @@ fn atomic_writes() {
 
 fn blocking() {
     let (_, _, pipe) = ends();
-    let reader = fork(|| {
+    let reader = child_in_call(libc::SYS_read, || {
         let mut buffer = [0_u8; 10];
         read(&pipe.reader, &mut buffer).map_or(99, |count| count as i32)
-    })
-    .expect("fork");
-    sleep_ms(30);
+    });
     value("write to a waiting reader", write(&pipe.writer, b"abc"));
     value("it got", reader.wait().map(crate::check::describe));
     let writer = fork(|| {
@@ -138,9 +136,9 @@ fn blocking() {
         // SAFETY: ignoring involves no handler.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         let (_, _, pipe) = ends();
-        let reader = pipe.reader;
+        let (reader, writing) = (pipe.reader, std::process::id() as i32);
         std::thread::spawn(move || {
-            sleep_ms(50);
+            until_in_call(writing, libc::SYS_write);
             drop(reader);
         });
         let buffer = vec![1_u8; 200_000];
@@ -153,12 +151,11 @@ fn blocking() {
         let (reader, _, pipe) = ends();
         let (other, _, second) = ends();
         let ready = write(&second.writer, b"other").is_ok();
-        let waiting = std::thread::spawn(move || {
+        let waiting = thread_in_call(libc::SYS_read, move || {
             let mut buffer = [0_u8; 5];
             let count = sys!(SYS_read, reader, buffer.as_mut_ptr(), 5);
             count.ok() == Some(5) && buffer == *b"began"
         });
-        sleep_ms(50);
         let replaced = sys!(SYS_dup2, other, reader).is_ok();
         let ready = ready && replaced && write(&pipe.writer, b"began").is_ok();
         i32::from(!(ready && waiting.join().unwrap_or(false)))
@@ -167,8 +164,7 @@ fn blocking() {
         let (_, _, pipe) = ends();
         // SAFETY: a handler that does nothing.
         unsafe { libc::signal(libc::SIGALRM, nothing as extern "C" fn(i32) as usize) };
-        let once = [0_i64, 0, 0, 50_000];
-        let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, once.as_ptr(), 0);
+        alarms();
         let buffer = vec![1_u8; 200_000];
         // Linux restarts what has not begun; a write that has begun returns what it did.
         i32::from(write(&pipe.writer, &buffer).ok() != Some(65_536))
@@ -192,12 +188,10 @@ fn fifos() {
     outcome("writer now", writer.as_ref().map(|_| ()).map_err(copy));
     outcome("read with writer", sys!(SYS_read, reader.as_ref().copied().unwrap_or(-1), byte.as_mut_ptr(), 4));
     [reader, writer].into_iter().flatten().for_each(|file| drop(sys!(SYS_close, file)));
-    let child = fork(|| {
+    let child = child_in_call(libc::SYS_open, || {
         let file = open(libc::O_WRONLY).unwrap_or(-1);
         i32::from(sys!(SYS_write, file, b"meet".as_ptr(), 4).is_err())
-    })
-    .expect("fork");
-    sleep_ms(20);
+    });
     let file = open(libc::O_RDONLY).unwrap_or(-1);
     value("openers meet", sys!(SYS_read, file, byte.as_mut_ptr(), 4));
     let _ = child.wait();
@@ -226,8 +220,7 @@ fn fifos() {
             libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
         }
         let _ = sys!(SYS_mknod, path("lonely").as_ptr(), libc::S_IFIFO | 0o600, 0);
-        let once = [0_i64, 0, 0, 30_000];
-        let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, once.as_ptr(), 0);
+        alarms();
         outcome("open", sys!(SYS_open, c"lonely".as_ptr(), libc::O_WRONLY));
     });
 }

@@ -2,7 +2,8 @@
 
 use crate::check::{event_names, outcome, show, sys, value};
 use std::os::fd::AsRawFd;
-use support::clock::{now, sleep_ms};
+use support::clock::now;
+use support::patience::{child_in_call, later};
 use support::pipe::{pipe, read, write};
 use support::process::fork;
 
@@ -78,44 +79,34 @@ fn time_outs() {
 fn wake_ups() {
     let p = pipe().expect("a pipe");
     let reader = p.reader.as_raw_fd();
-    let late = |delay: u64, act: &dyn Fn()| {
-        fork(|| {
-            sleep_ms(delay);
-            act();
-            0
-        })
-        .expect("fork")
-    };
-    let child = late(30, &|| drop(write(&p.writer, b"x")));
-    poll("wakes on data", reader, libc::POLLIN, 5000);
+    let child = later(libc::SYS_poll, || drop(write(&p.writer, b"x")));
+    poll("wakes on data", reader, libc::POLLIN, 60_000);
     let _ = (child.wait(), read(&p.reader, &mut [0]));
     // Two wait for the same file.
     let waiters: Vec<_> = (0..2)
         .map(|_| {
-            fork(|| {
+            child_in_call(libc::SYS_poll, || {
                 let mut entry = libc::pollfd { fd: reader, events: libc::POLLIN, revents: 0 };
-                sys!(SYS_poll, &raw mut entry, 1, 5000).map_or(9, |count| count as i32)
+                sys!(SYS_poll, &raw mut entry, 1, 60_000).map_or(9, |count| count as i32)
             })
-            .expect("fork")
         })
         .collect();
-    sleep_ms(30);
     let _ = write(&p.writer, b"x");
     for waiter in waiters {
         value("both wake", waiter.wait().map(crate::check::describe));
     }
     let _ = read(&p.reader, &mut [0]);
     drop(p.writer);
-    poll("hang-up when the last writer leaves", reader, libc::POLLIN, 5000);
+    poll("hang-up when the last writer leaves", reader, libc::POLLIN, 60_000);
     // Closing a file that is polled wakes nobody; its data does.
     let (first, second) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
-    let child = late(30, &|| drop(write(&second.writer, b"x")));
+    let child = later(libc::SYS_poll, || drop(write(&second.writer, b"x")));
     let mut entries = [first.reader.as_raw_fd(), second.reader.as_raw_fd()].map(|fd| libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
     });
-    value("two files, the second wakes", sys!(SYS_poll, entries.as_mut_ptr(), 2, 5000));
+    value("two files, the second wakes", sys!(SYS_poll, entries.as_mut_ptr(), 2, 60_000));
     show("which", entries.map(|entry| event_names(entry.revents)).join(" / "));
     let _ = child.wait();
 }
@@ -140,9 +131,9 @@ fn select() {
         }
     };
     run("nothing to read", bit(reader), 0, 10_000);
-    run("room to write", bit(reader), bit(writer), 1_000_000);
+    run("room to write", bit(reader), bit(writer), 60_000_000);
     let _ = write(&p.writer, b"x");
-    run("both", bit(reader), bit(writer), 1_000_000);
+    run("both", bit(reader), bit(writer), 60_000_000);
     run("closed descriptor", 1 << 60, 0, 0);
     let mut set = [1_u64 << 60, 0];
     outcome("closed descriptor within", sys!(SYS_select, 64, set.as_mut_ptr(), 0, 0, 0));
@@ -227,7 +218,8 @@ fn signals() {
     unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
     let block = sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, 8);
     outcome("block", block);
-    let send = || sys!(SYS_kill, std::process::id(), libc::SIGUSR1);
+    let own = std::process::id();
+    let send = || sys!(SYS_kill, own, libc::SIGUSR1);
     let _ = send();
     outcome("ppoll lets none in", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const set, 8));
     outcome("ppoll lets one in", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const none, 8));
@@ -253,13 +245,9 @@ fn signals() {
     // SAFETY: it has been filled.
     let taken = unsafe { [(*info).si_signo, (*info).si_code] };
     show("which", format!("{taken:?}"));
-    let child = fork(|| {
-        sleep_ms(30);
-        // SAFETY: asks for a number.
-        i32::from(sys!(SYS_kill, unsafe { libc::getppid() }, libc::SIGUSR1).is_err())
-    });
+    let child = later(libc::SYS_rt_sigtimedwait, || drop(send()));
     value("one that comes", sys!(SYS_rt_sigtimedwait, &raw const set, 0, 0, 8));
-    let _ = child.map(support::process::Child::wait);
+    let _ = child.wait();
     outcome("no set", sys!(SYS_rt_sigtimedwait, crate::check::BAD, 0, soon.as_ptr(), 8));
     let unblock = sys!(SYS_rt_sigprocmask, libc::SIG_UNBLOCK, &raw const set, 0, 8);
     outcome("unblock", unblock);

@@ -3,7 +3,7 @@
 use crate::check::{BAD, describe, outcome, show, sys, value};
 use std::io;
 use std::os::fd::AsRawFd;
-use support::clock::sleep_ms;
+use support::patience::later;
 use support::pipe::{pipe, read, write};
 use support::process::{Child, fork};
 
@@ -105,12 +105,8 @@ fn ending() {
     let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 5 };
     outcome("add", sys!(SYS_epoll_ctl, epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event));
     value("epoll, alive", sys!(SYS_epoll_wait, epoll, &raw mut event, 1, 0));
-    let killer = fork(|| {
-        sleep_ms(30);
-        i32::from(send(fd, libc::SIGKILL).is_err())
-    })
-    .expect("fork");
-    value("epoll", sys!(SYS_epoll_wait, epoll, &raw mut event, 1, 5000));
+    let killer = later(libc::SYS_epoll_wait, || drop(send(fd, libc::SIGKILL)));
+    value("epoll", sys!(SYS_epoll_wait, epoll, &raw mut event, 1, 60_000));
     value("waitid", wait(fd, libc::WEXITED));
     value("killer", killer.wait().map(describe));
     drop(until);

@@ -1,10 +1,11 @@
 //! fork, vfork, exit, identity numbers, process groups and sessions.
 
-use crate::check::{aside, in_child, outcome, show, sys, value};
+use crate::check::{aside, in_child, outcome, show, sleep, sleeper, sys, value};
 use std::sync::atomic::{AtomicI32, Ordering};
 use support::memory::Anonymous;
+use support::patience::{until, until_orphaned};
 use support::pipe::{pipe, read, write};
-use support::process::fork;
+use support::process::{fork, state};
 
 pub fn run() {
     exits();
@@ -44,7 +45,7 @@ fn moving_targets() {
             std::thread::sleep(std::time::Duration::from_micros(500 + 37 * (round % 50)));
             let _ = sys!(SYS_kill, -group, signal);
             // What has been signalled may need a moment; what has not, lives on.
-            let patience = std::time::Instant::now() + std::time::Duration::from_secs(2);
+            let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
             while sys!(SYS_wait4, -group, 0, libc::WNOHANG, 0).is_ok() {
                 if std::time::Instant::now() > patience {
                     survived += 1;
@@ -172,8 +173,9 @@ fn exits() {
         std::thread::spawn(|| sys!(SYS_exit_group, 23)).join().map_or(1, |_| 2)
     });
     in_child("last thread decides", || {
-        std::thread::spawn(|| {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+        let first = std::process::id() as i32;
+        std::thread::spawn(move || {
+            until(|| state(first) == 'Z');
             let _ = sys!(SYS_exit, 31);
         });
         sys!(SYS_exit, 30).map_or(1, |_| 2)
@@ -240,11 +242,7 @@ fn groups_and_sessions() {
         show("getsid", sys!(SYS_getsid, 0).ok() == sys!(SYS_getpid).ok());
         outcome("setsid twice", sys!(SYS_setsid));
         outcome("setpgid of session leader", sys!(SYS_setpgid, 0, 0));
-        let group = fork(|| {
-            support::clock::sleep_ms(200);
-            0
-        })
-        .expect("fork");
+        let group = sleeper();
         outcome("child into own group", sys!(SYS_setpgid, group.pid, 0));
         outcome("child back into ours", sys!(SYS_setpgid, group.pid, sys!(SYS_getpid).unwrap_or(0)));
         outcome("child into group of nobody", sys!(SYS_setpgid, group.pid, 0x3f_ffff));
@@ -256,8 +254,7 @@ fn groups_and_sessions() {
         let child = fork(|| {
             let _ = sys!(SYS_setsid);
             let _ = write(&pipe.writer, b"x");
-            support::clock::sleep_ms(200);
-            0
+            sleep()
         })
         .expect("fork");
         let _ = read(&pipe.reader, &mut [0]);
@@ -267,7 +264,7 @@ fn groups_and_sessions() {
         let _ = child.wait();
     });
     let child = fork(|| 0).expect("fork");
-    support::clock::sleep_ms(50);
+    until(|| child.state() == 'Z');
     outcome("kill of a zombie", child.kill(libc::SIGTERM));
     outcome("getpgid of a zombie", sys!(SYS_getpgid, child.pid));
     let _ = child.wait();
@@ -278,8 +275,9 @@ fn groups_and_sessions() {
 fn orphans() {
     let pipe = pipe().expect("a pipe");
     let middle = fork(|| {
+        let middle = std::process::id() as i32;
         let _ = fork(|| {
-            support::clock::sleep_ms(50);
+            until_orphaned(middle);
             let parent = sys!(SYS_getppid).unwrap_or(-1);
             let _ = write(&pipe.writer, &parent.to_ne_bytes());
             0
@@ -293,8 +291,9 @@ fn orphans() {
     aside("subreaper", || {
         outcome("become subreaper", sys!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
         let middle = fork(|| {
+            let middle = std::process::id() as i32;
             let _ = fork(|| {
-                support::clock::sleep_ms(20);
+                until_orphaned(middle);
                 7
             });
             0

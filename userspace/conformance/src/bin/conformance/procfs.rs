@@ -1,8 +1,9 @@
 //! /proc: what the usual tools read there.
 
-use crate::check::{outcome, show, sorted, sys, value};
+use crate::check::{outcome, show, sleeper, sorted, sys, value};
 use std::fs;
-use support::process::fork;
+use support::patience::{until, until_steady};
+use support::process::{Child, fork};
 
 fn text(name: &str) -> String {
     fs::read_to_string(name).unwrap_or_else(|error| format!("({})", support::errno::error_name(&error)))
@@ -92,32 +93,16 @@ fn own_process() {
 }
 
 fn other_process() {
-    let child = fork(|| {
-        support::clock::sleep_ms(10_000);
-        0
-    })
-    .expect("fork");
-    let state = || {
-        let stat = text(&format!("/proc/{}/stat", child.pid));
-        stat.rsplit_once(") ").map_or("?", |(_, rest)| &rest[..1]).to_owned()
+    let child = sleeper();
+    let comes_to = |wanted: char, what: &str| {
+        until_steady(|| child.state() == wanted);
+        show(what, child.state());
     };
-    // Until the child has come so far, and stays there: on its way it may sleep a moment for something else.
-    let until = |wanted: &str, what: &str| {
-        let mut looks = 0;
-        for _ in 0..500 {
-            looks = if state() == wanted { looks + 1 } else { 0 };
-            if looks == 4 {
-                break;
-            }
-            support::clock::sleep_ms(10);
-        }
-        show(what, state());
-    };
-    until("S", "asleep");
+    comes_to('S', "asleep");
     let _ = child.kill(libc::SIGSTOP);
-    until("T", "stopped");
+    comes_to('T', "stopped");
     let _ = child.kill(libc::SIGKILL);
-    until("Z", "zombie");
+    comes_to('Z', "zombie");
     show("its command line", format!("{:?}", text(&format!("/proc/{}/cmdline", child.pid))));
     outcome("its exe", fs::read_link(format!("/proc/{}/exe", child.pid)));
     let _ = child.wait();
@@ -127,29 +112,24 @@ fn other_process() {
 }
 
 /// A child that waits in some way, and what its files say of that once they say that it waits.
-fn wait_of(what: &str, wait: impl FnOnce()) -> support::process::Child {
+fn wait_of(what: &str, wait: impl FnOnce()) -> Child {
     let child = fork(|| {
         wait();
         0
     })
     .expect("fork");
     let file = |name: &str| text(&format!("/proc/{}/{name}", child.pid));
-    // Until it is asleep, and stays there: on its way it may sleep a moment for something else.
     let mut last = String::new();
-    for _ in 0..500 {
-        let now = file("wchan");
-        if now == last && now != "0" && file("stat").contains(") S ") {
-            break;
-        }
-        last = now;
-        support::clock::sleep_ms(10);
-    }
+    until_steady(|| {
+        let before = std::mem::replace(&mut last, file("wchan"));
+        last == before && last != "0" && child.state() == 'S'
+    });
     show(what, last);
     show("its call", file("syscall").split(' ').next().unwrap_or_default());
     child
 }
 
-fn end(child: support::process::Child) {
+fn end(child: Child) {
     let _ = child.kill(libc::SIGKILL);
     let _ = child.wait();
 }
@@ -212,20 +192,10 @@ fn waits() {
     show("stack and instruction", is_user(words.get(7)) && is_user(words.get(8)));
     show("the same by its thread", text(&format!("/proc/{0}/task/{0}/syscall", child.pid)) == call);
     let _ = child.kill(libc::SIGSTOP);
-    for _ in 0..500 {
-        if text(&format!("/proc/{}/stat", child.pid)).contains(") T ") {
-            break;
-        }
-        support::clock::sleep_ms(10);
-    }
+    until(|| child.state() == 'T');
     show("stopped", text(&format!("/proc/{}/wchan", child.pid)));
     let _ = child.kill(libc::SIGKILL);
-    for _ in 0..500 {
-        if text(&format!("/proc/{}/stat", child.pid)).contains(") Z ") {
-            break;
-        }
-        support::clock::sleep_ms(10);
-    }
+    until(|| child.state() == 'Z');
     show("zombie", text(&format!("/proc/{}/wchan", child.pid)));
     show("its call", text(&format!("/proc/{}/syscall", child.pid)).trim_end());
     let _ = child.wait();

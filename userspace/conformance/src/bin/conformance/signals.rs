@@ -1,13 +1,13 @@
 //! Signals: handlers, masks, default actions, interrupted calls, faults.
 
-use crate::check::{aside, in_child, outcome, show, signal_name, sys, value};
+use crate::check::{aside, in_child, outcome, show, signal_name, sleeper, sys, value};
 use std::mem::{MaybeUninit, zeroed};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering::SeqCst};
-use support::clock::sleep_ms;
 use support::memory::Anonymous;
+use support::patience::{child_in_call, later, until, until_in_call};
 use support::pipe::{pipe, write};
-use support::process::fork;
+use support::process::{Child, Ended, fork};
 
 /// What the last handler saw.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
@@ -223,16 +223,28 @@ fn flags() {
     show("handler comes back", old.sa_sigaction == again as Handler as usize);
 }
 
-/// A child that sends us SIGUSR1 after a moment, again and again until it is killed.
-fn pester() -> support::process::Child {
-    let parent = std::process::id();
+/// A child that sends us SIGUSR1 so many times, each when we wait in this call. When we wait in it again, it acts, and ends.
+fn pester(call: i64, signals: usize, act: impl FnOnce()) -> Child {
+    let parent = std::process::id() as i32;
     fork(|| {
-        loop {
-            sleep_ms(30);
+        for _ in 0..signals {
+            until_in_call(parent, call);
             let _ = sys!(SYS_kill, parent, libc::SIGUSR1);
         }
+        until_in_call(parent, call);
+        act();
+        5
     })
     .expect("fork")
+}
+
+/// Makes a call that waits, in which SIGUSR1 comes.
+fn disturbed<T>(call: i64, make: impl FnOnce() -> T) -> T {
+    let own = std::process::id();
+    let child = later(call, || drop(sys!(SYS_kill, own, libc::SIGUSR1)));
+    let result = make();
+    let _ = child.wait();
+    result
 }
 
 fn interrupted_calls() {
@@ -241,52 +253,42 @@ fn interrupted_calls() {
     let reader = std::os::fd::AsRawFd::as_raw_fd(&pipe.reader);
     for (restart, flags) in [("without SA_RESTART", 0), ("with SA_RESTART", libc::SA_RESTART)] {
         handle(libc::SIGUSR1, note, flags);
-        let pester = pester();
-        let writer = fork(|| {
-            sleep_ms(200);
-            i32::from(write(&pipe.writer, b"x").is_err())
-        })
-        .expect("fork");
+        // A call that begins again does so as often as it is interrupted.
+        let signals = if flags == 0 { 1 } else { 5 };
+        let writer = pester(libc::SYS_read, signals, || drop(write(&pipe.writer, b"x")));
         value(&format!("read {restart}"), sys!(SYS_read, reader, byte.as_mut_ptr(), 1));
-        let _ = writer.wait();
         if flags == 0 {
             value("read the byte", sys!(SYS_read, reader, byte.as_mut_ptr(), 1));
         }
-        let sleeper = fork(|| {
-            sleep_ms(200);
-            5
-        })
-        .expect("fork");
-        outcome(&format!("wait4 {restart}"), sys!(SYS_wait4, sleeper.pid, 0, 0, 0));
-        let _ = sleeper.wait();
+        let _ = writer.wait();
+        let child = pester(libc::SYS_wait4, signals, || ());
+        outcome(&format!("wait4 {restart}"), sys!(SYS_wait4, child.pid, 0, 0, 0));
+        let _ = child.wait();
         // These are never restarted, whatever the flag.
         let mut poll = libc::pollfd { fd: reader, events: libc::POLLIN, revents: 0 };
-        outcome(&format!("poll {restart}"), sys!(SYS_poll, &raw mut poll, 1, 1000));
-        outcome(&format!("select {restart}"), sys!(SYS_select, 0, 0, 0, 0, [1_i64, 0].as_mut_ptr()));
-        let mut left = [0_i64; 2];
-        outcome(&format!("nanosleep {restart}"), sys!(SYS_nanosleep, [1_i64, 0].as_ptr(), left.as_mut_ptr()));
-        show("time left", left[0] == 0 && (1..1_000_000_000).contains(&left[1]));
-        outcome(&format!("pause {restart}"), sys!(SYS_pause));
-        let word = 0_u32;
-        let time = [1_i64, 0];
-        let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-        outcome(&format!("futex {restart}"), sys!(SYS_futex, &raw const word, wait, 0, time.as_ptr()));
-        let _ = pester.kill(libc::SIGKILL);
-        let _ = pester.wait();
+        let result = disturbed(libc::SYS_poll, || sys!(SYS_poll, &raw mut poll, 1, 60_000));
+        outcome(&format!("poll {restart}"), result);
+        let (mut time, mut left) = ([60_i64, 0], [0_i64; 2]);
+        let result = disturbed(libc::SYS_select, || sys!(SYS_select, 0, 0, 0, 0, time.as_mut_ptr()));
+        outcome(&format!("select {restart}"), result);
+        let time = [60_i64, 0];
+        let result = disturbed(libc::SYS_nanosleep, || sys!(SYS_nanosleep, time.as_ptr(), left.as_mut_ptr()));
+        outcome(&format!("nanosleep {restart}"), result);
+        show("time left", left > [0, 0] && left < time);
+        outcome(&format!("pause {restart}"), disturbed(libc::SYS_pause, || sys!(SYS_pause)));
+        let (word, wait) = (0_u32, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG);
+        let result = disturbed(libc::SYS_futex, || sys!(SYS_futex, &raw const word, wait, 0, time.as_ptr()));
+        outcome(&format!("futex {restart}"), result);
     }
     // A signal that is ignored, or whose default is to be ignored, interrupts nothing.
     // SAFETY: ignoring involves no handler.
     unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
-    let pester = pester();
-    outcome("nanosleep with the signal ignored", sys!(SYS_nanosleep, [0_i64, 150_000_000].as_ptr(), 0));
-    let _ = pester.kill(libc::SIGKILL);
-    let _ = pester.wait();
+    let sleep = || sys!(SYS_nanosleep, [0_i64, 150_000_000].as_ptr(), 0);
+    outcome("nanosleep with the signal ignored", disturbed(libc::SYS_nanosleep, sleep));
     // Nor does stopping and continuing.
-    let child =
-        fork(|| i32::from(sys!(SYS_nanosleep, [0_i64, 150_000_000].as_ptr(), 0).is_err())).expect("fork");
-    sleep_ms(30);
+    let child = child_in_call(libc::SYS_nanosleep, || i32::from(sleep().is_err()));
     let _ = child.kill(libc::SIGSTOP);
-    sleep_ms(20);
+    until(|| child.state() == 'T');
     let _ = child.kill(libc::SIGCONT);
     value("nanosleep over a stop", child.wait().map(crate::check::describe));
 }
@@ -471,12 +473,7 @@ fn registers() {
 }
 
 fn permissions() {
-    let target = fork(|| {
-        loop {
-            sleep_ms(1000);
-        }
-    })
-    .expect("fork");
+    let target = sleeper();
     aside("as another user", || {
         outcome("setuid", sys!(SYS_setuid, 1000));
         outcome("signal root's process", target.kill(libc::SIGTERM));
@@ -497,24 +494,25 @@ fn permissions() {
 fn timers() {
     handle(libc::SIGALRM, note, 0);
     value("alarm", sys!(SYS_alarm, 100));
-    value("alarm replaced, seconds left", sys!(SYS_alarm, 0));
-    let once = [0_i64, 0, 0, 20_000];
+    value("alarm replaced, seconds left", sys!(SYS_alarm, 0).map(|left| (90..=100).contains(&left)));
+    // It is kept for whoever waits, should it come before he does.
+    mask(libc::SIG_BLOCK, &[libc::SIGALRM]);
+    let (once, none) = ([0_i64, 0, 0, 20_000], 0_u64);
     outcome("timer in 20 ms", sys!(SYS_setitimer, libc::ITIMER_REAL, once.as_ptr(), 0));
-    outcome("pause", sys!(SYS_pause));
+    outcome("sigsuspend", sys!(SYS_rt_sigsuspend, &raw const none, 8));
     show("handled", format!("{} code {}", COUNT.load(SeqCst), CODE.load(SeqCst)));
     let mut current = [9_i64; 4];
     outcome("getitimer", sys!(SYS_getitimer, libc::ITIMER_REAL, current.as_mut_ptr()));
     show("nothing set", current == [0; 4]);
     in_child("a timer does not cross fork", || {
-        let once = [0_i64, 0, 0, 20_000];
         let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, once.as_ptr(), 0);
         let child = fork(|| {
-            sleep_ms(60);
-            COUNT.load(SeqCst)
+            let (set, time) = (1_u64 << (libc::SIGALRM - 1), [0_i64, 60_000_000]);
+            i32::from(sys!(SYS_rt_sigtimedwait, &raw const set, 0, time.as_ptr(), 8).is_ok())
         });
-        let ended = child.and_then(support::process::Child::wait);
-        i32::from(!ended.is_ok_and(|ended| ended == support::process::Ended::Exited(1)))
+        i32::from(!child.and_then(Child::wait).is_ok_and(Ended::success))
     });
+    mask(libc::SIG_SETMASK, &[]);
 }
 
 /// Over exec, handlers become defaults, ignored signals stay ignored, the mask stays.

@@ -3,8 +3,7 @@
 use crate::check::{BAD, aside, outcome, path, show, sys, value};
 use std::fs;
 use std::io;
-use std::thread;
-use std::time::Duration;
+use support::patience::thread_in_call;
 
 pub fn run() {
     let letters: Vec<u8> = (0..200_000_u32).map(|at| b'a' + (at % 26) as u8).collect();
@@ -193,16 +192,14 @@ fn between_pipes() {
 
 fn waits() {
     let (one, two) = (pipe(0), pipe(0));
-    let waiter = thread::spawn(move || splice(one[0], NULL, two[1], NULL, 100, 0));
-    thread::sleep(Duration::from_millis(50));
+    let waiter = thread_in_call(libc::SYS_splice, move || splice(one[0], NULL, two[1], NULL, 100, 0));
     let _ = sys!(SYS_write, one[1], b"late".as_ptr(), 4);
     value("waited for bytes", waiter.join().expect("no panic"));
     show("arrived", read(two[0], 100));
     let full = [b'f'; 65536];
     let _ = sys!(SYS_write, two[1], full.as_ptr(), 65536);
     let _ = sys!(SYS_write, one[1], b"more".as_ptr(), 4);
-    let waiter = thread::spawn(move || splice(one[0], NULL, two[1], NULL, 100, 0));
-    thread::sleep(Duration::from_millis(50));
+    let waiter = thread_in_call(libc::SYS_splice, move || splice(one[0], NULL, two[1], NULL, 100, 0));
     show("make room", read(two[0], 65536).len());
     value("waited for room", waiter.join().expect("no panic"));
     show("arrived", read(two[0], 100));

@@ -1,10 +1,11 @@
 //! Threads: what they share, signals to them, and the standard library's tools on top of futexes.
 
-use crate::check::{in_child, outcome, show, sys};
+use crate::check::{in_child, outcome, show, sleeper, sys};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Condvar, Mutex, RwLock, mpsc};
 use std::thread;
 use support::clock::sleep_ms;
+use support::patience::{thread_in_call, until};
 
 pub fn run() {
     counting();
@@ -101,11 +102,7 @@ fn placement() {
         sleep_ms(20);
         moved.store(1, SeqCst);
     });
-    let child = support::process::fork(|| {
-        sleep_ms(10_000);
-        0
-    })
-    .expect("fork");
+    let child = sleeper();
     crate::check::aside("as another user", || {
         let _ = sys!(SYS_setuid, 1000);
         outcome("another user's process", sys!(SYS_sched_setaffinity, child.pid, 8, &raw const first));
@@ -170,11 +167,10 @@ fn tools() {
         }
     });
     show("writes under a read-write lock", lock.into_inner().expect("not poisoned"));
-    let parked = thread::spawn(|| {
+    let parked = thread_in_call(libc::SYS_futex, || {
         thread::park();
         7
     });
-    sleep_ms(20);
     parked.thread().unpark();
     show("parked and unparked", parked.join().expect("a thread"));
 }
@@ -193,6 +189,8 @@ fn sharing() {
     let now = std::env::current_dir().expect("a working folder");
     show("its working folder is ours", now.ends_with("below"));
     let count = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    // A join returns a moment before the thread is gone.
+    until(|| count() == 1);
     let (running, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let tasks = thread::scope(|scope| {
         for _ in 0..3 {
@@ -247,27 +245,28 @@ fn signals() {
     };
     // SAFETY: the handler stores one atomic.
     unsafe { libc::signal(libc::SIGUSR1, note as extern "C" fn(i32) as usize) };
-    let (sender, receiver) = mpsc::channel();
+    let ((sender, receiver), (end, until_end)) = (mpsc::channel(), mpsc::channel::<()>());
     let thread = thread::spawn(move || {
         sender.send(sys!(SYS_gettid).unwrap_or(0) as u64).expect("a receiver");
-        sleep_ms(200);
+        let _ = until_end.recv();
     });
     let other = receiver.recv().expect("its number");
+    let is_handled = || until(|| HANDLER.swap(0, SeqCst) == other);
     outcome("tgkill to the thread", sys!(SYS_tgkill, sys!(SYS_getpid).unwrap_or(0), other, libc::SIGUSR1));
-    sleep_ms(20);
-    show("it handled it", HANDLER.load(SeqCst) == other);
+    show("it handled it", is_handled());
     block(libc::SIG_BLOCK);
     outcome(
         "kill to the process while we block it",
         sys!(SYS_kill, sys!(SYS_getpid).unwrap_or(0), libc::SIGUSR1),
     );
-    sleep_ms(20);
-    show("the other thread handled it", HANDLER.load(SeqCst) == other);
+    show("the other thread handled it", is_handled());
     block(libc::SIG_UNBLOCK);
+    drop(end);
     thread.join().expect("a thread");
     // A join returns a moment before the thread's number is free.
-    sleep_ms(50);
-    outcome("tgkill after its end", sys!(SYS_tgkill, sys!(SYS_getpid).unwrap_or(0), other, 0));
+    let tgkill = || sys!(SYS_tgkill, sys!(SYS_getpid).unwrap_or(0), other, 0);
+    until(|| tgkill().is_err());
+    outcome("tgkill after its end", tgkill());
     outcome("tgkill of another process's thread", sys!(SYS_tgkill, sys!(SYS_getpid).unwrap_or(0), 1, 0));
 }
 

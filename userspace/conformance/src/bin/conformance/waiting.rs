@@ -1,8 +1,9 @@
 //! wait4 and waitid: which children, which changes, which status.
 
-use crate::check::{describe_status, outcome, show, sys, value};
+use crate::check::{describe_status, outcome, show, sleeper, sys, value};
 use std::mem::MaybeUninit;
 use support::clock::sleep_ms;
+use support::patience::until;
 use support::process::{Child, fork};
 
 pub fn run() {
@@ -13,16 +14,6 @@ pub fn run() {
     ignored_children();
     usage();
     status_at_bad_pointer();
-}
-
-/// A child that sleeps until it is killed.
-fn sleeper() -> Child {
-    fork(|| {
-        loop {
-            sleep_ms(1000);
-        }
-    })
-    .expect("fork")
 }
 
 /// Waits; prints whether it was that child, and its status in words.
@@ -47,7 +38,7 @@ fn no_children() {
 fn choices() {
     let (first, second) = (sleeper(), fork(|| 6).expect("fork"));
     wait("WNOHANG for the sleeper", first.pid, libc::WNOHANG, first);
-    sleep_ms(50);
+    until(|| second.state() == 'Z');
     wait("any of two", -1, 0, second);
     outcome("the reaped one again", sys!(SYS_wait4, second.pid, 0, 0, 0));
     outcome("kill the sleeper", first.kill(libc::SIGTERM));
@@ -130,7 +121,8 @@ fn ignored_children() {
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
         let child = fork(|| 1).expect("fork");
         outcome("wait with SIGCHLD ignored", child.wait());
-        sleep_ms(20);
+        // It may be hidden a moment before it is gone.
+        until(|| child.kill(0).is_err());
         outcome("kill afterwards", child.kill(0));
     });
 }

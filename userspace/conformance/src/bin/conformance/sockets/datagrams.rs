@@ -5,8 +5,7 @@ use super::{
     send_to, set_option, show_name, shut, socket, told, vector,
 };
 use crate::check::{in_child, outcome, show, sys, value};
-use support::clock::sleep_ms;
-use support::process::fork;
+use support::patience::child_in_call;
 
 pub fn run() {
     messages();
@@ -143,13 +142,12 @@ fn queues() {
     outcome("one more", send(client, b"x", 0));
     poll("it is not writable", client);
     poll("nor is another", other);
-    let waiter = fork(|| {
+    let waiter = child_in_call(libc::SYS_sendto, || {
         value("a send that waits", send(other, b"waited", 0));
         0
     });
-    sleep_ms(50);
     let received = receive(server, 9, 0);
-    let _ = waiter.map(support::process::Child::wait);
+    let _ = waiter.wait();
     value("receive", received);
     value("receive", receive(server, 9, 0));
     poll("writable again", client);

@@ -4,8 +4,8 @@ use super::{
     STREAM, accept, address, close, connect, flags, header, listener, nonblocking, option, pair, poll,
     receive, send, set_option, show_name, shut, socket, vector,
 };
-use crate::check::{aside, in_child, outcome, show, sys, value};
-use support::clock::sleep_ms;
+use crate::check::{alarms, aside, in_child, outcome, show, sys, value};
+use support::patience::{child_in_call, until_in_call};
 use support::process::fork;
 
 pub fn run() {
@@ -181,14 +181,13 @@ fn backlog() {
     }
     let door = listener(STREAM, b"\0slow", 0);
     let _ = connect(socket(STREAM), b"\0slow");
-    let waiter = fork(|| {
+    let waiter = child_in_call(libc::SYS_connect, || {
         let client = socket(STREAM);
         outcome("a connect that waits", connect(client, b"\0slow"));
         0
     });
-    sleep_ms(50);
     let accepted = accept(door);
-    let _ = waiter.map(support::process::Child::wait);
+    let _ = waiter.wait();
     outcome("accept", accepted);
     let time = [0_i64, 20_000];
     let client = socket(STREAM);
@@ -205,14 +204,15 @@ fn waiting() {
         value("for all", receive(b, 6, libc::MSG_WAITALL));
         value("for all, until the end", receive(b, 6, libc::MSG_WAITALL));
         0
-    });
+    })
+    .expect("fork");
     close(b);
     for part in [&b"one"[..], b"two", b"six", b"end"] {
-        sleep_ms(30);
+        until_in_call(reader.pid, libc::SYS_recvfrom);
         let _ = send(a, part, 0);
     }
     close(a);
-    let _ = reader.map(support::process::Child::wait);
+    let _ = reader.wait();
     let (a, b) = pair(STREAM);
     let writer = fork(|| {
         close(b);
@@ -249,14 +249,13 @@ fn waiting() {
     nonblocking(a);
     while send(a, &bytes[..4096], 0).is_ok() {}
     let _ = sys!(SYS_fcntl, a, libc::F_SETFL, 0);
-    let writer = fork(|| {
+    let writer = child_in_call(libc::SYS_sendto, || {
         close(b);
         outcome("write until the reader is gone", send(a, b"x", 0));
         0
     });
-    sleep_ms(30);
     close(b);
-    let _ = writer.map(support::process::Child::wait);
+    let _ = writer.wait();
     close(a);
 }
 
@@ -404,24 +403,16 @@ fn signals() {
             action.sa_sigaction = nothing as extern "C" fn(i32) as usize;
             libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
         }
-        let alarm = |microseconds: i64| {
-            let once = [0_i64, 0, 0, microseconds];
-            let _ = sys!(SYS_setitimer, libc::ITIMER_REAL, once.as_ptr(), 0);
-        };
         let (a, b) = pair(STREAM);
-        alarm(30_000);
+        alarms();
         outcome("read", receive(a, 1, 0));
         let _ = send(b, b"part", 0);
-        alarm(30_000);
         value("read of all", receive(a, 10, libc::MSG_WAITALL));
-        alarm(30_000);
         let bytes = vec![0_u8; 1_000_000];
         show("write", sys!(SYS_write, a, bytes.as_ptr(), bytes.len()).is_ok_and(|sent| sent < 1_000_000));
         let door = listener(STREAM, b"\0interrupted", 0);
-        alarm(30_000);
         outcome("accept", accept(door));
         let _ = connect(socket(STREAM), b"\0interrupted");
-        alarm(30_000);
         outcome("connect", connect(socket(STREAM), b"\0interrupted"));
     });
 }

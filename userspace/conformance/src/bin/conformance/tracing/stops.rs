@@ -1,7 +1,7 @@
 //! Stops that have to do with processes: attaching, group-stops, the end of either side.
 
 use super::{describe, expect, finish, go, ptrace, tracee, wait};
-use crate::check::{outcome, show, sys, value};
+use crate::check::{outcome, show, sleeper, sys, value};
 use support::pipe::{pipe, read, write};
 use support::process::{Child, fork};
 
@@ -12,16 +12,6 @@ pub fn run() {
     somebody_else();
     end_of_tracer();
     kills();
-}
-
-/// A child that waits for ever.
-fn sleeper() -> Child {
-    fork(|| {
-        loop {
-            let _ = sys!(SYS_pause);
-        }
-    })
-    .expect("fork")
 }
 
 fn kill(child: Child) {
