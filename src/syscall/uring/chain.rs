@@ -51,9 +51,8 @@ pub struct Deferred {
     is_served: bool,
 }
 
-/// So many chains that wait for those before them are enough for the ring's poller. What it takes then waits behind them, and
-/// only fills the memory: a program can write more entries than it ever has memory for by a wrong tail.
-const BACKLOG: usize = 256;
+/// The least that [`Ring::backlog`] is.
+const BACKLOG: usize = 4096;
 
 impl Ring {
     /// Whether chains wait for those before them, and so everything that comes now does.
@@ -61,9 +60,16 @@ impl Ring {
         self.deferred.lock().is_served
     }
 
+    /// So many chains that wait for those before them are enough for the poller: at least as many as there is room to tell the
+    /// results of. What it takes then waits behind them, and only fills the memory; by a wrong tail a program can write more
+    /// entries than there ever is memory for.
+    fn backlog(&self) -> usize {
+        BACKLOG.max(self.memory.completion_count() as usize)
+    }
+
     /// Whether so many wait that the poller waits for them, too.
     pub fn is_backed_up(&self) -> bool {
-        self.deferred.lock().chains.len() >= BACKLOG
+        self.deferred.lock().chains.len() >= self.backlog()
     }
 }
 
@@ -140,7 +146,7 @@ async fn serve_deferred(ring: Arc<Ring>) {
             deferred.is_served = next.is_some();
             (next, deferred.chains.len())
         };
-        if left == BACKLOG - 1 {
+        if left + 1 == ring.backlog() {
             ring.poller.asleep.wake_all();
         }
         let Some(chain) = next else { return };

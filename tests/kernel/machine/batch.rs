@@ -67,8 +67,8 @@ pub struct Matrix {
 const COLUMNS: usize = 4;
 
 impl Matrix {
-    /// One in which all machines have this root image. A column is a module of tests, and how many CPUs its machine has. `jobs` are
-    /// those that the command line asks for in a module.
+    /// One in which all machines have this root image. A column is a module of tests, and how many CPUs its machine has. `jobs`
+    /// are those that the command line asks for in a module.
     pub const fn new(
         image: fn() -> &'static Path,
         columns: &'static [(&'static str, usize)],
@@ -98,8 +98,8 @@ impl Matrix {
         })
     }
 
-    /// Has all batches run, and goes on: some at the same time, one more than the host has CPUs, since machines wait a lot. One that
-    /// panics does so again where its outcome is asked for.
+    /// Has all batches run, and goes on: some at the same time, one more than the host has CPUs, since machines wait a lot. One
+    /// that panics does so again where its outcome is asked for.
     fn begin_all(&'static self) {
         for _ in 0..=thread::available_parallelism().map_or(1, usize::from) {
             thread::spawn(|| {

@@ -2,6 +2,7 @@
 //! and every other number answers ENOSYS. On Rusk alone, of which the table speaks.
 
 use crate::check::{call, show};
+use std::arch::asm;
 use std::io;
 use support::patience::until;
 use support::process::{Ended, call_of, fork};
@@ -44,13 +45,37 @@ fn is_missing(number: i64) -> io::Result<bool> {
         libc::SYS_futex | libc::SYS_memfd_create => [usize::MAX, 0, 0, 0, 0, 0],
         _ => [usize::MAX; 6],
     };
-    let child = fork(|| match call(number, &arguments) {
+    let make = || if number == libc::SYS_vfork { vfork() } else { call(number, &arguments) };
+    let child = fork(|| match make() {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => MISSING,
         _ => 0,
     })?;
     until(|| child.state() == 'Z' || call_of(child.pid) == Some(number));
     child.kill(libc::SIGKILL)?;
     Ok(child.wait()? == Ended::Exited(MISSING))
+}
+
+/// `vfork`, whose child ends at once: on the stack that it shares with its parent it could not come back from here.
+fn vfork() -> io::Result<i64> {
+    let result: i64;
+    // SAFETY: the child executes nothing behind its `exit`, and touches no memory before it.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor edi, edi",
+            "mov eax, {exit}",
+            "syscall",
+            "2:",
+            exit = const libc::SYS_exit,
+            inout("rax") libc::SYS_vfork => result,
+            out("rdi") _,
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    if result < 0 { Err(io::Error::from_raw_os_error(-result as i32)) } else { Ok(result) }
 }
 
 pub fn run() {

@@ -12,6 +12,7 @@ use support::ring::{Entry, Parameters, Ring, names::*};
 
 pub fn run(deadline: Deadline) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
+    wrong_tail()?;
     let mut round = 0;
     while deadline.ahead() {
         round += 1;
@@ -39,6 +40,30 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
             victim.wait().map_err(text)?;
         }
         reap_all(0)?;
+    }
+    Ok(())
+}
+
+/// A tail that is far ahead, and a request that waits for one before it that never ends: the ring's poller stops when a good
+/// many of those behind it wait, too, for each of them takes memory.
+fn wrong_tail() -> Result<(), String> {
+    const FAR_TOO_MANY: u32 = 100_000;
+    let text = |error: io::Error| error.to_string();
+    let parameters = Parameters { flags: SETUP_SQPOLL, sq_thread_idle: 1000, ..Parameters::default() };
+    let (pipe, mut ring) = (pipe().map_err(text)?, Ring::with(16, parameters).map_err(text)?);
+    ring.push(Entry { fd: pipe.reader.as_raw_fd(), op_flags: 1, ..Entry::new(POLL_ADD, 0) });
+    ring.push(Entry::new(NOP, 1).flags(DRAIN));
+    ring.repeat(1 << 30);
+    let (mut taken, mut same) = (0, 0);
+    while taken == 0 || same < 50 {
+        let _ = ring.enter(0, 0, SQ_WAKEUP);
+        sleep_ms(1);
+        let now = ring.word(ring.parameters.sq_off[0]).load(Relaxed);
+        same = if now == taken { same + 1 } else { 0 };
+        taken = now;
+        if taken > FAR_TOO_MANY {
+            return Err(format!("{taken} entries were taken behind one that waits"));
+        }
     }
     Ok(())
 }
