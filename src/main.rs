@@ -74,7 +74,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
         memory::start_background_tasks();
         machine::start_background_task();
         memory::space::set_is_ending(process::Thread::is_running_one_killed);
-        file::socket::start_background_task();
+        file::socket::start_background_tasks();
         log::info!("{greeting}");
         if let Err(error) = process::start_first(options.keep(), ramdisk).await {
             panic!("No working init found: {error}");

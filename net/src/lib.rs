@@ -14,6 +14,9 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+// For what its unit tests share with those in `tests`.
+#[cfg(test)]
+extern crate self as net;
 
 mod transfer;
 pub mod unix;

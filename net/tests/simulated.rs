@@ -7,14 +7,14 @@ mod common;
 use common::{counted, credentials, dgram, domain, error, pass, receive, send, send_to, stream};
 use executor::sim::{Simulation, random};
 use executor::sync::Events;
-use executor::{JoinSet, sleep, spawn, timeout_after, yield_now};
+use executor::{JoinHandle, JoinSet, sleep, spawn, timeout_after, yield_now};
 use net::unix::{Domain, Kind, Obstacle, OpenSocket, SENDING, Socket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use syscalls::Errno;
 
-/// Runs a storm under all seeds, with 1 to 5 CPUs, beside the domain's task.
+/// Runs a storm under all seeds, with 1 to 5 CPUs, beside the domain's tasks.
 fn seeds<F>(storm: impl Fn(&'static Domain) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -28,9 +28,9 @@ where
         let domain = domain();
         let storm = storm(domain);
         Simulation::new(seed, 1 + seed as usize % 5).run(async move {
-            let task = spawn(domain.run());
+            let tasks = [spawn(domain.run_departures()), spawn(domain.run_collector())];
             storm.await;
-            task.cancel();
+            tasks.iter().for_each(JoinHandle::cancel);
         });
     }
 }
@@ -263,7 +263,7 @@ fn rights_are_taken_apart_one_by_one() {
     const DEPTH: usize = 20_000;
     let domain = domain();
     Simulation::new(1, 2).run(async move {
-        let task = spawn(domain.run());
+        let task = spawn(domain.run_departures());
         let count = Arc::new(AtomicUsize::new(0));
         let mut inner = counted(dgram(domain), &count);
         for _ in 0..DEPTH {

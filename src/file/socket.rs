@@ -273,9 +273,10 @@ pub async fn wait_for_room(caller: &Caller, other: &Socket, patience: Patience) 
     patience.wait(caller, other.room(), Events::OUT).await
 }
 
-/// Starts the task that takes apart what is left of closed sockets. Once, when the executor runs.
-pub fn start_background_task() {
-    executor::Builder::new().name("sockets").spawn(DOMAIN.run()).detach();
+/// Starts the tasks that take apart what is left of closed sockets. Once, when the executor runs.
+pub fn start_background_tasks() {
+    executor::Builder::new().name("sockets").spawn(DOMAIN.run_departures()).detach();
+    executor::Builder::new().name("collector").spawn(DOMAIN.run_collector()).detach();
 }
 
 /// Sends bytes that are in the kernel, for `sendfile`; a page's worth of them in each message.

@@ -36,7 +36,7 @@ impl Socket {
         // Nobody reads any more, as nobody has it open.
         let current = self.reader.lock().take();
         let mut state = self.state.lock();
-        let waited = !state.has_file;
+        let waited = state.waits_in.is_some();
         let unread = current.is_some() || !state.queue.is_empty();
         let lost = core::mem::take(&mut state.queue);
         let waits = !state.pending.is_empty();

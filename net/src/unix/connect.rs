@@ -2,6 +2,7 @@
 
 use super::{
     Credentials, Domain, Kind, Obstacle, OpenSocket, Socket,
+    message::Message,
     socket::{READABLE, State},
 };
 use alloc::{collections::VecDeque, sync::Arc};
@@ -84,7 +85,7 @@ impl OpenSocket {
         theirs.pending.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         {
             let mut waiting = other.state.lock();
-            waiting.has_file = false;
+            waiting.waits_in = Some(listener.number);
             waiting.name = theirs.name.clone();
             waiting.become_connected(self, Some(who));
             other.show(&waiting);
@@ -117,8 +118,22 @@ impl OpenSocket {
         let _ = self.make_room(&mut state);
         drop(state);
         accepted.passes_credentials.store(self.passes_credentials.load(Relaxed), Relaxed);
-        accepted.state.lock().has_file = true;
+        accepted.come_in();
         Ok(accepted)
+    }
+
+    /// Makes a connection that has been accepted one that waits no more.
+    fn come_in(&self) {
+        let mut state = self.state.lock();
+        if !state.queue.iter().any(|message| message.rights().is_some()) {
+            state.waits_in = None;
+            return;
+        }
+        drop(state);
+        let mut flight = self.domain.flight.lock();
+        let mut state = self.state.lock();
+        state.waits_in = None;
+        flight.accept(self.number, state.queue.iter_mut().filter_map(Message::rights_mut));
     }
 
     /// Connects a datagram socket: sends what has no address to `other` from now on, and receives from it alone; to nobody

@@ -6,18 +6,12 @@
 //! there one by one; what that brings to light comes on the list too. Whoever finds nobody at work does a few, so that
 //! most are gone when the call that gave them up returns; the rest is left to a [task](Domain::run).
 
-use super::{Domain, OpenSocket, Rights, Socket};
+use super::{Domain, OpenSocket, Passenger, Rights, Socket, flight::Place};
 use alloc::{boxed::Box, sync::Arc};
-use executor::{
-    Instant,
-    sync::{SpinMutex, SpinMutexGuard, WaitQueue},
-    timeout,
-};
+use executor::sync::{SpinMutex, SpinMutexGuard, WaitQueue};
 
 /// How many whoever begins does.
 const FEW: usize = 32;
-/// How many times as long as a collection took there is none.
-const REST: u32 = 8;
 
 /// The list.
 pub(super) struct Departures {
@@ -35,31 +29,51 @@ struct List {
     worked_on: bool,
     /// Whether that is the task.
     left_to_task: bool,
-    /// Whether the collector is to run.
-    collect: bool,
 }
 
 /// What is done in one go.
 enum Departing {
-    Rights(Box<Rights>),
-    Connection { _closed: OpenSocket },
-    Emptied { _dropped: Option<Arc<Socket>> },
+    Right {
+        user: u32,
+        file: Arc<dyn Passenger>,
+    },
+    Connection {
+        _closed: OpenSocket,
+    },
+    /// All is gone that was in these.
+    Rights {
+        _emptied: Box<Rights>,
+    },
+    Socket {
+        _emptied: Arc<Socket>,
+    },
 }
 
 impl Departures {
     pub const fn new() -> Self {
-        let list =
-            List { rights: None, sockets: None, worked_on: false, left_to_task: false, collect: false };
+        let list = List { rights: None, sockets: None, worked_on: false, left_to_task: false };
         Departures { list: SpinMutex::new(list), work: WaitQueue::new() }
     }
 }
 
 impl Domain {
-    /// Has rights dropped that are counted as being in flight, perhaps later. With no lock held.
-    pub(super) fn dismiss_rights(&self, mut rights: Box<Rights>) {
+    /// Has the rights that lie there dropped, perhaps later, unless they have been collected. With no lock held.
+    pub(super) fn dismiss(&self, place: Place) {
+        let rights = self.flight.lock().take(place);
+        if let Some(rights) = rights {
+            self.dismiss_all(rights);
+        }
+    }
+
+    /// Has rights dropped that are counted as being in flight, and those that are linked to them, perhaps later. With no
+    /// lock held.
+    pub(super) fn dismiss_all(&self, rights: Box<Rights>) {
         let mut list = self.departures.list.lock();
-        rights.next = list.rights.take();
-        list.rights = Some(rights);
+        let mut next = Some(rights);
+        while let Some(mut rights) = next {
+            next = core::mem::replace(&mut rights.next, list.rights.take());
+            list.rights = Some(rights);
+        }
         self.work_on(list);
     }
 
@@ -87,76 +101,48 @@ impl Domain {
     }
 
     /// Takes the next on the list apart. False if there is none, and then nobody is at work any more.
-    fn take_one_apart(&self) -> bool {
+    pub(super) fn take_one_apart(&self) -> bool {
         let next = self.departures.list.lock().next();
-        match next {
-            Some(Departing::Rights(rights)) => {
-                let others = self.flight.lock().end(&rights);
-                drop(rights);
-                if others {
-                    // The one that went may have been the last that somebody could have received.
-                    self.departures.list.lock().collect = true;
-                }
-                true
-            }
-            Some(_) => true,
-            None => {
-                self.departures.work.wake_one();
-                false
+        if let Some(Departing::Right { user, file }) = &next {
+            let others = self.flight.lock().end(*user, core::slice::from_ref(file));
+            if others {
+                // The one that goes may be the last that somebody could have received.
+                self.collector.wake();
             }
         }
+        next.is_some()
     }
 
-    /// Looks for sockets in flight that nobody can ever receive, if there are any in flight; perhaps later.
-    pub(super) fn consider_collection(&self) {
-        if self.flight.lock().sockets.is_empty() {
-            return;
-        }
-        self.departures.list.lock().collect = true;
-        self.departures.work.wake_one();
+    /// Has others leave everything on the list, as when somebody is at work on another CPU.
+    #[cfg(test)]
+    pub(super) fn begin_work(&self) {
+        self.departures.list.lock().worked_on = true;
     }
 
-    /// Takes apart what others leave, and collects, for ever. To be run as one task.
-    ///
-    /// A collection looks at everything in flight. After one it rests for some times as long as that took, so that a program
-    /// that puts very many sockets into messages does not keep a CPU busy with looking at them.
-    pub async fn run(&self) {
-        let mut rested = Instant::now();
+    /// Takes apart what others leave, for ever. To be run as one task.
+    pub async fn run_departures(&self) {
         loop {
-            let is_rested = || Instant::now() >= rested;
-            let until = if is_rested() { Instant::FAR_FUTURE } else { rested };
-            let take = || self.departures.list.lock().take_work(is_rested());
-            let work = timeout(self.departures.work.wait_until(take), until).await;
-            let Ok((apart, collect)) = work else { continue };
-            while apart && self.take_one_apart() {
+            let left = || core::mem::take(&mut self.departures.list.lock().left_to_task).then_some(());
+            self.departures.work.wait_until(left).await;
+            while self.take_one_apart() {
                 if executor::should_yield() {
                     executor::yield_now().await;
                 }
-            }
-            if collect {
-                let begun = Instant::now();
-                self.collect();
-                rested = Instant::now() + begun.elapsed() * REST;
             }
         }
     }
 }
 
 impl List {
-    /// What the task is to do: whether to take apart what is on the list, and whether to collect.
-    ///
-    /// It collects when nobody is taking anything apart, as what is on its way is in no queue, and would seem to be in
-    /// somebody's hands.
-    fn take_work(&mut self, may_collect: bool) -> Option<(bool, bool)> {
-        let apart = core::mem::take(&mut self.left_to_task);
-        let collect = may_collect && !self.worked_on && core::mem::take(&mut self.collect);
-        (apart || collect).then_some((apart, collect))
-    }
-
     fn next(&mut self) -> Option<Departing> {
         if let Some(mut rights) = self.rights.take() {
+            if let Some(file) = rights.files.pop() {
+                let user = rights.user;
+                self.rights = Some(rights);
+                return Some(Departing::Right { user, file });
+            }
             self.rights = rights.next.take();
-            return Some(Departing::Rights(rights));
+            return Some(Departing::Rights { _emptied: rights });
         }
         let Some(socket) = &self.sockets else {
             self.worked_on = false;
@@ -168,6 +154,7 @@ impl List {
         }
         let next = state.departing.take();
         drop(state);
-        Some(Departing::Emptied { _dropped: core::mem::replace(&mut self.sockets, next) })
+        let socket = core::mem::replace(&mut self.sockets, next)?;
+        Some(Departing::Socket { _emptied: socket })
     }
 }

@@ -1,7 +1,8 @@
 //! What all sockets of a kernel share.
 
 use super::{
-    Kind, Socket, connect::Phase, departure::Departures, flight::Flight, message::Credentials, name::Names,
+    Kind, Socket, collect::Collector, connect::Phase, departure::Departures, flight::Flight,
+    message::Credentials, name::Names,
 };
 use alloc::{
     collections::BTreeMap,
@@ -19,6 +20,7 @@ pub struct Domain {
     pub(super) names: Names,
     pub(super) flight: SpinMutex<Flight>,
     pub(super) departures: Departures,
+    pub(super) collector: Collector,
     sockets: [SpinMutex<BTreeMap<u64, Weak<Socket>>>; PARTS],
     next_number: AtomicU64,
 }
@@ -37,6 +39,7 @@ impl Domain {
             names: Names::new(),
             flight: SpinMutex::new(Flight::new()),
             departures: Departures::new(),
+            collector: Collector::new(),
             sockets: [const { SpinMutex::new(BTreeMap::new()) }; PARTS],
             next_number: AtomicU64::new(1),
         }
@@ -101,7 +104,7 @@ impl Listed {
         let state = socket.state.lock();
         Listed {
             number: socket.number,
-            has_file: state.has_file,
+            has_file: state.waits_in.is_none(),
             // Without the one that looks.
             references: Arc::strong_count(socket) - 1,
             kind: socket.kind,

@@ -1,6 +1,6 @@
 //! What lies in a socket's queue.
 
-use super::{Rights, Socket};
+use super::{Socket, flight::Place};
 use crate::{Sink, Source};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use syscalls::Errno;
@@ -38,7 +38,7 @@ struct More {
     /// The pieces behind the first, of a large datagram.
     rest: Vec<Vec<u8>>,
     credentials: Option<Credentials>,
-    rights: Option<Box<Rights>>,
+    rights: Option<Place>,
 }
 
 /// Appends the next `len` bytes of `source` to an empty piece; false if it stops. ENOBUFS.
@@ -117,20 +117,25 @@ impl Message {
         self.more.get_or_insert_default().credentials = Some(credentials);
     }
 
-    /// The open files in it.
+    /// Where the open files in it lie.
     #[inline(always)]
-    pub fn rights(&self) -> Option<&Rights> {
-        self.more.as_ref().and_then(|more| more.rights.as_deref())
+    pub fn rights(&self) -> Option<Place> {
+        self.more.as_ref().and_then(|more| more.rights)
+    }
+
+    /// The same, to be changed.
+    pub fn rights_mut(&mut self) -> Option<&mut Place> {
+        self.more.as_mut().and_then(|more| more.rights.as_mut())
     }
 
     /// Puts open files into it.
-    pub fn set_rights(&mut self, rights: Box<Rights>) {
-        self.more.get_or_insert_default().rights = Some(rights);
+    pub fn set_rights(&mut self, place: Place) {
+        self.more.get_or_insert_default().rights = Some(place);
     }
 
     /// Takes the open files out of it.
     #[inline(always)]
-    pub fn take_rights(&mut self) -> Option<Box<Rights>> {
+    pub fn take_rights(&mut self) -> Option<Place> {
         self.more.as_mut().and_then(|more| more.rights.take())
     }
 
@@ -174,8 +179,8 @@ impl Drop for Message {
     fn drop(&mut self) {
         self.sender.uncharge(self.charge as usize);
         self.sender.keep_spare(&mut self.first);
-        if let Some(rights) = self.take_rights() {
-            self.sender.domain.dismiss_rights(rights);
+        if let Some(place) = self.take_rights() {
+            self.sender.domain.dismiss(place);
         }
     }
 }

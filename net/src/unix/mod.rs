@@ -8,7 +8,7 @@
 //!                 │ reader: the message that is being read              whoever reads
 //!                 │ readiness: what poll(2) sees      room: what those wait for who want to send to it
 //!                 ▼
-//!   Message: bytes, the sender that is charged for them, credentials, rights (open files)
+//!   Message: bytes, the sender that is charged for them, credentials, where its rights (open files) are in flight
 //!
 //!   Domain: abstract names, all sockets, rights in flight and their collector, what is being taken apart
 //! ```
@@ -21,10 +21,9 @@
 //! **Locks.** Taken in this order, each for a few instructions, none across an `.await`:
 //!
 //! 1. `reader` of a socket: held while its message is copied to a program, so only other readers of the same socket wait.
-//! 2. the domain's flight, which counts the sockets that are in messages.
+//! 2. the domain's flight, which has the rights that are in messages, and counts the sockets among them.
 //! 3. the domain's abstract names; its list of departures.
-//! 4. `state` of a socket. Two at once only in `connect`, in the order of their addresses; the collector locks a
-//!    listener's, then those of the connections that wait in it.
+//! 4. `state` of a socket. Two at once only in `connect`, in the order of their addresses.
 //! 5. `spare` of a socket.
 //!
 //! A readiness is changed under its socket's state, next to what it tells. Messages, sockets and rights are dropped

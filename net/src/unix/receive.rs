@@ -3,12 +3,14 @@
 use super::{
     Credentials, Kind, Obstacle, Passenger, Socket,
     connect::Phase,
+    flight::Place,
     message::Message,
     socket::{ANSWERS, READABLE, State},
 };
 use crate::Sink;
 use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering::Relaxed;
+use executor::sync::SpinMutexGuard;
 use syscalls::Errno;
 
 /// How to receive.
@@ -152,18 +154,16 @@ impl Socket {
 
     #[cold]
     fn take_rights(&self, message: &mut Message, delivery: &mut Delivery) {
-        if let Some(rights) = message.take_rights() {
-            self.domain.flight.lock().end(&rights);
-            delivery.files = Some(rights.files);
+        if let Some(place) = message.take_rights() {
+            delivery.files = self.domain.flight.lock().receive(place).map(|rights| rights.files);
         }
     }
 
-    /// The open files of a message once more; none if there is no memory for that.
+    /// The open files that lie there once more; none if there is no memory for that. With the reader locked, so that the
+    /// message stays where it is, but not the state.
     #[cold]
-    fn copy_rights(message: &Message, delivery: &mut Delivery) -> bool {
-        let Some(rights) = message.rights() else { return false };
-        delivery.files = rights.copies().ok();
-        true
+    fn copy_rights(&self, place: Place, delivery: &mut Delivery) {
+        delivery.files = self.domain.flight.lock().peek(place);
     }
 
     // Peeking.
@@ -214,7 +214,12 @@ impl Socket {
             skip = 0;
             *received += len;
             self.move_peek_forward(len);
-            if Self::copy_rights(message, delivery) || sink.remaining() == 0 {
+            if let Some(place) = message.rights() {
+                drop(state);
+                self.copy_rights(place, delivery);
+                return Ok(());
+            }
+            if sink.remaining() == 0 {
                 return Ok(());
             }
         }
@@ -246,7 +251,7 @@ impl Socket {
         }
         state.take_error(&self.readiness)?;
         if how.peek {
-            return self.peek_at_message(&reader, &state, sink, how, delivery, received);
+            return self.peek_at_message(&reader, state, sink, how, delivery, received);
         }
         if reader.is_none() {
             *reader = state.queue.pop_front();
@@ -305,7 +310,7 @@ impl Socket {
     fn peek_at_message(
         &self,
         reader: &Option<Message>,
-        state: &State,
+        state: SpinMutexGuard<'_, State>,
         sink: &mut impl Sink,
         how: How,
         delivery: &mut Delivery,
@@ -322,7 +327,11 @@ impl Socket {
                 return Err(Obstacle::Stopped);
             }
             self.move_peek_forward(*received - before);
-            Self::copy_rights(message, delivery);
+            let rights = message.rights();
+            drop(state);
+            if let Some(place) = rights {
+                self.copy_rights(place, delivery);
+            }
             return Ok(());
         }
         Err(Obstacle::Empty { ended: state.receive_closed })

@@ -31,6 +31,11 @@ impl Rights {
         Box::new(Rights { files, user, limit, next: None })
     }
 
+    /// The sockets among them.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &Arc<Socket>> {
+        self.files.iter().filter_map(|file| file.socket())
+    }
+
     /// The files once more; ENOMEM.
     pub(super) fn copies(&self) -> Result<Vec<Arc<dyn Passenger>>, Errno> {
         let mut copies = Vec::new();

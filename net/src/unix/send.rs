@@ -141,7 +141,7 @@ impl Socket {
             drop(message);
             return Err(self.refused(to, obstacle));
         }
-        self.sign(&mut message, cargo, to, state.has_file);
+        self.sign(&mut message, cargo, to, state.waits_in.is_none());
         state.queue.push_back(message);
         if !to.kind.is_connected() && state.is_crowded() {
             to.room.clear(Events::OUT);
@@ -161,13 +161,13 @@ impl Socket {
         let Some(rights) = cargo.rights.take() else { return Ok(()) };
         // Held until the message is in the queue, so that the collector sees both or neither.
         let mut flight = self.domain.flight.lock();
-        let mut accepted = flight.begin(&rights).map_err(Obstacle::from);
+        let mut accepted = flight.admit(&rights).map_err(Obstacle::from);
         if accepted.is_ok() {
             let mut state = to.state.lock();
             accepted = self.check(to, &state).and_then(|()| make_place(&mut state));
             if accepted.is_ok() {
-                self.sign(&mut message, cargo, to, state.has_file);
-                message.set_rights(rights);
+                self.sign(&mut message, cargo, to, state.waits_in.is_none());
+                message.set_rights(flight.put(rights, state.waits_in.unwrap_or(to.number), to.number));
                 state.queue.push_back(message);
                 if !to.kind.is_connected() && state.is_crowded() {
                     to.room.clear(Events::OUT);
@@ -175,7 +175,6 @@ impl Socket {
                 to.readiness.set(READABLE);
                 return Ok(());
             }
-            flight.end(&rights);
         }
         drop(flight);
         cargo.rights = Some(rights);

@@ -94,8 +94,8 @@ pub struct Socket {
 /// What a socket's lock guards.
 pub(super) struct State {
     pub phase: Phase,
-    /// Whether a file has it; a connection has none before it is accepted.
-    pub has_file: bool,
+    /// The number of the listener in which it waits to be accepted; until then no file has it.
+    pub waits_in: Option<u64>,
     /// It has been closed.
     pub dead: bool,
     pub receive_closed: bool,
@@ -175,7 +175,7 @@ impl OpenSocket {
             domain,
             state: SpinMutex::new(State {
                 phase: Phase::Idle,
-                has_file: true,
+                waits_in: None,
                 dead: false,
                 receive_closed: false,
                 send_closed: false,
