@@ -23,58 +23,130 @@ impl Arguments {
     }
 }
 
-/// Strings in a row, as they will lie on the stack: each with the NUL that ends it.
+/// Strings in a row, as they will lie on the stack: each with the NUL that ends it. They are kept in pieces, so that however
+/// many there are, no step with them takes long.
 #[derive(Default)]
 pub struct Strings {
+    pieces: Vec<Piece>,
+    /// Bytes in all pieces.
+    len: usize,
+    /// Strings in all pieces.
+    count: usize,
+}
+
+/// Some of the bytes.
+#[derive(Default)]
+pub struct Piece {
     bytes: Vec<u8>,
-    /// Where each begins.
-    offsets: Vec<u32>,
+    /// Where strings begin, in bytes from this piece's first.
+    starts: Vec<u32>,
+}
+
+impl Piece {
+    /// Bytes that a piece has room for.
+    const BYTES: usize = 32 << 10;
+    /// Strings that may begin in one.
+    pub const STRINGS: usize = 4096;
+
+    /// An empty one, with room for what most programs are given; ENOMEM.
+    fn new() -> Result<Self, Errno> {
+        let mut piece = Piece::default();
+        piece.bytes.try_reserve_exact(512).map_err(|_| Errno::ENOMEM)?;
+        piece.starts.try_reserve_exact(32).map_err(|_| Errno::ENOMEM)?;
+        Ok(piece)
+    }
+
+    /// The strings, each with its NUL; the first and the last may be cut off.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where strings begin in it, in bytes.
+    pub fn starts(&self) -> impl Iterator<Item = usize> {
+        self.starts.iter().map(|start| *start as usize)
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() == Self::BYTES || self.starts.len() == Self::STRINGS
+    }
 }
 
 impl Strings {
     /// Adds a string without a NUL in it; ENOMEM.
     pub fn push(&mut self, string: &[u8]) -> Result<(), Errno> {
-        self.reserve(string.len() + 1, 1)?;
-        self.offsets.push(self.bytes.len() as u32);
-        self.bytes.extend_from_slice(string);
-        self.bytes.push(0);
+        self.begin()?;
+        self.extend(string)?;
+        self.extend(&[0])
+    }
+
+    /// Begins a string, whose bytes and NUL are then [added](Self::extend); ENOMEM.
+    pub fn begin(&mut self) -> Result<(), Errno> {
+        let piece = self.piece()?;
+        piece.starts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        piece.starts.push(piece.bytes.len() as u32);
+        self.count += 1;
         Ok(())
+    }
+
+    /// Adds bytes to the string that has begun; ENOMEM.
+    pub fn extend(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
+        self.len += bytes.len();
+        while !bytes.is_empty() {
+            let piece = self.piece()?;
+            let (now, later) = bytes.split_at(bytes.len().min(Piece::BYTES - piece.bytes.len()));
+            piece.bytes.try_reserve(now.len()).map_err(|_| Errno::ENOMEM)?;
+            piece.bytes.extend_from_slice(now);
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// The last piece, which is not full.
+    fn piece(&mut self) -> Result<&mut Piece, Errno> {
+        if self.pieces.last().is_none_or(Piece::is_full) {
+            self.pieces.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
+            self.pieces.push(Piece::new()?);
+        }
+        self.pieces.last_mut().ok_or(Errno::ENOMEM)
     }
 
     /// Adds all of another's strings but the first; ENOMEM.
-    pub fn append_rest(&mut self, other: &Self) -> Result<(), Errno> {
-        let [_, rest @ ..] = &other.offsets[..] else { return Ok(()) };
-        let Some(&start) = rest.first() else { return Ok(()) };
-        let bytes = &other.bytes[start as usize..];
-        self.reserve(bytes.len(), rest.len())?;
-        let here = self.bytes.len() as u32;
-        self.offsets.extend(rest.iter().map(|offset| here + (offset - start)));
-        self.bytes.extend_from_slice(bytes);
+    pub fn append_rest(&mut self, mut other: Self) -> Result<(), Errno> {
+        let has_next = |piece: &Piece, first: bool| piece.starts.len() > usize::from(first);
+        let Some(place) = other.pieces.iter().enumerate().position(|(at, piece)| has_next(piece, at == 0))
+        else {
+            return Ok(());
+        };
+        let piece = &mut other.pieces[place];
+        let start = piece.starts[usize::from(place == 0)];
+        piece.starts.retain(|other| *other >= start);
+        piece.starts.iter_mut().for_each(|other| *other -= start);
+        piece.bytes.drain(..start as usize);
+        let rest = &mut other.pieces[place..];
+        self.pieces.try_reserve(rest.len()).map_err(|_| Errno::ENOMEM)?;
+        self.len += rest.iter().map(|piece| piece.bytes.len()).sum::<usize>();
+        self.count += rest.iter().map(|piece| piece.starts.len()).sum::<usize>();
+        self.pieces.extend(rest.iter_mut().map(core::mem::take));
         Ok(())
-    }
-
-    fn reserve(&mut self, bytes: usize, count: usize) -> Result<(), Errno> {
-        self.bytes.try_reserve(bytes).map_err(|_| Errno::ENOMEM)?;
-        self.offsets.try_reserve(count).map_err(|_| Errno::ENOMEM)
     }
 
     /// How many strings there are.
     pub fn count(&self) -> usize {
-        self.offsets.len()
+        self.count
     }
 
-    /// The strings, each with its NUL.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// How many bytes they have, NULs included.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    /// Where each string begins, in bytes from the first.
-    pub fn offsets(&self) -> impl Iterator<Item = usize> {
-        self.offsets.iter().map(|offset| *offset as usize)
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
     /// What they take on a stack, pointers included.
     pub fn footprint(&self) -> usize {
-        self.bytes.len() + self.count() * size_of::<usize>()
+        self.len + self.count * size_of::<usize>()
     }
 }

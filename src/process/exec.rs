@@ -4,12 +4,11 @@
 //! its stack is built does the process change over, and from there on nothing fails.
 
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
-use core::{ops::Range, sync::atomic::Ordering};
+use core::sync::atomic::Ordering;
 
 use fs::{Inode, LookupFlags, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
-use zerocopy::IntoBytes;
 
 use super::{
     Caller,
@@ -17,20 +16,21 @@ use super::{
     credentials::Credentials,
     elf::{Executable, Segment},
     exit, futex,
+    initial_stack::{self, Auxiliary, InitialStack},
     placement::Placement,
     record::Image,
-    signal::frame::{self, AlternateStack},
+    signal::frame::AlternateStack,
     timers, trace, tree,
 };
 use crate::{
-    arch::{cpu, layout::USER_END, user::UserContext},
+    arch::{layout::USER_END, user::UserContext},
     device::loops,
     file::{
         lookup,
         mapping::{self, Program},
         regular,
     },
-    memory::{self, AddressSpace, Backing, FaultError, Mapping, PAGE_SIZE, RegionFlags},
+    memory::{self, AddressSpace, Backing, FaultError, Mapping, PAGE_SIZE},
     vdso,
 };
 
@@ -93,7 +93,7 @@ async fn resolve_scripts(
         argv.push(interpreter)?;
         option.map_or(Ok(()), |option| argv.push(option))?;
         argv.push(script.as_deref().unwrap_or(display))?;
-        argv.append_rest(&arguments.argv)?;
+        argv.append_rest(arguments.argv)?;
         arguments = Arguments { argv, envp: arguments.envp };
         if interpreter.is_empty() {
             // On Linux, too, the working directory, which is not executable.
@@ -173,16 +173,16 @@ async fn load(
     let path = program.path();
     let inode = path.inode();
     let executable = parse(opened).await?;
+    let (credentials, is_secure) = credentials_after(caller, path);
     let space = AddressSpace::new()?;
     let placement = {
         let limits = &caller.process().limits;
         limits.apply_to(&space);
         let personality = caller.process().personality.load(Ordering::Relaxed);
-        let (_, gains) = credentials_after(caller, path);
-        let at_random = gains || personality & personality::NO_RANDOM == 0;
+        let at_random = is_secure || personality & personality::NO_RANDOM == 0;
         Placement::new(limits.soft(linux::RLIMIT_STACK), at_random)
     };
-    map_stack(&space, executable.executable_stack, placement.stack_top).await?;
+    initial_stack::map(&space, executable.executable_stack, placement.stack_top).await?;
     space.set_mapping_top(placement.mapping_top).await;
     let bias = executable.bias_at(placement.program);
     map_image(&space, &|offset| program.backing(offset), &executable, bias).await?;
@@ -196,9 +196,17 @@ async fn load(
     let (_, end) = executable.span();
     space.set_heap(end.wrapping_add(bias) + placement.heap_gap).await;
     let vdso = vdso::map(&space, placement.vdso).await?;
-    let seed = placement.seed;
-    let auxiliary = Auxiliary { path, executable: &executable, bias, interpreter_base, vdso, seed };
-    let stack = build_stack(caller, &space, placement.stack_top, display, arguments, &auxiliary).await?;
+    let auxiliary = Auxiliary {
+        file_name: display,
+        executable: &executable,
+        bias,
+        interpreter_base,
+        vdso,
+        seed: placement.seed,
+        credentials,
+        is_secure,
+    };
+    let stack = initial_stack::build(&space, placement.stack_top, arguments, &auxiliary).await?;
     let InitialStack { pointer: stack_pointer, arguments, environment, auxiliary } = stack;
     space.preload().await;
     let image = Image { file: Some(path.clone()), arguments, environment, auxiliary };
@@ -333,125 +341,6 @@ async fn map_segment(
     }
     Ok(())
 }
-
-/// Maps the stack below `top`.
-async fn map_stack(space: &Arc<AddressSpace>, executable: bool, top: usize) -> Result<(), Errno> {
-    const INITIAL: usize = 132 << 10;
-    let protection = linux::PROT_READ | linux::PROT_WRITE | if executable { linux::PROT_EXEC } else { 0 };
-    let stack = Mapping {
-        hint: top - INITIAL,
-        flags: linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED | linux::MAP_GROWSDOWN,
-        extra: RegionFlags::STACK,
-        ..Mapping::anonymous(INITIAL, protection)
-    };
-    space.map(stack).await.map(drop)
-}
-
-/// What the auxiliary vector tells of the image.
-struct Auxiliary<'a> {
-    path: &'a Path,
-    executable: &'a Executable,
-    bias: usize,
-    interpreter_base: usize,
-    vdso: usize,
-    /// What the program takes its own secrets from.
-    seed: [usize; 2],
-}
-
-/// A stack that was built.
-struct InitialStack {
-    pointer: usize,
-    /// Where the strings of the arguments lie.
-    arguments: Range<usize>,
-    /// Where those of the environment lie.
-    environment: Range<usize>,
-    /// Where the auxiliary vector lies.
-    auxiliary: Range<usize>,
-}
-
-/// Builds the initial stack (System V ABI, x86-64 supplement, 3.4.1) below `top`.
-async fn build_stack(
-    caller: &Caller,
-    space: &AddressSpace,
-    top: usize,
-    display: &[u8],
-    arguments: &Arguments,
-    auxiliary: &Auxiliary<'_>,
-) -> Result<InitialStack, Errno> {
-    let Arguments { argv, envp } = arguments;
-    let mut others = Vec::new();
-    others.try_reserve_exact(display.len() + 32).map_err(|_| Errno::ENOMEM)?;
-    let mut place = |bytes: &[u8]| {
-        others.extend_from_slice(bytes);
-        others.len() - bytes.len()
-    };
-    let file_name = place(display);
-    place(b"\0");
-    let platform = place(b"x86_64\0");
-    let random = place(auxiliary.seed.as_bytes());
-
-    let strings_len = argv.bytes().len() + envp.bytes().len() + others.len();
-    let arguments_at = (top - strings_len - size_of::<usize>()) & !15;
-    let environment_at = arguments_at + argv.bytes().len();
-    let others_at = environment_at + envp.bytes().len();
-    let (credentials, secure) = credentials_after(caller, auxiliary.path);
-    let Auxiliary { executable, bias, interpreter_base, vdso, .. } = auxiliary;
-    let vector = [
-        (AT_SYSINFO_EHDR, *vdso),
-        (AT_HWCAP, cpu::hwcap()),
-        (AT_HWCAP2, cpu::hwcap2()),
-        (AT_MINSIGSTKSZ, frame::max_size()),
-        (AT_PAGESZ, PAGE_SIZE),
-        (AT_CLKTCK, super::times::TICKS_PER_SECOND as usize),
-        (AT_PHDR, executable.program_headers.wrapping_add(*bias)),
-        (AT_PHENT, 56),
-        (AT_PHNUM, executable.program_header_count),
-        (AT_BASE, *interpreter_base),
-        (AT_FLAGS, 0),
-        (AT_ENTRY, executable.entry.wrapping_add(*bias)),
-        (AT_UID, credentials.users[0] as usize),
-        (AT_EUID, credentials.users[1] as usize),
-        (AT_GID, credentials.groups[0] as usize),
-        (AT_EGID, credentials.groups[1] as usize),
-        (AT_SECURE, usize::from(secure)),
-        (AT_RANDOM, others_at + random),
-        (AT_EXECFN, others_at + file_name),
-        (AT_PLATFORM, others_at + platform),
-        (AT_NULL, 0),
-    ];
-    let words = 1 + argv.count() + 1 + envp.count() + 1 + vector.len() * 2;
-    let stack_pointer = (arguments_at - words * size_of::<usize>()) & !15;
-    let vector_at = stack_pointer + (words - vector.len() * 2) * size_of::<usize>();
-    let mut image = Vec::new();
-    image.try_reserve_exact(words).map_err(|_| Errno::ENOMEM)?;
-    image.push(argv.count());
-    image.extend(argv.offsets().map(|offset| arguments_at + offset));
-    image.push(0);
-    image.extend(envp.offsets().map(|offset| environment_at + offset));
-    image.push(0);
-    image.extend_from_slice(vector.map(|(kind, value)| [kind as usize, value]).as_flattened());
-    let parts = [
-        (stack_pointer, image.as_bytes()),
-        (arguments_at, argv.bytes()),
-        (environment_at, envp.bytes()),
-        (others_at, &others),
-    ];
-    for (at, bytes) in parts {
-        space.write_bytes(at, bytes).await.map_err(|_| Errno::E2BIG)?;
-    }
-    Ok(InitialStack {
-        pointer: stack_pointer,
-        arguments: arguments_at..environment_at,
-        environment: environment_at..others_at,
-        auxiliary: vector_at..vector_at + size_of_val(&vector),
-    })
-}
-
-use linux_raw_sys::auxvec::{
-    AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_HWCAP2,
-    AT_MINSIGSTKSZ, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE,
-    AT_SYSINFO_EHDR, AT_UID,
-};
 
 /// Gives the process descriptors of its own if it has shared them with another. Its threads have ended by now, so it ends if
 /// there is no memory.

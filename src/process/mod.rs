@@ -25,6 +25,7 @@ pub mod exit;
 pub mod first;
 pub mod fork;
 pub mod futex;
+pub mod initial_stack;
 pub mod job;
 pub mod limits;
 pub mod rseq;

@@ -17,6 +17,9 @@ use crate::{
     procfs::TextBuffer,
 };
 
+/// Places of a table that are looked at in some thousand instructions, if there is nothing in them.
+const STEP: usize = 256;
+
 /// Gives `take` what was sampled so far, line by line. There may be thousands of lines, and a frame's name takes thousands
 /// of instructions: makes way between frames.
 ///
@@ -32,9 +35,11 @@ pub async fn report(mut take: impl FnMut(&[u8]) -> Result<(), Errno> + Send) -> 
                 write_stack(&mut line, stack, count).await.map_err(|_| Errno::ENOMEM)?;
                 take(line.bytes())?;
             }
+            if slot % STEP == 0 {
+                make_way().await;
+            }
         }
         lost += table.lost();
-        make_way().await;
     }
     if lost > 0 {
         line.clear();

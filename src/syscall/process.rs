@@ -15,6 +15,7 @@ use crate::{
     file::events::process::ProcessFile,
     file::lookup,
     ipc::semaphores,
+    memory::PAGE_SIZE,
     process::{
         Caller,
         arguments::{Arguments, MAX_ARGUMENTS, Strings},
@@ -59,17 +60,27 @@ async fn read_strings(caller: &Caller, mut array: usize, others: usize) -> Resul
     if array == 0 {
         return Ok(strings);
     }
+    let (mut addresses, mut part) = ([0_usize; 16], [0; 256]);
     loop {
-        let address: usize = user::read(caller, array).await?;
-        if address == 0 {
-            return Ok(strings);
+        // As many as can be read if the first can.
+        let in_page = (PAGE_SIZE - array % PAGE_SIZE) / size_of::<usize>();
+        let addresses = &mut addresses[..in_page.clamp(1, 16)];
+        user::copy_in(caller, array, addresses.as_mut_bytes()).await?;
+        for &mut address in &mut *addresses {
+            if address == 0 {
+                return Ok(strings);
+            }
+            strings.begin()?;
+            let append = |bytes: &[u8]| strings.extend(bytes);
+            user::read_string_by(caller, address, MAX_STRING, &mut part, append).await?;
+            if others + strings.footprint() > MAX_ARGUMENTS {
+                return Err(Errno::E2BIG);
+            }
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
         }
-        let string = user::read_string(caller, address, MAX_STRING).await?;
-        strings.push(&string)?;
-        if others + strings.footprint() > MAX_ARGUMENTS {
-            return Err(Errno::E2BIG);
-        }
-        array += size_of::<usize>();
+        array = array.wrapping_add(size_of_val(addresses));
     }
 }
 

@@ -146,18 +146,43 @@ pub async fn read_path(caller: &Caller, from: usize) -> Result<PathBuf, Errno> {
 /// Reads a NUL-terminated string of fewer than `limit` bytes, without the NUL; E2BIG when it is longer.
 pub async fn read_string(caller: &Caller, from: usize, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut string = Vec::new();
-    let mut chunk = [0; 256];
+    let append = |bytes: &[u8]| {
+        string.try_reserve(bytes.len()).map_err(|_| Errno::ENOMEM)?;
+        string.extend_from_slice(bytes);
+        Ok(())
+    };
+    read_string_by(caller, from, limit, &mut [0; 256], append).await?;
+    string.pop();
+    Ok(string)
+}
+
+/// As [`read_string`], but hands the bytes, and the NUL last, to `append`, as many at a time as fit `part`. Makes way for
+/// others if that is due.
+pub async fn read_string_by(
+    caller: &Caller,
+    from: usize,
+    limit: usize,
+    part: &mut [u8],
+    mut append: impl FnMut(&[u8]) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let mut len = 0;
     loop {
-        match uaccess::strncpy_from_user(&mut chunk, from.wrapping_add(string.len())) {
-            Ok(len) => {
-                append(&mut string, &chunk[..len], limit)?;
-                return Ok(string);
-            }
-            Err(StringError::TooLong) => append(&mut string, &chunk, limit)?,
-            Err(StringError::Fault(Fault { copied, address })) => {
-                append(&mut string, &chunk[..copied], limit)?;
-                fault_in(caller, address, Access::Read).await?;
-            }
+        let read = uaccess::strncpy_from_user(part, from.wrapping_add(len));
+        let readable = match read {
+            Ok(rest) => rest + 1,
+            Err(StringError::TooLong) => part.len(),
+            Err(StringError::Fault(Fault { copied, .. })) => copied,
+        };
+        len += readable;
+        if len > limit {
+            return Err(Errno::E2BIG);
+        }
+        append(&part[..readable])?;
+        match read {
+            Ok(_) => return Ok(()),
+            Err(StringError::TooLong) if executor::should_yield() => executor::yield_now().await,
+            Err(StringError::TooLong) => {}
+            Err(StringError::Fault(Fault { address, .. })) => fault_in(caller, address, Access::Read).await?,
         }
     }
 }
@@ -171,16 +196,6 @@ pub async fn read_prefix(caller: &Caller, from: usize, into: &mut [u8]) -> Resul
             Err(StringError::Fault(Fault { address, .. })) => fault_in(caller, address, Access::Read).await?,
         }
     }
-}
-
-/// Appends to a string that stays below `limit` bytes.
-fn append(string: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(), Errno> {
-    if string.len() + bytes.len() >= limit {
-        return Err(Errno::E2BIG);
-    }
-    string.try_reserve(bytes.len()).map_err(|_| Errno::ENOMEM)?;
-    string.extend_from_slice(bytes);
-    Ok(())
 }
 
 /// A range of user memory that bytes are read into: the destination of `read(2)`.
