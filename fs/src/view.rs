@@ -4,21 +4,58 @@ use crate::{
     Inode, LookupFlags, Metadata, Mount, Op, Path, Result, View,
     dcache::{Dentry, DentryRef, name::OwnedName},
     fill::{fill, try_fill},
-    walk::{Detour, LINKS_MAX, Last, Place, Stop},
+    walk::{Cursor, Detour, Last, Leg, PATH_MAX, Place, Stop},
 };
 use alloc::{sync::Arc, vec::Vec};
 use executor::rcu;
 use syscalls::Errno;
+
+/// How often a walk is tried before others get their turn.
+const ATTEMPTS: usize = 8;
 
 /// How one walk ended.
 pub(crate) enum Attempt<T> {
     Done(Result<T>),
     /// Ask the file system for this name, then walk again.
     Fill(DentryRef, OwnedName),
-    /// Fetch the target of this link, which is in the directory, and go on there with what follows.
-    Follow(Path, Arc<dyn Inode>, Vec<u8>),
+    /// Fetch the target of this link, and go on in its place.
+    Follow(Arc<dyn Inode>, Onward),
+    /// Make way for others, and go on.
+    Continue(Onward),
     /// What was found vanished meanwhile: walk again.
     Again,
+}
+
+/// What is left of a walk.
+pub(crate) struct Onward {
+    from: Path,
+    path: Vec<u8>,
+    /// Links followed so far.
+    links: usize,
+}
+
+impl Onward {
+    /// `pending` from a directory on, innermost last; to be tried again where that has just vanished, ENOMEM.
+    fn new<T>(
+        from: Cursor<'_>,
+        pending: &[&[u8]],
+        links: usize,
+        guard: &rcu::ReadGuard,
+    ) -> core::result::Result<Self, Attempt<T>> {
+        let from = from.to_path(guard).ok_or(Attempt::Again)?;
+        let mut path = Vec::new();
+        let len = pending.iter().map(|part| part.len()).sum();
+        path.try_reserve_exact(len).map_err(|_| Attempt::Done(Err(Errno::ENOMEM)))?;
+        pending.iter().rev().for_each(|part| path.extend_from_slice(part));
+        Ok(Onward { from, path, links })
+    }
+
+    /// Puts what a link in `from` names before the rest.
+    fn follow(mut self, target: &[u8]) -> Result<Self> {
+        self.path.try_reserve_exact(target.len()).map_err(|_| Errno::ENOMEM)?;
+        self.path.splice(..0, target.iter().copied());
+        Ok(self)
+    }
 }
 
 /// The place for a name, held outside an RCU guard.
@@ -74,28 +111,36 @@ impl<'v> View<'v> {
         }
     }
 
-    /// Walks once; `finish` takes the end to where it can be kept.
+    /// Walks once, behind so many links; `finish` takes the end to where it can be kept.
     #[inline]
-    fn attempt<T>(&self, path: &[u8], flags: LookupFlags, last: Last, finish: impl Finish<T>) -> Attempt<T> {
+    fn attempt<T>(
+        &self,
+        path: &[u8],
+        links: usize,
+        flags: LookupFlags,
+        last: Last,
+        finish: impl Finish<T>,
+    ) -> Attempt<T> {
         let guard = rcu::read();
         let begun = if last == Last::Place {
             self.set_out::<true>(path, flags, &guard)
         } else {
             self.set_out::<false>(path, flags, &guard)
         };
-        match self.walk(path, flags, last, begun, &guard) {
+        let onward = |from, pending: &[&[u8]], links| Onward::new(from, pending, links, &guard);
+        match self.walk(path, flags, last, begun, links, &guard) {
             Err(error) => Attempt::Done(Err(error)),
             Ok(stop @ (Stop::At(_) | Stop::Place(_))) => finish(&stop, &guard),
             Ok(Stop::Unknown(at, name)) => match at.dentry.try_ref() {
                 Some(directory) => Attempt::Fill(directory, OwnedName::from_slice(name)),
                 None => Attempt::Again,
             },
-            Ok(Stop::Detour(Detour { directory, link, pending })) => {
-                let rest = pending.iter().rev().flat_map(|part| part.iter().copied()).collect();
-                match directory.to_path(&guard) {
-                    Some(directory) => Attempt::Follow(directory, link.inode().clone(), rest),
-                    None => Attempt::Again,
-                }
+            Ok(Stop::Detour(Detour { directory, link, pending, links })) => {
+                onward(directory, &pending, links)
+                    .map_or_else(|again| again, |onward| Attempt::Follow(link.inode().clone(), onward))
+            }
+            Ok(Stop::Leg(Leg { at, pending, links })) => {
+                onward(at, &pending, links).map_or_else(|again| again, Attempt::Continue)
             }
         }
     }
@@ -109,10 +154,13 @@ impl<'v> View<'v> {
         last: Last,
         finish: impl Finish<T>,
     ) -> Option<Result<T>> {
+        if path.len() >= PATH_MAX {
+            return Some(Err(Errno::ENAMETOOLONG));
+        }
         // What was filled last is held, so that it is still cached at the next attempt.
         let mut _filled = None;
-        loop {
-            match self.attempt(path, flags, last, finish) {
+        for _ in 0..ATTEMPTS {
+            match self.attempt(path, 0, flags, last, finish) {
                 Attempt::Done(result) => return Some(result),
                 Attempt::Fill(directory, name) => match try_fill(&directory, &name)? {
                     Ok(Some(found)) => _filled = Some(found),
@@ -120,10 +168,11 @@ impl<'v> View<'v> {
                     Ok(None) => return Some(Err(Errno::ENOENT)),
                     Err(error) => return Some(Err(error)),
                 },
-                Attempt::Follow(..) => return None,
+                Attempt::Follow(..) | Attempt::Continue(..) => return None,
                 Attempt::Again => (),
             }
         }
+        None
     }
 
     /// Walks until the end is reached, waiting where necessary.
@@ -135,12 +184,13 @@ impl<'v> View<'v> {
         finish: impl Finish<T>,
     ) -> Result<T> {
         let mut _filled = None;
-        let mut detour: Option<(Path, Vec<u8>)> = None;
-        let mut detours = 0;
+        let mut onward: Option<Onward> = None;
         loop {
-            let attempt = match &detour {
-                None => self.attempt(path, flags, last, finish),
-                Some((start, path)) => View { start, ..self }.attempt(path, flags, last, finish),
+            let attempt = match &onward {
+                None => self.attempt(path, 0, flags, last, finish),
+                Some(Onward { from, path, links }) => {
+                    View { start: from, ..self }.attempt(path, *links, flags, last, finish)
+                }
             };
             match attempt {
                 Attempt::Done(result) => return result,
@@ -148,12 +198,9 @@ impl<'v> View<'v> {
                     _filled = Some(fill(directory, &name).await?.ok_or(Errno::ENOENT)?);
                 }
                 Attempt::Again => (),
-                Attempt::Follow(directory, link, rest) => {
-                    detours += 1;
-                    if detours > LINKS_MAX {
-                        return Err(Errno::ELOOP);
-                    }
-                    detour = Some(if link.is_magic_link() {
+                Attempt::Continue(rest) => onward = Some(rest),
+                Attempt::Follow(link, rest) => {
+                    onward = Some(if link.is_magic_link() {
                         if flags.contains(LookupFlags::NO_MAGIC_LINKS) {
                             return Err(Errno::ELOOP);
                         }
@@ -161,17 +208,19 @@ impl<'v> View<'v> {
                             return Err(Errno::EXDEV);
                         }
                         flags |= LookupFlags::EMPTY_PATH;
-                        let target = link.magic_link()?;
-                        (target, if rest.is_empty() { rest } else { [b".".as_slice(), &rest].concat() })
+                        let rest = if rest.path.is_empty() { rest } else { rest.follow(b".")? };
+                        Onward { from: link.magic_link()?, ..rest }
                     } else {
-                        let mut text = link.read_link().await?;
+                        let text = link.read_link().await?;
                         if text.is_empty() {
                             return Err(Errno::ENOENT);
                         }
-                        text.extend_from_slice(&rest);
-                        (directory, text)
+                        rest.follow(&text)?
                     });
                 }
+            }
+            if executor::should_yield() {
+                executor::yield_now().await;
             }
         }
     }
@@ -224,7 +273,8 @@ impl<'v> View<'v> {
         let begun = view.set_out::<false>(path, flags, &guard);
         let at = match begun {
             Some(end) if end.used == path.len() => end.at,
-            begun => match view.walk(path, flags, Last::File, begun, &guard) {
+            _ if path.len() >= PATH_MAX => return Some(Err(Errno::ENAMETOOLONG)),
+            begun => match view.walk(path, flags, Last::File, begun, 0, &guard) {
                 Err(error) => return Some(Err(error)),
                 Ok(Stop::At(at)) => at,
                 Ok(_) => return None,

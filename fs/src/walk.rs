@@ -3,7 +3,7 @@
 //! The walk holds an RCU guard from its first component to its last and only follows pointers. Where the cache
 //! does not know (a name that was not looked up yet, a rename going on, a link whose target must be fetched), it stops
 //! and says so; the caller settles that with locks and perhaps waiting, which leaves the answer in the cache, and walks
-//! again from the start.
+//! again from the start. Nor does a walk go on for ever: 40 links of 4095 bytes each can be on a path, so it comes in legs.
 
 use crate::{
     Credentials, FileType, Path,
@@ -23,8 +23,11 @@ use syscalls::Errno;
 
 /// The longest path, bytes with the final NUL (`PATH_MAX`).
 pub const PATH_MAX: usize = 4096;
-/// Symbolic links followed in one walk (`MAXSYMLINKS`).
+/// Symbolic links followed on the way to a file (`MAXSYMLINKS`).
 pub const LINKS_MAX: usize = 40;
+/// Bytes of a path, and of the links on it, that are walked before others get their turn: some tens of thousands of
+/// instructions.
+const LEG: usize = 1024;
 
 bitflags! {
     /// How a path is walked.
@@ -121,6 +124,8 @@ pub(crate) enum Stop<'g> {
     Unknown(Cursor<'g>, &'g [u8]),
     /// At a symbolic link whose target is not in memory, or is no path; see [`Detour`].
     Detour(Detour<'g>),
+    /// At the end of a leg.
+    Leg(Leg<'g>),
 }
 
 /// A link that the walk cannot follow by itself.
@@ -130,6 +135,18 @@ pub(crate) struct Detour<'g> {
     pub link: &'g Dentry,
     /// What is to be walked behind the link, innermost last.
     pub pending: Pending<'g>,
+    /// Links followed so far, this one included.
+    pub links: usize,
+}
+
+/// The part of a long walk that is done.
+pub(crate) struct Leg<'g> {
+    /// Where it has come.
+    pub at: Cursor<'g>,
+    /// What is to be walked from there, innermost last.
+    pub pending: Pending<'g>,
+    /// Links followed so far.
+    pub links: usize,
 }
 
 /// What follows the links that are being followed, innermost last.
@@ -160,7 +177,7 @@ impl<'v> View<'v> {
     where
         'v: 'g,
     {
-        if path.len().wrapping_sub(1) >= PATH_MAX - 1 || flags.intersects(LookupFlags::CHECKED) {
+        if path.len().wrapping_sub(1) >= LEG || flags.intersects(LookupFlags::CHECKED) {
             return None;
         }
         let (start, used) = if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) };
@@ -190,13 +207,14 @@ impl<'v> View<'v> {
         if name.is_dots() || name.bytes.len() > NAME_MAX { None } else { Some((end.at, name)) }
     }
 
-    /// Walks `path`, of which `begun` has been walked.
+    /// Walks `path`, of which `begun` has been walked, behind so many links. The path may be longer than [`PATH_MAX`].
     pub(crate) fn walk<'g>(
         &self,
         path: &'g [u8],
         flags: LookupFlags,
         last: Last,
         begun: Option<Straight<'g>>,
+        links: usize,
         guard: &'g rcu::ReadGuard,
     ) -> Result<Stop<'g>, Errno>
     where
@@ -211,13 +229,12 @@ impl<'v> View<'v> {
                     Err(Errno::ENOENT)
                 };
             }
-            None if path.len() >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
             None if path[0] != b'/' => (Cursor::of(self.start), 0),
             None if flags.contains(LookupFlags::BENEATH) => return Err(Errno::EXDEV),
             None => (Cursor::of(self.root), 1),
         };
-        Walk { view: *self, at, rest: &path[used..], pending: Pending::new(), links: 0, flags, last, guard }
-            .run()
+        let (view, rest, pending) = (*self, &path[used..], Pending::new());
+        Walk { view, at, rest, pending, links, walked: 0, flags, last, guard }.run()
     }
 }
 
@@ -290,6 +307,8 @@ struct Walk<'g> {
     rest: &'g [u8],
     pending: Pending<'g>,
     links: usize,
+    /// Bytes that have been walked.
+    walked: usize,
     flags: LookupFlags,
     last: Last,
     guard: &'g rcu::ReadGuard,
@@ -304,6 +323,7 @@ impl<'g> Walk<'g> {
                 self.rest = rest;
                 while let [b'/', rest @ ..] = self.rest {
                     self.rest = rest;
+                    self.walked += 1;
                 }
                 if self.at.dentry.directory().is_none() {
                     return Err(Errno::ENOTDIR);
@@ -324,7 +344,12 @@ impl<'g> Walk<'g> {
             if !self.at.dentry.attributes().is_executable_by_all() {
                 permission::check(self.at.dentry.attributes(), self.view.credentials, Access::EXECUTE)?;
             }
+            if self.walked >= LEG {
+                self.pending.push(self.rest);
+                return Ok(Stop::Leg(Leg { at: self.at, pending: self.pending, links: self.links }));
+            }
             let name = Name::at(self.rest, 0);
+            self.walked += name.bytes.len() + 1;
             let after = &self.rest[name.bytes.len()..];
             if name.is_dots() {
                 if let Some(stop) = self.dots(name, after)? {
@@ -424,8 +449,10 @@ impl<'g> Walk<'g> {
         if self.links > LINKS_MAX || self.flags.contains(LookupFlags::NO_SYMLINKS) {
             return Err(Errno::ELOOP);
         }
-        if !self.rest.is_empty() {
-            self.pending.push(self.rest);
+        if let Some(slashes) = self.rest.iter().position(|&byte| byte != b'/') {
+            self.pending.push(&self.rest[slashes - 1..]);
+        } else if !self.rest.is_empty() {
+            self.pending.push(b"/");
         }
         self.at = before;
         match child.inode().link_target() {
@@ -439,7 +466,8 @@ impl<'g> Walk<'g> {
             }
             None => {
                 let pending = core::mem::take(&mut self.pending);
-                Ok(Some(Stop::Detour(Detour { directory: before, link: child, pending })))
+                let links = self.links;
+                Ok(Some(Stop::Detour(Detour { directory: before, link: child, pending, links })))
             }
         }
     }

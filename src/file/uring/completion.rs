@@ -125,10 +125,7 @@ impl Ring {
         if is_due {
             self.waiters.wake_all();
         }
-        // Who counts them looks under the lock.
-        if !self.counters.is_empty() {
-            self.counters.wake_all();
-        }
+        self.wake_counting();
         self.readiness.notify(Events::IN | Events::RDNORM);
         if self.has_event_file.load(Relaxed) {
             self.tell_event_file();

@@ -8,8 +8,8 @@
 //!                                              cancel, poll update ┘
 //! ```
 //!
-//! Here is what a ring is: its [`memory`], its [completions](completion), the [requests](request) that wait, and what is
-//! [`registered`] with it. What entries mean and how they are carried out is in
+//! Here is what a ring is: its [`memory`], its [completions](completion), who [counts](counting) them, the [requests](request)
+//! that wait, and what is [`registered`] with it. What entries mean and how they are carried out is in
 //! [`syscall::uring`](crate::syscall::uring), where the system calls are.
 //!
 //! Life: descriptors and mappings keep the [`RingFile`]; when the last is gone, all requests are cancelled. Requests keep the
@@ -18,6 +18,7 @@
 //! Lock order: submission (async), then any of the others, of which no two are held together.
 
 pub mod completion;
+pub mod counting;
 pub mod entry;
 pub mod memory;
 pub mod registered;
@@ -34,6 +35,7 @@ use fs::Metadata;
 use linux_raw_sys::{general as linux, io_uring::IORING_SETUP_R_DISABLED};
 use syscalls::Errno;
 
+pub use counting::Counted;
 pub use entry::Entry;
 pub use memory::RingMemory;
 pub use request::{Enlisted, Request, Which};
@@ -41,6 +43,7 @@ pub use request::{Enlisted, Request, Which};
 use super::{File, Object, Stream, events::nameless_metadata};
 use crate::{memory::FileObject, process::Thread, syscall::uring::Deferred};
 use completion::Completions;
+use counting::Counting;
 use memory::MappedRing;
 use registered::Registered;
 
@@ -57,13 +60,12 @@ pub struct Ring {
     completions: SpinMutex<Completions>,
     /// Who waits for completions, in `enter`.
     waiters: WaitQueue,
-    /// Time-outs that count completions.
-    pub counters: WaitQueue,
+    counting: Counting,
     /// Notified of `IN` for each completion, which is never set: what the program has seen, it does not say.
     readiness: Readiness,
     /// Whether there is a counter to add to.
     pub has_event_file: AtomicBool,
-    requests: SpinMutex<BTreeMap<u64, Arc<Request>>>,
+    requests: SpinMutex<BTreeMap<request::Key, Arc<Request>>>,
     places: AtomicU64,
     /// Chains that have begun and not ended.
     begun: AtomicUsize,
@@ -124,7 +126,7 @@ impl Ring {
             registered: SpinMutex::default(),
             completions: SpinMutex::default(),
             waiters: WaitQueue::new(),
-            counters: WaitQueue::new(),
+            counting: Counting::default(),
             readiness: Readiness::new(),
             has_event_file: AtomicBool::new(false),
             requests: SpinMutex::default(),

@@ -33,8 +33,8 @@ const CANCELLED: u8 = 2;
 
 /// A request that has begun.
 pub struct Request {
-    /// The program's name for it.
-    pub user_data: AtomicU64,
+    /// The program's name for it. Relaxed: changed under the lock of the ring's requests.
+    name: AtomicU64,
     /// `IORING_OP_*`.
     pub opcode: u8,
     /// What tells its file from others, if it has one.
@@ -43,6 +43,8 @@ pub struct Request {
     pub events: AtomicU32,
     /// When a time-out ends, nanoseconds since boot.
     pub deadline: AtomicU64,
+    /// What tells it from others of its ring; the longest listed has the lowest.
+    place: u64,
     /// Who it acts as.
     thread: Arc<Thread>,
     state: AtomicU8,
@@ -57,17 +59,20 @@ pub enum Which<'a> {
     Named(u64),
     /// Those on this file.
     On(&'a File),
+    /// Those that act as this thread.
+    Of(&'a Arc<Thread>),
 }
 
 impl Request {
     /// One that is known to nobody yet.
-    pub fn new(thread: &Arc<Thread>, user_data: u64, opcode: u8, file: Option<&File>) -> Self {
+    pub fn new(thread: &Arc<Thread>, name: u64, opcode: u8, file: Option<&File>) -> Self {
         Self {
-            user_data: AtomicU64::new(user_data),
+            name: AtomicU64::new(name),
             opcode,
             file: file.map(File::address),
             events: AtomicU32::new(0),
             deadline: AtomicU64::new(0),
+            place: 0,
             thread: thread.clone(),
             state: AtomicU8::new(0),
             wake: WakeCell::new(),
@@ -76,7 +81,12 @@ impl Request {
 
     /// The program's name for it.
     pub fn name(&self) -> u64 {
-        self.user_data.load(Relaxed)
+        self.name.load(Relaxed)
+    }
+
+    /// Where it is listed. With the requests' lock held, once it is.
+    fn key(&self) -> Key {
+        Key(self.name(), self.opcode, self.place)
     }
 
     /// Has its future look at what it was asked for anew.
@@ -100,6 +110,7 @@ impl Request {
             Which::Any => true,
             Which::Named(name) => self.name() == *name,
             Which::On(file) => self.file == Some(file.address()),
+            Which::Of(thread) => Arc::ptr_eq(&self.thread, thread),
         }
     }
 }
@@ -108,7 +119,6 @@ impl Request {
 pub struct Enlisted {
     ring: Arc<Ring>,
     request: Arc<Request>,
-    place: u64,
 }
 
 impl Enlisted {
@@ -125,7 +135,10 @@ impl Enlisted {
 
 impl Drop for Enlisted {
     fn drop(&mut self) {
-        self.ring.requests.lock().remove(&self.place);
+        let mut requests = self.ring.requests.lock();
+        let removed = requests.remove(&self.request.key());
+        drop(requests);
+        drop(removed);
     }
 }
 
@@ -156,23 +169,42 @@ impl<T, F: Future<Output = Result<T, Errno>>> Future for Cancellable<F> {
     }
 }
 
+/// By what requests are listed: name, operation, place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(u64, u8, u64);
+
+impl Key {
+    const FIRST: Self = Self(0, 0, 0);
+    const LAST: Self = Self(u64::MAX, u8::MAX, u64::MAX);
+}
+
 impl Ring {
     /// Lists a request, so that others find it.
-    pub fn enlist(self: &Arc<Self>, request: Request) -> Enlisted {
+    pub fn enlist(self: &Arc<Self>, mut request: Request) -> Enlisted {
+        request.place = self.places.fetch_add(1, Relaxed);
         let request = Arc::new(request);
-        let place = self.places.fetch_add(1, Relaxed);
-        self.requests.lock().insert(place, request.clone());
+        self.requests.lock().insert(request.key(), request.clone());
         // Its thread has ended meanwhile, or the ring is closed: either this sees it, or who cancels has seen the request.
         if request.thread.is_killed() || self.is_closed.load(SeqCst) {
             let _ = request.cancel();
         }
-        Enlisted { ring: self.clone(), request, place }
+        Enlisted { ring: self.clone(), request }
     }
 
-    /// The longest listed of the requests of this name for which `is_meant` holds.
-    pub fn find(&self, name: u64, is_meant: impl Fn(&Request) -> bool) -> Option<Arc<Request>> {
+    /// The longest listed of the requests of this name with this operation.
+    pub fn find(&self, name: u64, opcode: u8) -> Option<Arc<Request>> {
         let requests = self.requests.lock();
-        requests.values().find(|request| request.name() == name && is_meant(request)).cloned()
+        let mut found = requests.range(Key(name, opcode, 0)..=Key(name, opcode, u64::MAX));
+        found.next().map(|(_, request)| request.clone())
+    }
+
+    /// Gives a listed request another name.
+    pub fn rename(&self, request: &Request, name: u64) {
+        let mut requests = self.requests.lock();
+        if let Some(listed) = requests.remove(&request.key()) {
+            request.name.store(name, Relaxed);
+            requests.insert(request.key(), listed);
+        }
     }
 
     /// Cancels the requests that are meant, or the first of them; says how many, or why that one was not. There may be
@@ -180,11 +212,21 @@ impl Ring {
     ///
     /// # Errors
     /// Unless `all` are meant: ENOENT if there is none, EALREADY as [`Request::cancel`].
-    pub async fn cancel(&self, all: bool, is_meant: impl Fn(&Request) -> bool) -> Result<usize, Errno> {
-        let (mut count, mut next) = (0, 0);
-        loop {
-            let Some((place, request)) = self.next_request(next, &is_meant) else { break };
-            next = place + 1;
+    pub async fn cancel(
+        &self,
+        all: bool,
+        which: Which<'_>,
+        except: Option<&Request>,
+    ) -> Result<usize, Errno> {
+        let (mut next, end) = match which {
+            Which::Named(name) => (Key(name, 0, 0), Key(name, u8::MAX, u64::MAX)),
+            _ => (Key::FIRST, Key::LAST),
+        };
+        let mut count = 0;
+        while let Some(request) = self.next_request(&mut next, end, &which).await {
+            if except.is_some_and(|except| core::ptr::eq(except, &*request)) {
+                continue;
+            }
             match request.cancel() {
                 Err(Errno::ENOENT) => continue,
                 Err(errno) if !all => return Err(errno),
@@ -193,30 +235,40 @@ impl Ring {
             if !all {
                 return Ok(count);
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
         }
         if count == 0 && !all { Err(Errno::ENOENT) } else { Ok(count) }
     }
 
-    /// The first request from place `next` on that is meant.
-    fn next_request(&self, next: u64, is_meant: &impl Fn(&Request) -> bool) -> Option<(u64, Arc<Request>)> {
-        let requests = self.requests.lock();
-        let mut rest = requests.range(next..);
-        rest.find(|(_, request)| is_meant(request)).map(|(place, request)| (*place, request.clone()))
+    /// The first request from `next` to `end` that is meant; `next` is then behind it. Makes way for others.
+    async fn next_request(&self, next: &mut Key, end: Key, which: &Which<'_>) -> Option<Arc<Request>> {
+        /// So many are looked at with the lock held.
+        const STEP: usize = 256;
+        loop {
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+            let requests = self.requests.lock();
+            let mut rest = requests.range(*next..=end);
+            for (&Key(name, opcode, place), request) in rest.by_ref().take(STEP) {
+                *next = Key(name, opcode, place + 1);
+                if request.is(which) {
+                    return Some(request.clone());
+                }
+            }
+            rest.next()?;
+        }
     }
 
     /// Cancels all requests that act as this thread, which has been called. Who waits for the end of others is woken.
     pub async fn abandon(&self, thread: &Arc<Thread>) {
-        let _ = self.cancel(true, |request| Arc::ptr_eq(&request.thread, thread)).await;
+        let _ = self.cancel(true, Which::Of(thread), None).await;
         self.all_ended.wake_all();
         self.wake_poller();
     }
 
     /// Cancels everything: nobody has the ring open any more.
     pub(super) async fn cancel_all(&self) {
-        let _ = self.cancel(true, |_| true).await;
+        let _ = self.cancel(true, Which::Any, None).await;
         self.all_ended.wake_all();
         self.wake_poller();
     }

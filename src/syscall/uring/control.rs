@@ -15,7 +15,7 @@ use syscalls::Errno;
 
 use super::operations;
 use crate::{
-    file::uring::{Entry, Request, Ring, Which},
+    file::uring::{Counted, Entry, Request, Ring, Which},
     process::Caller,
     syscall::user::SysResult,
 };
@@ -51,12 +51,10 @@ impl Future for Timer {
 
 /// Waits for an end of time: then ETIME, or 0 as soon as there have been `count` more completions, unless that is 0.
 pub async fn timeout(ring: Arc<Ring>, request: Arc<Request>, count: u32) -> SysResult {
-    let target = ring.counted_completions().wrapping_add(count);
-    let counted = || (ring.counted_completions().wrapping_sub(target) as i32 >= 0).then_some(());
-    let mut counted = pin!(ring.counters.wait_until(counted));
+    let counted = (count > 0).then(|| ring.wake_after(count, request.clone()));
     let mut timer = pin!(Timer::new(request));
     poll_fn(|context| {
-        if count > 0 && counted.as_mut().poll(context).is_ready() {
+        if counted.as_ref().is_some_and(Counted::is_due) {
             return Poll::Ready(Ok(0));
         }
         timer.as_mut().poll(context).map(|()| Err(Errno::ETIME))
@@ -70,7 +68,7 @@ pub fn remove_timeout(ring: &Ring, entry: &Entry, deadline: Option<u64>) -> SysR
         0 => operations::TIMEOUT,
         _ => operations::LINK_TIMEOUT,
     };
-    let found = ring.find(entry.address, |request| u32::from(request.opcode) == kind).ok_or(Errno::ENOENT)?;
+    let found = ring.find(entry.address, kind as u8).ok_or(Errno::ENOENT)?;
     match deadline {
         None => found.cancel()?,
         Some(deadline) => {
@@ -95,7 +93,6 @@ pub async fn cancel(ring: &Arc<Ring>, caller: &Caller, entry: &Entry, own: &Requ
         None => Which::Named(entry.address),
     };
     let all = flags & (IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY) != 0;
-    let meant = |request: &Request| request.is(&which) && !core::ptr::eq(request, own);
-    let count = ring.cancel(all, meant).await?;
+    let count = ring.cancel(all, which, Some(own)).await?;
     Ok(if all { count } else { 0 })
 }

@@ -64,8 +64,7 @@ pub async fn poll(ring: Arc<Ring>, file: Arc<File>, request: Arc<Request>, repea
 
 /// `IORING_OP_POLL_REMOVE`: cancels a poll, or changes what it is for, or its name.
 pub fn update(ring: &Ring, entry: &Entry) -> SysResult {
-    let is_poll = |request: &Request| u32::from(request.opcode) == operations::POLL_ADD;
-    let found = ring.find(entry.address, is_poll).ok_or(Errno::ENOENT)?;
+    let found = ring.find(entry.address, operations::POLL_ADD as u8).ok_or(Errno::ENOENT)?;
     let changes = entry.len & (IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA);
     if changes == 0 {
         return found.cancel().map(|()| 0);
@@ -74,7 +73,7 @@ pub fn update(ring: &Ring, entry: &Entry) -> SysResult {
         found.events.store(events(entry.op_flags), Relaxed);
     }
     if changes & IORING_POLL_UPDATE_USER_DATA != 0 {
-        found.user_data.store(entry.offset, Relaxed);
+        ring.rename(&found, entry.offset);
     }
     found.wake();
     Ok(0)
