@@ -4,7 +4,7 @@ use crate::{
     Inode, LookupFlags, Metadata, Mount, Op, Path, Result, View,
     dcache::{Dentry, DentryRef, name::OwnedName},
     fill::{fill, try_fill},
-    walk::{Cursor, Detour, Last, Leg, PATH_MAX, Place, Stop},
+    walk::{Cursor, Detour, LEG, Last, Leg, PATH_MAX, Place, Stop},
 };
 use alloc::{sync::Arc, vec::Vec};
 use executor::rcu;
@@ -154,8 +154,8 @@ impl<'v> View<'v> {
         last: Last,
         finish: impl Finish<T>,
     ) -> Option<Result<T>> {
-        if path.len() >= PATH_MAX {
-            return Some(Err(Errno::ENAMETOOLONG));
+        if path.len() > LEG {
+            return if path.len() < PATH_MAX { None } else { Some(Err(Errno::ENAMETOOLONG)) };
         }
         // What was filled last is held, so that it is still cached at the next attempt.
         let mut _filled = None;
@@ -186,6 +186,9 @@ impl<'v> View<'v> {
         let mut _filled = None;
         let mut onward: Option<Onward> = None;
         loop {
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
             let attempt = match &onward {
                 None => self.attempt(path, 0, flags, last, finish),
                 Some(Onward { from, path, links }) => {
@@ -218,9 +221,6 @@ impl<'v> View<'v> {
                         rest.follow(&text)?
                     });
                 }
-            }
-            if executor::should_yield() {
-                executor::yield_now().await;
             }
         }
     }
@@ -273,7 +273,7 @@ impl<'v> View<'v> {
         let begun = view.set_out::<false>(path, flags, &guard);
         let at = match begun {
             Some(end) if end.used == path.len() => end.at,
-            _ if path.len() >= PATH_MAX => return Some(Err(Errno::ENAMETOOLONG)),
+            _ if path.len() > LEG => return None,
             begun => match view.walk(path, flags, Last::File, begun, 0, &guard) {
                 Err(error) => return Some(Err(error)),
                 Ok(Stop::At(at)) => at,

@@ -27,7 +27,7 @@ pub const PATH_MAX: usize = 4096;
 pub const LINKS_MAX: usize = 40;
 /// Bytes of a path, and of the links on it, that are walked before others get their turn: some tens of thousands of
 /// instructions.
-const LEG: usize = 1024;
+pub(crate) const LEG: usize = 512;
 
 bitflags! {
     /// How a path is walked.

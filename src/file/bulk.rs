@@ -28,6 +28,9 @@ pub const PIECE: usize = 64 << 10;
 /// Transfers of so many bytes are cut into pieces.
 pub const LARGE: usize = 4 * PIECE;
 
+/// The most bytes that are moved in one go, so that little is begun behind a gap.
+const MOST: usize = 1024 * PIECE;
+
 /// How often a CPU tries to bring in a page whose address space another is changing.
 const PATIENCE: usize = 1000;
 
@@ -61,13 +64,15 @@ pub struct Moved {
 /// part of the buffer it gets has room for, and says how many; `None` when it would have to wait, or failed.
 ///
 /// Fewer than all have been moved when a step did not move its part: at the end of a file, for instance, or where
-/// user memory needs something that must be waited for. The transfer also stops short when the thread has to exit.
+/// user memory needs something that must be waited for. The transfer also stops short when the thread has to exit, and
+/// when it has moved very much.
 pub async fn in_pieces(
     caller: &Caller,
     buffer: &UserBuffer,
     len: usize,
     step: impl Fn(usize, &mut UserBuffer) -> Option<usize> + Send + Sync + 'static,
 ) -> Moved {
+    let len = len.min(MOST);
     let transfer = Arc::new(Transfer {
         thread: caller.thread.clone(),
         space: caller.space.clone(),
