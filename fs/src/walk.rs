@@ -27,7 +27,9 @@ pub const PATH_MAX: usize = 4096;
 pub const LINKS_MAX: usize = 40;
 /// Bytes of a path, and of the links on it, that are walked before others get their turn: some tens of thousands of
 /// instructions.
-pub(crate) const LEG: usize = 512;
+pub(crate) const LEG: usize = 256;
+/// The longest path that is tried as a straight one, bytes: takes as long.
+const STRAIGHT_MAX: usize = 512;
 
 bitflags! {
     /// How a path is walked.
@@ -177,7 +179,7 @@ impl<'v> View<'v> {
     where
         'v: 'g,
     {
-        if path.len().wrapping_sub(1) >= LEG || flags.intersects(LookupFlags::CHECKED) {
+        if path.len().wrapping_sub(1) >= STRAIGHT_MAX || flags.intersects(LookupFlags::CHECKED) {
             return None;
         }
         let (start, used) = if path[0] == b'/' { (self.root, 1) } else { (self.start, 0) };

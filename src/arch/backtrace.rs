@@ -3,16 +3,22 @@
 //! Compiled code keeps no frame pointers (they would cost instructions on every call), so the stack is unwound by
 //! the tables that the compiler writes into `.eh_frame`; `gimli` reads them. Every address is checked before it is
 //! read: a broken stack ends the trace and never faults.
+//!
+//! To find an address in the tables and to follow its instructions takes thousands of instructions. A dying kernel has the time; the
+//! profiler, which meets the same addresses again and again, keeps what it has found in [`Rules`].
 
 use super::entry::TrapFrame;
-use super::layout::Image;
+use super::layout::{self, Image};
 use super::{smp, stacks, symbols};
+use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, Register, RegisterRule,
     UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow, X86_64,
 };
 use rustc_demangle::demangle;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 unsafe extern "C" {
     static __eh_frame_start: u8;
@@ -112,7 +118,8 @@ pub struct Backtrace(pub Registers);
 
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut unwinder = Unwinder::new();
+        let rules = Rules::NONE;
+        let mut unwinder = Unwinder::new(&rules);
         let mut registers = self.0;
         // Interrupted code stands at its address; callers stand behind their call.
         let mut exact = true;
@@ -154,9 +161,9 @@ impl fmt::Display for Backtrace {
 }
 
 /// Shows `each` an address in every function that was interrupted, innermost first, until it answers false. To be called by
-/// a handler of an interrupt that has come in kernel mode; allocates nothing.
-pub fn interrupted_callers(mut each: impl FnMut(usize) -> bool) {
-    let mut unwinder = Unwinder::new();
+/// a handler of an interrupt that has come in kernel mode; allocates nothing. `rules` are this CPU's.
+pub fn interrupted_callers(rules: &Rules, mut each: impl FnMut(usize) -> bool) {
+    let mut unwinder = Unwinder::new(rules);
     let mut registers = Registers::here();
     let (mut is_handler, mut exact) = (true, true);
     for _ in 0..2 * LIMIT {
@@ -175,7 +182,105 @@ pub fn interrupted_callers(mut each: impl FnMut(usize) -> bool) {
     }
 }
 
-struct Unwinder {
+/// How a function's caller finds its registers while that is at one address.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Rule {
+    /// From the image's start; 0 for no rule.
+    address: u32,
+    /// The frame is so far behind where a register points to.
+    frame_offset: i32,
+    /// Where in the frame each register was saved, in words from its end; [`KEPT`] or [`ENDS`] if it was not.
+    saved: [i16; 17],
+    frame_register: u8,
+    /// Whether the caller was interrupted instead of calling.
+    is_trampoline: u8,
+    padding: u32,
+}
+
+/// The register still has its value.
+const KEPT: i16 = i16::MIN;
+/// There is no caller: its address is 0.
+const ENDS: i16 = i16::MAX;
+/// Words of a rule.
+const RULE: usize = size_of::<Rule>() / 8;
+
+impl Rule {
+    /// The one that the tables have for an address, unless it is of a kind that compilers hardly use.
+    fn of(address: u32, row: &UnwindTableRow<usize, Storage>, is_trampoline: bool) -> Option<Self> {
+        let CfaRule::RegisterAndOffset { register, offset } = *row.cfa() else { return None };
+        let mut saved = [KEPT; 17];
+        for (number, saved) in (0..).zip(&mut saved) {
+            *saved = match row.register(Register(number)) {
+                Some(RegisterRule::Offset(offset)) if offset % 8 == 0 => i16::try_from(offset / 8).ok()?,
+                // The return address ends the trace when it is said to be undefined.
+                Some(RegisterRule::Undefined) if number == X86_64::RA.0 => ENDS,
+                None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => KEPT,
+                Some(_) => return None,
+            };
+        }
+        Some(Self {
+            address,
+            frame_offset: offset.try_into().ok()?,
+            saved,
+            frame_register: register.0.try_into().ok()?,
+            is_trampoline: is_trampoline.into(),
+            padding: 0,
+        })
+    }
+
+    /// The registers of the caller.
+    fn apply(&self, registers: &Registers) -> Option<Registers> {
+        let frame = registers.get(Register(self.frame_register.into()))?;
+        let frame = frame.checked_add_signed(self.frame_offset.into())?;
+        let mut caller = *registers;
+        caller.values[usize::from(X86_64::RSP.0)] = frame;
+        for (value, &saved) in caller.values.iter_mut().zip(&self.saved) {
+            match saved {
+                KEPT => {}
+                ENDS => *value = 0,
+                saved => *value = read(frame.checked_add_signed(i64::from(saved) * 8)?)?,
+            }
+        }
+        Some(caller)
+    }
+}
+
+/// Rules that have been found, by their addresses; one that has the place of another takes it. One CPU's alone, with interrupts off;
+/// relaxed.
+pub struct Rules(Vec<[AtomicU64; RULE]>);
+
+impl Rules {
+    /// Room for none.
+    const NONE: Self = Self(Vec::new());
+    /// How many there is room for.
+    pub const ROOM: usize = 1024;
+
+    /// Room that was made for [`ROOM`](Self::ROOM) rules, of zeroes.
+    pub fn new(room: Vec<[AtomicU64; RULE]>) -> Self {
+        Self(room)
+    }
+
+    fn place(&self, address: u32) -> Option<&[AtomicU64; RULE]> {
+        self.0.get((address.wrapping_mul(0x9e37_79b9) >> 22) as usize)
+    }
+
+    fn get(&self, address: u32) -> Option<Rule> {
+        let words = self.place(address)?.each_ref().map(|word| word.load(Relaxed));
+        let rule: Rule = zerocopy::transmute!(words);
+        (rule.address == address).then_some(rule)
+    }
+
+    fn put(&self, rule: Rule) {
+        let words: [u64; RULE] = zerocopy::transmute!(rule);
+        for (place, word) in self.place(rule.address).into_iter().flatten().zip(words) {
+            place.store(word, Relaxed);
+        }
+    }
+}
+
+struct Unwinder<'a> {
+    rules: &'a Rules,
     frames: EhFrame<Reader>,
     index: Option<gimli::ParsedEhFrameHdr<Reader>>,
     bases: BaseAddresses,
@@ -191,8 +296,8 @@ fn section(start: *const u8, end: *const u8) -> Reader {
     )
 }
 
-impl Unwinder {
-    fn new() -> Self {
+impl<'a> Unwinder<'a> {
+    fn new(rules: &'a Rules) -> Self {
         let frames = section(&raw const __eh_frame_start, &raw const __eh_frame_end);
         let header = section(&raw const __eh_frame_hdr_start, &raw const __eh_frame_hdr_end);
         let bases = BaseAddresses::default()
@@ -200,12 +305,26 @@ impl Unwinder {
             .set_eh_frame_hdr(&raw const __eh_frame_hdr_start as u64)
             .set_text(Image::current().text.0 as u64);
         let index = EhFrameHdr::from(header).parse(&bases, 8).ok();
-        Self { frames: EhFrame::from(frames), index, bases, context: UnwindContext::new_in() }
+        let context = UnwindContext::new_in();
+        Self { rules, frames: EhFrame::from(frames), index, bases, context }
     }
 
     /// The registers of the function that called the one at `address`, and whether it was interrupted there
     /// instead of calling.
     fn caller(&mut self, registers: &Registers, address: usize) -> Option<(Registers, bool)> {
+        let place = address.wrapping_sub(layout::image_start()) as u32;
+        let rule = match self.rules.get(place) {
+            Some(rule) => rule,
+            None => {
+                let rule = self.look_up(address, place)?;
+                self.rules.put(rule);
+                rule
+            }
+        };
+        Some((rule.apply(registers)?, rule.is_trampoline != 0))
+    }
+
+    fn look_up(&mut self, address: usize, place: u32) -> Option<Rule> {
         let table = self.index.as_ref()?.table()?;
         let entry = table
             .fde_for_address(&self.frames, &self.bases, address as u64, EhFrame::cie_from_offset)
@@ -213,21 +332,7 @@ impl Unwinder {
         let row = entry
             .unwind_info_for_address(&self.frames, &self.bases, &mut self.context, address as u64)
             .ok()?;
-        let CfaRule::RegisterAndOffset { register, offset } = *row.cfa() else { return None };
-        let frame = registers.get(register)?.checked_add_signed(offset)?;
-        let mut caller = *registers;
-        caller.values[usize::from(X86_64::RSP.0)] = frame;
-        for (number, value) in (0..).zip(&mut caller.values) {
-            match row.register(Register(number)) {
-                Some(RegisterRule::Offset(offset)) => *value = read(frame.checked_add_signed(offset)?)?,
-                Some(RegisterRule::ValOffset(offset)) => *value = frame.checked_add_signed(offset)?,
-                Some(RegisterRule::Register(other)) => *value = registers.get(other)?,
-                // The return address ends the trace when it is said to be undefined.
-                Some(RegisterRule::Undefined) if number == X86_64::RA.0 => *value = 0,
-                _ => {}
-            }
-        }
-        Some((caller, entry.is_signal_trampoline()))
+        Rule::of(place, row, entry.is_signal_trampoline())
     }
 }
 

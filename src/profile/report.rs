@@ -90,6 +90,9 @@ struct Undivided<'a>(&'a mut TextBuffer);
 
 impl Write for Undivided<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if !text.bytes().any(|byte| byte == b';' || byte == b'\n') {
+            return self.0.write_str(text);
+        }
         let mut parts = text.split([';', '\n']);
         if let Some(first) = parts.next() {
             self.0.write_str(first)?;

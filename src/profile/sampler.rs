@@ -203,13 +203,12 @@ fn sample_kernel() {
     if !is_wanted(thread.as_ref().map(|thread| thread.process.pid)) {
         return;
     }
+    let Some(table) = tables().get(cpu::id()) else { return };
     let mut stack = Stack::of(thread.as_deref());
-    backtrace::interrupted_callers(|address| {
+    backtrace::interrupted_callers(&table.rules, |address| {
         // By functions: that is what is shown.
-        let function = symbols::lookup(address).map_or(address, |(_, offset)| address - offset);
+        let function = symbols::start_of(address).unwrap_or(address);
         stack.push((function - layout::image_start()) as u64)
     });
-    if let Some(table) = tables().get(cpu::id()) {
-        table.add(stack.words());
-    }
+    table.add(stack.words());
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{
 
 use syscalls::Errno;
 
-use crate::arch::interrupts;
+use crate::arch::{backtrace::Rules, interrupts};
 
 /// Different stacks that a table has room for: a power of two.
 pub const SLOTS: usize = 8192;
@@ -36,12 +36,15 @@ pub struct Table {
     words: Vec<AtomicU64>,
     used: AtomicUsize,
     lost: AtomicU64,
+    /// How to unwind what was met.
+    pub rules: Rules,
 }
 
 impl Table {
     pub async fn new() -> Result<Self, Errno> {
         let (slots, words) = (empty(SLOTS).await?, empty(WORDS).await?);
-        Ok(Self { slots, words, used: AtomicUsize::new(0), lost: AtomicU64::new(0) })
+        let rules = Rules::new(empty(Rules::ROOM).await?);
+        Ok(Self { slots, words, used: AtomicUsize::new(0), lost: AtomicU64::new(0), rules })
     }
 
     /// Counts a stack. On the table's own CPU.
