@@ -16,11 +16,54 @@ use crate::{
     process::{Thread, interruptible},
 };
 
+/// So many of those kept aside are put into the ring at once.
+const FLUSH: usize = 1024;
+
 /// A completion that had no room.
 struct Kept {
     user_data: u64,
     result: i32,
     flags: u32,
+}
+
+/// Those that had no room, oldest first. In chunks: there may be as many as memory has room for, and a queue that grows as a
+/// whole is moved as a whole.
+#[derive(Default)]
+struct Aside {
+    chunks: VecDeque<VecDeque<Kept>>,
+    len: usize,
+}
+
+impl Aside {
+    /// So many are in a chunk.
+    const CHUNK: usize = 2048;
+
+    /// Gives it back if there is no memory for it.
+    fn push(&mut self, kept: Kept) -> Result<(), Kept> {
+        if self.chunks.back().is_none_or(|last| last.len() == Self::CHUNK) {
+            if self.chunks.try_reserve(1).is_err() {
+                return Err(kept);
+            }
+            self.chunks.push_back(VecDeque::new());
+        }
+        let Some(last) = self.chunks.back_mut() else { return Err(kept) };
+        if last.try_reserve(1).is_err() {
+            return Err(kept);
+        }
+        last.push_back(kept);
+        self.len += 1;
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Kept> {
+        let first = self.chunks.front_mut()?;
+        let kept = first.pop_front();
+        if first.is_empty() {
+            self.chunks.pop_front();
+        }
+        self.len -= usize::from(kept.is_some());
+        kept
+    }
 }
 
 /// What is known of a ring's completions, under its lock.
@@ -30,7 +73,7 @@ pub struct Completions {
     tail: u32,
     /// How many of them were of time-outs, which no time-out counts.
     of_timeouts: u32,
-    kept: VecDeque<Kept>,
+    aside: Aside,
     /// Who waits is to be woken when there have been so many.
     wake_at: Option<u32>,
 }
@@ -44,7 +87,7 @@ impl Completions {
     /// Puts one into the ring, or aside.
     #[inline]
     fn put(&mut self, memory: &RingMemory, user_data: u64, result: i32, flags: u32) {
-        if self.kept.is_empty() && self.has_room(memory) {
+        if self.aside.len == 0 && self.has_room(memory) {
             memory.put(self.tail, user_data, result, flags);
             self.tail = self.tail.wrapping_add(1);
         } else {
@@ -54,33 +97,38 @@ impl Completions {
 
     #[cold]
     fn keep(&mut self, memory: &RingMemory, kept: Kept) {
-        if crate::memory::check_wait().is_err() || self.kept.try_reserve(1).is_err() {
+        if crate::memory::check_wait().is_err() || self.aside.push(kept).is_err() {
             memory.count_lost();
             return;
         }
-        self.kept.push_back(kept);
         memory.set_flags(IORING_SQ_CQ_OVERFLOW, true);
     }
 
-    /// Puts those kept aside into the ring, as far as there is room.
-    fn flush(&mut self, memory: &RingMemory) {
-        if self.kept.is_empty() {
-            return;
-        }
-        while self.has_room(memory) {
-            let Some(Kept { user_data, result, flags }) = self.kept.pop_front() else {
+    /// Puts some of those kept aside into the ring, as far as there is room. Whether there are more for which there is.
+    #[inline]
+    fn flush(&mut self, memory: &RingMemory) -> bool {
+        self.aside.len > 0 && self.flush_some(memory)
+    }
+
+    #[cold]
+    fn flush_some(&mut self, memory: &RingMemory) -> bool {
+        for _ in 0..FLUSH {
+            if !self.has_room(memory) {
+                return false;
+            }
+            let Some(Kept { user_data, result, flags }) = self.aside.pop() else {
                 memory.set_flags(IORING_SQ_CQ_OVERFLOW, false);
-                self.kept = VecDeque::new();
-                return;
+                return false;
             };
             memory.put(self.tail, user_data, result, flags);
             self.tail = self.tail.wrapping_add(1);
         }
+        true
     }
 
     /// How many there have been, in the ring or aside.
     fn count(&self) -> u32 {
-        self.tail.wrapping_add(self.kept.len() as u32)
+        self.tail.wrapping_add(self.aside.len as u32)
     }
 }
 
@@ -146,7 +194,7 @@ impl Ring {
     /// Whether there are completions that the program has not seen.
     pub fn has_completions(&self) -> bool {
         let completions = self.completions.lock();
-        completions.tail != self.memory.seen() || !completions.kept.is_empty()
+        completions.tail != self.memory.seen() || completions.aside.len > 0
     }
 
     /// How many completions there have been that time-outs count.
@@ -155,12 +203,11 @@ impl Ring {
         completions.count().wrapping_sub(completions.of_timeouts)
     }
 
-    /// Whether the program has `least` completions to see now.
+    /// Whether the program has `least` completions to see now, and all for which there is room.
     #[inline]
     pub fn has_enough(&self, least: u32) -> bool {
         let mut completions = self.completions.lock();
-        completions.flush(&self.memory);
-        completions.tail.wrapping_sub(self.memory.seen()) >= least
+        !completions.flush(&self.memory) && completions.tail.wrapping_sub(self.memory.seen()) >= least
     }
 
     /// Waits until the program has `least` completions to see, or a time-out has ended.
@@ -169,6 +216,15 @@ impl Ring {
     /// ETIME at the deadline, EINTR for a signal.
     pub async fn wait(&self, thread: &Thread, least: u32, deadline: Instant) -> Result<(), Errno> {
         let least = least.min(self.memory.completion_count());
+        loop {
+            let more = self.completions.lock().flush(&self.memory);
+            if !more {
+                break;
+            }
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
         let (target, timeouts) = {
             let completions = self.completions.lock();
             (self.memory.seen().wrapping_add(least), completions.of_timeouts)
