@@ -5,6 +5,15 @@ use crate::{Op, PAGE_SIZE, Page, Result, Source, tree::index_of};
 use alloc::sync::Arc;
 use executor::rcu;
 
+/// Bytes for a page that was not there, in a page of their own.
+struct Filled {
+    page: Page,
+    offset: u64,
+    moved: usize,
+    /// How many were wanted.
+    part: usize,
+}
+
 impl PageCache {
     /// Moves bytes from `source` into the file's pages from `offset` on, until the source is empty or stops, or the file ends.
     /// The pages are dirty afterwards, and stored later. An error is returned only when nothing was moved. Who has made too
@@ -30,27 +39,53 @@ impl PageCache {
         source: &'a mut dyn Source,
         limit: Option<u64>,
     ) -> Op<'a, Result<usize>> {
-        match self.copy_in(offset, source, limit) {
-            (done, Stop::Done) if !super::write_back::is_much_dirty() => Op::Ready(Ok(done)),
-            (done, Stop::Done) => Op::waiting(async move {
-                self.relieve().await;
-                Ok(done)
-            }),
-            (done, Stop::Missing) => Op::waiting(self.write_on(offset, done, source, limit)),
+        let mut done = 0;
+        loop {
+            let (moved, stop) = self.copy_in(offset + done as u64, source, limit);
+            done += moved;
+            if matches!(stop, Stop::Done) {
+                break;
+            }
+            let here = offset + done as u64;
+            let part = self.part(here, source, limit);
+            let Some(filled) = self.fill_now(here, part, source) else {
+                return Op::waiting(self.write_on(offset, done, None, source, limit));
+            };
+            if filled.moved > 0 && !self.enter_filled(&filled, limit.is_some()) {
+                return Op::waiting(self.write_on(offset, done, Some(filled), source, limit));
+            }
+            done += filled.moved;
+            if filled.moved < part {
+                break;
+            }
         }
+        if !super::write_back::is_much_dirty() {
+            return Op::Ready(Ok(done));
+        }
+        Op::waiting(async move {
+            self.relieve().await;
+            Ok(done)
+        })
     }
 
-    /// Goes on with a write that has come to a page that is not there.
+    /// Goes on with a write that has come to a page that is not there, or was not when bytes were taken for it.
     async fn write_on(
         self: &Arc<Self>,
         offset: u64,
         mut done: usize,
+        mut filled: Option<Filled>,
         source: &mut dyn Source,
         limit: Option<u64>,
     ) -> Result<usize> {
         loop {
-            let part = self.part(offset + done as u64, source, limit);
-            match self.write_missing(offset + done as u64, part, source, limit.is_some()).await {
+            let (part, moved) = match filled.take() {
+                Some(filled) => (filled.part, self.put(&filled, limit.is_some()).await.map(Some)),
+                None => {
+                    let part = self.part(offset + done as u64, source, limit);
+                    (part, self.write_missing(offset + done as u64, part, source, limit.is_some()).await)
+                }
+            };
+            match moved {
                 Err(error) => return if done == 0 { Err(error) } else { Ok(done) },
                 Ok(Some(moved)) => {
                     done += moved;
@@ -137,10 +172,7 @@ impl PageCache {
         grow: bool,
     ) -> Result<Option<usize>> {
         let index = index_of(offset);
-        let start = within(offset);
-        // What of the page is in the file already.
-        let there = self.size().saturating_sub(offset - start as u64).min(PAGE_SIZE as u64);
-        if there > 0 && (start != 0 || (part as u64) < there) || !matches!(self.find(index), Found::Nothing) {
+        if self.must_bring(offset, part) {
             self.bring(index..index + 1).await?;
             self.make_room_for(index).await?;
             return Ok(None);
@@ -149,16 +181,53 @@ impl PageCache {
         if self.wants_room {
             self.backing.promise_room(index).await?;
         }
-        let moved = page.fill(start, part, source);
-        if moved == 0 {
-            return Ok(Some(0));
-        }
-        // Less than the whole page that is in the file: what follows has to be brought.
-        let suffices = moved == part || (start + moved) as u64 >= there;
-        if suffices && self.enter_written(index, page.clone(), offset + moved as u64, grow) {
+        let moved = page.fill(within(offset), part, source);
+        let filled = Filled { page, offset, moved, part };
+        if moved == 0 || self.enter_filled(&filled, grow) {
             return Ok(Some(moved));
         }
-        // The source stopped, or somebody else brings the page: the bytes go into that one.
+        self.put(&filled, grow).await.map(Some)
+    }
+
+    /// Takes bytes for a page that is not there, if there is nothing to wait for before.
+    fn fill_now(&self, offset: u64, part: usize, source: &mut dyn Source) -> Option<Filled> {
+        if self.must_bring(offset, part) {
+            return None;
+        }
+        let page = Page::zeroed()?;
+        if self.wants_room {
+            // An error is found once more by who waits.
+            self.backing.promise_room(index_of(offset)).ready().ok()?.ok()?;
+        }
+        let moved = page.fill(within(offset), part, source);
+        Some(Filled { page, offset, moved, part })
+    }
+
+    /// Bytes of the page at `offset` that are in the file already.
+    fn there(&self, offset: u64) -> u64 {
+        self.size().saturating_sub(offset - within(offset) as u64).min(PAGE_SIZE as u64)
+    }
+
+    /// Whether a page has to be brought before so many bytes are written at `offset`: it is not written whole, or somebody
+    /// brings it already.
+    fn must_bring(&self, offset: u64, part: usize) -> bool {
+        let there = self.there(offset);
+        there > 0 && (within(offset) != 0 || (part as u64) < there)
+            || !matches!(self.find(index_of(offset)), Found::Nothing)
+    }
+
+    /// Enters a page with bytes that were taken for it; false if there is one by now, or what follows has to be brought because
+    /// the source has stopped.
+    fn enter_filled(self: &Arc<Self>, filled: &Filled, grow: bool) -> bool {
+        let Filled { ref page, offset, moved, part } = *filled;
+        let suffices = moved == part || (within(offset) + moved) as u64 >= self.there(offset);
+        suffices && self.enter_written(index_of(offset), page.clone(), offset + moved as u64, grow)
+    }
+
+    /// Puts bytes that were taken into the page that is there by now, or has to be brought.
+    async fn put(self: &Arc<Self>, filled: &Filled, grow: bool) -> Result<usize> {
+        let Filled { ref page, offset, moved, .. } = *filled;
+        let (index, start) = (index_of(offset), within(offset));
         loop {
             self.bring(index..index + 1).await?;
             self.make_room_for(index).await?;
@@ -175,7 +244,7 @@ impl PageCache {
                     Some(moved)
                 })
             });
-            if written.is_some() {
+            if let Some(written) = written {
                 return Ok(written);
             }
         }

@@ -69,7 +69,7 @@ impl Backing for Arc<Node> {
     }
 
     fn promise_room(&self, index: u64) -> Op<'_, Result<()>> {
-        Op::eager(self.promise_page(index))
+        self.promise_page(index)
     }
 }
 

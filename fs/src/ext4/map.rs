@@ -58,11 +58,24 @@ impl Node {
 
     /// What the file has from block `logical` on.
     pub async fn map(&self, logical: u64) -> Result<Run> {
+        if let Some(run) = self.map_now(logical)? {
+            return Ok(run);
+        }
         let run = if self.has_extents() {
             extents::find(self, logical).await?
         } else {
             indirect::find(self, logical).await?
         };
+        self.check_run(run)
+    }
+
+    /// As [`map`](Self::map), mostly: `None` when that has to read a block, or takes long.
+    pub fn map_now(&self, logical: u64) -> Result<Option<Run>> {
+        let run = if self.has_extents() { extents::find_now(self, logical)? } else { None };
+        run.map(|run| self.check_run(run)).transpose()
+    }
+
+    fn check_run(&self, run: Run) -> Result<Run> {
         if let Some(first) = run.physical {
             self.volume.check_blocks(first, run.count, self.place())?;
         }

@@ -13,9 +13,10 @@ use super::{
     node::Node,
     space::{Blocks, Space},
 };
-use crate::{PAGE_SIZE, Result, block::Direction, cache::Pages};
+use crate::{Op, PAGE_SIZE, Result, block::Direction, cache::Pages};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Blocks that are promised to somebody.
 pub(super) struct Promise<'a> {
@@ -37,7 +38,30 @@ impl Drop for Node {
 
 impl Node {
     /// Promises room for the blocks of a page that the file does not have yet.
-    pub(super) async fn promise_page(&self, index: u64) -> Result<()> {
+    pub(super) fn promise_page(&self, index: u64) -> Op<'_, Result<()>> {
+        match self.promise_page_now(index) {
+            Some(done) => Op::Ready(done),
+            None => Op::waiting(self.find_promise(index)),
+        }
+    }
+
+    /// As [`promise_page`](Self::promise_page), if there is nothing to wait for.
+    fn promise_page_now(&self, index: u64) -> Option<Result<()>> {
+        if let Err(error) = self.volume.transactions() {
+            return Some(Err(error));
+        }
+        let missing = match self.missing_now(index)? {
+            Ok(missing) => missing,
+            Err(error) => return Some(Err(error)),
+        };
+        if missing > 0 {
+            self.volume.space.promise(missing).ok()?;
+            self.note_promise(index, missing);
+        }
+        Some(Ok(()))
+    }
+
+    async fn find_promise(&self, index: u64) -> Result<()> {
         let _transactions = self.volume.transactions()?;
         let missing = self.missing(index).await?;
         if missing > 0 {
@@ -64,22 +88,42 @@ impl Node {
 
     /// How many blocks of a page the file does not have and was not promised.
     async fn missing(&self, index: u64) -> Result<u64> {
-        if self.promised.lock().get(&index).is_some_and(|blocks| *blocks > 0) {
+        if self.has_promise(index) {
             return Ok(0);
         }
-        let per_page = PAGE_SIZE as u64 / self.volume.geometry.block_size;
+        let runs = self.runs(self.blocks_of_page(index)).await?;
+        Ok(runs.iter().filter(|run| run.physical.is_none()).map(|run| run.count).sum())
+    }
+
+    /// As [`missing`](Self::missing), if there is nothing to wait for.
+    fn missing_now(&self, index: u64) -> Option<Result<u64>> {
+        if self.has_promise(index) {
+            return Some(Ok(0));
+        }
         let mut missing = 0;
-        let _blocks = self.map_lock.read().await;
-        let (mut logical, end) = (index * per_page, (index + 1) * per_page);
-        while logical < end {
-            let run = self.map(logical).await?;
-            let count = run.count.min(end - logical);
+        let _blocks = self.map_lock.try_read()?;
+        let mut rest = self.blocks_of_page(index);
+        while !rest.is_empty() {
+            let run = match self.map_now(rest.start).transpose()? {
+                Ok(run) => run,
+                Err(error) => return Some(Err(error)),
+            };
+            let count = run.count.min(rest.end - rest.start);
             if run.physical.is_none() {
                 missing += count;
             }
-            logical += count;
+            rest.start += count;
         }
-        Ok(missing)
+        Some(Ok(missing))
+    }
+
+    fn has_promise(&self, index: u64) -> bool {
+        self.promised.lock().get(&index).is_some_and(|blocks| *blocks > 0)
+    }
+
+    fn blocks_of_page(&self, index: u64) -> Range<u64> {
+        let per_page = PAGE_SIZE as u64 / self.volume.geometry.block_size;
+        index * per_page..(index + 1) * per_page
     }
 
     /// A page was promised blocks.
@@ -98,7 +142,7 @@ impl Node {
     }
 
     /// Takes what was promised to the pages in a range over; it is given back when the result is dropped.
-    pub(super) fn take_promises(&self, pages: core::ops::Range<u64>) -> Promise<'_> {
+    pub(super) fn take_promises(&self, pages: Range<u64>) -> Promise<'_> {
         let mut taken = Promise { space: &self.volume.space, blocks: 0 };
         let mut promised = self.promised.lock();
         while let Some((&index, _)) = promised.range(pages.clone()).next() {
@@ -166,7 +210,7 @@ impl Node {
     }
 
     /// What the file has in a range of its blocks.
-    async fn runs(&self, range: core::ops::Range<u64>) -> Result<Vec<Run>> {
+    async fn runs(&self, range: Range<u64>) -> Result<Vec<Run>> {
         let _blocks = self.map_lock.read().await;
         let mut runs = Vec::new();
         let mut logical = range.start;

@@ -107,21 +107,38 @@ impl Volume {
 
     /// A block of metadata, read if it is not in memory. `EUCLEAN` if it is not what `owner` says, or part of something else.
     pub async fn buffer(&self, number: u64, owner: Owner) -> Result<Arc<Buffer>> {
-        let buffer = match self.buffers.find(number) {
-            Some(buffer) => buffer,
-            None => self.buffers.enter(Arc::new(Buffer::empty(number, self.block_len())), false)?,
-        };
-        if !buffer.is_loaded() {
-            self.load(&buffer, owner).await?;
+        match self.buffer_now(number, owner)? {
+            Some(buffer) => Ok(buffer),
+            None => self.read_buffer(number, owner).await,
         }
-        buffer.touch();
-        if !buffer.owner().agrees(&owner) {
-            return Err(self.corrupt(Place::Block(number), "is part of two things"));
+    }
+
+    /// As [`buffer`](Self::buffer), if it need not be read.
+    pub fn buffer_now(&self, number: u64, owner: Owner) -> Result<Option<Arc<Buffer>>> {
+        match self.buffers.find(number).filter(|buffer| buffer.is_loaded()) {
+            Some(buffer) => self.use_buffer(buffer, owner).map(Some),
+            None => Ok(None),
         }
-        Ok(buffer)
     }
 
     #[cold]
+    async fn read_buffer(&self, number: u64, owner: Owner) -> Result<Arc<Buffer>> {
+        let buffer = self.buffers.enter(Arc::new(Buffer::empty(number, self.block_len())), false)?;
+        if !buffer.is_loaded() {
+            self.load(&buffer, owner).await?;
+        }
+        self.use_buffer(buffer, owner)
+    }
+
+    fn use_buffer(&self, buffer: Arc<Buffer>, owner: Owner) -> Result<Arc<Buffer>> {
+        buffer.touch();
+        if buffer.owner().agrees(&owner) {
+            Ok(buffer)
+        } else {
+            Err(self.corrupt(Place::Block(buffer.number()), "is part of two things"))
+        }
+    }
+
     async fn load(&self, buffer: &Buffer, owner: Owner) -> Result<()> {
         let _turn = self.buffers.loads[buffer.number() as usize % LOADS].lock().await;
         if buffer.is_loaded() {

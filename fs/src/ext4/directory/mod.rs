@@ -106,9 +106,16 @@ impl Node {
     /// A block of a directory.
     pub async fn directory_block(&self, number: u64) -> Result<Arc<Buffer>> {
         let owner = self.directory_owner(Form::Unknown { number, indexed: self.is_indexed() });
-        match self.map(number).await?.data() {
-            Some(physical) => self.volume.buffer(physical, owner).await,
-            None => Err(self.corrupt_directory(number, "there is a hole")),
+        let run = match self.map_now(number)? {
+            Some(run) => run,
+            None => self.map(number).await?,
+        };
+        let Some(physical) = run.data() else {
+            return Err(self.corrupt_directory(number, "there is a hole"));
+        };
+        match self.volume.buffer_now(physical, owner)? {
+            Some(block) => Ok(block),
+            None => self.volume.buffer(physical, owner).await,
         }
     }
 

@@ -16,20 +16,55 @@ use zerocopy::FromBytes;
 
 /// What the file has from block `logical` on.
 pub async fn find(node: &Node, logical: u64) -> Result<Run> {
-    if logical >= BLOCKS {
-        return Ok(Run::hole(u64::MAX - logical));
-    }
-    // Where the part of the file under the node at hand ends.
-    let mut end = BLOCKS;
-    let mut step = look(node, &node.block(), None, logical, &mut end)?;
+    let mut search = Search::begin(node, logical)?;
     loop {
-        match step {
+        match search.step {
             Step::Found(run) => return Ok(run),
             Step::Down { block, depth } => {
                 let buffer = self::block(node, block).await?;
-                step = look(node, &buffer.read(), Some(depth), logical, &mut end)?;
+                search.go_down(node, &buffer, depth)?;
             }
         }
+    }
+}
+
+/// As [`find`]; `None` when a node has to be read from the disk.
+pub fn find_now(node: &Node, logical: u64) -> Result<Option<Run>> {
+    let mut search = Search::begin(node, logical)?;
+    loop {
+        match search.step {
+            Step::Found(run) => return Ok(Some(run)),
+            Step::Down { block, depth } => {
+                node.volume.check_blocks(block, 1, node.place())?;
+                let Some(buffer) = node.volume.buffer_now(block, owner(node))? else { return Ok(None) };
+                search.go_down(node, &buffer, depth)?;
+            }
+        }
+    }
+}
+
+/// A search for a block.
+struct Search {
+    logical: u64,
+    /// Where the part of the file under the node at hand ends.
+    end: u64,
+    step: Step,
+}
+
+impl Search {
+    fn begin(node: &Node, logical: u64) -> Result<Self> {
+        let mut end = BLOCKS;
+        let step = if logical < BLOCKS {
+            look(node, &node.block(), None, logical, &mut end)?
+        } else {
+            Step::Found(Run::hole(u64::MAX - logical))
+        };
+        Ok(Search { logical, end, step })
+    }
+
+    fn go_down(&mut self, node: &Node, buffer: &Buffer, depth: u16) -> Result<()> {
+        self.step = look(node, &buffer.read(), Some(depth), self.logical, &mut self.end)?;
+        Ok(())
     }
 }
 
@@ -63,7 +98,11 @@ enum Step {
 /// Reads a node that is a block.
 pub async fn block(node: &Node, number: u64) -> Result<Arc<Buffer>> {
     node.volume.check_blocks(number, 1, node.place())?;
-    node.volume.buffer(number, Owner::Extents { inode: node.number, seed: node.seed }).await
+    node.volume.buffer(number, owner(node)).await
+}
+
+fn owner(node: &Node) -> Owner {
+    Owner::Extents { inode: node.number, seed: node.seed }
 }
 
 fn look(node: &Node, bytes: &[u8], depth: Option<u16>, logical: u64, end: &mut u64) -> Result<Step> {

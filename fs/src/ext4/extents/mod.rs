@@ -8,7 +8,7 @@ mod insert;
 mod mark;
 mod remove;
 
-pub use find::{find, near};
+pub use find::{find, find_now, near};
 pub use insert::insert;
 pub use mark::mark;
 pub use remove::remove;
