@@ -201,6 +201,11 @@ impl Geometry {
         self.has_checksums() || self.features.read_only.contains(ReadOnlyCompatible::GROUP_CHECKSUM)
     }
 
+    /// How many inodes are in a block of their table.
+    pub fn inodes_per_block(&self) -> u32 {
+        (self.block_size / self.inode_size as u64) as u32
+    }
+
     /// The group of a block.
     pub fn group_of(&self, block: u64) -> u32 {
         ((block - self.first_data_block) / self.blocks_per_group) as u32

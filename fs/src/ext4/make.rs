@@ -89,7 +89,7 @@ impl Volume {
         }
         let inherited = xattr::inherit(&parent, new.kind, new.permissions).await?;
         let permissions = inherited.as_ref().map_or(new.plain_permissions, |lists| lists.permissions);
-        let table = self.inode(number.get()).await?;
+        let table = self.inode_to_make(number.get()).await?;
         let node = self.new_node(number.get(), table, &new, permissions);
         let lists = match inherited {
             Some(inherited) => Some(xattr::plan_inherited(&node, inherited).await?),

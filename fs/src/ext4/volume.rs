@@ -39,6 +39,13 @@ pub(super) struct Volume {
     _claim: Option<Claim>,
 }
 
+/// Where an inode is: in this block, whose first inode is `first`, and from this byte on.
+struct InodePlace {
+    block: u64,
+    first: u32,
+    at: usize,
+}
+
 /// Steps of something that may take long without waiting for the disk.
 #[derive(Default)]
 pub(super) struct Turns(u32);
@@ -85,6 +92,23 @@ impl Volume {
 
     /// The block with an inode, which the number must be one of, and where in there it is.
     pub async fn inode(&self, number: u32) -> Result<(Arc<Buffer>, usize)> {
+        let InodePlace { block, first, at } = self.inode_place(number)?;
+        Ok((self.buffer(block, Owner::Inodes { first }).await?, at))
+    }
+
+    /// As [`inode`](Self::inode), for one that is being made: a block in which no inode is in use need not be read.
+    pub async fn inode_to_make(&self, number: u32) -> Result<(Arc<Buffer>, usize)> {
+        let InodePlace { block, first, at } = self.inode_place(number)?;
+        let owner = Owner::Inodes { first };
+        let buffer = match self.buffer_now(block, owner)? {
+            Some(buffer) => buffer,
+            None => self.new_inodes(block, first).await?,
+        };
+        Ok((buffer, at))
+    }
+
+    /// Where an inode is.
+    fn inode_place(&self, number: u32) -> Result<InodePlace> {
         let geometry = &self.geometry;
         if number == 0 || number > geometry.inodes {
             return Err(self.corrupt(Place::Inode(number), "there is no such inode"));
@@ -92,10 +116,22 @@ impl Volume {
         let (group, within) =
             ((number - 1) / geometry.inodes_per_group, (number - 1) % geometry.inodes_per_group);
         let table = self.space.groups()[group as usize].inode_table;
-        let per_block = (geometry.block_size / geometry.inode_size as u64) as u32;
-        let first = number - within % per_block;
-        let buffer = self.buffer(table + u64::from(within / per_block), Owner::Inodes { first }).await?;
-        Ok((buffer, (within % per_block) as usize * geometry.inode_size))
+        let per_block = geometry.inodes_per_block();
+        Ok(InodePlace {
+            block: table + u64::from(within / per_block),
+            first: number - within % per_block,
+            at: (within % per_block) as usize * geometry.inode_size,
+        })
+    }
+
+    /// A block of inodes that is not in memory, for one that is being made. What is on the disk does not matter if none is in use.
+    #[cold]
+    async fn new_inodes(&self, block: u64, first: u32) -> Result<Arc<Buffer>> {
+        let owner = Owner::Inodes { first };
+        let page = cache::new_page().await?;
+        let zeros = Buffer::zeroed(block, self.geometry.block_size as usize, page, owner);
+        self.enter_unless_used(first, Arc::new(zeros))?;
+        self.buffer(block, owner).await
     }
 
     /// Checks that a run of blocks can belong to a file.

@@ -58,7 +58,7 @@ impl Buffers {
     }
 
     /// Enters a block. With `replace` in the place of what was there, else only if nothing was.
-    fn enter(&self, new: Arc<Buffer>, replace: bool) -> Result<Arc<Buffer>> {
+    pub fn enter(&self, new: Arc<Buffer>, replace: bool) -> Result<Arc<Buffer>> {
         let mut shard = self.shard(new.number()).lock();
         if !replace && let Some(there) = shard.get(&new.number()) {
             return Ok(there.clone());

@@ -132,6 +132,11 @@ pub fn set_bits(bytes: &mut [u8], range: Range<usize>, set: bool) -> usize {
     changed
 }
 
+/// Whether any of some bits of a bitmap on the disk is set. One behind its end is.
+pub fn any_set(bytes: &[u8], mut range: Range<usize>) -> bool {
+    range.any(|at| bytes.get(at / 8).is_none_or(|byte| byte >> (at % 8) & 1 != 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
 //! Giving out inodes.
 
-use super::bits::set_bits;
+use super::bits::{any_set, set_bits};
 use crate::{
     Result,
     ext4::{
+        buffer::Buffer,
         complaints::Place,
         layout::GroupFlags,
         transaction::Apply,
@@ -38,14 +39,14 @@ impl Drop for Number {
 
 impl Volume {
     /// The group of an inode, and its place in there.
-    fn inode_place(&self, number: u32) -> (u32, usize) {
+    fn inode_place_in_group(&self, number: u32) -> (u32, usize) {
         let per_group = self.geometry.inodes_per_group;
         ((number - 1) / per_group, ((number - 1) % per_group) as usize)
     }
 
     /// Lets others have an inode.
     pub fn give_back_inode(&self, number: u32) {
-        let (group, at) = self.inode_place(number);
+        let (group, at) = self.inode_place_in_group(number);
         if let Some(group) = self.space.groups.get(group as usize) {
             group.with_maps(|maps| maps.inodes.set(at..at + 1, false));
         }
@@ -55,7 +56,7 @@ impl Volume {
     /// `ENOSPC` when there are none.
     pub async fn reserve_inode(self: &Arc<Self>, parent: u32, is_directory: bool) -> Result<Number> {
         let groups = self.geometry.groups;
-        let (near, _) = self.inode_place(parent);
+        let (near, _) = self.inode_place_in_group(parent);
         let start = if is_directory { self.group_for_directory(parent, near) } else { near };
         let mut turns = Turns::default();
         for step in 0..groups {
@@ -100,16 +101,29 @@ impl Volume {
         }
     }
 
+    /// Enters a block of zeros for the inodes from `first` on, unless there is one in memory, or one of them is in use.
+    pub fn enter_unless_used(&self, first: u32, zeros: Arc<Buffer>) -> Result<()> {
+        let (group, at) = self.inode_place_in_group(first);
+        let inodes = at..at + self.geometry.inodes_per_block() as usize;
+        let Some(group) = self.space.groups.get(group as usize) else { return Ok(()) };
+        // Under the lock with which inodes are taken: whoever takes one next has the block from here.
+        let entered = group.with_maps(|maps| {
+            let is_used = any_set(&maps.inode_bitmap.read(), inodes);
+            if is_used { Ok(()) } else { self.buffers.enter(zeros, false).map(drop) }
+        });
+        entered.unwrap_or(Ok(()))
+    }
+
     /// Whether an inode is in use, as far as the disk says.
     pub async fn is_inode_taken(&self, number: u32) -> Result<bool> {
-        let (group, at) = self.inode_place(number);
+        let (group, at) = self.inode_place_in_group(number);
         let taken = self.space.load(self, group).await?.with_maps(|maps| maps.inodes.is_taken(at));
         Ok(taken == Some(true))
     }
 
     /// Sees to it that an inode can be freed: afterwards [`Apply::free_inode`] does not wait.
     pub async fn prepare_free_inode(&self, number: u32) -> Result<()> {
-        self.space.load(self, self.inode_place(number).0).await.map(drop)
+        self.space.load(self, self.inode_place_in_group(number).0).await.map(drop)
     }
 }
 
@@ -129,7 +143,7 @@ impl Apply<'_> {
 
     fn mark_inode(&self, inode: u32, is_directory: bool, taken: bool) {
         let volume = self.volume();
-        let (number, at) = volume.inode_place(inode);
+        let (number, at) = volume.inode_place_in_group(inode);
         let Some(group) = volume.space.groups.get(number as usize) else { return };
         let changed = group.with_maps(|maps| set_bits(&mut maps.inode_bitmap.write(self), at..at + 1, taken));
         if changed != Some(1) {
