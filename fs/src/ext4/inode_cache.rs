@@ -2,13 +2,14 @@
 
 use super::{inode::Ext4Inode, node::Node, volume::Volume};
 use crate::Result;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::ops::Bound::{Excluded, Unbounded};
 use executor::sync::{SpinMutex, WaitQueue};
 
-/// Parts of the cache, by number.
-pub(super) const SHARDS: usize = 16;
+/// Parts of the cache, by number: so many that each has few inodes, which are found soon.
+pub(super) const SHARDS: usize = 1024;
 
 /// An inode that somebody holds, or that has not ended yet.
 struct Entry {
@@ -22,14 +23,15 @@ unsafe impl Send for Entry {}
 
 /// The inodes of a file system that somebody holds.
 pub(super) struct InodeCache {
-    shards: [SpinMutex<BTreeMap<u32, Entry>>; SHARDS],
+    shards: Box<[SpinMutex<BTreeMap<u32, Entry>>]>,
     /// Woken when one ends, or another takes its place.
     ended: WaitQueue,
 }
 
 impl InodeCache {
-    pub const fn new() -> Self {
-        InodeCache { shards: [const { SpinMutex::new(BTreeMap::new()) }; SHARDS], ended: WaitQueue::new() }
+    pub fn new() -> Self {
+        let shards = (0..SHARDS).map(|_| SpinMutex::new(BTreeMap::new()));
+        InodeCache { shards: shards.collect(), ended: WaitQueue::new() }
     }
 
     fn shard(&self, number: u32) -> &SpinMutex<BTreeMap<u32, Entry>> {
