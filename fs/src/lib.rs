@@ -60,6 +60,7 @@ pub mod procfs;
 mod read_dir;
 mod rename;
 mod seals;
+mod slots;
 mod superblock;
 mod time;
 mod transfer;

@@ -5,24 +5,20 @@
 //! are mapped stay. There is no list of pages: entering one and using one cost nothing here.
 
 use super::{PageCache, page::CachedPage};
-use crate::{PAGE_SIZE, tree::index_of};
-use alloc::collections::BTreeMap;
+use crate::{PAGE_SIZE, slots::Slots, tree::index_of};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{
-    AtomicUsize,
-    Ordering::{AcqRel, Relaxed},
-};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use executor::{rcu, sync::SpinMutex};
 
 /// Pages in all caches. Relaxed: a guide.
 static PAGES: AtomicUsize = AtomicUsize::new(0);
 
-/// Where the hand is: a page of the cache at an address, or behind the cache.
+/// Where the hand is: at a page of the cache at a place in the circle, or at no cache's.
 #[derive(Clone, Copy)]
 struct Hand {
-    cache: usize,
+    place: usize,
     index: u64,
 }
 
@@ -30,13 +26,30 @@ struct Hand {
 const BATCH: usize = 128;
 
 struct Circle {
-    /// By address, which no two have at a time.
-    caches: BTreeMap<usize, Weak<PageCache>>,
+    caches: Slots<Weak<PageCache>>,
     hand: Hand,
 }
 
 static CIRCLE: SpinMutex<Circle> =
-    SpinMutex::new(Circle { caches: BTreeMap::new(), hand: Hand { cache: 0, index: 0 } });
+    SpinMutex::new(Circle { caches: Slots::new(), hand: Hand { place: 0, index: 0 } });
+
+/// A cache's place in the circle.
+pub(super) struct Place(AtomicUsize);
+
+/// It has none.
+const NOWHERE: usize = usize::MAX;
+/// It is being entered.
+const ENTERING: usize = usize::MAX - 1;
+
+impl Place {
+    pub const fn nowhere() -> Self {
+        Place(AtomicUsize::new(NOWHERE))
+    }
+
+    fn is_somewhere(&self) -> bool {
+        self.0.load(Relaxed) != NOWHERE
+    }
+}
 
 /// How many pages all caches have.
 pub fn cached_pages() -> usize {
@@ -50,8 +63,11 @@ pub(super) fn pages() -> usize {
 
 /// Pages have been entered. With no lock held.
 pub(super) fn added(cache: &Arc<PageCache>, count: usize) {
-    if !cache.registered.load(Relaxed) && !cache.registered.swap(true, AcqRel) {
-        CIRCLE.lock().caches.insert(Arc::as_ptr(cache).addr(), Arc::downgrade(cache));
+    let place = &cache.place;
+    if !place.is_somewhere() && place.0.compare_exchange(NOWHERE, ENTERING, Relaxed, Relaxed).is_ok() {
+        // Without memory for it, its next page tries again.
+        let entered = CIRCLE.lock().caches.insert(Arc::downgrade(cache));
+        place.0.store(entered.unwrap_or(NOWHERE), Relaxed);
     }
     PAGES.fetch_add(count, Relaxed);
 }
@@ -63,8 +79,8 @@ pub(super) fn removed(count: usize) {
 
 /// A cache ends.
 pub(super) fn leave(cache: &mut PageCache) {
-    if *cache.registered.get_mut() {
-        let left = CIRCLE.lock().caches.remove(&core::ptr::from_ref(cache).addr());
+    if cache.place.is_somewhere() {
+        let left = CIRCLE.lock().caches.remove(*cache.place.0.get_mut());
         // Outside the lock: it may free memory.
         drop(left);
     }
@@ -119,9 +135,9 @@ pub async fn shrink(count: usize) -> usize {
 
 /// Has what is dirty stored now, so that it can be given back.
 pub async fn hurry() {
-    let mut after = 0;
-    while let Some((address, cache)) = next_after(after) {
-        after = address + 1;
+    let mut from = 0;
+    while let Some((place, cache)) = next_from(from) {
+        from = place + 1;
         cache.close();
         if executor::should_yield() {
             executor::yield_now().await;
@@ -129,10 +145,15 @@ pub async fn hurry() {
     }
 }
 
-/// The cache at an address, or the next one behind it.
-fn next_after(address: usize) -> Option<(usize, Arc<PageCache>)> {
-    let circle = CIRCLE.lock();
-    circle.caches.range(address..).find_map(|(address, cache)| Some((*address, cache.upgrade()?)))
+/// The cache at a place, or the next one behind it.
+fn next_from(place: usize) -> Option<(usize, Arc<PageCache>)> {
+    CIRCLE.lock().next_from(place)
+}
+
+impl Circle {
+    fn next_from(&self, place: usize) -> Option<(usize, Arc<PageCache>)> {
+        self.caches.from(place).find_map(|(place, cache)| Some((place, cache.upgrade()?)))
+    }
 }
 
 /// There was no memory for a page: waits until others have been taken out and are free. False if there are none.
@@ -150,28 +171,26 @@ fn sweep(count: usize, mut look: usize) -> usize {
     let mut evicted = 0;
     // A cache without pages counts as one that was looked at.
     while evicted < count && look > 0 {
-        let Some((cache, from)) = under_hand() else { break };
+        let Some((place, cache, from)) = under_hand() else { break };
         let swept = cache.evict(from..u64::MAX, count - evicted, look, CachedPage::try_evict);
         evicted += swept.evicted;
         look = look.saturating_sub(swept.looked.max(1));
-        let address = Arc::as_ptr(&cache).addr();
         CIRCLE.lock().hand = match swept.next {
-            Some(index) => Hand { cache: address, index },
-            None => Hand { cache: address + 1, index: 0 },
+            Some(index) => Hand { place, index },
+            None => Hand { place: place + 1, index: 0 },
         };
     }
     evicted
 }
 
-/// The cache at which the hand is, or the next one, and the index from which to look.
-fn under_hand() -> Option<(Arc<PageCache>, u64)> {
+/// The cache at which the hand is, or the next one, its place, and the index from which to look.
+fn under_hand() -> Option<(usize, Arc<PageCache>, u64)> {
     let mut circle = CIRCLE.lock();
-    let hand = circle.hand;
-    let mut after = circle.caches.range(hand.cache..).chain(circle.caches.range(..hand.cache));
-    let (address, cache) = after.find_map(|(address, cache)| Some((*address, cache.upgrade()?)))?;
-    let from = if address == hand.cache { hand.index } else { 0 };
-    circle.hand = Hand { cache: address, index: from };
-    Some((cache, from))
+    let Hand { place: at, index } = circle.hand;
+    let (place, cache) = circle.next_from(at).or_else(|| circle.next_from(0))?;
+    let from = if place == at { index } else { 0 };
+    circle.hand = Hand { place, index: from };
+    Some((place, cache, from))
 }
 
 struct Swept {

@@ -101,8 +101,8 @@ pub struct PageCache {
     /// Whether there is a task that stores what is dirty, and what makes it do so soon.
     flushing: AtomicBool,
     hurry: Notify,
-    /// Whether the clock knows this cache.
-    registered: AtomicBool,
+    /// Where the clock has this cache.
+    place: clock::Place,
 }
 
 /// What a cache has at an index.
@@ -139,7 +139,7 @@ impl PageCache {
             lost: AtomicBool::new(false),
             flushing: AtomicBool::new(false),
             hurry: Notify::new(),
-            registered: AtomicBool::new(false),
+            place: clock::Place::nowhere(),
         })
     }
 
