@@ -22,7 +22,11 @@ impl Volume {
         let mut rest = 0..u64::from(u32::MAX);
         loop {
             let _blocks = node.map_lock.write().await;
-            let removal = if node.has_blocks() { Some(node.plan_remove(rest.clone()).await?) } else { None };
+            let removal = if node.has_blocks() && !node.maps_nothing() {
+                Some(node.plan_remove(rest.clone()).await?)
+            } else {
+                None
+            };
             let left = removal.as_ref().map_or(0..0, Removal::rest);
             let credits = removal.as_ref().map_or(0, Removal::credits);
             if !left.is_empty() {

@@ -144,7 +144,7 @@ impl Ext4Inode {
 impl Drop for Ext4Inode {
     fn drop(&mut self) {
         let volume = &self.node.volume;
-        let (number, links) = (self.node.number, self.node.attributes.links());
+        let links = self.node.attributes.links();
         if !self.is_entered.load(Relaxed) {
             return;
         }
@@ -161,30 +161,9 @@ impl Drop for Ext4Inode {
         }
         // Until it has ended, nobody reads the inode from the disk: `Volume::get` waits.
         let rest = if links == 0 {
-            executor::try_spawn(async move {
-                let deleted = loop {
-                    match node.volume.delete(&node, contents.as_ref().map(|file| &*file.cache)).await {
-                        Err(Errno::ENOMEM) => memory::wait().await,
-                        deleted => break deleted,
-                    }
-                };
-                if let Err(error) = deleted {
-                    node.volume.complaints.say(format_args!("inode {number}: {error}: not deleted"));
-                }
-                node.volume.inodes.leave(&node);
-            })
+            executor::try_spawn(Box::pin(delete(node, contents)))
         } else if node.has_new_times() || contents.as_ref().is_some_and(|contents| !contents.is_stored()) {
-            executor::try_spawn(async move {
-                let stored = match contents {
-                    Some(contents) => contents.store().await,
-                    None => Ok(()),
-                };
-                // What is lost is told in the log: nobody else will ask.
-                if let Err(error) = stored.and(node.store_times().await) {
-                    node.volume.complaints.say(format_args!("inode {number}: {error}: contents are lost"));
-                }
-                node.volume.inodes.leave(&node);
-            })
+            executor::try_spawn(Box::pin(store(node, contents)))
         } else {
             volume.inodes.leave(&self.node);
             return;
@@ -198,6 +177,33 @@ impl Drop for Ext4Inode {
             }
         }
     }
+}
+
+/// The end of a file without names.
+async fn delete(node: Arc<Node>, contents: Option<File>) {
+    let deleted = loop {
+        match node.volume.delete(&node, contents.as_ref().map(|file| &*file.cache)).await {
+            Err(Errno::ENOMEM) => memory::wait().await,
+            deleted => break deleted,
+        }
+    };
+    if let Err(error) = deleted {
+        node.volume.complaints.say(format_args!("inode {}: {error}: not deleted", node.number));
+    }
+    node.volume.inodes.leave(&node);
+}
+
+/// The end of what is in memory of a file.
+async fn store(node: Arc<Node>, contents: Option<File>) {
+    let stored = match contents {
+        Some(contents) => contents.store().await,
+        None => Ok(()),
+    };
+    // What is lost is told in the log: nobody else will ask.
+    if let Err(error) = stored.and(node.store_times().await) {
+        node.volume.complaints.say(format_args!("inode {}: {error}: contents are lost", node.number));
+    }
+    node.volume.inodes.leave(&node);
 }
 
 /// The target of a link: in the inode if it is short, else in a block.

@@ -82,6 +82,15 @@ impl Node {
         Ok(run)
     }
 
+    /// Whether the root of the tree leads to no block.
+    pub fn maps_nothing(&self) -> bool {
+        if self.has_extents() {
+            matches!(extents::find_now(self, 0), Ok(Some(Run { physical: None, count: extents::BLOCKS, .. })))
+        } else {
+            self.block().iter().all(|byte| *byte == 0)
+        }
+    }
+
     /// The first block of the inode's group.
     pub(super) fn home(&self) -> u64 {
         let geometry = &self.volume.geometry;

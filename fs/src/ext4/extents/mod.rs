@@ -16,4 +16,4 @@ pub use remove::remove;
 /// Levels below the root, at most.
 const DEPTH_MAX: u16 = 5;
 /// Blocks are counted with 32 bits; what is behind is a hole.
-const BLOCKS: u64 = 1 << 32;
+pub const BLOCKS: u64 = 1 << 32;
