@@ -286,6 +286,11 @@ impl Change<'_> {
         Indexed { format, block, index }
     }
 
+    /// Gives it the index of the entries that its bytes are by now.
+    pub fn set_index(&mut self, index: Option<Box<Index>>) {
+        self.body.index = index;
+    }
+
     /// Changes what it is part of.
     pub fn set_owner(&mut self, owner: Owner) {
         self.body.owner = owner;

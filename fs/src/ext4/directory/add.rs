@@ -22,6 +22,8 @@ const STEPS: usize = 16;
 pub struct Room {
     pub block: Arc<Buffer>,
     pub offset: usize,
+    /// That of the name, where there is a hash tree.
+    pub hash: Option<u32>,
 }
 
 /// Room for a name in a directory.
@@ -39,8 +41,8 @@ impl Addition {
 
     /// Enters the name. Entries of the directory may have been removed since it was planned, but no other one entered.
     pub fn apply(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
-        let Room { block, offset } = self.room;
-        let entered = block.write(apply).entries(self.format).enter(offset, &self.name, inode, kind);
+        let Room { block, offset, hash } = self.room;
+        let entered = block.write(apply).entries(self.format).enter(offset, (&self.name, hash), inode, kind);
         debug_assert!(entered, "room for a name is gone");
     }
 }
@@ -77,7 +79,7 @@ impl Node {
         for number in 0..self.directory_blocks() {
             turns.next().await;
             let block = self.directory_block(number).await?;
-            self.room_in(&block, number, name, &mut room)?;
+            self.room_in(&block, number, (name, None), &mut room)?;
         }
         if room.is_some() {
             return Ok(room);
@@ -92,12 +94,12 @@ impl Node {
         Ok(None)
     }
 
-    /// Looks for room for a name in a block of entries if there is none yet. `EEXIST` if the name is in the block.
+    /// Looks for room for a name, with its hash in a hash tree, in a block of entries if there is none yet. `EEXIST` if the name is in the block.
     pub fn room_in(
         &self,
         block: &Arc<Buffer>,
         number: u64,
-        name: &[u8],
+        (name, hash): (&[u8], Option<u32>),
         room: &mut Option<Room>,
     ) -> Result<()> {
         let search = self.search(block, number, name)?;
@@ -105,7 +107,7 @@ impl Node {
             return Err(Errno::EEXIST);
         }
         if let (None, Some(offset)) = (&room, search.room) {
-            *room = Some(Room { block: block.clone(), offset });
+            *room = Some(Room { block: block.clone(), offset, hash });
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::super::{
     node::Node,
     transaction::Apply,
 };
+use super::Index;
 use crate::Result;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -25,6 +26,8 @@ const PARENT_AT: usize = size_of::<DirectoryTail>();
 pub struct Draft {
     pub bytes: Box<[u8]>,
     form: Form,
+    /// That of the bytes, if it was made.
+    pub index: Option<Box<Index>>,
 }
 
 /// A block of a directory and what it will be.
@@ -37,7 +40,7 @@ impl Draft {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
         bytes.resize(len, 0);
-        Ok(Draft { bytes: bytes.into(), form })
+        Ok(Draft { bytes: bytes.into(), form, index: None })
     }
 
     /// One of a block as it is.
@@ -49,7 +52,7 @@ impl Draft {
 
     /// Puts it into a block of the directory. The root of a hash tree goes on to name the directory above as it does by
     /// then, for who moves a directory does not hold its lock.
-    pub fn put(&self, node: &Node, block: &Arc<Buffer>, apply: &Apply<'_>) {
+    pub fn put(self, node: &Node, block: &Arc<Buffer>, apply: &Apply<'_>) {
         let mut change = block.write(apply);
         change.set_owner(node.directory_owner(self.form));
         let (before, behind) = if let Form::Node { at: ROOT_AT } = self.form {
@@ -59,6 +62,7 @@ impl Draft {
         };
         change[..before].copy_from_slice(&self.bytes[..before]);
         change[behind..].copy_from_slice(&self.bytes[behind..]);
+        change.set_index(self.index);
     }
 }
 
@@ -99,8 +103,8 @@ impl Node {
         let apply = self.volume.begin(insertion.credits() + 4).await?;
         insertion.apply(&apply);
         new.put(self, &block, &apply);
-        for (block, draft) in others.iter().flatten() {
-            draft.put(self, block, &apply);
+        for (block, draft) in others.into_iter().flatten() {
+            draft.put(self, &block, &apply);
         }
         self.set_directory_blocks(number + 1);
         if indexed {

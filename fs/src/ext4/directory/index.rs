@@ -6,6 +6,7 @@
 //!   places      0               5        10                              in words
 //!   marks       e1              07       5c                              of the names' hashes
 //!   room        1               0        120                             words; what is grey
+//!   hashes      4c9f01a2        ..       ..                              by which a hash tree finds them, where they are known
 //! ```
 //!
 //! It is made by the first search of a block, kept up by [`Indexed`], and gone when the block is changed in any other way or
@@ -26,6 +27,8 @@ pub struct Index {
     marks: Vec<u8>,
     /// At most 255, which is enough for the longest name.
     room: Vec<u8>,
+    /// Those of a leaf that was split, so that they are not made anew when it is split again. As many as places, or none.
+    hashes: Vec<u32>,
 }
 
 /// A byte of a name's hash.
@@ -41,11 +44,29 @@ fn words(room: usize) -> u8 {
 impl Index {
     /// The index of a block. None if a record is wrong, or without memory.
     pub fn of(format: Format, block: &[u8]) -> Option<Box<Self>> {
-        let mut index = Index { places: Vec::new(), marks: Vec::new(), room: Vec::new() };
+        let mut index = Index { places: Vec::new(), marks: Vec::new(), room: Vec::new(), hashes: Vec::new() };
         for slot in format.slots(block) {
-            index.insert(index.places.len(), &slot.ok()?)?;
+            index.insert(index.places.len(), &slot.ok()?, None)?;
         }
         Some(Box::new(index))
+    }
+
+    /// The same with the records' hashes, in their order. Without memory they stay unknown.
+    pub fn with_hashes(mut self: Box<Self>, hashes: impl ExactSizeIterator<Item = u32>) -> Box<Self> {
+        if hashes.len() == self.places.len() && self.hashes.try_reserve_exact(hashes.len()).is_ok() {
+            self.hashes.extend(hashes);
+        }
+        self
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The hashes that are known, with the places of their records, in their order.
+    pub fn hashes(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.places.iter().zip(&self.hashes).map(|(place, hash)| (usize::from(*place) * WORD, *hash))
     }
 
     /// As [`Format::search`], which goes from record to record.
@@ -65,25 +86,45 @@ impl Index {
     }
 
     /// A name was entered in the room of the record at `place`, and its own record is at `entry`.
-    fn note_entered(&mut self, format: Format, block: &[u8], place: usize, entry: usize) -> Option<()> {
+    fn note_entered(
+        &mut self,
+        format: Format,
+        block: &[u8],
+        place: usize,
+        entry: usize,
+        hash: Option<u32>,
+    ) -> Option<()> {
         let at = self.find(place)?;
-        self.set(at, &format.slot_at(block, place)?);
+        let slot = format.slot_at(block, place)?;
         if entry != place {
-            self.insert(at + 1, &format.slot_at(block, entry)?)?;
+            self.room[at] = words(slot.room);
+            return self.insert(at + 1, &format.slot_at(block, entry)?, hash);
+        }
+        (self.marks[at], self.room[at]) = (mark(slot.name), words(slot.room));
+        match (self.hashes.get_mut(at), hash) {
+            (Some(place), Some(hash)) => *place = hash,
+            _ => self.hashes.clear(),
         }
         Some(())
     }
 
     /// A name was removed that was at `place`: the record at `heir` has its room.
     fn note_removed(&mut self, format: Format, block: &[u8], place: usize, heir: usize) -> Option<()> {
-        if heir != place {
-            let at = self.find(place)?;
+        let mut at = self.find(place)?;
+        let slot = format.slot_at(block, heir)?;
+        if heir == place {
+            self.marks[at] = mark(slot.name);
+        } else {
             self.places.remove(at);
             self.marks.remove(at);
             self.room.remove(at);
+            if at < self.hashes.len() {
+                self.hashes.remove(at);
+            }
+            // The one before.
+            at = at.checked_sub(1).filter(|at| usize::from(self.places[*at]) * WORD == heir)?;
         }
-        let at = self.find(heir)?;
-        self.set(at, &format.slot_at(block, heir)?);
+        self.room[at] = words(slot.room);
         Some(())
     }
 
@@ -91,14 +132,14 @@ impl Index {
         self.places.binary_search(&((place / WORD) as u16)).ok()
     }
 
-    fn set(&mut self, at: usize, slot: &Slot<'_>) {
-        (self.marks[at], self.room[at]) = (mark(slot.name), words(slot.room));
-    }
-
-    fn insert(&mut self, at: usize, slot: &Slot<'_>) -> Option<()> {
+    fn insert(&mut self, at: usize, slot: &Slot<'_>, hash: Option<u32>) -> Option<()> {
         self.places.try_reserve(1).ok()?;
         self.marks.try_reserve(1).ok()?;
         self.room.try_reserve(1).ok()?;
+        match hash.filter(|_| self.hashes.len() == self.places.len() && self.hashes.try_reserve(1).is_ok()) {
+            Some(hash) => self.hashes.insert(at, hash),
+            None => self.hashes.clear(),
+        }
         self.places.insert(at, (slot.offset / WORD) as u16);
         self.marks.insert(at, mark(slot.name));
         self.room.insert(at, words(slot.room));
@@ -114,11 +155,19 @@ pub struct Indexed<'a> {
 }
 
 impl Indexed<'_> {
-    /// [`Format::enter`]; false if there is no room.
-    pub fn enter(self, offset: usize, name: &[u8], inode: u32, kind: FileType) -> bool {
+    /// [`Format::enter`], of a name with its hash, if that is known; false if there is no room.
+    pub fn enter(
+        self,
+        offset: usize,
+        (name, hash): (&[u8], Option<u32>),
+        inode: u32,
+        kind: FileType,
+    ) -> bool {
         let Indexed { format, block, index } = self;
         let Some((place, entry)) = format.enter(block, offset, name, inode, kind) else { return false };
-        if index.as_mut().is_some_and(|index| index.note_entered(format, block, place, entry).is_none()) {
+        if let Some(there) = index
+            && there.note_entered(format, block, place, entry, hash).is_none()
+        {
             *index = None;
         }
         true
@@ -128,7 +177,9 @@ impl Indexed<'_> {
     pub fn remove(self, offset: usize, before: Option<usize>) {
         let Indexed { format, block, index } = self;
         let Some(heir) = format.remove(block, offset, before) else { return };
-        if index.as_mut().is_some_and(|index| index.note_removed(format, block, offset, heir).is_none()) {
+        if let Some(there) = index
+            && there.note_removed(format, block, offset, heir).is_none()
+        {
             *index = None;
         }
     }
@@ -174,13 +225,47 @@ mod tests {
                     (Some(found), _) => indexed.remove(found.offset, None),
                     (None, Some(room)) => {
                         let hint = if random.below(4) == 0 { 0 } else { room };
-                        assert!(indexed.enter(hint, &name, 1 + step % 1000, FileType::Regular));
+                        assert!(indexed.enter(hint, (&name, None), 1 + step % 1000, FileType::Regular));
                     }
                     (None, None) => (),
                 }
                 assert_eq!(index, Index::of(FORMAT, &block), "seed {seed}, step {step}");
             }
         }
+    }
+
+    /// Hashes stay with their names, whatever comes and goes.
+    #[test]
+    fn hashes_are_kept_up() {
+        let hash = |name: &[u8]| u32::from(name[0]) << 16 | name.len() as u32;
+        let mut random = Random::new(1);
+        let mut block = [0; 1024];
+        FORMAT.fill(&mut block, core::iter::empty());
+        let mut index = Index::of(FORMAT, &block).map(|index| index.with_hashes([0].into_iter()));
+        for step in 0..5000 {
+            let name = vec![b'a' + random.below(26) as u8; 1 + random.below(12) as usize];
+            let search = index.as_ref().unwrap().search(FORMAT, &block, &name);
+            let indexed = Indexed { format: FORMAT, block: &mut block, index: &mut index };
+            match (search.found, search.room) {
+                (Some(found), _) => indexed.remove(found.offset, found.before),
+                (None, Some(room)) => {
+                    let name = (&name[..], Some(hash(&name)));
+                    assert!(indexed.enter(room, name, 1 + step % 1000, FileType::Regular));
+                }
+                (None, None) => (),
+            }
+            let entries = FORMAT.entries(&block).map(|entry| entry.unwrap());
+            let expected: Vec<_> = entries.map(|entry| (entry.offset, hash(entry.name))).collect();
+            let known: Vec<_> = index.as_ref().unwrap().hashes().collect();
+            assert!(expected.iter().all(|entry| known.contains(entry)), "step {step}");
+            assert!(known.len() <= expected.len() + 1);
+        }
+        // Once there is a name whose hash is not known, none is.
+        let last = FORMAT.entries(&block).last().unwrap().unwrap().offset;
+        Indexed { format: FORMAT, block: &mut block, index: &mut index }.remove(last, None);
+        let indexed = Indexed { format: FORMAT, block: &mut block, index: &mut index };
+        assert!(indexed.enter(0, (b"z", None), 1, FileType::Regular));
+        assert_eq!(index.unwrap().hashes().count(), 0);
     }
 
     #[test]

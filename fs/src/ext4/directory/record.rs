@@ -10,6 +10,7 @@ use core::ops::Range;
 use zerocopy::FromBytes;
 
 /// A record with a file: an entry.
+#[derive(Clone, Copy)]
 pub struct Record<'a> {
     /// Where it begins in its area.
     pub offset: usize,

@@ -17,7 +17,7 @@ impl Node {
         let mut room = None;
         for _ in 0..self.directory_blocks() {
             let (leaf, number) = path.leaf(self).await?;
-            self.room_in(&leaf, number, name, &mut room)?;
+            self.room_in(&leaf, number, (name, Some(hash)), &mut room)?;
             // Names of the same hash may as well be in the next leaf, if some are already.
             if path.end() != Some(hash | 1) {
                 if room.is_none() {

@@ -3,7 +3,7 @@
 use super::{
     super::{
         buffer::{Buffer, Form},
-        directory::{Draft, Record, needed},
+        directory::{Draft, Index, Record, needed},
         layout::{DirectoryTail, HashEntry, HashRootInfo},
         node::Node,
     },
@@ -75,23 +75,45 @@ impl Node {
     ) -> Result<()> {
         let (format, geometry) = (self.format(), &self.volume.geometry);
         let old = Draft::of(self, leaf, Form::Leaf)?;
-        let mut entries: Vec<(u32, Record<'_>)> = Vec::new();
+        let mut known = Vec::new();
+        if let Some(index) = leaf.read().index()
+            && known.try_reserve_exact(index.len()).is_ok()
+        {
+            known.extend(index.hashes());
+        }
+        let mut known = known.into_iter().peekable();
+        // By hash, and those of one hash as they lie there.
+        let (mut entries, mut order) = (Vec::<Record<'_>>::new(), Vec::<u64>::new());
         for entry in format.entries(&old.bytes) {
             let entry = entry.map_err(|what| self.corrupt_directory(number, what))?;
+            while known.next_if(|(offset, _)| *offset < entry.offset).is_some() {}
+            let hash = match known.next_if(|(offset, _)| *offset == entry.offset) {
+                Some((_, hash)) => hash,
+                None => path.version.hash(entry.name, &geometry.hash_seed),
+            };
             entries.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            entries.push((path.version.hash(entry.name, &geometry.hash_seed), entry));
+            order.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            order.push(u64::from(hash) << 32 | entries.len() as u64);
+            entries.push(entry);
         }
-        entries.sort_unstable_by_key(|(hash, entry)| (*hash, entry.offset));
-        let sizes = entries.iter().map(|(_, entry)| needed(entry.name.len()));
+        order.sort_unstable();
+        let hash = |place: &u64| (*place >> 32) as u32;
+        let entry = |place: &u64| entries[*place as u32 as usize];
+        let sizes = order.iter().map(|place| needed(entry(place).name.len()));
         let at = middle(sizes, old.bytes.len());
-        let behind = entries.split_off(at.min(entries.len()));
-        let (Some((last, _)), Some((first, _))) = (entries.last(), behind.first()) else {
+        let (before, behind) = order.split_at(at);
+        let (Some(last), Some(first)) = (before.last().map(hash), behind.first().map(hash)) else {
             return Err(self.corrupt_directory(number, "cannot be split"));
         };
+        let leaf_of = |part: &[u64]| -> Result<Draft> {
+            let mut draft = Draft::new(self, Form::Leaf)?;
+            format.fill(&mut draft.bytes, part.iter().map(entry));
+            let index = Index::of(format, &draft.bytes);
+            draft.index = index.map(|index| index.with_hashes(part.iter().map(hash)));
+            Ok(draft)
+        };
+        let (low, high) = (leaf_of(before)?, leaf_of(behind)?);
         let hash = first | u32::from(first == last);
-        let (mut low, mut high) = (Draft::new(self, Form::Leaf)?, Draft::new(self, Form::Leaf)?);
-        format.fill(&mut low.bytes, entries.into_iter().map(|(_, entry)| entry));
-        format.fill(&mut high.bytes, behind.into_iter().map(|(_, entry)| entry));
         let above = self.with_another(above, hash)?;
         self.rebuild(high, [Some(above), Some((leaf.clone(), low))], true).await
     }
