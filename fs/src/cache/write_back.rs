@@ -105,7 +105,9 @@ impl PageCache {
     async fn flush_until_clean(self: Arc<Self>) {
         loop {
             let _ = executor::timeout_after(self.hurry.notified(), AGE).await;
-            let _ = self.clone().pass(ALL).await;
+            if !self.dirty.lock().is_empty() {
+                let _ = self.clone().pass(ALL).await;
+            }
             // Whoever makes a page dirty puts it in the set and then looks for a task; here it is the other way round.
             self.flushing.store(false, SeqCst);
             fence(SeqCst);

@@ -156,7 +156,9 @@ impl Drop for Ext4Inode {
             return;
         }
         let (node, contents) = (self.node.clone(), self.contents());
-        if let Some(contents) = &contents {
+        if links > 0
+            && let Some(contents) = &contents
+        {
             contents.cache.close();
         }
         // Until it has ended, nobody reads the inode from the disk: `Volume::get` waits.
