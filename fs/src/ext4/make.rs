@@ -144,7 +144,7 @@ impl Volume {
             if is_directory {
                 self.add_directory_links(&parent, 1);
             }
-            parent.store(&apply);
+            parent.store_at_end(&apply);
         } else {
             node.attributes.set_links(0);
             apply.note_orphan(&node);

@@ -313,6 +313,7 @@ impl Volume {
     fn give_up(&self) {
         if let Some(transactions) = &self.transactions {
             transactions.hurry_to_close();
+            transactions.forget_directories();
         }
         self.orphans.clear();
         let nodes = core::mem::take(&mut *self.new_times.lock());

@@ -78,7 +78,7 @@ impl Volume {
         target.attributes.note_change();
         target.store(&apply);
         directory.attributes.note_modification();
-        directory.store(&apply);
+        directory.store_at_end(&apply);
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Volume {
         }
         victim.store(&apply);
         directory.attributes.note_modification();
-        directory.store(&apply);
+        directory.store_at_end(&apply);
         Ok(())
     }
 
@@ -215,10 +215,10 @@ impl Volume {
         moved.attributes.note_change();
         moved.store(&apply);
         from.attributes.note_modification();
-        from.store(&apply);
+        from.store_at_end(&apply);
         if !same_directory {
             to.attributes.note_modification();
-            to.store(&apply);
+            to.store_at_end(&apply);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! An inode: read from the disk and checked, changed in memory, and written back to its place in the table.
 
 use super::{
-    buffer::Buffer,
+    buffer::{Buffer, Change},
     checksum::crc32c,
     complaints::Place,
     features::{Incompatible, ReadOnlyCompatible},
@@ -52,6 +52,8 @@ pub(super) struct Node {
     table: (Arc<Buffer>, usize),
     /// The last transaction that has something of this file, or zero.
     transaction: AtomicU64,
+    /// The last transaction at whose end it was to be stored, or zero.
+    stored_at_end: AtomicU64,
     /// Whether times have changed since it was stored.
     has_new_times: AtomicBool,
     /// The last access that is stored. Reading notes accesses in memory alone.
@@ -160,6 +162,7 @@ impl Node {
             stored_size: AtomicU64::new(0),
             table: new.table,
             transaction: AtomicU64::new(0),
+            stored_at_end: AtomicU64::new(0),
             has_new_times: AtomicBool::new(false),
             stored_access: AtomicTimestamp::new(Timestamp::default()),
             is_freed: AtomicBool::new(false),
@@ -245,6 +248,7 @@ impl Node {
             stored_size: AtomicU64::new(size),
             table,
             transaction: AtomicU64::new(0),
+            stored_at_end: AtomicU64::new(0),
             has_new_times: AtomicBool::new(false),
             stored_access: AtomicTimestamp::new(time(base.accessed, extra.accessed)),
             is_freed: AtomicBool::new(false),
@@ -267,13 +271,41 @@ impl Node {
         self.stored_access.store(self.attributes.accessed.load());
         // Release pairs with the Acquire in `transaction`.
         self.transaction.store(apply.transaction(), Release);
-        let (table, at) = &self.table;
-        let geometry = &self.volume.geometry;
-        let mut bytes = table.write(apply);
+        self.put_into(&mut self.table.0.write(apply));
+    }
+
+    /// As [`store`](Self::store), for a directory in which names are changed again and again: it is written to its place once, when
+    /// the transaction ends.
+    pub fn store_at_end(self: &Arc<Self>, apply: &Apply<'_>) {
+        let transaction = apply.transaction();
+        if self.stored_at_end.load(Relaxed) != transaction {
+            if !apply.store_at_end(self) {
+                return self.store(apply);
+            }
+            // Joins the transaction.
+            drop(self.table.0.write(apply));
+            self.stored_at_end.store(transaction, Relaxed);
+        }
+        self.transaction.store(transaction, Release);
+        // If it goes from memory before, it is stored then.
+        self.has_new_times.store(true, Relaxed);
+    }
+
+    /// Writes it to its place at the end of a transaction that it has joined.
+    pub fn store_now(&self, transaction: u64) {
+        if let Some(mut bytes) = self.table.0.write_at_end(transaction) {
+            self.has_new_times.store(false, Relaxed);
+            self.stored_access.store(self.attributes.accessed.load());
+            self.put_into(&mut bytes);
+        }
+    }
+
+    fn put_into(&self, bytes: &mut Change<'_>) {
+        let (at, size) = (self.table.1, self.volume.geometry.inode_size);
         // Who noticed new times before it was deleted may come late.
         if !self.is_freed.load(Relaxed) {
-            bytes.touch_part(at / geometry.inode_size);
-            self.put(&mut bytes[*at..*at + geometry.inode_size]);
+            bytes.touch_part(at / size);
+            self.put(&mut bytes[at..at + size]);
         }
     }
 

@@ -201,6 +201,12 @@ impl Buffer {
         Change { body, len: self.len }
     }
 
+    /// Its bytes, for a last change while a transaction ends that it has joined and that nobody else changes any more.
+    pub(in crate::ext4) fn write_at_end(&self, transaction: u64) -> Option<Change<'_>> {
+        let body = self.body.write();
+        (body.transaction == transaction).then_some(Change { body, len: self.len })
+    }
+
     /// Notes that the block is freed in a transaction.
     pub(in crate::ext4) fn set_freed(&self, transaction: u64) {
         self.body.write().freed = transaction;

@@ -1,7 +1,10 @@
 //! Changing the disk's structures, in one poll.
 
-use super::{Running, Transactions, Volume};
-use crate::{Page, Result, cache, ext4::buffer::Buffer};
+use super::{DIRECTORIES, Running, Transactions, Volume};
+use crate::{
+    Page, Result, cache,
+    ext4::{buffer::Buffer, node::Node},
+};
 use alloc::sync::Arc;
 use core::ops::Range;
 use executor::sync::SpinReadGuard;
@@ -108,6 +111,16 @@ impl<'a> Apply<'a> {
     pub(in crate::ext4) fn spare(&self) -> Page {
         let page = self.running.lists.lock().spares.pop();
         page.expect("a change of more blocks than were announced")
+    }
+
+    /// Enters a directory that is to be written to its place when the transaction ends; false if it has many already.
+    pub(in crate::ext4) fn store_at_end(&self, directory: &Arc<Node>) -> bool {
+        let mut directories = self.running.directories.lock();
+        let has_room = directories.len() < DIRECTORIES && directories.try_reserve(1).is_ok();
+        if has_room {
+            directories.push(directory.clone());
+        }
+        has_room
     }
 
     /// Enters a block that is being changed, once.

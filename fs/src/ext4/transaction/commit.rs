@@ -14,7 +14,6 @@ use crate::{
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Release, SeqCst};
-use executor::sync::SpinMutex;
 use syscalls::Errno;
 use zerocopy::FromBytes;
 
@@ -183,7 +182,7 @@ impl Volume {
                 next.spares.push(memory::page().await);
                 turns.next().await;
             }
-            let running = Arc::new(Running { id: 0, lists: SpinMutex::new(Lists::default()) });
+            let running = Arc::new(Running::new(0));
             match transactions.switch(running, next) {
                 Ok(ended) => return Some(ended),
                 Err(back) => next = back,
@@ -199,12 +198,15 @@ impl Transactions {
         if gate.lists.lock().buffers.len() > next.spares.len() {
             return Err(next);
         }
+        let directories = core::mem::take(&mut *gate.directories.lock());
+        directories.iter().for_each(|directory| directory.store_now(gate.id));
         if let Some(running) = Arc::get_mut(&mut running) {
             running.id = gate.id + 1;
             *running.lists.get_mut() = next;
         }
         let ended = core::mem::replace(&mut *gate, running);
         drop(gate);
+        drop(directories);
         let lists = core::mem::take(&mut *ended.lists.lock());
         Ok((ended.id, lists))
     }

@@ -31,7 +31,7 @@ mod commit;
 pub use apply::Apply;
 pub use checkpoint::Checkpoint;
 
-use super::{buffer::Buffer, journal::Log, volume::Volume};
+use super::{buffer::Buffer, journal::Log, node::Node, volume::Volume};
 use crate::{Page, SleepLock, block::BlockDeviceRef};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -77,7 +77,18 @@ pub struct Transactions {
 struct Running {
     id: u64,
     lists: SpinMutex<Lists>,
+    /// Directories that are written to their places at the end: a few, as that keeps others waiting.
+    directories: SpinMutex<Vec<Arc<Node>>>,
 }
+
+impl Running {
+    fn new(id: u64) -> Self {
+        Running { id, lists: SpinMutex::new(Lists::default()), directories: SpinMutex::new(Vec::new()) }
+    }
+}
+
+/// Directories that are written to their places at the end of a transaction, at most.
+const DIRECTORIES: usize = 32;
 
 /// What a transaction has. There is room for more entries for all who have begun to change something.
 #[derive(Default)]
@@ -128,9 +139,8 @@ impl Lists {
 impl Transactions {
     /// The first transaction is `first`, at least 1. One has up to `most` blocks, unless a single change has more.
     pub fn new(log: Option<Log>, first: u64, most: usize) -> Self {
-        let running = Running { id: first, lists: SpinMutex::new(Lists::default()) };
         Transactions {
-            gate: SpinRwLock::new(Arc::new(running)),
+            gate: SpinRwLock::new(Arc::new(Running::new(first))),
             log,
             most,
             committed: AtomicU64::new(first - 1),
@@ -204,6 +214,12 @@ impl Transactions {
             if self.is_committed(id) { Some(Ok(())) } else { self.has_failed().then_some(Err(Errno::EIO)) }
         };
         self.ended.wait_until(over).await
+    }
+
+    /// Lets go of directories that would be written to their places at the end: nothing is written any more.
+    pub fn forget_directories(&self) {
+        let directories = core::mem::take(&mut *self.gate.read().directories.lock());
+        drop(directories);
     }
 
     /// The running transaction's number, and whether there is anything in it.
