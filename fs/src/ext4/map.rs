@@ -71,8 +71,12 @@ impl Node {
 
     /// As [`map`](Self::map), mostly: `None` when that has to read a block, or takes long.
     pub fn map_now(&self, logical: u64) -> Result<Option<Run>> {
-        let run = if self.has_extents() { extents::find_now(self, logical)? } else { None };
-        run.map(|run| self.check_run(run)).transpose()
+        self.find_now(logical)?.map(|run| self.check_run(run)).transpose()
+    }
+
+    /// As [`map_now`](Self::map_now), but whether blocks can be where they are said to be is not looked at.
+    pub fn find_now(&self, logical: u64) -> Result<Option<Run>> {
+        if self.has_extents() { extents::find_now(self, logical) } else { Ok(None) }
     }
 
     fn check_run(&self, run: Run) -> Result<Run> {
@@ -84,11 +88,8 @@ impl Node {
 
     /// Whether the root of the tree leads to no block.
     pub fn maps_nothing(&self) -> bool {
-        if self.has_extents() {
-            matches!(extents::find_now(self, 0), Ok(Some(Run { physical: None, count: extents::BLOCKS, .. })))
-        } else {
-            self.block().iter().all(|byte| *byte == 0)
-        }
+        let root = self.block();
+        if self.has_extents() { extents::is_empty(&root) } else { root.iter().all(|byte| *byte == 0) }
     }
 
     /// The first block of the inode's group.

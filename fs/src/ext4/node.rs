@@ -4,6 +4,7 @@ use super::{
     buffer::{Buffer, Change},
     checksum::crc32c,
     complaints::Place,
+    directory::Places,
     features::{Incompatible, ReadOnlyCompatible},
     layout::{InodeBase, InodeExtra, InodeFlags},
     orphans::Noted,
@@ -47,6 +48,8 @@ pub(super) struct Node {
     pub xattr_lock: RwLock<()>,
     /// Where in the inode its known and unknown fields end.
     body_at: usize,
+    /// Of a directory: where its blocks are.
+    pub places: Places,
     stored_size: AtomicU64,
     /// The block of the table in which it is, and where in there.
     table: (Arc<Buffer>, usize),
@@ -159,6 +162,7 @@ impl Node {
             xattr_body: SpinMutex::new(alloc::vec![0; body].into()),
             xattr_lock: RwLock::new(()),
             body_at,
+            places: Places::new(),
             stored_size: AtomicU64::new(0),
             table: new.table,
             transaction: AtomicU64::new(0),
@@ -245,6 +249,7 @@ impl Node {
             body_at: size_of::<InodeBase>() + usize::from(extra.extra_size.get()),
             xattr_body: SpinMutex::new(xattr_body.into()),
             xattr_lock: RwLock::new(()),
+            places: Places::new(),
             stored_size: AtomicU64::new(size),
             table,
             transaction: AtomicU64::new(0),

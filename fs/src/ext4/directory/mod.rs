@@ -5,7 +5,7 @@
 //!                             │            │            │
 //!   with a hash tree     hash_tree/order  find        insert ──► split
 //!                             │            │            │          │
-//!   blocks                    └────────────┴────────────┴────── grow.rs
+//!   blocks  places.rs         └────────────┴────────────┴────── grow.rs
 //!   their bytes                   index.rs ──► record.rs
 //! ```
 //!
@@ -22,6 +22,7 @@ mod grow;
 mod index;
 mod list;
 mod new;
+mod places;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use grow::Draft;
 pub use index::{Index, Indexed};
 pub use list::Batch;
 pub use new::NewDirectory;
+pub use places::Places;
 pub use record::{Format, Record, needed};
 
 use record::{Found, Search};
@@ -106,16 +108,19 @@ impl Node {
     /// A block of a directory.
     pub async fn directory_block(&self, number: u64) -> Result<Arc<Buffer>> {
         let owner = self.directory_owner(Form::Unknown { number, indexed: self.is_indexed() });
-        let run = match self.map_now(number)? {
-            Some(run) => run,
-            None => self.map(number).await?,
-        };
-        let Some(physical) = run.data() else {
-            return Err(self.corrupt_directory(number, "there is a hole"));
-        };
-        match self.volume.buffer_now(physical, owner)? {
-            Some(block) => Ok(block),
-            None => self.volume.buffer(physical, owner).await,
+        let known = self.places.get(number);
+        let physical =
+            if known.is_some() { known } else { self.find_now(number)?.and_then(|run| run.data()) };
+        if let Some(physical) = physical
+            && let Some(block) = self.volume.buffer_now(physical, owner)?
+        {
+            // What is in memory as this directory's is where it can be.
+            self.places.note(number, physical);
+            return Ok(block);
+        }
+        match self.map(number).await?.data() {
+            Some(physical) => self.volume.buffer(physical, owner).await,
+            None => Err(self.corrupt_directory(number, "there is a hole")),
         }
     }
 

@@ -43,6 +43,14 @@ pub fn find_now(node: &Node, logical: u64) -> Result<Option<Run>> {
     }
 }
 
+/// Whether a root is one of no extents.
+pub fn is_empty(root: &[u8; 60]) -> bool {
+    ExtentHeader::read_from_prefix(root).is_ok_and(|(header, _)| {
+        let (magic, entries, depth) = (header.magic.get(), header.entries.get(), header.depth.get());
+        (magic, entries, depth) == (EXTENT_MAGIC, 0, 0)
+    })
+}
+
 /// A search for a block.
 struct Search {
     logical: u64,

@@ -8,7 +8,7 @@ mod insert;
 mod mark;
 mod remove;
 
-pub use find::{find, find_now, near};
+pub use find::{find, find_now, is_empty, near};
 pub use insert::insert;
 pub use mark::mark;
 pub use remove::remove;
@@ -16,4 +16,4 @@ pub use remove::remove;
 /// Levels below the root, at most.
 const DEPTH_MAX: u16 = 5;
 /// Blocks are counted with 32 bits; what is behind is a hole.
-pub const BLOCKS: u64 = 1 << 32;
+const BLOCKS: u64 = 1 << 32;
