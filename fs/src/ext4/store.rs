@@ -145,6 +145,9 @@ impl Node {
     pub(super) fn take_promises(&self, pages: Range<u64>) -> Promise<'_> {
         let mut taken = Promise { space: &self.volume.space, blocks: 0 };
         let mut promised = self.promised.lock();
+        if pages == (0..u64::MAX) {
+            taken.blocks = core::mem::take(&mut *promised).into_values().sum();
+        }
         while let Some((&index, _)) = promised.range(pages.clone()).next() {
             taken.blocks += promised.remove(&index).unwrap_or(0);
         }
