@@ -146,19 +146,37 @@ impl Node {
 
     /// Whether nothing but `.` and `..` is in it.
     pub async fn is_empty(&self) -> Result<bool> {
-        let mut at = 0;
         let mut turns = Turns::default();
-        while let Some(area) = self.area(at).await? {
-            turns.next().await;
-            for entry in self.format().entries(&area.bytes) {
-                let entry = entry.map_err(|what| self.corrupt_area(area.start, what))?;
-                if !matches!(entry.name, b"." | b"..") {
+        if self.is_inline() {
+            let mut at = 0;
+            while let Some(area) = self.area(at).await? {
+                turns.next().await;
+                if self.has_names(&area.bytes).map_err(|what| self.corrupt_area(area.start, what))? {
                     return Ok(false);
                 }
+                at = area.start + area.bytes.len() as u64;
             }
-            at = area.start + area.bytes.len() as u64;
+            return Ok(true);
+        }
+        for number in 0..self.directory_blocks() {
+            turns.next().await;
+            let block = self.directory_block(number).await?;
+            let has_names = self.has_names(&block.read());
+            if has_names.map_err(|what| self.corrupt_directory(number, what))? {
+                return Ok(false);
+            }
         }
         Ok(true)
+    }
+
+    /// Whether anything but `.` and `..` is in an area.
+    fn has_names(&self, area: &[u8]) -> core::result::Result<bool, &'static str> {
+        for entry in self.format().entries(area) {
+            if !matches!(entry?.name, b"." | b"..") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Looks for a name, and for room for it, in a block of entries.
