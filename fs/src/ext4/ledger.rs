@@ -9,6 +9,7 @@ use crate::Result;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use smallvec::{Array, SmallVec};
 use syscalls::Errno;
 
 /// Adds to a list whose length the disk decides.
@@ -18,32 +19,44 @@ pub(super) fn push<T>(list: &mut Vec<T>, new: T) -> Result<()> {
     Ok(())
 }
 
+/// The same for one that is mostly short.
+pub(super) fn push_small<A: Array>(list: &mut SmallVec<A>, new: A::Item) -> Result<()> {
+    list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    list.push(new);
+    Ok(())
+}
+
 /// Blocks that a plan takes and frees, and what that changes. The blocks that it takes are reserved as long as it exists.
 pub(super) struct Ledger {
     volume: Arc<Volume>,
-    taken: Vec<Blocks>,
-    freed: Vec<Range<u64>>,
+    taken: SmallVec<[Blocks; 1]>,
+    freed: SmallVec<[Range<u64>; 1]>,
     /// Freed blocks that were metadata.
-    forgotten: Vec<u64>,
+    forgotten: SmallVec<[u64; 1]>,
     /// Groups whose bitmap and descriptor change.
-    groups: Vec<u32>,
+    groups: SmallVec<[u32; 2]>,
 }
 
 impl Ledger {
     pub fn new(volume: &Arc<Volume>) -> Self {
-        let volume = volume.clone();
-        Ledger { volume, taken: Vec::new(), freed: Vec::new(), forgotten: Vec::new(), groups: Vec::new() }
+        Ledger {
+            volume: volume.clone(),
+            taken: SmallVec::new(),
+            freed: SmallVec::new(),
+            forgotten: SmallVec::new(),
+            groups: SmallVec::new(),
+        }
     }
 
     fn note_group(&mut self, block: u64) -> Result<()> {
         let group = self.volume.geometry.group_of(block);
-        if self.groups.contains(&group) { Ok(()) } else { push(&mut self.groups, group) }
+        if self.groups.contains(&group) { Ok(()) } else { push_small(&mut self.groups, group) }
     }
 
     /// Will take blocks.
     pub fn take(&mut self, blocks: Blocks) -> Result<()> {
         self.note_group(blocks.first())?;
-        push(&mut self.taken, blocks)
+        push_small(&mut self.taken, blocks)
     }
 
     /// Reserves a block near `goal` and will take it.
@@ -71,14 +84,14 @@ impl Ledger {
         }
         if metadata {
             for number in blocks.clone() {
-                push(&mut self.forgotten, number)?;
+                push_small(&mut self.forgotten, number)?;
                 turns.next().await;
             }
         }
         match self.freed.last_mut() {
             Some(last) if last.start == blocks.end => last.start = blocks.start,
             Some(last) if last.end == blocks.start => last.end = blocks.end,
-            _ => push(&mut self.freed, blocks)?,
+            _ => push_small(&mut self.freed, blocks)?,
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::{
     super::{
         buffer::Owner,
-        ledger::{Ledger, push},
+        ledger::{Ledger, push, push_small},
         node::Node,
         rewrite::{Place, Rewrite},
     },
@@ -22,7 +22,7 @@ use syscalls::Errno;
 pub struct Draft {
     pub node: Arc<Node>,
     pub ledger: Ledger,
-    parts: Vec<Part>,
+    parts: SmallVec<[Part; 1]>,
 }
 
 /// A node.
@@ -51,8 +51,8 @@ impl Path {
 impl Draft {
     pub fn open(node: &Arc<Node>) -> Result<Self> {
         let (depth, entries) = entries(node, &node.block(), None)?;
-        let mut parts = Vec::new();
-        push(&mut parts, Part { place: Place::Inode, depth, entries, changed: false })?;
+        let mut parts = SmallVec::new();
+        push_small(&mut parts, Part { place: Place::Inode, depth, entries, changed: false })?;
         Ok(Draft { node: node.clone(), ledger: Ledger::new(&node.volume), parts })
     }
 
@@ -91,7 +91,10 @@ impl Draft {
             None => {
                 let buffer = find::block(&self.node, index.physical).await?;
                 let (depth, entries) = entries(&self.node, &buffer.read(), Some(depth))?;
-                push(&mut self.parts, Part { place: Place::Block(buffer), depth, entries, changed: false })?;
+                push_small(
+                    &mut self.parts,
+                    Part { place: Place::Block(buffer), depth, entries, changed: false },
+                )?;
                 self.parts.len() - 1
             }
         };
@@ -179,7 +182,7 @@ impl Draft {
         part.changed = true;
         let depth = part.depth;
         let index = Entry::below(entries.first().map_or(0, |first| first.logical), number);
-        push(&mut self.parts, Part { place: Place::New(number), depth, entries, changed: true })?;
+        push_small(&mut self.parts, Part { place: Place::New(number), depth, entries, changed: true })?;
         Ok(index)
     }
 
