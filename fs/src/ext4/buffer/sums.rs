@@ -225,8 +225,13 @@ pub fn bitmap_sum(geometry: &Geometry, bytes: &[u8], bits: u64) -> u32 {
     crc32c(geometry.seed, &bytes[..(bits as usize / 8).min(bytes.len())])
 }
 
-fn each_part(parts: Parts) -> impl Iterator<Item = usize> {
-    (0..Parts::BITS as usize).filter(move |part| parts >> part & 1 != 0)
+fn each_part(mut parts: Parts) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let part = parts.trailing_zeros();
+        // Without the lowest that there is.
+        parts &= parts.checked_sub(1)?;
+        Some(part as usize)
+    })
 }
 
 /// Makes the check sum of a bitmap that a transaction changed. It is in the descriptor of the group, which is among the blocks,
