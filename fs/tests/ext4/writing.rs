@@ -1,7 +1,7 @@
 //! Writing: the same calls on ext4 and in memory must do the same, e2fsck must find nothing, and who mounts it next finds all.
 
 use crate::common::{Tree, UNLIMITED, read_all, read_at, run, write, write_direct};
-use crate::image::{Image, Lines, mount_clean};
+use crate::image::{Image, Lines, mount, mount_clean};
 use crate::journal::walk;
 use crate::source::noise;
 use fs::block::{BlockDeviceRef, BlockInode};
@@ -356,4 +356,66 @@ impl Source for Stuck {
     fn take(&mut self, _bytes: &mut [u8]) -> usize {
         0
     }
+}
+
+/// Inodes beside one that is being made stay as they are when their block is not in memory.
+#[test]
+fn inodes_beside_new_ones_stay() {
+    for options in [&["-t", "ext4"][..], &["-t", "ext2", "-b", "1024"]] {
+        let image = Image::make(options, None, 16);
+        run(async move {
+            let mut wanted = BTreeMap::new();
+            for round in 0..8 {
+                let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+                for number in 0..3 {
+                    tree.write_file(&format!("/{round}-{number}"), &noise(10 * number)).await.unwrap();
+                }
+                let found = contents(&tree).await;
+                for (path, there) in &wanted {
+                    assert_eq!(found.get(path), Some(there), "{path} in round {round}");
+                }
+                tree.unlink(&format!("/{round}-1")).await.unwrap();
+                wanted = contents(&tree).await;
+                unmount(tree, disk).await;
+                assert_eq!(lines.take(), [""; 0]);
+                image.check();
+            }
+        });
+    }
+}
+
+/// What a directory is after changes in it is on the disk with them, and not later.
+#[test]
+fn directories_are_stored_with_changes_in_them() {
+    let image = Image::make(&["-t", "ext4"], None, 16);
+    run(async move {
+        let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+        // More than are stored at the end of a transaction.
+        let paths: Vec<_> = (0..40).map(|number| format!("/{number}")).collect();
+        for path in &paths {
+            tree.mkdir(path).await.unwrap();
+        }
+        tree.root.mount().superblock().file_system().sync().await.unwrap();
+        for path in &paths {
+            tree.write_file(&format!("{path}/file"), b"").await.unwrap();
+            tree.mkdir(&format!("{path}/directory")).await.unwrap();
+        }
+        tree.mkdir("/0/gone").await.unwrap();
+        tree.write_file("/0/gone/file", b"").await.unwrap();
+        tree.unlink("/0/gone/file").await.unwrap();
+        tree.view().rmdir(b"/0/gone").await.unwrap();
+        // Stores one file, and ends the transaction.
+        let last = tree.write_file("/last", b"").await.unwrap();
+        last.inode().fsync(false).await.unwrap();
+        let on_disk = mount(image.disk(true)).await.0.unwrap();
+        for path in paths.iter().map(String::as_str).chain(["/"]) {
+            let [ours, theirs] = [&tree, &on_disk].map(|tree| tree.stat(path));
+            let (ours, theirs) = (ours.await.unwrap(), theirs.await.unwrap());
+            assert_eq!((ours.links, ours.modified), (theirs.links, theirs.modified), "{path}");
+        }
+        drop(last);
+        unmount(tree, disk).await;
+        assert_eq!(lines.take(), [""; 0]);
+        image.check();
+    });
 }
