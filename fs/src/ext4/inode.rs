@@ -172,10 +172,12 @@ impl Drop for Ext4Inode {
         };
         match rest {
             Ok(task) => task.detach(),
-            // It is noted as an orphan on the disk, or stored by the task that the cache has.
+            // It is noted as an orphan on the disk, or stored by the task that the cache has, or with the transaction.
             Err(_) => {
                 self.node.forget_times();
-                volume.inodes.leave(&self.node);
+                if !self.node.leaves_at_end() {
+                    volume.inodes.leave(&self.node);
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ use alloc::sync::Arc;
 use core::mem::offset_of;
 use core::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 use executor::sync::{RwLock, SpinMutex};
 use syscalls::Errno;
@@ -57,6 +57,10 @@ pub(super) struct Node {
     transaction: AtomicU64,
     /// The last transaction at whose end it was to be stored, or zero.
     stored_at_end: AtomicU64,
+    /// Whether it has changes that are stored then, if not before. SeqCst; pairs with `is_leaving`.
+    has_changes: AtomicBool,
+    /// Whether it goes from memory then.
+    is_leaving: AtomicBool,
     /// Whether times have changed since it was stored.
     has_new_times: AtomicBool,
     /// The last access that is stored. Reading notes accesses in memory alone.
@@ -167,6 +171,8 @@ impl Node {
             table: new.table,
             transaction: AtomicU64::new(0),
             stored_at_end: AtomicU64::new(0),
+            has_changes: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             has_new_times: AtomicBool::new(false),
             stored_access: AtomicTimestamp::new(Timestamp::default()),
             is_freed: AtomicBool::new(false),
@@ -254,6 +260,8 @@ impl Node {
             table,
             transaction: AtomicU64::new(0),
             stored_at_end: AtomicU64::new(0),
+            has_changes: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             has_new_times: AtomicBool::new(false),
             stored_access: AtomicTimestamp::new(time(base.accessed, extra.accessed)),
             is_freed: AtomicBool::new(false),
@@ -273,6 +281,7 @@ impl Node {
     /// Writes the inode to its place in the table. Changes one block.
     pub fn store(&self, apply: &Apply<'_>) {
         self.has_new_times.store(false, Relaxed);
+        self.has_changes.store(false, SeqCst);
         self.stored_access.store(self.attributes.accessed.load());
         // Release pairs with the Acquire in `transaction`.
         self.transaction.store(apply.transaction(), Release);
@@ -292,17 +301,44 @@ impl Node {
             self.stored_at_end.store(transaction, Relaxed);
         }
         self.transaction.store(transaction, Release);
-        // If it goes from memory before, it is stored then.
-        self.has_new_times.store(true, Relaxed);
+        // If it goes from memory before, it is stored then, and not at the end.
+        self.has_changes.store(true, SeqCst);
     }
 
-    /// Writes it to its place at the end of a transaction that it has joined.
+    /// Writes it to its place at the end of a transaction that it has joined, unless it has been stored since: then it may have gone
+    /// from memory, and what is there is another's, which has been read after that.
     pub fn store_now(&self, transaction: u64) {
-        if let Some(mut bytes) = self.table.0.write_at_end(transaction) {
+        if self.has_changes.swap(false, SeqCst)
+            && let Some(mut bytes) = self.table.0.write_at_end(transaction)
+        {
             self.has_new_times.store(false, Relaxed);
             self.stored_access.store(self.attributes.accessed.load());
             self.put_into(&mut bytes);
         }
+    }
+
+    /// There is no memory for who would store it before it goes from memory: whether it goes at the end of the transaction that
+    /// stores it. Until then nobody reads it from the disk.
+    pub fn leaves_at_end(&self) -> bool {
+        if !self.has_changes.load(SeqCst) {
+            return false;
+        }
+        self.is_leaving.store(true, SeqCst);
+        // Either the transaction ends behind this and sees it, or its end is seen here.
+        self.has_changes.load(SeqCst) || !self.is_leaving.swap(false, SeqCst)
+    }
+
+    /// The transaction at whose end it was to be stored has ended. With no lock held.
+    pub fn note_end(self: &Arc<Self>) {
+        if self.is_leaving.swap(false, SeqCst) {
+            self.volume.inodes.leave(self);
+        }
+    }
+
+    /// Gives up changes, as nothing is written any more. With no lock held.
+    pub fn forget_changes(self: &Arc<Self>) {
+        self.has_changes.store(false, SeqCst);
+        self.note_end();
     }
 
     fn put_into(&self, bytes: &mut Change<'_>) {
@@ -490,7 +526,9 @@ fn split(rest: &[u8]) -> core::result::Result<(InodeExtra, &[u8]), &'static str>
 impl Node {
     /// Whether there are times that are not stored.
     pub fn has_new_times(&self) -> bool {
-        self.has_new_times.load(Relaxed) || self.attributes.accessed.load() != self.stored_access.load()
+        self.has_changes.load(SeqCst)
+            || self.has_new_times.load(Relaxed)
+            || self.attributes.accessed.load() != self.stored_access.load()
     }
 
     /// Gives up times that are not stored.

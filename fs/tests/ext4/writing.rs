@@ -1,6 +1,6 @@
 //! Writing: the same calls on ext4 and in memory must do the same, e2fsck must find nothing, and who mounts it next finds all.
 
-use crate::common::{Tree, UNLIMITED, read_all, read_at, run, write, write_direct};
+use crate::common::{Tree, UNLIMITED, read_all, read_at, run, run_alone, write, write_direct};
 use crate::image::{Image, Lines, mount, mount_clean};
 use crate::journal::walk;
 use crate::source::noise;
@@ -413,6 +413,39 @@ fn directories_are_stored_with_changes_in_them() {
             let (ours, theirs) = (ours.await.unwrap(), theirs.await.unwrap());
             assert_eq!((ours.links, ours.modified), (theirs.links, theirs.modified), "{path}");
         }
+        drop(last);
+        unmount(tree, disk).await;
+        assert_eq!(lines.take(), [""; 0]);
+        image.check();
+    });
+}
+
+/// A directory that goes from memory and comes back within a transaction is on the disk as it was left, not as it went.
+#[test]
+fn directories_that_come_back_are_stored_as_they_are() {
+    let image = Image::make(&["-t", "ext4"], None, 16);
+    run_alone(1, async move {
+        let (tree, disk, lines) = mount_writable(image.disk(false)).await;
+        let paths: Vec<_> = (0..40).map(|number| format!("/{number}")).collect();
+        for path in &paths {
+            tree.mkdir(path).await.unwrap();
+        }
+        tree.root.mount().superblock().file_system().sync().await.unwrap();
+        tree.mkdir("/0/before").await.unwrap();
+        for _ in 0..10 {
+            while fs::dcache::shrink(1000) > 0 {}
+            for _ in 0..100 {
+                executor::yield_now().await;
+            }
+        }
+        for path in &paths[1..] {
+            tree.mkdir(&format!("{path}/directory")).await.unwrap();
+        }
+        tree.mkdir("/0/behind").await.unwrap();
+        let last = tree.write_file("/last", b"").await.unwrap();
+        last.inode().fsync(false).await.unwrap();
+        let on_disk = mount(image.disk(true)).await.0.unwrap();
+        assert_eq!(on_disk.stat("/0").await.unwrap().links, 4);
         drop(last);
         unmount(tree, disk).await;
         assert_eq!(lines.take(), [""; 0]);

@@ -58,6 +58,51 @@ fn links_are_followed_within_limits() {
     });
 }
 
+/// A walk of more than a leg: 40 links, each as long as a link may be.
+#[test]
+fn long_ways_are_walked_to_their_end() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        tree.mkdir("/d").await.unwrap();
+        tree.mkdir("/d/e").await.unwrap();
+        tree.write_file("/d/e/f", b"x").await.unwrap();
+        tree.symlink("e", "/d/c1").await.unwrap();
+        for n in 2..=41 {
+            let way = match n % 4 {
+                0 => format!("{}c{}", "./".repeat(2040), n - 1),
+                1 => format!(".{}c{}", "/".repeat(4000), n - 1),
+                2 => format!("{}c{}", "e/../".repeat(800), n - 1),
+                // The end of each, too, which lies before the end of those that lead here.
+                _ => format!("c{}{}.", n - 1, "/".repeat(4000)),
+            };
+            tree.symlink(&way, &format!("/d/c{n}")).await.unwrap();
+        }
+        assert_eq!(tree.read_file("/d/c40/f").await.unwrap(), b"x");
+        assert_eq!(tree.read_file(&format!("/d/c40{}f", "/".repeat(4000))).await.unwrap(), b"x");
+        assert_eq!(error(tree.find("/d/c41/f").await), Errno::ELOOP);
+        assert_eq!(error(tree.find("/d/c40/f/").await), Errno::ENOTDIR);
+        assert_eq!(error(tree.find("/d/c40/none").await), Errno::ENOENT);
+        let straight = format!("{}d/e/f", "d/../".repeat(800));
+        assert_eq!(tree.read_file(&straight).await.unwrap(), b"x");
+        tree.write_file("/d/c40/new", b"y").await.unwrap();
+        assert_eq!(tree.read_file("/d/e/new").await.unwrap(), b"y");
+        assert_eq!(error(tree.mkdir("/d/c40/new/").await), Errno::EEXIST);
+        tree.mkdir(&format!("{}made", "d/../".repeat(700))).await.unwrap();
+        assert_eq!(tree.stat("/made").await.unwrap().kind, FileType::Directory);
+        // A loop whose every round is long.
+        tree.symlink(&format!("{}loop", "./".repeat(2000)), "/loop").await.unwrap();
+        assert_eq!(error(tree.find("/loop").await), Errno::ELOOP);
+        // Nothing is left behind by who may not leave the tree.
+        let view = View { start: &tree.find("/d").await.unwrap(), ..tree.view() };
+        let up = format!("{}../made", "e/../".repeat(600));
+        assert_eq!(error(view.lookup(up.as_bytes(), LookupFlags::BENEATH).await), Errno::EXDEV);
+        let inside = format!("{}../d/e/f", "e/../".repeat(600));
+        assert_eq!(error(view.lookup(inside.as_bytes(), LookupFlags::IN_ROOT).await), Errno::ENOENT);
+        let inside = format!("{}../e/f", "e/../".repeat(600));
+        assert!(view.lookup(inside.as_bytes(), LookupFlags::IN_ROOT).await.is_ok());
+    });
+}
+
 #[test]
 fn renaming() {
     run(async {

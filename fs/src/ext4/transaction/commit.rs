@@ -8,6 +8,7 @@ use crate::{
         complaints::Place,
         layout::{RawSuperblock, SUPERBLOCK_OFFSET},
         memory,
+        node::Node,
         volume::{Turns, Volume},
     },
 };
@@ -206,7 +207,7 @@ impl Transactions {
         }
         let ended = core::mem::replace(&mut *gate, running);
         drop(gate);
-        drop(directories);
+        directories.iter().for_each(Node::note_end);
         let lists = core::mem::take(&mut *ended.lists.lock());
         Ok((ended.id, lists))
     }

@@ -219,7 +219,7 @@ impl Transactions {
     /// Lets go of directories that would be written to their places at the end: nothing is written any more.
     pub fn forget_directories(&self) {
         let directories = core::mem::take(&mut *self.gate.read().directories.lock());
-        drop(directories);
+        directories.iter().for_each(Node::forget_changes);
     }
 
     /// The running transaction's number, and whether there is anything in it.
