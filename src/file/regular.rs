@@ -208,6 +208,9 @@ async fn write_parts(
     // A disk takes a large one in as many as one likes; others may look at the whole of it.
     let most = if inode.attributes().kind == FileType::Block { bulk::PIECE } else { usize::MAX };
     loop {
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
         let mut part = buffer.front(most);
         let wanted = part.remaining();
         let mut moved = 0;
@@ -230,8 +233,6 @@ async fn write_parts(
             }
         } else if moved < wanted || buffer.remaining() == 0 || caller.thread.is_killed() {
             return Ok((total, end));
-        } else if executor::should_yield() {
-            executor::yield_now().await;
         }
     }
 }

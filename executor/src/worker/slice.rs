@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 const PATIENCE_NS: u64 = 50_000;
 /// After so many cycles a poll makes way whether somebody wants the CPU or not: ten to twenty
 /// microseconds, which is well above what it costs to yield.
-const LONG_POLL: u64 = 50_000;
+const LONG_POLL: u64 = 40_000;
 
 impl Worker {
     /// The timer that [`Platform::arm_timer`](crate::Platform::arm_timer) set went off on this CPU.
