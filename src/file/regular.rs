@@ -205,34 +205,23 @@ async fn write_parts(
     if matches!(position, Position::End) {
         buffer.limit(limit_size(caller, inode.attributes().size(), buffer.remaining())?);
     }
-    // A disk takes a large one in as many as one likes; others may look at the whole of it.
-    let most = if inode.attributes().kind == FileType::Block { bulk::PIECE } else { usize::MAX };
     loop {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
-        let mut part = buffer.front(most);
-        let wanted = part.remaining();
-        let mut moved = 0;
-        match inode.write_at(position, &mut part).await {
+        match inode.write_at(position, buffer).await {
             Ok(written) => {
-                moved = written.count;
-                buffer.skip(moved);
-                total += moved;
-                end = written.at + moved as u64;
+                total += written.count;
+                end = written.at + written.count as u64;
                 if !matches!(position, Position::End) {
                     position = Position::At(end);
                 }
             }
-            Err(errno) if total == 0 && !part.faulted() => return Err(errno),
+            Err(errno) if total == 0 && !buffer.faulted() => return Err(errno),
             Err(_) => {}
         }
-        if part.faulted() {
-            if let Err(errno) = part.resolve(caller).await {
-                return if total > 0 { Ok((total, end)) } else { Err(errno) };
-            }
-        } else if moved < wanted || buffer.remaining() == 0 || caller.thread.is_killed() {
+        if !buffer.faulted() {
             return Ok((total, end));
+        }
+        if let Err(errno) = buffer.resolve(caller).await {
+            return if total > 0 { Ok((total, end)) } else { Err(errno) };
         }
     }
 }

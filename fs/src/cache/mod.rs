@@ -118,6 +118,8 @@ enum Stop {
     Done,
     /// The page that the next byte is in is not there.
     Missing,
+    /// So much has been moved that others get their turn.
+    Enough,
 }
 
 fn within(offset: u64) -> usize {

@@ -14,7 +14,7 @@ impl PageCache {
     pub fn read<'a>(self: &'a Arc<Self>, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
         match self.copy_out(offset, sink) {
             (done, Stop::Done) => Op::Ready(Ok(done)),
-            (done, Stop::Missing) => Op::waiting(self.read_on(offset, done, sink)),
+            (done, _) => Op::waiting(self.read_on(offset, done, sink)),
         }
     }
 

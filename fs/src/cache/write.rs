@@ -5,6 +5,9 @@ use crate::{Op, PAGE_SIZE, Page, Result, Source, tree::index_of};
 use alloc::sync::Arc;
 use executor::rcu;
 
+/// Bytes that are written before others get their turn: some ten thousand instructions.
+const TURN: usize = 64 << 10;
+
 /// Bytes for a page that was not there, in a page of their own.
 struct Filled {
     page: Page,
@@ -43,8 +46,12 @@ impl PageCache {
         loop {
             let (moved, stop) = self.copy_in(offset + done as u64, source, limit);
             done += moved;
-            if matches!(stop, Stop::Done) {
-                break;
+            match stop {
+                Stop::Done => break,
+                Stop::Missing if done < TURN => (),
+                Stop::Missing | Stop::Enough => {
+                    return Op::waiting(self.write_on(offset, done, None, source, limit));
+                }
             }
             let here = offset + done as u64;
             let part = self.part(here, source, limit);
@@ -68,7 +75,7 @@ impl PageCache {
         })
     }
 
-    /// Goes on with a write that has come to a page that is not there, or was not when bytes were taken for it.
+    /// Goes on with a write that has come to a page that is not there, or was not when bytes were taken for it, or that takes long.
     async fn write_on(
         self: &Arc<Self>,
         offset: u64,
@@ -78,6 +85,9 @@ impl PageCache {
         limit: Option<u64>,
     ) -> Result<usize> {
         loop {
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
             let (part, moved) = match filled.take() {
                 Some(filled) => (filled.part, self.put(&filled, limit.is_some()).await.map(Some)),
                 None => {
@@ -130,7 +140,7 @@ impl PageCache {
         (room as usize).min(source.remaining())
     }
 
-    /// Moves into pages that are there.
+    /// Moves into pages that are there, for one turn.
     fn copy_in(self: &Arc<Self>, offset: u64, source: &mut dyn Source, limit: Option<u64>) -> (usize, Stop) {
         let mut done = 0;
         loop {
@@ -138,6 +148,9 @@ impl PageCache {
             let part = self.part(here, source, limit);
             if part == 0 {
                 return (done, Stop::Done);
+            }
+            if done >= TURN {
+                return (done, Stop::Enough);
             }
             let guard = rcu::read();
             let moved = self.tree.get(index_of(here), &guard).and_then(|item| {
