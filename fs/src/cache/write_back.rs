@@ -196,6 +196,9 @@ impl PageCache {
                     result = Err(Errno::ENOMEM);
                 }
             }
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
         }
         for task in running {
             result = result.and(task.await.unwrap_or(Err(Errno::EIO)));
