@@ -4,8 +4,8 @@
 //! the tables that the compiler writes into `.eh_frame`; `gimli` reads them. Every address is checked before it is
 //! read: a broken stack ends the trace and never faults.
 //!
-//! To find an address in the tables and to follow its instructions takes thousands of instructions. A dying kernel has the time; the
-//! profiler, which meets the same addresses again and again, keeps what it has found in [`Rules`].
+//! To find an address in the tables and to follow its instructions takes thousands of instructions. A dying kernel has the
+//! time; the profiler, which meets the same addresses again and again, keeps what it has found in [`Rules`].
 
 use super::entry::TrapFrame;
 use super::layout::{self, Image};
@@ -246,14 +246,14 @@ impl Rule {
     }
 }
 
-/// Rules that have been found, by their addresses; one that has the place of another takes it. One CPU's alone, with interrupts off;
-/// relaxed.
+/// Rules that have been found, by their addresses; one that has the place of another takes it. One CPU's alone, with
+/// interrupts off; relaxed.
 pub struct Rules(Vec<[AtomicU64; RULE]>);
 
 impl Rules {
     /// Room for none.
     const NONE: Self = Self(Vec::new());
-    /// How many there is room for.
+    /// How many there is room for: a power of two.
     pub const ROOM: usize = 1024;
 
     /// Room that was made for [`ROOM`](Self::ROOM) rules, of zeroes.
@@ -262,7 +262,7 @@ impl Rules {
     }
 
     fn place(&self, address: u32) -> Option<&[AtomicU64; RULE]> {
-        self.0.get((address.wrapping_mul(0x9e37_79b9) >> 22) as usize)
+        self.0.get((address.wrapping_mul(0x9e37_79b9) >> (u32::BITS - Self::ROOM.ilog2())) as usize)
     }
 
     fn get(&self, address: u32) -> Option<Rule> {

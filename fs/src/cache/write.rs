@@ -75,7 +75,7 @@ impl PageCache {
         })
     }
 
-    /// Goes on with a write that has come to a page that is not there, or was not when bytes were taken for it, or that takes long.
+    /// Goes on with a write that takes long, or has come to a page that is not there, or was not when bytes were taken for it.
     async fn write_on(
         self: &Arc<Self>,
         offset: u64,

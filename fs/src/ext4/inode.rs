@@ -164,7 +164,7 @@ impl Drop for Ext4Inode {
         // Until it has ended, nobody reads the inode from the disk: `Volume::get` waits.
         let rest = if links == 0 {
             executor::try_spawn(Box::pin(delete(node, contents)))
-        } else if node.has_new_times() || contents.as_ref().is_some_and(|contents| !contents.is_stored()) {
+        } else if node.is_unstored() || contents.as_ref().is_some_and(|contents| !contents.is_stored()) {
             executor::try_spawn(Box::pin(store(node, contents)))
         } else {
             volume.inodes.leave(&self.node);

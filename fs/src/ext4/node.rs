@@ -288,8 +288,8 @@ impl Node {
         self.put_into(&mut self.table.0.write(apply));
     }
 
-    /// As [`store`](Self::store), for a directory in which names are changed again and again: it is written to its place once, when
-    /// the transaction ends.
+    /// As [`store`](Self::store), for a directory in which names are changed again and again: it is written to its place once,
+    /// when the transaction ends.
     pub fn store_at_end(self: &Arc<Self>, apply: &Apply<'_>) {
         let transaction = apply.transaction();
         if self.stored_at_end.load(Relaxed) != transaction {
@@ -305,8 +305,8 @@ impl Node {
         self.has_changes.store(true, SeqCst);
     }
 
-    /// Writes it to its place at the end of a transaction that it has joined, unless it has been stored since: then it may have gone
-    /// from memory, and what is there is another's, which has been read after that.
+    /// Writes it to its place at the end of a transaction that it has joined, unless it has been stored since: then it may have
+    /// gone from memory, and what is there is another's, which has been read after that.
     pub fn store_now(&self, transaction: u64) {
         if self.has_changes.swap(false, SeqCst)
             && let Some(mut bytes) = self.table.0.write_at_end(transaction)
@@ -317,8 +317,8 @@ impl Node {
         }
     }
 
-    /// There is no memory for who would store it before it goes from memory: whether it goes at the end of the transaction that
-    /// stores it. Until then nobody reads it from the disk.
+    /// There is no memory for who would store it before it goes from memory: whether it goes at the end of the transaction
+    /// that stores it. Until then nobody reads it from the disk.
     pub fn leaves_at_end(&self) -> bool {
         if !self.has_changes.load(SeqCst) {
             return false;
@@ -524,8 +524,8 @@ fn split(rest: &[u8]) -> core::result::Result<(InodeExtra, &[u8]), &'static str>
 }
 
 impl Node {
-    /// Whether there are times that are not stored.
-    pub fn has_new_times(&self) -> bool {
+    /// Whether there are times or changes that are not stored.
+    pub fn is_unstored(&self) -> bool {
         self.has_changes.load(SeqCst)
             || self.has_new_times.load(Relaxed)
             || self.attributes.accessed.load() != self.stored_access.load()
@@ -536,9 +536,9 @@ impl Node {
         self.has_new_times.store(false, Relaxed);
     }
 
-    /// Stores times that have changed.
+    /// Stores times that have changed, and changes that wait for the end of the transaction.
     pub async fn store_times(&self) -> Result<()> {
-        if self.has_new_times() {
+        if self.is_unstored() {
             let apply = self.volume.begin(1).await?;
             self.store(&apply);
         }

@@ -124,7 +124,8 @@ impl Volume {
         })
     }
 
-    /// A block of inodes that is not in memory, for one that is being made. What is on the disk does not matter if none is in use.
+    /// A block of inodes that is not in memory, for one that is being made. What is on the disk does not matter if none is
+    /// in use.
     #[cold]
     async fn new_inodes(&self, block: u64, first: u32) -> Result<Arc<Buffer>> {
         let owner = Owner::Inodes { first };

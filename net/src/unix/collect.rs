@@ -260,13 +260,27 @@ impl Flight {
 pub(super) struct Collector {
     /// Whether there may be something to collect.
     is_wanted: AtomicBool,
+    /// Whether sockets are in flight. Relaxed: written under the flight's lock; who closes a socket sees what it knows of.
+    has_sockets: AtomicBool,
     /// It waits here.
     wanted: WaitQueue,
 }
 
 impl Collector {
     pub const fn new() -> Self {
-        Collector { is_wanted: AtomicBool::new(false), wanted: WaitQueue::new() }
+        Collector {
+            is_wanted: AtomicBool::new(false),
+            has_sockets: AtomicBool::new(false),
+            wanted: WaitQueue::new(),
+        }
+    }
+
+    /// Sockets have come into flight, or gone.
+    pub fn note(&self, flight: &Flight) {
+        let has_sockets = !flight.sockets.is_empty();
+        if self.has_sockets.load(Relaxed) != has_sockets {
+            self.has_sockets.store(has_sockets, Relaxed);
+        }
     }
 
     /// Has it look, perhaps later.
@@ -279,15 +293,16 @@ impl Collector {
 }
 
 impl Domain {
-    /// Looks for sockets in flight that nobody can ever receive, if there are any in flight; perhaps later.
+    /// Looks for sockets in flight that nobody can ever receive, if there are any in flight; perhaps later. Without a lock, as
+    /// every close of a socket comes here.
     pub(super) fn consider_collection(&self) {
-        if !self.flight.lock().sockets.is_empty() {
+        if self.collector.has_sockets.load(Relaxed) {
             self.collector.wake();
         }
     }
 
-    /// Drops what is in the queues of sockets that nobody can ever receive, whenever there may be such, for ever. To be run as
-    /// one task.
+    /// Drops what is in the queues of sockets that nobody can ever receive, whenever there may be such, for ever. To be run
+    /// as one task.
     ///
     /// A collection looks at everything in flight. After one it rests for some times as long as that took, so that a program
     /// that puts very many sockets into messages does not keep a CPU busy with looking at them.

@@ -104,7 +104,10 @@ impl Domain {
     pub(super) fn take_one_apart(&self) -> bool {
         let next = self.departures.list.lock().next();
         if let Some(Departing::Right { user, file }) = &next {
-            let others = self.flight.lock().end(*user, core::slice::from_ref(file));
+            let mut flight = self.flight.lock();
+            let others = flight.end(*user, core::slice::from_ref(file));
+            self.collector.note(&flight);
+            drop(flight);
             if others {
                 // The one that goes may be the last that somebody could have received.
                 self.collector.wake();

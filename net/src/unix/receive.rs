@@ -155,7 +155,9 @@ impl Socket {
     #[cold]
     fn take_rights(&self, message: &mut Message, delivery: &mut Delivery) {
         if let Some(place) = message.take_rights() {
-            delivery.files = self.domain.flight.lock().receive(place).map(|rights| rights.files);
+            let mut flight = self.domain.flight.lock();
+            delivery.files = flight.receive(place).map(|rights| rights.files);
+            self.domain.collector.note(&flight);
         }
     }
 

@@ -168,6 +168,7 @@ impl Socket {
             if accepted.is_ok() {
                 self.sign(&mut message, cargo, to, state.waits_in.is_none());
                 message.set_rights(flight.put(rights, state.waits_in.unwrap_or(to.number), to.number));
+                self.domain.collector.note(&flight);
                 state.queue.push_back(message);
                 if !to.kind.is_connected() && state.is_crowded() {
                     to.room.clear(Events::OUT);

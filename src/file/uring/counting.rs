@@ -1,7 +1,7 @@
 //! Time-outs that end when there have been so many completions.
 //!
-//! They lie in the order in which they come due, so that a completion wakes none that is not. A program may have made a hundred
-//! thousand that are due at once: a completion wakes a few, and each of these a few more when it ends.
+//! They lie in the order in which they come due, so that a completion wakes none that is not. A program may have made a
+//! hundred thousand that are due at once: a completion wakes a few, and each of these a few more when it ends.
 
 use alloc::{collections::BTreeMap, sync::Arc};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -8,8 +8,8 @@
 //!                                              cancel, poll update ┘
 //! ```
 //!
-//! Here is what a ring is: its [`memory`], its [completions](completion), who [counts](counting) them, the [requests](request)
-//! that wait, and what is [`registered`] with it. What entries mean and how they are carried out is in
+//! Here is what a ring is: its [`memory`], its [completions](completion), who [counts](counting) them, the
+//! [requests](request) that wait, and what is [`registered`] with it. What entries mean and how they are carried out is in
 //! [`syscall::uring`](crate::syscall::uring), where the system calls are.
 //!
 //! Life: descriptors and mappings keep the [`RingFile`]; when the last is gone, all requests are cancelled. Requests keep the

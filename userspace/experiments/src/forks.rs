@@ -1,12 +1,11 @@
 //! Making processes.
 
 use crate::Measured;
-use std::arch::asm;
 use std::ffi::CStr;
 use std::io;
 use support::clock::{now, sleep_ms};
 use support::memory::Anonymous;
-use support::process::{Child, fork};
+use support::process::{fork, vfork_and_exit};
 
 /// Where the time of a series of forks went.
 pub struct ForkTimes {
@@ -47,31 +46,6 @@ pub fn vforks(times: u64) -> Measured {
         vfork_and_exit()?.wait_success()?;
     }
     Ok(now() - start)
-}
-
-/// A child that shares our memory and exits with its first instruction.
-fn vfork_and_exit() -> io::Result<Child> {
-    let pid: i64;
-    // SAFETY: the child leaves this block only by exiting, and until then touches nothing but registers, so the
-    // memory and the stack it shares with us stay as they are.
-    unsafe {
-        asm!(
-            "syscall",
-            "test eax, eax",
-            "jnz 2f",
-            "xor edi, edi",
-            "mov eax, {exit}",
-            "syscall",
-            "2:",
-            exit = const libc::SYS_exit_group,
-            inlateout("rax") libc::SYS_vfork => pid,
-            out("rdi") _, out("rcx") _, out("r11") _,
-        );
-    }
-    match i32::try_from(pid) {
-        Ok(pid @ 1..) => Ok(Child { pid }),
-        _ => Err(io::Error::from_raw_os_error(-pid as i32)),
-    }
 }
 
 /// fork(2), exec of the static program at `path`, exit, wait: `times` times.

@@ -94,7 +94,8 @@ impl Node {
         Ok(None)
     }
 
-    /// Looks for room for a name, with its hash in a hash tree, in a block of entries if there is none yet. `EEXIST` if the name is in the block.
+    /// Looks for room for a name, with its hash in a hash tree, in a block of entries if there is none yet. `EEXIST` if the
+    /// name is in the block.
     pub fn room_in(
         &self,
         block: &Arc<Buffer>,

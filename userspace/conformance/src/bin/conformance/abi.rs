@@ -2,10 +2,9 @@
 //! and every other number answers ENOSYS. On Rusk alone, of which the table speaks.
 
 use crate::check::{call, show};
-use std::arch::asm;
 use std::io;
 use support::patience::until;
-use support::process::{Ended, call_of, fork};
+use support::process::{Ended, call_of, fork, vfork_and_exit};
 
 /// The chapter with the table.
 const CHAPTER: &str = include_str!("../../../../../docs/src/abi.md");
@@ -45,7 +44,10 @@ fn is_missing(number: i64) -> io::Result<bool> {
         libc::SYS_futex | libc::SYS_memfd_create => [usize::MAX, 0, 0, 0, 0, 0],
         _ => [usize::MAX; 6],
     };
-    let make = || if number == libc::SYS_vfork { vfork() } else { call(number, &arguments) };
+    let make = || match number {
+        libc::SYS_vfork => vfork_and_exit().map(drop),
+        _ => call(number, &arguments).map(drop),
+    };
     let child = fork(|| match make() {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => MISSING,
         _ => 0,
@@ -53,29 +55,6 @@ fn is_missing(number: i64) -> io::Result<bool> {
     until(|| child.state() == 'Z' || call_of(child.pid) == Some(number));
     child.kill(libc::SIGKILL)?;
     Ok(child.wait()? == Ended::Exited(MISSING))
-}
-
-/// `vfork`, whose child ends at once: on the stack that it shares with its parent it could not come back from here.
-fn vfork() -> io::Result<i64> {
-    let result: i64;
-    // SAFETY: the child executes nothing behind its `exit`, and touches no memory before it.
-    unsafe {
-        asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor edi, edi",
-            "mov eax, {exit}",
-            "syscall",
-            "2:",
-            exit = const libc::SYS_exit,
-            inout("rax") libc::SYS_vfork => result,
-            out("rdi") _,
-            out("rcx") _,
-            out("r11") _,
-        );
-    }
-    if result < 0 { Err(io::Error::from_raw_os_error(-result as i32)) } else { Ok(result) }
 }
 
 pub fn run() {
