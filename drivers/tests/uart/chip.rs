@@ -192,7 +192,7 @@ impl Chip {
         if state.shifting.is_some() && state.transmit.is_empty() {
             state.transmitter_asks = true;
         }
-        state.silence += 1;
+        state.silence = state.silence.saturating_add(1);
         state.update();
     }
 
