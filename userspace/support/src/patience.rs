@@ -43,6 +43,12 @@ pub fn until_in_call(thread: i32, call: i64) -> bool {
     until_steady(|| call_of(thread) == Some(call))
 }
 
+/// Waits until the calling thread is its process's only one. A scope, and a thread that nobody joins, end a moment before the
+/// thread is gone; forked in that moment, a child finds the standard library's locks held for ever by a thread it has not.
+pub fn until_alone() -> bool {
+    until(|| std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1))
+}
+
 /// Waits until the parent of this number has ended, and the calling process is somebody else's child.
 pub fn until_orphaned(parent: i32) -> bool {
     // SAFETY: asks for a number.

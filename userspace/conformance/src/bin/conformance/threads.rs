@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Condvar, Mutex, RwLock, mpsc};
 use std::thread;
 use support::clock::sleep_ms;
-use support::patience::{thread_in_call, until};
+use support::patience::{thread_in_call, until, until_alone};
 
 pub fn run() {
     counting();
@@ -189,8 +189,7 @@ fn sharing() {
     let now = std::env::current_dir().expect("a working folder");
     show("its working folder is ours", now.ends_with("below"));
     let count = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    // A join returns a moment before the thread is gone.
-    until(|| count() == 1);
+    until_alone();
     let (running, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let tasks = thread::scope(|scope| {
         for _ in 0..3 {
@@ -271,6 +270,8 @@ fn signals() {
 }
 
 fn endings() {
+    // The children start threads.
+    until_alone();
     in_child("a fault in a thread ends the process", || {
         // SAFETY: faults, which is the point, in a child.
         let _ = thread::spawn(|| unsafe { (8 as *mut u8).write_volatile(1) }).join();
