@@ -47,6 +47,16 @@ impl<T> Slots<T> {
         Ok(number * CHUNK + at)
     }
 
+    /// The item at a place.
+    pub fn get(&self, place: usize) -> Option<&T> {
+        self.chunks.get(place / CHUNK)?.items[place % CHUNK].as_ref()
+    }
+
+    /// The item at a place, to be changed.
+    pub fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.chunks.get_mut(place / CHUNK)?.items[place % CHUNK].as_mut()
+    }
+
     /// Takes an item out.
     pub fn remove(&mut self, place: usize) -> Option<T> {
         let number = place / CHUNK;

@@ -5,8 +5,12 @@
 
 use super::{PAGE_SIZE, frame::Frame};
 use alloc::vec::Vec;
+use core::mem::take;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 use syscalls::Errno;
+
+/// Frames that are given back at once; more are by a task, which makes way for others.
+const AT_ONCE: usize = 64;
 
 /// A number of pages, zero at first.
 pub struct SharedPages(Vec<Frame>);
@@ -16,14 +20,18 @@ impl SharedPages {
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn new(len: usize) -> Result<Self, Errno> {
+    pub async fn new(len: usize) -> Result<Self, Errno> {
         let count = len.div_ceil(PAGE_SIZE);
         let mut frames = Vec::new();
         frames.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        let mut pages = Self(frames);
         for _ in 0..count {
-            frames.push(Frame::alloc_zeroed().ok_or(Errno::ENOMEM)?);
+            pages.0.push(Frame::alloc_zeroed().ok_or(Errno::ENOMEM)?);
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
         }
-        Ok(Self(frames))
+        Ok(pages)
     }
 
     /// The page with this number, for programs to map.
@@ -59,5 +67,24 @@ impl SharedPages {
     #[inline(always)]
     fn place(&self, offset: usize) -> *mut u8 {
         self.0[offset / PAGE_SIZE].as_ptr().wrapping_add(offset % PAGE_SIZE)
+    }
+}
+
+impl Drop for SharedPages {
+    fn drop(&mut self) {
+        if self.0.len() <= AT_ONCE {
+            return;
+        }
+        let frames = take(&mut self.0);
+        // Where there is no memory for the task, they go with what it would have been.
+        let returning = async move {
+            for frame in frames {
+                drop(frame);
+                if executor::should_yield() {
+                    executor::yield_now().await;
+                }
+            }
+        };
+        drop(executor::Builder::new().name("shared pages").try_spawn(returning));
     }
 }

@@ -1,6 +1,6 @@
 //! Disks: what Rusk reads from them is what Linux reads, and what it has stored is there when the machine is off.
 
-use crate::machine::{Kernel, Machine, image_of_disk};
+use crate::machine::{Kernel, LINUX_CPUS, Machine, image_of_disk};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -50,12 +50,12 @@ const SUMS: &str = "cd /m && find . | sort >/tmp/names && xargs stat -c '%n %a %
 fn a_tree_is_the_same_as_on_linux() {
     let images = ["ext2", "ext3", "ext4"].map(|kind| image_of_disk(&format!("root-{kind}.img"), kind));
     let sums = |kernel: Kernel| {
-        let (bus, disks) = match kernel {
-            Kernel::Rusk => ("--disk", ["sda", "sdb", "sdc"]),
+        let (cpus, bus, disks) = match kernel {
+            Kernel::Rusk => ("2", "--disk", ["sda", "sdb", "sdc"]),
             // Its kernel for clouds has no driver for SATA.
-            Kernel::Linux => ("--nvme", ["nvme0n1", "nvme1n1", "nvme2n1"]),
+            Kernel::Linux => (LINUX_CPUS, "--nvme", ["nvme0n1", "nvme1n1", "nvme2n1"]),
         };
-        let mut options = vec!["--smp".to_owned(), "2".into(), "--snapshot".into()];
+        let mut options = vec!["--smp".to_owned(), cpus.into(), "--snapshot".into()];
         options.extend(images.iter().flat_map(|image| [bus.into(), image.display().to_string()]));
         options.extend(["--append", "loglevel=1"].map(String::from));
         let options: Vec<&str> = options.iter().map(String::as_str).collect();

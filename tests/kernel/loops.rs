@@ -1,6 +1,6 @@
 //! Loop devices: file systems in files on disks. e2fsck finds both whole, and Linux finds what was written.
 
-use crate::machine::{Kernel, Machine};
+use crate::machine::{Kernel, LINUX_CPUS, Machine};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -81,7 +81,7 @@ fn a_file_system_in_a_file_goes_both_ways() {
     run(Kernel::Rusk, &["--smp", "4"], &image, &work("first", 1));
     check(&image);
     let theirs = format!("fsstress --directory /m/first --check /d/first; {}", work("second", 2));
-    run(Kernel::Linux, &["--smp", "2"], &image, &theirs);
+    run(Kernel::Linux, &["--smp", LINUX_CPUS], &image, &theirs);
     check(&image);
     let last = "fsstress --directory /m/first --check /d/first; fsstress --directory /m/second --check /d/second
         rm -r /m/first; umount /m; mount -o loop -t ext4 /d/inner /m; fsstress --directory /m/second --check /d/second";

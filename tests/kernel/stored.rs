@@ -1,6 +1,6 @@
 //! File systems on disks that Rusk's programs write to: e2fsck, and Linux, find what they have made, and the other way round.
 
-use crate::machine::{Kernel, Machine, image_of_disk};
+use crate::machine::{Kernel, LINUX_CPUS, Machine, image_of_disk};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,7 +55,7 @@ fn both_ways(kind: &str, cpus: &str) {
     let theirs = "mount -t ext4 DISK /m; fsstress --directory /m/first --check /m/manifest-1; mkdir /m/second
         fsstress --directory /m/second --seed 3 --processes 4 --operations 600 --keep --manifest /tmp/second >/dev/null
         cp /tmp/second /m/manifest-2; umount /m";
-    run(Kernel::Linux, "2", &image, theirs);
+    run(Kernel::Linux, LINUX_CPUS, &image, theirs);
     check(&image);
     let last = "mount -t ext4 DISK /m; fsstress --directory /m/first --check /m/manifest-1
         fsstress --directory /m/second --check /m/manifest-2; rm -r /m/first
@@ -105,13 +105,14 @@ fn mounts_are_as_on_linux() {
         umount /m; mount -t ext4 -o errors=never DISK /m 2>/dev/null || echo refused
         mount -t ext4 -o commit=0,errors=remount-ro DISK /m; options; umount /m
     "#;
-    let printed = [(Kernel::Rusk, "1"), (Kernel::Rusk, "4"), (Kernel::Linux, "2")].map(|(kernel, cpus)| {
-        let image = make(&format!("mounts-{kernel:?}-{cpus}.img"), "ext4", 32);
-        let printed = run(kernel, cpus, &image, script);
-        check(&image);
-        // Without what the kernels say.
-        printed.lines().filter(|line| !line.starts_with('[')).collect::<Vec<_>>().join("\n")
-    });
+    let printed =
+        [(Kernel::Rusk, "1"), (Kernel::Rusk, "4"), (Kernel::Linux, LINUX_CPUS)].map(|(kernel, cpus)| {
+            let image = make(&format!("mounts-{kernel:?}-{cpus}.img"), "ext4", 32);
+            let printed = run(kernel, cpus, &image, script);
+            check(&image);
+            // Without what the kernels say.
+            printed.lines().filter(|line| !line.starts_with('[')).collect::<Vec<_>>().join("\n")
+        });
     assert!(printed[2].contains("/m/f: not noted") && printed[2].contains("/m/f: noted"), "{}", printed[2]);
     assert_eq!(printed[0], printed[2]);
     assert_eq!(printed[1], printed[2]);
@@ -120,7 +121,7 @@ fn mounts_are_as_on_linux() {
 /// Past the page cache: what programs see is what they see on Linux, and so is what is left.
 #[test]
 fn direct_transfers_are_those_of_linux() {
-    let printed = [(Kernel::Linux, "2"), (Kernel::Rusk, "1"), (Kernel::Rusk, "4")].map(|(kernel, cpus)| {
+    let printed = [(Kernel::Linux, LINUX_CPUS), (Kernel::Rusk, "1"), (Kernel::Rusk, "4")].map(|(kernel, cpus)| {
         let image = make(&format!("direct-{kernel:?}-{cpus}.img"), "ext4", 64);
         let command =
             "mount -t ext4 DISK /m; cd /m; conformance direct; cd /; umount /m; mount -t ext4 DISK /m

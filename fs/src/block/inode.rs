@@ -4,7 +4,7 @@ use super::{BlockDeviceRef, Pieces, Transfer};
 use crate::{
     Attributes, Birth, Copies, Direct, FileType, Inode, Memory, Op, PAGE_SIZE, Page, Position, Result, Sink,
     SleepLock, Source, Written,
-    cache::{Backing, PageCache, Pages},
+    cache::{Backing, Flusher, PageCache, Pages},
     mapping,
     tree::pages_to,
 };
@@ -63,7 +63,7 @@ impl BlockInode {
         });
         attributes.set_size(device.size());
         let disk = Arc::new(Disk { device, attributes });
-        let cache = PageCache::new(disk.clone());
+        let cache = PageCache::new(disk.clone(), &Flusher::new());
         Arc::new(BlockInode { disk, cache, order: RwLock::new(()), claim: SleepLock::new() })
     }
 

@@ -138,7 +138,7 @@ pub async fn hurry() {
     let mut from = 0;
     while let Some((place, cache)) = next_from(from) {
         from = place + 1;
-        cache.close();
+        cache.flush_soon();
         if executor::should_yield() {
             executor::yield_now().await;
         }
@@ -203,7 +203,7 @@ struct Swept {
 impl PageCache {
     /// Takes out the pages in a range that are as they are stored, and that nobody uses. What is not stored yet is soon.
     pub async fn forget(self: &Arc<Self>, range: Range<u64>) {
-        self.close();
+        self.flush_soon();
         let mut range = range.start.div_ceil(PAGE_SIZE as u64)..if range.end >= self.size() {
             u64::MAX
         } else {

@@ -8,6 +8,7 @@
 //!                  │                                                    └► more, ahead of the reader    read_ahead.rs
 //!   write ─► pin, copy, dirty ─► a task stores what is dirty: after a while, for fsync, at the limit   write.rs
 //!                                                                                                      write_back.rs
+//!                                                                                                      flusher.rs
 //!   O_DIRECT ─► stores what is dirty, takes out what is clean, and brings what is left up to date          direct.rs
 //!   truncate ─► takes out what is no longer the file's                                           truncate.rs
 //!   memory is short ─► the clock's hand goes round all caches and takes out what nobody uses            clock.rs
@@ -26,6 +27,7 @@
 mod clock;
 mod direct;
 mod fill;
+mod flusher;
 mod page;
 mod read;
 mod read_ahead;
@@ -36,6 +38,7 @@ mod write_back;
 pub(crate) use clock::{Shrink, register};
 pub use clock::{cached_pages, hurry, shrink};
 pub(crate) use fill::new_page;
+pub use flusher::Flusher;
 pub use write_back::{dirty_pages, set_dirty_limit, unstored_pages};
 
 use crate::{
@@ -43,18 +46,18 @@ use crate::{
     tree::{Tree, pages_to},
 };
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::AtomicBool;
 use executor::{
     rcu,
-    sync::{Notify, SpinMutex, WaitQueue},
+    sync::{SpinMutex, WaitQueue},
 };
 use page::CachedPage;
 use read_ahead::ReadAhead;
 use smallvec::SmallVec;
 use syscalls::Errno;
+use write_back::Dirty;
 
 /// Pages with neighbouring indices.
 pub type Pages = SmallVec<[Page; 8]>;
@@ -92,15 +95,13 @@ pub struct PageCache {
     backing: Box<dyn Backing>,
     wants_room: bool,
     ahead: ReadAhead,
-    /// Indices of pages that are dirty; see [`CachedPage::make_dirty`].
-    dirty: SpinMutex<BTreeSet<u64>>,
+    dirty: SpinMutex<Dirty>,
+    /// Stores what has been dirty for a while.
+    flusher: Arc<Flusher>,
     /// Held by who stores dirty pages.
     passes: SleepLock,
     /// Something that was dirty could not be stored, and nobody has been told yet.
     lost: AtomicBool,
-    /// Whether there is a task that stores what is dirty, and what makes it do so soon.
-    flushing: AtomicBool,
-    hurry: Notify,
     /// Where the clock has this cache.
     place: clock::Place,
 }
@@ -127,8 +128,8 @@ fn within(offset: u64) -> usize {
 }
 
 impl PageCache {
-    /// An empty one.
-    pub fn new(backing: impl Backing) -> Arc<Self> {
+    /// An empty one, whose dirty pages a flusher stores.
+    pub fn new(backing: impl Backing, flusher: &Arc<Flusher>) -> Arc<Self> {
         Arc::new(PageCache {
             tree: Tree::new(),
             shape: SpinMutex::new(()),
@@ -136,11 +137,10 @@ impl PageCache {
             wants_room: backing.wants_room(),
             backing: Box::new(backing),
             ahead: ReadAhead::new(),
-            dirty: SpinMutex::new(BTreeSet::new()),
+            dirty: SpinMutex::default(),
+            flusher: flusher.clone(),
             passes: SleepLock::new(),
             lost: AtomicBool::new(false),
-            flushing: AtomicBool::new(false),
-            hurry: Notify::new(),
             place: clock::Place::nowhere(),
         })
     }

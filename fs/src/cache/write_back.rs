@@ -1,4 +1,4 @@
-//! Storing what is dirty: after a while, for fsync, and when there is too much.
+//! Storing what is dirty: after a while (flusher.rs), for fsync, and when there is too much.
 //!
 //! One *pass* at a time stores a file's dirty pages: those that were dirty when it began, in ascending order, neighbours
 //! together, several stretches at the same time. Each stretch is a task of its own, which goes on to its end whatever happens
@@ -11,8 +11,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::{
     AtomicUsize,
-    Ordering::{AcqRel, Relaxed, SeqCst},
-    fence,
+    Ordering::{AcqRel, Relaxed},
 };
 use core::time::Duration;
 use executor::{JoinHandle, rcu};
@@ -20,7 +19,7 @@ use smallvec::SmallVec;
 use syscalls::Errno;
 
 /// How long pages stay dirty before they are stored without being asked for.
-const AGE: Duration = Duration::from_secs(5);
+pub(super) const AGE: Duration = Duration::from_secs(5);
 /// Pages in a stretch.
 const STRETCH: usize = 64;
 /// Stretches of a file that are stored at the same time.
@@ -46,8 +45,8 @@ pub fn dirty_pages() -> usize {
     DIRTY.load(Relaxed)
 }
 
-/// Sets how many pages may be dirty before writers help to store them, where there is plenty of memory; at half of it the tasks that
-/// store them stop waiting.
+/// Sets how many pages may be dirty before writers help to store them, where there is plenty of memory; at half of it the
+/// [`Flusher`](super::Flusher)s stop waiting.
 pub fn set_dirty_limit(pages: usize) {
     LIMIT.store(pages, Relaxed);
 }
@@ -60,6 +59,16 @@ const LEAST: usize = 8;
 pub(super) fn is_much_dirty() -> bool {
     let (unstored, limit) = (unstored_pages(), LIMIT.load(Relaxed));
     unstored > limit / LEAST && (unstored > limit || unstored > (Page::free() + clock::pages()) / SHARE)
+}
+
+/// What is dirty of a file.
+#[derive(Default)]
+pub(super) struct Dirty {
+    /// Indices of pages; see [`CachedPage::make_dirty`].
+    pages: BTreeSet<u64>,
+    /// Where the file is in the queue of its [`Flusher`](super::Flusher). It is there while there are such pages, but for the
+    /// moment in which they are about to be stored, and without memory for that.
+    place: Option<usize>,
 }
 
 /// Neighbouring pages that are being stored. If that is given up, they are dirty again.
@@ -80,47 +89,78 @@ impl PageCache {
     }
 
     fn now_dirty(self: &Arc<Self>, index: u64) {
-        self.dirty.lock().insert(index);
-        let dirty = DIRTY.fetch_add(1, Relaxed) + 1;
-        // The page is in the set before the task is looked for; pairs with the fence in `flush_until_clean`.
-        fence(SeqCst);
-        if !self.flushing.load(Relaxed) && !self.flushing.swap(true, AcqRel) {
-            match executor::try_spawn(self.clone().flush_until_clean()) {
-                Ok(task) => task.detach(),
-                // The next page that becomes dirty tries again.
-                Err(_) => self.flushing.store(false, Relaxed),
+        {
+            let mut dirty = self.dirty.lock();
+            dirty.pages.insert(index);
+            if dirty.place.is_none() {
+                dirty.place = self.flusher.enter(self.clone());
             }
-        } else if dirty == LIMIT.load(Relaxed) / 2 {
-            self.hurry.notify();
+        }
+        self.flusher.start();
+        if DIRTY.fetch_add(1, Relaxed) + 1 == LIMIT.load(Relaxed) / 2 {
+            self.flusher.hurry_all();
         }
     }
 
     /// A page was taken out that was dirty.
     pub(super) fn forget_dirty(&self, index: u64) {
-        self.dirty.lock().remove(&index);
+        let left = {
+            let mut dirty = self.dirty.lock();
+            dirty.pages.remove(&index);
+            self.leave_if_clean(&mut dirty)
+        };
+        drop(left);
         DIRTY.fetch_sub(1, Relaxed);
     }
 
-    /// The task that stores what is dirty, until nothing is.
-    async fn flush_until_clean(self: Arc<Self>) {
-        loop {
-            let _ = executor::timeout_after(self.hurry.notified(), AGE).await;
-            if !self.dirty.lock().is_empty() {
-                let _ = self.clone().pass(ALL).await;
-            }
-            // Whoever makes a page dirty puts it in the set and then looks for a task; here it is the other way round.
-            self.flushing.store(false, SeqCst);
-            fence(SeqCst);
-            if self.dirty.lock().is_empty() || self.flushing.swap(true, AcqRel) {
-                return;
-            }
+    /// Leaves the queue of the flusher if nothing is dirty any more. What is returned is dropped without locks.
+    fn leave_if_clean(&self, dirty: &mut Dirty) -> Option<Arc<Self>> {
+        if dirty.pages.is_empty() { self.flusher.leave(dirty.place.take()?) } else { None }
+    }
+
+    /// What is dirty is stored soon: nobody uses the file any more, or memory is short.
+    pub fn flush_soon(&self) {
+        let is_dirty = {
+            let mut dirty = self.dirty.lock();
+            let is_dirty = dirty.place.is_some();
+            dirty.place = dirty.place.and_then(|place| self.flusher.advance(place));
+            is_dirty
+        };
+        if is_dirty {
+            self.flusher.hurry();
         }
     }
 
-    /// Nobody uses the file any more: the task that stores what is dirty does so now, and ends.
-    pub fn close(&self) {
-        if self.flushing.load(Relaxed) {
-            self.hurry.notify();
+    /// For the flusher: a task that stores all that is dirty now.
+    pub(super) fn flush(self: &Arc<Self>) -> Option<JoinHandle<Result<()>>> {
+        // Out of the queue: what becomes dirty from here on is due in its own time.
+        let left = {
+            let mut dirty = self.dirty.lock();
+            dirty.place.take().and_then(|place| self.flusher.leave(place))
+        };
+        drop(left);
+        let pass = executor::try_spawn(self.clone().pass_unless_held());
+        if pass.is_err() {
+            self.enter_if_dirty();
+        }
+        pass.ok()
+    }
+
+    /// A pass, unless somebody else stores pages or takes them out, who may be waiting for others to be stored: then the file is
+    /// due again after a while.
+    async fn pass_unless_held(self: Arc<Self>) -> Result<()> {
+        let Some(_alone) = self.passes.try_lock() else {
+            self.enter_if_dirty();
+            return Ok(());
+        };
+        self.pass_alone(ALL).await
+    }
+
+    /// Enters the queue of the flusher if something is dirty.
+    fn enter_if_dirty(self: &Arc<Self>) {
+        let mut dirty = self.dirty.lock();
+        if !dirty.pages.is_empty() && dirty.place.is_none() {
+            dirty.place = self.flusher.enter(self.clone());
         }
     }
 
@@ -138,7 +178,7 @@ impl PageCache {
 
     /// Whether all that was written is stored.
     pub fn is_clean(&self) -> bool {
-        self.passes.try_lock().is_some() && self.dirty.lock().is_empty()
+        self.passes.try_lock().is_some() && self.dirty.lock().pages.is_empty()
     }
 
     /// Stores all that is dirty now. `EIO` when that failed, or had failed before and nobody was told.
@@ -165,20 +205,31 @@ impl PageCache {
 
     /// Takes over the indices of dirty pages of a range.
     fn take_dirty(&self, pages: &Range<u64>) -> BTreeSet<u64> {
-        let mut dirty = self.dirty.lock();
-        if *pages == ALL {
-            return core::mem::take(&mut *dirty);
-        }
-        let taken: BTreeSet<u64> = dirty.range(pages.clone()).copied().collect();
-        for index in &taken {
-            dirty.remove(index);
-        }
+        let (taken, left) = {
+            let mut dirty = self.dirty.lock();
+            let taken = if *pages == ALL {
+                core::mem::take(&mut dirty.pages)
+            } else {
+                let taken: BTreeSet<u64> = dirty.pages.range(pages.clone()).copied().collect();
+                for index in &taken {
+                    dirty.pages.remove(index);
+                }
+                taken
+            };
+            (taken, self.leave_if_clean(&mut dirty))
+        };
+        drop(left);
         taken
     }
 
     /// Stores all pages of a range that are dirty when it begins.
     async fn pass(self: Arc<Self>, pages: Range<u64>) -> Result<()> {
         let _alone = self.passes.lock().await;
+        self.pass_alone(pages).await
+    }
+
+    /// The same, while `passes` is held.
+    async fn pass_alone(self: &Arc<Self>, pages: Range<u64>) -> Result<()> {
         let mut dirty = self.take_dirty(&pages);
         let mut running = VecDeque::<JoinHandle<Result<()>>>::new();
         let mut result = Ok(());

@@ -15,8 +15,6 @@ impl Volume {
         };
         if let Some(cache) = cache {
             cache.discard(0..u64::MAX).await;
-            // Its task has nothing to wait for any more.
-            cache.close();
         }
         drop(node.take_promises(0..u64::MAX));
         let is_directory = node.attributes.kind == FileType::Directory;

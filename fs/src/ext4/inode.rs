@@ -46,7 +46,7 @@ impl Ext4Inode {
         let node = Arc::new(Node::read(volume, number, false).await?);
         xattr::load(&node).await?;
         let body = match node.attributes.kind {
-            FileType::Regular => Body::File(PageCache::new(node.clone())),
+            FileType::Regular => Body::File(PageCache::new(node.clone(), &volume.flusher)),
             FileType::Directory => Body::Directory,
             FileType::Symlink => Body::Symlink(target(&node).await?),
             _ => Body::Special,
@@ -150,17 +150,12 @@ impl Drop for Ext4Inode {
         }
         if volume.transactions().is_err() {
             if let Ok(cache) = self.cache() {
-                cache.close();
+                cache.flush_soon();
             }
             volume.inodes.leave(&self.node);
             return;
         }
         let (node, contents) = (self.node.clone(), self.contents());
-        if links > 0
-            && let Some(contents) = &contents
-        {
-            contents.cache.close();
-        }
         // Until it has ended, nobody reads the inode from the disk: `Volume::get` waits.
         let rest = if links == 0 {
             executor::try_spawn(Box::pin(delete(node, contents)))
@@ -172,7 +167,7 @@ impl Drop for Ext4Inode {
         };
         match rest {
             Ok(task) => task.detach(),
-            // It is noted as an orphan on the disk, or stored by the task that the cache has, or with the transaction.
+            // It is noted as an orphan on the disk, or stored by the flusher, or with the transaction.
             Err(_) => {
                 self.node.forget_times();
                 if !self.node.leaves_at_end() {

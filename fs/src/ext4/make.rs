@@ -110,7 +110,7 @@ impl Volume {
             link = Some((buffer, insertion));
         }
         let body = match new.kind {
-            FileType::Regular => Body::File(PageCache::new(node.clone())),
+            FileType::Regular => Body::File(PageCache::new(node.clone(), &self.flusher)),
             FileType::Directory => Body::Directory,
             FileType::Symlink => Body::Symlink(new.target.unwrap_or_default()),
             _ => Body::Special,

@@ -316,6 +316,7 @@ impl Volume {
             transactions.forget_directories();
         }
         self.orphans.clear();
+        self.flusher.close();
         let nodes = core::mem::take(&mut *self.new_times.lock());
         drop(nodes);
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Result,
     block::{BlockInode, Claim},
-    cache,
+    cache::{self, Flusher},
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,6 +28,8 @@ pub(super) struct Volume {
     pub complaints: Arc<Complaints>,
     pub settings: Settings,
     pub inodes: InodeCache,
+    /// Stores contents of files.
+    pub flusher: Arc<Flusher>,
     pub buffers: Arc<Buffers>,
     pub space: Space,
     /// `None` when it can only be read.
@@ -79,6 +81,7 @@ impl Volume {
             complaints,
             settings: Settings::new(options),
             inodes: InodeCache::new(),
+            flusher: Flusher::new(),
             buffers,
             space: Space::empty(),
             transactions,

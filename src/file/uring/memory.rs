@@ -63,12 +63,12 @@ pub struct RingMemory {
 
 impl RingMemory {
     /// Memory for so many entries and completions, powers of two; ENOMEM.
-    pub fn new(submission_count: u32, completion_count: u32) -> Result<Self, Errno> {
+    pub async fn new(submission_count: u32, completion_count: u32) -> Result<Self, Errno> {
         let numbers = submission_count as usize * size_of::<u32>();
         let rings = offset::COMPLETIONS + completion_count as usize * COMPLETION_SIZE + numbers;
         let memory = Self {
-            rings: SharedPages::new(rings)?,
-            entries: SharedPages::new(submission_count as usize * ENTRY_SIZE)?,
+            rings: SharedPages::new(rings).await?,
+            entries: SharedPages::new(submission_count as usize * ENTRY_SIZE).await?,
             submission_count,
             completion_count,
         };

@@ -118,10 +118,10 @@ impl Drop for Begun {
 
 impl Ring {
     /// A ring with so many entries and room for so many completions, powers of two; ENOMEM.
-    pub fn new(flags: u32, entries: u32, completions: u32) -> Result<Arc<Self>, Errno> {
+    pub async fn new(flags: u32, entries: u32, completions: u32) -> Result<Arc<Self>, Errno> {
         Ok(Arc::new(Self {
             flags,
-            memory: RingMemory::new(entries, completions)?,
+            memory: RingMemory::new(entries, completions).await?,
             submission: Mutex::new(Submission::default()),
             registered: SpinMutex::default(),
             completions: SpinMutex::default(),

@@ -133,7 +133,7 @@ pub async fn setup(caller: &Caller, entries: u32, address: usize) -> SysResult {
         // There is nothing to share: whatever waits is a task.
         ring_of(caller, asked.other)?;
     }
-    let ring = Ring::new(flags, entries, completions)?;
+    let ring = Ring::new(flags, entries, completions).await?;
     (asked.entries, asked.completions, asked.features) = (entries, completions, FEATURES);
     asked.submission_offsets = [0; 10];
     asked.submission_offsets[..7].copy_from_slice(
