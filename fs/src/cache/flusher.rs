@@ -242,8 +242,11 @@ mod tests {
         }
     }
 
+    /// A file, and how many pages of it were stored.
+    type Watched = (Arc<PageCache>, Arc<AtomicUsize>);
+
     /// Files of one page with a flusher of their own.
-    fn files(count: u64) -> (Arc<Flusher>, Vec<(Arc<PageCache>, Arc<AtomicUsize>)>) {
+    fn files(count: u64) -> (Arc<Flusher>, Vec<Watched>) {
         let flusher = Flusher::new();
         let file = |ino| {
             let (kind, dev) = (FileType::Regular, crate::Device(1));
