@@ -46,8 +46,20 @@ const SPARES: usize = 3;
 
 /// Whether the command line asks for a test, whose whole name this is.
 pub fn is_asked_for(test: &str) -> bool {
-    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
-    words.peek().is_none() || words.any(|word| test.contains(word.as_str()))
+    const WITH_VALUES: [&str; 5] = ["--test-threads", "--format", "--color", "--logfile", "--shuffle-seed"];
+    let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.split_once('=') {
+            Some(("--skip", value)) => skipped.push(value.to_owned()),
+            _ if word == "--skip" => skipped.extend(words.next()),
+            _ if WITH_VALUES.contains(&word.as_str()) => drop(words.next()),
+            _ if word.starts_with('-') => {}
+            _ => wanted.push(word),
+        }
+    }
+    let is_among = |words: &[String]| words.iter().any(|word| test.contains(word.as_str()));
+    (wanted.is_empty() || is_among(&wanted)) && !is_among(&skipped)
 }
 
 /// The same commands on Linux and on Rusk with several numbers of CPUs: a batch for each, which runs once, when tests ask.
