@@ -93,6 +93,8 @@ mod tests {
             if random.below(5) < 3 - item / 2500 {
                 let place = slots.insert(item).unwrap();
                 assert!(model.insert(place, item).is_none());
+                assert_eq!(slots.get(place), Some(&item));
+                assert_eq!(slots.get_mut(place + 1).copied(), model.get(&(place + 1)).copied());
             } else {
                 let place = random.below(300) as usize;
                 assert_eq!(slots.remove(place), model.remove(&place));

@@ -163,8 +163,8 @@ fn input_arrives_whole_and_in_order() {
         let bench = Bench::start(transparent());
         let bytes = pattern(20_000);
         let (chip, wire, sent) = (bench.chip.clone(), bench.wire.clone(), bytes.clone());
-        let arrived = Arc::new(AtomicUsize::new(0));
-        let taken = arrived.clone();
+        let read = Arc::new(AtomicUsize::new(0));
+        let taken = read.clone();
         spawn(async move {
             for (index, &byte) in sent.iter().enumerate() {
                 // A sender that respects the FIFO, in runs of every length. Nor is it further ahead than the driver keeps for
@@ -182,7 +182,7 @@ fn input_arrives_whole_and_in_order() {
             }
         })
         .detach();
-        let tell = |count| arrived.store(count, Ordering::Relaxed);
+        let tell = |count| read.store(count, Ordering::Relaxed);
         assert!(bench.read_telling(bytes.len(), tell).await == bytes);
         assert_eq!(bench.uart.errors(), Default::default());
     });
@@ -267,8 +267,8 @@ fn a_reader_that_sleeps_costs_bytes_but_not_the_line() {
             bench.until("room in the FIFO", |bench| bench.chip.receive_room() > 0).await;
             bench.chip.arrive(byte, LSR::empty());
         }
-        // 4095 in the input queue, 4096 before it, 1024 in the driver.
-        let kept = 4095 + 4096 + 1024;
+        // In the input queue, before it, and in the driver.
+        let kept = 4095 + 4096 + KEPT_FOR_THE_TASK;
         let dropped = 20_000 - kept as u32;
         bench.until("the rest dropped", |bench| bench.uart.errors().dropped == dropped).await;
         assert!(bench.read(kept).await == pattern(20_000)[..kept]);

@@ -4,17 +4,19 @@
 //!   queue, by when they are due      a: in 3.1 s │ c: in 4.0 s │ b: in 8.2 s
 //!                                         │
 //!                                         ▼ due, or hurried
-//!                                    passes, up to WIDTH at the same time                        write_back.rs
+//!                                    passes, WIDTH at the same time                              write_back.rs
 //! ```
 //!
 //! A file is in the queue from its first dirty page until a pass has taken its last one over, or that is taken out: so what
 //! is deleted soon after it was written was in the queue and no more. There it is kept in memory.
 //!
+//! Nobody is waited for without end: a pass may need memory that only other files have to give. One that takes long is joined by
+//! another after a moment, and a file whose passes somebody holds is due again after a while.
+//!
 //! **Locks.** The queue's is taken inside that of a cache's dirty pages.
 
 use super::{PageCache, write_back::AGE};
 use crate::slots::Slots;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::mem::take;
 use core::sync::atomic::{
@@ -23,20 +25,33 @@ use core::sync::atomic::{
 };
 use core::time::Duration;
 use executor::{
-    Instant, JoinHandle,
-    sync::{Notify, SpinMutex},
+    Instant,
+    sync::{Notify, Semaphore, SpinMutex},
 };
 
-/// Files that are stored at the same time.
+/// Files that are stored at the same time, if that does not take long.
 const WIDTH: usize = 8;
+/// After so long without an end of one of them, one more is stored beside them.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a file system or disk stores by itself.
 pub struct Flusher {
     queue: SpinMutex<Queue>,
     hurry: Notify,
+    /// How many files more may be stored at the same time.
+    turns: Semaphore,
     /// Whether there is a task. Set by who starts it, taken back by the task, under the lock of the queue: who has entered a
     /// file and then finds it set has entered it before the task last looked.
     is_running: AtomicBool,
+}
+
+/// The right to store a file, until this is dropped.
+pub(super) struct Turn(Arc<Flusher>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.turns.release(1);
+    }
 }
 
 /// Files in the order in which they are due: a list, from which any is soon taken out.
@@ -107,6 +122,7 @@ impl Flusher {
         Arc::new(Flusher {
             queue: SpinMutex::new(queue),
             hurry: Notify::new(),
+            turns: Semaphore::new(WIDTH),
             is_running: AtomicBool::new(false),
         })
     }
@@ -193,24 +209,26 @@ impl Flusher {
         }
     }
 
-    /// Stores the files that are due by then.
-    async fn store_due(&self, by: Instant) {
-        let mut running = VecDeque::<JoinHandle<_>>::new();
-        while let Some(file) = self.first_due(by) {
-            if running.len() == WIDTH
-                && let Some(first) = running.pop_front()
-            {
-                // What became of it is told to who syncs the file.
-                let _ = first.await;
+    /// Has the files stored that are due by then.
+    async fn store_due(self: &Arc<Self>, by: Instant) {
+        while self.first_due(by).is_some() {
+            // Waiting for it, one may have been stored or deleted by somebody else.
+            let turn = self.turn().await;
+            if let Some(file) = self.first_due(by) {
+                file.flush(turn);
             }
-            running.extend(file.flush());
             if executor::should_yield() {
                 executor::yield_now().await;
             }
         }
-        for task in running {
-            let _ = task.await;
-        }
+    }
+
+    /// Waits for a turn; none is needed when that takes too long.
+    async fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let permit = executor::timeout_after(self.turns.acquire(1), PATIENCE).await.ok()?;
+        // Given back by the turn.
+        permit.forget();
+        Some(Turn(self.clone()))
     }
 }
 
@@ -218,13 +236,17 @@ impl Flusher {
 mod tests {
     use super::*;
     use crate::{Attributes, Birth, FileType, Op, Result, cache::Backing, cache::Pages, host::Random};
+    use alloc::collections::VecDeque;
     use alloc::vec::Vec;
+    use core::future::pending;
     use core::sync::atomic::AtomicUsize;
 
     /// A file that counts how often it is stored.
     struct Counted {
         attributes: Attributes,
         stored: Arc<AtomicUsize>,
+        /// Storing it never ends.
+        is_stuck: bool,
     }
 
     impl Backing for Counted {
@@ -238,22 +260,23 @@ mod tests {
 
         fn store(&self, _index: u64, pages: Pages) -> Op<'_, Result<()>> {
             self.stored.fetch_add(pages.len(), Relaxed);
-            Op::Ready(Ok(()))
+            if self.is_stuck { Op::waiting(pending()) } else { Op::Ready(Ok(())) }
         }
     }
 
     /// A file, and how many pages of it were stored.
     type Watched = (Arc<PageCache>, Arc<AtomicUsize>);
 
-    /// Files of one page with a flusher of their own.
-    fn files(count: u64) -> (Arc<Flusher>, Vec<Watched>) {
+    /// Files of one page with a flusher of their own; storing the first ones never ends.
+    fn files(stuck: usize, count: usize) -> (Arc<Flusher>, Vec<Watched>) {
         let flusher = Flusher::new();
-        let file = |ino| {
+        let file = |number| {
+            let (ino, is_stuck) = (number as u64, number < stuck);
             let (kind, dev) = (FileType::Regular, crate::Device(1));
             let birth = Birth { dev, ino, kind, permissions: 0o600, uid: 0, gid: 0, rdev: crate::Device(0) };
             let (attributes, stored) = (Attributes::new(birth), Arc::new(AtomicUsize::new(0)));
             attributes.set_size(4096);
-            (PageCache::new(Counted { attributes, stored: stored.clone() }, &flusher), stored)
+            (PageCache::new(Counted { attributes, stored: stored.clone(), is_stuck }, &flusher), stored)
         };
         let files = (0..count).map(file).collect();
         (flusher, files)
@@ -274,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_queue_is_in_order() {
-        let (flusher, files) = files(20);
+        let (flusher, files) = files(0, 20);
         let mut queue = flusher.queue.lock();
         let mut random = Random::new(1);
         // By number: due, place.
@@ -310,7 +333,7 @@ mod tests {
     #[test]
     fn one_that_is_held_holds_nobody_up() {
         executor::host::block_on(1, async {
-            let (flusher, files) = files(5 * WIDTH as u64);
+            let (flusher, files) = files(0, 5 * WIDTH);
             for (file, _) in &files {
                 write(file).await;
             }
@@ -341,9 +364,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_does_not_end_holds_nobody_up() {
+        executor::host::block_on(1, async {
+            let (flusher, files) = files(WIDTH + 2, 2 * WIDTH);
+            for (file, _) in &files {
+                write(file).await;
+            }
+            flusher.hurry_all();
+            assert!(soon(|| files.iter().all(|(_, stored)| stored.load(Relaxed) == 1)).await);
+        });
+    }
+
+    #[test]
     fn what_becomes_dirty_while_it_is_stored_is_stored_again() {
         executor::host::block_on(2, async {
-            let (flusher, files) = files(1);
+            let (flusher, files) = files(0, 1);
             let (file, stored) = &files[0];
             for _ in 0..200 {
                 write(file).await;

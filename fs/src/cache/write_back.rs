@@ -4,7 +4,7 @@
 //! together, several stretches at the same time. Each stretch is a task of its own, which goes on to its end whatever happens
 //! to who waits for it, so that two writes of a page never meet on the way to the disk.
 
-use super::{PageCache, Pages, clock, page::CachedPage};
+use super::{PageCache, Pages, clock, flusher, page::CachedPage};
 use crate::{Copies, Op, Page, Result, mapping};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -131,29 +131,29 @@ impl PageCache {
         }
     }
 
-    /// For the flusher: a task that stores all that is dirty now.
-    pub(super) fn flush(self: &Arc<Self>) -> Option<JoinHandle<Result<()>>> {
+    /// For the flusher: has all stored that is dirty now, by a task that keeps the turn until it ends.
+    pub(super) fn flush(self: &Arc<Self>, turn: Option<flusher::Turn>) {
         // Out of the queue: what becomes dirty from here on is due in its own time.
         let left = {
             let mut dirty = self.dirty.lock();
             dirty.place.take().and_then(|place| self.flusher.leave(place))
         };
         drop(left);
-        let pass = executor::try_spawn(self.clone().pass_unless_held());
-        if pass.is_err() {
-            self.enter_if_dirty();
+        match executor::try_spawn(self.clone().pass_unless_held(turn)) {
+            Ok(pass) => pass.detach(),
+            // Due again after a while.
+            Err(_) => self.enter_if_dirty(),
         }
-        pass.ok()
     }
 
     /// A pass, unless somebody else stores pages or takes them out, who may be waiting for others to be stored: then the file is
     /// due again after a while.
-    async fn pass_unless_held(self: Arc<Self>) -> Result<()> {
+    async fn pass_unless_held(self: Arc<Self>, _turn: Option<flusher::Turn>) {
         let Some(_alone) = self.passes.try_lock() else {
-            self.enter_if_dirty();
-            return Ok(());
+            return self.enter_if_dirty();
         };
-        self.pass_alone(ALL).await
+        // What becomes of it is told to who syncs the file.
+        let _ = self.pass_alone(ALL).await;
     }
 
     /// Enters the queue of the flusher if something is dirty.
