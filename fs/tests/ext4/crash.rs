@@ -5,6 +5,7 @@ use crate::common::{Tree, UNLIMITED, run};
 use crate::image::{Image, mount};
 use crate::journal::{Files, same_trees, walk};
 use crate::judge::{Judge, walk_image};
+use crate::seeds;
 use crate::writing::{call, mount_writable, unmount};
 use fs::host::{History, Moment, RamDisk, Random, Recorder, Snapshot};
 use fs::*;
@@ -241,7 +242,7 @@ fn the_power_goes_without_check_sums() {
 #[test]
 #[ignore = "takes long: twenty thousand cuts"]
 fn the_power_goes_often() {
-    for seed in 100..200 {
+    for seed in seeds::asked_for(100..200) {
         cut_power(&["-t", if seed % 4 == 3 { "ext3" } else { "ext4" }], seed, 200, 200);
     }
 }

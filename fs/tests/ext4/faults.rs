@@ -5,6 +5,7 @@ use crate::common::{Tree, UNLIMITED, run, write};
 use crate::crash::{State, look, look_at};
 use crate::image::Image;
 use crate::judge::Judge;
+use crate::seeds;
 use crate::source::noise;
 use crate::writing::{call, mount_writable, unmount};
 use fs::block::{BlockInode, Direction};
@@ -208,7 +209,7 @@ fn faults_without_a_journal() {
 #[test]
 #[ignore = "takes long: each moment of many lives"]
 fn all_faults() {
-    for seed in 100..130 {
+    for seed in seeds::asked_for(100..130) {
         every_fault(&["-t", "ext4", "-J", "size=1"], seed, 70, 1);
         every_fault(&["-t", "ext3", "-J", "size=1"], seed, 70, 1);
         every_fault(&["-t", "ext2"], seed, 70, 3);

@@ -3,6 +3,7 @@
 use crate::common::{Tree, read_at, run};
 use crate::faults::{ends, start};
 use crate::image::{Folder, Image, LENIENT, Lines, mount};
+use crate::seeds;
 use crate::source::noise;
 use crate::writing::{call, mount_writable, unmount};
 use fs::block::{BlockDeviceRef, BlockInode};
@@ -263,7 +264,7 @@ fn spoiled_images_are_written_to() {
 #[test]
 #[ignore = "takes half an hour"]
 fn many_spoiled_images_are_written_to() {
-    spoiled_and_written(1000..131_000);
+    spoiled_and_written(seeds::asked_for(1000..131_000));
 }
 
 /// Bitmaps that say that the file system's own blocks and inodes are free are not believed.
@@ -296,7 +297,7 @@ fn spoiled_images() {
 #[test]
 #[ignore = "takes half an hour"]
 fn many_spoiled_images() {
-    spoiled(1000..271_000);
+    spoiled(seeds::asked_for(1000..271_000));
 }
 
 /// A directory that is somewhere below itself is not walked round and round.

@@ -21,6 +21,7 @@ mod killed;
 mod layouts;
 mod linux;
 mod scarce;
+mod seeds;
 mod source;
 mod trouble;
 mod writing;

@@ -4,6 +4,7 @@ use crate::common::{run_alone, write};
 use crate::faults::{Start, ends, start};
 use crate::image::Image;
 use crate::judge::Judge;
+use crate::seeds;
 use crate::writing::{call, contents, mount_writable, same, unmount};
 use fs::host::{RamDisk, Snapshot, pages_to_refuse, refuse_pages};
 use fs::{Credentials, Position, file};
@@ -72,7 +73,7 @@ fn memory_is_short() {
 #[test]
 #[ignore = "takes long: each moment of many lives"]
 fn memory_is_short_at_any_moment() {
-    for seed in 100..110 {
+    for seed in seeds::asked_for(100..110) {
         scarcity(&["-t", "ext4", "-J", "size=1"], seed, 60, 1);
         scarcity(&["-t", "ext2"], seed, 60, 2);
     }
