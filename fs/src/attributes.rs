@@ -395,9 +395,7 @@ impl Attributes {
     /// last change, or a day old, so that reading a file seldom writes to its inode.
     #[inline]
     pub fn is_access_due(&self) -> bool {
-        self.accessed.not_after(&self.modified)
-            || self.accessed.not_after(&self.changed)
-            || self.accessed.not_after(&time::A_DAY_AGO)
+        self.accessed.not_after_any([&self.modified, &self.changed, &time::A_DAY_AGO])
     }
 
     /// Notes a change of contents.

@@ -7,6 +7,7 @@ use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::any::Any;
 use core::ops::Range;
+use executor::rcu::ReadGuard;
 use syscalls::Errno;
 
 /// The answer to an operation on an inode.
@@ -233,6 +234,13 @@ pub trait Inode: Send + Sync + Any {
     fn forsaken(&self) {}
 
     // Contents.
+
+    /// What is in memory of the page that holds the byte at `offset`, from that byte on, if reading from there is no more than
+    /// copying. Where the file ends its caller knows from the attributes. The bytes may change meanwhile, as in
+    /// [`Page::bytes`](crate::Page::bytes).
+    fn cached<'g>(&self, _offset: u64, _guard: &'g ReadGuard) -> Option<&'g [u8]> {
+        None
+    }
 
     /// Moves bytes from `offset` on into `sink`, until the sink is full or stops, or the file ends.
     /// Returns how many were moved; zero at or after the end of the file.

@@ -70,10 +70,11 @@ impl AtomicTimestamp {
         self.0.store(time.pack(), Relaxed);
     }
 
-    /// Whether this time is not after `other`'s.
+    /// Whether this time is not after one of the others.
     #[inline]
-    pub fn not_after(&self, other: &AtomicTimestamp) -> bool {
-        self.0.load(Relaxed) <= other.0.load(Relaxed)
+    pub fn not_after_any<const N: usize>(&self, others: [&AtomicTimestamp; N]) -> bool {
+        let time = self.0.load(Relaxed);
+        others.into_iter().any(|other| time <= other.0.load(Relaxed))
     }
 }
 

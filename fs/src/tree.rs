@@ -31,9 +31,12 @@ const SPAN: usize = 63;
 /// What a tree holds for each page of a file: the page itself, or what a cache knows of it.
 ///
 /// # Safety
-/// `into_raw` gives a pointer aligned to `64 >> SHIFT` bytes that keeps what it stands for alive until `from_raw` takes it back,
-/// and that another CPU may do that.
+/// `into_raw` gives a pointer to a `Target` that is aligned to `64 >> SHIFT` bytes and keeps it alive until `from_raw` takes it
+/// back, and that another CPU may do that.
 pub(crate) unsafe trait Item: Send + Sync + 'static {
+    /// What the pointer points to.
+    type Target;
+
     /// By how many bits a span is shifted to fit in the pointer's low bits: 0 or 1.
     const SHIFT: u32;
 
@@ -49,6 +52,8 @@ pub(crate) unsafe trait Item: Send + Sync + 'static {
 
 // SAFETY: pages are aligned to themselves and owned through the pointer.
 unsafe impl Item for Page {
+    type Target = [u8; PAGE_SIZE];
+
     const SHIFT: u32 = 0;
 
     #[inline]
@@ -86,7 +91,14 @@ pub(crate) struct ItemRef<'g, T> {
     _guard: PhantomData<&'g T>,
 }
 
-impl<T: Item> ItemRef<'_, T> {
+impl<'g, T: Item> ItemRef<'g, T> {
+    /// What the item stands for: a page's bytes, which may change under a reader ([`Page::bytes`]), or what a cache knows of it.
+    #[inline]
+    pub fn target(self) -> &'g T::Target {
+        // SAFETY: the tree owns the item for at least a grace period.
+        unsafe { self.raw.cast().as_ref() }
+    }
+
     /// Uses the item without counting an owner.
     #[inline]
     pub fn with<R>(self, use_item: impl FnOnce(&T) -> R) -> R {

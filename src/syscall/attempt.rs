@@ -8,7 +8,7 @@
 use alloc::{boxed::Box, sync::Arc};
 use core::mem::MaybeUninit;
 
-use executor::{sync::Events, time::Instant};
+use executor::{rcu, sync::Events, time::Instant};
 use fs::{LookupFlags, Path, Position, watch};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
@@ -286,24 +286,26 @@ fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> Attempt {
 
 fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize) -> Attempt {
     let file = caller.files.get(fd)?;
-    file.check_readable()?;
-    let mut buffer = UserBuffer::new(address, len)?;
     match file.object() {
-        Object::Inode(path, contents) => {
-            let inode = contents.as_ref().unwrap_or(path.inode());
+        Object::Inode(..) => {
             let Some(mut offset) = file.offset.try_lock() else { return Err(Pause::General) };
-            check_small(&file, path, *offset, len)?;
-            let Ok(read) = inode.read_at(*offset, &mut buffer).ready() else {
-                return Err(Pause::General);
+            let read = match read_cached(&file, address, len, *offset) {
+                Some(read) => read,
+                None => read_uncached(&file, address, len, *offset)?,
             };
-            check_whole(&buffer)?;
-            let read = read?;
-            file.note_access(path);
             *offset += read as u64;
             Ok(read)
         }
-        Object::Stream(..) => read_stream(caller, file, buffer, moved),
-        Object::Socket(_) => socket::attempt::read(file, buffer, moved),
+        Object::Stream(..) => {
+            file.check_readable()?;
+            let buffer = UserBuffer::new(address, len)?;
+            read_stream(caller, file, buffer, moved)
+        }
+        Object::Socket(_) => {
+            file.check_readable()?;
+            let buffer = UserBuffer::new(address, len)?;
+            socket::attempt::read(file, buffer, moved)
+        }
         _ => Err(Pause::General),
     }
 }
@@ -397,14 +399,45 @@ fn check_plain(file: &File, path: &Path, len: usize) -> Result<(), Pause> {
     if more || len >= bulk::LARGE { Err(Pause::General) } else { Ok(()) }
 }
 
-/// A read is done at once unless it is large, or past the page cache, or those who watch files may have to be told.
+/// Whether nothing goes with a read from a file with contents: it is not past the page cache, and nobody is told of it.
 #[inline]
-fn check_small(file: &File, path: &Path, offset: u64, len: usize) -> Result<(), Pause> {
-    let large = watch::exist()
-        || file.flags() & O_DIRECT != 0
-        || len >= bulk::LARGE
-            && path.dentry().attributes().size().saturating_sub(offset) >= bulk::LARGE as u64;
-    if large { Err(Pause::General) } else { Ok(()) }
+fn is_plain_read(file: &File) -> bool {
+    !watch::exist() && file.flags() & O_DIRECT == 0
+}
+
+/// Reads from a file with contents what is one copy out of one page in memory. `None` if it is more than that, or is to fail.
+#[inline(always)]
+fn read_cached(file: &File, address: usize, len: usize, offset: u64) -> Option<usize> {
+    let Object::Inode(path, None) = file.object() else { return None };
+    if file.check_readable().is_err() || !is_plain_read(file) || uaccess::check(address, len).is_err() {
+        return None;
+    }
+    let guard = rcu::read();
+    let bytes = path.inode().cached(offset, &guard)?;
+    let left = path.dentry().attributes().size().checked_sub(offset)?;
+    let want = left.min(len as u64) as usize;
+    uaccess::copy_bytes_to_user(address, bytes.get(..want)?).ok()?;
+    file.note_access(path);
+    Some(want)
+}
+
+/// Reads from a file with contents what is in memory, unless that is large.
+#[inline(never)]
+fn read_uncached(file: &File, address: usize, len: usize, offset: u64) -> Attempt {
+    let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
+    file.check_readable()?;
+    let mut buffer = UserBuffer::new(address, len)?;
+    let is_large =
+        len >= bulk::LARGE && path.dentry().attributes().size().saturating_sub(offset) >= bulk::LARGE as u64;
+    if is_large || !is_plain_read(file) {
+        return Err(Pause::General);
+    }
+    let inode = contents.as_ref().unwrap_or(path.inode());
+    let Ok(read) = inode.read_at(offset, &mut buffer).ready() else { return Err(Pause::General) };
+    check_whole(&buffer)?;
+    let read = read?;
+    file.note_access(path);
+    Ok(read)
 }
 
 fn pread(caller: &Caller, context: &UserContext) -> Attempt {
@@ -415,22 +448,20 @@ fn pread(caller: &Caller, context: &UserContext) -> Attempt {
         return Err(Pause::General);
     }
     let file = caller.files.get(fd)?;
-    read_at(&file, address, len, offset)
+    match read_cached(&file, address, len, offset as u64) {
+        Some(read) => Ok(read),
+        // What it takes is fetched anew, so that it is not kept in registers meanwhile.
+        None => read_uncached(&file, context.rsi as usize, context.rdx as usize, context.r10),
+    }
 }
 
 /// Reads from a file with contents at an offset; neither that nor the end is negative.
 #[inline(always)]
 pub fn read_at(file: &File, address: usize, len: usize, offset: i64) -> Attempt {
-    let Object::Inode(path, contents) = file.object() else { return Err(Pause::General) };
-    file.check_readable()?;
-    check_small(file, path, offset as u64, len)?;
-    let inode = contents.as_ref().unwrap_or(path.inode());
-    let mut buffer = UserBuffer::new(address, len)?;
-    let Ok(read) = inode.read_at(offset as u64, &mut buffer).ready() else { return Err(Pause::General) };
-    check_whole(&buffer)?;
-    let read = read?;
-    file.note_access(path);
-    Ok(read)
+    match read_cached(file, address, len, offset as u64) {
+        Some(read) => Ok(read),
+        None => read_uncached(file, address, len, offset as u64),
+    }
 }
 
 fn pwrite(caller: &Caller, context: &UserContext) -> Attempt {

@@ -213,10 +213,8 @@ impl UserBuffer {
     /// space, so that nothing is moved at all.
     #[inline]
     pub fn new(address: usize, len: usize) -> Result<Self, Errno> {
-        match address.checked_add(len) {
-            Some(end) if end <= USER_END => {
-                Ok(Self { address, remaining: len.min(MAX_RW_COUNT), fault: None })
-            }
+        match USER_END.checked_sub(address) {
+            Some(room) if len <= room => Ok(Self { address, remaining: len.min(MAX_RW_COUNT), fault: None }),
             _ => Err(Errno::EFAULT),
         }
     }

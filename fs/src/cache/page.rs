@@ -57,6 +57,8 @@ pub(crate) struct CachedPage {
 
 // SAFETY: the type is aligned to 32 bytes, and an `Arc`'s pointer keeps what it points to alive.
 unsafe impl Item for Arc<CachedPage> {
+    type Target = CachedPage;
+
     const SHIFT: u32 = 1;
 
     #[inline]

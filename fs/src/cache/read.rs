@@ -18,6 +18,15 @@ impl PageCache {
         }
     }
 
+    /// What is in memory of the page that holds the byte at `offset`, from that byte on; [`Inode::cached`](crate::Inode::cached).
+    #[inline]
+    pub fn cached<'g>(&self, offset: u64, guard: &'g rcu::ReadGuard) -> Option<&'g [u8]> {
+        let entry = self.tree.get(index_of(offset), guard)?.target();
+        // Who comes to the end of what was read ahead has more to do.
+        let plain = entry.is_readable() && !entry.is_ahead();
+        plain.then(|| &entry.page().bytes()[within(offset)..])
+    }
+
     /// Goes on with a read that has come to a page that is not there.
     async fn read_on(self: &Arc<Self>, offset: u64, mut done: usize, sink: &mut dyn Sink) -> Result<usize> {
         loop {
@@ -65,11 +74,12 @@ impl PageCache {
         sink: &mut dyn Sink,
     ) -> Option<usize> {
         let guard = rcu::read();
-        let (moved, ahead) = self.tree.get(index_of(offset), &guard)?.with(|entry| {
-            let readable = entry.is_readable();
-            readable.then(|| (sink.put(&entry.page().bytes()[part]), entry.take_ahead()))
-        })?;
-        if ahead {
+        let entry = self.tree.get(index_of(offset), &guard)?.target();
+        if !entry.is_readable() {
+            return None;
+        }
+        let moved = sink.put(&entry.page().bytes()[part]);
+        if entry.take_ahead() {
             self.read_further(index_of(offset));
         }
         Some(moved)

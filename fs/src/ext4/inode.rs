@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use executor::rcu::ReadGuard;
 use syscalls::Errno;
 
 /// What a file has beside its inode.
@@ -265,6 +266,10 @@ impl Inode for Ext4Inode {
             self.node.store(&apply);
             Ok(())
         })
+    }
+
+    fn cached<'g>(&self, offset: u64, guard: &'g ReadGuard) -> Option<&'g [u8]> {
+        self.cache().ok()?.cached(offset, guard)
     }
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {

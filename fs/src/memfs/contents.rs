@@ -87,13 +87,20 @@ impl<'a> File<'a> {
         done
     }
 
+    /// The page that holds the byte at `offset`, from that byte on; [`Inode::cached`](crate::Inode::cached).
+    #[inline]
+    pub fn cached<'g>(self, offset: u64, guard: &'g rcu::ReadGuard) -> Option<&'g [u8]> {
+        let page = self.contents.tree.get(index_of(offset), guard)?;
+        Some(&page.target()[within(offset)..])
+    }
+
     /// Reads what lies in one page.
     #[inline(always)]
     fn read_part(self, offset: u64, len: usize, sink: &mut dyn Sink) -> usize {
         let start = within(offset);
         let guard = rcu::read();
         match self.contents.tree.get(index_of(offset), &guard) {
-            Some(page) => page.with(|page| sink.put(&page.bytes()[start..start + len])),
+            Some(page) => sink.put(&page.target()[start..start + len]),
             None => sink.put_zeros(len),
         }
     }

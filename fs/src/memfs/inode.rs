@@ -13,7 +13,7 @@ use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use executor::sync::SpinMutex;
+use executor::{rcu::ReadGuard, sync::SpinMutex};
 use syscalls::Errno;
 
 /// What an entry adds to the size of its directory, as on Linux's tmpfs.
@@ -300,6 +300,10 @@ impl Inode for MemInode {
             self.anchor.0.pages.uncharge(pages as i64);
             self.anchor.0.inodes.uncharge(1);
         }
+    }
+
+    fn cached<'g>(&self, offset: u64, guard: &'g ReadGuard) -> Option<&'g [u8]> {
+        self.file()?.cached(offset, guard)
     }
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
