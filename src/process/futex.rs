@@ -2,7 +2,8 @@
 //!
 //! A hash table of buckets, each a short list of waiters under a spin lock. The word is compared under the bucket's
 //! lock, so a wake that follows a change of the word finds every thread that saw the old value. A wake takes the
-//! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock.
+//! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock. Many are woken
+//! in turns, so that no lock is held and no poll lasts for long.
 
 use alloc::{collections::VecDeque, sync::Arc};
 use core::{
@@ -12,6 +13,7 @@ use core::{
     task::{Context, Poll},
 };
 
+use arrayvec::ArrayVec;
 use executor::{
     sync::SpinMutex,
     time::{Instant, Sleep, sleep_until},
@@ -43,6 +45,7 @@ pub struct Key {
 /// A thread in a wait; a thread is in one at most.
 struct Waiter {
     key: Key,
+    /// The wake-ups that concern it: those that meet these bits.
     bitset: u32,
     thread: Arc<Thread>,
 }
@@ -80,7 +83,92 @@ const OPARG_SHIFT: u32 = 8;
 /// As many as a [`Seat`] can name.
 const BUCKETS: usize = 256;
 
-static TABLE: [SpinMutex<VecDeque<Waiter>>; BUCKETS] = [const { SpinMutex::new(VecDeque::new()) }; BUCKETS];
+static TABLE: [SpinMutex<Bucket>; BUCKETS] = [const { SpinMutex::new(Bucket::EMPTY) }; BUCKETS];
+
+/// Waiters that are woken or moved before a bucket's lock is released for others.
+const TURN: usize = 16;
+/// Waiters that an empty bucket keeps room for, so that few that come and go need no memory each time.
+const KEPT: usize = 4;
+/// The bit set that meets all others.
+const ALL: u32 = linux::FUTEX_BITSET_MATCH_ANY;
+
+/// Those who wait for words of the same hash, in the order in which they came.
+struct Bucket(VecDeque<Waiter>);
+
+/// Those who were woken. Dropped when no lock is held, for they may be the last owners of their threads.
+type Roused = ArrayVec<Arc<Thread>, TURN>;
+
+impl Bucket {
+    const EMPTY: Self = Self(VecDeque::new());
+
+    /// Seats a waiter at the end, where there is room. `index` is the bucket's own.
+    #[inline]
+    fn push(&mut self, index: usize, waiter: Waiter) {
+        waiter.thread.futex.take(index);
+        self.0.push_back(waiter);
+    }
+
+    /// Makes room for so many more. ENOMEM.
+    #[inline]
+    fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        let room = self.0.capacity() - self.0.len();
+        if room >= count { Ok(()) } else { self.0.try_reserve(count).map_err(|_| Errno::ENOMEM) }
+    }
+
+    /// Takes out a waiter.
+    fn remove(&mut self, at: usize) -> Option<Waiter> {
+        let waiter = self.0.remove(at);
+        self.shrink();
+        waiter
+    }
+
+    /// Gives up room that many have needed.
+    #[inline]
+    fn shrink(&mut self) {
+        if self.0.capacity() > KEPT && self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
+    }
+
+    /// Takes out the waiter of a key that came first, and wakes it; the thread.
+    #[inline]
+    fn wake_first(&mut self, key: Key) -> Option<Arc<Thread>> {
+        if self.0.front()?.key == key {
+            let thread = self.0.pop_front().map(Waiter::wake);
+            self.shrink();
+            return thread;
+        }
+        let at = self.0.iter().position(|waiter| waiter.key == key)?;
+        self.remove(at).map(Waiter::wake)
+    }
+
+    /// Takes out up to `most` waiters of a key whose bit sets meet `bitset`, and hands each to
+    /// `each`; returns how many.
+    fn take(&mut self, key: Key, bitset: u32, most: usize, mut each: impl FnMut(Waiter)) -> usize {
+        let (mut taken, mut at) = (0, 0);
+        while taken < most
+            && let Some(waiter) = self.0.get(at)
+        {
+            if waiter.key != key || waiter.bitset & bitset == 0 {
+                at += 1;
+            } else if let Some(waiter) = self.remove(at) {
+                each(waiter);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    /// Takes out and wakes; as [`take`](Self::take). At most [`TURN`].
+    fn wake(&mut self, key: Key, bitset: u32, most: usize, woken: &mut Roused) -> usize {
+        self.take(key, bitset, most, |waiter| woken.push(waiter.wake()))
+    }
+}
+
+/// Bytes that the table keeps beside itself.
+pub fn table_bytes() -> usize {
+    TABLE.iter().map(|bucket| bucket.lock().0.capacity() * size_of::<Waiter>()).sum()
+}
 
 fn bucket_index(key: Key) -> usize {
     let mixed = (key.object ^ (key.offset >> 2)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -135,7 +223,7 @@ fn shared_key(key: Key, place: Place) -> Result<Key, (usize, Access)> {
 
 /// Begins a wait for a word, if it still holds `expected` (else EAGAIN); [`woken`] goes on with it. `Pause` says what is
 /// missing.
-#[inline]
+#[inline(always)]
 pub fn enrol(caller: &Caller, key: Key, address: usize, expected: u32, bitset: u32) -> Result<(), Pause> {
     if bitset == 0 {
         return Err(Pause::Failed(Errno::EINVAL));
@@ -145,8 +233,8 @@ pub fn enrol(caller: &Caller, key: Key, address: usize, expected: u32, bitset: u
     match uaccess::read_user::<u32>(address) {
         Ok(value) if value != expected => Err(Pause::Failed(Errno::EAGAIN)),
         Ok(_) => {
-            caller.thread.futex.take(index);
-            bucket.push_back(Waiter { key, bitset, thread: caller.thread.clone() });
+            bucket.reserve(1)?;
+            bucket.push(index, Waiter { key, bitset, thread: caller.thread.clone() });
             Ok(())
         }
         Err(fault) => Err(Pause::Fault(fault.address, Access::Read)),
@@ -163,7 +251,7 @@ fn leave(thread: &Thread) -> bool {
             return false;
         }
         // Unless a requeue has moved it meanwhile.
-        if let Some(at) = bucket.iter().position(|waiter| core::ptr::eq(&*waiter.thread, thread)) {
+        if let Some(at) = bucket.0.iter().position(|waiter| core::ptr::eq(&*waiter.thread, thread)) {
             let waiter = bucket.remove(at);
             seat.state.store(AWAY, Ordering::Relaxed);
             drop(bucket);
@@ -246,10 +334,12 @@ impl PinnedDrop for Woken<'_> {
 }
 
 impl Waiter {
-    /// Wakes it. Under the bucket's lock.
-    fn wake(&self) {
+    /// Wakes it, which has been taken out of its bucket, whose lock is held still; the thread.
+    #[inline]
+    fn wake(self) -> Arc<Thread> {
         self.thread.futex.state.store(WOKEN, Ordering::Release);
         self.thread.wake();
+        self.thread
     }
 }
 
@@ -277,40 +367,61 @@ pub async fn wake(
         return Err(Errno::EINVAL);
     }
     let key = key(caller, address, private).await?;
-    Ok(wake_key(key, count, bitset))
+    Ok(wake_key(key, count, bitset).await)
 }
 
-/// Wakes up to `count` waiters of a key whose bit sets meet `bitset`; returns how many.
-pub fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
-    let mut bucket = TABLE[bucket_index(key)].lock();
-    let mut woken = 0;
-    let mut index = 0;
-    while woken < count && index < bucket.len() {
-        if bucket[index].key == key && bucket[index].bitset & bitset != 0 {
-            if let Some(waiter) = take_out(&mut bucket, index) {
-                waiter.wake();
-                woken += 1;
-            }
-        } else {
-            index += 1;
+/// Wakes up to `count` waiters of a key whose bit sets meet `bitset`, but no more than there are now; returns how many.
+async fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
+    let (mut woken, mut most) = (0, count);
+    loop {
+        let turn = wake_turn(key, bitset, &mut most);
+        woken += turn;
+        if turn < TURN || most == 0 {
+            return woken;
+        }
+        if executor::should_yield() {
+            executor::yield_now().await;
         }
     }
+}
+
+/// Wakes up to `most`, but at most [`TURN`], and leaves in `most` how many may still be; returns how many.
+fn wake_turn(key: Key, bitset: u32, most: &mut usize) -> usize {
+    let mut roused = Roused::new();
+    let mut bucket = TABLE[bucket_index(key)].lock();
+    // Whoever comes meanwhile would make this endless.
+    *most = bucket.0.len().min(*most);
+    let woken = bucket.wake(key, bitset, TURN.min(*most), &mut roused);
+    *most -= woken;
     woken
 }
 
-/// Removes a waiter, most often the first.
+/// Wakes the waiter of a key that came first; returns how many that is.
 #[inline]
-fn take_out(bucket: &mut VecDeque<Waiter>, index: usize) -> Option<Waiter> {
-    if index == 0 { bucket.pop_front() } else { bucket.remove(index) }
+pub fn wake_one(key: Key) -> usize {
+    let mut bucket = TABLE[bucket_index(key)].lock();
+    let thread = bucket.wake_first(key);
+    // Before the thread, of which this may be the last owner.
+    drop(bucket);
+    usize::from(thread.is_some())
+}
+
+/// Wakes up to `count` waiters of a key, if they are no more than one turn wakes; returns how many.
+#[inline(never)]
+pub fn wake_some(key: Key, count: usize) -> Option<usize> {
+    let mut roused = Roused::new();
+    let mut bucket = TABLE[bucket_index(key)].lock();
+    let are_few = count <= TURN || bucket.0.len() <= TURN;
+    are_few.then(|| bucket.wake(key, ALL, count.min(TURN), &mut roused))
 }
 
 /// Wakes `count` waiters as `exit` does for `CLONE_CHILD_CLEARTID`: by the shared key and by the private one.
 pub async fn wake_address(caller: &Caller, address: usize, count: usize) -> Result<(), Errno> {
     let private = private_key(caller, address)?;
     let shared = key(caller, address, false).await?;
-    let woken = wake_key(private, count, u32::MAX);
+    let woken = wake_key(private, count, ALL).await;
     if shared != private && woken < count {
-        wake_key(shared, count - woken, u32::MAX);
+        wake_key(shared, count - woken, ALL).await;
     }
     Ok(())
 }
@@ -331,66 +442,76 @@ pub struct Requeue {
     pub private: bool,
 }
 
-/// Wakes some waiters of one word and moves others to another; returns how many were woken and moved.
+/// How far a [`requeue`] has come.
+#[derive(Default)]
+struct Requeued {
+    woken: usize,
+    moved: usize,
+    /// As many as there were when the word was compared: it is at most these whom it concerns.
+    most: Option<usize>,
+}
+
+/// Wakes some waiters of one word and moves others to another, together no more than there are now; returns how many were woken
+/// and moved. ENOMEM if there is no memory to move even the first.
 pub async fn requeue(caller: &Caller, request: Requeue) -> Result<usize, Errno> {
     let from = key(caller, request.from, request.private).await?;
     let to = key(caller, request.to, request.private).await?;
-    let (a, b) = (bucket_index(from), bucket_index(to));
+    let mut done = Requeued::default();
     loop {
-        let fault = {
-            // Two buckets are always locked in ascending order.
-            let mut first = TABLE[a.min(b)].lock();
-            let mut second = (a != b).then(|| TABLE[a.max(b)].lock());
-            let value = request.expected.map(|_| uaccess::read_user::<u32>(request.from)).transpose();
-            match value {
-                Err(fault) => fault,
-                Ok(value) if value != request.expected => return Err(Errno::EAGAIN),
-                Ok(_) => {
-                    let moved = match (&mut second, a < b) {
-                        (None, _) => move_within(&mut first, from, to, &request),
-                        (Some(second), true) => move_between(&mut first, second, from, to, &request),
-                        (Some(second), false) => move_between(second, &mut first, from, to, &request),
-                    };
-                    return Ok(moved.0 + moved.1);
-                }
-            }
-        };
-        fault_in(caller, fault.address, Access::Read).await?;
+        match requeue_turn(from, to, &request, &mut done) {
+            Ok(true) if executor::should_yield() => executor::yield_now().await,
+            Ok(true) => {}
+            Ok(false) => return Ok(done.woken + done.moved),
+            Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await?,
+            Err(Pause::Failed(errno)) => return Err(errno),
+            Err(_) => return Err(Errno::EINVAL),
+        }
     }
 }
 
-fn move_within(bucket: &mut VecDeque<Waiter>, from: Key, to: Key, request: &Requeue) -> (usize, usize) {
-    let mut moved = VecDeque::new();
-    let counts = move_between(bucket, &mut moved, from, to, request);
-    bucket.append(&mut moved);
-    counts
-}
-
-fn move_between(
-    source: &mut VecDeque<Waiter>,
-    target: &mut VecDeque<Waiter>,
-    from: Key,
-    to: Key,
-    request: &Requeue,
-) -> (usize, usize) {
-    let (mut woken, mut moved, mut index) = (0, 0, 0);
-    while index < source.len() && (woken < request.wake || moved < request.requeue) {
-        if source[index].key != from {
-            index += 1;
-            continue;
-        }
-        let Some(mut waiter) = take_out(source, index) else { break };
-        if woken < request.wake {
-            waiter.wake();
-            woken += 1;
-        } else {
-            waiter.key = to;
-            waiter.thread.futex.take(bucket_index(to));
-            target.push_back(waiter);
-            moved += 1;
+/// Goes on with a [`requeue`], for at most [`TURN`] waiters of either kind; whether there may be more. `Pause` says what is
+/// missing.
+fn requeue_turn(from: Key, to: Key, request: &Requeue, done: &mut Requeued) -> Result<bool, Pause> {
+    let mut roused = Roused::new();
+    let (a, b) = (bucket_index(from), bucket_index(to));
+    // Two buckets are always locked in ascending order.
+    let mut first = TABLE[a.min(b)].lock();
+    let mut second = (a != b).then(|| TABLE[a.max(b)].lock());
+    if done.most.is_none()
+        && let Some(expected) = request.expected
+    {
+        match uaccess::read_user::<u32>(request.from) {
+            Ok(value) if value == expected => {}
+            Ok(_) => return Err(Pause::Failed(Errno::EAGAIN)),
+            Err(fault) => return Err(Pause::Fault(fault.address, Access::Read)),
         }
     }
-    (woken, moved)
+    let (source, target): (&mut Bucket, Option<&mut Bucket>) = match &mut second {
+        None => (&mut first, None),
+        Some(second) if a < b => (&mut first, Some(second)),
+        Some(second) => (second, Some(&mut first)),
+    };
+    let left = *done.most.get_or_insert(source.0.len()) - done.woken - done.moved;
+    let woken = source.wake(from, ALL, TURN.min(left).min(request.wake - done.woken), &mut roused);
+    done.woken += woken;
+    if woken == TURN {
+        return Ok(true);
+    }
+    let most = (left - woken).min(request.requeue - done.moved);
+    let Some(target) = target else {
+        // They stay where they are.
+        let here = source.0.iter_mut().filter(|waiter| waiter.key == from).take(most);
+        done.moved += here.map(|waiter| waiter.key = to).count();
+        return Ok(false);
+    };
+    let most = most.min(TURN);
+    if let Err(errno) = target.reserve(most) {
+        // Those who have been woken or moved count.
+        return if done.woken + done.moved == 0 { Err(errno.into()) } else { Ok(false) };
+    }
+    let moved = source.take(from, ALL, most, |waiter| target.push(b, Waiter { key: to, ..waiter }));
+    done.moved += moved;
+    Ok(moved == TURN)
 }
 
 /// `FUTEX_WAKE_OP`: changes the second word, wakes waiters of the first, and of the second if its old value compares.
@@ -436,9 +557,9 @@ pub async fn wake_op(
         linux::FUTEX_OP_CMP_GE => old >= comparand,
         _ => return Err(Errno::ENOSYS),
     };
-    let mut woken = wake_key(key1, counts.0, u32::MAX);
+    let mut woken = wake_key(key1, counts.0, ALL).await;
     if also_second {
-        woken += wake_key(key2, counts.1, u32::MAX);
+        woken += wake_key(key2, counts.1, ALL).await;
     }
     Ok(woken)
 }

@@ -13,7 +13,7 @@ use syscalls::Errno;
 use super::text::{Made, TextBuffer};
 use crate::{
     memory::{self, PAGE_SIZE},
-    process::tree,
+    process::{futex, tree},
 };
 
 /// Names looked at, or pages given up, before other tasks get their turn.
@@ -22,7 +22,8 @@ const BATCH: usize = 64;
 /// `NAME COUNT` in each line. Exact while nothing else runs.
 pub(super) fn in_use(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();
-    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones.
+    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones, and that of futexes
+    // some room.
     let cells = executor::slab_bytes();
     let frames = (memory.total_bytes - memory.free_bytes).saturating_sub(memory.heap_taken_bytes) / PAGE_SIZE;
     let (ids, (processes, threads, _)) = {
@@ -30,9 +31,11 @@ pub(super) fn in_use(out: &mut TextBuffer) -> Made {
         (tree.table_bytes(), tree.counts())
     };
     writeln!(out, "frames {frames}")?;
-    writeln!(out, "heap_bytes {}", memory.heap_bytes.saturating_sub(cells + ids))?;
+    let futexes = futex::table_bytes();
+    writeln!(out, "heap_bytes {}", memory.heap_bytes.saturating_sub(cells + ids + futexes))?;
     writeln!(out, "task_cell_bytes {cells}")?;
     writeln!(out, "process_id_bytes {ids}")?;
+    writeln!(out, "futex_table_bytes {futexes}")?;
     writeln!(out, "tasks {}", executor::live_tasks())?;
     writeln!(out, "processes {processes}")?;
     writeln!(out, "threads {threads}")?;

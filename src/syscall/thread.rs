@@ -184,7 +184,11 @@ pub fn futex_now(caller: &Caller, context: &UserContext) -> Attempt {
     let bitset = match operation & FUTEX_COMMAND {
         linux::FUTEX_WAKE if operation & linux::FUTEX_CLOCK_REALTIME == 0 => {
             let key = futex::key_now(caller, address, private)?;
-            return Ok(futex::wake_key(key, value as usize, linux::FUTEX_BITSET_MATCH_ANY));
+            if value == 1 {
+                return Ok(futex::wake_one(key));
+            }
+            let Some(woken) = futex::wake_some(key, value as usize) else { return Err(Pause::General) };
+            return Ok(woken);
         }
         linux::FUTEX_WAIT => linux::FUTEX_BITSET_MATCH_ANY,
         linux::FUTEX_WAIT_BITSET => context.r9 as u32,

@@ -24,6 +24,7 @@ pub fn run() {
     wakes();
     bits();
     requeue();
+    many();
     wake_and_operate();
     between_processes();
     time_outs();
@@ -127,6 +128,37 @@ fn requeue() {
     );
     show("woken", woken);
     outcome("negative count", move_to(libc::FUTEX_REQUEUE, 0, usize::MAX, 0));
+}
+
+/// More than a kernel may want to serve at once.
+fn many() {
+    let (first, second) = (word(0), word(0));
+    let requeue = |from: &AtomicU32, wakes: i32, moves: usize, to: &AtomicU32| {
+        sys!(SYS_futex, from.as_ptr(), libc::FUTEX_CMP_REQUEUE | PRIVATE, wakes, moves, to.as_ptr(), 0)
+    };
+    let woken = waiters(
+        80,
+        |_| wait(first, 0, LONG),
+        || {
+            value("wake 20, move 32 of 80", requeue(first, 20, 32, second));
+            value("wake 32 moved", wake(second, 100));
+            value("move the others behind themselves", requeue(first, 0, 100, first));
+            value("wake 17", wake(first, 17));
+            value("wake 3", wake(first, 3));
+            value("wake the rest", wake(first, 1000));
+        },
+    );
+    show("woken", woken);
+    let woken = waiters(
+        3,
+        |_| wait(first, 0, 1000),
+        || {
+            value("move 3", requeue(first, 0, 10, second));
+            value("on the first", wake(first, 10));
+        },
+    );
+    show("woken before their time was up", woken);
+    value("on the second", wake(second, 10));
 }
 
 fn wake_and_operate() {
