@@ -345,13 +345,49 @@ pub(super) fn init() {
 /// Blocks are moved in ascending order, at most this many bytes of them unfinished when one faults.
 const UNFINISHED: usize = 512;
 
+/// A range that is wholly in user space.
+#[derive(Clone, Copy)]
+pub struct UserRange {
+    address: usize,
+    len: usize,
+}
+
+impl UserRange {
+    /// The fault of a range that leaves user space is not that of any page.
+    #[inline(always)]
+    pub fn new(address: usize, len: usize) -> Result<Self, Fault> {
+        match USER_END.checked_sub(address) {
+            Some(room) if len <= room => Ok(Self { address, len }),
+            _ => Err(Fault { copied: 0, address: address.max(USER_END) }),
+        }
+    }
+
+    /// Copies `from` to the range's beginning; as [`copy_to_user`].
+    ///
+    /// # Panics
+    /// If the range is shorter.
+    #[inline(always)]
+    pub fn write(self, from: &[u8]) -> Result<(), Fault> {
+        #[cold]
+        #[inline(never)]
+        fn finish_to_user(to: usize, base: usize, fault: usize) -> Fault {
+            // SAFETY: part of the range.
+            finish(to, fault, |a, b| unsafe { user_copy(to + a, base + a, b - a) })
+        }
+        assert!(from.len() <= self.len);
+        let base = from.as_ptr() as usize;
+        // SAFETY: reads stay in `from`; writes are in user space and may fault.
+        match unsafe { user_copy(self.address, base, from.len()) } {
+            0 => Ok(()),
+            fault => Err(finish_to_user(self.address, base, fault)),
+        }
+    }
+}
+
 /// Refuses a range that is not wholly in user space.
 #[inline(always)]
-pub fn check(address: usize, len: usize) -> Result<(), Fault> {
-    match USER_END.checked_sub(address) {
-        Some(room) if len <= room => Ok(()),
-        _ => Err(Fault { copied: 0, address: address.max(USER_END) }),
-    }
+pub(super) fn check(address: usize, len: usize) -> Result<(), Fault> {
+    UserRange::new(address, len).map(drop)
 }
 
 /// After a fault in a range from `start` on: moves what lies before it, so that `copied` is exact. `redo(from, to)` moves
@@ -475,19 +511,7 @@ pub fn append_from_user(to: &mut Vec<u8>, from: usize, len: usize) -> Result<(),
 /// As [`copy_to_user`], where the length is not known when this is compiled.
 #[inline(always)]
 pub fn copy_bytes_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
-    #[cold]
-    #[inline(never)]
-    fn finish_to_user(to: usize, base: usize, fault: usize) -> Fault {
-        // SAFETY: part of the range that the caller checked.
-        finish(to, fault, |a, b| unsafe { user_copy(to + a, base + a, b - a) })
-    }
-    check(to, from.len())?;
-    let base = from.as_ptr() as usize;
-    // SAFETY: reads stay in `from`; writes are in user space and may fault.
-    match unsafe { user_copy(to, base, from.len()) } {
-        0 => Ok(()),
-        fault => Err(finish_to_user(to, base, fault)),
-    }
+    UserRange::new(to, from.len())?.write(from)
 }
 
 /// Zeroes user memory at `to`. On a fault `copied` bytes are zero.

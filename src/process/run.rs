@@ -175,81 +175,83 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                 caller.thread.note_interruption();
                 continue;
             }
-            match executor::outside(|| context.enter()) {
-                Trap::Syscall => {
-                    let mut moved = 0;
-                    let mut outcome = attempt(&mut caller, &mut context, &mut moved);
-                    // As often as it takes: wait for what stood in the way, then attempt again.
-                    loop {
-                        let Some(pause) = syscall::conclude(&mut context, outcome, moved) else { break };
-                        outcome = match pause {
-                            // A transfer to memory that has never been touched is a fault per page. The next attempt
-                            // meets the page again.
-                            Pause::Fault(..) if executor::should_yield() => {
-                                context.suspend();
-                                caller.thread.make_way().await;
-                                syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
-                            }
-                            Pause::Fault(address, access) => {
-                                let found = user::fault_in(&caller, address, access);
-                                let found = suspending(&mut context, found).await;
-                                syscall::retry(&mut caller, &mut context, found, &mut moved)
-                            }
-                            Pause::Readiness(file, events) => {
-                                let ready = match io::readiness(&file, events) {
-                                    None => Ok(()),
-                                    Some(readiness) => {
-                                        let ready = interruptible(&caller.thread, readiness.wait(events));
-                                        suspending(&mut context, ready).await.map(drop)
-                                    }
-                                };
-                                ready
-                                    .map_err(Pause::Failed)
-                                    .and_then(|()| attempt::resume(&caller, &context, file, &mut moved))
-                            }
-                            Pause::Files(wait) => {
-                                context.suspend();
-                                let waited = any_ready(&caller.thread, wait).await;
-                                syscall::poll_ended(&mut caller, &context, waited)
-                            }
-                            Pause::Epoll(end) => {
-                                let told = syscall::epoll_told(&caller, &context, end);
-                                let waited = suspending(&mut context, told).await;
-                                syscall::epoll_ended(&mut caller, waited)
-                            }
-                            Pause::Signal(end) => {
-                                let arrival = signal::arrival(&caller.thread, end);
-                                let arrival = suspending(&mut context, arrival).await;
-                                syscall::signal_awaited(&mut caller, &context, arrival)
-                            }
-                            Pause::Futex(end) => {
-                                let woken = futex::woken(&caller.thread, end);
-                                let woken = suspending(&mut context, woken).await;
-                                syscall::futex_ended(&mut caller, &context, woken, end).map_err(Pause::Failed)
-                            }
-                            Pause::Sleep(end) => {
-                                let slept = interruptible(&caller.thread, sleep_until(end));
-                                match suspending(&mut context, slept).await {
-                                    Ok(()) => Ok(0),
-                                    Err(_) => syscall::sleep_interrupted(&mut caller, &context, end),
+            let trap = executor::outside(|| context.enter());
+            if trap.is_syscall() {
+                let mut moved = 0;
+                let mut outcome = attempt(&mut caller, &mut context, &mut moved);
+                // As often as it takes: wait for what stood in the way, then attempt again.
+                loop {
+                    let Some(pause) = syscall::conclude(&mut context, outcome, moved) else { break };
+                    outcome = match pause {
+                        // A transfer to memory that has never been touched is a fault per page. The next attempt
+                        // meets the page again.
+                        Pause::Fault(..) if executor::should_yield() => {
+                            context.suspend();
+                            caller.thread.make_way().await;
+                            syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
+                        }
+                        Pause::Fault(address, access) => {
+                            let found = user::fault_in(&caller, address, access);
+                            let found = suspending(&mut context, found).await;
+                            syscall::retry(&mut caller, &mut context, found, &mut moved)
+                        }
+                        Pause::Readiness(file, events) => {
+                            let ready = match io::readiness(&file, events) {
+                                None => Ok(()),
+                                Some(readiness) => {
+                                    let ready = interruptible(&caller.thread, readiness.wait(events));
+                                    suspending(&mut context, ready).await.map(drop)
                                 }
+                            };
+                            ready
+                                .map_err(Pause::Failed)
+                                .and_then(|()| attempt::resume(&caller, &context, file, &mut moved))
+                        }
+                        Pause::Files(wait) => {
+                            context.suspend();
+                            let waited = any_ready(&caller.thread, wait).await;
+                            syscall::poll_ended(&mut caller, &context, waited)
+                        }
+                        Pause::Epoll(end) => {
+                            let told = syscall::epoll_told(&caller, &context, end);
+                            let waited = suspending(&mut context, told).await;
+                            syscall::epoll_ended(&mut caller, waited)
+                        }
+                        Pause::Signal(end) => {
+                            let arrival = signal::arrival(&caller.thread, end);
+                            let arrival = suspending(&mut context, arrival).await;
+                            syscall::signal_awaited(&mut caller, &context, arrival)
+                        }
+                        Pause::Futex(end) => {
+                            let woken = futex::woken(&caller.thread, end);
+                            let woken = suspending(&mut context, woken).await;
+                            syscall::futex_ended(&mut caller, &context, woken, end).map_err(Pause::Failed)
+                        }
+                        Pause::Sleep(end) => {
+                            let slept = interruptible(&caller.thread, sleep_until(end));
+                            match suspending(&mut context, slept).await {
+                                Ok(()) => Ok(0),
+                                Err(_) => syscall::sleep_interrupted(&mut caller, &context, end),
                             }
-                            Pause::Child(seen) => {
-                                let news = caller.thread.process.child_events.later_than(seen);
-                                let news = interruptible(&caller.thread, news);
-                                let found = suspending(&mut context, news).await;
-                                syscall::retry(&mut caller, &mut context, found, &mut moved)
-                            }
-                            Pause::General => match syscall::general(&mut caller, &mut context).await {
-                                Ending::Result(result) => result.map_err(Pause::Failed),
-                                Ending::Registers => break,
-                                Ending::Exit => break 'life,
-                            },
-                            Pause::Failed(errno) => Err(errno.into()),
-                        };
-                    }
+                        }
+                        Pause::Child(seen) => {
+                            let news = caller.thread.process.child_events.later_than(seen);
+                            let news = interruptible(&caller.thread, news);
+                            let found = suspending(&mut context, news).await;
+                            syscall::retry(&mut caller, &mut context, found, &mut moved)
+                        }
+                        Pause::General => match syscall::general(&mut caller, &mut context).await {
+                            Ending::Result(result) => result.map_err(Pause::Failed),
+                            Ending::Registers => break,
+                            Ending::Exit => break 'life,
+                        },
+                        Pause::Failed(errno) => Err(errno.into()),
+                    };
                 }
-                Trap::Interrupt => {}
+                continue;
+            }
+            match Trap::from(trap) {
+                Trap::Syscall | Trap::Interrupt => {}
                 Trap::PageFault { address, access, present: _ } => {
                     caller.process().count_fault();
                     let served = suspending(&mut context, caller.space.fault(address, access)).await;

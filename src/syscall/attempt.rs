@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     arch::{
-        uaccess::{self, Fault},
+        uaccess::{self, Fault, UserRange},
         user::{Access, UserContext},
     },
     device::loops,
@@ -409,14 +409,15 @@ fn is_plain_read(file: &File) -> bool {
 #[inline(always)]
 fn read_cached(file: &File, address: usize, len: usize, offset: u64) -> Option<usize> {
     let Object::Inode(path, None) = file.object() else { return None };
-    if file.check_readable().is_err() || !is_plain_read(file) || uaccess::check(address, len).is_err() {
+    if file.check_readable().is_err() || !is_plain_read(file) {
         return None;
     }
+    let memory = UserRange::new(address, len).ok()?;
     let guard = rcu::read();
     let bytes = path.inode().cached(offset, &guard)?;
     let left = path.dentry().attributes().size().checked_sub(offset)?;
     let want = left.min(len as u64) as usize;
-    uaccess::copy_bytes_to_user(address, bytes.get(..want)?).ok()?;
+    memory.write(bytes.get(..want)?).ok()?;
     file.note_access(path);
     Some(want)
 }

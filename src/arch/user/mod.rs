@@ -34,7 +34,7 @@ use core::mem::{MaybeUninit, offset_of};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
-/// Enters user mode by one of the ways in `crossing`; the [`Trap`] that ended it. Unsafe: the way must suit the context.
+/// Enters user mode by one of the ways in `crossing`; the [`RawTrap`] that ended it. Unsafe: the way must suit the context.
 ///
 /// The assembly comes back with rbx and rbp restored here and all other registers declared as clobbered; it changes the
 /// context through the pointer.
@@ -46,7 +46,7 @@ macro_rules! cross {
             out("rax") kind, out("rdx") detail, out("rcx") error, out("rsi") _,
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,
             out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"));
-        UserContext::decode(kind, detail, error)
+        RawTrap { kind, detail, error }
     }};
 }
 use cross;
@@ -56,6 +56,9 @@ const TRAP_SYSCALL: u32 = 0;
 pub(super) const TRAP_INTERRUPT: u32 = 1;
 pub(super) const TRAP_PAGE_FAULT: u32 = 2;
 pub(super) const TRAP_EXCEPTION: u32 = 3;
+/// Why user mode was not entered, beside these.
+const TRAP_WATCHED: u32 = 4;
+const TRAP_OUT_OF_MEMORY: u32 = 5;
 
 /// Why user mode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,28 +91,52 @@ pub enum Trap {
     OutOfMemory,
 }
 
-/// Why user mode is not entered. (A [`Trap`] would be returned in memory, and everyone would read it there.)
+/// A [`Trap`] in registers, as it comes. A call is told from all else by one of them, and is by far the most frequent.
 #[derive(Clone, Copy)]
-enum Refusal {
-    /// The thread is watched.
-    Watched,
-    /// It has begun a call.
-    Begun,
-    /// `rip` is no user address.
-    NoAddress,
-    /// Its registers are lost.
-    Lost,
+pub struct RawTrap {
+    kind: u32,
+    detail: usize,
+    error: u32,
 }
 
-impl From<Refusal> for Trap {
+impl RawTrap {
+    /// What becomes of an `enter` that is refused with this kind of trap.
     #[inline(always)]
-    fn from(refusal: Refusal) -> Self {
-        const GENERAL_PROTECTION: u8 = 13;
-        match refusal {
-            Refusal::Watched => Self::Watched,
-            Refusal::Begun => Self::Syscall,
-            Refusal::Lost => Self::OutOfMemory,
-            Refusal::NoAddress => Self::Exception { vector: GENERAL_PROTECTION, error: 0 },
+    fn refused(kind: u32) -> Self {
+        const GENERAL_PROTECTION: usize = 13;
+        Self { kind, detail: GENERAL_PROTECTION, error: 0 }
+    }
+
+    /// Whether it is [`Trap::Syscall`].
+    #[inline(always)]
+    pub fn is_syscall(self) -> bool {
+        self.kind == TRAP_SYSCALL
+    }
+}
+
+impl From<RawTrap> for Trap {
+    #[inline(always)]
+    fn from(RawTrap { kind, detail, error }: RawTrap) -> Self {
+        const PRESENT: u32 = 1;
+        const WRITE: u32 = 2;
+        const FETCH: u32 = 16;
+        match kind {
+            TRAP_SYSCALL => Self::Syscall,
+            TRAP_INTERRUPT => Self::Interrupt,
+            TRAP_PAGE_FAULT => Self::PageFault {
+                address: detail,
+                access: if error & WRITE != 0 {
+                    Access::Write
+                } else if error & FETCH != 0 {
+                    Access::Execute
+                } else {
+                    Access::Read
+                },
+                present: error & PRESENT != 0,
+            },
+            TRAP_WATCHED => Self::Watched,
+            TRAP_OUT_OF_MEMORY => Self::OutOfMemory,
+            _ => Self::Exception { vector: detail as u8, error },
         }
     }
 }
@@ -397,11 +424,11 @@ impl UserContext {
     /// Called and returns with interrupts on. All that another CPU can want of this thread reaches it through an
     /// interrupt: one that came in kernel mode since the last call makes this call return at once.
     #[inline(always)]
-    pub fn enter(&mut self) -> Trap {
+    pub fn enter(&mut self) -> RawTrap {
         if self.state != 0 {
             less_likely();
             if self.state != Self::FULL && !self.prepare() {
-                return self.refuse().into();
+                return RawTrap::refused(self.refuse());
             }
             if self.state != 0 {
                 // SAFETY: the return address is in user space because a trap left it there or `prepare` found it so, and
@@ -432,43 +459,20 @@ impl UserContext {
         true
     }
 
-    /// What becomes of an `enter` for which [`prepare`](Self::prepare) has answered false.
+    /// The kind of trap that becomes of an `enter` for which [`prepare`](Self::prepare) has answered false.
     #[cold]
     #[inline(never)]
-    fn refuse(&mut self) -> Refusal {
+    fn refuse(&mut self) -> u32 {
         let state = self.state;
         self.state &= !(Self::BEGUN | Self::WATCHED);
         if state & Self::LOST != 0 {
-            Refusal::Lost
+            TRAP_OUT_OF_MEMORY
         } else if state & Self::BEGUN != 0 {
-            Refusal::Begun
+            TRAP_SYSCALL
         } else if state & Self::WATCHED != 0 {
-            Refusal::Watched
+            TRAP_WATCHED
         } else {
-            Refusal::NoAddress
-        }
-    }
-
-    #[inline(always)]
-    fn decode(kind: u32, detail: usize, error: u32) -> Trap {
-        const PRESENT: u32 = 1;
-        const WRITE: u32 = 2;
-        const FETCH: u32 = 16;
-        match kind {
-            TRAP_SYSCALL => Trap::Syscall,
-            TRAP_INTERRUPT => Trap::Interrupt,
-            TRAP_PAGE_FAULT => Trap::PageFault {
-                address: detail,
-                access: if error & WRITE != 0 {
-                    Access::Write
-                } else if error & FETCH != 0 {
-                    Access::Execute
-                } else {
-                    Access::Read
-                },
-                present: error & PRESENT != 0,
-            },
-            _ => Trap::Exception { vector: detail as u8, error },
+            TRAP_EXCEPTION
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Entering user mode under somebody's eyes: every call comes back, also those that the entry code would answer; the
 //! program may be stepped, and its debug registers are loaded.
 
-use super::{Trap, UserContext, cross};
+use super::{RawTrap, Trap, UserContext, cross};
 use crate::arch::{breakpoints::Breakpoints, percpu};
 use core::arch::asm;
 
@@ -30,7 +30,7 @@ impl UserContext {
     /// As [`enter`](Self::enter); for one instruction if it `steps`, which ends in a #DB, and with these breakpoints.
     pub fn enter_watched(&mut self, steps: bool, breakpoints: Option<&Breakpoints>) -> Trap {
         if !self.prepare() {
-            return self.refuse().into();
+            return RawTrap::refused(self.refuse()).into();
         }
         // What the program has in r11 does not say that it is stepped.
         self.make_full();
@@ -52,7 +52,7 @@ impl UserContext {
         if steps {
             self.rflags = self.rflags & !TRAP_FLAG | own;
         }
-        trap
+        trap.into()
     }
 
     /// Goes on behind the breakpoint at the current instruction.
