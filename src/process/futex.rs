@@ -13,13 +13,13 @@ use core::{
     task::{Context, Poll},
 };
 
-use arrayvec::ArrayVec;
 use executor::{
     sync::SpinMutex,
     time::{Instant, Sleep, sleep_until},
 };
 use linux_raw_sys::general as linux;
 use pin_project::{pin_project, pinned_drop};
+use smallvec::SmallVec;
 use syscalls::Errno;
 
 use super::{Caller, Thread};
@@ -96,7 +96,7 @@ const ALL: u32 = linux::FUTEX_BITSET_MATCH_ANY;
 struct Bucket(VecDeque<Waiter>);
 
 /// Those who were woken. Dropped when no lock is held, for they may be the last owners of their threads.
-type Roused = ArrayVec<Arc<Thread>, TURN>;
+type Roused = SmallVec<[Arc<Thread>; TURN]>;
 
 impl Bucket {
     const EMPTY: Self = Self(VecDeque::new());

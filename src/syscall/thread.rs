@@ -184,10 +184,10 @@ pub fn futex_now(caller: &Caller, context: &UserContext) -> Attempt {
     let bitset = match operation & FUTEX_COMMAND {
         linux::FUTEX_WAKE if operation & linux::FUTEX_CLOCK_REALTIME == 0 => {
             let key = futex::key_now(caller, address, private)?;
-            if value == 1 {
+            if value as i32 <= 1 {
                 return Ok(futex::wake_one(key));
             }
-            let Some(woken) = futex::wake_some(key, value as usize) else { return Err(Pause::General) };
+            let Some(woken) = futex::wake_some(key, wakes(value)) else { return Err(Pause::General) };
             return Ok(woken);
         }
         linux::FUTEX_WAIT => linux::FUTEX_BITSET_MATCH_ANY,
@@ -270,19 +270,26 @@ pub async fn futex(
             wait(caller, address, value, deadline, bitset, private).await
         }
         linux::FUTEX_WAKE => {
-            futex::wake(caller, address, value as usize, linux::FUTEX_BITSET_MATCH_ANY, private).await
+            futex::wake(caller, address, wakes(value), linux::FUTEX_BITSET_MATCH_ANY, private).await
         }
-        linux::FUTEX_WAKE_BITSET => futex::wake(caller, address, value as usize, value3, private).await,
+        linux::FUTEX_WAKE_BITSET => futex::wake(caller, address, wakes(value), value3, private).await,
         linux::FUTEX_REQUEUE | linux::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (timeout as i32) < 0 => {
             Err(Errno::EINVAL)
         }
         linux::FUTEX_REQUEUE => futex::requeue(caller, requeue(None)).await,
         linux::FUTEX_CMP_REQUEUE => futex::requeue(caller, requeue(Some(value3))).await,
         linux::FUTEX_WAKE_OP => {
-            futex::wake_op(caller, address, second, (value as usize, timeout), value3, private).await
+            let counts = (wakes(value), wakes(timeout as u32));
+            futex::wake_op(caller, address, second, counts, value3, private).await
         }
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// How many a call is to wake: as on Linux, which counts after it has woken one, at least that.
+#[inline]
+fn wakes(count: u32) -> usize {
+    (count as i32).max(1) as usize
 }
 
 /// Waits on a futex.

@@ -66,8 +66,9 @@ fn wakes() {
         4,
         |_| wait(word, 0, LONG),
         || {
-            value("wake one of four", wake(word, 1));
-            value("wake two", wake(word, 2));
+            value("wake none of four", wake(word, 0));
+            value("wake less than none", wake(word, -5));
+            value("wake one", wake(word, 1));
             value("wake the rest", wake(word, 100));
             value("nobody is left", wake(word, 100));
         },
