@@ -19,6 +19,10 @@ impl Fifo {
         Fifo { head: Cell::new(ptr::null_mut()), tail: Cell::new(ptr::null_mut()) }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.get().is_null()
+    }
+
     pub(crate) fn push(&self, task: TaskRef) {
         task.header().link.store(ptr::null_mut(), Relaxed);
         // SAFETY: the list holds pointers of cells.

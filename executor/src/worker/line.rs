@@ -111,7 +111,10 @@ impl Worker {
             return;
         }
         self.begin_slice(self.shared().slice_ns.load(Relaxed));
-        let is_turn = !self.ring.is_empty() && !self.own.had_turn.get();
+        // Without others the line is next by itself.
+        let are_others =
+            !self.ring.is_empty() || !self.own.lifo.get().is_null() || !self.own.pinned.is_empty();
+        let is_turn = are_others && !self.own.had_turn.get();
         if is_turn && !self.own.line_turn.replace(true) {
             self.own.specials.set(self.own.specials.get() + 1);
         }

@@ -4,8 +4,8 @@ use crate::{micros, seeds, seeds_on};
 use executor::sim::{interrupt_after, random, spend};
 use executor::sync::WakeCell;
 use executor::{
-    Builder, Instant, JoinHandle, Usage, attention, current_cpu, let_pass, sleep, spawn, stay_on, take_turns,
-    yield_now,
+    Builder, Instant, JoinHandle, Usage, attention, current_cpu, let_pass, sleep, spawn, spawn_on, stay_on,
+    take_turns, yield_now,
 };
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -136,21 +136,21 @@ fn a_pinned_thread_has_no_more_and_no_less_than_the_others() {
     });
 }
 
-/// Tasks that are always woken or wait in the ring, and one that stands in line: neither keeps the other out.
-#[test]
-fn the_line_and_the_others_have_slices_in_turns() {
-    seeds_on(1, || async {
+/// As many tasks that only yield, and one that stands in line: neither keeps the other out.
+fn assert_slices_in_turns(others: usize, are_pinned: bool) {
+    seeds_on(1, move || async move {
         let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let others: Vec<_> = (0..3)
+        let others: Vec<_> = (0..others)
             .map(|_| {
                 let (stop, rounds) = (stop.clone(), rounds.clone());
-                spawn(async move {
+                let yielding = async move {
                     while !stop.load(Relaxed) {
                         spend(1_000);
                         rounds.fetch_add(1, Relaxed);
                         yield_now().await;
                     }
-                })
+                };
+                if are_pinned { spawn_on(0, yielding) } else { spawn(yielding) }
             })
             .collect();
         let got = Threads::start(&[(1, None)]).measure(4, 40).await;
@@ -161,6 +161,26 @@ fn the_line_and_the_others_have_slices_in_turns() {
         }
         assert!(got[0] > 12 * SLICE && others_had > 12 * SLICE, "{got:?} and {others_had}");
     });
+}
+
+#[test]
+fn the_line_and_the_others_have_slices_in_turns() {
+    assert_slices_in_turns(3, false);
+}
+
+#[test]
+fn the_line_and_another_have_slices_in_turns() {
+    assert_slices_in_turns(1, false);
+}
+
+#[test]
+fn the_line_and_pinned_tasks_have_slices_in_turns() {
+    assert_slices_in_turns(3, true);
+}
+
+#[test]
+fn the_line_and_a_pinned_task_have_slices_in_turns() {
+    assert_slices_in_turns(1, true);
 }
 
 /// Interrupts that wake somebody do not end the turn of whom they interrupt.
