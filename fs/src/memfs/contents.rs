@@ -89,7 +89,7 @@ impl<'a> File<'a> {
 
     /// The page that holds the byte at `offset`, from that byte on; [`Inode::cached`](crate::Inode::cached).
     #[inline]
-    pub fn cached<'g>(self, offset: u64, guard: &'g rcu::ReadGuard) -> Option<&'g [u8]> {
+    pub fn cached(self, offset: u64, guard: &rcu::ReadGuard) -> Option<&[u8]> {
         let page = self.contents.tree.get(index_of(offset), guard)?;
         Some(&page.target()[within(offset)..])
     }
