@@ -2,8 +2,9 @@
 //!
 //! A hash table of buckets, each a short list of waiters under a spin lock. The word is compared under the bucket's
 //! lock, so a wake that follows a change of the word finds every thread that saw the old value. A wake takes the
-//! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock. Many are woken
-//! in turns, so that no lock is held and no poll lasts for long.
+//! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock. Many are woken,
+//! or moved to another bucket, in turns, so that no poll lasts for as long as all of them take. Requeueing within a bucket only
+//! renames, and does it for all at once.
 
 use alloc::{collections::VecDeque, sync::Arc};
 use core::{
@@ -142,8 +143,7 @@ impl Bucket {
         self.remove(at).map(Waiter::wake)
     }
 
-    /// Takes out up to `most` waiters of a key whose bit sets meet `bitset`, and hands each to
-    /// `each`; returns how many.
+    /// Takes out up to `most` waiters of a key whose bit sets meet `bitset`, and hands each to `each`; returns how many.
     fn take(&mut self, key: Key, bitset: u32, most: usize, mut each: impl FnMut(Waiter)) -> usize {
         let (mut taken, mut at) = (0, 0);
         while taken < most
