@@ -449,11 +449,7 @@ fn pread(caller: &Caller, context: &UserContext) -> Attempt {
         return Err(Pause::General);
     }
     let file = caller.files.get(fd)?;
-    match read_cached(&file, address, len, offset as u64) {
-        Some(read) => Ok(read),
-        // What it takes is fetched anew, so that it is not kept in registers meanwhile.
-        None => read_uncached(&file, context.rsi as usize, context.rdx as usize, context.r10),
-    }
+    read_at(&file, address, len, offset)
 }
 
 /// Reads from a file with contents at an offset; neither that nor the end is negative.

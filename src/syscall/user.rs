@@ -10,8 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     arch::{
-        layout::USER_END,
-        uaccess::{self, Fault, StringError},
+        uaccess::{self, Fault, StringError, UserRange},
         user::Access,
     },
     memory::{self, FaultError},
@@ -213,10 +212,8 @@ impl UserBuffer {
     /// space, so that nothing is moved at all.
     #[inline]
     pub fn new(address: usize, len: usize) -> Result<Self, Errno> {
-        match USER_END.checked_sub(address) {
-            Some(room) if len <= room => Ok(Self { address, remaining: len.min(MAX_RW_COUNT), fault: None }),
-            _ => Err(Errno::EFAULT),
-        }
+        UserRange::new(address, len).map_err(|_| Errno::EFAULT)?;
+        Ok(Self { address, remaining: len.min(MAX_RW_COUNT), fault: None })
     }
 
     /// The first of the bytes still to move.
