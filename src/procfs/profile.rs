@@ -1,5 +1,5 @@
-//! `/proc/rusk/profile`: the sampling profiler. Writing `start`, `start HERTZ` or `start HERTZ PID` begins anew, `stop` ends;
-//! reading gives the stacks that were met, folded as flame graphs are made of them.
+//! `/proc/rusk/profile`: the sampling profiler. Writing `start`, `start HERTZ`, `start HERTZ PID` or `start HERTZ PID MICROSECONDS`
+//! begins anew, `stop` ends; reading gives the stacks that were met, folded as flame graphs are made of them.
 
 use alloc::vec::Vec;
 
@@ -30,10 +30,11 @@ impl Text for Profile {
         let command = words.next();
         let mut number = |default: u64| words.next().map_or(Some(default), |word| word.parse().ok());
         let (frequency, process) = (number(FREQUENCY), number(0));
+        let longer_than = number(0);
         let is_whole = words.next().is_none();
-        match (command, frequency, process.and_then(|pid| u32::try_from(pid).ok())) {
-            (Some("start"), Some(frequency), Some(process)) if is_whole => {
-                Op::waiting(async move { profile::start(frequency, process).await })
+        match (command, frequency, process.and_then(|pid| u32::try_from(pid).ok()), longer_than) {
+            (Some("start"), Some(frequency), Some(process), Some(longer_than)) if is_whole => {
+                Op::waiting(async move { profile::start(frequency, process, longer_than).await })
             }
             (Some("stop"), ..) => {
                 profile::stop();

@@ -26,6 +26,8 @@ static IS_ON: AtomicBool = AtomicBool::new(false);
 static PERIOD_NS: AtomicU64 = AtomicU64::new(0);
 /// The only process whose samples count; 0 for all and everything.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
+/// Only polls that have lasted so long count, and so only kernel code; 0 for everything.
+static LONGER_THAN_NS: AtomicU64 = AtomicU64::new(0);
 /// Made by the first start, one for each CPU.
 static TABLES: OnceCell<Vec<Table>> = OnceCell::uninit();
 
@@ -55,12 +57,18 @@ pub(super) fn is_wanted(process: Option<u32>) -> bool {
     wanted == 0 || process == Some(wanted)
 }
 
+/// Whether samples of user mode count.
+pub(super) fn is_user_wanted() -> bool {
+    LONGER_THAN_NS.load(Relaxed) == 0
+}
+
 /// Forgets what was sampled, and samples from now on, `frequency` times a second on each CPU; only one process, or
-/// everything (0).
+/// everything (0). With `longer_than_us`, only what polls do that have lasted so many microseconds already: to find
+/// out about long polls, whose lengths are measured from then on, too.
 ///
 /// # Errors
 /// EINVAL for a frequency of more than 20,000 or none, ENOMEM.
-pub async fn start(frequency: u64, process: u32) -> Result<(), Errno> {
+pub async fn start(frequency: u64, process: u32, longer_than_us: u64) -> Result<(), Errno> {
     if !(1..=20_000).contains(&frequency) {
         return Err(Errno::EINVAL);
     }
@@ -75,6 +83,10 @@ pub async fn start(frequency: u64, process: u32) -> Result<(), Errno> {
     }
     PERIOD_NS.store(1_000_000_000 / frequency, Relaxed);
     PROCESS.store(process, Relaxed);
+    LONGER_THAN_NS.store(longer_than_us.saturating_mul(1000), Relaxed);
+    if longer_than_us > 0 {
+        executor::set_accounting(true);
+    }
     // Acquire in `on_timer`.
     IS_ON.store(true, Release);
     for cpu in 0..cpu::count() {
@@ -152,7 +164,7 @@ fn on_tick(own: &Deadlines) -> bool {
     let now = clock::now_ns();
     if now >= own.sample.load(Relaxed) && IS_ON.load(Acquire) {
         if interrupts::came_in_kernel_mode() {
-            sample_kernel();
+            executor::uncounted(sample_kernel);
         } else if let Some(thread) = Thread::current() {
             thread.note_tick();
         }
@@ -199,6 +211,10 @@ impl Stack {
 }
 
 fn sample_kernel() {
+    let longer_than = LONGER_THAN_NS.load(Relaxed);
+    if longer_than > 0 && clock::span_ns(executor::poll_length()) < longer_than {
+        return;
+    }
     let thread = Thread::current();
     if !is_wanted(thread.as_ref().map(|thread| thread.process.pid)) {
         return;

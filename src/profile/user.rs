@@ -29,7 +29,7 @@ const OFFSET_BITS: u32 = 48;
 /// Samples the calling thread, which has just come back from user mode.
 #[cold]
 pub async fn sample(caller: &Caller, context: &UserContext) {
-    if !sampler::is_wanted(Some(caller.process().pid)) {
+    if !(sampler::is_user_wanted() && sampler::is_wanted(Some(caller.process().pid))) {
         return;
     }
     let mut stack = Stack::of(Some(&caller.thread));

@@ -422,6 +422,27 @@ fn a_join_set_collects_and_cancels() {
 }
 
 #[test]
+fn what_measures_does_not_count() {
+    let runtime = Runtime::new(1);
+    runtime.block_on(async {
+        assert_eq!(crate::poll_length(), 0);
+        crate::set_accounting(true);
+        // It is measured from its next poll on.
+        yield_now().await;
+        let cycles = crate::hooks::cycles;
+        let (began, before) = (cycles(), crate::poll_length());
+        let inside = crate::uncounted(|| {
+            let began = cycles();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            cycles() - began
+        });
+        let (counted, all) = (crate::poll_length() - before, cycles() - began);
+        assert!(counted + inside <= all, "{counted} of {all} cycles counted, {inside} of which measured");
+        crate::set_accounting(false);
+    });
+}
+
+#[test]
 fn accounting_and_tracing_see_the_polls() {
     let runtime = Runtime::new(1);
     runtime.block_on(async {

@@ -14,7 +14,7 @@ mod search;
 mod slice;
 mod wake;
 
-pub use slice::{attention, outside, set_time_slice, should_yield};
+pub use slice::{attention, outside, poll_length, set_time_slice, should_yield, uncounted};
 
 use crate::platform::hooks;
 use crate::primitive::{AtomicBool, AtomicU64, CacheLine};
@@ -99,8 +99,9 @@ struct Own {
     slice_end: Cell<u64>,
     /// What was left of the last one when the CPU went to sleep; `u64::MAX`: it ended before.
     slice_left: Cell<u64>,
-    /// Cycles when the running poll began or came back from outside; 0 if that was not measured.
-    stretch_began: Cell<u64>,
+    /// Cycles when the running poll began or came back from outside, later by what does not count; 0 if that was not
+    /// measured. This CPU's interrupt handlers read and move it, too; relaxed.
+    stretch_began: AtomicU64,
     /// Taken when the poll begins: a future that ends takes its name with it.
     poll_name: Cell<&'static str>,
 }
@@ -155,7 +156,7 @@ impl Worker {
                 asked_at: Cell::new(0),
                 slice_end: Cell::new(0),
                 slice_left: Cell::new(u64::MAX),
-                stretch_began: Cell::new(0),
+                stretch_began: AtomicU64::new(0),
                 poll_name: Cell::new(""),
             }),
             door: CacheLine(Door {

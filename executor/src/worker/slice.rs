@@ -156,7 +156,7 @@ impl Worker {
         self.trace(Event::PollBegin, task);
         // SAFETY: we are its poller, and its future is about to be polled.
         self.own.poll_name.set(unsafe { task.name() });
-        self.own.stretch_began.set(hooks::cycles());
+        self.own.stretch_began.store(hooks::cycles(), Relaxed);
     }
 
     /// Measuring is on: a poll ended.
@@ -170,7 +170,8 @@ impl Worker {
     /// poll's length.
     fn stretch_ends(&self) {
         // Zero: measuring was switched on after that.
-        let began = self.own.stretch_began.replace(0);
+        let began = self.own.stretch_began.load(Relaxed);
+        self.own.stretch_began.store(0, Relaxed);
         if began != 0 && self.instruments() & MEASURE_POLLS != 0 {
             let length = hooks::cycles().wrapping_sub(began);
             self.counters.record_poll(length, self.own.poll_name.get());
@@ -197,7 +198,7 @@ impl Worker {
         self.trace_current(Event::Leave);
         let result = f();
         self.trace_current(Event::Return);
-        self.own.stretch_began.set(hooks::cycles());
+        self.own.stretch_began.store(hooks::cycles(), Relaxed);
         result
     }
 
@@ -275,6 +276,32 @@ pub fn outside<R>(f: impl FnOnce() -> R) -> R {
         Some(worker) if worker.leave_poll() => worker.measured(f),
         _ => f(),
     }
+}
+
+/// How long this CPU's running poll has gone on so far, in [`Platform::cycles`](crate::Platform::cycles), since it began
+/// or came back from [`outside`]; 0 if none runs, or unless [accounting](crate::set_accounting) is on. An interrupt
+/// handler may ask.
+#[must_use]
+pub fn poll_length() -> u64 {
+    match hooks::worker().map(|worker| worker.own.stretch_began.load(Relaxed)) {
+        None | Some(0) => 0,
+        Some(began) => hooks::cycles().wrapping_sub(began),
+    }
+}
+
+/// Run `f`, a part of an interrupt handler that is not to count into the length of the poll that was interrupted: what
+/// measures, say, not what is measured.
+pub fn uncounted<R>(f: impl FnOnce() -> R) -> R {
+    let entered = hooks::cycles();
+    let result = f();
+    if let Some(worker) = hooks::worker() {
+        let began = worker.own.stretch_began.load(Relaxed);
+        if began != 0 {
+            let spent = hooks::cycles().wrapping_sub(entered);
+            worker.own.stretch_began.store(began.wrapping_add(spent), Relaxed);
+        }
+    }
+    result
 }
 
 /// How long a task that runs for long keeps a CPU for which others wait, in nanoseconds. Four

@@ -14,7 +14,8 @@ pub fn run() {
     for (command, expected) in [
         ("start 0", "EINVAL"),
         ("start 1000000", "EINVAL"),
-        ("start 100 1 1", "EINVAL"),
+        ("start 100 1 1 1", "EINVAL"),
+        ("start 100 1 long", "EINVAL"),
         ("start soon", "EINVAL"),
         ("go", "EINVAL"),
         ("stop", "ok"),
