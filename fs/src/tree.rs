@@ -282,7 +282,7 @@ impl<T: Item> Tree<T> {
             if first == 0 && end >= 1 << span {
                 self.root.store(null_mut(), Release);
                 removed.take(part, span);
-            } else if span > 0 {
+            } else if span > 0 && reaches(span, first) {
                 // SAFETY: under the lock no node is freed.
                 remove_below(unsafe { node(pointer) }, span, 0, first, end, &mut removed);
             }
@@ -314,16 +314,15 @@ impl<T: Item> Tree<T> {
     }
 }
 
-/// Removes the range from the part of a tree under `here`, whose first index is `base`.
+/// Removes the range from the part of a tree under `here`, whose first index is `base`; some of the range is there.
 fn remove_below<T: Item>(here: &Node, span: u32, base: u64, first: u64, end: u64, removed: &mut Removed<T>) {
     let inner = span - BITS;
     let before = removed.pages;
-    for (number, slot) in here.slots.iter().enumerate() {
-        let low = base + ((number as u64) << inner);
+    let from = (first.saturating_sub(base) >> inner) as usize;
+    let to = ((end - 1 - base) >> inner).min(FANOUT as u64 - 1) as usize;
+    for (slot, number) in here.slots[from..=to].iter().zip(from as u64..) {
+        let low = base + (number << inner);
         let high = low + (1 << inner);
-        if high <= first || low >= end {
-            continue;
-        }
         let Some(part) = NonNull::new(slot.load(Relaxed)) else { continue };
         if first <= low && high <= end {
             slot.store(null_mut(), Release);

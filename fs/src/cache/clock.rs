@@ -203,6 +203,8 @@ struct Swept {
 impl PageCache {
     /// Takes out the pages in a range that are as they are stored, and that nobody uses. What is not stored yet is soon.
     pub async fn forget(self: &Arc<Self>, range: Range<u64>) {
+        /// Pages that are taken out in some ten thousand instructions.
+        const STEP: usize = 32;
         self.flush_soon();
         let mut range = range.start.div_ceil(PAGE_SIZE as u64)..if range.end >= self.size() {
             u64::MAX
@@ -210,12 +212,14 @@ impl PageCache {
             index_of(range.end)
         };
         while range.start < range.end {
-            let swept = self.evict(range.clone(), BATCH, BATCH, CachedPage::try_forget);
+            let swept = self.evict(range.clone(), STEP, STEP, CachedPage::try_forget);
             match swept.next {
                 Some(next) if next > range.start => range.start = next,
                 _ => break,
             }
-            executor::yield_now().await;
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
         }
     }
 

@@ -9,12 +9,13 @@ use super::{
     layout::{InodeBase, InodeExtra, InodeFlags},
     orphans::Noted,
     transaction::Apply,
-    volume::Volume,
+    volume::{Turns, Volume},
 };
 use crate::{AtomicTimestamp, Attributes, Birth, Device, FileType, Result, Timestamp, file::SIZE_MAX};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem::offset_of;
 use core::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
@@ -546,48 +547,53 @@ impl Node {
     }
 }
 
+/// Inodes that were taken off the list of those of which only times have changed. What is left of them goes back to it: whoever
+/// stores them may be given up while he waits.
+struct NewTimes(Vec<Arc<Node>>);
+
+impl Drop for NewTimes {
+    fn drop(&mut self) {
+        for node in self.0.drain(..) {
+            if node.has_new_times.swap(false, Relaxed) {
+                node.note_times();
+            }
+        }
+    }
+}
+
 impl Volume {
+    fn take_new_times(&self) -> NewTimes {
+        NewTimes(core::mem::take(&mut *self.new_times.lock()))
+    }
+
     /// Stores the inodes of which only times have changed.
     pub async fn store_times(&self) {
-        let nodes = core::mem::take(&mut *self.new_times.lock());
-        for node in nodes {
+        let (mut taken, mut turns) = (self.take_new_times(), Turns::default());
+        while let Some(node) = taken.0.last() {
             if node.has_new_times.load(Relaxed) {
                 match self.begin(1).await {
                     Ok(apply) => node.store(&apply),
-                    Err(_) => {
-                        // With the next commit, if there is to be one.
-                        node.has_new_times.store(false, Relaxed);
-                        node.note_times();
-                    }
+                    // With the next commit, if there is to be one.
+                    Err(_) => return,
                 }
             }
+            taken.0.pop();
+            turns.next().await;
         }
     }
 
     /// As [`store_times`](Self::store_times), for who commits: those for which there is no room in the transaction wait for the next.
     pub async fn store_some_times(&self) {
-        let mut nodes = core::mem::take(&mut *self.new_times.lock());
-        while let Some(node) = nodes.pop() {
-            if !node.has_new_times.load(Relaxed) {
-                continue;
-            }
-            match self.begin_unless_full(1).await {
-                Ok(Some(apply)) => node.store(&apply),
-                _ => {
-                    nodes.push(node);
-                    break;
+        let (mut taken, mut turns) = (self.take_new_times(), Turns::default());
+        while let Some(node) = taken.0.last() {
+            if node.has_new_times.load(Relaxed) {
+                match self.begin_unless_full(1).await {
+                    Ok(Some(apply)) => node.store(&apply),
+                    _ => return,
                 }
             }
-        }
-        if !nodes.is_empty() {
-            // In this order, so that there is room already.
-            let mut list = self.new_times.lock();
-            nodes.append(&mut list);
-            *list = nodes;
-            drop(list);
-            if let Some(transactions) = &self.transactions {
-                transactions.note_begin();
-            }
+            taken.0.pop();
+            turns.next().await;
         }
     }
 }

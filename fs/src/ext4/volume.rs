@@ -53,10 +53,10 @@ struct InodePlace {
 pub(super) struct Turns(u32);
 
 impl Turns {
-    /// One step; others get a turn now and then.
+    /// One step; others get a turn now and then, and before the poll has lasted long.
     pub async fn next(&mut self) {
         self.0 = self.0.wrapping_add(1);
-        if self.0.is_multiple_of(64) {
+        if self.0.is_multiple_of(64) || executor::should_yield() {
             executor::yield_now().await;
         }
     }

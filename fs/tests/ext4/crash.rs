@@ -115,7 +115,7 @@ async fn live(image: &Image, seed: u64, calls: usize) -> Life {
 
 /// Whether the two sectors of the superblock are of different times. It has one check sum, and is where everybody begins to look,
 /// so against disks that tear it no file system of this format has a remedy.
-async fn has_torn_superblock(image: &Snapshot) -> bool {
+pub async fn has_torn_superblock(image: &Snapshot) -> bool {
     let (tree, lines) = mount(RamDisk::of(image.clone())).await;
     tree.is_err() && lines.take().iter().any(|line| line.contains("superblock: check sum is wrong"))
 }

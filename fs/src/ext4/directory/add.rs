@@ -59,7 +59,9 @@ impl Node {
         if self.is_indexed() && !hash_tree::is_enabled(self) {
             return Err(self.corrupt("has a hash tree, but the file system has none"));
         }
+        let mut turns = Turns::default();
         for _ in 0..STEPS {
+            turns.next().await;
             let room = if self.is_indexed() {
                 self.room_by_hash(&name).await?
             } else {

@@ -36,6 +36,11 @@ fn mark(name: &[u8]) -> u8 {
     (name_hash(name) >> 56) as u8
 }
 
+/// Where a record is, in words.
+fn place_of(slot: &Slot<'_>) -> u16 {
+    (slot.offset / WORD) as u16
+}
+
 /// Bytes that are room, in words.
 fn words(room: usize) -> u8 {
     (room / WORD).min(u8::MAX.into()) as u8
@@ -45,8 +50,15 @@ impl Index {
     /// The index of a block. None if a record is wrong, or without memory.
     pub fn of(format: Format, block: &[u8]) -> Option<Box<Self>> {
         let mut index = Index { places: Vec::new(), marks: Vec::new(), room: Vec::new(), hashes: Vec::new() };
+        let count = format.slots(block).count();
+        index.places.try_reserve_exact(count).ok()?;
+        index.marks.try_reserve_exact(count).ok()?;
+        index.room.try_reserve_exact(count).ok()?;
         for slot in format.slots(block) {
-            index.insert(index.places.len(), &slot.ok()?, None)?;
+            let slot = slot.ok()?;
+            index.places.push(place_of(&slot));
+            index.marks.push(mark(slot.name));
+            index.room.push(words(slot.room));
         }
         Some(Box::new(index))
     }
@@ -140,7 +152,7 @@ impl Index {
             Some(hash) => self.hashes.insert(at, hash),
             None => self.hashes.clear(),
         }
-        self.places.insert(at, (slot.offset / WORD) as u16);
+        self.places.insert(at, place_of(slot));
         self.marks.insert(at, mark(slot.name));
         self.room.insert(at, words(slot.room));
         Some(())

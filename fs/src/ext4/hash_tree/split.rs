@@ -6,6 +6,7 @@ use super::{
         directory::{Draft, Index, Record, needed},
         layout::{DirectoryTail, HashEntry, HashRootInfo},
         node::Node,
+        volume::Turns,
     },
     node::{NODE_AT, ROOT_AT, begin, inserted, limit, set_entries, set_info},
     path::{Path, Step},
@@ -84,6 +85,7 @@ impl Node {
         let mut known = known.into_iter().peekable();
         // By hash, and those of one hash as they lie there.
         let (mut entries, mut order) = (Vec::<Record<'_>>::new(), Vec::<u64>::new());
+        let mut turns = Turns::default();
         for entry in format.entries(&old.bytes) {
             let entry = entry.map_err(|what| self.corrupt_directory(number, what))?;
             while known.next_if(|(offset, _)| *offset < entry.offset).is_some() {}
@@ -95,8 +97,10 @@ impl Node {
             order.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             order.push(u64::from(hash) << 32 | entries.len() as u64);
             entries.push(entry);
+            turns.next().await;
         }
         order.sort_unstable();
+        turns.next().await;
         let hash = |place: &u64| (*place >> 32) as u32;
         let entry = |place: &u64| entries[*place as u32 as usize];
         let sizes = order.iter().map(|place| needed(entry(place).name.len()));
@@ -112,7 +116,10 @@ impl Node {
             draft.index = index.map(|index| index.with_hashes(part.iter().map(hash)));
             Ok(draft)
         };
-        let (low, high) = (leaf_of(before)?, leaf_of(behind)?);
+        let low = leaf_of(before)?;
+        turns.next().await;
+        let high = leaf_of(behind)?;
+        turns.next().await;
         let hash = first | u32::from(first == last);
         let above = self.with_another(above, hash)?;
         self.rebuild(high, [Some(above), Some((leaf.clone(), low))], true).await
