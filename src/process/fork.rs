@@ -202,9 +202,7 @@ pub async fn clone(
     if !request.has(linux::CLONE_THREAD) && thread.process.limits.soft(linux::RLIMIT_CPU) != UNLIMITED {
         timers::limit::watch(&thread.process);
     }
-    if thread.inherit_policy(&caller.thread) && !request.has(linux::CLONE_THREAD) {
-        thread.process.nice.fetch_max(0, Ordering::Relaxed);
-    }
+    thread.inherit_policy(&caller.thread);
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
         let _ = user::write(caller, request.parent_tid, tid).await;
@@ -345,7 +343,6 @@ fn child_process(caller: &Caller, pid: u32) -> Process {
         parent.image.lock().clone(),
     );
     child.personality.store(parent.personality.load(Ordering::Relaxed), Ordering::Relaxed);
-    child.nice.store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
     child.gains_nothing.store(parent.gains_nothing.load(Ordering::Relaxed), Ordering::Relaxed);
     child.is_dumpable.store(parent.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
     child

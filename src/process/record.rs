@@ -98,8 +98,6 @@ pub struct Process {
     pub(super) deputies: Deputies,
     /// How it wants the kernel to behave (personality(2)).
     pub personality: AtomicU32,
-    /// Scheduling nice value, -20 to 19.
-    pub nice: core::sync::atomic::AtomicI32,
 }
 
 /// What `/proc` shows of the program a process runs.
@@ -159,7 +157,6 @@ impl Process {
             timers: Timers::default(),
             deputies: Deputies::default(),
             personality: AtomicU32::new(0),
-            nice: core::sync::atomic::AtomicI32::new(0),
         }
     }
 

@@ -5,7 +5,7 @@
 //! being a quarter more or less; with `SCHED_IDLE` next to nothing, and with a real-time policy as much as the least nice
 //! one: nearly all, but nobody starves. Among them, the real-time policies order nothing.
 
-use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use executor::{TakeTurns, Usage};
 use linux_raw_sys::general as linux;
@@ -13,13 +13,15 @@ use linux_raw_sys::general as linux;
 use super::Thread;
 use crate::arch::clock;
 
-/// A policy with its parameter.
+/// A policy with its parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scheduling {
     /// `SCHED_*`.
     pub policy: u32,
     /// 1 to 99 for the real-time policies, else 0.
     pub priority: u32,
+    /// -20 to 19; what counts with the other policies.
+    pub nice: i32,
     /// Whether children begin with the usual policy (`SCHED_RESET_ON_FORK`).
     pub resets_on_fork: bool,
 }
@@ -31,21 +33,27 @@ impl Scheduling {
     }
 }
 
-/// A thread's policy, in as few bits as there can be: nothing else hangs on when a change is seen. The usual one at first.
+/// A thread's policy, in one word: nothing else hangs on when a change is seen. The usual one at first.
 #[derive(Default)]
-pub struct Policy(AtomicU16);
+pub struct Policy(AtomicU32);
 
 impl Policy {
     /// The policy.
     pub fn get(&self) -> Scheduling {
-        let word = u32::from(self.0.load(Relaxed));
-        Scheduling { policy: word & 7, priority: word >> 3 & 0x7f, resets_on_fork: word >> 10 != 0 }
+        let word = self.0.load(Relaxed);
+        let nice = word as i32 >> 16;
+        Scheduling { policy: word & 7, priority: word >> 3 & 0x7f, nice, resets_on_fork: word & 1 << 10 != 0 }
     }
 
     /// Another one.
     pub fn set(&self, new: Scheduling) {
         let word = new.policy | new.priority << 3 | u32::from(new.resets_on_fork) << 10;
-        self.0.store(word as u16, Relaxed);
+        self.0.store(word | (new.nice as u32) << 16, Relaxed);
+    }
+
+    /// Another nice value.
+    pub fn set_nice(&self, nice: i32) {
+        self.set(Scheduling { nice, ..self.get() });
     }
 }
 
@@ -68,7 +76,7 @@ impl Class {
         match thread.policy.get() {
             policy if policy.is_realtime() => Self(0),
             Scheduling { policy: linux::SCHED_IDLE, .. } => Self(40),
-            _ => Self((thread.process.nice.load(Relaxed).clamp(-20, 19) + 20) as u8),
+            Scheduling { nice, .. } => Self((nice.clamp(-20, 19) + 20) as u8),
         }
     }
 
@@ -102,13 +110,15 @@ impl Thread {
         Usage { so_far: before.virtual_ns(ns), from_now: now.virtual_ns(ns) }
     }
 
-    /// A new thread is scheduled as its maker is; whether it is to begin anew instead.
-    pub(super) fn inherit_policy(&self, maker: &Self) -> bool {
+    /// A new thread is scheduled as its maker is, unless it is to begin anew: then by the usual policy, and no less nice than
+    /// usual.
+    pub(super) fn inherit_policy(&self, maker: &Self) {
         let policy = maker.policy.get();
-        if !policy.resets_on_fork {
+        if policy.resets_on_fork {
+            self.policy.set_nice(if policy.is_realtime() { 0 } else { policy.nice.max(0) });
+        } else {
             self.policy.set(policy);
         }
         self.io_priority.store(maker.io_priority.load(Relaxed), Relaxed);
-        policy.resets_on_fork
     }
 }

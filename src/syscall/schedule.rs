@@ -1,6 +1,6 @@
 //! Scheduling (sched(7), getpriority(2), sched_setaffinity(2), ioprio_set(2)).
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
@@ -11,8 +11,12 @@ use super::user::{self, SysResult};
 use crate::{
     arch::cpu,
     process::{
-        Caller, Process, Thread, affinity, credentials::capability, run, scheduling::Scheduling,
-        times::TimeSpec, tree,
+        Caller, Process, Thread, affinity,
+        credentials::capability,
+        run,
+        scheduling::Scheduling,
+        times::TimeSpec,
+        tree::{self, Node},
     },
 };
 
@@ -77,14 +81,15 @@ pub async fn sched_setscheduler(
         Some(policy) => {
             let policy = policy as u32;
             let resets_on_fork = policy & RESET_ON_FORK != 0;
-            Scheduling { policy: policy & !RESET_ON_FORK, priority, resets_on_fork }
+            let nice = thread.policy.get().nice;
+            Scheduling { policy: policy & !RESET_ON_FORK, priority, nice, resets_on_fork }
         }
     };
-    reschedule(caller, &thread, wanted, None)
+    reschedule(caller, &thread, wanted)
 }
 
-/// Schedules a thread by another policy, and its process by another nice value. EINVAL for what fits nothing, EPERM.
-fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling, nice: Option<i32>) -> SysResult {
+/// Schedules a thread otherwise. EINVAL for what fits nothing, EPERM.
+fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling) -> SysResult {
     match wanted.policy {
         linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => {}
         linux::SCHED_FIFO | linux::SCHED_RR => {}
@@ -97,14 +102,13 @@ fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling, nice: Option
     let now = thread.policy.get();
     let process = &thread.process;
     let most = process.limits.soft(linux::RLIMIT_RTPRIO);
-    let own_nice = process.nice.load(Ordering::Relaxed);
     let allowed = if wanted.is_realtime() {
         (wanted.policy == now.policy || most > 0)
             && (wanted.priority <= now.priority || u64::from(wanted.priority) <= most)
     } else {
         let leaves_idle = now.policy == linux::SCHED_IDLE && wanted.policy != linux::SCHED_IDLE;
-        (!leaves_idle || may_be_as_nice(process, own_nice))
-            && nice.is_none_or(|nice| nice >= own_nice || may_be_as_nice(process, nice))
+        (!leaves_idle || may_be_as_nice(process, now.nice))
+            && (wanted.nice >= now.nice || may_be_as_nice(process, wanted.nice))
     };
     let loses_reset = now.resets_on_fork && !wanted.resets_on_fork;
     if (!allowed || loses_reset || !is_own(caller, process)) && !caller.credentials.has(capability::SYS_NICE)
@@ -112,9 +116,6 @@ fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling, nice: Option
         return Err(Errno::EPERM);
     }
     thread.policy.set(wanted);
-    if let Some(nice) = nice {
-        process.nice.store(nice, Ordering::Relaxed);
-    }
     Ok(0)
 }
 
@@ -173,15 +174,16 @@ pub async fn sched_setattr(caller: &Caller, tid: i32, address: usize, flags: u32
     let now = thread.policy.get();
     let keeps = |flag: u64| attr.flags & flag != 0;
     let resets_on_fork = if keeps(KEEP_POLICY) { now.resets_on_fork } else { keeps(RESET) };
-    let wanted = match attr.flags & (KEEP_POLICY | KEEP_PARAMS) {
-        0 => Scheduling { policy: attr.policy, priority: attr.priority, resets_on_fork },
+    let mut wanted = match attr.flags & (KEEP_POLICY | KEEP_PARAMS) {
+        0 => Scheduling { policy: attr.policy, priority: attr.priority, resets_on_fork, ..now },
         KEEP_POLICY => Scheduling { priority: attr.priority, resets_on_fork, ..now },
         // The policy counts as one of the parameters, as on Linux.
         _ => Scheduling { resets_on_fork, ..now },
     };
-    let sets_nice = matches!(wanted.policy, linux::SCHED_NORMAL | linux::SCHED_BATCH);
-    let nice = (sets_nice && !keeps(KEEP_PARAMS)).then(|| attr.nice.clamp(-20, 19));
-    reschedule(caller, &thread, wanted, nice)
+    if matches!(wanted.policy, linux::SCHED_NORMAL | linux::SCHED_BATCH) && !keeps(KEEP_PARAMS) {
+        wanted.nice = attr.nice.clamp(-20, 19);
+    }
+    reschedule(caller, &thread, wanted)
 }
 
 pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usize, flags: u32) -> SysResult {
@@ -195,7 +197,7 @@ pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usiz
         size: size as u32,
         policy: now.policy,
         flags: u64::from(now.resets_on_fork),
-        nice: if now.is_realtime() { 0 } else { thread.process.nice.load(Ordering::Relaxed) },
+        nice: if now.is_realtime() { 0 } else { now.nice },
         priority: now.priority,
         ..SchedAttr::default()
     };
@@ -248,32 +250,30 @@ pub async fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: 
     Ok(size_of::<u64>())
 }
 
-/// Visits the processes that `getpriority` and `setpriority` speak of.
-fn each_target(
-    caller: &Caller,
-    which: usize,
-    who: u32,
-    mut visit: impl FnMut(&Process) -> Result<(), Errno>,
-) -> Result<(), Errno> {
+/// Visits the threads that `getpriority` and `setpriority` speak of. ESRCH if there are none.
+fn each_target(caller: &Caller, which: usize, who: u32, mut visit: impl FnMut(&Thread)) -> Result<(), Errno> {
+    if which as u32 == linux::PRIO_PROCESS {
+        visit(&*thread_of(caller, who as i32)?);
+        return Ok(());
+    }
     let tree = tree::lock();
     let own = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
     let mut found = Err(Errno::ESRCH);
-    let mut visit = |process: &Process| {
-        found = Ok(());
-        visit(process)
+    let mut visit_all = |node: &Node| {
+        for thread in &node.threads {
+            found = Ok(());
+            visit(thread);
+        }
     };
     match which as u32 {
-        linux::PRIO_PROCESS if who == 0 => visit(caller.process())?,
-        linux::PRIO_PROCESS => tree.thread(who).map_or(Ok(()), |thread| visit(&thread.process))?,
         linux::PRIO_PGRP => {
             let group = if who == 0 { own.group } else { who };
-            let mut members = tree.nodes().filter(|node| node.group == group);
-            members.try_for_each(|node| visit(&node.process))?;
+            tree.nodes().filter(|node| node.group == group).for_each(&mut visit_all);
         }
         linux::PRIO_USER => {
             let uid = if who == 0 { caller.credentials.uid() } else { who };
-            let mut of_user = tree.nodes().filter(|node| node.process.credentials().uid() == uid);
-            of_user.try_for_each(|node| visit(&node.process))?;
+            let is_users = |node: &&Node| node.process.credentials().uid() == uid;
+            tree.nodes().filter(is_users).for_each(&mut visit_all);
         }
         _ => return Err(Errno::EINVAL),
     }
@@ -282,28 +282,26 @@ fn each_target(
 
 pub fn getpriority(caller: &Caller, which: usize, who: u32) -> SysResult {
     let mut lowest = i32::MAX;
-    each_target(caller, which, who, |process| {
-        lowest = lowest.min(process.nice.load(Ordering::Relaxed));
-        Ok(())
-    })?;
+    each_target(caller, which, who, |thread| lowest = lowest.min(thread.policy.get().nice))?;
     Ok((20 - lowest) as usize)
 }
 
+/// Those that may be are set, though others may not; then that is the error, as on Linux.
 pub fn setpriority(caller: &Caller, which: usize, who: u32, nice: i32) -> SysResult {
     let nice = nice.clamp(-20, 19);
-    each_target(caller, which, who, |process| {
-        let privileged = caller.credentials.has(capability::SYS_NICE);
-        if !privileged && !is_own(caller, process) {
-            return Err(Errno::EPERM);
+    let privileged = caller.credentials.has(capability::SYS_NICE);
+    let mut outcome = Ok(0);
+    each_target(caller, which, who, |thread| {
+        let raises = nice < thread.policy.get().nice;
+        if !privileged && !is_own(caller, &thread.process) {
+            outcome = Err(Errno::EPERM);
+        } else if raises && !privileged && !may_be_as_nice(&thread.process, nice) {
+            outcome = Err(Errno::EACCES);
+        } else {
+            thread.policy.set_nice(nice);
         }
-        let raises = nice < process.nice.load(Ordering::Relaxed);
-        if raises && !privileged && !may_be_as_nice(process, nice) {
-            return Err(Errno::EACCES);
-        }
-        process.nice.store(nice, Ordering::Relaxed);
-        Ok(())
     })?;
-    Ok(0)
+    outcome
 }
 
 /// A priority for input and output, in its class: real time, by effort, when idle; class 0 follows the nice value.
@@ -328,18 +326,13 @@ fn each_io_target(
     who: u32,
     mut visit: impl FnMut(&Thread) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
-    if which as u32 == linux::PRIO_PROCESS + 1 {
-        return visit(&*thread_of(caller, who as i32)?);
-    }
-    let mut processes = Vec::new();
-    each_target(caller, (which as u32).wrapping_sub(1) as usize, who, |process| {
-        processes.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        processes.push(process.pid);
-        Ok(())
+    let mut outcome = Ok(());
+    each_target(caller, (which as u32).wrapping_sub(1) as usize, who, |thread| {
+        if outcome.is_ok() {
+            outcome = visit(thread);
+        }
     })?;
-    let tree = tree::lock();
-    let mut nodes = processes.into_iter().filter_map(|pid| tree.node(pid));
-    nodes.try_for_each(|node| node.threads.iter().try_for_each(|thread| visit(thread)))
+    outcome
 }
 
 pub fn ioprio_set(caller: &Caller, which: usize, who: u32, priority: u32) -> SysResult {
@@ -364,8 +357,7 @@ pub fn ioprio_get(caller: &Caller, which: usize, who: u32) -> SysResult {
         let set = u32::from(thread.io_priority.load(Ordering::Relaxed));
         let told = match set >> 13 {
             0 if which as u32 != linux::PRIO_PROCESS + 1 => {
-                let nice = thread.process.nice.load(Ordering::Relaxed);
-                2 << 13 | ((nice + 20) / 5) as u32
+                2 << 13 | ((thread.policy.get().nice + 20) / 5) as u32
             }
             _ => set,
         };

@@ -117,7 +117,7 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
     let children = ResourceUsage::of_children(process);
     let usage = process.space.lock().as_ref().map(|space| space.usage()).unwrap_or_default();
     let signals = target.signals();
-    let nice = process.nice.load(Relaxed);
+    let nice = target.thread.as_ref().map_or(0, |thread| thread.policy.get().nice);
     let (terminal, foreground) =
         observed.terminal.map_or((0, -1), |(device, group)| (device.0 as i64, group));
     let processor = target.thread.as_ref().and_then(|thread| thread.running_on()).unwrap_or(0);

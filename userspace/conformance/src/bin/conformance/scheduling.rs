@@ -37,6 +37,7 @@ fn set_attributes(size: u32, policy: u32, flags: u32, nice: i32, priority: u32) 
 pub fn run() {
     policies();
     attribute_structures();
+    nice_of_threads();
     users();
     input_and_output();
 }
@@ -119,6 +120,57 @@ fn attribute_structures() {
         show("is", attributes());
         outcome("the same parameters", set_attributes(48, 1, 0x10, 0, 2));
         show("is", attributes());
+    });
+}
+
+/// Each thread is as nice as it is made; a group is all threads of its processes.
+fn nice_of_threads() {
+    let of = |which: u32, who: i64| sys!(SYS_getpriority, which, who);
+    let set = |which: u32, who: i64, nice: i32| sys!(SYS_setpriority, which, who, nice);
+    let in_proc = |path: &str| {
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        let words: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        format!("{:?} {:?}", words.get(15), words.get(16))
+    };
+    aside("nice values of threads", || {
+        let _ = sys!(SYS_setpgid, 0, 0);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            outcome("its own", set(libc::PRIO_PROCESS, 0, 7));
+            let child = fork(|| of(libc::PRIO_PROCESS, 0).unwrap_or(-1) as i32).expect("fork");
+            value("its child", child.wait().map(crate::check::describe));
+            tell.send(sys!(SYS_gettid).expect("a thread")).expect("a listener");
+            let _ = wait.recv();
+        });
+        let tid = told.recv().expect("a thread");
+        value("the first thread's", of(libc::PRIO_PROCESS, 0));
+        value("the other's", of(libc::PRIO_PROCESS, tid));
+        show("in /proc, of the process", in_proc("/proc/self/stat"));
+        show("in /proc, of the other", in_proc(&format!("/proc/self/task/{tid}/stat")));
+        outcome("another's", set(libc::PRIO_PROCESS, tid, 11));
+        value("the first thread's", of(libc::PRIO_PROCESS, 0));
+        value("the group's", of(libc::PRIO_PGRP, 0));
+        outcome("all of a group's", set(libc::PRIO_PGRP, 0, 13));
+        value("the first thread's", of(libc::PRIO_PROCESS, 0));
+        value("the other's", of(libc::PRIO_PROCESS, tid));
+        drop(go);
+        other.join().expect("its end");
+    });
+    aside("a group of two users", || {
+        let _ = sys!(SYS_setpgid, 0, 0);
+        let child = fork(|| {
+            let _ = sys!(SYS_setresuid, 1000, 1000, 1000);
+            outcome("all of the group's", set(libc::PRIO_PGRP, 0, 3));
+            of(libc::PRIO_PROCESS, 0).unwrap_or(-1) as i32
+        });
+        value("what a user could set", child.expect("fork").wait().map(crate::check::describe));
+        value("what not", of(libc::PRIO_PROCESS, 0));
+        value("no such group", of(libc::PRIO_PGRP, 4_000_000));
+        value("no such user", of(libc::PRIO_USER, 4_000_000));
+        value("no such thread", of(libc::PRIO_PROCESS, 4_000_000));
+        value("a negative one", of(libc::PRIO_PROCESS, -1));
+        value("no such kind", of(3, 0));
     });
 }
 
