@@ -100,8 +100,12 @@ impl Memory {
 
 impl Stream for Memory {
     fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
-        // One poll's worth; a program that wants more comes back.
-        let wanted = sink.remaining().min(64 << 10);
+        // What takes some ten thousand instructions.
+        let turn = match self.0 {
+            MemoryDevice::Random | MemoryDevice::Urandom => 1 << 10,
+            _ => 64 << 10,
+        };
+        let wanted = sink.remaining().min(turn);
         Ok(self.0.read_with(random::generator(), wanted, &mut |run| sink.put(run)))
     }
 
@@ -111,6 +115,10 @@ impl Stream for Memory {
 
     fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
         self.write(&mut &*bytes)
+    }
+
+    fn never_ends(&self) -> bool {
+        !matches!(self.0, MemoryDevice::Null)
     }
 
     fn is_seekable(&self) -> bool {

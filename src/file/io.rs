@@ -109,6 +109,12 @@ pub async fn wait(caller: &Caller, stream: &dyn Stream, events: Events) -> Resul
     }
 }
 
+async fn make_way() {
+    if executor::should_yield() {
+        executor::yield_now().await;
+    }
+}
+
 async fn read_stream(
     caller: &Caller,
     stream: &dyn Stream,
@@ -118,7 +124,14 @@ async fn read_stream(
     let mut total = 0;
     loop {
         match stream.try_read(caller, buffer) {
-            Ok(read) => total += read,
+            Ok(read) => {
+                total += read;
+                let is_over = read == 0 || buffer.remaining() == 0 || caller.thread.is_called();
+                if !is_over && !buffer.faulted() && stream.never_ends() {
+                    make_way().await;
+                    continue;
+                }
+            }
             Err(Errno::EAGAIN) if total == 0 && !buffer.faulted() => {
                 if file.is_nonblocking() {
                     return Err(Errno::EAGAIN);
@@ -160,6 +173,7 @@ async fn write_stream(
                 } else if total >= wanted || written == 0 || stream.takes_once() {
                     return Ok(total);
                 } else {
+                    make_way().await;
                     continue;
                 }
             }

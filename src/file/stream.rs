@@ -31,6 +31,11 @@ pub trait Stream: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Whether a read that has not got all it wants begins again: there is always more.
+    fn never_ends(&self) -> bool {
+        false
+    }
+
     /// Whether a write is done with what it has moved at once, whatever is left.
     fn takes_once(&self) -> bool {
         false

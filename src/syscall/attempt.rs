@@ -39,6 +39,8 @@ pub enum Pause {
     Fault(usize, Access),
     /// A stream has nothing to give, or no room.
     Readiness(Arc<File>, Events),
+    /// It has done as much as a poll may, and goes on.
+    Turn,
     /// None of several files is ready.
     Files(Box<Wait>),
     /// None of the files of the epoll instance that the call is about is ready; it waits until this time.
@@ -318,6 +320,9 @@ fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: 
         Ok(read) => {
             *moved += read;
             check_fault(&buffer)?;
+            if read > 0 && buffer.remaining() > 0 && stream.never_ends() && !caller.thread.is_called() {
+                return Err(Pause::Turn);
+            }
             file.note_read(Ok(*moved));
             Ok(*moved)
         }
@@ -374,6 +379,9 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
                 if written == 0 || *moved >= wanted || stream.takes_once() {
                     file.note_written(Ok(*moved));
                     return Ok(*moved);
+                }
+                if executor::should_yield() {
+                    return Err(Pause::Turn);
                 }
             }
             Err(Errno::EAGAIN) if !file.is_nonblocking() => {

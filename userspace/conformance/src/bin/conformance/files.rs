@@ -417,7 +417,24 @@ fn devices() {
     outcome("mknod file", sys!(SYS_mknod, path("node").as_ptr(), libc::S_IFREG | 0o600, 0));
     outcome("mknod fifo", sys!(SYS_mknod, path("fifo").as_ptr(), libc::S_IFIFO | 0o600, 0));
     show("fifo", mode("fifo"));
-    [zero, null, full, random].into_iter().for_each(close);
+    // However much is asked for at a time.
+    let mut large = vec![9_u8; 3_000_001];
+    for (name, file) in [("zero", zero), ("null", null), ("full", full), ("urandom", random)] {
+        value(&format!("read much of {name}"), sys!(SYS_read, file, large.as_mut_ptr(), large.len()));
+        let halves = large.split_at_mut(1_000_000);
+        let vectors: [libc::iovec; 2] = [halves.0, halves.1]
+            .map(|half: &mut [u8]| libc::iovec { iov_base: half.as_mut_ptr().cast(), iov_len: half.len() });
+        value(&format!("in pieces of {name}"), sys!(SYS_readv, file, vectors.as_ptr(), 2));
+        value(&format!("somewhere in {name}"), sys!(SYS_pread64, file, large.as_mut_ptr(), 500_000, 77));
+        if name == "full" {
+            show("all are zeros", large.iter().all(|byte| *byte == 0));
+        }
+    }
+    let random = [random, open("/dev/urandom", libc::O_WRONLY).expect("/dev/urandom")];
+    for (name, file) in [("zero", zero), ("null", null), ("urandom", random[1])] {
+        value(&format!("write much to {name}"), sys!(SYS_write, file, large.as_ptr(), large.len()));
+    }
+    [zero, null, full, random[0], random[1]].into_iter().for_each(close);
 }
 
 fn copies() {
