@@ -351,8 +351,22 @@ impl<T: Item> Removed<T> {
         self.parts.push((part, span));
     }
 
-    /// Frees up to `count` pages; false when nothing is left.
-    pub fn free_some(&mut self, count: usize) -> bool {
+    /// Frees them; if they are many, most of them in a background task with pauses.
+    pub fn free(mut self) {
+        /// What is freed in some ten thousand instructions.
+        const TURN: usize = 32;
+        if self.free_some(TURN) {
+            // Without memory for a task the closure, and with it what is left, is freed at once.
+            drop(executor::try_spawn(async move {
+                while self.free_some(TURN) {
+                    executor::yield_now().await;
+                }
+            }));
+        }
+    }
+
+    /// Frees up to `count` pages and nodes; false when nothing is left.
+    fn free_some(&mut self, count: usize) -> bool {
         for _ in 0..count {
             let Some((part, span)) = self.parts.pop() else { return false };
             if span == 0 {

@@ -185,12 +185,11 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                     outcome = match pause {
                         // A transfer to memory that has never been touched is a fault per page. The next attempt
                         // meets the page again.
-                        Pause::Fault(..) | Pause::Turn if executor::should_yield() => {
+                        Pause::Fault(..) if executor::should_yield() => {
                             context.suspend();
                             caller.thread.make_way().await;
                             syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
                         }
-                        Pause::Turn => syscall::retry(&mut caller, &mut context, Ok(()), &mut moved),
                         Pause::Fault(address, access) => {
                             let found = user::fault_in(&caller, address, access);
                             let found = suspending(&mut context, found).await;

@@ -5,7 +5,7 @@
 //! being a quarter more or less; with `SCHED_IDLE` next to nothing, and with a real-time policy as much as the least nice
 //! one: nearly all, but nobody starves. Among them, the real-time policies order nothing.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
 
 use executor::{TakeTurns, Usage};
 use linux_raw_sys::general as linux;
@@ -33,22 +33,46 @@ impl Scheduling {
     }
 }
 
-/// A thread's policy, in one word: nothing else hangs on when a change is seen. The usual one at first.
+/// A thread's policy, in as few bits as there can be: nothing else hangs on when a change is seen. The usual one at first.
+///
+/// ```text
+///   bit 0..8    0 SCHED_NORMAL   1 SCHED_BATCH   2 SCHED_IDLE   3..102 SCHED_FIFO 1..99   102..201 SCHED_RR 1..99
+///       8..15   the nice value, with its sign
+///       15      resets_on_fork
+/// ```
 #[derive(Default)]
-pub struct Policy(AtomicU32);
+pub struct Policy(AtomicU16);
+
+const FIFO: u16 = 2;
+const ROUND_ROBIN: u16 = FIFO + 99;
 
 impl Policy {
     /// The policy.
     pub fn get(&self) -> Scheduling {
         let word = self.0.load(Relaxed);
-        let nice = word as i32 >> 16;
-        Scheduling { policy: word & 7, priority: word >> 3 & 0x7f, nice, resets_on_fork: word & 1 << 10 != 0 }
+        let kind = word & 0xff;
+        let (policy, priority) = match kind {
+            0 => (linux::SCHED_NORMAL, 0),
+            1 => (linux::SCHED_BATCH, 0),
+            2 => (linux::SCHED_IDLE, 0),
+            3..=ROUND_ROBIN => (linux::SCHED_FIFO, kind - FIFO),
+            _ => (linux::SCHED_RR, kind - ROUND_ROBIN),
+        };
+        let nice = i32::from((word << 1) as i16 >> 9);
+        Scheduling { policy, priority: priority.into(), nice, resets_on_fork: word & 1 << 15 != 0 }
     }
 
     /// Another one.
     pub fn set(&self, new: Scheduling) {
-        let word = new.policy | new.priority << 3 | u32::from(new.resets_on_fork) << 10;
-        self.0.store(word | (new.nice as u32) << 16, Relaxed);
+        let kind = match new.policy {
+            linux::SCHED_BATCH => 1,
+            linux::SCHED_IDLE => 2,
+            linux::SCHED_FIFO => FIFO + new.priority as u16,
+            linux::SCHED_RR => ROUND_ROBIN + new.priority as u16,
+            _ => 0,
+        };
+        let nice = (new.nice as u16 & 0x7f) << 8;
+        self.0.store(kind | nice | u16::from(new.resets_on_fork) << 15, Relaxed);
     }
 
     /// Another nice value.

@@ -35,12 +35,10 @@ use crate::{
 
 /// What keeps a call from being done at once.
 pub enum Pause {
-    /// A page of user memory is missing.
+    /// A page of user memory is missing, or may be: a transfer that has moved as much as a poll may goes on there.
     Fault(usize, Access),
     /// A stream has nothing to give, or no room.
     Readiness(Arc<File>, Events),
-    /// It has done as much as a poll may, and goes on.
-    Turn,
     /// None of several files is ready.
     Files(Box<Wait>),
     /// None of the files of the epoll instance that the call is about is ready; it waits until this time.
@@ -321,7 +319,7 @@ fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: 
             *moved += read;
             check_fault(&buffer)?;
             if read > 0 && buffer.remaining() > 0 && stream.never_ends() && !caller.thread.is_called() {
-                return Err(Pause::Turn);
+                return Err(Pause::Fault(buffer.address(), Access::Write));
             }
             file.note_read(Ok(*moved));
             Ok(*moved)
@@ -381,7 +379,7 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
                     return Ok(*moved);
                 }
                 if executor::should_yield() {
-                    return Err(Pause::Turn);
+                    return Err(Pause::Fault(buffer.address(), Access::Read));
                 }
             }
             Err(Errno::EAGAIN) if !file.is_nonblocking() => {

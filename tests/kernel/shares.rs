@@ -30,6 +30,18 @@ fn nice_values_and_policies_are_shares() {
 }
 
 #[test]
+fn ten_thousand_processes_and_a_hundred_thousand_threads_are_there_at_once() {
+    // What the first one leaves is what the kernel keeps for the next time.
+    let script = "blocked; resources note; blocked --processes 10000 --threads 100000 && resources check";
+    let options = ["--mem", "2G", "--smp", "2"];
+    let (status, printed) = Machine::boot(Kernel::Rusk, &options, &["sh", "-c", script]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    let found =
+        |line: &str| line.split_once(" processes, this one with 100001 threads")?.0.parse::<u32>().ok();
+    assert!(printed.lines().find_map(found).is_some_and(|processes| processes > 10_000), "{printed}");
+}
+
+#[test]
 fn a_shell_answers_while_all_fork() {
     crowd("1", "answers 20 50");
     crowd("2", "answers 20 50");

@@ -233,5 +233,6 @@ impl Drop for PageCache {
         // Nobody can be reading: readers borrow the cache. Nothing is dirty: who stores holds it.
         let removed = self.tree.remove(0, u64::MAX);
         clock::removed(removed.pages as usize);
+        removed.free();
     }
 }

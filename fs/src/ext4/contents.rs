@@ -171,7 +171,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Waits for transfers that go on at the same time; the first error is that of all.
+/// Waits for transfers that go on at the same time; the first error is that of all. To begin one takes some thousand
+/// instructions, so others get a turn before all have begun.
 pub(super) async fn together(mut transfers: Vec<Op<'static, Result<()>>>) -> Result<()> {
     if transfers.len() == 1
         && let Some(only) = transfers.pop()
@@ -180,14 +181,28 @@ pub(super) async fn together(mut transfers: Vec<Op<'static, Result<()>>>) -> Res
     }
     let mut result = Ok(());
     poll_fn(|context| {
-        transfers.retain_mut(|transfer| match core::pin::Pin::new(transfer).poll(context) {
-            Poll::Ready(done) => {
-                result = result.and(done);
-                false
+        let (mut pending, mut is_enough) = (0, false);
+        transfers.retain_mut(|transfer| {
+            if is_enough {
+                return true;
             }
-            Poll::Pending => true,
+            let polled = core::pin::Pin::new(transfer).poll(context);
+            is_enough = executor::should_yield();
+            match polled {
+                Poll::Ready(done) => result = result.and(done),
+                Poll::Pending => pending += 1,
+            }
+            polled.is_pending()
         });
-        if transfers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        if transfers.is_empty() {
+            return Poll::Ready(());
+        }
+        if is_enough {
+            // First those that were not reached.
+            transfers.rotate_left(pending);
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
     })
     .await;
     result

@@ -12,6 +12,7 @@ use super::{
     map::Run,
     node::Node,
     space::{Blocks, Space},
+    volume::Turns,
 };
 use crate::{Op, PAGE_SIZE, Result, block::Direction, cache::Pages};
 use alloc::sync::Arc;
@@ -168,14 +169,16 @@ impl Node {
         let runs = self.runs(first..end).await?;
         let mut parts = Parts::new(block_size, &pages);
         let mut new = Vec::<(u64, Blocks)>::new();
-        let mut logical = first;
+        let (mut logical, mut turns) = (first, Turns::default());
         for run in &runs {
+            turns.next().await;
             match run.physical {
                 Some(physical) => parts.add(logical - first, physical, run.count),
                 None => self.reserve_run(logical, run.count, first, &mut parts, &mut new).await?,
             }
             logical += run.count;
         }
+        turns.next().await;
         parts.transfer(self, Direction::Write).await?;
 
         // The size that the disk knows grows with the blocks, not before.

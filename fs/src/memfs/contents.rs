@@ -302,7 +302,7 @@ impl<'a> File<'a> {
         };
         if removed.pages > 0 {
             self.uncharge(removed.pages);
-            rcu::defer(move || free(removed));
+            rcu::defer(move || removed.free());
         }
     }
 
@@ -419,17 +419,5 @@ impl<'a> File<'a> {
             (None, Seek::Hole) => Ok(size),
             (None, Seek::Data) => Err(Errno::ENXIO),
         }
-    }
-}
-
-/// Frees pages, in a background task with pauses when there are many.
-pub(super) fn free(mut removed: Removed<Page>) {
-    if removed.pages > TURN as u64 {
-        // Without memory for a task the closure, and with it the pages, is freed at once.
-        drop(executor::try_spawn(async move {
-            while removed.free_some(TURN) {
-                executor::yield_now().await;
-            }
-        }));
     }
 }

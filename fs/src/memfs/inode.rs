@@ -2,7 +2,7 @@
 
 use super::{
     Anchor, Anchors, LINK_MAX,
-    contents::{BLOCKS, Contents, File, free},
+    contents::{BLOCKS, Contents, File},
     directory::Entries,
 };
 use crate::{
@@ -489,7 +489,7 @@ impl Drop for MemInode {
         self.forsaken();
         if let Body::File(contents) = &self.body {
             // Nobody can be reading: readers borrow the inode.
-            free(contents.take());
+            contents.take().free();
         }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 const PAGE: usize = 4096;
@@ -23,7 +23,7 @@ const AREA_PAGES: usize = 48;
 /// One test at a time: they count the frames of one machine.
 pub fn machine() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
-    let guard = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let guard = MACHINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for cpu in 0..arch::SIMULATED {
         arch::switch(cpu);
         arch::boot();

@@ -95,13 +95,9 @@ impl Bits {
     /// Marks some as taken or free; returns how many were not before.
     pub fn set(&mut self, range: Range<usize>, taken: bool) -> usize {
         let mut changed = 0;
-        for at in range.clone() {
-            let Some(word) = self.words.get_mut(at / 64) else { break };
-            let bit = 1 << (at % 64);
-            if (*word & bit != 0) != taken {
-                *word ^= bit;
-                changed += 1;
-            }
+        for (number, mask) in masks(range.clone()) {
+            let Some(word) = self.words.get_mut(number) else { break };
+            changed += set_in_word(word, mask, taken);
         }
         if taken {
             self.free -= changed;
@@ -116,18 +112,35 @@ impl Bits {
     }
 }
 
+/// The words that have bits of a range, by number, and which of their bits.
+fn masks(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    (range.start / 64..range.end.div_ceil(64)).map(move |number| {
+        let start = range.start.saturating_sub(number * 64);
+        let end = (range.end - number * 64).min(64);
+        (number, !0 << start & !0 >> (64 - end))
+    })
+}
+
+/// Sets or clears the bits of a mask; returns how many changed.
+fn set_in_word(word: &mut u64, mask: u64, set: bool) -> usize {
+    let changing = if set { !*word } else { *word } & mask;
+    *word ^= changing;
+    changing.count_ones() as usize
+}
+
 /// Sets or clears bits of a bitmap on the disk; returns how many changed.
 pub fn set_bits(bytes: &mut [u8], range: Range<usize>, set: bool) -> usize {
     let mut changed = 0;
-    let mut at = range.start;
-    while at < range.end {
-        let Some(byte) = bytes.get_mut(at / 8) else { break };
-        let end = range.end.min(at / 8 * 8 + 8);
-        let mask = (0xffu16 << (at % 8)) as u8 & (0xffu16 >> (7 - (end - 1) % 8)) as u8;
-        let before = *byte;
-        *byte = if set { before | mask } else { before & !mask };
-        changed += (before ^ *byte).count_ones() as usize;
-        at = end;
+    for (number, mask) in masks(range) {
+        let Some(rest) = bytes.get_mut(number * 8..).filter(|rest| !rest.is_empty()) else { break };
+        // The last one may be shorter.
+        let len = rest.len().min(8);
+        let mut word = [0; 8];
+        word[..len].copy_from_slice(&rest[..len]);
+        let mut word = u64::from_le_bytes(word);
+        let there = if len < 8 { (1 << (8 * len)) - 1 } else { !0 };
+        changed += set_in_word(&mut word, mask & there, set);
+        rest[..len].copy_from_slice(&word.to_le_bytes()[..len]);
     }
     changed
 }
@@ -161,6 +174,28 @@ mod tests {
         assert_eq!(bits.find(0, 1), None);
         assert_eq!(bits.set(199..200, false), 1);
         assert_eq!(bits.find(0, 1), Some(199..200));
+    }
+
+    /// Whole words, parts of them, and nothing: each bit as if it were set alone.
+    #[test]
+    fn ranges_are_set_as_single_bits_are() {
+        let mut random = Random::new(2);
+        let (mut bytes, mut model) = ([0_u8; 45], [false; 360]);
+        let mut bits = Bits::new(&bytes, 350).unwrap();
+        for step in 0..5000 {
+            let start = random.below(350) as usize;
+            let range = start..start + random.below(351 - start as u64) as usize;
+            let set = random.below(2) > 0;
+            let wanted = model[range.clone()].iter().filter(|bit| **bit != set).count();
+            model[range.clone()].fill(set);
+            assert_eq!(set_bits(&mut bytes, range.clone(), set), wanted, "step {step}: {range:?}");
+            assert_eq!(bits.set(range.clone(), set), wanted, "step {step}: {range:?}");
+            assert!((0..360).all(|at| (bytes[at / 8] >> (at % 8) & 1 != 0) == model[at]), "step {step}");
+            assert!((0..350).all(|at| bits.is_taken(at) == model[at]), "step {step}");
+            assert_eq!(bits.free(), model[..350].iter().filter(|bit| !**bit).count(), "step {step}");
+        }
+        // Behind the end there is nothing to change.
+        assert_eq!(set_bits(&mut bytes, 355..1000, true), model[355..].iter().filter(|bit| !**bit).count());
     }
 
     /// What is remembered of where free ones begin hides none of them.
