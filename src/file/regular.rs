@@ -111,6 +111,15 @@ pub async fn write_at(
     }
 }
 
+/// How often in a row a write waits for memory.
+const PATIENCE: usize = 16;
+
+/// Waits until there is memory again, which caches may have; false if there is none for it.
+async fn memory_comes_back(caller: &Caller, refused: &mut usize) -> bool {
+    *refused += 1;
+    *refused <= PATIENCE && !caller.thread.is_killed() && memory::check_pressure().await.is_ok()
+}
+
 /// A write in steps, which ends with this, wherever that comes.
 struct Steps {
     writing: Arc<dyn Writing>,
@@ -146,7 +155,7 @@ async fn write_steps(
         return Err(Errno::EFBIG);
     }
     buffer.limit(usize::try_from(room).unwrap_or(usize::MAX));
-    let mut in_pieces = true;
+    let (mut in_pieces, mut refused) = (true, 0);
     loop {
         let offset = at + steps.done as u64;
         if in_pieces && buffer.remaining() >= bulk::LARGE {
@@ -165,6 +174,7 @@ async fn write_steps(
         let failure = match steps.writing.fill(at + steps.done as u64, &mut part) {
             Ok(moved) => {
                 buffer.skip(moved);
+                refused = 0;
                 steps.done += moved;
                 steps.touched = steps.touched.max(steps.done);
                 if !part.faulted() && (moved < wanted || buffer.remaining() == 0) {
@@ -175,6 +185,9 @@ async fn write_steps(
             Err(errno) if !part.faulted() => Some(errno),
             Err(_) => None,
         };
+        if failure == Some(Errno::ENOMEM) && memory_comes_back(caller, &mut refused).await {
+            continue;
+        }
         if failure == Some(Errno::ENOSPC) && steps.touched > steps.done {
             // The room may be where pieces behind the gap are.
             steps.writing.give_up(at + steps.done as u64, at + steps.touched as u64);
@@ -205,14 +218,19 @@ async fn write_parts(
     if matches!(position, Position::End) {
         buffer.limit(limit_size(caller, inode.attributes().size(), buffer.remaining())?);
     }
+    let mut refused = 0;
     loop {
         match inode.write_at(position, buffer).await {
             Ok(written) => {
+                refused = 0;
                 total += written.count;
                 end = written.at + written.count as u64;
                 if !matches!(position, Position::End) {
                     position = Position::At(end);
                 }
+            }
+            Err(Errno::ENOMEM) if !buffer.faulted() && memory_comes_back(caller, &mut refused).await => {
+                continue;
             }
             Err(errno) if total == 0 && !buffer.faulted() => return Err(errno),
             Err(_) => {}

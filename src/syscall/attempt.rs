@@ -353,7 +353,7 @@ fn write(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize
                 return Err(Pause::General);
             };
             check_whole(&buffer)?;
-            let written = written?;
+            let written = written.map_err(unless_short)?;
             *offset = written.at + written.count as u64;
             Ok(written.count)
         }
@@ -393,6 +393,12 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
             Err(errno) => return Err(Pause::Failed(errno)),
         }
     }
+}
+
+/// Where there is no memory, the general way waits for what caches have.
+#[cold]
+fn unless_short(errno: Errno) -> Pause {
+    if errno == Errno::ENOMEM { Pause::General } else { Pause::Failed(errno) }
 }
 
 /// A write is done at once unless it is large or more goes with it: appending, going past the page cache, waiting for stable storage, taking
@@ -491,7 +497,7 @@ pub fn write_at(caller: &Caller, file: &File, address: usize, len: usize, offset
         return Err(Pause::General);
     };
     check_whole(&buffer)?;
-    Ok(written?.count)
+    Ok(written.map_err(unless_short)?.count)
 }
 
 /// Opens or makes a file whose directory is in the name cache.
