@@ -4,7 +4,7 @@ sleep 60 & pid=$!; until [ "$(cat /proc/$pid/comm)" = sleep ]; do usleep 1000; d
 ps | awk -v pid=$pid '$1 == pid { print $NF, $(NF - 1) }'; ps -o pid,ppid,comm | awk -v pid=$pid '$1 == pid { print $3 }'; ps -o stat,args | awk '/sleep 6[0]/ { print $1, $2, $3 }'
 kill -0 $pid && echo alive; kill -STOP $pid; sleep 0.1; ps -o pid,stat | awk -v pid=$pid '$1 == pid { print $2 }'; kill -CONT $pid; kill $pid; wait $pid 2>/dev/null; echo "wait $?"; kill -0 $pid 2>/dev/null || echo gone
 kill -l 9; kill -l TERM; kill 99999 2>&1 | sed 's/.*: //'
-(sleep 0.3; echo background) & sleep 0.1; echo foreground; wait
+mkfifo turn; (read go <turn; echo background) & echo foreground; echo >turn; wait; rm turn
 sh -c 'sleep 30 & sleep 30 & wait' & until [ $(pidof sleep | wc -w) = 2 ]; do usleep 1000; done; killall sleep; wait; pidof sleep | wc -w; killall sleep 2>&1
 nice -n 5 sh -c 'ps -o nice,comm | grep " sh"' 2>/dev/null | sort -u | tail -n 1 | awk '{ print $1 }'; nice
 nohup sh -c 'echo nohup' 2>/dev/null | tail -n 1; setsid sh -c 'ps -o sid,pid,comm | awk -v me=$$ "\$2 == me { print \$1 == \$2 }"'
