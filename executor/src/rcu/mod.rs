@@ -38,8 +38,6 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 const RETRY_NS: u64 = 1_000_000;
 /// A CPU that passes no boundary for this long is interrupted.
 const PATIENCE_NS: u64 = 5_000_000;
-/// What is freed in so many cycles is freed at one boundary; the next has the rest.
-const TURN: u64 = 20_000;
 
 /// Shared by the CPUs of an executor.
 pub(crate) struct Domain {
@@ -71,9 +69,6 @@ pub(crate) struct Local {
     waiting: Cell<List>,
     target: Cell<u64>,
     began: Cell<u64>,
-    /// Whose grace period is over, and how many of them were freed already.
-    free: Cell<List>,
-    turned: Cell<u64>,
     /// How much was ever deferred here, and how much of it is freed. Written by the owner only.
     deferred: AtomicU64,
     freed: AtomicU64,
@@ -90,8 +85,6 @@ impl Local {
             waiting: Cell::new(List::EMPTY),
             target: Cell::new(0),
             began: Cell::new(0),
-            free: Cell::new(List::EMPTY),
-            turned: Cell::new(0),
             deferred: AtomicU64::new(0),
             freed: AtomicU64::new(0),
             #[cfg(debug_assertions)]
@@ -110,26 +103,15 @@ impl Local {
         self.passed.pass(&domain.grace);
     }
 
-    /// Whether there is something to be freed at the next boundary, without waiting for anybody.
-    pub(crate) fn has_more(&self) -> bool {
-        !self.free.get().is_empty()
-    }
-
     /// When this CPU must look at its deferred frees again, if there are any.
     pub(crate) fn next_try(&self) -> Option<u64> {
-        if self.has_more() {
-            return Some(hooks::now());
-        }
         let idle = self.waiting.get().is_empty() && self.next.get().is_empty();
         (!idle).then(|| hooks::now() + RETRY_NS)
     }
 
-    /// Free some of what has become free, or begin a grace period for what has come since. By the owner, at
+    /// Free what has become free, and begin a grace period for what has come since. By the owner, at
     /// a boundary.
     pub(crate) fn reclaim(&self, worker: &Worker) {
-        if self.has_more() {
-            return self.free_some(worker);
-        }
         let shared = worker.shared();
         let domain = &shared.rcu;
         if domain.has_orphans.load(Relaxed) {
@@ -146,32 +128,10 @@ impl Local {
         domain.grace.before_look();
         self.pass(domain);
         if self.all_passed(shared, worker) {
-            self.free.set(self.waiting.replace(List::EMPTY));
-            self.free_some(worker);
-        }
-    }
-
-    /// A turn's worth of what is free: whoever waits to run here is not to wait for thousands of frees.
-    fn free_some(&self, worker: &Worker) {
-        let began = hooks::cycles();
-        let mut list = self.free.replace(List::EMPTY);
-        while let Some(head) = list.pop() {
-            // SAFETY: alive until its `free` is called, once, here.
-            unsafe { (head.as_ref().free)(head) };
-            self.turned.set(self.turned.get() + 1);
-            if hooks::cycles().wrapping_sub(began) > TURN {
-                break;
-            }
-        }
-        self.free.set(list);
-        if list.is_empty() {
-            // Not before all are freed, for the last to come is the first to go.
+            let count = self.waiting.replace(List::EMPTY).run();
             // Release: whoever reads the count in `barrier` finds these freed.
-            self.freed.store(self.freed.load(Relaxed) + self.turned.replace(0), Release);
-            worker.shared().rcu.freed.wake_all();
-        } else {
-            // However much is deferred between two looks: the next boundary is one.
-            worker.arm_before(hooks::now());
+            self.freed.store(self.freed.load(Relaxed) + count, Release);
+            domain.freed.wake_all();
         }
     }
 
@@ -250,6 +210,17 @@ impl List {
         // SAFETY: alive until `run`.
         self.first = unsafe { head.as_ref() }.next.get();
         Some(head)
+    }
+
+    /// Frees all; says how many there were.
+    fn run(mut self) -> u64 {
+        let mut count = 0;
+        while let Some(head) = self.pop() {
+            // SAFETY: alive until its `free` is called, once, here.
+            unsafe { (head.as_ref().free)(head) };
+            count += 1;
+        }
+        count
     }
 }
 

@@ -15,7 +15,7 @@ impl Worker {
         self.take_in();
         // What is freed now may wake somebody.
         self.rcu.reclaim(self);
-        if !self.is_bare() || self.rcu.has_more() {
+        if !self.is_bare() {
             return;
         }
         let is_searcher = self.shared().idle.start_search();
