@@ -11,6 +11,7 @@ use crate::task::Builder;
 use crate::trace;
 use crate::worker::should_yield;
 use alloc::sync::Arc;
+use core::cell::UnsafeCell;
 use core::future::Future;
 use core::ops::Range;
 use core::pin::Pin;
@@ -19,9 +20,9 @@ use core::task::{Context, Poll};
 
 /// Call `work(0)` to `work(n - 1)`, each once, on this CPU and on idle ones; ready when all are done.
 ///
-/// The order is not defined. `work` owns what it uses. If the future is dropped before it is ready,
-/// no more pieces begin; pieces that are running elsewhere run to their end, and `work` is dropped
-/// after them. A piece should take a microsecond or more and at most some tens: between pieces the
+/// The order is not defined. `work` owns what it uses, and has been dropped when the future is ready. If
+/// the future is dropped before, no more pieces begin; pieces that are running elsewhere run to their
+/// end, and `work` is dropped after them. A piece should take a microsecond or more and at most some tens: between pieces the
 /// CPU is given to whoever [needs it](crate::should_yield).
 pub fn fan_out<F>(n: usize, work: F) -> FanOut<F>
 where
@@ -50,7 +51,8 @@ enum State<F> {
 const MOST: usize = 4;
 
 struct Job<F> {
-    work: F,
+    /// Taken out by the caller when all pieces are done: a helper may come long after that.
+    work: UnsafeCell<Option<F>>,
     /// The first piece that nobody has claimed.
     next: AtomicUsize,
     end: usize,
@@ -63,7 +65,22 @@ struct Job<F> {
     caller: WakeCell,
 }
 
+// SAFETY: the work is shared only by reference, except that the caller, which may be on another CPU than where it was
+// made, takes it out. Everything else is atomic.
+unsafe impl<F: Send + Sync> Sync for Job<F> {}
+
 impl<F: Fn(usize) + Send + Sync + 'static> Job<F> {
+    /// Do one piece.
+    ///
+    /// # Safety
+    /// It has been claimed, and not been counted as done.
+    unsafe fn run(&self, piece: usize) {
+        // SAFETY: the work is taken out only after all pieces have been counted.
+        if let Some(work) = unsafe { &*self.work.get() } {
+            trace::piece(piece, work);
+        }
+    }
+
     /// A share of what is left; empty when nothing is.
     fn claim(&self) -> Range<usize> {
         let mut next = self.next.load(Relaxed);
@@ -137,7 +154,8 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for Helper<F> {
                 if this.job.cancelled.load(Relaxed) {
                     return Poll::Ready(());
                 }
-                trace::piece(piece, &this.job.work);
+                // SAFETY: it is one of those that we have claimed, which are counted below.
+                unsafe { this.job.run(piece) };
                 if should_yield() && !this.pieces.is_empty() {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -162,7 +180,7 @@ impl<F: Fn(usize) + Send + Sync + 'static> FanOut<F> {
         let State::Alone(work) = core::mem::replace(&mut self.state, State::Done) else { return };
         let first = self.pieces.start;
         let job = Arc::new(Job {
-            work,
+            work: UnsafeCell::new(Some(work)),
             next: AtomicUsize::new(first),
             end: self.total,
             // Those that we did alone are done.
@@ -209,7 +227,8 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
             let mut did = 0;
             let mut make_way = false;
             for piece in this.pieces.by_ref() {
-                trace::piece(piece, &job.work);
+                // SAFETY: it is one of those that we have claimed, which are counted below.
+                unsafe { job.run(piece) };
                 did += 1;
                 if should_yield() && did < share {
                     make_way = true;
@@ -232,6 +251,8 @@ impl<F: Fn(usize) + Send + Sync + 'static> Future for FanOut<F> {
         if job.done.load(Acquire) < job.end {
             return Poll::Pending;
         }
+        // SAFETY: all pieces are done and have been counted, in what we have acquired, so nobody looks at it any more.
+        drop(unsafe { (*job.work.get()).take() });
         this.state = State::Done;
         Poll::Ready(())
     }

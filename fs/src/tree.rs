@@ -359,7 +359,9 @@ impl<T: Item> Removed<T> {
             // Without memory for a task the closure, and with it what is left, is freed at once.
             drop(executor::try_spawn(async move {
                 while self.free_some(TURN) {
-                    executor::yield_now().await;
+                    if executor::should_yield() {
+                        executor::yield_now().await;
+                    }
                 }
             }));
         }

@@ -1,7 +1,8 @@
 //! Boxed futures for what has to wait: where memory is out, the wait is refused.
 //!
 //! Ten thousand threads can begin to wait at the same moment, for a frame that nobody has. Their boxes are the one thing
-//! that grows then, so they leave half of the kernel's reserve to those who will end the shortage.
+//! that grows then, so they leave half of the kernel's reserve to those who will end the shortage. Who can wait without a
+//! box does so before ([`wait_admitted`](super::wait_admitted)).
 
 use super::frame;
 use alloc::boxed::Box;

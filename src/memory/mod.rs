@@ -5,6 +5,7 @@
 //!   heap/          the global allocator: size classes, magazines, slabs, large objects
 //!   frame/         4 KiB frames with owners; buddy allocator; zeroing in advance
 //!   reclaim.rs     caches give back before memory is short
+//!   pressure.rs    waiting where it is short all the same
 //!   registers.rs   registers of devices; dma.rs: memory that they use by themselves; words.rs: both
 //!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
@@ -20,6 +21,7 @@ mod cpu;
 mod dma;
 pub mod frame;
 pub mod heap;
+mod pressure;
 mod provider;
 mod ramdisk;
 mod reclaim;
@@ -33,7 +35,8 @@ mod words;
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
 pub use boxed::{check_wait, pinned};
 pub use dma::{DmaMemory, DmaPiece};
-pub use frame::is_short;
+pub use frame::{is_nearly_out, is_short};
+pub use pressure::{check_pressure, wait_admitted, wait_for};
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use registers::Registers;
@@ -46,8 +49,6 @@ pub use space::{
 pub use urgent::urgently;
 
 use bootloader_api::BootInfo;
-use core::time::Duration;
-use syscalls::Errno;
 
 /// Brings up frames and heap. On the boot CPU, once, before anything is allocated.
 pub fn init(boot: &BootInfo) {
@@ -71,6 +72,9 @@ pub fn start_background_tasks() {
     }
     if reclaim::start().is_err() {
         log::warn!("memory: caches are not asked to give back");
+    }
+    if pressure::start().is_err() {
+        log::warn!("memory: nobody waits for memory");
     }
 }
 
@@ -100,65 +104,6 @@ pub fn stats() -> Stats {
         heap_bytes: heap.live as usize,
         heap_taken_bytes: heap.taken as usize,
     }
-}
-
-/// Looks, a millisecond or more apart, for which a thread waits at most for what is being taken apart, so that nobody waits
-/// for ever beside others who keep making and leaving large spaces.
-const MUCH_PATIENCE: usize = 2000;
-
-/// Asks whether there is memory for something that makes the kernel's own structures grow: a process, a file, a pipe.
-/// One load while there is plenty, so every such call can ask.
-///
-/// # Errors
-/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use, some names were
-/// forgotten, and what others have given up has come back.
-#[inline]
-pub async fn check_pressure() -> Result<(), Errno> {
-    if frame::is_short() { pinned(relieve())?.await } else { Ok(()) }
-}
-
-/// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, a task takes an
-/// address space or a file system apart, or dirty pages are stored. Each look but the first comes after every CPU has passed a boundary and freed what
-/// it had deferred, so those that have been killed had their chance to leave.
-#[cold]
-async fn relieve() -> Result<(), Errno> {
-    /// Names that are forgotten, and pages of disks that are given up, at a time.
-    const NAMES: usize = 256;
-    /// Looks without any gain after which there is nothing to wait for.
-    const PATIENCE: usize = 32;
-    let (mut least, mut vain) = (usize::MAX, 0);
-    loop {
-        if fs::cache::shrink(NAMES).await == 0 {
-            fs::cache::hurry().await;
-        }
-        fs::dcache::shrink(NAMES);
-        heap::shrink();
-        if !frame::is_short() {
-            return Ok(());
-        }
-        let stats = stats();
-        let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
-        vain = if in_use < least { 0 } else { vain + 1 };
-        if vain >= if is_returning() { MUCH_PATIENCE } else { PATIENCE } {
-            return Err(Errno::ENOMEM);
-        }
-        least = least.min(in_use);
-        reclaim().await;
-        if vain > 0 {
-            executor::sleep(Duration::from_millis(1)).await;
-        }
-    }
-}
-
-/// Whether something large is being taken apart, or stored, after which it can be given up.
-fn is_returning() -> bool {
-    space::is_tearing_down() || fs::is_tearing_down() || fs::cache::unstored_pages() > 0
-}
-
-/// Waits until every CPU has passed a boundary and freed what it had deferred.
-async fn reclaim() {
-    executor::rcu::synchronize().await;
-    executor::rcu::barrier().await;
 }
 
 /// The kernel's allocator.

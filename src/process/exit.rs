@@ -36,7 +36,7 @@ pub fn group(caller: &Caller, status: ExitStatus) {
 
 /// Ends a process that has touched memory of its own for which there is no frame left.
 pub fn out_of_memory(caller: &Caller) {
-    log::warn!("out of memory: killed process {} ({})", caller.process().pid, caller.thread);
+    log::error!("out of memory: killed process {} ({})", caller.process().pid, caller.thread);
     group(caller, ExitStatus::killed(SIGKILL));
 }
 

@@ -152,20 +152,25 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
         }
         'life: loop {
             // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
-            if caller.thread.wanted()
-                && let Err(obstacle) = deliver::attend(&mut caller, &mut context)
-            {
-                context.suspend();
-                if let Obstacle::Exit = obstacle {
-                    break;
-                }
-                if let Ok(overcoming) = memory::pinned(deliver::overcome(&mut caller, &mut context, obstacle))
+            if caller.thread.wanted() {
+                // What follows may have to wait in a box of its own.
+                if memory::is_nearly_out()
+                    && !caller.thread.is_killed()
+                    && suspending(&mut context, memory::wait_admitted()).await.is_err()
                 {
-                    overcoming.await;
-                } else {
                     exit::out_of_memory(&caller);
                 }
-                continue;
+                if context.is_suspended() {
+                    caller.thread.note_interruption();
+                }
+                if let Err(obstacle) = deliver::attend(&mut caller, &mut context) {
+                    context.suspend();
+                    if let Obstacle::Exit = obstacle {
+                        break;
+                    }
+                    Box::pin(deliver::overcome(&mut caller, &mut context, obstacle)).await;
+                    continue;
+                }
             }
             if executor::attention() != 0 {
                 context.suspend();
@@ -189,6 +194,14 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                             context.suspend();
                             caller.thread.make_way().await;
                             syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
+                        }
+                        // A fault may have to wait in a box of its own.
+                        Pause::Fault(..) if memory::is_nearly_out() => {
+                            let admitted = suspending(&mut context, memory::wait_admitted()).await;
+                            if admitted.is_err() {
+                                exit::out_of_memory(&caller);
+                            }
+                            syscall::retry(&mut caller, &mut context, admitted, &mut moved)
                         }
                         Pause::Fault(address, access) => {
                             let found = user::fault_in(&caller, address, access);
@@ -240,11 +253,22 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                             let found = suspending(&mut context, news).await;
                             syscall::retry(&mut caller, &mut context, found, &mut moved)
                         }
-                        Pause::General => match syscall::general(&mut caller, &mut context).await {
-                            Ending::Result(result) => result.map_err(Pause::Failed),
-                            Ending::Registers => break,
-                            Ending::Exit => break 'life,
-                        },
+                        Pause::General => {
+                            let admitted = if memory::is_short() {
+                                let number = context.orig_rax as u32;
+                                suspending(&mut context, syscall::admitted(number)).await
+                            } else {
+                                Ok(())
+                            };
+                            match admitted {
+                                Err(errno) => Err(Pause::Failed(errno)),
+                                Ok(()) => match syscall::general(&mut caller, &mut context).await {
+                                    Ending::Result(result) => result.map_err(Pause::Failed),
+                                    Ending::Registers => break,
+                                    Ending::Exit => break 'life,
+                                },
+                            }
+                        }
                         Pause::Failed(errno) => Err(errno.into()),
                     };
                 }
@@ -252,6 +276,13 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
             }
             match Trap::from(trap) {
                 Trap::Syscall | Trap::Interrupt => {}
+                // As above; the instruction meets the page again.
+                Trap::PageFault { .. } if memory::is_nearly_out() => {
+                    if suspending(&mut context, memory::wait_admitted()).await.is_err() {
+                        exit::out_of_memory(&caller);
+                    }
+                    caller.thread.note_interruption();
+                }
                 Trap::PageFault { address, access, present: _ } => {
                     caller.process().count_fault();
                     let served = suspending(&mut context, caller.space.fault(address, access)).await;
@@ -267,11 +298,13 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                     exception(&caller, &mut context, vector);
                 }
                 Trap::Watched => {
-                    if let Ok(passage) = memory::pinned(trace::watch::pass(&mut caller, &mut context)) {
-                        passage.await;
-                    } else {
+                    if memory::is_nearly_out()
+                        && suspending(&mut context, memory::wait_admitted()).await.is_err()
+                    {
                         exit::out_of_memory(&caller);
+                        continue;
                     }
+                    Box::pin(trace::watch::pass(&mut caller, &mut context)).await;
                 }
                 Trap::OutOfMemory => exit::out_of_memory(&caller),
             }

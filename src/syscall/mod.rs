@@ -198,7 +198,22 @@ pub enum Ending {
     Exit,
 }
 
-/// Serves a call through its general handler.
+/// Memory is short: waits until there is enough for a call's general handler.
+///
+/// # Errors
+/// ENOMEM, see [`check_pressure`](crate::memory::check_pressure).
+pub fn admitted(number: u32) -> impl Future<Output = Result<(), Errno>> + Send {
+    let is_enough: fn() -> bool = match number {
+        // They give memory back.
+        __NR_exit | __NR_exit_group | __NR_close | __NR_dup2 | __NR_dup3 => || true,
+        _ if makes_something(number) => || !crate::memory::is_short(),
+        // A handler has a box of its own.
+        _ => || crate::memory::check_wait().is_ok(),
+    };
+    crate::memory::wait_for(is_enough)
+}
+
+/// Serves a call through its general handler, after it was [admitted].
 #[allow(clippy::manual_async_fn, reason = "it would be larger")]
 pub fn general<'a>(
     caller: &'a mut Caller,
@@ -206,17 +221,6 @@ pub fn general<'a>(
 ) -> impl Future<Output = Ending> + Send + use<'a> {
     async move {
         let number = context.orig_rax as u32;
-        if makes_something(number)
-            && let Err(errno) = suspending(context, crate::memory::check_pressure()).await
-        {
-            return Ending::Result(Err(errno));
-        }
-        // A handler has a box of its own.
-        if !matches!(number, __NR_exit | __NR_exit_group | __NR_close | __NR_dup2 | __NR_dup3)
-            && let Err(errno) = crate::memory::check_wait()
-        {
-            return Ending::Result(Err(errno));
-        }
         let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
         let arguments = arguments.map(|argument| argument as usize);
         match number {

@@ -108,6 +108,7 @@ fn fan_out_under_changing_load() {
         })
         .await;
         assert!(seen.iter().all(|count| count.load(SeqCst) == 1));
+        assert_eq!(Arc::strong_count(&seen), 1, "what was worked with is free");
     });
 }
 

@@ -83,7 +83,8 @@ impl AddressSpace {
     /// Makes an access possible, or says why it is not.
     ///
     /// Anonymous memory does not wait, except for the lock when other threads hold it and, when a page is replaced, for
-    /// other CPUs that have this space loaded. An access that turns out to be possible already is no error.
+    /// other CPUs that have this space loaded. An access that turns out to be possible already is no error. To wait takes a
+    /// box: where thousands may call at the same moment they are [admitted](memory::wait_admitted) first.
     ///
     /// # Errors
     /// See [`FaultError`].
@@ -95,9 +96,6 @@ impl AddressSpace {
             Some(step) => Some(step?),
         };
         // Boxed because it is rare and large: it would otherwise be part of every thread's future.
-        if memory::check_wait().is_err() {
-            return Err(FaultError::OutOfMemory);
-        }
         Box::pin(self.fault_waiting(step, address, access)).await
     }
 

@@ -1,0 +1,217 @@
+//! Waiting for memory where it is short.
+//!
+//! ```text
+//!   who needs memory                                  the task "relief"
+//!   check_pressure ──► stands in line, asks  ──────►  round: caches give back, deferred frees are done,
+//!                      (needs no memory itself)              looks again as long as something comes back
+//!                           ▲                                │
+//!                           ├────── all go on ◄── found ─────┤
+//!                           └─ 1, 2, 4, 8 ... are refused ◄──┘ in vain, and in vain again ...
+//! ```
+//!
+//! One task looks for all. Who waits needs no memory for that, so that ten thousand threads can begin to wait at the same
+//! moment for a frame that nobody has. Those who came first are refused first, few at the beginning: what they had may be
+//! enough for the others.
+
+use super::{check_wait, frame, heap, space, stats};
+use core::time::Duration;
+use executor::{
+    Builder, Lane, SpawnError,
+    sync::{Notify, SpinMutex, WaitQueue},
+};
+use syscalls::Errno;
+
+/// Looks, a millisecond or more apart, for which a round lasts at most for what is being taken apart, so that nobody waits
+/// for ever beside others who keep making and leaving large spaces.
+const MUCH_PATIENCE: usize = 2000;
+
+/// What the one who looks and those who wait know of each other. Rounds are numbered from 1, and begin again after 2^32.
+struct Line {
+    /// Whether there is somebody who looks.
+    is_served: bool,
+    /// Rounds that have begun.
+    begun: u32,
+    /// Rounds that have ended.
+    ended: u32,
+    /// The last round in which memory was found.
+    found: u32,
+    /// How many may still be refused of those who have waited for the whole last round.
+    refusals: usize,
+}
+
+static LINE: SpinMutex<Line> =
+    SpinMutex::new(Line { is_served: false, begun: 0, ended: 0, found: 0, refusals: 0 });
+/// Those who wait.
+static WAITING: WaitQueue = WaitQueue::new();
+/// Somebody has begun to wait.
+static ASKED: Notify = Notify::new();
+
+/// Starts the task that looks for memory. Once, before there are programs.
+///
+/// # Errors
+/// When there is no memory for a task. Nobody waits for memory then.
+pub(super) fn start() -> Result<(), SpawnError> {
+    LINE.lock().is_served = true;
+    let serving = Serving;
+    Builder::new().name("relief").lane(Lane::Driver).try_spawn(serve(serving)).map(drop)
+}
+
+/// Asks whether there is memory for something that makes the kernel's own structures grow: a process, a file, a pipe.
+/// One load while there is plenty, so every such call can ask. The future is small, and needs no memory.
+///
+/// # Errors
+/// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use, some names were
+/// forgotten, and what others have given up has come back.
+#[inline]
+pub fn check_pressure() -> impl Future<Output = Result<(), Errno>> + Send {
+    wait_for(|| !frame::is_short())
+}
+
+/// Waits until there is memory for a wait in a box of its own ([`check_wait`]). The future is small, and needs no memory.
+///
+/// # Errors
+/// As [`check_pressure`].
+#[inline]
+pub fn wait_admitted() -> impl Future<Output = Result<(), Errno>> + Send {
+    wait_for(|| check_wait().is_ok())
+}
+
+/// Waits until there is as much memory as `is_enough` asks for.
+///
+/// # Errors
+/// As [`check_pressure`].
+#[inline]
+pub fn wait_for(is_enough: fn() -> bool) -> impl Future<Output = Result<(), Errno>> + Send {
+    let mut place = Place { is_enough, begun: 0, ended: 0, missed: None };
+    WAITING.wait_until(move || place.answer())
+}
+
+/// Where somebody stands in the line. Small: it is a part of each thread's future.
+struct Place {
+    is_enough: fn() -> bool,
+    /// Rounds that had begun, and ended, when he came.
+    begun: u32,
+    ended: u32,
+    /// How often there was memory, and gone again before he got to it; `None`: he has not asked.
+    missed: Option<u8>,
+}
+
+impl Place {
+    /// What he is told now; `None`: to wait.
+    #[inline]
+    fn answer(&mut self) -> Option<Result<(), Errno>> {
+        if (self.is_enough)() { Some(Ok(())) } else { self.stand() }
+    }
+
+    #[cold]
+    fn stand(&mut self) -> Option<Result<(), Errno>> {
+        /// Times that memory may be gone again.
+        const PATIENCE: u8 = 16;
+        let mut line = LINE.lock();
+        if !line.is_served {
+            return Some(Err(Errno::ENOMEM));
+        }
+        let has_missed = match self.missed {
+            None => true,
+            Some(_) => is_later(line.found, self.ended),
+        };
+        if has_missed {
+            let missed = self.missed.map_or(0, |missed| missed + 1);
+            (self.begun, self.ended, self.missed) = (line.begun, line.ended, Some(missed));
+            drop(line);
+            ASKED.notify();
+            return (missed > PATIENCE).then_some(Err(Errno::ENOMEM));
+        }
+        if is_later(line.ended, self.begun) && line.refusals > 0 {
+            line.refusals -= 1;
+            return Some(Err(Errno::ENOMEM));
+        }
+        None
+    }
+}
+
+/// Whether a round is later than another.
+fn is_later(round: u32, other: u32) -> bool {
+    round.wrapping_sub(other).cast_signed() > 0
+}
+
+/// There is somebody who looks, until this is dropped.
+struct Serving;
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        LINE.lock().is_served = false;
+        WAITING.wake_all();
+    }
+}
+
+/// Looks for memory whenever somebody waits for it.
+async fn serve(_serving: Serving) {
+    let mut refused = 0;
+    loop {
+        if WAITING.is_empty() {
+            refused = 0;
+            ASKED.notified().await;
+        }
+        {
+            let mut line = LINE.lock();
+            line.begun = line.begun.wrapping_add(1);
+            line.refusals = 0;
+        }
+        let is_found = relieve().await;
+        {
+            let mut line = LINE.lock();
+            line.ended = line.ended.wrapping_add(1);
+            refused = if is_found { 0 } else { (2 * refused).max(1) };
+            line.refusals = refused;
+            if is_found {
+                line.found = line.ended;
+            }
+        }
+        if is_found {
+            WAITING.wake_all();
+        } else {
+            WAITING.wake_n(refused);
+        }
+        // Who was told goes first.
+        executor::yield_now().await;
+    }
+}
+
+/// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, a task takes an
+/// address space or a file system apart, or dirty pages are stored. Each look but the first comes after every CPU has passed
+/// a boundary and freed what it had deferred, so those that have been killed had their chance to leave. False: in vain.
+async fn relieve() -> bool {
+    /// Names that are forgotten, and pages of disks that are given up, at a time.
+    const NAMES: usize = 256;
+    /// Looks without any gain after which there is nothing to wait for.
+    const PATIENCE: usize = 32;
+    let (mut least, mut vain) = (usize::MAX, 0);
+    loop {
+        if fs::cache::shrink(NAMES).await == 0 {
+            fs::cache::hurry().await;
+        }
+        fs::dcache::shrink(NAMES);
+        heap::shrink();
+        if !frame::is_short() {
+            return true;
+        }
+        let stats = stats();
+        let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
+        vain = if in_use < least { 0 } else { vain + 1 };
+        if vain >= if is_returning() { MUCH_PATIENCE } else { PATIENCE } {
+            return false;
+        }
+        least = least.min(in_use);
+        executor::rcu::synchronize().await;
+        executor::rcu::barrier().await;
+        if vain > 0 {
+            executor::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Whether something large is being taken apart, or stored, after which it can be given up.
+fn is_returning() -> bool {
+    space::is_tearing_down() || fs::is_tearing_down() || fs::cache::unstored_pages() > 0
+}

@@ -1,0 +1,87 @@
+//! Waiting for memory where there is none.
+
+use crate::arch;
+use crate::memory::frame::{self, Frame};
+use crate::memory::{check_pressure, heap, is_short, start_background_tasks};
+use crate::model::machine;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+const CPUS: usize = 2;
+
+/// Takes all frames that user memory may have, also those that the heap could give back.
+fn take_all() -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(frame::statistics().total);
+    loop {
+        while let Some(frame) = Frame::alloc() {
+            frames.push(frame);
+        }
+        heap::shrink();
+        if is_short() {
+            return frames;
+        }
+    }
+}
+
+#[test]
+fn what_one_of_those_who_wait_gives_back_is_enough_for_the_others() {
+    let _machine = machine();
+    executor::host::block_on(CPUS, async move {
+        arch::boot();
+        start_background_tasks();
+        let mut frames = take_all();
+        let refused = Arc::new(AtomicUsize::new(0));
+        let waiting: Vec<_> = (0..50)
+            .map(|_| {
+                let (own, refused) = (frames.split_off(frames.len() - 200), refused.clone());
+                executor::spawn(async move {
+                    if check_pressure().await.is_err() {
+                        refused.fetch_add(1, SeqCst);
+                        drop(own);
+                    }
+                })
+            })
+            .collect();
+        for task in waiting {
+            task.await.expect("not cancelled");
+        }
+        assert_eq!(refused.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn nobody_waits_for_ever_for_what_does_not_come() {
+    let _machine = machine();
+    executor::host::block_on(CPUS, async move {
+        arch::boot();
+        start_background_tasks();
+        let frames = take_all();
+        let waiting: Vec<_> = (0..500).map(|_| executor::spawn(check_pressure())).collect();
+        for task in waiting {
+            assert!(task.await.expect("not cancelled").is_err());
+        }
+        drop(frames);
+        assert!(check_pressure().await.is_ok());
+    });
+}
+
+#[test]
+fn who_gives_up_waiting_takes_nothing_with_him() {
+    let _machine = machine();
+    executor::host::block_on(CPUS, async move {
+        arch::boot();
+        start_background_tasks();
+        let frames = take_all();
+        let waiting: Vec<_> = (0..20).map(|_| executor::spawn(check_pressure())).collect();
+        executor::yield_now().await;
+        for task in waiting.iter().step_by(2) {
+            task.cancel();
+        }
+        let answers = waiting.into_iter().skip(1).step_by(2);
+        for task in answers {
+            assert!(task.await.expect("not cancelled").is_err());
+        }
+        drop(frames);
+        assert!(check_pressure().await.is_ok());
+    });
+}
