@@ -92,8 +92,19 @@ impl PtyTable {
 
     /// The name of slave `index`, whose master is closed, has been removed.
     pub fn name_removed(&self, index: u32) {
-        if let Some(slot) = self.slots.lock().get_mut(index as usize) {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get_mut(index as usize) {
             slot.is_named = false;
+            if slot.is_free() {
+                // A terminal's memory stays as long as anybody knows of it.
+                slot.tty = Weak::new();
+            }
+        }
+        while slots.last().is_some_and(Slot::is_free) {
+            slots.pop();
+        }
+        if slots.is_empty() {
+            *slots = Vec::new();
         }
     }
 

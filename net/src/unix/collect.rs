@@ -111,7 +111,7 @@ impl Collection {
         if self.grey.try_reserve(1).is_ok() {
             self.grey.push(holder);
         } else {
-            self.stage = Stage::Resting;
+            self.go_on(Stage::Resting);
         }
     }
 
@@ -134,6 +134,10 @@ impl Collection {
     fn go_on(&mut self, stage: Stage) {
         if self.is_marking() {
             self.stage = stage;
+            if !self.is_marking() {
+                // It may have become long.
+                self.grey = Vec::new();
+            }
         }
     }
 }
@@ -144,7 +148,8 @@ impl Flight {
         let collection = &mut self.collection;
         collection.number += 1;
         collection.stage = Stage::Suspecting(0);
-        collection.grey.clear();
+        // Of one that was given up before its end.
+        collection.grey = Vec::new();
     }
 
     /// Goes on with a collection that has begun, by a step of about so many files and sockets.

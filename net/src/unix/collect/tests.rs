@@ -186,6 +186,11 @@ impl World {
         let known = &self.known;
         let files = reachable.iter().filter(|number| known[number].has_file).count();
         assert_eq!(self.files.load(SeqCst), files, "files that are left, and that somebody can reach");
+        assert_eq!(
+            self.domain.flight.lock().collection.grey.capacity(),
+            0,
+            "a collector at rest keeps nothing"
+        );
     }
 }
 
