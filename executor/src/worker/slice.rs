@@ -9,9 +9,10 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// A task waits at most this long for a user thread, if another CPU is idle.
 const PATIENCE_NS: u64 = 50_000;
-/// After so many cycles a poll makes way whether somebody wants the CPU or not: ten to twenty
-/// microseconds, which is well above what it costs to yield.
-const LONG_POLL: u64 = 40_000;
+/// After so many cycles a poll makes way whether somebody wants the CPU or not: five to ten
+/// microseconds, a hundred times what it costs to yield, so that the longest round of a loop may
+/// take four times as long before a poll becomes longer than it should.
+const LONG_POLL: u64 = 20_000;
 
 impl Worker {
     /// The timer that [`Platform::arm_timer`](crate::Platform::arm_timer) set went off on this CPU.

@@ -136,7 +136,7 @@ impl Table {
 
     /// Owners of the table; exact if it is 1 and the caller is that one.
     #[inline(always)]
-    fn owners(self) -> u64 {
+    pub(super) fn owners(self) -> u64 {
         // Acquire: pairs with the release of the owner that left, so that its changes are seen.
         self.metadata().word.load(Acquire)
     }
@@ -613,6 +613,10 @@ pub(super) fn release_leaf(entry: Entry) {
     // SAFETY: the entry, which is gone from its directory, pointed to a table.
     release_table(unsafe { Table::at(entry.address()) }, 0);
 }
+
+/// Entries of a table of the last level that are freed in one step: some twenty thousand instructions, as most of what a
+/// large space had goes back to the buddy allocator.
+pub(super) const STEP: usize = 128;
 
 /// As [`release_table`] for a table of the last level; returns how many frames it had, whether they are freed or not.
 pub(super) fn release_counting(table: Table) -> usize {

@@ -4,13 +4,14 @@
 //! owned alone is freed at once if it is little; a large one becomes a task that frees page tables on all idle CPUs.
 
 use super::AddressSpace;
-use super::table::{self, PageTables, each_own};
-use crate::arch::paging::Entry;
+use super::table::{self, PageTables, STEP, Table, each_own};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::{
+    AtomicU8, AtomicUsize,
+    Ordering::{AcqRel, Relaxed},
+};
 
-/// More page tables of its own than this make a space large: freeing one takes up to 16,000 instructions.
+/// More page tables of its own than this make a space large: freeing a full one takes up to 80,000 instructions.
 const LARGE: usize = 3;
 
 /// Wrecks that are not cleared away yet. Relaxed: a hint.
@@ -38,11 +39,22 @@ impl Drop for AddressSpace {
     }
 }
 
-/// The page tables that a dead space owned alone. Each is an entry, or 0 once it is freed; freed at the latest when
-/// this is dropped.
+/// The page tables that a dead space owned alone, freed at the latest when this is dropped.
 struct Wreck {
-    tables: Vec<AtomicU64>,
+    tables: Vec<Doomed>,
 }
+
+/// A page table that is freed in parts, by whoever comes first to each.
+struct Doomed {
+    table: Table,
+    /// A bit for each part that somebody has begun with.
+    begun: AtomicU8,
+    /// Parts that are freed.
+    done: AtomicU8,
+}
+
+/// Parts of a page table.
+const PARTS: usize = 512 / STEP;
 
 impl Wreck {
     /// Takes the page tables out of their directories. None if they are few, or there is no memory for the list; then
@@ -58,7 +70,9 @@ impl Wreck {
         each_own(tables.root_table(), 3, &mut |directory, index, entry| {
             if list.len() < count {
                 directory.clear(index);
-                list.push(AtomicU64::new(entry.0));
+                // SAFETY: the entry, which is gone from its directory, pointed to a table.
+                let table = unsafe { Table::at(entry.address()) };
+                list.push(Doomed { table, begun: AtomicU8::new(0), done: AtomicU8::new(0) });
             }
         });
         WRECKS.fetch_add(1, Relaxed);
@@ -68,22 +82,28 @@ impl Wreck {
     /// Frees all of it in a task, or here if there is no memory for one: the destructor of the future does it then.
     fn clear_away(self) {
         drop(executor::Builder::new().name("teardown").try_spawn(async move {
-            executor::fan_out(self.tables.len(), move |index| self.free(index)).await;
+            executor::fan_out(self.tables.len() * PARTS, move |part| self.free(part)).await;
         }));
     }
 
-    fn free(&self, index: usize) {
-        // Relaxed: each is taken once, by whoever finds it.
-        let entry = Entry(self.tables[index].swap(0, Relaxed));
-        if entry != Entry::EMPTY {
-            table::release_leaf(entry);
+    /// Frees a part, counted over all tables, unless somebody else does.
+    fn free(&self, part: usize) {
+        let (doomed, part) = (&self.tables[part / PARTS], part % PARTS);
+        // Relaxed: whoever sets the bit is the one.
+        if doomed.begun.fetch_or(1 << part, Relaxed) & 1 << part != 0 {
+            return;
+        }
+        doomed.table.release_range(part * STEP..(part + 1) * STEP);
+        // AcqRel: the last one sees the entries cleared that others have freed.
+        if usize::from(doomed.done.fetch_add(1, AcqRel)) + 1 == PARTS {
+            table::release_table(doomed.table, 0);
         }
     }
 }
 
 impl Drop for Wreck {
     fn drop(&mut self) {
-        (0..self.tables.len()).for_each(|index| self.free(index));
+        (0..self.tables.len() * PARTS).for_each(|part| self.free(part));
         WRECKS.fetch_sub(1, Relaxed);
     }
 }

@@ -251,8 +251,8 @@ impl Drop for Reap<'_> {
     }
 }
 
-/// Frees the severed entries of the first page table that has some in `range`, which begins in or before this table.
-/// Returns where to go on, and how many frames were taken off the tables.
+/// Frees severed entries of the first page table that has some in `range`, which begins in or before this table: all, or as
+/// many as go in one step. Returns where to go on, and how many frames were taken off the tables.
 fn reap(
     own: Table,
     level: u32,
@@ -271,11 +271,16 @@ fn reap(
     let below = base + index * span(level);
     // SAFETY: an entry of an upper level that is not empty points to a table.
     let next = unsafe { Table::at(entry.address()) };
+    let part = range.start.max(below)..range.end;
     if !entry.is_present() {
+        let step = indices(below, 0, &part);
+        if step.len() > table::STEP && next.owners() == 1 {
+            let end = step.start + table::STEP;
+            return (below + end * PAGE, next.release_range(step.start..end));
+        }
         own.clear(index);
         return (below + span(level), table::release_counting(next));
     }
-    let part = range.start.max(below)..range.end;
     let (at, frames) = reap(next, level - 1, below, &part, spare, residency);
     if level > 1 && is_spare(below, span(level), spare) && next.is_empty() {
         own.clear(index);

@@ -184,6 +184,24 @@ impl Queue {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        /// Events that are freed in some ten thousand instructions.
+        const FEW: usize = 128;
+        if self.events.len() > FEW {
+            let mut events = core::mem::take(&mut self.events);
+            // Without memory for a task the closure, and with it the events, is freed at once.
+            drop(executor::try_spawn(async move {
+                while events.pop_front().is_some() {
+                    if executor::should_yield() {
+                        executor::yield_now().await;
+                    }
+                }
+            }));
+        }
+    }
+}
+
 impl State {
     /// The next number behind the last one that is free, as on Linux, or the first free one after the highest there can be.
     fn free_number(&self) -> Option<i32> {
