@@ -149,9 +149,7 @@ impl Node {
         if pages == (0..u64::MAX) {
             taken.blocks = core::mem::take(&mut *promised).into_values().sum();
         }
-        while let Some((&index, _)) = promised.range(pages.clone()).next() {
-            taken.blocks += promised.remove(&index).unwrap_or(0);
-        }
+        taken.blocks += promised.extract_if(pages, |_, _| true).map(|(_, blocks)| blocks).sum::<u64>();
         taken
     }
 
@@ -159,6 +157,8 @@ impl Node {
     pub(super) async fn store_pages(self: &Arc<Self>, index: u64, pages: Pages) -> Result<()> {
         let block_size = self.volume.geometry.block_size;
         let per_page = PAGE_SIZE as u64 / block_size;
+        let mut turns = Turns::default();
+        turns.next().await;
         // What is written to them from now on is promised room for itself.
         let _promise = self.take_promises(index..index + pages.len() as u64);
         let size = self.attributes.size();
@@ -169,7 +169,7 @@ impl Node {
         let runs = self.runs(first..end).await?;
         let mut parts = Parts::new(block_size, &pages);
         let mut new = Vec::<(u64, Blocks)>::new();
-        let (mut logical, mut turns) = (first, Turns::default());
+        let mut logical = first;
         for run in &runs {
             turns.next().await;
             match run.physical {
@@ -218,13 +218,14 @@ impl Node {
     /// What the file has in a range of its blocks.
     async fn runs(&self, range: Range<u64>) -> Result<Vec<Run>> {
         let _blocks = self.map_lock.read().await;
-        let mut runs = Vec::new();
+        let (mut runs, mut turns) = (Vec::new(), Turns::default());
         let mut logical = range.start;
         while logical < range.end {
             let mut run = self.map(logical).await?;
             run.count = run.count.min(range.end - logical);
             logical += run.count;
             runs.push(run);
+            turns.next().await;
         }
         Ok(runs)
     }

@@ -25,10 +25,11 @@ impl Node {
         let (mut root, mut leaf) =
             (Draft::new(self, Form::Node { at: ROOT_AT })?, Draft::new(self, Form::Leaf)?);
         let old = Draft::of(self, &block, Form::Leaf)?;
-        let mut entries = Vec::new();
+        let (mut entries, mut turns) = (Vec::new(), Turns::default());
         for entry in format.entries(&old.bytes) {
             entries.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             entries.push(entry.map_err(|what| self.corrupt_directory(0, what))?);
+            turns.next().await;
         }
         let dot = size_of::<DirectoryTail>();
         let parent = match &entries[..] {
@@ -36,6 +37,7 @@ impl Node {
             _ => return Err(self.corrupt_directory(0, "does not begin with . and ..")),
         };
         format.fill(&mut leaf.bytes, entries.into_iter().skip(2));
+        turns.next().await;
         format.put(&mut root.bytes, 0, dot, b".", self.number, FileType::Directory);
         let rest = root.bytes.len() - dot;
         format.put(&mut root.bytes, dot, rest, b"..", parent, FileType::Directory);
@@ -109,16 +111,22 @@ impl Node {
         let (Some(last), Some(first)) = (before.last().map(hash), behind.first().map(hash)) else {
             return Err(self.corrupt_directory(number, "cannot be split"));
         };
-        let leaf_of = |part: &[u64]| -> Result<Draft> {
+        let filled = |part: &[u64]| -> Result<Draft> {
             let mut draft = Draft::new(self, Form::Leaf)?;
             format.fill(&mut draft.bytes, part.iter().map(entry));
-            let index = Index::of(format, &draft.bytes);
-            draft.index = index.map(|index| index.with_hashes(part.iter().map(hash)));
             Ok(draft)
         };
-        let low = leaf_of(before)?;
+        let add_index = |draft: &mut Draft, part: &[u64]| {
+            let index = Index::of(format, &draft.bytes);
+            draft.index = index.map(|index| index.with_hashes(part.iter().map(hash)));
+        };
+        let mut low = filled(before)?;
         turns.next().await;
-        let high = leaf_of(behind)?;
+        add_index(&mut low, before);
+        turns.next().await;
+        let mut high = filled(behind)?;
+        turns.next().await;
+        add_index(&mut high, behind);
         turns.next().await;
         let hash = first | u32::from(first == last);
         let above = self.with_another(above, hash)?;
