@@ -21,8 +21,10 @@ use executor::{
 };
 use syscalls::Errno;
 
-/// Looks, a millisecond or more apart, for which a round lasts at most for what is being taken apart, so that nobody waits
-/// for ever beside others who keep making and leaving large spaces.
+/// Looks, a millisecond or more apart, without any gain after which there is nothing to wait for.
+const PATIENCE: usize = 32;
+/// The same while something is being taken apart, so that nobody waits for ever beside others who keep making and leaving
+/// large spaces.
 const MUCH_PATIENCE: usize = 2000;
 
 /// What the one who looks and those who wait know of each other. Rounds are numbered from 1, and begin again after 2^32.
@@ -106,7 +108,7 @@ impl Place {
     #[cold]
     fn stand(&mut self) -> Option<Result<(), Errno>> {
         /// Times that memory may be gone again.
-        const PATIENCE: u8 = 16;
+        const MISSES: u8 = 16;
         let mut line = LINE.lock();
         if !line.is_served {
             return Some(Err(Errno::ENOMEM));
@@ -117,15 +119,17 @@ impl Place {
         };
         if has_missed {
             let missed = self.missed.map_or(0, |missed| missed + 1);
+            if missed > MISSES {
+                return Some(Err(Errno::ENOMEM));
+            }
             (self.begun, self.ended, self.missed) = (line.begun, line.ended, Some(missed));
-            drop(line);
-            ASKED.notify();
-            return (missed > PATIENCE).then_some(Err(Errno::ENOMEM));
-        }
-        if is_later(line.ended, self.begun) && line.refusals > 0 {
+        } else if is_later(line.ended, self.begun) && line.refusals > 0 {
             line.refusals -= 1;
             return Some(Err(Errno::ENOMEM));
         }
+        drop(line);
+        // Each time that he goes on to wait. The last time he is in the queue, so a round follows that knows of him.
+        ASKED.notify();
         None
     }
 }
@@ -147,59 +151,61 @@ impl Drop for Serving {
 
 /// Looks for memory whenever somebody waits for it.
 async fn serve(_serving: Serving) {
-    let mut refused = 0;
     loop {
-        if WAITING.is_empty() {
-            refused = 0;
-            ASKED.notified().await;
-        }
-        {
-            let mut line = LINE.lock();
-            line.begun = line.begun.wrapping_add(1);
-            line.refusals = 0;
-        }
-        let is_found = relieve().await;
-        {
-            let mut line = LINE.lock();
-            line.ended = line.ended.wrapping_add(1);
+        ASKED.notified().await;
+        let mut refused = 0;
+        loop {
+            {
+                let mut line = LINE.lock();
+                line.begun = line.begun.wrapping_add(1);
+                line.refusals = 0;
+            }
+            // Who waits while more and more are refused has waited long enough for the first time.
+            let is_found = relieve(if refused == 0 { MUCH_PATIENCE } else { PATIENCE }).await;
             refused = if is_found { 0 } else { (2 * refused).max(1) };
-            line.refusals = refused;
+            {
+                let mut line = LINE.lock();
+                line.ended = line.ended.wrapping_add(1);
+                line.refusals = refused;
+                if is_found {
+                    line.found = line.ended;
+                }
+            }
             if is_found {
-                line.found = line.ended;
+                WAITING.wake_all();
+            } else {
+                WAITING.wake_n(refused);
+            }
+            // Who was told goes first.
+            executor::yield_now().await;
+            if WAITING.is_empty() {
+                break;
             }
         }
-        if is_found {
-            WAITING.wake_all();
-        } else {
-            WAITING.wake_n(refused);
-        }
-        // Who was told goes first.
-        executor::yield_now().await;
     }
 }
 
-/// Waits until memory is no longer short, as long as some is coming back: what is in use becomes less, a task takes an
-/// address space or a file system apart, or dirty pages are stored. Each look but the first comes after every CPU has passed
-/// a boundary and freed what it had deferred, so those that have been killed had their chance to leave. False: in vain.
-async fn relieve() -> bool {
+/// Looks for memory until it is no longer short, as long as some is coming back: what is in use becomes less, a task takes
+/// an address space or a file system apart, or dirty pages are stored; for the latter, `patience` looks. Each look but the
+/// first comes after every CPU has passed a boundary and freed what it had deferred, so those that have been killed had
+/// their chance to leave. False: in vain.
+async fn relieve(patience: usize) -> bool {
     /// Names that are forgotten, and pages of disks that are given up, at a time.
     const NAMES: usize = 256;
-    /// Looks without any gain after which there is nothing to wait for.
-    const PATIENCE: usize = 32;
     let (mut least, mut vain) = (usize::MAX, 0);
-    loop {
+    while frame::is_short() {
         if fs::cache::shrink(NAMES).await == 0 {
             fs::cache::hurry().await;
         }
         fs::dcache::shrink(NAMES);
         heap::shrink();
         if !frame::is_short() {
-            return true;
+            break;
         }
         let stats = stats();
         let in_use = stats.total_bytes - stats.free_bytes + stats.heap_bytes;
         vain = if in_use < least { 0 } else { vain + 1 };
-        if vain >= if is_returning() { MUCH_PATIENCE } else { PATIENCE } {
+        if vain >= if is_returning() { patience } else { PATIENCE } {
             return false;
         }
         least = least.min(in_use);
@@ -209,6 +215,7 @@ async fn relieve() -> bool {
             executor::sleep(Duration::from_millis(1)).await;
         }
     }
+    true
 }
 
 /// Whether something large is being taken apart, or stored, after which it can be given up.
