@@ -30,6 +30,22 @@ impl Future for YieldNow {
     }
 }
 
+/// Take something apart that may be large: `step` does some ten thousand instructions of it, and says
+/// whether anything is left. The first step is done here, the others in a task that
+/// [makes way](crate::should_yield) between them. Without memory for a task `step` is dropped, and with
+/// it what it owns, all at once.
+pub fn take_apart(mut step: impl FnMut() -> bool + Send + 'static) {
+    if step() {
+        drop(crate::try_spawn(async move {
+            while step() {
+                if crate::should_yield() {
+                    yield_now().await;
+                }
+            }
+        }));
+    }
+}
+
 /// Move the running task to `cpu` for good, as if it had been [spawned there](crate::spawn_on); `None`:
 /// any CPU may run it again. It goes on there after those that are queued.
 ///

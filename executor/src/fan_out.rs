@@ -22,8 +22,8 @@ use core::task::{Context, Poll};
 ///
 /// The order is not defined. `work` owns what it uses, and has been dropped when the future is ready. If
 /// the future is dropped before, no more pieces begin; pieces that are running elsewhere run to their
-/// end, and `work` is dropped after them. A piece should take a microsecond or more and at most some tens: between pieces the
-/// CPU is given to whoever [needs it](crate::should_yield).
+/// end, and `work` is dropped after them. A piece should take a microsecond or more and at most some
+/// tens: between pieces the CPU is given to whoever [needs it](crate::should_yield).
 pub fn fan_out<F>(n: usize, work: F) -> FanOut<F>
 where
     F: Fn(usize) + Send + Sync + 'static,

@@ -355,16 +355,7 @@ impl<T: Item> Removed<T> {
     pub fn free(mut self) {
         /// What is freed in some ten thousand instructions.
         const TURN: usize = 32;
-        if self.free_some(TURN) {
-            // Without memory for a task the closure, and with it what is left, is freed at once.
-            drop(executor::try_spawn(async move {
-                while self.free_some(TURN) {
-                    if executor::should_yield() {
-                        executor::yield_now().await;
-                    }
-                }
-            }));
-        }
+        executor::take_apart(move || self.free_some(TURN));
     }
 
     /// Frees up to `count` pages and nodes; false when nothing is left.

@@ -113,6 +113,26 @@ fn fan_out_under_changing_load() {
 }
 
 #[test]
+fn what_is_large_is_taken_apart_to_the_end_and_others_get_their_turn() {
+    seeds(|| async {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let count = 1 + random(100) as usize;
+        let mut parts: Vec<_> = (0..count).map(|_| Guard(dropped.clone())).collect();
+        executor::take_apart(move || {
+            spend(10_000);
+            parts.pop();
+            !parts.is_empty()
+        });
+        assert!(dropped.load(SeqCst) >= 1, "the first step is done at once");
+        while dropped.load(SeqCst) < count {
+            let begin = Instant::now();
+            yield_now().await;
+            assert!(begin.elapsed() < micros(100), "a poll that takes apart makes way");
+        }
+    });
+}
+
+#[test]
 fn fan_out_brings_all_cpus_to_work_and_lets_all_end_together() {
     for seed in 0..10 {
         let run = Simulation::new(seed, 16).run(async {

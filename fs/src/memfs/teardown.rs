@@ -24,15 +24,7 @@ impl Teardown {
 
     /// Takes the tree apart: at once if it is small, else by a task.
     pub fn run(mut self) {
-        if self.step() {
-            return;
-        }
-        // Without memory for a task the closure, and with it the rest, is dropped at once.
-        drop(executor::try_spawn(async move {
-            while !self.step() {
-                executor::yield_now().await;
-            }
-        }));
+        executor::take_apart(move || !self.step());
     }
 
     /// Frees some inodes; true when none is left.

@@ -187,18 +187,12 @@ impl Queue {
 impl Drop for State {
     fn drop(&mut self) {
         /// Events that are freed in some ten thousand instructions.
-        const FEW: usize = 128;
-        if self.events.len() > FEW {
-            let mut events = core::mem::take(&mut self.events);
-            // Without memory for a task the closure, and with it the events, is freed at once.
-            drop(executor::try_spawn(async move {
-                while events.pop_front().is_some() {
-                    if executor::should_yield() {
-                        executor::yield_now().await;
-                    }
-                }
-            }));
-        }
+        const TURN: usize = 128;
+        let mut events = core::mem::take(&mut self.events);
+        executor::take_apart(move || {
+            events.drain(..events.len().min(TURN));
+            !events.is_empty()
+        });
     }
 }
 
