@@ -5,7 +5,7 @@
 //!   heap/          the global allocator: size classes, magazines, slabs, large objects
 //!   frame/         4 KiB frames with owners; buddy allocator; zeroing in advance
 //!   reclaim.rs     caches give back before memory is short
-//!   pressure.rs    waiting where it is short all the same
+//!   relief.rs      waiting where it is short all the same
 //!   registers.rs   registers of devices; dma.rs: memory that they use by themselves; words.rs: both
 //!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
@@ -21,11 +21,11 @@ mod cpu;
 mod dma;
 pub mod frame;
 pub mod heap;
-mod pressure;
 mod provider;
 mod ramdisk;
 mod reclaim;
 mod registers;
+pub mod relief;
 mod shared;
 mod shootdown;
 pub mod space;
@@ -33,13 +33,13 @@ mod urgent;
 mod words;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
-pub use boxed::{check_wait, pinned};
+pub use boxed::{WaitPermit, check_wait, pinned, wait_permit};
 pub use dma::{DmaMemory, DmaPiece};
 pub use frame::{is_nearly_out, is_short};
-pub use pressure::{check_pressure, wait_admitted, wait_for};
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use registers::Registers;
+pub use relief::{check_pressure, wait_admitted, wait_for};
 pub use shared::SharedPages;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
@@ -73,7 +73,7 @@ pub fn start_background_tasks() {
     if reclaim::start().is_err() {
         log::warn!("memory: caches are not asked to give back");
     }
-    if pressure::start().is_err() {
+    if relief::start().is_err() {
         log::warn!("memory: nobody waits for memory");
     }
 }

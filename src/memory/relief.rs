@@ -16,7 +16,7 @@
 use super::{check_wait, frame, heap, space, stats};
 use core::time::Duration;
 use executor::{
-    Builder, Lane, SpawnError,
+    Builder, JoinHandle, Lane, SpawnError,
     sync::{Notify, SpinMutex, WaitQueue},
 };
 use syscalls::Errno;
@@ -48,14 +48,15 @@ static WAITING: WaitQueue = WaitQueue::new();
 /// Somebody has begun to wait.
 static ASKED: Notify = Notify::new();
 
-/// Starts the task that looks for memory. Once, before there are programs.
+/// Starts the task that looks for memory. Once, before there are programs. Without it, or after it was cancelled, nobody waits:
+/// where memory is short, everyone is refused at once.
 ///
 /// # Errors
-/// When there is no memory for a task. Nobody waits for memory then.
-pub(super) fn start() -> Result<(), SpawnError> {
+/// When there is no memory for a task.
+pub fn start() -> Result<JoinHandle<()>, SpawnError> {
     LINE.lock().is_served = true;
     let serving = Serving;
-    Builder::new().name("relief").lane(Lane::Driver).try_spawn(serve(serving)).map(drop)
+    Builder::new().name("relief").lane(Lane::Driver).try_spawn(serve(serving))
 }
 
 /// Asks whether there is memory for something that makes the kernel's own structures grow: a process, a file, a pipe.
@@ -176,7 +177,7 @@ async fn serve(_serving: Serving) {
             } else {
                 WAITING.wake_n(refused);
             }
-            // Who was told goes first.
+            // However often memory comes and goes, no poll lasts.
             executor::yield_now().await;
             if WAITING.is_empty() {
                 break;
@@ -185,10 +186,10 @@ async fn serve(_serving: Serving) {
     }
 }
 
-/// Looks for memory until it is no longer short, as long as some is coming back: what is in use becomes less, a task takes
-/// an address space or a file system apart, or dirty pages are stored; for the latter, `patience` looks. Each look but the
-/// first comes after every CPU has passed a boundary and freed what it had deferred, so those that have been killed had
-/// their chance to leave. False: in vain.
+/// Looks for memory until it is no longer short, as long as some is coming back: as long as what is in use becomes less, and
+/// for `patience` looks without that while an address space or a file system is taken apart, or dirty pages are stored. Each
+/// look but the first comes after every CPU has passed a boundary and freed what it had deferred, so those that have been
+/// killed had their chance to leave. False: in vain.
 async fn relieve(patience: usize) -> bool {
     /// Names that are forgotten, and pages of disks that are given up, at a time.
     const NAMES: usize = 256;

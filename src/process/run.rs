@@ -139,6 +139,20 @@ const fn future_size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
 // this fills one of the executor's cells; the next size would make a thread cost more than 1 KiB in all.
 const _: () = assert!(FUTURE_SIZE <= 656, "a user thread's future has grown too large");
 
+/// Where half of the kernel's reserve is gone, before something for which a thread may wait in a box of its own: waits until
+/// there is memory for that. Without it, even after a while, the process has to go. A macro: a future that borrowed both would
+/// make each thread's larger.
+macro_rules! admission {
+    ($caller:ident, $context:ident) => {{
+        let admitted = suspending(&mut $context, memory::wait_admitted()).await;
+        $caller.thread.note_interruption();
+        if admitted.is_err() {
+            exit::out_of_memory(&$caller);
+        }
+        admitted
+    }};
+}
+
 /// Runs a thread from its first instruction to its last.
 ///
 /// A block that captures, as an `async fn` would keep room for its arguments beside the variables that they become.
@@ -154,14 +168,8 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
             // What is raised after these looks comes with an interrupt, after which `enter` returns at once.
             if caller.thread.wanted() {
                 // What follows may have to wait in a box of its own.
-                if memory::is_nearly_out()
-                    && !caller.thread.is_killed()
-                    && suspending(&mut context, memory::wait_admitted()).await.is_err()
-                {
-                    exit::out_of_memory(&caller);
-                }
-                if context.is_suspended() {
-                    caller.thread.note_interruption();
+                if memory::is_nearly_out() && !caller.thread.is_killed() {
+                    let _ = admission!(caller, context);
                 }
                 if let Err(obstacle) = deliver::attend(&mut caller, &mut context) {
                     context.suspend();
@@ -197,10 +205,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                         }
                         // A fault may have to wait in a box of its own.
                         Pause::Fault(..) if memory::is_nearly_out() => {
-                            let admitted = suspending(&mut context, memory::wait_admitted()).await;
-                            if admitted.is_err() {
-                                exit::out_of_memory(&caller);
-                            }
+                            let admitted = admission!(caller, context);
                             syscall::retry(&mut caller, &mut context, admitted, &mut moved)
                         }
                         Pause::Fault(address, access) => {
@@ -278,10 +283,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                 Trap::Syscall | Trap::Interrupt => {}
                 // As above; the instruction meets the page again.
                 Trap::PageFault { .. } if memory::is_nearly_out() => {
-                    if suspending(&mut context, memory::wait_admitted()).await.is_err() {
-                        exit::out_of_memory(&caller);
-                    }
-                    caller.thread.note_interruption();
+                    let _ = admission!(caller, context);
                 }
                 Trap::PageFault { address, access, present: _ } => {
                     caller.process().count_fault();
@@ -298,10 +300,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                     exception(&caller, &mut context, vector);
                 }
                 Trap::Watched => {
-                    if memory::is_nearly_out()
-                        && suspending(&mut context, memory::wait_admitted()).await.is_err()
-                    {
-                        exit::out_of_memory(&caller);
+                    if memory::is_nearly_out() && admission!(caller, context).is_err() {
                         continue;
                     }
                     Box::pin(trace::watch::pass(&mut caller, &mut context)).await;

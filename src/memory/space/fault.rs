@@ -84,7 +84,7 @@ impl AddressSpace {
     ///
     /// Anonymous memory does not wait, except for the lock when other threads hold it and, when a page is replaced, for
     /// other CPUs that have this space loaded. An access that turns out to be possible already is no error. To wait takes a
-    /// box: where thousands may call at the same moment they are [admitted](memory::wait_admitted) first.
+    /// box: who can wait without one does so [before](memory::wait_admitted).
     ///
     /// # Errors
     /// See [`FaultError`].
@@ -95,8 +95,9 @@ impl AddressSpace {
             Some(Err(FaultError::OutOfMemory)) | None => None,
             Some(step) => Some(step?),
         };
+        let permit = memory::wait_permit().map_err(|_| FaultError::OutOfMemory)?;
         // Boxed because it is rare and large: it would otherwise be part of every thread's future.
-        Box::pin(self.fault_waiting(step, address, access)).await
+        Box::pin(self.fault_waiting(step, address, access, permit)).await
     }
 
     /// As [`fault`](Self::fault) where that need not wait; None where it has to, with nothing lost: call it then. For
@@ -122,6 +123,7 @@ impl AddressSpace {
         mut step: Option<Step>,
         address: usize,
         access: Access,
+        _permit: memory::WaitPermit,
     ) -> Result<(), FaultError> {
         /// Times that memory may be gone again before this fault has got any.
         const PATIENCE: usize = 16;

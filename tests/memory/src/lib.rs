@@ -20,5 +20,5 @@ mod files;
 mod frames;
 mod model;
 mod parallel;
-mod pressure;
 mod regions;
+mod relief;

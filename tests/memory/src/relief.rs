@@ -2,8 +2,8 @@
 
 use crate::arch;
 use crate::memory::frame::{self, Frame};
-use crate::memory::{check_pressure, heap, is_short, start_background_tasks};
-use crate::model::machine;
+use crate::memory::{check_pressure, heap, is_short, relief};
+use crate::model::{machine, now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -23,13 +23,26 @@ fn take_all() -> Vec<Frame> {
     }
 }
 
-#[test]
-fn what_one_of_those_who_wait_gives_back_is_enough_for_the_others() {
+/// Runs a future on several CPUs of a machine whose frames it has got, as many as there are for user memory.
+fn without_memory<F: Future<Output = ()> + Send + 'static>(
+    body: impl FnOnce(Vec<Frame>) -> F + Send + 'static,
+) {
     let _machine = machine();
     executor::host::block_on(CPUS, async move {
         arch::boot();
-        start_background_tasks();
-        let mut frames = take_all();
+        let task = relief::start().expect("memory");
+        body(take_all()).await;
+        task.cancel();
+        assert!(task.await.is_err(), "it ends only when it is cancelled");
+    });
+    let frames = take_all();
+    assert!(now(check_pressure()).is_err(), "nobody looks any more");
+    drop(frames);
+}
+
+#[test]
+fn what_one_of_those_who_wait_gives_back_is_enough_for_the_others() {
+    without_memory(|mut frames| async move {
         let refused = Arc::new(AtomicUsize::new(0));
         let waiting: Vec<_> = (0..50)
             .map(|_| {
@@ -51,11 +64,7 @@ fn what_one_of_those_who_wait_gives_back_is_enough_for_the_others() {
 
 #[test]
 fn nobody_waits_for_ever_for_what_does_not_come() {
-    let _machine = machine();
-    executor::host::block_on(CPUS, async move {
-        arch::boot();
-        start_background_tasks();
-        let frames = take_all();
+    without_memory(|frames| async move {
         let waiting: Vec<_> = (0..500).map(|_| executor::spawn(check_pressure())).collect();
         for task in waiting {
             assert!(task.await.expect("not cancelled").is_err());
@@ -67,11 +76,7 @@ fn nobody_waits_for_ever_for_what_does_not_come() {
 
 #[test]
 fn who_gives_up_waiting_takes_nothing_with_him() {
-    let _machine = machine();
-    executor::host::block_on(CPUS, async move {
-        arch::boot();
-        start_background_tasks();
-        let frames = take_all();
+    without_memory(|frames| async move {
         let waiting: Vec<_> = (0..20).map(|_| executor::spawn(check_pressure())).collect();
         executor::yield_now().await;
         for task in waiting.iter().step_by(2) {
