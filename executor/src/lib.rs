@@ -99,4 +99,6 @@ pub use task::{
 };
 pub use time::{Elapsed, Instant, Sleep, Timeout, sleep, sleep_until, timeout, timeout_after};
 pub use turns::{TakeTurns, Usage, let_pass, take_turns};
-pub use worker::{Worker, attention, outside, poll_length, set_time_slice, should_yield, uncounted};
+pub use worker::{
+    Worker, attention, outside, outside_unless_wanted, poll_length, set_time_slice, should_yield, uncounted,
+};

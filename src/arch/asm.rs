@@ -187,30 +187,38 @@ macro_rules! fill_blocks {
     };
 }
 
-/// Copies rdx bytes, at most 64, from rsi to rdi, all loads before the first store, and then does `$end`.
+/// Copies rdx bytes from rsi to rdi, all loads before the first store, and then does `$end`; more than 64 it leaves to what is
+/// at `$large`.
 macro_rules! copy_small {
-    ($end:literal) => {
+    ($end:literal, $large:literal) => {
         concat!(
-            "cmp rdx, 16\njb 21f\ncmp rdx, 32\nja 20f",
+            "cmp rdx, 16\njb 21f\ncmp rdx, 64\nja ",
+            $large,
+            "\ncmp edx, 32\nja 20f",
             "\nmovups xmm0, [rsi]\nmovups xmm1, [rsi + rdx - 16]",
-            "\nmovups [rdi], xmm0\nmovups [rdi + rdx - 16], xmm1\n", $end,
+            "\nmovups [rdi], xmm0\nmovups [rdi + rdx - 16], xmm1\n",
+            $end,
             "\n20:",
             "\nmovups xmm0, [rsi]\nmovups xmm1, [rsi + 16]",
             "\nmovups xmm2, [rsi + rdx - 32]\nmovups xmm3, [rsi + rdx - 16]",
             "\nmovups [rdi], xmm0\nmovups [rdi + 16], xmm1",
-            "\nmovups [rdi + rdx - 32], xmm2\nmovups [rdi + rdx - 16], xmm3\n", $end,
+            "\nmovups [rdi + rdx - 32], xmm2\nmovups [rdi + rdx - 16], xmm3\n",
+            $end,
             "\n21:\ncmp edx, 8\njb 22f",
             "\nmov rcx, [rsi]\nmov r8, [rsi + rdx - 8]",
-            "\nmov [rdi], rcx\nmov [rdi + rdx - 8], r8\n", $end,
+            "\nmov [rdi], rcx\nmov [rdi + rdx - 8], r8\n",
+            $end,
             "\n22:\ncmp edx, 4\njb 23f",
             "\nmov ecx, [rsi]\nmov r8d, [rsi + rdx - 4]",
-            "\nmov [rdi], ecx\nmov [rdi + rdx - 4], r8d\n", $end,
+            "\nmov [rdi], ecx\nmov [rdi + rdx - 4], r8d\n",
+            $end,
             "\n23:\ntest edx, edx\njz 24f",
-            // One to three bytes: the first, the middle and the last.
-            "\nmov r9, rdx\nshr r9, 1",
-            "\nmovzx ecx, byte ptr [rsi]\nmovzx r10d, byte ptr [rsi + r9]\nmovzx r8d, byte ptr [rsi + rdx - 1]",
-            "\nmov [rdi], cl\nmov [rdi + r9], r10b\nmov [rdi + rdx - 1], r8b",
-            "\n24:\n", $end
+            // One to three bytes: the first, the last, and the middle of three.
+            "\nmovzx ecx, byte ptr [rsi]\nmovzx r8d, byte ptr [rsi + rdx - 1]\ncmp edx, 3\njb 25f",
+            "\nmovzx r10d, byte ptr [rsi + 1]\nmov [rdi + 1], r10b",
+            "\n25:\nmov [rdi], cl\nmov [rdi + rdx - 1], r8b",
+            "\n24:\n",
+            $end
         )
     };
 }

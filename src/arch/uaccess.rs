@@ -104,9 +104,7 @@ global_asm!(
     ".cfi_startproc",
     smap!("stac"),
     "user_copy_start:",
-    "cmp rdx, 64",
-    "ja 2f",
-    copy_small!("jmp 9f"),
+    copy_small!("jmp 9f", "2f"),
     "2:",
     "mov rcx, rdx",
     "and rcx, -1024",
@@ -356,9 +354,10 @@ impl UserRange {
     /// The fault of a range that leaves user space is not that of any page.
     #[inline(always)]
     pub fn new(address: usize, len: usize) -> Result<Self, Fault> {
-        match USER_END.checked_sub(address) {
-            Some(room) if len <= room => Ok(Self { address, len }),
-            _ => Err(Fault { copied: 0, address: address.max(USER_END) }),
+        if address.saturating_add(len) <= USER_END {
+            Ok(Self { address, len })
+        } else {
+            Err(Fault { copied: 0, address: address.max(USER_END) })
         }
     }
 

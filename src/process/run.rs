@@ -180,15 +180,14 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                     continue;
                 }
             }
-            if executor::attention() != 0 {
+            let Some(trap) = executor::outside_unless_wanted(|| context.enter()) else {
                 context.suspend();
                 let since = arch::clock::cycles();
                 caller.thread.make_way().await;
                 caller.process().note_delay(since);
                 caller.thread.note_interruption();
                 continue;
-            }
-            let trap = executor::outside(|| context.enter());
+            };
             if trap.is_syscall() {
                 let mut moved = 0;
                 let mut outcome = attempt(&mut caller, &mut context, &mut moved);
@@ -285,7 +284,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                 Trap::PageFault { .. } if memory::is_nearly_out() => {
                     let _ = admission!(caller, context);
                 }
-                Trap::PageFault { address, access, present: _ } => {
+                Trap::PageFault { address, access } => {
                     caller.process().count_fault();
                     let served = suspending(&mut context, caller.space.fault(address, access)).await;
                     if context.is_suspended() {

@@ -425,11 +425,10 @@ fn read_cached(file: &File, address: usize, len: usize, offset: u64) -> Option<u
         return None;
     }
     let memory = UserRange::new(address, len).ok()?;
-    let guard = rcu::read();
-    let bytes = path.inode().cached(offset, &guard)?;
     let left = path.dentry().attributes().size().checked_sub(offset)?;
     let want = left.min(len as u64) as usize;
-    memory.write(bytes.get(..want)?).ok()?;
+    let guard = rcu::read();
+    memory.write(path.inode().cached(offset, &guard)?.get(..want)?).ok()?;
     file.note_access(path);
     Some(want)
 }

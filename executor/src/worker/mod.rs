@@ -14,7 +14,9 @@ mod search;
 mod slice;
 mod wake;
 
-pub use slice::{attention, outside, poll_length, set_time_slice, should_yield, uncounted};
+pub use slice::{
+    attention, outside, outside_unless_wanted, poll_length, set_time_slice, should_yield, uncounted,
+};
 
 use crate::platform::hooks;
 use crate::primitive::{AtomicBool, AtomicU64, CacheLine};

@@ -279,6 +279,16 @@ pub fn outside<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
+/// [`outside`], unless this CPU's [attention] byte is set already: `None`, and the poll had better make way.
+#[inline(always)]
+pub fn outside_unless_wanted<R>(f: impl FnOnce() -> R) -> Option<R> {
+    match hooks::worker() {
+        Some(worker) if worker.door.bell.is_ringing() => None,
+        Some(worker) if worker.leave_poll() => Some(worker.measured(f)),
+        _ => Some(f()),
+    }
+}
+
 /// How long this CPU's running poll has gone on so far, in [`Platform::cycles`](crate::Platform::cycles), since it began
 /// or came back from [`outside`]; 0 if none runs, or unless [accounting](crate::set_accounting) is on. An interrupt
 /// handler may ask.

@@ -50,7 +50,7 @@ pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
                 context.begin_call();
             }
         }
-        Trap::PageFault { address, access, present: _ } => {
+        Trap::PageFault { address, access } => {
             caller.process().count_fault();
             context.suspend();
             let served = caller.space.fault(address, access).await;
