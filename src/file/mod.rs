@@ -11,6 +11,7 @@
 //!
 //! Where to start reading: `open_file.rs`, then [`io`]; [`lookup`] is where paths come from.
 
+pub mod aio;
 pub mod bulk;
 pub mod context;
 pub mod events;

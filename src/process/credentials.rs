@@ -33,6 +33,8 @@ pub mod capability {
     pub const SYS_PTRACE: Capabilities = Capabilities::from_bits_retain(1 << 19);
     /// Change the root directory.
     pub const SYS_CHROOT: Capabilities = Capabilities::from_bits_retain(1 << 18);
+    /// Administer the system; here: learn where memory is.
+    pub const SYS_ADMIN: Capabilities = Capabilities::from_bits_retain(1 << 21);
     /// Switch the machine off.
     pub const SYS_BOOT: Capabilities = Capabilities::from_bits_retain(1 << 22);
     /// Raise priorities.

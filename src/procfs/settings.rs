@@ -13,7 +13,10 @@ use super::{
     text::{Made, Setting, TextBuffer, file, line},
 };
 use crate::{
-    file::events::inotify::limits::{self, Kind},
+    file::{
+        aio,
+        events::inotify::limits::{self, Kind},
+    },
     memory::{self, Form},
     process::tree,
     random,
@@ -46,6 +49,8 @@ fn setting(read: fn() -> String, write: fn(&str) -> Result<(), Errno>) -> Node {
 
 fn file_limits() -> Vec<(&'static str, Node)> {
     vec![
+        ("aio-max-nr", file(aio_max)),
+        ("aio-nr", file(aio_count)),
         ("file-max", line("9223372036854775807")),
         (
             "inotify",
@@ -102,6 +107,14 @@ fn kernel() -> Vec<(&'static str, Node)> {
         ("threads-max", file(threads_max)),
         ("version", line(system::VERSION)),
     ]
+}
+
+fn aio_max(out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", aio::TOTAL_MAX)?)
+}
+
+fn aio_count(out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", aio::total())?)
 }
 
 fn pipe_max_size(out: &mut TextBuffer) -> Made {

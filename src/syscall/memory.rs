@@ -89,6 +89,22 @@ pub async fn mremap(
     caller.space.remap(start, old_len, new_len, flags, target).await
 }
 
+/// remap_file_pages(2). The rights stay as they are, and so have to be given as 0.
+pub async fn remap_file_pages(
+    caller: &Caller,
+    start: usize,
+    len: usize,
+    prot: u32,
+    page: usize,
+    flags: u32,
+) -> SysResult {
+    if prot != 0 {
+        return Err(Errno::EINVAL);
+    }
+    caller.space.remap_pages(start, len, page, flags & linux::MAP_NONBLOCK == 0).await?;
+    Ok(0)
+}
+
 pub async fn madvise(caller: &Caller, start: usize, len: usize, advice: u32) -> SysResult {
     caller.space.advise(start, len, advice).await?;
     Ok(0)

@@ -24,6 +24,7 @@ pub mod uring;
 pub mod user;
 
 mod adjust;
+mod aio;
 mod barrier;
 mod capability;
 mod directory;
@@ -155,6 +156,8 @@ fn makes_something(number: u32) -> bool {
             | __NR_epoll_create
             | __NR_epoll_create1
             | __NR_epoll_ctl
+            | __NR_io_setup
+            | __NR_io_submit
             | __NR_io_uring_setup
             | __NR_io_uring_register
             | __NR_eventfd
@@ -347,6 +350,19 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         }
         __NR_io_uring_register => Box::pin(uring::register(caller, fd, a[1] as u32, a[2], a[3] as u32)),
 
+        // Asynchronous transfers.
+        __NR_io_setup => Box::pin(aio::setup(caller, a[0] as u32, a[1])),
+        __NR_io_destroy => Box::pin(aio::destroy(caller, a[0])),
+        __NR_io_submit => Box::pin(aio::submit(caller, a[0], a[1] as isize, a[2])),
+        __NR_io_cancel => Box::pin(aio::cancel(caller, a[0], a[1])),
+        __NR_io_getevents => {
+            Box::pin(aio::get_events(caller, a[0], (a[1] as isize, a[2] as isize), a[3], a[4]))
+        }
+        __NR_io_pgetevents => {
+            let range = (a[1] as isize, a[2] as isize);
+            Box::pin(aio::get_events_masked(caller, a[0], range, a[3], a[4], a[5]))
+        }
+
         // Sockets.
         __NR_socket => Box::pin(socket::socket(caller, fd, a[1] as u32, a[2] as i32)),
         __NR_socketpair => Box::pin(socket::socketpair(caller, fd, a[1] as u32, a[2] as i32, a[3])),
@@ -462,6 +478,9 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_munmap => Box::pin(memory::munmap(caller, a[0], a[1])),
         __NR_mprotect => Box::pin(memory::mprotect(caller, a[0], a[1], a[2] as u32)),
         __NR_mremap => Box::pin(memory::mremap(caller, a[0], a[1], a[2], a[3] as u32, a[4])),
+        __NR_remap_file_pages => {
+            Box::pin(memory::remap_file_pages(caller, a[0], a[1], a[2] as u32, a[3], a[4] as u32))
+        }
         __NR_madvise => Box::pin(memory::madvise(caller, a[0], a[1], a[2] as u32)),
         __NR_msync => Box::pin(memory::msync(caller, a[0], a[1], a[2] as u32)),
         __NR_mlock => Box::pin(memory::mlock(caller, a[0], a[1])),

@@ -139,7 +139,7 @@ pub enum Direction {
 const RWF_KNOWN: u32 = linux::RWF_HIPRI | linux::RWF_DSYNC | linux::RWF_SYNC | linux::RWF_APPEND;
 
 /// EOPNOTSUPP for other flags than these.
-fn check_flags(flags: u32) -> Result<(), Errno> {
+pub fn check_flags(flags: u32) -> Result<(), Errno> {
     if flags & !RWF_KNOWN != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
 }
 

@@ -81,6 +81,7 @@ programs! {
     once {
         arguments: "conformance arguments", 60, AsOnLinux;
         disks: "conformance disks", 60, AsOnLinux;
+        aio: "conformance aio", 60, AsOnLinux;
         errors: "conformance errors", 60, AsOnLinux;
         identity: "conformance identity", 60, AsOnLinux;
         loops: "conformance loops", 60, AsOnLinux;

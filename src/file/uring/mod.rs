@@ -175,6 +175,11 @@ impl Ring {
 pub struct RingFile(Arc<Ring>);
 
 impl RingFile {
+    /// Keeps a ring open.
+    pub fn new(ring: Arc<Ring>) -> Self {
+        Self(ring)
+    }
+
     /// The ring.
     pub fn ring(&self) -> &Arc<Ring> {
         &self.0
@@ -207,7 +212,7 @@ struct Instance(Arc<RingFile>);
 
 /// The open file of a ring.
 pub fn open(ring: Arc<Ring>) -> Arc<File> {
-    let instance: Arc<dyn Stream> = Arc::new(Instance(Arc::new(RingFile(ring))));
+    let instance: Arc<dyn Stream> = Arc::new(Instance(Arc::new(RingFile::new(ring))));
     File::new(Object::Stream(instance, None), linux::O_RDWR)
 }
 

@@ -2,18 +2,28 @@
 
 use super::object::FileObject;
 use super::region::{Region, RegionFlags};
+use super::table::OWNED;
 use super::{AddressSpace, pages};
 use crate::arch::layout::USER_END;
-use crate::arch::paging::{Entry, PAGE};
+use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
+use crate::memory::frame::Frame;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 /// Whether a page is in memory, as mincore(2) says it: 1 or 0.
 pub type Presence = u8;
+
+/// Whether nobody else has the frame that an entry shows. With the layout's lock held.
+fn is_exclusive(entry: Entry) -> bool {
+    // SAFETY: an owned frame, which stays while the lock is held; the handle gives nothing up.
+    let frame = || ManuallyDrop::new(unsafe { Frame::from_physical(entry.address()) });
+    entry.flags().contains(OWNED) && frame().owners() == 1
+}
 
 /// What an advice does to the part of each region that it concerns.
 enum Advice {
@@ -251,6 +261,36 @@ impl AddressSpace {
             object.sync().await?;
         }
         if is_mapped { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// What `/proc/PID/pagemap` says of each page of a range that begins and ends with one (proc_pid_pagemap(5)): bit 63 if it is
+    /// shown, 61 if it is an object's, 56 if nobody else has it, and in the lower 55 where it is in memory, if `reveal`.
+    pub async fn page_map(&self, range: Range<usize>, reveal: bool) -> Result<Vec<u64>, Errno> {
+        const SHOWN: u64 = 1 << 63;
+        const OF_OBJECT: u64 = 1 << 61;
+        const EXCLUSIVE: u64 = 1 << 56;
+        let mut map = Vec::new();
+        map.try_reserve_exact(range.len() / PAGE).map_err(|_| Errno::ENOMEM)?;
+        map.resize(range.len() / PAGE, 0);
+        let layout = self.locked().await;
+        for region in layout.regions.overlapping(&range) {
+            let is_shared = region.flags.contains(RegionFlags::SHARED);
+            let part = region.start.max(range.start)..region.end.min(range.end);
+            layout.tables.visit(&part, |address, entry| {
+                if !entry.is_present() {
+                    return;
+                }
+                // A page of a private mapping is the object's until it is written to.
+                let is_own =
+                    !is_shared && (region.object.is_none() || entry.flags().contains(Flags::WRITABLE));
+                let mut word = SHOWN;
+                word |= if is_own { 0 } else { OF_OBJECT };
+                word |= if is_own && is_exclusive(entry) { EXCLUSIVE } else { 0 };
+                word |= if reveal { entry.address() / PAGE as u64 } else { 0 };
+                map[(address - range.start) / PAGE] = word;
+            });
+        }
+        Ok(map)
     }
 
     /// mincore(2): for each page whether it is in memory.

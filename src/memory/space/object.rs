@@ -4,12 +4,13 @@ use crate::memory::frame::Frame;
 use crate::memory::provider::page_of;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use core::any::Any;
 use core::ops::Range;
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 
 /// Something with numbered pages: a file, shared anonymous memory, the vDSO.
-pub trait FileObject: Send + Sync {
+pub trait FileObject: Any + Send + Sync {
     /// The page at `index` (in pages from the object's start). With `write`, the caller is going to let user
     /// programs write the page in place, so it must be the object's own. Errors behind the end (SIGBUS), on
     /// device errors (SIGBUS) and without memory (`ENOMEM`).

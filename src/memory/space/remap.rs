@@ -1,12 +1,13 @@
-//! mremap(2): resizing and moving mappings.
+//! mremap(2), remap_file_pages(2): resizing and moving mappings, and what they show.
 
 use super::region::{Region, RegionFlags};
 use super::regions::MAX_REGIONS;
 use super::residency::Extent;
 use super::table::{OutOfFrames, span};
-use super::{AddressSpace, Layout, pages};
+use super::{AddressSpace, Backing, Layout, Mapping, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::PAGE;
+use alloc::sync::Arc;
 use core::ops::Range;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -80,6 +81,38 @@ impl AddressSpace {
         Ok(address)
     }
 
+    /// remap_file_pages(2): shows a shared object's pages from number `page` on, where other pages of it are mapped. As Linux has
+    /// it since 4.0: a mapping of its own, in place of the part that was there.
+    ///
+    /// # Errors
+    /// EINVAL where not all of the range shows one shared object, opened for writing, with one set of rights; as mmap(2).
+    pub async fn remap_pages(
+        &self,
+        start: usize,
+        len: usize,
+        page: usize,
+        populate: bool,
+    ) -> Result<(), Errno> {
+        let (start, len) = (start & !(PAGE - 1), len & !(PAGE - 1));
+        let end = start.checked_add(len).filter(|end| *end > start).ok_or(Errno::EINVAL)?;
+        let offset = page.checked_mul(PAGE).filter(|first| first.checked_add(len).is_some());
+        let offset = offset.ok_or(Errno::EINVAL)? as u64;
+        let region = self.locked().await.shared_region(start..end).ok_or(Errno::EINVAL)?;
+        let mut flags = linux::MAP_SHARED | linux::MAP_FIXED;
+        if populate {
+            flags |= linux::MAP_POPULATE;
+        }
+        if region.flags.contains(RegionFlags::LOCKED) {
+            flags |= linux::MAP_LOCKED;
+        }
+        let object = region.object.ok_or(Errno::EINVAL)?;
+        let backing = Backing::File { object, offset, readable: true, writable: true };
+        let prot = protection(region.flags);
+        let mapping =
+            Mapping { hint: start, flags, backing, privileged: true, ..Mapping::anonymous(len, prot) };
+        self.map(mapping).await.map(drop)
+    }
+
     /// Moves the mapping to `target`, where nothing is mapped.
     async fn move_to(
         &self,
@@ -111,6 +144,38 @@ impl AddressSpace {
         }
         Ok(target)
     }
+}
+
+impl Layout {
+    /// The region where `range` begins, if that and those behind it show one shared object, which may be written to, all through
+    /// the range.
+    fn shared_region(&self, range: Range<usize>) -> Option<Region> {
+        let (_, first) = self.regions.find(range.start)?;
+        let kind = first.flags.intersection(RegionFlags::SHARED.union(RegionFlags::NEVER_WRITE));
+        let object = first.object.as_ref().filter(|_| kind == RegionFlags::SHARED)?;
+        let mut end = first.end;
+        while end < range.end {
+            let (_, next) = self.regions.find(end)?;
+            let same = next.object.as_ref().is_some_and(|other| Arc::ptr_eq(object, other));
+            if !same || next.flags != first.flags {
+                return None;
+            }
+            end = next.end;
+        }
+        Some(first.clone())
+    }
+}
+
+/// The rights of a region as `PROT_*`.
+fn protection(flags: RegionFlags) -> u32 {
+    [
+        (RegionFlags::READ, linux::PROT_READ),
+        (RegionFlags::WRITE, linux::PROT_WRITE),
+        (RegionFlags::EXECUTE, linux::PROT_EXEC),
+    ]
+    .iter()
+    .filter(|(right, _)| flags.contains(*right))
+    .fold(0, |all, (_, prot)| all | prot)
 }
 
 /// What is to be resized or moved.

@@ -1,4 +1,4 @@
-//! A process's memory: `maps` and `statm`.
+//! A process's memory: `maps`, `statm`, `mem` and `pagemap`.
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt::Write, ops::Range};
@@ -8,10 +8,12 @@ use syscalls::Errno;
 
 use super::{Answer, Subject, Target};
 use crate::{
+    arch::layout::USER_END,
     memory::{
         AddressSpace, FaultError, PAGE_SIZE, RegionFlags,
         space::{Identity, Incomplete, Region},
     },
+    process::{Thread, credentials::capability},
     procfs::text::LongText,
 };
 
@@ -83,6 +85,42 @@ impl fs::procfs::Bytes for Contents {
             let written = space.poke(address, &data).await;
             Ok(reached(written)?.unwrap_or(data.len()))
         })
+    }
+}
+
+/// `pagemap`: a word for each page of the address space.
+pub struct PageMap {
+    pub subject: Subject,
+}
+
+impl fs::procfs::Bytes for PageMap {
+    fn read_at(&self, offset: u64, len: usize) -> Op<'_, Result<Vec<u8>, Errno>> {
+        const WORD: usize = size_of::<u64>();
+        let space = match self.subject.find().and_then(|target| target.check_access().map(|()| target)) {
+            Ok(target) => target.process.space.lock().clone(),
+            Err(errno) => return Op::Ready(Err(errno)),
+        };
+        if !offset.is_multiple_of(WORD as u64) || !len.is_multiple_of(WORD) {
+            return Op::Ready(Err(Errno::EINVAL));
+        }
+        let address =
+            |words: u64| words.checked_mul(PAGE_SIZE as u64).map_or(USER_END, |at| USER_END.min(at as usize));
+        let first = offset / WORD as u64;
+        let range = address(first)..address(first.saturating_add((len / WORD) as u64));
+        let Some(space) = space.filter(|_| !range.is_empty()) else { return Op::Ready(Ok(Vec::new())) };
+        let asking = Thread::current();
+        let reveal = asking.is_some_and(|asking| asking.process.credentials().has(capability::SYS_ADMIN));
+        Op::waiting(async move {
+            let mut bytes = Vec::new();
+            let map = space.page_map(range, reveal).await?;
+            bytes.try_reserve_exact(map.len() * WORD).map_err(|_| Errno::ENOMEM)?;
+            bytes.extend(map.iter().flat_map(|word| word.to_le_bytes()));
+            Ok(bytes)
+        })
+    }
+
+    fn write_at(&self, _offset: u64, _data: Vec<u8>) -> Op<'_, Result<usize, Errno>> {
+        Op::Ready(Err(Errno::EINVAL))
     }
 }
 

@@ -300,13 +300,14 @@ fn limits(target: &Target, out: &mut TextBuffer) -> Made {
 }
 
 /// The directories and links of a process or thread, before its files.
-const OTHERS: [(&str, FileType); 9] = [
+const OTHERS: [(&str, FileType); 10] = [
     ("task", FileType::Directory),
     ("trace", FileType::Fifo),
     ("fd", FileType::Directory),
     ("fdinfo", FileType::Directory),
     ("net", FileType::Directory),
     ("mem", FileType::Regular),
+    ("pagemap", FileType::Regular),
     ("cwd", FileType::Symlink),
     ("exe", FileType::Symlink),
     ("root", FileType::Symlink),
@@ -332,6 +333,7 @@ impl Directory for Subject {
             b"fdinfo" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: true })),
             b"net" => super::net::directory(),
             b"mem" => Node::Bytes(Arc::new(memory::Contents { subject })),
+            b"pagemap" => Node::Bytes(Arc::new(memory::PageMap { subject })),
             b"cwd" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Working })),
             b"exe" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Program })),
             b"root" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Root })),

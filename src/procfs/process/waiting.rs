@@ -110,6 +110,7 @@ fn of_call(target: &Target, number: u32, fd: i32) -> String {
         __NR_semop | __NR_semtimedop => "do_semtimedop",
         __NR_msgsnd => "do_msgsnd",
         __NR_msgrcv => "do_msgrcv",
+        __NR_io_getevents | __NR_io_pgetevents => "read_events",
         __NR_io_uring_enter => "io_cqring_wait",
         __NR_exit | __NR_exit_group => "do_exit",
         _ => {

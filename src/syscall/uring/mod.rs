@@ -9,12 +9,12 @@
 //!
 //! What a ring is, is in [`file::uring`](crate::file::uring). Where to start reading: [`enter`], then [`mod@submit`].
 
-mod chain;
+pub(super) mod chain;
 mod control;
-mod operations;
-mod perform;
+pub(super) mod operations;
+pub(super) mod perform;
 mod poller;
-mod prepare;
+pub(super) mod prepare;
 mod register;
 mod submit;
 mod watch;

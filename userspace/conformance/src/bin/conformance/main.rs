@@ -4,6 +4,7 @@
 //! is a difference in behaviour. Each area is a module; [`check`] has the words they share.
 
 mod abi;
+mod aio;
 mod arguments;
 mod barriers;
 mod capabilities;
@@ -52,6 +53,7 @@ mod waiting;
 /// The areas, by name.
 const AREAS: &[(&str, fn())] = &[
     ("abi", abi::run),
+    ("aio", aio::run),
     ("arguments", arguments::run),
     ("direct", direct::run),
     ("disks", disks::run),

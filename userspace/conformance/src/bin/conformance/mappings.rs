@@ -53,6 +53,7 @@ pub fn run() {
     modes();
     after_unlink();
     offsets();
+    reordered();
     calls_on_mapped_memory();
     executable();
 }
@@ -286,6 +287,44 @@ fn offsets() {
     show("the parts keep their pages", format!("{}{}", read(at + PAGE) as char, read(at + 5 * PAGE) as char));
     let moved = sys!(SYS_mremap, at + 5 * PAGE, 3 * PAGE, 20 * PAGE, libc::MREMAP_MAYMOVE);
     value("moved", moved.map(|at| read(at as usize + 2 * PAGE) as char));
+}
+
+/// The pages of a mapping in another order (remap_file_pages).
+fn reordered() {
+    lettered("reordered", 4);
+    let file = open("reordered", libc::O_RDWR);
+    let at = map(file, 4, RW, libc::MAP_SHARED, 0).expect("a mapping");
+    let remap = |what: &str, from: usize, pages: usize, protection: i32, page: usize| {
+        outcome(what, sys!(SYS_remap_file_pages, from, pages * PAGE, protection, page, 0));
+    };
+    let letters = || (0..4).map(|page| read(at + page * PAGE) as char).collect::<String>();
+    remap("the first shows the last", at, 1, 0, 3);
+    remap("the last shows the first", at + 3 * PAGE, 1, 0, 0);
+    show("order", letters());
+    write(at, b'X');
+    let mut byte = [0_u8];
+    value("pread", sys!(SYS_pread64, file, byte.as_mut_ptr(), 1, 3 * PAGE));
+    show("written by the mapping", byte[0] as char);
+    remap("over three mappings", at, 4, 0, 0);
+    show("order", letters());
+    remap("two in the middle", at + PAGE, 2, 0, 2);
+    show("order", letters());
+    remap("with rights", at, 1, READ, 3);
+    remap("nothing", at, 0, 0, 3);
+    remap("more than is mapped", at, 5, 0, 0);
+    remap("far behind the end", at, 1, 0, usize::MAX);
+    outcome("not from a page on", sys!(SYS_remap_file_pages, at + 5, PAGE, 0, 1, 0));
+    show("order", letters());
+    let private = map(file, 2, RW, libc::MAP_PRIVATE, 0).expect("a mapping");
+    remap("a private mapping", private, 1, 0, 1);
+    let anonymous = map(-1, 2, RW, libc::MAP_SHARED | libc::MAP_ANONYMOUS, 0).expect("memory");
+    (write(anonymous, b'1'), write(anonymous + PAGE, b'2'));
+    remap("shared memory", anonymous, 1, 0, 1);
+    show("shows", read(anonymous) as char);
+    let readable = map(open("reordered", libc::O_RDONLY), 2, READ, libc::MAP_SHARED, 0).expect("a mapping");
+    remap("of a file that is only read", readable, 1, 0, 1);
+    show("shows", read(readable) as char);
+    outcome("made writable", sys!(SYS_mprotect, readable, PAGE, RW));
 }
 
 /// System calls whose buffer is a mapped file, even the file itself.

@@ -19,12 +19,55 @@ fn has_lines(name: &str, words: &[&str]) {
 
 pub fn run() {
     own_process();
+    page_map();
     other_process();
     waits();
     system_files();
     folders();
     links();
     settings();
+}
+
+/// `pagemap`: which pages there are, and whose.
+fn page_map() {
+    const PAGE: usize = 4096;
+    let map = sys!(SYS_open, c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY).expect("the map");
+    let word = |at: usize| {
+        let mut word = 0_u64;
+        let read = sys!(SYS_pread64, map, &raw mut word, 8, at / PAGE * 8);
+        read.map(|_| format!("present {} swapped {} file {}", word >> 63, word >> 62 & 1, word >> 61 & 1))
+    };
+    let read = libc::PROT_READ;
+    let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let new = |protection: i32, flags: i32, fd: i64| {
+        sys!(SYS_mmap, 0, 2 * PAGE, protection, flags, fd, 0).expect("a mapping") as usize
+    };
+    // SAFETY: mapped by the caller, and its own.
+    let write = |at: usize| unsafe { (at as *mut u8).write_volatile(1) };
+    // SAFETY: the same.
+    let touch = |at: usize| unsafe { (at as *const u8).read_volatile() };
+    let memory = new(read | libc::PROT_WRITE, private, -1);
+    value("untouched", word(memory));
+    write(memory);
+    value("touched", word(memory));
+    value("beside it", word(memory + PAGE));
+    let shared = new(read | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1);
+    write(shared);
+    value("shared", word(shared));
+    fs::write("paged", vec![1; 2 * PAGE]).expect("a file");
+    let file = sys!(SYS_open, c"paged".as_ptr(), libc::O_RDONLY).expect("the file");
+    let mapped = new(read | libc::PROT_WRITE, libc::MAP_PRIVATE, file);
+    show("content", touch(mapped));
+    value("of a file", word(mapped));
+    write(mapped);
+    value("of a file, written to", word(mapped));
+    value("nothing there", word(PAGE));
+    let mut words = [0_u64; 4];
+    outcome("half a word", sys!(SYS_pread64, map, words.as_mut_ptr(), 4, memory / PAGE * 8));
+    outcome("not at a word", sys!(SYS_pread64, map, words.as_mut_ptr(), 8, memory / PAGE * 8 + 4));
+    value("behind the end", sys!(SYS_pread64, map, words.as_mut_ptr(), 32, 1_i64 << 50));
+    value("two words", sys!(SYS_pread64, map, words.as_mut_ptr(), 16, memory / PAGE * 8));
+    outcome("write", sys!(SYS_write, map, words.as_ptr(), 8));
 }
 
 fn own_process() {
