@@ -39,6 +39,8 @@ pub struct Generator {
     spoils: bool,
     /// The ring that entries are written to; none if it could not be made.
     ring: Option<Ring>,
+    /// The address of a context for transfers; 0 if none could be made.
+    context: u64,
 }
 
 /// What every entry may say of how it is to be carried out (`IOSQE_*`).
@@ -49,11 +51,13 @@ const NONE: Kind = Kind::One(&[0]);
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), extent: 0, spoils: true, ring: None }
+        Self { random: Random::new(seed), extent: 0, spoils: true, ring: None, context: 0 }
     }
 
-    /// Makes the ring; some have a poller.
-    pub fn make_ring(&mut self) {
+    /// Makes the ring, of which some have a poller, and the context.
+    pub fn make_queues(&mut self) {
+        // SAFETY: writes a word of ours.
+        unsafe { libc::syscall(libc::SYS_io_setup, 8, &raw mut self.context) };
         let flags = if self.random.one_in(4) { SETUP_SQPOLL } else { 0 };
         let parameters = Parameters { flags, sq_thread_idle: 1, ..Parameters::default() };
         self.ring = Ring::with(32, parameters).ok();
@@ -110,6 +114,7 @@ impl Generator {
             Kind::Fd(file) => files::pick(&mut self.random, file) as u64,
             Kind::At if self.random.below(4) != 0 => libc::AT_FDCWD as u64,
             Kind::At => files::pick(&mut self.random, File::Folder) as u64,
+            Kind::Context => self.context,
             Kind::Pid => hostile::some_task(&mut self.random) as u64,
             Kind::Signal => self.signal(),
             Kind::Handler => match self.random.below(6) {

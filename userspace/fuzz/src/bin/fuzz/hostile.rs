@@ -152,7 +152,7 @@ fn make_calls(mut generator: Generator, calls: &[&Call], pause: u64, manner: Man
     let mut left = u64::MAX;
     // SAFETY: no memory is involved.
     note_task(&mut generator.random, unsafe { libc::gettid() });
-    generator.make_ring();
+    generator.make_queues();
     while left > 0 {
         let call = *generator.random.of(calls);
         // Root's processes know no limit: what a call has made makes no more.

@@ -17,6 +17,8 @@ pub enum Kind {
     Fd(File),
     /// The folder that a path starts from: mostly the working one.
     At,
+    /// The address of a context for transfers that the thread has to itself.
+    Context,
     /// A process of this run.
     Pid,
     /// A signal.

@@ -10,12 +10,13 @@ mod signals;
 mod sockets;
 mod system;
 mod times;
+mod transfers;
 
 use crate::kind::{Call, Kind, Part};
 
 /// Every call of the table.
 pub fn all() -> Vec<&'static Call> {
-    let parts: [&'static [Call]; 10] = [
+    let parts: [&'static [Call]; 11] = [
         events::CALLS,
         files::CALLS,
         memory::CALLS,
@@ -26,6 +27,7 @@ pub fn all() -> Vec<&'static Call> {
         sockets::CALLS,
         system::CALLS,
         times::CALLS,
+        transfers::CALLS,
     ];
     parts.into_iter().flatten().collect()
 }
