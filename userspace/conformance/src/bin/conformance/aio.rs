@@ -322,6 +322,7 @@ extern "C" fn nothing(_: i32) {}
 
 fn interruptions() {
     let context = setup(8).expect("a context");
+    // SAFETY: all zeros are a sigaction: the default one.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = nothing as *const () as usize;
     action.sa_flags = libc::SA_RESTART;

@@ -318,7 +318,8 @@ fn reordered() {
     let private = map(file, 2, RW, libc::MAP_PRIVATE, 0).expect("a mapping");
     remap("a private mapping", private, 1, 0, 1);
     let anonymous = map(-1, 2, RW, libc::MAP_SHARED | libc::MAP_ANONYMOUS, 0).expect("memory");
-    (write(anonymous, b'1'), write(anonymous + PAGE, b'2'));
+    write(anonymous, b'1');
+    write(anonymous + PAGE, b'2');
     remap("shared memory", anonymous, 1, 0, 1);
     show("shows", read(anonymous) as char);
     let readable = map(open("reordered", libc::O_RDONLY), 2, READ, libc::MAP_SHARED, 0).expect("a mapping");
