@@ -142,17 +142,17 @@ programs! {
         observed_calls: "observe trace", 60, Succeeds;
         observed_time: "observe profile", 60, Succeeds;
         waiting_threads: "waiting", 60, Succeeds;
-        storm_calls: "resources note; storm calls 2 && resources check", 60, Succeeds;
-        storm_epolls: "resources note; storm epolls 2 && resources check", 60, Succeeds;
-        storm_faults: "resources note; storm faults 2 && resources check", 60, Succeeds;
-        storm_forks: "resources note; storm forks 2 && resources check", 60, Succeeds;
-        storm_futexes: "resources note; storm futexes 2 && resources check", 60, Succeeds;
+        storm_calls: "resources note; storm calls 1 && resources check", 60, Succeeds;
+        storm_epolls: "resources note; storm epolls 1 && resources check", 60, Succeeds;
+        storm_faults: "resources note; storm faults 1 && resources check", 60, Succeeds;
+        storm_forks: "resources note; storm forks 1 && resources check", 60, Succeeds;
+        storm_futexes: "resources note; storm futexes 1 && resources check", 60, Succeeds;
         // The first fills what the kernel keeps for the next time.
-        storm_kills: "storm kills 1; resources note; storm kills 2 && resources check", 60, Succeeds;
-        storm_pipes: "resources note; storm pipes 2 && resources check", 60, Succeeds;
-        storm_rings: "storm rings 1; resources note; storm rings 2 && resources check", 60, Succeeds;
-        storm_sockets: "resources note; storm sockets 2 && resources check", 60, Succeeds;
-        storm_signals: "resources note; storm signals 2 && resources check", 60, Succeeds;
+        storm_kills: "storm kills 1; resources note; storm kills 1 && resources check", 60, Succeeds;
+        storm_pipes: "resources note; storm pipes 1 && resources check", 60, Succeeds;
+        storm_rings: "storm rings 1; resources note; storm rings 1 && resources check", 60, Succeeds;
+        storm_sockets: "resources note; storm sockets 1 && resources check", 60, Succeeds;
+        storm_signals: "resources note; storm signals 1 && resources check", 60, Succeeds;
     }
 }
 
