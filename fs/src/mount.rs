@@ -15,7 +15,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicIsize, AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 use executor::{
     rcu::{self, RcuOption},
@@ -86,8 +86,13 @@ bitflags! {
 
 /// Users of a mount counted by one CPU: the sum over the CPUs is the count. Opening a file on one CPU and
 /// closing it on another takes this count up there and down here.
+#[derive(Default)]
 #[repr(align(64))]
-struct Users(AtomicIsize);
+struct Users {
+    paths: AtomicIsize,
+    /// Files that are open for writing.
+    writers: AtomicIsize,
+}
 
 /// Where a mount is attached.
 struct Place {
@@ -152,7 +157,7 @@ impl Mount {
             children: RcuOption::empty(),
             state: AtomicU32::new(0),
             count_lock: SpinMutex::new(()),
-            users: (0..executor::cpus().max(1)).map(|_| Users(AtomicIsize::new(0))).collect(),
+            users: (0..executor::cpus().max(1)).map(|_| Users::default()).collect(),
             lingering: SpinMutex::new(None),
         })
     }
@@ -184,9 +189,18 @@ impl Mount {
         MountFlags::from_bits_retain(self.flags.load(Relaxed))
     }
 
-    /// Changes how files may be used (`MS_REMOUNT`).
-    pub fn set_flags(&self, flags: MountFlags) {
-        self.flags.store(flags.bits(), Relaxed);
+    /// Changes how files may be used (`MS_REMOUNT`). `EBUSY` if there is to be no writing any more while files are open for it.
+    pub fn set_flags(&self, flags: MountFlags) -> Result<(), Errno> {
+        let before = MountFlags::from_bits_retain(self.flags.swap(flags.bits(), SeqCst));
+        if flags.difference(before).contains(MountFlags::READ_ONLY) {
+            // Never too few: whoever is counted on a CPU after that was looked at has seen the flags, and gives up.
+            let writers: isize = self.users.iter().map(|users| users.writers.load(SeqCst)).sum();
+            if writers > 0 {
+                self.flags.store(before.bits(), SeqCst);
+                return Err(Errno::EBUSY);
+            }
+        }
+        Ok(())
     }
 
     /// `EROFS` on a mount without writing.
@@ -232,13 +246,36 @@ impl Mount {
             .map(|child| &*child.mount)
     }
 
+    #[inline]
+    fn users_here(&self) -> &Users {
+        self.users.get(executor::current_cpu()).unwrap_or(&self.users[0])
+    }
+
     fn count(&self, change: isize) {
-        let users = self.users.get(executor::current_cpu()).unwrap_or(&self.users[0]);
-        users.0.fetch_add(change, Relaxed);
+        self.users_here().paths.fetch_add(change, Relaxed);
     }
 
     fn sum(&self) -> isize {
-        self.users.iter().map(|users| users.0.load(Relaxed)).sum()
+        self.users.iter().map(|users| users.paths.load(Relaxed)).sum()
+    }
+
+    /// Counts a file that is opened for writing; undone by [`end_write`](Self::end_write). `EROFS` on a mount without writing.
+    #[inline]
+    pub fn begin_write(&self) -> Result<(), Errno> {
+        // SeqCst, as the look at the flags comes after it: either that sees what `set_flags` has stored, or `set_flags` sees this.
+        self.users_here().writers.fetch_add(1, SeqCst);
+        let flags = MountFlags::from_bits_retain(self.flags.load(SeqCst));
+        if flags.contains(MountFlags::READ_ONLY) {
+            self.end_write();
+            return Err(Errno::EROFS);
+        }
+        Ok(())
+    }
+
+    /// A file that was open for writing is closed.
+    #[inline]
+    pub fn end_write(&self) {
+        self.users_here().writers.fetch_sub(1, SeqCst);
     }
 
     /// One more user. The caller found the mount in the tree under the guard, or is a user.

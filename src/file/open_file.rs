@@ -99,7 +99,9 @@ impl File {
     pub fn opened(opened: Opened, flags: u32) -> Result<Arc<Self>, Errno> {
         if writes(flags) {
             // Undone when the file is dropped.
-            opened.path.inode().attributes().begin_write()?;
+            let (mount, attributes) = (opened.path.mount(), opened.path.inode().attributes());
+            mount.begin_write()?;
+            attributes.begin_write().inspect_err(|_| mount.end_write())?;
         }
         // Every file of a 64-bit program may be large, and says so.
         let object = Object::Inode(opened.path, opened.stream);
@@ -352,6 +354,7 @@ impl Drop for File {
             && self.is_writer
         {
             path.inode().attributes().end_write();
+            path.mount().end_write();
         }
         if *self.asks_for_locks.get_mut() {
             lock::leave_through(address);

@@ -47,6 +47,25 @@ async fn change_writing(place: &fs::Path, flags: MountFlags) -> Result<(), Errno
     Ok(())
 }
 
+/// Changes how the files of a mount may be used; with `is_whole` also whether its file system is written to at all.
+async fn remount(place: &fs::Path, flags: MountFlags, is_whole: bool) -> Result<(), Errno> {
+    let mount = place.mount();
+    let before = mount.flags();
+    if flags.contains(MountFlags::READ_ONLY) {
+        mount.set_flags(before.remounted(flags))?;
+        if is_whole && let Err(errno) = change_writing(place, flags).await {
+            mount.set_flags(before)?;
+            return Err(errno);
+        }
+        return Ok(());
+    }
+    if is_whole {
+        change_writing(place, flags).await?;
+    }
+    check_writing(mount.superblock(), flags)?;
+    mount.set_flags(before.remounted(flags))
+}
+
 /// EROFS for a mount that allows writing what cannot be written.
 fn check_writing(superblock: &Superblock, flags: MountFlags) -> Result<(), Errno> {
     let is_written = !flags.contains(MountFlags::READ_ONLY);
@@ -69,13 +88,12 @@ pub async fn mount(
     let namespace = root::namespace();
     if flags & linux::MS_REMOUNT != 0 {
         // With MS_BIND it is only about this mount.
-        if flags & linux::MS_BIND == 0 {
+        let is_whole = flags & linux::MS_BIND == 0;
+        if is_whole {
             let options = text(caller, data).await?;
             at.mount().superblock().file_system().set_options(&options)?;
-            change_writing(&at, mount_flags).await?;
         }
-        check_writing(at.mount().superblock(), mount_flags)?;
-        at.mount().set_flags(at.mount().flags().remounted(mount_flags));
+        remount(&at, mount_flags, is_whole).await?;
     } else if flags & linux::MS_BIND != 0 {
         namespace.bind(
             &place(caller, source, LookupFlags::empty()).await?,
