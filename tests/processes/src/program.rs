@@ -98,9 +98,14 @@ impl Program {
     /// Data with these bytes.
     pub fn bytes(&mut self, bytes: &[u8]) -> usize {
         let address = self.data(bytes.len());
+        self.set_bytes(address, bytes);
+        address
+    }
+
+    /// Has data that were reserved be these bytes.
+    pub fn set_bytes(&mut self, address: usize, bytes: &[u8]) {
         let at = address - DATA as usize;
         self.data[at..at + bytes.len()].copy_from_slice(bytes);
-        address
     }
 
     /// Data with these words.

@@ -6,13 +6,17 @@
 //!   NAME...     the storms whose names contain one of these
 //! ```
 
+mod epoll;
+mod futex;
+mod library;
 mod quiet;
 
 use processes::run::{self, Storm};
 use std::time::Instant;
 
 /// The storms: name, programs by seed, and how many seeds there are when nobody says otherwise.
-const STORMS: [(&str, fn(u64) -> Storm, u64); 1] = [("quiet", quiet::storm, 20)];
+const STORMS: [(&str, fn(u64) -> Storm, u64); 3] =
+    [("quiet", quiet::storm, 20), ("futex", futex::storm, 400), ("epoll", epoll::storm, 400)];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
 const REPEATED: u64 = 3;

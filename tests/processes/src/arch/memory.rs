@@ -5,9 +5,9 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind, Optional};
 use std::sync::OnceLock;
 
 /// Bytes of physical memory.
-const MEMORY: usize = 48 << 20;
+const MEMORY: usize = 16 << 20;
 /// Where the archive of files is.
-const ARCHIVE: usize = 44 << 20;
+const ARCHIVE: usize = 14 << 20;
 
 /// Where things are.
 pub mod layout {
