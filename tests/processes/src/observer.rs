@@ -38,6 +38,11 @@ impl Resources {
     }
 }
 
+/// How many threads a process has; none if there is none of this number.
+pub fn threads_of(process: u64) -> Option<usize> {
+    crate::process::tree::lock().node(process as u32).map(|node| node.threads.len())
+}
+
 /// This watches from now on.
 pub fn watch(watch: Watch) {
     WATCH.set(Some(watch));

@@ -150,6 +150,11 @@ impl Program {
         self.emit(Operation::AddConstant, to, to, constant);
     }
 
+    /// `to -= from`
+    pub fn subtract(&mut self, to: Register, from: Register) {
+        self.emit(Operation::Subtract, to, from, 0);
+    }
+
     /// `to &= constant`
     pub fn and(&mut self, to: Register, constant: i64) {
         self.emit(Operation::And, to, to, constant);

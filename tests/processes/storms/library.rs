@@ -67,6 +67,28 @@ pub fn thread(p: &mut Program, entry: Label) -> Thread {
     Thread { word }
 }
 
+/// As [`thread`], with memory of its own for a stack, and nobody who waits for it.
+pub fn thread_on_new_stack(p: &mut Program, entry: Label) {
+    let protection = linux::PROT_READ | linux::PROT_WRITE;
+    let flags = linux::MAP_PRIVATE | linux::MAP_ANONYMOUS;
+    let place = [0.into(), STACK.into(), protection.into(), flags.into(), (-1).into(), 0.into()];
+    p.system(linux::__NR_mmap, &place);
+    expect_success(p, Rax, 912);
+    p.add_constant(Rax, STACK as i64);
+    let flags = THREAD & !linux::CLONE_CHILD_CLEARTID;
+    p.system(linux::__NR_clone, &[flags.into(), Rax.into(), 0.into(), 0.into(), 0.into()]);
+    p.set(Rcx, 0);
+    p.if_equal(Rax, Rcx, entry);
+    expect_success(p, Rax, 913);
+}
+
+/// Does something again and again.
+pub fn loop_forever(p: &mut Program, body: impl FnOnce(&mut Program)) {
+    let again = p.here();
+    body(p);
+    p.jump(again);
+}
+
 /// The end of a thread.
 pub fn end_thread(p: &mut Program) {
     p.system(linux::__NR_exit, &[0.into()]);
