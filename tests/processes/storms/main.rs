@@ -9,6 +9,7 @@
 mod epoll;
 mod exec;
 mod futex;
+mod kill;
 mod library;
 mod quiet;
 
@@ -16,11 +17,12 @@ use processes::run::{self, Storm};
 use std::time::Instant;
 
 /// The storms: name, programs by seed, and how many seeds there are when nobody says otherwise.
-const STORMS: [(&str, fn(u64) -> Storm, u64); 4] = [
+const STORMS: [(&str, fn(u64) -> Storm, u64); 5] = [
     ("quiet", quiet::storm, 20),
     ("futex", futex::storm, 400),
     ("epoll", epoll::storm, 400),
     ("exec", exec::storm, 400),
+    ("kill", kill::storm, 400),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
