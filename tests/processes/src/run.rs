@@ -7,12 +7,11 @@ use crate::process::{Thread, tree};
 use crate::program::Program;
 use crate::{archive, file, first, memory, power, process, random, syscall};
 use executor::sim::Simulation;
-use std::io::{Read, Write};
-use std::os::fd::FromRawFd;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The longest that a run may take, in virtual time: else somebody waits for ever.
-const LONGEST: Duration = Duration::from_secs(100);
+const LONGEST: Duration = Duration::from_secs(10);
 /// The most changes of the CPU in a run.
 const SWITCHES: u64 = 20_000_000;
 
@@ -35,69 +34,51 @@ pub struct Outcome {
     pub digest: u64,
 }
 
-/// Starts this program anew with its memory at the same addresses each time, unless it has them there already: the kernel's hash
-/// tables go by addresses, and so does who meets whom.
+/// Has the programs that this one starts have their memory at the same addresses each time: the kernel's hash tables go by
+/// addresses, and so does who meets whom. Where the host forbids it, a seed's runs need not be the same.
 pub fn settle_addresses() {
-    use std::os::unix::process::CommandExt;
     const ASK: libc::c_ulong = 0xffff_ffff;
-    // SAFETY: only says what there is.
-    let persona = unsafe { libc::personality(ASK) };
-    if persona < 0 || persona & libc::ADDR_NO_RANDOMIZE != 0 {
-        return;
+    // SAFETY: these only say, and tell, what is to hold from the next exec on.
+    unsafe {
+        let persona = libc::personality(ASK);
+        libc::personality((persona | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong);
     }
-    // SAFETY: only tells what is to hold from the next exec on. Where the host forbids it, a seed's runs are the same within one
-    // run of this program.
-    if unsafe { libc::personality((persona | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) } < 0 {
-        return;
-    }
-    let mut words = std::env::args_os();
-    let program = words.next().unwrap_or_default();
-    let error = std::process::Command::new("/proc/self/exe").arg0(program).args(words).exec();
-    panic!("cannot start anew: {error}");
 }
 
-/// Runs a storm under a seed, in a child of this process; None if it has failed, which it has told.
+/// The word that makes this program run one storm under one seed.
+pub const ALONE: &str = "run-alone";
+
+/// Runs a storm by its name under a seed, in a process of its own; None if it has failed, which it has told.
 ///
 /// The kernel's variables are those of a process, so each run begins with a kernel that has not run before.
-pub fn apart(storm: fn(u64) -> Storm, seed: u64) -> Option<Outcome> {
-    let mut ends = [0; 2];
-    // SAFETY: room for two descriptors.
-    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0, "pipe");
-    // SAFETY: this process has one thread.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "fork");
-    // SAFETY: the pipe's ends are nobody else's.
-    let [mut from, mut to] = ends.map(|end| unsafe { std::fs::File::from_raw_fd(end) });
-    if child == 0 {
-        let Outcome { time, switches, digest } = here(storm(seed), seed);
-        let words = [time, switches, digest].map(u64::to_ne_bytes);
-        to.write_all(words.as_flattened()).expect("the pipe has room");
-        // SAFETY: ends this process without what its parent registered for its end.
-        unsafe { libc::_exit(0) };
-    }
-    drop(to);
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes).expect("a pipe can be read");
-    let mut status = 0;
-    // SAFETY: `status` is a place for one.
-    unsafe { libc::waitpid(child, &raw mut status, 0) };
-    let (words, _) = bytes.as_chunks::<8>();
-    let [time, switches, digest] = *words else { return None };
-    let [time, switches, digest] = [time, switches, digest].map(u64::from_ne_bytes);
-    (status == 0).then_some(Outcome { time, switches, digest })
+pub fn apart(storm: &str, seed: u64) -> Option<Outcome> {
+    let this = std::env::current_exe().expect("this program is somewhere");
+    let mut command = Command::new(this);
+    command.args([ALONE, storm, &seed.to_string()]).stderr(Stdio::inherit());
+    let output = command.output().expect("this program can be started");
+    let text = String::from_utf8(output.stdout).ok()?;
+    let numbers: Vec<u64> = text.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let [time, switches, digest] = *numbers else { return None };
+    output.status.success().then_some(Outcome { time, switches, digest })
 }
 
-/// How many CPUs a seed has, and whether they have process-context identifiers.
-fn machine(seed: u64) -> (usize, bool) {
-    (2 + seed as usize % 3, seed / 3 % 2 == 1)
+/// Runs a storm in this process, which was started for that, and says what came of it.
+pub fn alone(storm: fn(u64) -> Storm, seed: u64) {
+    let Outcome { time, switches, digest } = here(storm(seed), seed);
+    println!("{time} {switches} {digest}");
 }
 
-/// Runs it in this process, which has not run another.
-pub fn here(storm: Storm, seed: u64) -> Outcome {
+/// How many CPUs a seed has, whether they have process-context identifiers, and whether there are devices that interrupt.
+fn machine(seed: u64) -> (usize, bool, bool) {
+    (2 + seed as usize % 3, seed / 3 % 2 == 1, seed / 6 % 2 == 1)
+}
+
+fn here(storm: Storm, seed: u64) -> Outcome {
     let mut files = vec![("init", first::program().file())];
     files.extend(storm.programs.into_iter().map(|(name, program)| (name, program.file())));
     let boot = arch::boot(&archive::of(&["dev", "proc", "tmp"], &files));
-    let (cpus, tagged) = machine(seed);
+    let (cpus, tagged, disturbed) = machine(seed);
+    arch::user::disturb(disturbed);
     cpu::start(cpus, tagged, |cpu| if cpu == 0 { memory::init(boot) } else { memory::init_cpu() });
     let ramdisk = memory::Ramdisk::of(boot);
     observer::watch(storm.watch);

@@ -8,6 +8,7 @@
 
 mod epoll;
 mod exec;
+mod fork;
 mod futex;
 mod kill;
 mod library;
@@ -17,11 +18,12 @@ use processes::run::{self, Storm};
 use std::time::Instant;
 
 /// The storms: name, programs by seed, and how many seeds there are when nobody says otherwise.
-const STORMS: [(&str, fn(u64) -> Storm, u64); 5] = [
+const STORMS: [(&str, fn(u64) -> Storm, u64); 6] = [
     ("quiet", quiet::storm, 20),
     ("futex", futex::storm, 400),
     ("epoll", epoll::storm, 400),
     ("exec", exec::storm, 400),
+    ("fork", fork::storm, 200),
     ("kill", kill::storm, 400),
 ];
 
@@ -29,11 +31,18 @@ const STORMS: [(&str, fn(u64) -> Storm, u64); 5] = [
 const REPEATED: u64 = 3;
 
 fn main() {
+    let mut words = std::env::args().skip(1);
+    if words.next().is_some_and(|word| word == run::ALONE) {
+        let (name, seed) = (words.next(), words.next());
+        let storm = STORMS.iter().find(|(storm, ..)| name.as_deref() == Some(*storm));
+        let (Some((_, storm, _)), Some(seed)) = (storm, seed) else { panic!("no such storm") };
+        return run::alone(*storm, seed.parse().expect("a number"));
+    }
     run::settle_addresses();
     let number = |name| Some(std::env::var(name).ok()?.parse::<u64>().expect("SEED and SEEDS are numbers"));
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (mut passed, mut failed, mut runs) = (0, 0, 0);
-    for (name, storm, usual) in STORMS {
+    for (name, _, usual) in STORMS {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }
@@ -45,13 +54,13 @@ fn main() {
         let mut failure = None;
         let (mut done, mut switches) = (0, 0);
         for seed in seeds {
-            let outcome = run::apart(storm, seed);
+            let outcome = run::apart(name, seed);
             runs += 1;
             let Some(outcome) = outcome else {
                 failure = Some(format!("SEED={seed} is the one that failed"));
                 break;
             };
-            if seed < REPEATED && run::apart(storm, seed) != Some(outcome) {
+            if seed < REPEATED && run::apart(name, seed) != Some(outcome) {
                 failure = Some(format!("SEED={seed} is not the same run each time"));
                 break;
             }

@@ -5,11 +5,20 @@ use crate::arch::layout::USER_END;
 use crate::arch::percpu;
 use crate::arch::processor::translate;
 use crate::instruction::{Operation, SYSCALL};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The most instructions that one stay in user mode has: an interrupt of some device, then.
+/// The most instructions that one stay in user mode has where devices interrupt.
 const LONGEST: u64 = 200;
 /// What an instruction takes, in virtual nanoseconds, beside a place to switch.
 const INSTRUCTION_NS: u64 = 10;
+
+/// Whether devices interrupt programs now and then, which are not the kernel's own interrupts. Relaxed: there is one thread.
+static DISTURBED: AtomicBool = AtomicBool::new(false);
+
+/// Devices interrupt programs now and then, or they do not.
+pub fn disturb(disturbed: bool) {
+    DISTURBED.store(disturbed, Relaxed);
+}
 
 impl UserContext {
     /// A register by its number, as the processor counts them.
@@ -36,7 +45,7 @@ impl UserContext {
 
     /// Runs the program until a trap.
     pub(super) fn interpret(&mut self) -> Trap {
-        let mut left = 1 + executor::sim::random(LONGEST);
+        let mut left = if DISTURBED.load(Relaxed) { 1 + executor::sim::random(LONGEST) } else { u64::MAX };
         loop {
             executor::sim::spend(INSTRUCTION_NS);
             left -= 1;

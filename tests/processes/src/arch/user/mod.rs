@@ -8,6 +8,8 @@ pub mod fpu;
 pub mod glimpse;
 mod interpreter;
 
+pub use interpreter::disturb;
+
 use super::breakpoints::Breakpoints;
 use super::layout::USER_END;
 use super::percpu;
