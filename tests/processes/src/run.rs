@@ -7,6 +7,7 @@ use crate::process::{Thread, tree};
 use crate::program::Program;
 use crate::{archive, file, first, memory, power, process, random, syscall};
 use executor::sim::Simulation;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ pub const ALONE: &str = "run-alone";
 pub fn apart(storm: &str, seed: u64) -> Option<Outcome> {
     let this = std::env::current_exe().expect("this program is somewhere");
     let mut command = Command::new(this);
-    command.args([ALONE, storm, &seed.to_string()]).stderr(Stdio::inherit());
+    // No more of how this program was called may be in the other's memory.
+    command.arg0("storms").args([ALONE, storm, &seed.to_string()]).stderr(Stdio::inherit());
     let output = command.output().expect("this program can be started");
     let text = String::from_utf8(output.stdout).ok()?;
     let numbers: Vec<u64> = text.split_whitespace().map_while(|word| word.parse().ok()).collect();

@@ -7,9 +7,11 @@
 //!      └─ sends signals; in the end SIGKILL to all groups, and collects each status
 //! ```
 //!
-//! All must end; the parent is told of each child's end once, after all that it is told of its stops; nothing is left.
+//! Under some seeds nobody stops, and SIGTERM takes SIGKILL's place. All must end; the parent is told of each child's end once, after all that it is told of its stops; nothing is left.
 
-use crate::library::{Choice, exit, expect, expect_success, failed, fork, handle, nap, thread_on_new_stack};
+use crate::library::{
+    Choice, exit, expect, expect_success, failed, fork, handle, loop_forever, nap, thread_on_new_stack,
+};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rbp, Rbx, Rcx, Rdx, Rsp};
@@ -81,14 +83,20 @@ pub fn storm(seed: u64) -> Storm {
         }
         0
     };
-    let programs = vec![("storm", parent()), ("victim", victim(&mut choice))];
+    // Under some seeds SIGTERM is all that is needed: nobody stops, and nobody handles it.
+    let gently = choice.below(4) == 0;
+    let programs = vec![("storm", parent(gently)), ("victim", victim(&mut choice, gently))];
     Storm { programs, watch: Box::new(watch) }
 }
 
-fn parent() -> Program {
+fn parent(gently: bool) -> Program {
     let mut p = Program::new();
     let numbers = p.data(8 * VICTIMS as usize);
-    let signals = p.words(&SENT.map(u64::from));
+    let (sent, last): (Vec<u32>, u32) = match gently {
+        true => (vec![linux::SIGCONT, linux::SIGCONT, linux::SIGUSR1, linux::SIGTERM], linux::SIGTERM),
+        false => (SENT.to_vec(), linux::SIGKILL),
+    };
+    let signals = p.words(&sent.iter().map(|signal| u64::from(*signal)).collect::<Vec<_>>());
     let status = p.data(8);
     let path = p.string("/victim");
     // As many arguments as generations may follow, and one.
@@ -106,7 +114,7 @@ fn parent() -> Program {
     times_8(&mut p);
     p.add_constant(Rax, numbers as i64);
     p.read8(R12, Rax, 0);
-    p.random(Rax, SENT.len() as i64);
+    p.random(Rax, sent.len() as i64);
     times_8(&mut p);
     p.add_constant(Rax, signals as i64);
     p.read8(Rbx, Rax, 0);
@@ -143,7 +151,7 @@ fn parent() -> Program {
         p.set(Rcx, numbers);
         p.read8(R12, Rcx, 8 * index);
         negate(&mut p);
-        p.system(linux::__NR_kill, &[R12.into(), linux::SIGKILL.into()]);
+        p.system(linux::__NR_kill, &[R12.into(), last.into()]);
         // Nobody has collected the victim, so there is a group.
         expect(&mut p, Rax, &[0], 3);
     }
@@ -185,7 +193,7 @@ fn negate(p: &mut Program) {
 }
 
 /// A process that does things.
-fn victim(choice: &mut Choice) -> Program {
+fn victim(choice: &mut Choice, gently: bool) -> Program {
     let mut p = Program::new();
     let start = p.label();
     p.jump(start);
@@ -196,6 +204,7 @@ fn victim(choice: &mut Choice) -> Program {
     p.read8(R15, Rsp, 0);
     p.add_constant(R15, -1);
     match choice.below(3) {
+        _ if gently => {}
         0 => {}
         1 => handle(&mut p, linux::SIGTERM, handler, linux::SA_RESTART),
         _ => handle(&mut p, linux::SIGTERM, handler, 0),
@@ -208,16 +217,19 @@ fn victim(choice: &mut Choice) -> Program {
     p.set(Rcx, 0);
     p.if_less(R14, Rcx, done);
     // One of the deeds: a seed has few of them, which meet all the more often.
-    let few: Vec<Deed> = match choice.below(4) {
+    let mut few: Vec<Deed> = match choice.below(4) {
         0 => DEEDS_THAT_ARE.to_vec(),
-        _ => (0..2 + choice.below(3)).map(|_| DEEDS_THAT_ARE[choice.below(18) as usize]).collect(),
+        1 => vec![Deed::ForkMany],
+        _ => (0..2 + choice.below(3)).map(|_| DEEDS_THAT_ARE[choice.below(19) as usize]).collect(),
     };
+    few.retain(|deed| !gently || !matches!(deed, Deed::StopSelf | Deed::StopGroup));
     let deeds: Vec<Label> = few.iter().map(|_| p.label()).collect();
-    p.random(Rax, deeds.len() as i64);
+    p.random(Rax, deeds.len().max(1) as i64);
     for (index, deed) in deeds.iter().enumerate() {
         p.set(Rcx, index);
         p.if_equal(Rax, Rcx, *deed);
     }
+    p.jump(next);
     for (label, deed) in deeds.iter().zip(few) {
         p.put(*label);
         act(&mut p, deed, live);
@@ -232,6 +244,7 @@ fn victim(choice: &mut Choice) -> Program {
 #[derive(Clone, Copy)]
 enum Deed {
     Fork,
+    ForkMany,
     Vfork,
     VforkExec,
     Exec,
@@ -251,8 +264,9 @@ enum Deed {
     Compute,
 }
 
-const DEEDS_THAT_ARE: [Deed; 18] = [
+const DEEDS_THAT_ARE: [Deed; 19] = [
     Deed::Fork,
+    Deed::ForkMany,
     Deed::Vfork,
     Deed::VforkExec,
     Deed::Exec,
@@ -285,6 +299,23 @@ fn act(p: &mut Program, deed: Deed, live: Label) {
             p.put(child);
             p.add_constant(R15, -1);
             p.jump(live);
+            p.put(after);
+        }
+        Deed::ForkMany => {
+            // Children that stay until they are killed: a signal to the group must not miss the one that is being made.
+            let (child, after) = (p.label(), p.label());
+            p.set(Rcx, 0);
+            p.if_equal(R15, Rcx, after);
+            p.set(R13, 8);
+            let again = p.here();
+            fork(p, child);
+            nap(p, 3_000);
+            p.add_constant(R13, -1);
+            p.set(Rcx, 0);
+            p.if_unequal(R13, Rcx, again);
+            p.jump(after);
+            p.put(child);
+            loop_forever(p, |p| p.system(linux::__NR_pause, &[]));
             p.put(after);
         }
         Deed::Vfork | Deed::VforkExec => {
