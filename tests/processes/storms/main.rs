@@ -17,14 +17,25 @@ mod quiet;
 use processes::run::{self, Storm};
 use std::time::Instant;
 
-/// The storms: name, programs by seed, and how many seeds there are when nobody says otherwise.
-const STORMS: [(&str, fn(u64) -> Storm, u64); 6] = [
-    ("quiet", quiet::storm, 20),
-    ("futex", futex::storm, 400),
-    ("epoll", epoll::storm, 400),
-    ("exec", exec::storm, 400),
-    ("fork", fork::storm, 200),
-    ("kill", kill::storm, 400),
+/// A storm and its name.
+struct Entry {
+    name: &'static str,
+    storm: fn(u64) -> Storm,
+    /// How many seeds there are when nobody says otherwise.
+    seeds: u64,
+}
+
+const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry {
+    Entry { name, storm, seeds }
+}
+
+const STORMS: [Entry; 6] = [
+    entry("quiet", quiet::storm, 20),
+    entry("futex", futex::storm, 400),
+    entry("epoll", epoll::storm, 400),
+    entry("exec", exec::storm, 400),
+    entry("fork", fork::storm, 200),
+    entry("kill", kill::storm, 600),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
@@ -34,15 +45,15 @@ fn main() {
     let mut words = std::env::args().skip(1);
     if words.next().is_some_and(|word| word == run::ALONE) {
         let (name, seed) = (words.next(), words.next());
-        let storm = STORMS.iter().find(|(storm, ..)| name.as_deref() == Some(*storm));
-        let (Some((_, storm, _)), Some(seed)) = (storm, seed) else { panic!("no such storm") };
-        return run::alone(*storm, seed.parse().expect("a number"));
+        let entry = STORMS.iter().find(|entry| name.as_deref() == Some(entry.name));
+        let (Some(entry), Some(seed)) = (entry, seed) else { panic!("no such storm") };
+        return run::alone(entry.storm, seed.parse().expect("a number"));
     }
     run::settle_addresses();
     let number = |name| Some(std::env::var(name).ok()?.parse::<u64>().expect("SEED and SEEDS are numbers"));
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (mut passed, mut failed, mut runs) = (0, 0, 0);
-    for (name, _, usual) in STORMS {
+    for Entry { name, seeds: usual, .. } in STORMS {
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }
