@@ -52,6 +52,10 @@ mod vdso;
 use bootloader_api::BootInfo;
 use command_line::Options;
 
+/// The kernel's allocator.
+#[global_allocator]
+static HEAP: memory::heap::KernelHeap = memory::heap::KernelHeap;
+
 /// Where `arch::boot` hands over: on the boot CPU, with interrupts on.
 pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> ! {
     let options = Options::new(command_line);

@@ -105,8 +105,3 @@ pub fn stats() -> Stats {
         heap_taken_bytes: heap.taken as usize,
     }
 }
-
-/// The kernel's allocator.
-#[cfg(not(test))]
-#[global_allocator]
-static HEAP: heap::KernelHeap = heap::KernelHeap;

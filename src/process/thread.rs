@@ -243,9 +243,17 @@ impl Thread {
         self.attention.fetch_or(Attention::SAMPLE.bits(), Ordering::Relaxed);
     }
 
-    /// Takes back reasons that no longer hold. The caller holds the lock that guards them.
+    /// Takes back reasons that no longer hold. The caller holds the lock that guards them, and is the thread itself or takes
+    /// back what only matters in user mode.
     pub fn settle(&self, why: Attention) {
         self.attention.fetch_and(!why.bits(), Ordering::AcqRel);
+    }
+
+    /// Takes back a reason to leave a wait, for another thread. That may have left one already, with a call that is to be gone
+    /// on with, and not have looked why: so it still looks in before it enters user mode, as if for a signal.
+    pub fn release(&self, why: Attention) {
+        let look = |old| (old & why.bits() != 0).then_some(old & !why.bits() | Attention::SIGNAL.bits());
+        let _ = self.attention.fetch_update(Ordering::AcqRel, Ordering::Acquire, look);
     }
 
     /// Lets the thread's task be polled again.

@@ -48,6 +48,8 @@ struct Cpu {
     yielder: Cell<*const Yielder<(), ()>>,
     in_interrupt: Cell<bool>,
     interrupts_off: Cell<bool>,
+    /// Whether an interrupt has come since somebody last asked.
+    interrupted: Cell<bool>,
     parked: Cell<bool>,
     ended: Cell<bool>,
     timer: Cell<Option<u64>>,
@@ -100,17 +102,20 @@ pub(super) struct Machine {
     scheduled: Cell<u64>,
     /// Nothing happens at points for the moment.
     undisturbed: Cell<bool>,
+    /// What each CPU does before it halts.
+    before_park: fn(),
     finished: Arc<AtomicBool>,
 }
 
 impl Machine {
-    pub(super) fn new(executor: &'static Shared, seed: u64, max_switches: u64) -> Machine {
+    pub(super) fn new(executor: &'static Shared, seed: u64, max_switches: u64, before_park: fn()) -> Machine {
         let cpu = |worker| Cpu {
             worker,
             clock: Cell::new(0),
             yielder: Cell::new(ptr::null()),
             in_interrupt: Cell::new(false),
             interrupts_off: Cell::new(false),
+            interrupted: Cell::new(false),
             parked: Cell::new(false),
             ended: Cell::new(false),
             timer: Cell::new(None),
@@ -130,6 +135,7 @@ impl Machine {
             digest: Cell::new(0xcbf2_9ce4_8422_2325),
             scheduled: Cell::new(0),
             undisturbed: Cell::new(false),
+            before_park,
             finished: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -188,6 +194,29 @@ impl Machine {
         &self.cpus[self.current.get()]
     }
 
+    /// The number of the virtual CPU that the caller runs on; none while the scheduler sets up, and outside.
+    pub(super) fn here() -> Option<usize> {
+        let machine = Self::try_current()?;
+        (!machine.cpu().yielder.get().is_null()).then(|| machine.current.get())
+    }
+
+    /// Whether an interrupt has come to this CPU since this was last asked.
+    pub(super) fn take_interrupted(&self) -> bool {
+        self.cpu().interrupted.replace(false)
+    }
+
+    /// Keeps interrupts out for the length of `body`.
+    pub(super) fn without_interrupts<T>(&self, body: impl FnOnce() -> T) -> T {
+        let before = self.cpu().interrupts_off.replace(true);
+        let result = body();
+        // The same CPU: a coroutine stays on it.
+        self.cpu().interrupts_off.set(before);
+        if !before && Self::here().is_some() {
+            self.take_interrupts();
+        }
+        result
+    }
+
     /// One access: time passes, interrupts come, perhaps another CPU goes on.
     fn step(&self) {
         let cpu = self.cpu();
@@ -213,6 +242,7 @@ impl Machine {
         }
         while cpu.is_interrupted() {
             cpu.in_interrupt.set(true);
+            cpu.interrupted.set(true);
             let now = cpu.clock.get();
             if cpu.wake.get().is_some_and(|time| time <= now) {
                 cpu.wake.set(None);
@@ -331,7 +361,7 @@ impl Drop for Active {
 
 /// A place where another CPU may go on. Nothing outside of simulations.
 #[inline]
-pub(crate) fn point() {
+pub fn point() {
     if let Some(machine) = Machine::try_current() {
         machine.step();
     }
@@ -374,6 +404,7 @@ impl SimPlatform {
     }
 
     pub(crate) fn park(&self, recheck: &mut dyn FnMut() -> bool) {
+        (self.0.before_park)();
         let cpu = self.0.cpu();
         cpu.interrupts_off.set(true);
         if recheck() {

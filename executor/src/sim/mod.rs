@@ -26,7 +26,8 @@ use crate::Builder;
 use crate::shared;
 use core::future::Future;
 use machine::Machine;
-pub(crate) use machine::{SimPlatform, point, undisturbed};
+pub use machine::point;
+pub(crate) use machine::{SimPlatform, undisturbed};
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +37,7 @@ pub struct Simulation {
     seed: u64,
     cpus: usize,
     max_switches: u64,
+    before_park: fn(),
 }
 
 /// What came of a run.
@@ -55,13 +57,19 @@ impl Simulation {
     /// A run of `cpus` virtual CPUs, interleaved by `seed`.
     #[must_use]
     pub const fn new(seed: u64, cpus: usize) -> Simulation {
-        Simulation { seed, cpus, max_switches: 10_000_000 }
+        Simulation { seed, cpus, max_switches: 10_000_000, before_park: || () }
     }
 
     /// Fail after so many changes of the CPU: a livelock, most likely.
     #[must_use]
     pub const fn max_switches(self, max_switches: u64) -> Simulation {
         Simulation { max_switches, ..self }
+    }
+
+    /// Have each CPU do this before it halts, as a kernel's idle loop might.
+    #[must_use]
+    pub const fn before_park(self, before_park: fn()) -> Simulation {
+        Simulation { before_park, ..self }
     }
 
     /// Run `main` as the first task, until it has ended. Tasks that are left then are abandoned
@@ -77,7 +85,7 @@ impl Simulation {
     {
         let executor = shared::recycled(self.cpus);
         let id = executor.id;
-        let machine = Machine::new(executor, self.seed, self.max_switches);
+        let machine = Machine::new(executor, self.seed, self.max_switches, self.before_park);
         let slot = Arc::new(Mutex::new(None));
         let output = slot.clone();
         let finished = machine.finished();
@@ -120,4 +128,32 @@ pub fn spend(ns: u64) {
 pub fn random(bound: u64) -> u64 {
     assert!(bound > 0, "there is no number below zero");
     Machine::current().random(bound)
+}
+
+/// The number of the virtual CPU that the caller runs on. None outside of a simulation.
+#[must_use]
+pub fn cpu() -> Option<usize> {
+    Machine::here()
+}
+
+/// Let others go on, as one must who waits for another CPU by looking again and again.
+pub fn relax() {
+    if let Some(platform) = SimPlatform::current() {
+        platform.relax();
+    }
+}
+
+/// Whether an interrupt has come to this CPU since this was last asked here, as who enters user mode wants to know.
+///
+/// # Panics
+/// Outside of a simulation.
+#[must_use]
+pub fn take_interrupted() -> bool {
+    Machine::current().take_interrupted()
+}
+
+/// Keep interrupts out of this CPU for the length of `body`; those that came meanwhile are taken behind it. Nothing more than
+/// `body` outside of a simulation.
+pub fn without_interrupts<T>(body: impl FnOnce() -> T) -> T {
+    if cpu().is_some() { Machine::current().without_interrupts(body) } else { body() }
 }

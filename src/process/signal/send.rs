@@ -179,7 +179,7 @@ fn prepare(node: &Node, signal: u8) -> bool {
     let was_stopped = signal == SIGCONT && shared.set_stopped(None);
     if was_stopped {
         for thread in &node.threads {
-            thread.settle(Attention::STOP);
+            thread.release(Attention::STOP);
         }
     }
     drop(shared);

@@ -74,7 +74,8 @@ pub(super) fn unlink(tree: &mut Tree, thread: &Arc<Thread>, verdict: Option<u8>)
     {
         node.tracees.retain(|tracee| !Arc::ptr_eq(tracee, thread));
     }
-    thread.settle(Attention::TRACED | Attention::TRAP);
+    thread.settle(Attention::TRACED);
+    thread.release(Attention::TRAP);
     let stopped_by = thread.process.signals.lock().stopped_by();
     if stopped_by.is_some() {
         thread.raise(Attention::STOP);

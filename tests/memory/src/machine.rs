@@ -71,6 +71,9 @@ pub mod user {
     }
 }
 
+mod tlb;
+use tlb::Tlb;
+
 /// The kernel's own entries and tables.
 #[path = "../../../src/arch/paging.rs"]
 mod hardware;
@@ -86,32 +89,19 @@ pub mod paging {
     /// # Safety
     /// None needed in the simulation.
     pub unsafe fn load_root(root: u64, tag: u16, keep: bool) {
-        super::with(|cpu| {
-            cpu.root = root;
-            cpu.tag = tag;
-            if !keep {
-                cpu.forget_tag();
-            }
-        });
+        super::with(|cpu| cpu.tlb.load(root, tag, keep));
     }
 
     pub fn flush_page(address: usize) {
-        super::with(|cpu| {
-            let tag = cpu.tag;
-            cpu.pages.remove(&(tag, address / PAGE));
-            cpu.tables.retain(|(owner, _), _| *owner != tag);
-        });
+        super::with(|cpu| cpu.tlb.forget_page(address));
     }
 
     pub fn flush_all() {
-        super::with(super::Cpu::forget_tag);
+        super::with(|cpu| cpu.tlb.forget_tag());
     }
 
     pub fn flush_everything() {
-        super::with(|cpu| {
-            cpu.pages.clear();
-            cpu.tables.clear();
-        });
+        super::with(|cpu| cpu.tlb.forget_everything());
     }
 }
 
@@ -182,78 +172,17 @@ pub static SHOOTDOWNS: AtomicUsize = AtomicUsize::new(0);
 /// Threads that are not a test's own.
 static NEXT_THREAD: AtomicUsize = AtomicUsize::new(SIMULATED);
 
-/// What a CPU believes about the page tables.
+/// What a CPU has for itself.
 struct Cpu {
-    root: u64,
-    tag: u16,
     space: *const (),
     /// The memory room's own.
     share: *const (),
-    /// Translations: by tag and page, the frame's address and whether writing is allowed.
-    pages: HashMap<(u16, usize), (u64, bool)>,
-    /// Page tables by tag and 2 MiB of addresses: their address, and whether what leads there allows writing.
-    tables: HashMap<(u16, usize), (u64, bool)>,
+    tlb: Tlb,
 }
 
 impl Cpu {
     fn new() -> Self {
-        let (space, share) = (core::ptr::null(), core::ptr::null());
-        Self { root: 0, tag: 0, space, share, pages: HashMap::new(), tables: HashMap::new() }
-    }
-
-    fn forget_tag(&mut self) {
-        let tag = self.tag;
-        self.pages.retain(|(owner, _), _| *owner != tag);
-        self.tables.retain(|(owner, _), _| *owner != tag);
-    }
-
-    /// Translates as the processor does; the fault's address drops what is cached for it.
-    fn translate(&mut self, address: usize, write: bool) -> Option<u64> {
-        let key = (self.tag, address / paging::PAGE);
-        if let Some(&(frame, writable)) = self.pages.get(&key) {
-            if writable || !write {
-                return Some(frame);
-            }
-            self.fault(address);
-            return None;
-        }
-        let Some((table, mut writable)) = self.table(address) else {
-            self.fault(address);
-            return None;
-        };
-        // SAFETY: simulated memory; a stale address reads whatever is there now, as the processor would.
-        let entry = unsafe { paging::PageTable::at(table) }.get(paging::index(address, 0));
-        writable &= entry.flags().contains(paging::Flags::WRITABLE);
-        if !entry.is_present() || write && !writable {
-            self.fault(address);
-            return None;
-        }
-        self.pages.insert(key, (entry.address(), writable));
-        Some(entry.address())
-    }
-
-    fn table(&mut self, address: usize) -> Option<(u64, bool)> {
-        let key = (self.tag, address >> 21);
-        if let Some(&known) = self.tables.get(&key) {
-            return Some(known);
-        }
-        let (mut table, mut writable) = (self.root, true);
-        for level in (1..4).rev() {
-            // SAFETY: simulated memory.
-            let entry = unsafe { paging::PageTable::at(table) }.get(paging::index(address, level));
-            if !entry.is_present() {
-                return None;
-            }
-            writable &= entry.flags().contains(paging::Flags::WRITABLE);
-            table = entry.address();
-        }
-        self.tables.insert(key, (table, writable));
-        Some((table, writable))
-    }
-
-    fn fault(&mut self, address: usize) {
-        self.pages.remove(&(self.tag, address / paging::PAGE));
-        self.tables.remove(&(self.tag, address >> 21));
+        Self { space: core::ptr::null(), share: core::ptr::null(), tlb: Tlb::new() }
     }
 }
 
@@ -275,7 +204,7 @@ pub fn switch(cpu: usize) {
 
 /// Where the current CPU finds `address` for an access; None is a page fault.
 pub fn translate(address: usize, write: bool) -> Option<*mut u64> {
-    let frame = with(|cpu| cpu.translate(address, write))?;
+    let frame = with(|cpu| cpu.tlb.translate(address, write))?;
     Some(core::ptr::with_exposed_provenance_mut(layout::phys_to_virt(frame) + address % 4096))
 }
 
