@@ -321,6 +321,10 @@ fn act(p: &mut Program, deed: Deed, live: Label) {
         Deed::Vfork | Deed::VforkExec => {
             let path = p.string("/victim");
             let (child, after) = (p.label(), p.label());
+            if matches!(deed, Deed::VforkExec) {
+                p.set(Rcx, 0);
+                p.if_equal(R15, Rcx, after);
+            }
             p.system(linux::__NR_vfork, &[]);
             p.set(Rcx, 0);
             p.if_equal(Rax, Rcx, child);
