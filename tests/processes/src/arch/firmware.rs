@@ -1,6 +1,6 @@
 //! What a machine has beside processors and memory, as far as the kernel's files name it.
 
-/// The console before there is a terminal: what the kernel says goes to the test's error output if it asks for that.
+/// The console before there is a terminal. Nobody listens to what the kernel says.
 pub mod console {
     pub fn set_level(_level: u8) {
         unreachable!("no run has a command line that says so")
@@ -18,13 +18,7 @@ pub mod port {
     }
 }
 
-/// The kernel's symbols.
-pub mod symbols {
-    pub fn resolve(_address: usize) -> Option<(&'static str, usize)> {
-        None
-    }
-}
-
+/// How long a panic is shown.
 pub fn set_panic_timeout(_seconds: u64) {
     unreachable!("no run has a command line that says so")
 }

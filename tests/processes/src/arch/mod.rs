@@ -7,7 +7,7 @@
 //!   uaccess    user memory, through the TLB of the CPU that the caller is on
 //!   memory     physical memory: an area of the test's own
 //!   processor  what each CPU has for itself; cpu, percpu, paging, interrupts, ipi: that by the kernel's names
-//!   firmware   what no run can reach, or nobody looks at: ports, consoles, symbols
+//!   firmware   what no run can reach, or nobody looks at: ports, consoles
 //! ```
 //!
 //! The real ones of the kernel's files are used where they need no processor: page-table entries, what is answered at the door,
@@ -30,6 +30,6 @@ pub mod breakpoints;
 #[path = "../../../../src/arch/paging.rs"]
 mod hardware;
 
-pub use firmware::{console, port, set_panic_timeout, symbols};
+pub use firmware::{console, port, set_panic_timeout};
 pub use memory::{boot, layout, mem};
 pub use processor::{clock, cpu, interrupts, ipi, paging, percpu};

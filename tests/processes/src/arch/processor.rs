@@ -97,14 +97,6 @@ pub mod cpu {
     pub fn hwcap2() -> usize {
         0
     }
-
-    /// What `/proc/cpuinfo` calls it.
-    pub fn describe() -> Description {
-        Description
-    }
-
-    /// See [`describe`].
-    pub struct Description;
 }
 
 /// The per-CPU block.
