@@ -15,6 +15,9 @@ mod library;
 mod quiet;
 
 use processes::run::{self, Storm};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 /// A storm and its name.
@@ -41,6 +44,51 @@ const STORMS: [Entry; 6] = [
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
 const REPEATED: u64 = 3;
 
+/// What came of a storm's runs.
+#[derive(Default)]
+struct Ran {
+    runs: u64,
+    switches: u64,
+    /// The lowest seed known to fail, and how.
+    failure: Option<(u64, &'static str)>,
+}
+
+/// Runs a storm under these seeds, as many at a time as the host has CPUs, until one fails.
+fn run_all(name: &str, seeds: Range<u64>) -> Ran {
+    let next = AtomicU64::new(seeds.start);
+    let all = Mutex::new(Ran::default());
+    let work = || loop {
+        // Relaxed: each seed is taken once, and nothing else goes by it.
+        let seed = next.fetch_add(1, Relaxed);
+        if seed >= seeds.end {
+            return;
+        }
+        let outcomes: Vec<_> =
+            (0..if seed < REPEATED { 2 } else { 1 }).map(|_| run::apart(name, seed)).collect();
+        let failure = if outcomes.contains(&None) {
+            Some("is the one that failed")
+        } else if outcomes.iter().any(|outcome| *outcome != outcomes[0]) {
+            Some("is not the same run each time")
+        } else {
+            None
+        };
+        let mut all = all.lock().expect("nobody panics with it");
+        all.runs += outcomes.len() as u64;
+        all.switches += outcomes.iter().flatten().map(|outcome| outcome.switches).sum::<u64>();
+        if let Some(why) = failure {
+            next.store(seeds.end, Relaxed);
+            let known = all.failure.take().filter(|(known, _)| *known < seed);
+            all.failure = known.or(Some((seed, why)));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    all.into_inner().expect("nobody panicked with it")
+}
+
 fn main() {
     let mut words = std::env::args().skip(1);
     if words.next().is_some_and(|word| word == run::ALONE) {
@@ -62,30 +110,16 @@ fn main() {
             None => 0..number("SEEDS").unwrap_or(usual),
         };
         let begin = Instant::now();
-        let mut failure = None;
-        let (mut done, mut switches) = (0, 0);
-        for seed in seeds {
-            let outcome = run::apart(name, seed);
-            runs += 1;
-            let Some(outcome) = outcome else {
-                failure = Some(format!("SEED={seed} is the one that failed"));
-                break;
-            };
-            if seed < REPEATED && run::apart(name, seed) != Some(outcome) {
-                failure = Some(format!("SEED={seed} is not the same run each time"));
-                break;
-            }
-            done += 1;
-            switches += outcome.switches;
-        }
+        let Ran { runs: more, switches, failure } = run_all(name, seeds);
+        runs += more;
         let seconds = begin.elapsed().as_secs_f32();
         match failure {
             None => {
-                println!("test {name} ... ok ({done} seeds, {switches} switches, {seconds:.1} s)");
+                println!("test {name} ... ok ({more} runs, {switches} switches, {seconds:.1} s)");
                 passed += 1;
             }
-            Some(why) => {
-                println!("test {name} ... FAILED ({why})");
+            Some((seed, why)) => {
+                println!("test {name} ... FAILED (SEED={seed} {why})");
                 failed += 1;
             }
         }
