@@ -19,7 +19,7 @@
 //! Virtual time passes on all CPUs at once (their clocks are kept within a microsecond), so a run also
 //! shows how long something takes on P CPUs.
 
-pub(crate) mod atomic;
+pub mod atomic;
 mod machine;
 
 use crate::Builder;
