@@ -5,9 +5,9 @@ use super::region::{Region, RegionFlags};
 use super::table::OWNED;
 use super::{AddressSpace, pages};
 use crate::arch::layout::USER_END;
-use crate::arch::paging::{Entry, Flags, PAGE};
+use crate::arch::paging::{Entry, PAGE};
 use crate::arch::user::Access;
-use crate::memory::frame::Frame;
+use crate::memory::frame::{Frame, physical_of};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
@@ -269,6 +269,7 @@ impl AddressSpace {
         const SHOWN: u64 = 1 << 63;
         const OF_OBJECT: u64 = 1 << 61;
         const EXCLUSIVE: u64 = 1 << 56;
+        const FRAME: u64 = (1 << 55) - 1;
         let mut map = Vec::new();
         map.try_reserve_exact(range.len() / PAGE).map_err(|_| Errno::ENOMEM)?;
         map.resize(range.len() / PAGE, 0);
@@ -277,18 +278,31 @@ impl AddressSpace {
             let is_shared = region.flags.contains(RegionFlags::SHARED);
             let part = region.start.max(range.start)..region.end.min(range.end);
             layout.tables.visit(&part, |address, entry| {
-                if !entry.is_present() {
-                    return;
+                if entry.is_present() {
+                    let mut word = SHOWN | entry.address() / PAGE as u64;
+                    word |= match is_shared {
+                        true => OF_OBJECT,
+                        false if is_exclusive(entry) => EXCLUSIVE,
+                        false => 0,
+                    };
+                    map[(address - range.start) / PAGE] = word;
                 }
-                // A page of a private mapping is the object's until it is written to.
-                let is_own =
-                    !is_shared && (region.object.is_none() || entry.flags().contains(Flags::WRITABLE));
-                let mut word = SHOWN;
-                word |= if is_own { 0 } else { OF_OBJECT };
-                word |= if is_own && is_exclusive(entry) { EXCLUSIVE } else { 0 };
-                word |= if reveal { entry.address() / PAGE as u64 } else { 0 };
-                map[(address - range.start) / PAGE] = word;
             });
+            // A private mapping shows the object's own pages until they are written to.
+            if let Some(object) = region.object.as_ref().filter(|_| !is_shared) {
+                let (first, count) = (region.page_index(part.start), part.len() / PAGE);
+                let words = &mut map[(part.start - range.start) / PAGE..][..count];
+                object.pages_in_memory(first..first + count as u64, &mut |index, page| {
+                    let word = &mut words[(index - first) as usize];
+                    let frame = physical_of(page.as_ptr().addr().get()) / PAGE as u64;
+                    if *word & SHOWN != 0 && *word & FRAME == frame {
+                        *word = *word & !EXCLUSIVE | OF_OBJECT;
+                    }
+                });
+            }
+        }
+        if !reveal {
+            map.iter_mut().for_each(|word| *word &= !FRAME);
         }
         Ok(map)
     }

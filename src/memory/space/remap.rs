@@ -82,7 +82,8 @@ impl AddressSpace {
     }
 
     /// remap_file_pages(2): shows a shared object's pages from number `page` on, where other pages of it are mapped. As Linux has
-    /// it since 4.0: a mapping of its own, in place of the part that was there.
+    /// it since 4.0: a mapping of its own, in place of the part that was there. What other threads map there between the look at
+    /// the range and the change is lost.
     ///
     /// # Errors
     /// EINVAL where not all of the range shows one shared object, opened for writing, with one set of rights; as mmap(2).

@@ -61,6 +61,10 @@ fn page_map() {
     value("of a file", word(mapped));
     write(mapped);
     value("of a file, written to", word(mapped));
+    outcome("only read from now on", sys!(SYS_mprotect, mapped, PAGE, read));
+    value("written to before", word(mapped));
+    show("content", touch(mapped + PAGE));
+    value("of a file still", word(mapped + PAGE));
     value("nothing there", word(PAGE));
     let mut words = [0_u64; 4];
     outcome("half a word", sys!(SYS_pread64, map, words.as_mut_ptr(), 4, memory / PAGE * 8));
