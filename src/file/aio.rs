@@ -26,7 +26,7 @@ use zerocopy::{Immutable, IntoBytes};
 use super::{
     File,
     events::counter,
-    uring::{Ring, RingFile},
+    uring::{Ring, RingFile, Which},
 };
 use crate::memory::{
     AddressSpace, Backing, FileObject, Identity, Mapping, PAGE_SIZE, Place, RegionFlags, SharedAnonymous,
@@ -56,12 +56,30 @@ pub struct Event {
     pub second: i64,
 }
 
+/// So many of the requests that there may be in all, until it is dropped.
+struct Share(usize);
+
+impl Share {
+    /// EAGAIN if there are not as many left.
+    fn take(count: usize) -> Result<Self, Errno> {
+        let more = |total: usize| total.checked_add(count).filter(|sum| *sum <= TOTAL_MAX);
+        // Relaxed: a plain number.
+        TOTAL.fetch_update(Relaxed, Relaxed, more).map_err(|_| Errno::EAGAIN)?;
+        Ok(Self(count))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        TOTAL.fetch_sub(self.0, Relaxed);
+    }
+}
+
 /// A context.
 pub struct Context {
     /// Where its requests are listed. No program sees it.
     pub ring: Arc<Ring>,
-    /// So many requests may be under way or not yet told of.
-    pub limit: usize,
+    share: Share,
     state: SpinMutex<State>,
     /// Woken for each event, and when nothing is under way any more.
     news: WaitQueue,
@@ -72,14 +90,8 @@ pub struct Context {
 #[derive(Default)]
 struct State {
     under_way: usize,
-    /// Oldest first. There is room for those of all that are under way.
+    /// Oldest first. From the beginning there is room for as many as there may ever be.
     events: VecDeque<Event>,
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        TOTAL.fetch_sub(self.limit, Relaxed);
-    }
 }
 
 /// What a space keeps of a context.
@@ -110,15 +122,13 @@ impl Context {
     /// # Errors
     /// EAGAIN if there were too many requests in all, ENOMEM.
     pub async fn make(space: &AddressSpace, limit: usize) -> Result<usize, Errno> {
-        let more = |total: usize| total.checked_add(limit).filter(|sum| *sum <= TOTAL_MAX);
-        TOTAL.fetch_update(Relaxed, Relaxed, more).map_err(|_| Errno::EAGAIN)?;
-        // From here on the context's end counts it off again.
-        let ring = Ring::new(0, 1, 1).await.inspect_err(|_| {
-            TOTAL.fetch_sub(limit, Relaxed);
-        })?;
+        let share = Share::take(limit)?;
+        let mut state = State::default();
+        state.events.try_reserve_exact(limit).map_err(|_| Errno::ENOMEM)?;
+        let ring = Ring::new(0, 1, 1).await?;
         let file = RingFile::new(ring.clone());
-        let (state, news, taking) = (SpinMutex::default(), WaitQueue::new(), Mutex::new(()));
-        let context = Arc::new(Self { ring, limit, state, news, taking });
+        let (state, news, taking) = (SpinMutex::new(state), WaitQueue::new(), Mutex::new(()));
+        let context = Arc::new(Self { ring, share, state, news, taking });
         let object = Arc::new(MappedContext { context, page: SharedAnonymous::default(), _file: file });
         let mapping = Mapping {
             flags: linux::MAP_SHARED,
@@ -130,6 +140,11 @@ impl Context {
         space.map(mapping).await
     }
 
+    /// So many requests may be under way or not yet told of.
+    pub fn limit(&self) -> usize {
+        self.share.0
+    }
+
     /// The context at an address of a space; EINVAL if there is none.
     pub async fn at(space: &AddressSpace, address: usize) -> Result<Arc<Self>, Errno> {
         let Ok(Place::Shared(object, 0)) = space.place(address).await else { return Err(Errno::EINVAL) };
@@ -137,10 +152,8 @@ impl Context {
         Ok(object.downcast::<MappedContext>().map_err(|_| Errno::EINVAL)?.context.clone())
     }
 
-    /// Notes that a request begins, which has one event in the end; `counter` is added to when it is there.
-    ///
-    /// # Errors
-    /// EAGAIN if there are as many as may be, ENOMEM.
+    /// Notes that a request begins, which has one event in the end; `counter` is added to when it is there. EAGAIN if there are as
+    /// many as may be.
     pub fn begin(
         self: &Arc<Self>,
         data: u64,
@@ -148,13 +161,10 @@ impl Context {
         counter: Option<Arc<File>>,
     ) -> Result<Untold, Errno> {
         let mut state = self.state.lock();
-        let outstanding = state.under_way + state.events.len();
-        if outstanding >= self.limit {
+        if state.under_way + state.events.len() >= self.limit() {
             return Err(Errno::EAGAIN);
         }
-        let more = state.under_way + 1;
-        state.events.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
-        state.under_way = more;
+        state.under_way += 1;
         let event = Event { data, object, result: -i64::from(Errno::ECANCELED.into_raw()), second: 0 };
         Ok(Untold { context: self.clone(), event, counter })
     }
@@ -167,11 +177,7 @@ impl Context {
 
     /// Takes the oldest events out, which have been told.
     pub fn consume(&self, count: usize) {
-        let mut state = self.state.lock();
-        state.events.drain(..count);
-        if state.events.is_empty() && state.under_way == 0 {
-            state.events = VecDeque::new();
-        }
+        self.state.lock().events.drain(..count);
     }
 
     /// Waits until there is an event.
@@ -179,8 +185,10 @@ impl Context {
         self.news.wait_until(|| (!self.state.lock().events.is_empty()).then_some(())).await;
     }
 
-    /// Waits until nothing is under way.
-    pub async fn is_quiet(&self) {
+    /// Cancels what is under way, and waits for its end.
+    pub async fn end(&self) {
+        // Nothing to report: whatever has ended by itself has done so.
+        let _ = self.ring.cancel(true, Which::Any, None).await;
         self.news.wait_until(|| (self.state.lock().under_way == 0).then_some(())).await;
     }
 }

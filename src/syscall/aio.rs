@@ -50,6 +50,9 @@ const COUNTED: u32 = 1;
 /// The most that one transfer moves, bytes.
 const TRANSFER_MAX: u64 = 0x7fff_f000;
 
+/// More requests than these are not too many, but none of Linux's numbers: twice as many events would take 256 MiB.
+const COUNT_MAX: u32 = 0x40_0000;
+
 /// Events that are told at once.
 const BATCH: usize = 32;
 
@@ -77,7 +80,7 @@ const KEY_OFFSET: usize = core::mem::offset_of!(Request, key);
 
 pub async fn setup(caller: &Caller, count: u32, address: usize) -> SysResult {
     let old: usize = user::read(caller, address).await?;
-    if old != 0 || count == 0 || count > 0x0800_0000 {
+    if old != 0 || count == 0 || count > COUNT_MAX {
         return Err(Errno::EINVAL);
     }
     let made = Context::make(&caller.space, count as usize).await?;
@@ -91,8 +94,9 @@ pub async fn setup(caller: &Caller, count: u32, address: usize) -> SysResult {
 /// Cancels what is under way, and waits for it.
 pub async fn destroy(caller: &Caller, address: usize) -> SysResult {
     let context = Context::at(&caller.space, address).await?;
+    // From here on nobody finds it to begin anything.
     caller.space.unmap(address, memory::PAGE_SIZE).await?;
-    context.is_quiet().await;
+    context.end().await;
     Ok(0)
 }
 
@@ -100,7 +104,7 @@ pub async fn destroy(caller: &Caller, address: usize) -> SysResult {
 pub async fn submit(caller: &Caller, address: usize, count: isize, list: usize) -> SysResult {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     let context = Context::at(&caller.space, address).await?;
-    for begun in 0..count.min(context.limit) {
+    for begun in 0..count.min(context.limit()) {
         match submit_one(caller, &context, list.wrapping_add(begun * size_of::<usize>())).await {
             Err(errno) if begun == 0 => return Err(errno),
             Err(_) => return Ok(begun),
@@ -110,7 +114,7 @@ pub async fn submit(caller: &Caller, address: usize, count: isize, list: usize) 
             executor::yield_now().await;
         }
     }
-    Ok(count.min(context.limit))
+    Ok(count.min(context.limit()))
 }
 
 async fn submit_one(caller: &Caller, context: &Arc<Context>, place: usize) -> Result<(), Errno> {
@@ -125,7 +129,7 @@ async fn submit_one(caller: &Caller, context: &Arc<Context>, place: usize) -> Re
     if told.as_ref().is_some_and(|file| !counter::is_counter(file)) {
         return Err(Errno::EINVAL);
     }
-    user::write(caller, address + KEY_OFFSET, 0_u32).await?;
+    user::write(caller, address.wrapping_add(KEY_OFFSET), 0_u32).await?;
     let (entry, data) = translate(caller, &file, &request, address as u64).await?;
     let is_poll = request.opcode == POLL;
     let deputy = caller.deputy()?;
@@ -314,9 +318,8 @@ async fn take(caller: &Caller, context: &Context, address: usize, most: usize) -
         if count == 0 {
             break;
         }
-        let written =
-            user::copy_out(caller, address + taken * size_of::<Event>(), batch[..count].as_bytes()).await;
-        match written {
+        let place = address.wrapping_add(taken * size_of::<Event>());
+        match user::copy_out(caller, place, batch[..count].as_bytes()).await {
             Ok(()) => {}
             Err(errno) if taken == 0 => return Err(errno),
             Err(_) => break,

@@ -121,6 +121,8 @@ fn contexts() {
     outcome("no requests", setup(0));
     outcome("very many requests", setup(u32::MAX));
     outcome("too many requests", setup(70_000));
+    outcome("as many as have a number", setup(0x40_0000));
+    outcome("one more", setup(0x40_0001));
     outcome("bad place", sys!(SYS_io_setup, 1, BAD));
     let mut taken = 1_u64;
     outcome("not empty", sys!(SYS_io_setup, 1, &raw mut taken));
