@@ -279,7 +279,7 @@ impl AddressSpace {
             let part = region.start.max(range.start)..region.end.min(range.end);
             layout.tables.visit(&part, |address, entry| {
                 if entry.is_present() {
-                    let mut word = SHOWN | entry.address() / PAGE as u64;
+                    let mut word = SHOWN | (entry.address() / PAGE as u64);
                     word |= match is_shared {
                         true => OF_OBJECT,
                         false if is_exclusive(entry) => EXCLUSIVE,
