@@ -262,7 +262,8 @@ impl Mount {
     /// Counts a file that is opened for writing; undone by [`end_write`](Self::end_write). `EROFS` on a mount without writing.
     #[inline]
     pub fn begin_write(&self) -> Result<(), Errno> {
-        // SeqCst, as the look at the flags comes after it: either that sees what `set_flags` has stored, or `set_flags` sees this.
+        // SeqCst, as the look at the flags comes after it: either that sees what `set_flags` has stored, or `set_flags`
+        // sees this.
         self.users_here().writers.fetch_add(1, SeqCst);
         let flags = MountFlags::from_bits_retain(self.flags.load(SeqCst));
         if flags.contains(MountFlags::READ_ONLY) {

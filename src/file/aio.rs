@@ -152,8 +152,8 @@ impl Context {
         Ok(object.downcast::<MappedContext>().map_err(|_| Errno::EINVAL)?.context.clone())
     }
 
-    /// Notes that a request begins, which has one event in the end; `counter` is added to when it is there. EAGAIN if there are as
-    /// many as may be.
+    /// Notes that a request begins, which has one event in the end; `counter` is added to when it is there. EAGAIN if there
+    /// are as many as may be.
     pub fn begin(
         self: &Arc<Self>,
         data: u64,

@@ -111,8 +111,8 @@ impl RawTrap {
         self.kind == TRAP_SYSCALL
     }
 
-    /// What is neither a call nor a page fault. Not inlined: in one place with those, it would make their two comparisons a jump
-    /// table, and calls pay for it.
+    /// What is neither a call nor a page fault. Not inlined: in one place with those, it would make their two comparisons a
+    /// jump table, and calls pay for it.
     #[inline(never)]
     fn rare(self) -> Trap {
         match self.kind {

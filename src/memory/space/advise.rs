@@ -263,8 +263,9 @@ impl AddressSpace {
         if is_mapped { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// What `/proc/PID/pagemap` says of each page of a range that begins and ends with one (proc_pid_pagemap(5)): bit 63 if it is
-    /// shown, 61 if it is an object's, 56 if nobody else has it, and in the lower 55 where it is in memory, if `reveal`.
+    /// What `/proc/PID/pagemap` says of each page of a range that begins and ends with one (proc_pid_pagemap(5)): bit 63 if
+    /// it is shown, 61 if it is an object's, 56 if nobody else has it, and in the lower 55 where it is in memory, if
+    /// `reveal`.
     pub async fn page_map(&self, range: Range<usize>, reveal: bool) -> Result<Vec<u64>, Errno> {
         const SHOWN: u64 = 1 << 63;
         const OF_OBJECT: u64 = 1 << 61;

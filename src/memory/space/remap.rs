@@ -81,9 +81,9 @@ impl AddressSpace {
         Ok(address)
     }
 
-    /// remap_file_pages(2): shows a shared object's pages from number `page` on, where other pages of it are mapped. As Linux has
-    /// it since 4.0: a mapping of its own, in place of the part that was there. What other threads map there between the look at
-    /// the range and the change is lost.
+    /// remap_file_pages(2): shows a shared object's pages from number `page` on, where other pages of it are mapped. As
+    /// Linux has it since 4.0: a mapping of its own, in place of the part that was there. What other threads map there
+    /// between the look at the range and the change is lost.
     ///
     /// # Errors
     /// EINVAL where not all of the range shows one shared object, opened for writing, with one set of rights; as mmap(2).
@@ -148,8 +148,8 @@ impl AddressSpace {
 }
 
 impl Layout {
-    /// The region where `range` begins, if that and those behind it show one shared object, which may be written to, all through
-    /// the range.
+    /// The region where `range` begins, if that and those behind it show one shared object, which may be written to, all
+    /// through the range.
     fn shared_region(&self, range: Range<usize>) -> Option<Region> {
         let (_, first) = self.regions.find(range.start)?;
         let kind = first.flags.intersection(RegionFlags::SHARED.union(RegionFlags::NEVER_WRITE));

@@ -1,5 +1,5 @@
-//! One or two threads of a process call execve(2), while its other threads are in all kinds of calls, make threads and children,
-//! or are in user mode.
+//! One or two threads of a process call execve(2), while its other threads are in all kinds of calls, make threads and
+//! children, or are in user mode.
 //!
 //! ```text
 //!   parent: fork ─► victim: threads, then execve ─► /new: alone, with nothing of the old program

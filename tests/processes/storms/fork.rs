@@ -1,5 +1,5 @@
-//! A process forks while its threads write: what a child sees of their memory must not change under it, and what they write must
-//! not be lost.
+//! A process forks while its threads write: what a child sees of their memory must not change under it, and what they write
+//! must not be lost.
 //!
 //! Each writer counts in a word of its own in pages that all share; a child reads all words, waits a little, and reads them
 //! again. A thread changes protections in the same pages, so that tables change, too.

@@ -7,7 +7,8 @@
 //!      └─ sends signals; in the end SIGKILL to all groups, and collects each status
 //! ```
 //!
-//! Under some seeds nobody stops, and SIGTERM takes SIGKILL's place. All must end; the parent is told of each child's end once, after all that it is told of its stops; nothing is left.
+//! Under some seeds nobody stops, and SIGTERM takes SIGKILL's place. All must end; the parent is told of each child's end
+//! once, after all that it is told of its stops; nothing is left.
 
 use crate::library::{
     Choice, exit, expect, expect_success, failed, fork, handle, loop_forever, nap, thread_on_new_stack,
