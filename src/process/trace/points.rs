@@ -2,7 +2,10 @@
 
 use linux_raw_sys::ptrace as linux;
 
-use super::{Options, Place, link, stop::stop};
+use super::{
+    Options, Place, link,
+    stop::{stop, stop_as},
+};
 use crate::{
     arch::user::UserContext,
     process::{
@@ -70,8 +73,8 @@ fn from_tracer(caller: &Caller, signal: u8) -> SigInfo {
 }
 
 /// What is told of a stop that is none for a signal.
-fn trap_info(caller: &Caller, signal: u8, status: u32) -> SigInfo {
-    SigInfo::user(signal, status as i32, caller.thread.tid(), caller.credentials.uid())
+fn trap_info(thread: &Thread, uid: u32, signal: u8, status: u32) -> SigInfo {
+    SigInfo::user(signal, status as i32, thread.tid(), uid)
 }
 
 /// Stops before or behind a call. The signal that the tracer gives it then is sent to it.
@@ -86,7 +89,7 @@ pub(super) async fn at_call(caller: &mut Caller, context: &mut UserContext, plac
         tracing.has(Options::SYSGOOD)
     });
     let status = u32::from(SIGTRAP) | if marked == Some(true) { SYSGOOD } else { 0 };
-    let info = trap_info(caller, SIGTRAP, status);
+    let info = trap_info(&caller.thread, caller.credentials.uid(), SIGTRAP, status);
     if let Some((signal, _)) = stop(caller, context, place, status, Some(info)).await
         && signal != 0
     {
@@ -96,25 +99,27 @@ pub(super) async fn at_call(caller: &mut Caller, context: &mut UserContext, plac
 
 /// Stops with the process, or because the tracer wants it.
 async fn trap(caller: &mut Caller, context: &mut UserContext) {
-    let stopped_by = caller.process().signals.lock().stopped_by();
-    // The stop of the process is over for this thread as soon as the tracer lets it go on.
-    caller.thread.settle(Attention::STOP);
-    let signal = stopped_by.unwrap_or(SIGTRAP);
-    let is_seized = caller.thread.traced(|tracing| tracing.is_seized) == Some(true);
-    let (status, info) = if is_seized {
+    let uid = caller.credentials.uid();
+    // A SIGCONT either comes before this look, or finds the thread stopped and calls it.
+    let look = |thread: &Thread| {
+        let stopped_by = thread.process.signals.lock().stopped_by();
+        // The stop of the process is over for this thread as soon as the tracer lets it go on.
+        thread.settle(Attention::STOP);
+        let signal = stopped_by.unwrap_or(SIGTRAP);
+        if thread.traced(|tracing| tracing.is_seized) != Some(true) {
+            return (u32::from(signal), None);
+        }
         let status = u32::from(signal) | linux::PTRACE_EVENT_STOP << 8;
-        (status, Some(trap_info(caller, signal, status)))
-    } else {
-        (u32::from(signal), None)
+        (status, Some(trap_info(thread, uid, signal, status)))
     };
-    stop(caller, context, Place::Trap, status, info).await;
+    stop_as(caller, context, Place::Trap, look).await;
 }
 
 /// Stops for an event, of which the tracer learns more by the message.
 async fn at_event(caller: &mut Caller, context: &mut UserContext, place: Place, event: u32, message: u64) {
     caller.thread.traced(|tracing| tracing.message = message);
     let status = u32::from(SIGTRAP) | event << 8;
-    let info = trap_info(caller, SIGTRAP, status);
+    let info = trap_info(&caller.thread, caller.credentials.uid(), SIGTRAP, status);
     stop(caller, context, place, status, Some(info)).await;
 }
 

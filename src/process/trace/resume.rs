@@ -41,15 +41,11 @@ impl Thread {
     pub fn halted<R>(&self, look: impl FnOnce(&mut Tracing) -> R) -> Result<R, Errno> {
         let looked = self.traced(|tracing| {
             let stop = tracing.stop.as_ref()?;
-            (!stop.is_listening && stop.verdict.is_none()).then(|| look(tracing))
+            // Who is killed is on its way out of the stop. Looked at beforehand: a look may let it go on to its end.
+            let stays = stop.place == Place::End || !self.is_killed();
+            (stays && !stop.is_listening && stop.verdict.is_none()).then(|| look(tracing))
         });
-        // Who is killed is on its way out of the stop.
-        looked.flatten().filter(|_| !self.is_killed() || self.is_at_end()).ok_or(Errno::ESRCH)
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.traced(|tracing| tracing.stop.as_ref().is_some_and(|stop| stop.place == Place::End))
-            == Some(true)
+        looked.flatten().ok_or(Errno::ESRCH)
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// Stops the calling thread for its tracer. How it is to go on: with this signal, or none (0), and what is known of the
-/// signal. None if it has not stopped, or is killed.
+/// Stops the calling thread for its tracer, who is told this status, and may ask for the rest of it. How it is to go on: with
+/// this signal, or none (0), and what is known of the signal. None if it has not stopped, or is killed.
 pub(super) async fn stop(
     caller: &mut Caller,
     context: &mut UserContext,
@@ -28,7 +28,18 @@ pub(super) async fn stop(
     status: u32,
     info: Option<SigInfo>,
 ) -> Option<(u8, Option<SigInfo>)> {
-    let lent = Lent::new(&caller.thread, context, &mut caller.saved_mask, place, status, info)?;
+    stop_as(caller, context, place, |_| (status, info)).await
+}
+
+/// The same with a status that is looked up under the tree's lock: whatever changes it from then on, and calls the thread for
+/// that, calls it out of this stop.
+pub(super) async fn stop_as(
+    caller: &mut Caller,
+    context: &mut UserContext,
+    place: Place,
+    look: impl FnOnce(&Thread) -> (u32, Option<SigInfo>),
+) -> Option<(u8, Option<SigInfo>)> {
+    let lent = Lent::new(&caller.thread, context, &mut caller.saved_mask, place, look)?;
     lent.await
 }
 
@@ -47,8 +58,7 @@ impl<'a> Lent<'a> {
         context: &'a mut UserContext,
         saved_mask: &'a mut SavedMask,
         place: Place,
-        status: u32,
-        info: Option<SigInfo>,
+        look: impl FnOnce(&Thread) -> (u32, Option<SigInfo>),
     ) -> Option<Self> {
         context.suspend();
         let is_end = place == Place::End;
@@ -57,6 +67,7 @@ impl<'a> Lent<'a> {
         if is_cancelled(thread, is_end) {
             return None;
         }
+        let (status, info) = look(thread);
         thread.traced(|tracing| {
             let halt = Halt { status, info, place, is_told: false, is_listening: false, verdict: None };
             tracing.stop = Some(halt);

@@ -14,6 +14,7 @@ struct Processor {
     /// The slots of `percpu`.
     thread: Cell<*const ()>,
     answers: Cell<*const super::answers::Answers>,
+    is_answering: Cell<bool>,
     magazines: Cell<*const ()>,
     address_space: Cell<*const ()>,
     /// Whether it holds registers of a user thread.
@@ -25,6 +26,7 @@ thread_local! {
         tlb: RefCell::new(Tlb::new()),
         thread: Cell::new(null()),
         answers: Cell::new(null()),
+        is_answering: Cell::new(true),
         magazines: Cell::new(null()),
         address_space: Cell::new(null()),
         holds_user: Cell::new(false),
@@ -124,10 +126,16 @@ pub mod percpu {
         here(|this| this.answers.set(answers));
     }
 
+    /// Whether the entry code answers calls.
+    pub(in crate::arch) fn set_answering(answering: bool) {
+        here(|this| this.is_answering.set(answering));
+    }
+
     /// What the entry code would answer to a call, if it would.
     pub(in crate::arch) fn answer(number: u32) -> Option<u32> {
+        let answers = here(|this| this.is_answering.get().then(|| this.answers.get()))?;
         // SAFETY: noted in the poll of the thread that is in user mode here.
-        here(|this| unsafe { this.answers.get().as_ref() })?.get(number)
+        unsafe { answers.as_ref() }?.get(number)
     }
 
     pub(in crate::arch) fn holds_user() -> bool {

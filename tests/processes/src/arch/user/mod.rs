@@ -13,6 +13,7 @@ pub use interpreter::disturb;
 use super::breakpoints::Breakpoints;
 use super::layout::USER_END;
 use super::percpu;
+use core::mem;
 
 /// Why user mode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,6 @@ pub enum Trap {
         access: Access,
     },
     /// None yet: the context was to be watched.
-    #[allow(dead_code, reason = "no program is traced")]
     Watched,
     /// Any other exception (Intel SDM volume 3, table 6-1).
     Exception {
@@ -98,12 +98,15 @@ pub struct UserContext {
     gs_base: u64,
     /// Whether it was taken out of the processor since it last entered user mode.
     is_suspended: bool,
+    /// The next [`enter`](Self::enter) is to answer [`Trap::Watched`], or [`Trap::Syscall`].
+    is_watched: bool,
+    has_begun: bool,
 }
 
 impl UserContext {
     /// A program about to start at `rip` with its stack at `rsp` and all else zero.
     pub fn new(rip: u64, rsp: u64) -> Self {
-        // SAFETY: numbers, and a bool that is false.
+        // SAFETY: numbers, and bools that are false.
         let zero: Self = unsafe { core::mem::zeroed() };
         Self { rip, rsp, rflags: 0x202, orig_rax: u64::MAX, is_suspended: true, ..zero }
     }
@@ -200,36 +203,54 @@ impl UserContext {
 
     /// Runs the thread in user mode until the next trap, in the address space that is active on this CPU.
     pub fn enter(&mut self) -> RawTrap {
-        if self.is_suspended {
-            assert!(!percpu::holds_user(), "another thread's registers are still in the processor");
-            self.is_suspended = false;
-            percpu::set_holds_user(true);
-        }
-        RawTrap(if self.rip >= USER_END as u64 {
+        self.load();
+        RawTrap(if mem::take(&mut self.has_begun) {
+            self.is_watched = false;
+            Trap::Syscall
+        } else if mem::take(&mut self.is_watched) {
+            Trap::Watched
+        } else if self.rip >= USER_END as u64 {
             Trap::Exception { vector: 13, error: 0 }
         } else {
             self.interpret()
         })
     }
 
+    /// Puts the thread's state into the processor.
+    fn load(&mut self) {
+        if self.is_suspended {
+            assert!(!percpu::holds_user(), "another thread's registers are still in the processor");
+            self.is_suspended = false;
+            percpu::set_holds_user(true);
+        }
+    }
+
+    /// Has the next [`enter`](Self::enter) answer [`Trap::Watched`].
     pub fn watch(&mut self) {
-        unreachable!("no program is traced or logged")
+        self.is_watched = true;
     }
 
+    /// Has the next [`enter`](Self::enter) answer [`Trap::Syscall`].
     pub fn begin_call(&mut self) {
-        unreachable!("no program is traced or logged")
+        self.has_begun = true;
     }
 
+    /// Whether a call has begun, and is not answered yet.
     pub fn has_begun_call(&self) -> bool {
-        false
+        self.has_begun
     }
 
-    pub fn enter_watched(&mut self, _steps: bool, _breakpoints: Option<&Breakpoints>) -> Trap {
-        unreachable!("no program is traced or logged")
+    /// As [`enter`](Self::enter), but every call comes back. Nobody steps here, or sets breakpoints.
+    pub fn enter_watched(&mut self, steps: bool, breakpoints: Option<&Breakpoints>) -> Trap {
+        assert!(!steps && breakpoints.is_none(), "no program is stepped");
+        percpu::set_answering(false);
+        let trap = self.enter().0;
+        percpu::set_answering(true);
+        trap
     }
 
     pub fn pass_breakpoint(&mut self) {
-        unreachable!("no program is traced or logged")
+        unreachable!("no program has breakpoints")
     }
 }
 

@@ -1,0 +1,338 @@
+//! A tracer (ptrace(2)) that does with its tracees what strace(1) does, while somebody else stops and continues them.
+//!
+//! ```text
+//!   tracer ─► victims: SIGSTOP to themselves, execve, then a few calls, children and stops of their own
+//!      │  └─► a sender of signals, whom nobody traces; not under each seed
+//!      └─ seizes each victim once it is stopped, continues it, and restarts it at each stop, until all have ended
+//! ```
+//!
+//! The observer keeps for each tracee what strace keeps: whether it is in a call. Stops before and behind calls take turns
+//! from the first call on that a victim makes as a tracee, execve, whatever interrupts it; there is no other stop in a call
+//! than those for what the call does; and each tracee's end is told.
+
+use crate::library::{Choice, exit, expect, expect_success, failed, fork, loop_forever, nap};
+use linux_raw_sys::errno;
+use linux_raw_sys::general as linux;
+use linux_raw_sys::ptrace;
+use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rbx, Rcx, Rsp};
+use processes::observer::OWN;
+use processes::program::{Label, Operand, Program};
+use processes::run::Storm;
+use std::collections::BTreeMap;
+
+/// The tracer has seized a victim.
+const SEIZED: u32 = OWN;
+/// The tracer was told of something: of whom, its status, and the kind of what PTRACE_GET_SYSCALL_INFO tells, or
+/// [`NO_CALL_INFO`]. The answer is what to ask of it.
+const STATUS: u32 = OWN + 1;
+/// The signal that goes with that.
+const SIGNAL: u32 = OWN + 2;
+/// The tracer has nobody left.
+const NONE_LEFT: u32 = OWN + 3;
+
+const NO_CALL_INFO: u64 = 0xff;
+/// Nothing is asked of the tracee.
+const NOTHING: u64 = 0;
+/// All tracees have ended: the sender is to go.
+const ALL_ENDED: u64 = 1;
+
+const VICTIMS: i64 = 2;
+/// Things that a victim does before it ends.
+const DEEDS: i64 = 5;
+/// What the sender chooses from. The last victim's last stop is followed by a SIGCONT sooner or later.
+const SENT: [u32; 4] = [linux::SIGSTOP, linux::SIGCONT, linux::SIGCONT, linux::SIGWINCH];
+
+const OPTIONS: u32 = ptrace::PTRACE_O_TRACESYSGOOD | ptrace::PTRACE_O_TRACEEXEC | ptrace::PTRACE_O_TRACEFORK;
+
+/// What is known of a tracee.
+#[derive(Debug, Default)]
+struct Tracee {
+    /// Whether it was told of at all.
+    is_known: bool,
+    is_in_call: bool,
+    has_ended: bool,
+}
+
+/// What the observer knows.
+#[derive(Default)]
+struct Strace {
+    tracees: BTreeMap<u64, Tracee>,
+    /// Children that tracees have made, as they say.
+    made: usize,
+    /// And those that have come.
+    come: usize,
+    signal: u64,
+}
+
+impl Strace {
+    /// What to ask of a tracee that this was told of.
+    fn told(&mut self, pid: u64, status: u64, kind: u64) -> u64 {
+        let syscall = u64::from(ptrace::PTRACE_SYSCALL);
+        self.signal = 0;
+        if status & 0xff != 0x7f {
+            return self.ended(pid);
+        }
+        let (signal, event) = (status >> 8 & 0xff, status >> 16);
+        let come = &mut self.come;
+        let tracee = self.tracees.entry(pid).or_insert_with(|| {
+            *come += 1;
+            Tracee::default()
+        });
+        assert!(!tracee.has_ended, "{pid} stops after its end");
+        tracee.is_known = true;
+        let in_call = tracee.is_in_call;
+        let trap = u64::from(linux::SIGTRAP);
+        match (signal, event as u32) {
+            (_, 0) if signal == trap | 0x80 => {
+                let expected = if in_call {
+                    ptrace::PTRACE_SYSCALL_INFO_EXIT
+                } else {
+                    ptrace::PTRACE_SYSCALL_INFO_ENTRY
+                };
+                assert_eq!(kind, u64::from(expected), "a stop of {pid}, which is in a call: {in_call}");
+                tracee.is_in_call = !in_call;
+                syscall
+            }
+            (_, ptrace::PTRACE_EVENT_EXEC) => {
+                assert!(in_call, "{pid} has begun a program that it did not ask for");
+                syscall
+            }
+            (_, ptrace::PTRACE_EVENT_FORK) => {
+                assert!(in_call, "{pid} has a child, but makes none");
+                self.made += 1;
+                syscall
+            }
+            (_, ptrace::PTRACE_EVENT_STOP) => {
+                assert!(!in_call, "{pid} stops in a call");
+                assert!(kind == 0 || kind == NO_CALL_INFO, "{pid} is in a call: {kind}");
+                if signal == trap { syscall } else { u64::from(ptrace::PTRACE_LISTEN) }
+            }
+            (_, 0) => {
+                assert!(!in_call, "{pid} gets signal {signal} in a call");
+                self.signal = signal;
+                syscall
+            }
+            other => unreachable!("stop {other:?} of {pid}"),
+        }
+    }
+
+    /// Of somebody's end.
+    fn ended(&mut self, pid: u64) -> u64 {
+        // The sender is not traced.
+        let Some(tracee) = self.tracees.get_mut(&pid) else { return NOTHING };
+        assert!(tracee.is_known, "{pid} ends without having stopped");
+        assert!(!core::mem::replace(&mut tracee.has_ended, true), "{pid} ends twice");
+        let all = self.made == self.come && self.tracees.values().all(|tracee| tracee.has_ended);
+        if all { ALL_ENDED } else { NOTHING }
+    }
+}
+
+/// The storm.
+pub fn storm(seed: u64) -> Storm {
+    let mut choice = Choice::new(seed);
+    let mut strace = Strace::default();
+    let watch = move |event, pid: u64, status: u64, kind: u64| match event {
+        SEIZED => {
+            assert!(strace.tracees.insert(pid, Tracee::default()).is_none(), "a number twice");
+            0
+        }
+        STATUS => strace.told(pid, status, kind),
+        SIGNAL => strace.signal,
+        NONE_LEFT => {
+            assert!(strace.tracees.values().all(|tracee| tracee.has_ended), "{:?}", strace.tracees);
+            strace = Strace::default();
+            0
+        }
+        other => unreachable!("event {other}"),
+    };
+    // A sender helps whom the tracer has forgotten, so under some seeds there is none.
+    let alone = choice.below(2) == 0;
+    let programs = vec![("storm", tracer(&mut choice, alone)), ("victim", victim(&mut choice, alone))];
+    Storm { programs, watch: Box::new(watch) }
+}
+
+/// ptrace(2).
+fn request(
+    p: &mut Program,
+    request: impl Into<Operand>,
+    pid: impl Into<Operand>,
+    address: Operand,
+    data: Operand,
+) {
+    p.system(linux::__NR_ptrace, &[request.into(), pid.into(), address, data]);
+}
+
+fn tracer(choice: &mut Choice, alone: bool) -> Program {
+    let mut p = Program::new();
+    let numbers = p.data(8 * VICTIMS as usize);
+    let signals = p.words(&SENT.map(u64::from));
+    let (status, info) = (p.data(8), p.data(128));
+    let path = p.string("/victim");
+    let arguments = p.words(&[path as u64, path as u64, 0]);
+    let none = p.words(&[0]);
+    let (child, sender) = (p.label(), p.label());
+    let interrupts = choice.below(2) == 0;
+
+    // A victim may run beside the tracer's next steps for a while, or not.
+    for index in 0..VICTIMS {
+        fork(&mut p, child);
+        p.set(R12, Rax);
+        p.set(Rcx, numbers);
+        p.write8(Rcx, 8 * index, R12);
+        p.system(linux::__NR_wait4, &[R12.into(), status.into(), linux::WUNTRACED.into(), 0.into()]);
+        p.set(Rcx, status);
+        p.read4(R13, Rcx, 0);
+        expect(&mut p, R13, &[i64::from(linux::SIGSTOP << 8 | 0x7f)], 1);
+        p.tell(SEIZED, &[R12.into()]);
+        request(&mut p, ptrace::PTRACE_SEIZE, R12, 0.into(), OPTIONS.into());
+        expect(&mut p, Rax, &[0], 2);
+        request(&mut p, ptrace::PTRACE_INTERRUPT, R12, 0.into(), 0.into());
+        expect(&mut p, Rax, &[0], 3);
+        p.system(linux::__NR_kill, &[R12.into(), linux::SIGCONT.into()]);
+        expect(&mut p, Rax, &[0], 4);
+    }
+    if !alone {
+        fork(&mut p, sender);
+        p.set(R15, Rax);
+    }
+
+    let (again, gone, is_running) = (p.here(), p.label(), p.label());
+    if interrupts {
+        let not_now = p.label();
+        p.random(Rax, 4);
+        p.set(Rcx, 0);
+        p.if_unequal(Rax, Rcx, not_now);
+        p.set(Rcx, numbers);
+        p.read8(R12, Rcx, 0);
+        request(&mut p, ptrace::PTRACE_INTERRUPT, R12, 0.into(), 0.into());
+        expect(&mut p, Rax, &[0, failed(errno::ESRCH)], 5);
+        p.put(not_now);
+    }
+    p.system(linux::__NR_wait4, &[(-1).into(), status.into(), linux::__WALL.into(), 0.into()]);
+    p.set(Rcx, failed(errno::ECHILD));
+    p.if_equal(Rax, Rcx, gone);
+    expect_success(&mut p, Rax, 6);
+    p.set(R12, Rax);
+    p.set(Rcx, status);
+    p.read4(R13, Rcx, 0);
+    p.set(R14, NO_CALL_INFO as i64);
+    p.set(Rax, R13);
+    p.and(Rax, 0xff);
+    p.set(Rcx, 0x7f);
+    p.if_unequal(Rax, Rcx, is_running);
+    request(&mut p, ptrace::PTRACE_GET_SYSCALL_INFO, R12, 96.into(), info.into());
+    expect_success(&mut p, Rax, 7);
+    p.set(Rcx, info);
+    p.read4(R14, Rcx, 0);
+    p.and(R14, 0xff);
+    p.put(is_running);
+    p.tell(STATUS, &[R12.into(), R13.into(), R14.into()]);
+    p.set(Rbx, Rax);
+    p.set(Rcx, NOTHING as i64);
+    p.if_equal(Rbx, Rcx, again);
+    let all_ended = p.label();
+    p.set(Rcx, ALL_ENDED as i64);
+    p.if_equal(Rbx, Rcx, all_ended);
+    p.tell(SIGNAL, &[]);
+    p.set(R14, Rax);
+    request(&mut p, Rbx, R12, 0.into(), R14.into());
+    expect(&mut p, Rax, &[0], 8);
+    p.jump(again);
+    p.put(all_ended);
+    if !alone {
+        p.system(linux::__NR_kill, &[R15.into(), linux::SIGKILL.into()]);
+        expect(&mut p, Rax, &[0], 9);
+    }
+    p.jump(again);
+    p.put(gone);
+    p.tell(NONE_LEFT, &[]);
+    exit(&mut p, 0);
+
+    p.put(child);
+    p.system(linux::__NR_getpid, &[]);
+    p.system(linux::__NR_kill, &[Rax.into(), linux::SIGSTOP.into()]);
+    p.system(linux::__NR_execve, &[path.into(), arguments.into(), none.into()]);
+    expect(&mut p, Rax, &[0], 10);
+
+    p.put(sender);
+    loop_forever(&mut p, |p| {
+        nap(p, 40_000);
+        chosen(p, R12, numbers, VICTIMS);
+        chosen(p, Rbx, signals, SENT.len() as i64);
+        p.system(linux::__NR_kill, &[R12.into(), Rbx.into()]);
+        expect(p, Rax, &[0, failed(errno::ESRCH)], 11);
+    });
+    p
+}
+
+/// Loads one of `count` words.
+fn chosen(p: &mut Program, to: processes::instruction::Register, words: usize, count: i64) {
+    p.random(Rax, count);
+    (0..3).for_each(|_| p.add(Rax, Rax));
+    p.add_constant(Rax, words as i64);
+    p.read8(to, Rax, 0);
+}
+
+/// A process that does things; by its arguments it knows how often it may still execute itself.
+fn victim(choice: &mut Choice, alone: bool) -> Program {
+    let mut p = Program::new();
+    let path = p.string("/victim");
+    let arguments = p.words(&[path as u64, 0]);
+    let none = p.words(&[0]);
+    let (child, done) = (p.label(), p.label());
+    p.read8(R15, Rsp, 0);
+    p.set(R14, DEEDS);
+    let next = p.here();
+    p.add_constant(R14, -1);
+    p.set(Rcx, 0);
+    p.if_less(R14, Rcx, done);
+    let deeds: Vec<Label> = (0..6).map(|_| p.label()).collect();
+    let few: Vec<Label> = (0..3).map(|_| deeds[choice.below(6) as usize]).collect();
+    p.random(Rax, few.len() as i64);
+    for (index, deed) in few.iter().enumerate() {
+        p.set(Rcx, index);
+        p.if_equal(Rax, Rcx, *deed);
+    }
+    p.jump(next);
+    for (index, label) in deeds.iter().enumerate() {
+        p.put(*label);
+        match index {
+            0 => {
+                p.system(linux::__NR_getpid, &[]);
+                p.system(linux::__NR_getppid, &[]);
+            }
+            1 => nap(&mut p, 20_000),
+            2 => {
+                fork(&mut p, child);
+                p.set(Rbx, Rax);
+                let wait = p.here();
+                p.system(linux::__NR_wait4, &[Rbx.into(), 0.into(), 0.into(), 0.into()]);
+                p.set(Rcx, failed(errno::EINTR));
+                p.if_equal(Rax, Rcx, wait);
+                expect_success(&mut p, Rax, 20);
+            }
+            3 if alone => p.work(500),
+            3 => {
+                p.system(linux::__NR_getpid, &[]);
+                p.system(linux::__NR_kill, &[Rax.into(), linux::SIGSTOP.into()]);
+                expect(&mut p, Rax, &[0], 21);
+            }
+            4 => {
+                let last = p.label();
+                p.set(Rcx, 1);
+                p.if_equal(R15, Rcx, last);
+                p.system(linux::__NR_execve, &[path.into(), arguments.into(), none.into()]);
+                expect_success(&mut p, Rax, 22);
+                p.put(last);
+            }
+            _ => p.work(3_000),
+        }
+        p.jump(next);
+    }
+    p.put(child);
+    p.system(linux::__NR_gettid, &[]);
+    exit(&mut p, 4);
+    p.put(done);
+    exit(&mut p, 3);
+    p
+}
