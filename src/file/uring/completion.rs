@@ -3,7 +3,7 @@
 //! A completion for which the ring has no room is kept aside, and put into the ring when there is room and somebody asks
 //! (`IORING_FEAT_NODROP`). Only where there is no memory for that either is it lost, and counted.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{TryReserveError, VecDeque};
 use core::sync::atomic::Ordering::Relaxed;
 
 use executor::{Instant, sync::Events, timeout};
@@ -19,18 +19,22 @@ use crate::{
 /// So many of those kept aside are put into the ring at once.
 const FLUSH: usize = 1024;
 
-/// A completion that had no room.
-struct Kept {
-    user_data: u64,
-    result: i32,
-    flags: u32,
+/// What has become of a request (`struct io_uring_cqe`).
+#[derive(Clone, Copy, Default)]
+pub struct Completion {
+    /// The program's name for the request.
+    pub user_data: u64,
+    /// What it has returned, or an error's number below zero.
+    pub result: i32,
+    /// `IORING_CQE_*`.
+    pub flags: u32,
 }
 
-/// Those that had no room, oldest first. In chunks: there may be as many as memory has room for, and a queue that grows as a
+/// Completions that had no room, oldest first. In chunks: there may be as many as memory has room for, and a queue that grows as a
 /// whole is moved as a whole.
 #[derive(Default)]
 struct Aside {
-    chunks: VecDeque<VecDeque<Kept>>,
+    chunks: VecDeque<VecDeque<Completion>>,
     len: usize,
 }
 
@@ -38,31 +42,27 @@ impl Aside {
     /// So many are in a chunk.
     const CHUNK: usize = 2048;
 
-    /// Gives it back if there is no memory for it.
-    fn push(&mut self, kept: Kept) -> Result<(), Kept> {
+    fn push(&mut self, completion: Completion) -> Result<(), TryReserveError> {
         if self.chunks.back().is_none_or(|last| last.len() == Self::CHUNK) {
-            if self.chunks.try_reserve(1).is_err() {
-                return Err(kept);
-            }
+            self.chunks.try_reserve(1)?;
             self.chunks.push_back(VecDeque::new());
         }
-        let Some(last) = self.chunks.back_mut() else { return Err(kept) };
-        if last.try_reserve(1).is_err() {
-            return Err(kept);
+        if let Some(last) = self.chunks.back_mut() {
+            last.try_reserve(1)?;
+            last.push_back(completion);
+            self.len += 1;
         }
-        last.push_back(kept);
-        self.len += 1;
         Ok(())
     }
 
-    fn pop(&mut self) -> Option<Kept> {
+    fn pop(&mut self) -> Option<Completion> {
         let first = self.chunks.front_mut()?;
-        let kept = first.pop_front();
+        let completion = first.pop_front();
         if first.is_empty() {
             self.chunks.pop_front();
         }
-        self.len -= usize::from(kept.is_some());
-        kept
+        self.len -= usize::from(completion.is_some());
+        completion
     }
 }
 
@@ -79,29 +79,35 @@ pub struct Completions {
 }
 
 impl Completions {
-    fn has_room(&self, memory: &RingMemory) -> bool {
-        // Whatever the program says: it is no room that it has not seen.
-        self.tail.wrapping_sub(memory.seen()) < memory.completion_count()
+    /// How many the ring has room for. Whatever the program says: it is no room that it has not seen.
+    fn room(&self, memory: &RingMemory) -> usize {
+        memory.completion_count().saturating_sub(self.tail.wrapping_sub(memory.seen())) as usize
     }
 
-    /// Puts one into the ring, or aside.
+    /// Puts some into the ring, as far as there is room, and the others aside.
     #[inline]
-    fn put(&mut self, memory: &RingMemory, user_data: u64, result: i32, flags: u32) {
-        if self.aside.len == 0 && self.has_room(memory) {
-            memory.put(self.tail, user_data, result, flags);
+    fn put(&mut self, memory: &RingMemory, completions: &[Completion]) {
+        let room = if self.aside.len == 0 { self.room(memory) } else { 0 };
+        let (now, later) = completions.split_at(completions.len().min(room));
+        for completion in now {
+            memory.write_completion(self.tail, completion);
             self.tail = self.tail.wrapping_add(1);
-        } else {
-            self.keep(memory, Kept { user_data, result, flags });
+        }
+        memory.tell_completed(self.tail);
+        if !later.is_empty() {
+            self.keep(memory, later);
         }
     }
 
     #[cold]
-    fn keep(&mut self, memory: &RingMemory, kept: Kept) {
-        if crate::memory::check_wait().is_err() || self.aside.push(kept).is_err() {
-            memory.count_lost();
-            return;
+    fn keep(&mut self, memory: &RingMemory, completions: &[Completion]) {
+        for completion in completions {
+            if crate::memory::check_wait().is_err() || self.aside.push(*completion).is_err() {
+                memory.count_lost();
+            } else {
+                memory.set_flags(IORING_SQ_CQ_OVERFLOW, true);
+            }
         }
-        memory.set_flags(IORING_SQ_CQ_OVERFLOW, true);
     }
 
     /// Puts some of those kept aside into the ring, as far as there is room. Whether there are more for which there is.
@@ -113,15 +119,16 @@ impl Completions {
     #[cold]
     fn flush_some(&mut self, memory: &RingMemory) -> bool {
         for _ in 0..FLUSH {
-            if !self.has_room(memory) {
+            if self.room(memory) == 0 {
                 return false;
             }
-            let Some(Kept { user_data, result, flags }) = self.aside.pop() else {
+            let Some(completion) = self.aside.pop() else {
                 memory.set_flags(IORING_SQ_CQ_OVERFLOW, false);
                 return false;
             };
-            memory.put(self.tail, user_data, result, flags);
+            memory.write_completion(self.tail, &completion);
             self.tail = self.tail.wrapping_add(1);
+            memory.tell_completed(self.tail);
         }
         true
     }
@@ -135,33 +142,33 @@ impl Completions {
 impl Ring {
     /// Tells the program what has become of a request.
     pub fn complete(&self, user_data: u64, result: i32, flags: u32) {
-        let is_due = self.put_completion(user_data, result, flags, false);
+        let is_due = self.put_completions(&[Completion { user_data, result, flags }], false);
         self.announce(is_due);
     }
 
     /// As [`complete`](Self::complete), of a time-out.
     pub fn complete_timeout(&self, user_data: u64, result: i32) {
-        let is_due = self.put_completion(user_data, result, 0, true);
+        let is_due = self.put_completions(&[Completion { user_data, result, flags: 0 }], true);
         self.announce(is_due);
     }
 
-    /// The same for one of several, after the last of which comes an [`announce`](Self::announce), before the caller waits
-    /// for anything: whether somebody waits for it.
+    /// The same of several requests, after which comes an [`announce`](Self::announce), before the caller waits for anything:
+    /// whether somebody waits for one of them.
     #[inline]
     #[must_use]
-    pub fn complete_quietly(&self, user_data: u64, result: i32) -> bool {
-        self.put_completion(user_data, result, 0, false)
+    pub fn complete_quietly(&self, completions: &[Completion]) -> bool {
+        self.put_completions(completions, false)
     }
 
     #[inline]
-    fn put_completion(&self, user_data: u64, result: i32, flags: u32, is_timeout: bool) -> bool {
+    fn put_completions(&self, news: &[Completion], of_timeout: bool) -> bool {
         let mut completions = self.completions.lock();
-        completions.put(&self.memory, user_data, result, flags);
-        if is_timeout {
+        completions.put(&self.memory, news);
+        if of_timeout {
             completions.of_timeouts = completions.of_timeouts.wrapping_add(1);
         }
         let Some(at) = completions.wake_at else { return false };
-        let is_due = is_timeout || completions.count().wrapping_sub(at) as i32 >= 0;
+        let is_due = of_timeout || completions.count().wrapping_sub(at) as i32 >= 0;
         if is_due {
             completions.wake_at = None;
         }

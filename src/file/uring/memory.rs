@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use linux_raw_sys::io_uring::{IORING_OFF_CQ_RING, IORING_OFF_SQ_RING, IORING_OFF_SQES};
 use syscalls::Errno;
 
-use super::Entry;
+use super::{Entry, completion::Completion};
 use crate::memory::{FileObject, Identity, PAGE_SIZE, SharedPages, page_of};
 
 /// Where the words are, each that one side writes often in a cache line of its own, bytes.
@@ -48,7 +48,7 @@ pub mod offset {
 }
 
 /// Bytes of a completion, and words.
-const COMPLETION_SIZE: usize = 16;
+const COMPLETION_SIZE: usize = size_of::<Completion>();
 /// Bytes of a submission entry.
 const ENTRY_SIZE: usize = size_of::<Entry>();
 
@@ -135,14 +135,19 @@ impl RingMemory {
         self.rings.word(offset::SEEN).load(Acquire)
     }
 
-    /// Writes a completion in the place of number `tail`, and tells of it. Release: it is there before its number.
-    #[inline]
-    pub fn put(&self, tail: u32, user_data: u64, result: i32, flags: u32) {
+    /// Writes a completion in the place of number `tail`.
+    #[inline(always)]
+    pub fn write_completion(&self, tail: u32, completion: &Completion) {
         let place = (tail & (self.completion_count - 1)) as usize;
         let words = self.rings.words::<2>(offset::COMPLETIONS + place * COMPLETION_SIZE);
-        words[0].store(user_data, Relaxed);
-        words[1].store(u64::from(result as u32) | u64::from(flags) << 32, Relaxed);
-        self.rings.word(offset::COMPLETED).store(tail.wrapping_add(1), Release);
+        words[0].store(completion.user_data, Relaxed);
+        words[1].store(u64::from(completion.result as u32) | u64::from(completion.flags) << 32, Relaxed);
+    }
+
+    /// Tells up to where there are completions. Release: they have been written.
+    #[inline]
+    pub fn tell_completed(&self, tail: u32) {
+        self.rings.word(offset::COMPLETED).store(tail, Release);
     }
 
     /// Counts a completion that is lost. Under the lock of the completions.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     file::{
         File, Object,
-        uring::{Entry, Ring, entry::*},
+        uring::{Entry, Ring, completion::Completion, entry::*},
     },
     memory,
     process::{
@@ -36,6 +36,9 @@ use zerocopy::FromZeros;
 
 /// The most transfers that are gathered.
 const GATHERED: usize = 64;
+
+/// So many operations that do nothing are told of together, and make way together.
+const TOGETHER: usize = 16;
 
 /// Transfers of fewer bytes are not worth another CPU's while.
 const WORTHWHILE: u32 = 2048;
@@ -169,37 +172,55 @@ impl Taking<'_> {
     /// The last entry is then in `entry`.
     #[inline(never)]
     fn take(&mut self, tries: bool, entry: &mut Entry) -> Obstacle {
-        loop {
+        let mut done = [Completion::default(); TOGETHER];
+        let mut count = 0;
+        let obstacle = loop {
+            if count == TOGETHER {
+                self.complete(&done);
+                count = 0;
+            }
             if self.left == 0 {
-                return Obstacle::End;
+                break Obstacle::End;
             }
-            if executor::should_yield() {
-                return Obstacle::Others;
-            }
-            if memory::check_wait().is_err() {
-                return Obstacle::Memory;
+            if count == 0 {
+                if executor::should_yield() {
+                    break Obstacle::Others;
+                }
+                if memory::check_wait().is_err() {
+                    break Obstacle::Memory;
+                }
             }
             let is_there = self.ring.memory.copy_entry(self.head, entry);
             self.head = self.head.wrapping_add(1);
             if !is_there {
-                return Obstacle::Wrong;
+                break Obstacle::Wrong;
             }
             self.left -= 1;
             if !tries || entry.flags & !FIXED_FILE != 0 || entry.personality != 0 {
-                return Obstacle::Waiting;
+                break Obstacle::Waiting;
             }
             if entry.opcode == operations::NOP as u8 && entry.ioprio == 0 {
-                self.complete(entry, 0);
-            } else if let Some(obstacle) = self.attempt_alone(entry) {
-                return obstacle;
+                done[count].user_data = entry.user_data;
+                count += 1;
+                continue;
             }
-        }
+            self.complete(&done[..count]);
+            count = 0;
+            if let Some(obstacle) = self.attempt_alone(entry) {
+                break obstacle;
+            }
+        };
+        self.complete(&done[..count]);
+        obstacle
     }
 
+    /// Tells what has become of entries.
     #[inline]
-    fn complete(&mut self, entry: &Entry, result: i32) {
-        self.is_due |= self.ring.complete_quietly(entry.user_data, result);
-        self.is_quiet = true;
+    fn complete(&mut self, done: &[Completion]) {
+        if !done.is_empty() {
+            self.is_due |= self.ring.complete_quietly(done);
+            self.is_quiet = true;
+        }
     }
 
     /// Wakes who looks at the completions.
@@ -232,7 +253,10 @@ impl Taking<'_> {
             return Some(Obstacle::Gathered);
         }
         match transfer(self.ring, self.caller, entry, &file) {
-            Some(result) => self.complete(entry, chain::encode(result)),
+            Some(result) => {
+                let result = chain::encode(result);
+                self.complete(&[Completion { user_data: entry.user_data, result, flags: 0 }]);
+            }
             None => return Some(Obstacle::Waiting),
         }
         None
