@@ -104,7 +104,7 @@ impl Ext4Inode {
             return Err(Errno::ENOTDIR);
         }
         let node = &self.node;
-        let found = node.find(name).await?;
+        let (found, whereabouts) = node.find(name).await?;
         if found < node.volume.geometry.first_inode {
             return Err(node.corrupt("has a name for an inode of the file system's own"));
         }
@@ -112,6 +112,9 @@ impl Ext4Inode {
         // So no directory is in two others, nor anywhere below itself.
         if matches!(inode.body, Body::Directory) && inode.node.parent().await? != node.number {
             return Err(inode.node.corrupt("is not where it says that it is"));
+        }
+        if let Some(whereabouts) = whereabouts {
+            inode.node.last_seen.note(whereabouts);
         }
         Ok(inode)
     }

@@ -62,6 +62,11 @@ impl InodeCache {
         }
     }
 
+    /// An inode, if somebody holds it.
+    pub fn held(&self, number: u32) -> Option<Arc<Ext4Inode>> {
+        self.shard(number).lock().get(&number)?.inode.upgrade()
+    }
+
     /// Whether somebody holds an inode.
     pub fn holds(&self, number: u32) -> bool {
         matches!(self.look(number), Some(Some(_)))

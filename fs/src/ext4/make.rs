@@ -139,7 +139,7 @@ impl Volume {
             insertion.apply(&apply);
         }
         if let Some(addition) = addition {
-            addition.apply(&apply, node.number, new.kind);
+            addition.apply(&apply, &node);
             parent.attributes.note_modification();
             if is_directory {
                 self.add_directory_links(&parent, 1);

@@ -73,7 +73,7 @@ impl Volume {
             }
             apply.forget_orphan(&target);
         }
-        addition.apply(&apply, target.number, target.attributes.kind);
+        addition.apply(&apply, &target);
         target.attributes.add_links(1);
         target.attributes.note_change();
         target.store(&apply);
@@ -89,7 +89,7 @@ impl Volume {
         name: Box<[u8]>,
         victim: Arc<Node>,
     ) -> Result<()> {
-        let entry = directory.find_entry(&name).await?;
+        let entry = directory.find_entry_of(&name, &victim).await?;
         if entry.inode() != victim.number {
             return Err(directory.corrupt("has another file by a name than before"));
         }
@@ -142,10 +142,10 @@ impl Volume {
         }
         // Making room may move entries, so it comes before any of them is looked up.
         let (addition, new) = match replaced {
-            Some(_) => (None, Some(to.find_entry(&new_name).await?)),
+            Some(replaced) => (None, Some(to.find_entry_of(&new_name, replaced).await?)),
             None => (Some(to.plan_entry(new_name).await?), None),
         };
-        let old = from.find_entry(old_name).await?;
+        let old = from.find_entry_of(old_name, moved).await?;
         let right = old.inode() == moved.number
             && new.as_ref().map(Entry::inode) == replaced.as_ref().map(|replaced| replaced.number);
         if !right {
@@ -167,15 +167,15 @@ impl Volume {
             + ORPHAN_CREDITS;
         let apply = self.begin(credits).await?;
         if let Some(parent) = parent {
-            parent.replace(&apply, to.number, FileType::Directory);
+            parent.lead_to_parent(&apply, to);
         }
         match (new, addition, replaced) {
             (Some(new), _, Some(other)) => {
-                new.replace(&apply, moved.number, moved.attributes.kind);
+                new.replace(&apply, moved);
                 if exchange {
-                    old.replace(&apply, other.number, other.attributes.kind);
+                    old.replace(&apply, other);
                     if let Some(parent) = other_parent {
-                        parent.replace(&apply, from.number, FileType::Directory);
+                        parent.lead_to_parent(&apply, from);
                     }
                     let gained = i32::from(is_directory(moved)) - i32::from(is_directory(other));
                     if !same_directory && gained != 0 {
@@ -203,7 +203,7 @@ impl Volume {
                 other.store(&apply);
             }
             (_, Some(addition), _) => {
-                addition.apply(&apply, moved.number, moved.attributes.kind);
+                addition.apply(&apply, moved);
                 old.remove(&apply);
                 if crosses {
                     self.add_directory_links(from, -1);

@@ -4,7 +4,7 @@ use super::{
     buffer::{Buffer, Change},
     checksum::crc32c,
     complaints::Place,
-    directory::Places,
+    directory::{LastSeen, Places},
     features::{Incompatible, ReadOnlyCompatible},
     layout::{InodeBase, InodeExtra, InodeFlags},
     orphans::Noted,
@@ -51,6 +51,8 @@ pub(super) struct Node {
     body_at: usize,
     /// Of a directory: where its blocks are.
     pub places: Places,
+    /// Where its entry is.
+    pub last_seen: LastSeen,
     stored_size: AtomicU64,
     /// The block of the table in which it is, and where in there.
     table: (Arc<Buffer>, usize),
@@ -168,6 +170,7 @@ impl Node {
             xattr_lock: RwLock::new(()),
             body_at,
             places: Places::new(),
+            last_seen: LastSeen::nowhere(),
             stored_size: AtomicU64::new(0),
             table: new.table,
             transaction: AtomicU64::new(0),
@@ -257,6 +260,7 @@ impl Node {
             xattr_body: SpinMutex::new(xattr_body.into()),
             xattr_lock: RwLock::new(()),
             places: Places::new(),
+            last_seen: LastSeen::nowhere(),
             stored_size: AtomicU64::new(size),
             table,
             transaction: AtomicU64::new(0),

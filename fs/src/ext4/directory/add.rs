@@ -8,9 +8,9 @@ use super::{
         transaction::Apply,
         volume::Turns,
     },
-    Draft, Format,
+    Draft, Format, Whereabouts,
 };
-use crate::{FileType, NAME_MAX, Result};
+use crate::{NAME_MAX, Result};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use syscalls::Errno;
@@ -21,6 +21,8 @@ const STEPS: usize = 16;
 /// A block of entries, and where in it a record with room for a name is.
 pub struct Room {
     pub block: Arc<Buffer>,
+    /// The block's number in the directory.
+    pub number: u64,
     pub offset: usize,
     /// That of the name, where there is a hash tree.
     pub hash: Option<u32>,
@@ -39,11 +41,16 @@ impl Addition {
         1
     }
 
-    /// Enters the name. Entries of the directory may have been removed since it was planned, but no other one entered.
-    pub fn apply(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
-        let Room { block, offset, hash } = self.room;
-        let entered = block.write(apply).entries(self.format).enter(offset, (&self.name, hash), inode, kind);
-        debug_assert!(entered, "room for a name is gone");
+    /// Enters the name of a file. Entries of the directory may have been removed since it was planned, but no other one
+    /// entered.
+    pub fn apply(self, apply: &Apply<'_>, file: &Node) {
+        let Room { block, number, offset, hash } = self.room;
+        let (name, kind) = ((&*self.name, hash), file.attributes.kind);
+        let entered = block.write(apply).entries(self.format).enter(offset, name, file.number, kind);
+        debug_assert!(entered.is_some(), "room for a name is gone");
+        if let Some(offset) = entered {
+            file.last_seen.note(Whereabouts { number, offset });
+        }
     }
 }
 
@@ -110,7 +117,7 @@ impl Node {
             return Err(Errno::EEXIST);
         }
         if let (None, Some(offset)) = (&room, search.room) {
-            *room = Some(Room { block: block.clone(), offset, hash });
+            *room = Some(Room { block: block.clone(), number, offset, hash });
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use super::{
     super::{buffer::Buffer, hash_tree, node::Node, transaction::Apply, volume::Turns},
-    Format,
+    Format, Whereabouts,
     record::Found,
 };
-use crate::{FileType, Result};
+use crate::Result;
 use alloc::sync::Arc;
 use syscalls::Errno;
 
@@ -13,11 +13,17 @@ use syscalls::Errno;
 /// that first.
 pub struct Entry {
     block: Arc<Buffer>,
+    number: u64,
     format: Format,
     found: Found,
 }
 
 impl Entry {
+    /// Where it is.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts { number: self.number, offset: self.found.offset }
+    }
+
     /// The number of its file.
     pub fn inode(&self) -> u32 {
         self.found.inode
@@ -34,21 +40,32 @@ impl Entry {
     }
 
     /// Makes it an entry of another file.
-    pub fn replace(self, apply: &Apply<'_>, inode: u32, kind: FileType) {
-        self.block.write(apply).entries(self.format).replace(self.found.offset, inode, kind);
+    pub fn replace(self, apply: &Apply<'_>, file: &Node) {
+        file.last_seen.note(self.whereabouts());
+        self.lead_to(apply, file);
+    }
+
+    /// Makes the entry `..` lead to another directory.
+    pub fn lead_to_parent(self, apply: &Apply<'_>, parent: &Node) {
+        self.lead_to(apply, parent);
+    }
+
+    fn lead_to(self, apply: &Apply<'_>, file: &Node) {
+        let (offset, kind) = (self.found.offset, file.attributes.kind);
+        self.block.write(apply).entries(self.format).replace(offset, file.number, kind);
     }
 }
 
 impl Node {
-    /// The file of a name.
-    pub async fn find(&self, name: &[u8]) -> Result<u32> {
+    /// The file of a name, and where its entry is, unless that is in the inode.
+    pub async fn find(&self, name: &[u8]) -> Result<(u32, Option<Whereabouts>)> {
         if !self.is_inline() {
-            return self.find_entry(name).await.map(|entry| entry.inode());
+            return self.find_entry(name).await.map(|entry| (entry.inode(), Some(entry.whereabouts())));
         }
         let mut at = 0;
         while let Some(area) = self.area(at).await? {
             if let Some(found) = self.find_in(&area.bytes, area.start, name)? {
-                return Ok(found.inode);
+                return Ok((found.inode, None));
             }
             at = area.start + area.bytes.len() as u64;
         }
@@ -72,6 +89,30 @@ impl Node {
         Err(Errno::ENOENT)
     }
 
+    /// The same of a name that a file has.
+    pub async fn find_entry_of(&self, name: &[u8], file: &Node) -> Result<Entry> {
+        if let Some(last_seen) = file.last_seen.get()
+            && let Some(entry) = self.entry_at(last_seen, name)?
+            && entry.inode() == file.number
+        {
+            return Ok(entry);
+        }
+        self.find_entry(name).await
+    }
+
+    /// The entry of a name, if it is at a place of a block that is in memory with its index.
+    fn entry_at(&self, Whereabouts { number, offset }: Whereabouts, name: &[u8]) -> Result<Option<Entry>> {
+        if self.is_inline() || number >= self.directory_blocks() {
+            return Ok(None);
+        }
+        let Some(block) = self.directory_block_now(number)? else { return Ok(None) };
+        let format = self.format();
+        let contents = block.read_indexed(format);
+        let found = contents.index().and_then(|index| index.entry_at(format, &contents, offset, name));
+        drop(contents);
+        Ok(found.map(|found| Entry { block, number, format, found }))
+    }
+
     /// Finds the entry `..`.
     pub async fn find_parent_entry(&self) -> Result<Entry> {
         self.check_blocks_of_directory()?;
@@ -83,7 +124,7 @@ impl Node {
     /// The entry of a name in a block.
     pub fn entry_in(&self, block: Arc<Buffer>, number: u64, name: &[u8]) -> Result<Option<Entry>> {
         let found = self.search(&block, number, name)?.found;
-        Ok(found.map(|found| Entry { block, format: self.format(), found }))
+        Ok(found.map(|found| Entry { block, number, format: self.format(), found }))
     }
 
     /// `EOPNOTSUPP` for a directory whose entries are in the inode.

@@ -92,6 +92,14 @@ impl Index {
         Search { found, room }
     }
 
+    /// The entry at `offset`, if one is there, of this name.
+    pub fn entry_at(&self, format: Format, block: &[u8], offset: usize, name: &[u8]) -> Option<Found> {
+        let at = self.find(offset)?;
+        let inode = format.inode_of(block, offset, name)?;
+        let before = at.checked_sub(1).map(|before| usize::from(self.places[before]) * WORD);
+        Some(Found { offset, before, inode })
+    }
+
     /// A record with so many words of room: the last one, for that has most of what a leaf has after it was split.
     fn room_for(&self, needed: u8) -> Option<usize> {
         self.room.iter().rposition(|room| *room >= needed)
@@ -141,6 +149,9 @@ impl Index {
     }
 
     fn find(&self, place: usize) -> Option<usize> {
+        if !place.is_multiple_of(WORD) {
+            return None;
+        }
         self.places.binary_search(&((place / WORD) as u16)).ok()
     }
 
@@ -167,22 +178,22 @@ pub struct Indexed<'a> {
 }
 
 impl Indexed<'_> {
-    /// [`Format::enter`], of a name with its hash, if that is known; false if there is no room.
+    /// [`Format::enter`], of a name with its hash, if that is known: where its entry is. None if there is no room.
     pub fn enter(
         self,
         offset: usize,
         (name, hash): (&[u8], Option<u32>),
         inode: u32,
         kind: FileType,
-    ) -> bool {
+    ) -> Option<usize> {
         let Indexed { format, block, index } = self;
-        let Some((place, entry)) = format.enter(block, offset, name, inode, kind) else { return false };
+        let (place, entry) = format.enter(block, offset, name, inode, kind)?;
         if let Some(there) = index
             && there.note_entered(format, block, place, entry, hash).is_none()
         {
             *index = None;
         }
-        true
+        Some(entry)
     }
 
     /// [`Format::remove`].
@@ -237,7 +248,16 @@ mod tests {
                     (Some(found), _) => indexed.remove(found.offset, None),
                     (None, Some(room)) => {
                         let hint = if random.below(4) == 0 { 0 } else { room };
-                        assert!(indexed.enter(hint, (&name, None), 1 + step % 1000, FileType::Regular));
+                        let inode = 1 + step % 1000;
+                        let entry = indexed.enter(hint, (&name, None), inode, FileType::Regular).unwrap();
+                        let index = index.as_ref().unwrap();
+                        let search = FORMAT.search(&block, &name).unwrap().found.unwrap();
+                        assert_eq!((search.offset, search.inode), (entry, inode));
+                        assert_eq!(index.entry_at(FORMAT, &block, entry, &name), Some(search));
+                        assert_eq!(index.entry_at(FORMAT, &block, entry, b"another"), None);
+                        for wrong in [entry + 1, entry + WORD, entry + 2 * WORD, block.len()] {
+                            assert_eq!(index.entry_at(FORMAT, &block, wrong, &name), None);
+                        }
                     }
                     (None, None) => (),
                 }
@@ -262,7 +282,7 @@ mod tests {
                 (Some(found), _) => indexed.remove(found.offset, found.before),
                 (None, Some(room)) => {
                     let name = (&name[..], Some(hash(&name)));
-                    assert!(indexed.enter(room, name, 1 + step % 1000, FileType::Regular));
+                    assert!(indexed.enter(room, name, 1 + step % 1000, FileType::Regular).is_some());
                 }
                 (None, None) => (),
             }
@@ -276,7 +296,7 @@ mod tests {
         let last = FORMAT.entries(&block).last().unwrap().unwrap().offset;
         Indexed { format: FORMAT, block: &mut block, index: &mut index }.remove(last, None);
         let indexed = Indexed { format: FORMAT, block: &mut block, index: &mut index };
-        assert!(indexed.enter(0, (b"z", None), 1, FileType::Regular));
+        assert!(indexed.enter(0, (b"z", None), 1, FileType::Regular).is_some());
         assert_eq!(index.unwrap().hashes().count(), 0);
     }
 

@@ -20,6 +20,7 @@ mod add;
 mod find;
 mod grow;
 mod index;
+mod last_seen;
 mod list;
 mod new;
 mod places;
@@ -31,6 +32,7 @@ pub use add::{Addition, Room};
 pub use find::Entry;
 pub use grow::Draft;
 pub use index::{Index, Indexed};
+pub use last_seen::{LastSeen, Whereabouts};
 pub use list::Batch;
 pub use new::NewDirectory;
 pub use places::Places;
@@ -107,21 +109,32 @@ impl Node {
 
     /// A block of a directory.
     pub async fn directory_block(&self, number: u64) -> Result<Arc<Buffer>> {
-        let owner = self.directory_owner(Form::Unknown { number, indexed: self.is_indexed() });
-        let known = self.places.get(number);
-        let physical =
-            if known.is_some() { known } else { self.find_now(number)?.and_then(|run| run.data()) };
-        if let Some(physical) = physical
-            && let Some(block) = self.volume.buffer_now(physical, owner)?
-        {
-            // What is in memory as this directory's is where it can be.
-            self.places.note(number, physical);
+        if let Some(block) = self.directory_block_now(number)? {
             return Ok(block);
         }
         match self.map(number).await?.data() {
-            Some(physical) => self.volume.buffer(physical, owner).await,
+            Some(physical) => self.volume.buffer(physical, self.owner_of_block(number)).await,
             None => Err(self.corrupt_directory(number, "there is a hole")),
         }
+    }
+
+    /// The same, if nothing has to be read.
+    fn directory_block_now(&self, number: u64) -> Result<Option<Arc<Buffer>>> {
+        let known = self.places.get(number);
+        let physical =
+            if known.is_some() { known } else { self.find_now(number)?.and_then(|run| run.data()) };
+        let Some(physical) = physical else { return Ok(None) };
+        let block = self.volume.buffer_now(physical, self.owner_of_block(number))?;
+        if block.is_some() {
+            // What is in memory as this directory's is where it can be.
+            self.places.note(number, physical);
+        }
+        Ok(block)
+    }
+
+    /// Who owns a block of which no more is known.
+    fn owner_of_block(&self, number: u64) -> Owner {
+        self.directory_owner(Form::Unknown { number, indexed: self.is_indexed() })
     }
 
     pub fn corrupt_directory(&self, block: u64, what: &'static str) -> Errno {

@@ -255,18 +255,19 @@ impl Format {
     /// Removes the entry at a place of a block: the record before it takes over its room. That is at `before`, if none was
     /// entered since. Tells the place of the record that has the room now.
     pub fn remove(self, block: &mut [u8], offset: usize, before: Option<usize>) -> Option<usize> {
-        let Head { len, .. } = self.at(block, offset)?;
+        let head = self.at(block, offset)?;
+        let (len, used) = (head.len, head.used().min(head.len));
         let ends_here = |head: &Head| head.offset + head.len == offset;
         let before = before.and_then(|before| self.at(block, before)).filter(ends_here);
         match before.or_else(|| self.first(block, ends_here)) {
             Some(before) => {
                 set_len(block, before.offset, before.len + len);
-                // So that names which are gone do not stay on the disk.
-                block[offset..offset + len].fill(0);
+                // So that names which are gone do not stay on the disk. What else is room has been so since its names went.
+                block[offset..offset + used].fill(0);
                 Some(before.offset)
             }
             None => {
-                block[offset..offset + len].fill(0);
+                block[offset..offset + used].fill(0);
                 self.put(block, offset, len, &[], 0, FileType::Untyped);
                 Some(offset)
             }

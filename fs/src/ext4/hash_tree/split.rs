@@ -3,7 +3,7 @@
 use super::{
     super::{
         buffer::{Buffer, Form},
-        directory::{Draft, Index, Record, needed},
+        directory::{Draft, Index, Record, Whereabouts, needed},
         layout::{DirectoryTail, HashEntry, HashRootInfo},
         node::Node,
         volume::Turns,
@@ -36,6 +36,8 @@ impl Node {
             [one, two, ..] if (one.name, two.name, two.offset) == (b".", b"..", dot) => two.inode,
             _ => return Err(self.corrupt_directory(0, "does not begin with . and ..")),
         };
+        self.note_moved(number, entries.iter().skip(2).copied());
+        turns.next().await;
         format.fill(&mut leaf.bytes, entries.into_iter().skip(2));
         turns.next().await;
         format.put(&mut root.bytes, 0, dot, b".", self.number, FileType::Directory);
@@ -124,13 +126,28 @@ impl Node {
         turns.next().await;
         add_index(&mut low, before);
         turns.next().await;
+        self.note_moved(number, before.iter().map(entry));
+        turns.next().await;
         let mut high = filled(behind)?;
         turns.next().await;
         add_index(&mut high, behind);
         turns.next().await;
+        self.note_moved(self.next_directory_block()?, behind.iter().map(entry));
+        turns.next().await;
         let hash = first | u32::from(first == last);
         let above = self.with_another(above, hash)?;
         self.rebuild(high, [Some(above), Some((leaf.clone(), low))], true).await
+    }
+
+    /// Notes where entries are going to be that [fill](super::super::directory::Format::fill) a block.
+    fn note_moved<'a>(&self, number: u64, entries: impl Iterator<Item = Record<'a>>) {
+        let mut offset = 0;
+        for entry in entries {
+            if let Some(inode) = self.volume.inodes.held(entry.inode) {
+                inode.node().last_seen.note(Whereabouts { number, offset });
+            }
+            offset += needed(entry.name.len());
+        }
     }
 
     /// Puts the upper half of a node into a new one.

@@ -33,7 +33,7 @@ fn names_of_one_hash() {
                 }
             }
             for name in &all {
-                assert_eq!(mounted.directory.find(name).await, Ok(mounted.file.number));
+                assert_eq!(mounted.find(name).await, Ok(mounted.file.number));
             }
             // Each exactly once, though every call ends among them.
             for step in 1..7 {
@@ -44,11 +44,11 @@ fn names_of_one_hash() {
             }
             for name in twins.iter().step_by(2) {
                 mounted.remove(name).await.unwrap();
-                assert_eq!(mounted.directory.find(name).await, Err(Errno::ENOENT));
+                assert_eq!(mounted.find(name).await, Err(Errno::ENOENT));
                 all.remove(name);
             }
             for name in twins.iter().skip(1).step_by(2) {
-                assert_eq!(mounted.directory.find(name).await, Ok(mounted.file.number));
+                assert_eq!(mounted.find(name).await, Ok(mounted.file.number));
             }
             for name in twins.iter().step_by(2) {
                 mounted.enter(name).await.unwrap();
@@ -60,7 +60,7 @@ fn names_of_one_hash() {
             image.tool("e2fsck", &["-fyD", &image.path()], &[0, 1]);
             let mounted = Mounted::new(image.read(), false).await;
             for name in &all {
-                assert_eq!(mounted.directory.find(name).await, Ok(mounted.file.number));
+                assert_eq!(mounted.find(name).await, Ok(mounted.file.number));
             }
             mounted.end(&image, all.len()).await;
             image.check();

@@ -180,7 +180,7 @@ impl Mounted {
         let file_system = Ext4::mount(inode, lines.clone(), read_only, LENIENT).await.unwrap();
         let volume = file_system.volume.clone();
         let root = Node::read(&volume, 2, false).await.unwrap();
-        let [directory, file] = [root.find(b"d").await.unwrap(), root.find(b"f").await.unwrap()];
+        let [directory, file] = [root.find(b"d").await.unwrap().0, root.find(b"f").await.unwrap().0];
         let directory = Arc::new(Node::read(&volume, directory, false).await.unwrap());
         let file = Arc::new(Node::read(&volume, file, false).await.unwrap());
         Mounted { disk, lines, volume, file_system, directory, file }
@@ -190,14 +190,20 @@ impl Mounted {
     pub async fn enter(&self, name: &[u8]) -> Result<()> {
         let plan = self.directory.plan_entry(name.into()).await?;
         let apply = self.volume.begin(plan.credits() + 1).await?;
-        plan.apply(&apply, self.file.number, FileType::Fifo);
+        plan.apply(&apply, &self.file);
         self.directory.store(&apply);
         Ok(())
     }
 
-    /// Removes a name.
+    /// The file of a name.
+    pub async fn find(&self, name: &[u8]) -> Result<u32> {
+        self.directory.find(name).await.map(|(number, _)| number)
+    }
+
+    /// Removes a name, which is found wherever the file was last seen.
     pub async fn remove(&self, name: &[u8]) -> Result<()> {
-        let entry = self.directory.find_entry(name).await?;
+        let entry = self.directory.find_entry_of(name, &self.file).await?;
+        assert_eq!(entry.whereabouts(), self.directory.find_entry(name).await?.whereabouts());
         let apply = self.volume.begin(entry.credits() + 1).await?;
         entry.remove(&apply);
         self.directory.store(&apply);

@@ -38,7 +38,7 @@ fn trees_are_as_high_as_can_be() {
                 assert!(said.len() == 1 && said[0].contains("full"), "{said:?}");
             }
             for number in (0..count).step_by(97) {
-                assert_eq!(mounted.directory.find(&long(number)).await, Ok(mounted.file.number));
+                assert_eq!(mounted.find(&long(number)).await, Ok(mounted.file.number));
             }
             assert_eq!(mounted.names().await.len(), count as usize);
             mounted.end(&image, count as usize).await;

@@ -3,6 +3,7 @@
 mod collisions;
 mod drops;
 mod image;
+mod last_seen;
 mod limits;
 mod parents;
 mod spoiled;
@@ -64,7 +65,7 @@ async fn change(mounted: &Mounted, model: &mut BTreeSet<Vec<u8>>, storm: &Storm,
             if model.contains(&name) {
                 continue;
             }
-            assert_eq!(mounted.directory.find(&name).await, Err(Errno::ENOENT));
+            assert_eq!(mounted.find(&name).await, Err(Errno::ENOENT));
             mounted.enter(&name).await.unwrap();
             model.insert(name.clone());
             names.push(name);
@@ -86,7 +87,7 @@ async fn change(mounted: &Mounted, model: &mut BTreeSet<Vec<u8>>, storm: &Storm,
         }
     }
     for name in names.iter().take(500) {
-        assert_eq!(mounted.directory.find(name).await, Ok(mounted.file.number));
+        assert_eq!(mounted.find(name).await, Ok(mounted.file.number));
     }
     compare(mounted, model).await;
 }

@@ -46,7 +46,7 @@ async fn make(mounted: &Mounted, name: &[u8], extents: bool) -> Arc<Node> {
     apply.take_inode(number, true);
     node.clear(&apply);
     directory.apply(&apply);
-    addition.apply(&apply, node.number, FileType::Directory);
+    addition.apply(&apply, &node);
     node.attributes.set_links(2);
     parent.attributes.set_links(parent.attributes.links() + 1);
     node.store(&apply);
@@ -78,9 +78,9 @@ fn new_directories() {
             assert_eq!(parent.inode(), mounted.directory.number);
             {
                 let apply = mounted.volume.begin(6).await.unwrap();
-                parent.replace(&apply, one.number, FileType::Directory);
-                addition.apply(&apply, two.number, FileType::Directory);
-                old.replace(&apply, mounted.file.number, FileType::Fifo);
+                parent.lead_to_parent(&apply, &one);
+                addition.apply(&apply, &two);
+                old.replace(&apply, &mounted.file);
                 let directory = &mounted.directory;
                 directory.attributes.set_links(directory.attributes.links() - 1);
                 one.attributes.set_links(3);
@@ -89,7 +89,7 @@ fn new_directories() {
             }
             assert_eq!(two.parent().await, Ok(one.number));
             assert_eq!(one.is_empty().await, Ok(false));
-            assert_eq!(mounted.directory.find(b"two").await, Ok(mounted.file.number));
+            assert_eq!(mounted.find(b"two").await, Ok(mounted.file.number));
             mounted.volume.commit().await.unwrap();
             drop((one, two));
             mounted.end(&image, 1).await;
@@ -119,9 +119,9 @@ fn renames_within_a_block() {
                         let apply = mounted.volume.begin(2).await.unwrap();
                         if removed_first {
                             entry.remove(&apply);
-                            addition.apply(&apply, mounted.file.number, FileType::Fifo);
+                            addition.apply(&apply, &mounted.file);
                         } else {
-                            addition.apply(&apply, mounted.file.number, FileType::Fifo);
+                            addition.apply(&apply, &mounted.file);
                             entry.remove(&apply);
                         }
                     }
@@ -166,7 +166,7 @@ fn directories_move_while_they_grow() {
             let mut moves = Box::pin(async {
                 let entry = mounted.directory.find_parent_entry().await.unwrap();
                 let apply = mounted.volume.begin(1).await.unwrap();
-                entry.replace(&apply, mounted.file.number, FileType::Directory);
+                entry.lead_to_parent(&apply, &mounted.file);
             });
             // Either may have to wait for the other, but the plan goes on only when the move has to.
             let mut planned = done;
