@@ -12,6 +12,6 @@ static void *work(void *p) { close(-(long)p); return p; }
 int main(void) { pthread_t t; for (long i = 1; i < 4; i++) { pthread_create(&t, 0, work, (void *)i); pthread_join(t, 0); } return 0; }
 X
 gcc -o threads threads.c && strace -f -o trace -e trace=close ./threads; echo $?; grep -c ' +++ exited with 0 +++' trace; grep 'close(-' trace
-sleep 60 & strace -o trace -p $! & until grep -q 'TracerPid:.[1-9]' "/proc/$(jobs -p %1)/status"; do sleep 0.1; done; kill %1; wait; grep TERM trace
+sleep 60 & until grep -q sleep /proc/$!/comm; do sleep 0.1; done; strace -o trace -p $! & until grep -q 'TracerPid:.[1-9]' "/proc/$(jobs -p %1)/status"; do sleep 0.1; done; kill %1; wait; grep TERM trace
 strace -c -o trace true; grep -cE ' (execve|mmap|total)$' trace
 } 2>&1 | plain

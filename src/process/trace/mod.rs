@@ -107,7 +107,7 @@ pub struct Tracing {
     /// The stop that it is in.
     stop: Option<Halt>,
     pace: Pace,
-    /// Whether it is in a call that it began under its tracer's eyes.
+    /// Whether it is in a call of which its tracer knows: by its beginning, or by an event.
     in_call: bool,
     /// What `PTRACE_GETEVENTMSG` tells.
     message: u64,

@@ -115,9 +115,13 @@ async fn trap(caller: &mut Caller, context: &mut UserContext) {
     stop_as(caller, context, Place::Trap, look).await;
 }
 
-/// Stops for an event, of which the tracer learns more by the message.
+/// Stops for an event, of which the tracer learns more by the message. It happens in a call, whose end may be met by a tracer
+/// that has not met its beginning.
 async fn at_event(caller: &mut Caller, context: &mut UserContext, place: Place, event: u32, message: u64) {
-    caller.thread.traced(|tracing| tracing.message = message);
+    caller.thread.traced(|tracing| {
+        tracing.message = message;
+        tracing.in_call = true;
+    });
     let status = u32::from(SIGTRAP) | event << 8;
     let info = trap_info(&caller.thread, caller.credentials.uid(), SIGTRAP, status);
     stop(caller, context, place, status, Some(info)).await;

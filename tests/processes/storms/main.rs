@@ -40,7 +40,7 @@ const STORMS: [Entry; 7] = [
     entry("exec", exec::storm, 400),
     entry("fork", fork::storm, 200),
     entry("kill", kill::storm, 600),
-    entry("trace", trace::storm, 400),
+    entry("trace", trace::storm, 800),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.

@@ -3,7 +3,8 @@
 //! ```text
 //!   tracer ─► victims: SIGSTOP to themselves, execve, then a few calls, children and stops of their own
 //!      │  └─► a sender of signals, whom nobody traces; not under each seed
-//!      └─ seizes each victim once it is stopped, continues it, and restarts it at each stop, until all have ended
+//!      └─ seizes each victim once it is stopped, and one that runs, continues them, and restarts them at each stop, until
+//!         all have ended
 //! ```
 //!
 //! The observer keeps for each tracee what strace keeps: whether it is in a call. Stops before and behind calls take turns
@@ -20,7 +21,7 @@ use processes::program::{Label, Operand, Program};
 use processes::run::Storm;
 use std::collections::BTreeMap;
 
-/// The tracer has seized a victim.
+/// The tracer has seized a victim; not 0 if that ran.
 const SEIZED: u32 = OWN;
 /// The tracer was told of something: of whom, its status, and the kind of what PTRACE_GET_SYSCALL_INFO tells, or
 /// [`NO_CALL_INFO`]. The answer is what to ask of it.
@@ -50,6 +51,8 @@ struct Tracee {
     /// Whether it was told of at all.
     is_known: bool,
     is_in_call: bool,
+    /// It was seized while it ran, and has not stopped since: perhaps it is in a call that began before.
+    may_be_in_call: bool,
     has_ended: bool,
 }
 
@@ -80,6 +83,8 @@ impl Strace {
         });
         assert!(!tracee.has_ended, "{pid} stops after its end");
         tracee.is_known = true;
+        let of_call = matches!(event as u32, ptrace::PTRACE_EVENT_EXEC | ptrace::PTRACE_EVENT_FORK);
+        tracee.is_in_call |= core::mem::take(&mut tracee.may_be_in_call) && of_call;
         let in_call = tracee.is_in_call;
         let trap = u64::from(linux::SIGTRAP);
         match (signal, event as u32) {
@@ -120,7 +125,7 @@ impl Strace {
     fn ended(&mut self, pid: u64) -> u64 {
         // The sender is not traced.
         let Some(tracee) = self.tracees.get_mut(&pid) else { return NOTHING };
-        assert!(tracee.is_known, "{pid} ends without having stopped");
+        assert!(tracee.is_known || tracee.may_be_in_call, "{pid} ends without having stopped");
         assert!(!core::mem::replace(&mut tracee.has_ended, true), "{pid} ends twice");
         let all = self.made == self.come && self.tracees.values().all(|tracee| tracee.has_ended);
         if all { ALL_ENDED } else { NOTHING }
@@ -133,7 +138,8 @@ pub fn storm(seed: u64) -> Storm {
     let mut strace = Strace::default();
     let watch = move |event, pid: u64, status: u64, kind: u64| match event {
         SEIZED => {
-            assert!(strace.tracees.insert(pid, Tracee::default()).is_none(), "a number twice");
+            let tracee = Tracee { may_be_in_call: status != 0, ..Tracee::default() };
+            assert!(strace.tracees.insert(pid, tracee).is_none(), "a number twice");
             0
         }
         STATUS => strace.told(pid, status, kind),
@@ -164,7 +170,7 @@ fn request(
 
 fn tracer(choice: &mut Choice, alone: bool) -> Program {
     let mut p = Program::new();
-    let numbers = p.data(8 * VICTIMS as usize);
+    let numbers = p.data(8 * (VICTIMS as usize + 1));
     let signals = p.words(&SENT.map(u64::from));
     let (status, info) = (p.data(8), p.data(128));
     let path = p.string("/victim");
@@ -183,7 +189,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
         p.set(Rcx, status);
         p.read4(R13, Rcx, 0);
         expect(&mut p, R13, &[i64::from(linux::SIGSTOP << 8 | 0x7f)], 1);
-        p.tell(SEIZED, &[R12.into()]);
+        p.tell(SEIZED, &[R12.into(), 0.into()]);
         request(&mut p, ptrace::PTRACE_SEIZE, R12, 0.into(), OPTIONS.into());
         expect(&mut p, Rax, &[0], 2);
         request(&mut p, ptrace::PTRACE_INTERRUPT, R12, 0.into(), 0.into());
@@ -191,6 +197,19 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
         p.system(linux::__NR_kill, &[R12.into(), linux::SIGCONT.into()]);
         expect(&mut p, Rax, &[0], 4);
     }
+    // Another one is about to execute its program, or has done so, or has ended.
+    let (running, not_seized) = (p.label(), p.label());
+    fork(&mut p, running);
+    p.set(R12, Rax);
+    p.set(Rcx, numbers);
+    p.write8(Rcx, 8 * VICTIMS, R12);
+    nap(&mut p, 10_000);
+    request(&mut p, ptrace::PTRACE_SEIZE, R12, 0.into(), OPTIONS.into());
+    expect(&mut p, Rax, &[0, failed(errno::EPERM)], 12);
+    p.set(Rcx, 0);
+    p.if_unequal(Rax, Rcx, not_seized);
+    p.tell(SEIZED, &[R12.into(), 1.into()]);
+    p.put(not_seized);
     if !alone {
         fork(&mut p, sender);
         p.set(R15, Rax);
@@ -248,16 +267,21 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     p.tell(NONE_LEFT, &[]);
     exit(&mut p, 0);
 
+    let execute = p.label();
+    p.put(running);
+    nap(&mut p, 10_000);
+    p.jump(execute);
     p.put(child);
     p.system(linux::__NR_getpid, &[]);
     p.system(linux::__NR_kill, &[Rax.into(), linux::SIGSTOP.into()]);
+    p.put(execute);
     p.system(linux::__NR_execve, &[path.into(), arguments.into(), none.into()]);
     expect(&mut p, Rax, &[0], 10);
 
     p.put(sender);
     loop_forever(&mut p, |p| {
         nap(p, 40_000);
-        chosen(p, R12, numbers, VICTIMS);
+        chosen(p, R12, numbers, VICTIMS + 1);
         chosen(p, Rbx, signals, SENT.len() as i64);
         p.system(linux::__NR_kill, &[R12.into(), Rbx.into()]);
         expect(p, Rax, &[0, failed(errno::ESRCH)], 11);
