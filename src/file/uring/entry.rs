@@ -1,6 +1,9 @@
 //! Submission entries: what a program asks a ring for (`struct io_uring_sqe`).
 
-use linux_raw_sys::io_uring::io_uring_sqe_flags_bit as bits;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use linux_raw_sys::io_uring::{io_uring_op, io_uring_sqe_flags_bit as bits};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// An entry. Most of its fields mean something else for each operation.
@@ -37,6 +40,9 @@ pub struct Entry {
     pub pad: u64,
 }
 
+/// An entry where the program has written it.
+pub type SharedEntry = [AtomicU64; size_of::<Entry>() / size_of::<u64>()];
+
 /// `fd` is the number of a registered file.
 pub const FIXED_FILE: u8 = 1 << bits::IOSQE_FIXED_FILE_BIT as u8;
 /// Begins when all before have ended.
@@ -55,6 +61,27 @@ pub const SKIP_SUCCESS: u8 = 1 << bits::IOSQE_CQE_SKIP_SUCCESS_BIT as u8;
 pub const KNOWN_FLAGS: u8 = FIXED_FILE | DRAIN | LINK | HARD_LINK | ASYNC | BUFFER_SELECT | SKIP_SUCCESS;
 
 impl Entry {
+    /// Becomes a copy.
+    #[inline(always)]
+    pub fn copy(&mut self, shared: &SharedEntry) {
+        let copy: &mut [u64; 8] = zerocopy::transmute_mut!(self);
+        for (copy, word) in copy.iter_mut().zip(shared) {
+            *copy = word.load(Relaxed);
+        }
+    }
+
+    /// The name of a request that is to do nothing, by itself and as the submitter. Of any other, and of one that the program
+    /// is still writing to, a [copy](Self::copy) tells more.
+    #[inline(always)]
+    pub fn null(shared: &SharedEntry) -> Option<u64> {
+        const _: () = assert!(io_uring_op::IORING_OP_NOP as u32 == 0);
+        // The operation, the flags and the priority; the number of the credentials.
+        let begin = shared[0].load(Relaxed) as u32 & !(u32::from(FIXED_FILE) << 8);
+        let personality = shared[offset_of!(Entry, buffer) / 8].load(Relaxed) as u32 >> 16;
+        let is_null = begin == 0 && personality == 0;
+        is_null.then(|| shared[offset_of!(Entry, user_data) / 8].load(Relaxed))
+    }
+
     /// Whether it has any of these flags.
     #[inline(always)]
     pub fn has(&self, flags: u8) -> bool {

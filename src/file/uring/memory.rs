@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use linux_raw_sys::io_uring::{IORING_OFF_CQ_RING, IORING_OFF_SQ_RING, IORING_OFF_SQES};
 use syscalls::Errno;
 
-use super::{Entry, completion::Completion};
+use super::{Entry, completion::Completion, entry::SharedEntry};
 use crate::memory::{FileObject, Identity, PAGE_SIZE, SharedPages, page_of};
 
 /// Where the words are, each that one side writes often in a cache line of its own, bytes.
@@ -111,22 +111,17 @@ impl RingMemory {
         self.rings.word(offset::SUBMITTED).store(head, Release);
     }
 
-    /// Takes a copy of the entry that comes at `head`; false if its number is none.
+    /// The entry that comes at `head`, which the program may still be writing to; None if its number is none.
     #[inline(always)]
-    pub fn copy_entry(&self, head: u32, entry: &mut Entry) -> bool {
+    pub fn entry(&self, head: u32) -> Option<&SharedEntry> {
         let place = (head & (self.submission_count - 1)) as usize;
         let number = self.rings.word(self.numbers_offset() + place * size_of::<u32>()).load(Relaxed);
         if number >= self.submission_count {
             let dropped = self.rings.word(offset::DROPPED);
             dropped.store(dropped.load(Relaxed).wrapping_add(1), Relaxed);
-            return false;
+            return None;
         }
-        let words = self.entries.words::<8>(number as usize * ENTRY_SIZE);
-        let copy: &mut [u64; 8] = zerocopy::transmute_mut!(entry);
-        for (copy, word) in copy.iter_mut().zip(words) {
-            *copy = word.load(Relaxed);
-        }
-        true
+        Some(self.entries.words(number as usize * ENTRY_SIZE))
     }
 
     /// Up to where the program says that it has seen the completions. Acquire: it does not read their places any more.

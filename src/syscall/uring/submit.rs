@@ -190,19 +190,18 @@ impl Taking<'_> {
                     break Obstacle::Memory;
                 }
             }
-            let is_there = self.ring.memory.copy_entry(self.head, entry);
+            let shared = self.ring.memory.entry(self.head);
             self.head = self.head.wrapping_add(1);
-            if !is_there {
-                break Obstacle::Wrong;
-            }
+            let Some(shared) = shared else { break Obstacle::Wrong };
             self.left -= 1;
-            if !tries || entry.flags & !FIXED_FILE != 0 || entry.personality != 0 {
-                break Obstacle::Waiting;
-            }
-            if entry.opcode == operations::NOP as u8 && entry.ioprio == 0 {
-                done[count].user_data = entry.user_data;
+            if tries && let Some(user_data) = Entry::null(shared) {
+                done[count].user_data = user_data;
                 count += 1;
                 continue;
+            }
+            entry.copy(shared);
+            if !tries || entry.flags & !FIXED_FILE != 0 || entry.personality != 0 {
+                break Obstacle::Waiting;
             }
             self.complete(&done[..count]);
             count = 0;
