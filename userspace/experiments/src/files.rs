@@ -1,5 +1,6 @@
 //! Files, on whatever file system they are.
 
+use crate::Measured;
 use std::ffi::{CStr, CString};
 use std::io;
 use support::clock::{Count, Stopwatch};
@@ -57,7 +58,7 @@ pub fn one_file(folder: &str, count: u64) -> io::Result<FileTimes> {
 
 /// Nanoseconds of the three phases of the parallelism paper's smallfile (its section 4.1).
 pub struct SmallfileTimes {
-    /// Create, write one byte, close.
+    /// Create, write, close.
     pub create: u64,
     /// Open, read, close.
     pub read: u64,
@@ -65,8 +66,40 @@ pub struct SmallfileTimes {
     pub unlink: u64,
 }
 
-/// Creates, reads and unlinks `count` files, spread over `folders` folders below `folder`.
-pub fn smallfile(folder: &str, count: u64, folders: u64, time: Count) -> io::Result<SmallfileTimes> {
+/// What smallfile makes.
+#[derive(Clone, Copy)]
+pub struct Small {
+    /// So many files,
+    pub files: u64,
+    /// spread over so many folders,
+    pub folders: u64,
+    /// of so many bytes each.
+    pub bytes: usize,
+    /// And all of it so many times.
+    pub rounds: u64,
+}
+
+impl Small {
+    /// How many files are made in all.
+    pub fn count(&self) -> u64 {
+        self.files * self.rounds
+    }
+}
+
+/// Creates, reads and unlinks files below `folder`.
+pub fn smallfile(folder: &str, small: Small, time: Count) -> io::Result<SmallfileTimes> {
+    let mut sum = SmallfileTimes { create: 0, read: 0, unlink: 0 };
+    for _ in 0..small.rounds {
+        let SmallfileTimes { create, read, unlink } = smallfile_once(folder, small, time)?;
+        sum.create += create;
+        sum.read += read;
+        sum.unlink += unlink;
+    }
+    Ok(sum)
+}
+
+fn smallfile_once(folder: &str, small: Small, time: Count) -> io::Result<SmallfileTimes> {
+    let Small { files, folders, bytes, .. } = small;
     for i in 0..folders {
         let folder = path(folder, &format!("small{i}"));
         // SAFETY: the path is NUL-terminated.
@@ -77,25 +110,39 @@ pub fn smallfile(folder: &str, count: u64, folders: u64, time: Count) -> io::Res
     }
     // The names are made beforehand: the phases measure system calls and nothing else.
     let paths: Vec<CString> =
-        (0..count).map(|i| path(folder, &format!("small{}/f{i}", i % folders))).collect();
-    let mut byte = b'x';
-    let create = repeat(time, count, |i| {
+        (0..files).map(|i| path(folder, &format!("small{}/f{i}", i % folders))).collect();
+    let mut contents = vec![b'x'; bytes];
+    let create = repeat(time, files, |i| {
         let file = open(&paths[i as usize], libc::O_WRONLY | libc::O_CREAT)?;
-        // SAFETY: one readable byte.
-        cvt(unsafe { libc::write(file, (&raw const byte).cast(), 1) })?;
+        // SAFETY: so many readable bytes.
+        cvt(unsafe { libc::write(file, contents.as_ptr().cast(), bytes) })?;
         close(file)
     })?;
-    let read = repeat(time, count, |i| {
+    let read = repeat(time, files, |i| {
         let file = open(&paths[i as usize], libc::O_RDONLY)?;
-        // SAFETY: one writable byte.
-        cvt(unsafe { libc::read(file, (&raw mut byte).cast(), 1) })?;
+        // SAFETY: so many writable bytes.
+        cvt(unsafe { libc::read(file, contents.as_mut_ptr().cast(), bytes) })?;
         close(file)
     })?;
-    let unlink = repeat(time, count, |i| unlink(&paths[i as usize]))?;
+    let unlink = repeat(time, files, |i| unlink(&paths[i as usize]))?;
     for i in 0..folders {
         std::fs::remove_dir(format!("{folder}/small{i}"))?;
     }
     Ok(SmallfileTimes { create, read, unlink })
+}
+
+/// Time in which `count` pages are appended to a new file in `folder`.
+pub fn appends(folder: &str, count: u64) -> Measured {
+    let path = path(folder, "appended");
+    let page = [7_u8; PAGE];
+    let file = open(&path, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
+    let time = repeat(Count::Busy, count, |_| {
+        // SAFETY: the buffer is readable for a page.
+        cvt(unsafe { libc::write(file, page.as_ptr().cast(), PAGE) })
+    })?;
+    close(file)?;
+    unlink(&path)?;
+    Ok(time)
 }
 
 /// Nanoseconds of a number of operations on a directory of 200 entries, each done `count` times.

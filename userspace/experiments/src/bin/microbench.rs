@@ -17,19 +17,22 @@ use support::report::{per_operation, value};
 const USAGE: &str = "microbench [OPTION]... [NAME]...   (all without names, but for those of disks)
   --list         lists the names
   --in FOLDER    where files are made (/tmp)
-  --files N      how many files a row makes that makes many (100)";
+  --files N      how many files a row makes that makes many (100), or how many pages one file gets
+  --folders N    in how many folders (4)
+  --bytes N      of how many bytes (1)
+  --rounds N     and how often all of them (1)";
 
 /// A benchmark: its name, and what it measures and prints.
 type Row = (&'static str, fn(&Place) -> io::Result<()>);
 
-/// Where files are made, and how many.
+/// Where files are made, and how many of what kind.
 struct Place {
     folder: String,
-    files: u64,
+    small: files::Small,
 }
 
 /// Rows that are only of interest on a disk.
-const OF_DISKS: [&str; 2] = ["names", "sync"];
+const OF_DISKS: [&str; 3] = ["names", "append", "sync"];
 
 const ROWS: &[Row] = &[
     ("null", |_| row("null_syscall", Ok(null_call::null_calls(100_000)), 100_000)),
@@ -44,6 +47,7 @@ const ROWS: &[Row] = &[
     ("file", file_rows),
     ("smallfile", smallfile_rows),
     ("names", name_rows),
+    ("append", append_row),
     ("sync", sync_row),
     ("thread", |_| row("thread_create_join", threads::create_and_join(200), 200)),
     ("futex", |_| row("futex_pingpong", threads::futex_ping_pong(5000), 5000)),
@@ -80,15 +84,15 @@ fn file_rows(place: &Place) -> io::Result<()> {
 }
 
 fn smallfile_rows(place: &Place) -> io::Result<()> {
-    let times = files::smallfile(&place.folder, place.files, 4, Count::Busy)?;
-    per_operation("smallfile_create", times.create, place.files);
-    per_operation("smallfile_read", times.read, place.files);
-    per_operation("smallfile_unlink", times.unlink, place.files);
+    let times = files::smallfile(&place.folder, place.small, Count::Busy)?;
+    per_operation("smallfile_create", times.create, place.small.count());
+    per_operation("smallfile_read", times.read, place.small.count());
+    per_operation("smallfile_unlink", times.unlink, place.small.count());
     Ok(())
 }
 
 fn name_rows(place: &Place) -> io::Result<()> {
-    let times = files::names(&place.folder, place.files)?;
+    let times = files::names(&place.folder, place.small.files)?;
     per_operation("rename", times.rename, times.count);
     per_operation("chmod", times.chmod, times.count);
     per_operation("mkdir", times.mkdir, times.count);
@@ -96,8 +100,12 @@ fn name_rows(place: &Place) -> io::Result<()> {
     Ok(())
 }
 
+fn append_row(place: &Place) -> io::Result<()> {
+    row("append_4k", files::appends(&place.folder, place.small.count()), place.small.count())
+}
+
 fn sync_row(place: &Place) -> io::Result<()> {
-    row("fsync_append", storage::synced_appends(&place.folder, place.files), place.files)
+    row("fsync_append", storage::synced_appends(&place.folder, place.small.files), place.small.files)
 }
 
 fn main() {
@@ -106,8 +114,15 @@ fn main() {
         ROWS.iter().for_each(|(name, _)| println!("{name}"));
         return;
     }
-    let place =
-        Place { folder: options.value("--in", "/tmp".into()), files: options.value("--files", 100).max(1) };
+    let place = Place {
+        folder: options.value("--in", "/tmp".into()),
+        small: files::Small {
+            files: options.value("--files", 100).max(1),
+            folders: options.value("--folders", 4).max(1),
+            bytes: options.value("--bytes", 1),
+            rounds: options.value("--rounds", 1).max(1),
+        },
+    };
     let wanted = options.rest();
     if let Some(unknown) = wanted.iter().find(|word| !ROWS.iter().any(|(name, _)| name == word)) {
         eprintln!("no benchmark is called {unknown}\n{USAGE}");

@@ -2,7 +2,7 @@
 
 use crate::figures::{Figures, cell, ratio, readable};
 use crate::lanes;
-use crate::papers::{BMGC, GOALS, PARALLEL_FORK, PING_PONG, SMALLFILE};
+use crate::papers::{BISCUIT_DISK, BMGC, GOALS, PARALLEL_FORK, PING_PONG, SMALLFILE};
 use crate::plot::{self, Row, Scale};
 use std::fmt::Write;
 
@@ -61,6 +61,7 @@ pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
         parallel,
         disks,
         ext4,
+        biscuit,
         storage,
         wall,
         boot,
@@ -235,6 +236,29 @@ fn ext4(figures: &Figures) -> Option<Section> {
     ] {
         let (linux, rusk) = (value("linux-sata", name), value("rusk", name));
         section.row(&[title.to_owned(), cell(linux), cell(rusk), ratio(linux, rusk)]);
+    }
+    Some(section)
+}
+
+fn biscuit(figures: &Figures) -> Option<Section> {
+    figures.get("ext4", "rusk", "icount, 1", "smallfile_create")?;
+    let mut section = Section::new(
+        "biscuit",
+        "Files on disks, beside Biscuit",
+        "Instructions of one CPU, as above; Biscuit's last commit in the same QEMU, on the file system that it has for disks, with \
+         the programs and parameters of its repository.",
+    );
+    section.head(&["operation", "Biscuit", "Linux", "Rusk", "Biscuit / Rusk"]);
+    for (title, setting, name, biscuit) in BISCUIT_DISK {
+        let value = |kernel: &str| figures.get("ext4", kernel, setting, name);
+        let (linux, rusk) = (value("linux-sata"), value("rusk"));
+        section.row(&[
+            title.to_owned(),
+            readable(biscuit),
+            cell(linux),
+            cell(rusk),
+            ratio(Some(biscuit), rusk),
+        ]);
     }
     Some(section)
 }
