@@ -53,6 +53,11 @@ fn link(
 /// Makes a tracee an ordinary thread again. If it is stopped it goes on, with this signal or with the one that it has
 /// stopped for; unless its process is stopped.
 pub(super) fn unlink(tree: &mut Tree, thread: &Arc<Thread>, verdict: Option<u8>) {
+    // Before it is let go, or it would run for a while.
+    let stopped_by = thread.process.signals.lock().stopped_by();
+    if stopped_by.is_some() {
+        thread.raise(Attention::STOP);
+    }
     let tracer = {
         let mut all = thread.process.tracing.lock();
         let Some(tracing) = all.get_mut(&thread.key()) else { return };
@@ -76,10 +81,6 @@ pub(super) fn unlink(tree: &mut Tree, thread: &Arc<Thread>, verdict: Option<u8>)
     }
     thread.settle(Attention::TRACED);
     thread.release(Attention::TRAP);
-    let stopped_by = thread.process.signals.lock().stopped_by();
-    if stopped_by.is_some() {
-        thread.raise(Attention::STOP);
-    }
     if report::is_first(thread)
         && let Some(own) = tree.node_mut(thread.process.pid)
     {

@@ -67,6 +67,8 @@ impl<'a> Lent<'a> {
         if is_cancelled(thread, is_end) {
             return None;
         }
+        // Who has been let go meanwhile stops as anybody does.
+        thread.traced(|_| ())?;
         let (status, info) = look(thread);
         thread.traced(|tracing| {
             let halt = Halt { status, info, place, is_told: false, is_listening: false, verdict: None };

@@ -11,7 +11,8 @@
 //! once, after all that it is told of its stops; nothing is left.
 
 use crate::library::{
-    Choice, exit, expect, expect_success, failed, fork, handle, loop_forever, nap, thread_on_new_stack,
+    Choice, exit, expect, expect_success, failed, fork, handle, load_any, loop_forever, nap,
+    thread_on_new_stack,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -111,14 +112,8 @@ fn parent(gently: bool) -> Program {
     p.set(R13, SIGNALS);
     let again = p.here();
     nap(&mut p, 40_000);
-    p.random(Rax, VICTIMS);
-    times_8(&mut p);
-    p.add_constant(Rax, numbers as i64);
-    p.read8(R12, Rax, 0);
-    p.random(Rax, sent.len() as i64);
-    times_8(&mut p);
-    p.add_constant(Rax, signals as i64);
-    p.read8(Rbx, Rax, 0);
+    load_any(&mut p, R12, numbers, VICTIMS);
+    load_any(&mut p, Rbx, signals, sent.len() as i64);
     let single = p.label();
     p.random(Rax, 2);
     p.set(Rcx, 0);
@@ -179,11 +174,6 @@ fn parent(gently: bool) -> Program {
     p.call(send);
     exit(&mut p, 0);
     p
-}
-
-/// `rax *= 8`
-fn times_8(p: &mut Program) {
-    (0..3).for_each(|_| p.add(Rax, Rax));
 }
 
 /// `r12 = -r12`; rdx is lost.

@@ -168,6 +168,14 @@ pub fn handle(p: &mut Program, signal: u32, handler: Label, flags: u32) {
     p.put(after);
 }
 
+/// Loads one of `count` words of data.
+pub fn load_any(p: &mut Program, to: Register, words: usize, count: i64) {
+    p.random(Rax, count);
+    (0..3).for_each(|_| p.add(Rax, Rax));
+    p.add_constant(Rax, words as i64);
+    p.read8(to, Rax, 0);
+}
+
 /// Numbers that a seed chooses while a program is written.
 pub struct Choice(u64);
 

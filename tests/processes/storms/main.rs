@@ -13,6 +13,7 @@ mod futex;
 mod kill;
 mod library;
 mod quiet;
+mod release;
 mod trace;
 
 use processes::run::{self, Storm};
@@ -33,14 +34,15 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 7] = [
+const STORMS: [Entry; 8] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
     entry("exec", exec::storm, 400),
     entry("fork", fork::storm, 200),
     entry("kill", kill::storm, 600),
-    entry("trace", trace::storm, 800),
+    entry("trace", trace::storm, 400),
+    entry("release", release::storm, 400),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.

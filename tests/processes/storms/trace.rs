@@ -11,7 +11,7 @@
 //! from the first call on that a victim makes as a tracee, execve, whatever interrupts it; there is no other stop in a call
 //! than those for what the call does; and each tracee's end is told.
 
-use crate::library::{Choice, exit, expect, expect_success, failed, fork, loop_forever, nap};
+use crate::library::{Choice, exit, expect, expect_success, failed, fork, load_any, loop_forever, nap};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ptrace;
@@ -109,7 +109,7 @@ impl Strace {
             }
             (_, ptrace::PTRACE_EVENT_STOP) => {
                 assert!(!in_call, "{pid} stops in a call");
-                assert!(kind == 0 || kind == NO_CALL_INFO, "{pid} is in a call: {kind}");
+                assert_eq!(kind, u64::from(ptrace::PTRACE_SYSCALL_INFO_NONE), "what {pid} is told to be in");
                 if signal == trap { syscall } else { u64::from(ptrace::PTRACE_LISTEN) }
             }
             (_, 0) => {
@@ -179,7 +179,6 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     let (child, sender) = (p.label(), p.label());
     let interrupts = choice.below(2) == 0;
 
-    // A victim may run beside the tracer's next steps for a while, or not.
     for index in 0..VICTIMS {
         fork(&mut p, child);
         p.set(R12, Rax);
@@ -281,21 +280,27 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     p.put(sender);
     loop_forever(&mut p, |p| {
         nap(p, 40_000);
-        chosen(p, R12, numbers, VICTIMS + 1);
-        chosen(p, Rbx, signals, SENT.len() as i64);
+        load_any(p, R12, numbers, VICTIMS + 1);
+        load_any(p, Rbx, signals, SENT.len() as i64);
         p.system(linux::__NR_kill, &[R12.into(), Rbx.into()]);
         expect(p, Rax, &[0, failed(errno::ESRCH)], 11);
     });
     p
 }
 
-/// Loads one of `count` words.
-fn chosen(p: &mut Program, to: processes::instruction::Register, words: usize, count: i64) {
-    p.random(Rax, count);
-    (0..3).for_each(|_| p.add(Rax, Rax));
-    p.add_constant(Rax, words as i64);
-    p.read8(to, Rax, 0);
+/// What a victim can do.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// Two calls that the entry code answers where nobody traces.
+    Ask,
+    Sleep,
+    Fork,
+    Stop,
+    Execute,
+    Compute,
 }
+
+const ALL_DEEDS: [Deed; 6] = [Deed::Ask, Deed::Sleep, Deed::Fork, Deed::Stop, Deed::Execute, Deed::Compute];
 
 /// A process that does things; by its arguments it knows how often it may still execute itself.
 fn victim(choice: &mut Choice, alone: bool) -> Program {
@@ -310,23 +315,26 @@ fn victim(choice: &mut Choice, alone: bool) -> Program {
     p.add_constant(R14, -1);
     p.set(Rcx, 0);
     p.if_less(R14, Rcx, done);
-    let deeds: Vec<Label> = (0..6).map(|_| p.label()).collect();
-    let few: Vec<Label> = (0..3).map(|_| deeds[choice.below(6) as usize]).collect();
-    p.random(Rax, few.len() as i64);
-    for (index, deed) in few.iter().enumerate() {
+    // A seed has few of the deeds, which meet all the more often.
+    let few: Vec<(Label, Deed)> = (0..3)
+        .map(|_| (p.label(), ALL_DEEDS[choice.below(ALL_DEEDS.len() as u64) as usize]))
+        .filter(|(_, deed)| !alone || !matches!(deed, Deed::Stop))
+        .collect();
+    p.random(Rax, few.len().max(1) as i64);
+    for (index, (label, _)) in few.iter().enumerate() {
         p.set(Rcx, index);
-        p.if_equal(Rax, Rcx, *deed);
+        p.if_equal(Rax, Rcx, *label);
     }
     p.jump(next);
-    for (index, label) in deeds.iter().enumerate() {
-        p.put(*label);
-        match index {
-            0 => {
+    for (label, deed) in few {
+        p.put(label);
+        match deed {
+            Deed::Ask => {
                 p.system(linux::__NR_getpid, &[]);
                 p.system(linux::__NR_getppid, &[]);
             }
-            1 => nap(&mut p, 20_000),
-            2 => {
+            Deed::Sleep => nap(&mut p, 20_000),
+            Deed::Fork => {
                 fork(&mut p, child);
                 p.set(Rbx, Rax);
                 let wait = p.here();
@@ -335,13 +343,12 @@ fn victim(choice: &mut Choice, alone: bool) -> Program {
                 p.if_equal(Rax, Rcx, wait);
                 expect_success(&mut p, Rax, 20);
             }
-            3 if alone => p.work(500),
-            3 => {
+            Deed::Stop => {
                 p.system(linux::__NR_getpid, &[]);
                 p.system(linux::__NR_kill, &[Rax.into(), linux::SIGSTOP.into()]);
                 expect(&mut p, Rax, &[0], 21);
             }
-            4 => {
+            Deed::Execute => {
                 let last = p.label();
                 p.set(Rcx, 1);
                 p.if_equal(R15, Rcx, last);
@@ -349,7 +356,7 @@ fn victim(choice: &mut Choice, alone: bool) -> Program {
                 expect_success(&mut p, Rax, 22);
                 p.put(last);
             }
-            _ => p.work(3_000),
+            Deed::Compute => p.work(3_000),
         }
         p.jump(next);
     }
