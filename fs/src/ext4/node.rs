@@ -51,7 +51,7 @@ pub(super) struct Node {
     body_at: usize,
     /// Of a directory: where its blocks are.
     pub places: Places,
-    /// Where its entry is.
+    /// Where an entry of it was seen last.
     pub last_seen: LastSeen,
     stored_size: AtomicU64,
     /// The block of the table in which it is, and where in there.

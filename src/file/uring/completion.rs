@@ -21,6 +21,7 @@ const FLUSH: usize = 1024;
 
 /// What has become of a request (`struct io_uring_cqe`).
 #[derive(Clone, Copy, Default)]
+#[repr(C)]
 pub struct Completion {
     /// The program's name for the request.
     pub user_data: u64,

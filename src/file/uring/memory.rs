@@ -47,7 +47,7 @@ pub mod offset {
     pub const COMPLETIONS: usize = 320;
 }
 
-/// Bytes of a completion, and words.
+/// Bytes of a completion.
 const COMPLETION_SIZE: usize = size_of::<Completion>();
 /// Bytes of a submission entry.
 const ENTRY_SIZE: usize = size_of::<Entry>();

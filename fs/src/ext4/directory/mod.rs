@@ -9,6 +9,8 @@
 //!   their bytes                   index.rs ──► record.rs
 //! ```
 //!
+//! Who has the file beside the name looks first where its entry was seen last (`last_seen.rs`).
+//!
 //! The name cache has one caller at a time look names up in a directory and change it; only its entry `..` may be changed
 //! by others meanwhile, who move it. Listings run beside all that: they hold [`Node::map_lock`] for reading while they
 //! gather what they list next, and entries move from one block to another only while it is held for writing.

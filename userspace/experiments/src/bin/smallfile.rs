@@ -11,10 +11,10 @@ const USAGE: &str =
 fn main() {
     let mut options = Options::parse(USAGE);
     let small = Small {
-        files: options.value("--files", 100),
-        folders: options.value("--folders", 4),
+        files: options.value("--files", 100).max(1),
+        folders: options.value("--folders", 4).max(1),
         bytes: options.value("--bytes", 1),
-        rounds: options.value("--rounds", 1),
+        rounds: options.value("--rounds", 1).max(1),
     };
     let folder: String = options.value("--in", "/tmp".into());
     options.finish();

@@ -245,8 +245,8 @@ fn biscuit(figures: &Figures) -> Option<Section> {
     let mut section = Section::new(
         "biscuit",
         "Files on disks, beside Biscuit",
-        "Instructions of one CPU, as above; Biscuit's last commit in the same QEMU, on the file system that it has for disks, with \
-         the programs and parameters of its repository.",
+        "Instructions of one CPU, as above; Biscuit's last commit in the same QEMU, on the file system that it has for \
+         disks, with the programs and parameters of its repository.",
     );
     section.head(&["operation", "Biscuit", "Linux", "Rusk", "Biscuit / Rusk"]);
     for (title, setting, name, biscuit) in BISCUIT_DISK {
