@@ -81,6 +81,18 @@ impl Future for StayOn {
     }
 }
 
+/// Poll a future for the last time, as its time is up. If it was pending, that may have been because the
+/// poll was to [make way](consume_budget), and nobody has looked; so its first leaf looks now, budget or not.
+///
+/// For whoever gives a future up at a moment that he has not chosen himself, as [`timeout`](crate::timeout)
+/// does.
+pub fn poll_at_last<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    match hooks::worker() {
+        Some(worker) => worker.with_grace(|| future.poll(cx)),
+        None => future.poll(cx),
+    }
+}
+
 /// For leaf futures that are ready: may this poll go on? `Pending` when the poll has used up its
 /// budget or somebody wants the CPU; the task is then woken already.
 ///

@@ -6,6 +6,7 @@
 
 use super::Instant;
 use super::wheel::{Entry, Wheel, due};
+use crate::coop::poll_at_last;
 use crate::platform::hooks;
 use crate::primitive::Guarded;
 use crate::sync::SpinMutex;
@@ -252,7 +253,8 @@ pub struct Timeout<F> {
 }
 
 /// Await `future` until a point in time (an [`Instant`] or nanoseconds since boot). If it is not
-/// ready by then, the answer is [`Elapsed`], and the future is dropped with the `Timeout`.
+/// ready by then, the answer is [`Elapsed`], and the future is dropped with the `Timeout`. It is polled once
+/// more before that, so a limit that is over at once is a look at what is there.
 pub fn timeout<F: Future>(future: F, deadline: impl Into<Instant>) -> Timeout<F> {
     Timeout { future, sleep: sleep_until(deadline) }
 }
@@ -267,13 +269,19 @@ impl<F: Future> Future for Timeout<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: both fields are pinned with the whole.
-        let (future, sleep) = unsafe {
+        let (mut future, sleep) = unsafe {
             let this = self.get_unchecked_mut();
             (Pin::new_unchecked(&mut this.future), Pin::new_unchecked(&mut this.sleep))
         };
-        if let Poll::Ready(output) = future.poll(cx) {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        sleep.poll(cx).map(|()| Err(Elapsed))
+        match sleep.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => Poll::Ready(match poll_at_last(future, cx) {
+                Poll::Ready(output) => Ok(output),
+                Poll::Pending => Err(Elapsed),
+            }),
+        }
     }
 }

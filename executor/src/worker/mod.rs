@@ -72,6 +72,8 @@ struct Own {
     streak: Cell<u8>,
     /// How many more times leaf futures may be ready in this poll.
     budget: Cell<u32>,
+    /// The next one may be though there is no budget left.
+    grace: Cell<bool>,
     /// The number of the next task spawned here: CPU numbers modulo 64 keep CPUs apart.
     next_id: AtomicU32,
     /// How many cells of ended tasks were freed here.
@@ -142,6 +144,7 @@ impl Worker {
                 lifo: Cell::new(ptr::null_mut()),
                 streak: Cell::new(0),
                 budget: Cell::new(BUDGET),
+                grace: Cell::new(false),
                 next_id: AtomicU32::new(cpu as u32 + crate::shared::MAX_CPUS as u32),
                 freed: AtomicU32::new(0),
                 specials: Cell::new(0),

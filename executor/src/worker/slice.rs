@@ -234,12 +234,20 @@ impl Worker {
         }
     }
 
+    /// Poll with grace: the first leaf future for which there is no budget may be ready all the same.
+    pub(crate) fn with_grace<R>(&self, poll: impl FnOnce() -> R) -> R {
+        self.own.grace.set(true);
+        let result = poll();
+        self.own.grace.set(false);
+        result
+    }
+
     /// Use up one unit of the poll's budget. `false`: none is left.
     #[inline(always)]
     pub(crate) fn spend_budget(&self) -> bool {
         let left = self.own.budget.get();
         if left == 0 || self.door.bell.is_ringing() {
-            return false;
+            return self.own.grace.take();
         }
         self.own.budget.set(left - 1);
         true

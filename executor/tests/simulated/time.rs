@@ -2,9 +2,12 @@
 
 use crate::{micros, seeds};
 use executor::sim::{Simulation, interrupt_after, random, spend};
-use executor::sync::WakeCell;
-use executor::{Builder, Instant, Lane, attention, sleep, sleep_until, spawn, timeout_after, yield_now};
-use std::future::poll_fn;
+use executor::sync::{WaitQueue, WakeCell};
+use executor::{
+    Builder, Instant, Lane, attention, sleep, sleep_until, spawn, timeout, timeout_after, yield_now,
+};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -188,5 +191,34 @@ fn interrupts_wake_sleepers() {
             let took = Instant::now().as_nanos() - came;
             assert!(took < 10_000, "served after {took} ns");
         }
+    });
+}
+
+/// What is there when the time is up is not missed, even if the poll has no budget left to look at it: a time limit
+/// that is over at once is how one looks without waiting.
+#[test]
+fn time_that_is_up_misses_nothing() {
+    seeds(|| async {
+        let queue = WaitQueue::new();
+        for wanted in [Some(7), None] {
+            // One poll: all of the budget, then the look.
+            let mut look = pin!(timeout(queue.wait_until(|| wanted), Instant::now()));
+            let mut spent = false;
+            let found = poll_fn(|cx| {
+                while !spent && executor::consume_budget(cx).is_ready() {}
+                spent = true;
+                look.as_mut().poll(cx)
+            });
+            assert_eq!(found.await.ok(), wanted);
+        }
+        // And who would always go on is stopped all the same.
+        let endless = async {
+            loop {
+                queue.wait_until(|| Some(())).await;
+                spend(100);
+            }
+        };
+        let limit = Duration::from_micros(50);
+        assert!(timeout_after(endless, limit).await.is_err());
     });
 }

@@ -379,15 +379,19 @@ impl<F: Future<Output = Attempt>> Future for Waiting<'_, F> {
 
     #[inline(never)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Attempt> {
-        let this = self.project();
-        if let Poll::Ready(outcome) = this.ready.poll(context) {
+        let mut this = self.project();
+        if let Poll::Ready(outcome) = this.ready.as_mut().poll(context) {
             return Poll::Ready(outcome);
         }
         if this.thread.is_called() {
             return Poll::Ready(Err(Pause::Failed(Errno::EINTR)));
         }
         let ends = this.sleep.deadline() != Instant::FAR_FUTURE;
-        if ends && this.sleep.poll(context).is_ready() { Poll::Ready(Ok(0)) } else { Poll::Pending }
+        if ends && this.sleep.poll(context).is_ready() {
+            let last = executor::poll_at_last(this.ready, context);
+            return Poll::Ready(if let Poll::Ready(outcome) = last { outcome } else { Ok(0) });
+        }
+        Poll::Pending
     }
 }
 
