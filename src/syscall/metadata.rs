@@ -179,6 +179,9 @@ pub async fn statx(
     statx_named(caller, directory, &name, flags, mask, address).await
 }
 
+/// `STATX_ATTR_MOUNT_ROOT`: the file is where its file system is mounted.
+const MOUNT_ROOT: u64 = linux::STATX_ATTR_MOUNT_ROOT as u64;
+
 /// EINVAL for flags and masks that statx(2) does not take.
 fn check_statx(flags: u32, mask: u32) -> Result<(), Errno> {
     let strange = flags & !STAT_FLAGS != 0 || flags & SYNC == SYNC || mask & linux::STATX__RESERVED != 0;
@@ -194,16 +197,30 @@ pub async fn statx_named(
     address: usize,
 ) -> SysResult {
     check_statx(flags, mask)?;
-    let metadata = of_path(caller, directory, name, flags).await?;
-    let direct = match mask & linux::STATX_DIOALIGN {
-        0 => None,
-        _ => direct_alignment(caller, directory, name, flags).await,
+    let (path, metadata) = if name.is_empty() && flags & linux::AT_EMPTY_PATH != 0 && directory != lookup::CWD
+    {
+        // A pipe or a socket lies nowhere.
+        let file = caller.files.get(directory)?;
+        (file.path().cloned(), of_file(&file).await?)
+    } else {
+        let how = lookup::follow(flags);
+        let path = lookup::path_or_descriptor(caller, directory, name, how, flags).await?;
+        let metadata = path.metadata().await?;
+        (Some(path), metadata)
     };
-    let known = linux::STATX_BASIC_STATS | linux::STATX_BTIME;
+    let direct = path.as_ref().filter(|_| mask & linux::STATX_DIOALIGN != 0).and_then(direct_alignment);
+    let mut known = linux::STATX_BASIC_STATS | linux::STATX_BTIME;
+    if direct.is_some() {
+        known |= linux::STATX_DIOALIGN;
+    }
+    if path.is_some() {
+        known |= linux::STATX_MNT_ID;
+    }
+    let is_mount_root = path.as_ref().is_some_and(Path::is_mount_root);
     let statx = Statx {
-        mask: if direct.is_some() { known | linux::STATX_DIOALIGN } else { known },
+        mask: known,
         block_size: metadata.block_size,
-        attributes: 0,
+        attributes: if is_mount_root { MOUNT_ROOT } else { 0 },
         links: metadata.links,
         uid: metadata.uid,
         gid: metadata.gid,
@@ -212,11 +229,11 @@ pub async fn statx_named(
         ino: metadata.ino,
         size: metadata.size,
         blocks: metadata.blocks,
-        attributes_mask: 0,
+        attributes_mask: if path.is_some() { MOUNT_ROOT } else { 0 },
         times: [metadata.accessed, metadata.created, metadata.changed, metadata.modified]
             .map(StatxTime::from),
         devices: [metadata.rdev.major(), metadata.rdev.minor(), metadata.dev.major(), metadata.dev.minor()],
-        mount: 0,
+        mount: path.as_ref().map_or(0, |path| path.mount().id()),
         direct_memory: direct.unwrap_or(0),
         direct_offset: direct.unwrap_or(0),
         spare: [0; 12],
@@ -227,9 +244,7 @@ pub async fn statx_named(
 
 /// The unit of transfers past the page cache in bytes, zero where they go through it all the same; `None` where they cannot be
 /// asked for.
-async fn direct_alignment(caller: &Caller, directory: i32, name: &[u8], flags: u32) -> Option<u32> {
-    let follow = lookup::follow(flags);
-    let path = lookup::path_or_descriptor(caller, directory, name, follow, flags).await.ok()?;
+fn direct_alignment(path: &Path) -> Option<u32> {
     let inode = path.inode();
     let direct = match inode.attributes().kind {
         FileType::Block => disk::find(inode.attributes().rdev)?.inode().direct(),

@@ -161,15 +161,16 @@ fn the_root_is_written_to() {
 
 /// Files that say which they are, synced one by one; the machine is killed at some moment.
 fn power_goes(times: u32) {
-    let image = make("power.img", "ext4", 64);
+    // Each time some ten files are added, of 25 KiB on average.
+    let image = make("power.img", "ext4", 64 + u64::from(times));
     let disk = image.display().to_string();
     let mut last = 0u32;
     for time in 0..times {
         let command = format!(
             "mkdir /m; mount -t ext4 /dev/sda /m && cd /m && i={last}; for n in $(seq 1 {last}); do
                 test \"$(head -n 1 file-$n)\" = \"this is $n\" || echo lost $n; done; echo checked
-            while true; do i=$((i + 1)); {{ echo this is $i; head -c $((i * 977 % 50000)) /bin/busybox; }} >new-$i; mkdir dir-$i
-                mv new-$i file-$i; sync; echo synced $i; rmdir dir-$i; rm -f junk; cp /bin/busybox junk; done"
+            while true; do i=$((i + 1)); {{ echo this is $i; head -c $((i * 977 % 50000)) /bin/busybox; }} >new-$i || exit; mkdir dir-$i
+                mv new-$i file-$i && sync && echo synced $i || exit; rmdir dir-$i; rm -f junk; cp /bin/busybox junk; done"
         );
         let mut machine =
             Machine::boot(Kernel::Rusk, &["--smp", "2", "--disk", &disk], &["sh", "-c", &command]);

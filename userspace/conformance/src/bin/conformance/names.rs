@@ -54,6 +54,7 @@ pub fn run() {
     symbolic_links();
     odd_paths();
     relative_to_folders();
+    mounts_of_files();
     working_folder();
     permissions();
     sticky();
@@ -264,6 +265,34 @@ fn relative_to_folders() {
     let basic = 0x7ff;
     outcome("statx", sys!(SYS_statx, folder, path("inside").as_ptr(), 0, basic, statx.as_mut_ptr()));
     show("its size and mode", format!("{} {:o}", statx[40], u16::from_ne_bytes([statx[28], statx[29]])));
+}
+
+/// Where the mount with an id is, by `/proc/self/mountinfo`.
+fn mount_point(id: u64) -> Option<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("a table of mounts");
+    let line = table.lines().find(|line| line.split(' ').next() == Some(&id.to_string()))?;
+    line.split(' ').nth(4).map(str::to_owned)
+}
+
+fn mounts_of_files() {
+    const MNT_ID: u32 = 0x1000;
+    const MOUNT_ROOT: u64 = 0x2000;
+    let tell = |name: &str, fd: i32, file: &str| {
+        let mut statx: libc::statx = unsafe { std::mem::zeroed() };
+        outcome(name, sys!(SYS_statx, fd, path(file).as_ptr(), libc::AT_EMPTY_PATH, MNT_ID, &raw mut statx));
+        show("on", mount_point(statx.stx_mnt_id).unwrap_or_default());
+        let is_root = statx.stx_attributes & statx.stx_attributes_mask & MOUNT_ROOT != 0;
+        show("told", statx.stx_mask & MNT_ID != 0);
+        show("its root", is_root);
+    };
+    tell("the root", libc::AT_FDCWD, "/");
+    tell("a folder", libc::AT_FDCWD, "/bin");
+    tell("here", libc::AT_FDCWD, "");
+    tell("of processes", libc::AT_FDCWD, "/proc");
+    tell("of this one", libc::AT_FDCWD, "/proc/self/status");
+    let folder = sys!(SYS_open, path("/proc").as_ptr(), libc::O_PATH).expect("a folder");
+    tell("by a descriptor", folder as i32, "");
+    outcome("closed", sys!(SYS_close, folder));
 }
 
 fn list(folder: &str) -> Vec<String> {
