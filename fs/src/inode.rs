@@ -1,7 +1,8 @@
 //! What every file system implements: files and directories.
 
 use crate::{
-    Attributes, Device, Direct, FileType, Memory, Op, Page, Seals, SetAttributes, Sink, Source, StatFs,
+    Attributes, Device, Direct, FileType, Found, Handle, Memory, Op, Page, Seals, SetAttributes, Sink,
+    Source, StatFs,
 };
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
@@ -459,6 +460,16 @@ pub trait FileSystem: Send + Sync {
 
     /// Sizes and limits for statfs(2).
     fn statfs(&self) -> Op<'_, Result<StatFs>>;
+
+    /// The handle of one of its files; `None` if it has none for them.
+    fn handle(&self, _inode: &dyn Inode) -> Option<Handle> {
+        None
+    }
+
+    /// The file of a handle. `ESTALE` if there is none, or none any more.
+    fn find(&self, _handle: Handle) -> Op<'_, Result<Found>> {
+        Op::Ready(Err(Errno::ESTALE))
+    }
 
     /// Brings everything to stable storage (syncfs(2)).
     fn sync(&self) -> Op<'_, Result<()>> {

@@ -43,6 +43,7 @@ mod direct;
 pub mod ext4;
 pub mod file;
 mod fill;
+mod handle;
 #[cfg(any(test, feature = "std"))]
 pub mod host;
 mod inode;
@@ -76,6 +77,7 @@ pub use dcache::name::NAME_MAX;
 pub use dcache::{Dentry, DentryRef};
 pub use departure::is_tearing_down;
 pub use direct::{Direct, Memory};
+pub use handle::{Found, Handle};
 pub use inode::{
     Caching, DirEntry, Emit, FallocateFlags, FileSystem, Inode, Kind, NewInode, Position, Renaming, Result,
     Seek, Writing, Written, XattrMode,

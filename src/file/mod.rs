@@ -37,7 +37,7 @@ pub mod socket;
 pub mod terminal;
 
 pub use context::FsContext;
-pub use open::{of_opened, open};
+pub use open::{of_opened, open, open_place};
 pub use open_file::{File, Object};
 pub use pipe::new_pipe;
 pub use stream::Stream;

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use fs::{Direct, FileType, LookupFlags, OpenFlags, Opened, watch::Happening};
+use fs::{Direct, FileType, LookupFlags, OpenFlags, Opened, Path, View, watch::Happening};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -49,6 +49,32 @@ pub async fn open(
     let origin = Origin::new(caller, directory, path)?;
     let wanted = OpenFlags::from_bits_retain(flags);
     let opened = origin.view(caller).open(path, wanted, mode & 0o7777, resolve).await?;
+    complete(caller, opened, flags).await
+}
+
+/// Opens the file at a place, which is there: as open(2) does one that has been found.
+pub async fn open_place(caller: &Caller, place: &Path, flags: u32) -> Result<Arc<File>, Errno> {
+    if flags & (linux::O_CREAT | linux::O_PATH) == linux::O_CREAT {
+        if flags & linux::O_EXCL != 0 {
+            return Err(Errno::EEXIST);
+        }
+        if place.dentry().kind() == FileType::Directory {
+            return Err(Errno::EISDIR);
+        }
+    }
+    if flags & linux::O_DIRECTORY != 0 && place.dentry().kind() != FileType::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    let wanted = OpenFlags::from_bits_retain(flags & !linux::O_CREAT);
+    let (credentials, umask) = (&caller.credentials.fs, caller.fs.umask());
+    let view = View { root: place, start: place, credentials, umask };
+    let opened = view.open(b"", wanted, 0, LookupFlags::EMPTY_PATH).await?;
+    complete(caller, opened, flags).await
+}
+
+/// Does what opening a file takes beyond its file system.
+#[inline(always)]
+async fn complete(caller: &Caller, opened: Opened, flags: u32) -> Result<Arc<File>, Errno> {
     if flags & linux::O_PATH != 0 {
         return Ok(File::new(Object::Place(opened.path), flags));
     }

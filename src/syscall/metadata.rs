@@ -464,34 +464,6 @@ pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
     Ok(0)
 }
 
-/// No file system here has handles for its files.
-pub async fn name_to_handle_at(
-    caller: &Caller,
-    directory: i32,
-    path: usize,
-    handle: usize,
-    flags: u32,
-) -> SysResult {
-    if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let follow =
-        if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
-    let name = user::read_path(caller, path).await?;
-    lookup::path_or_descriptor(caller, directory, &name, follow, flags).await?;
-    user::read::<u32>(caller, handle).await?;
-    Err(Errno::EOPNOTSUPP)
-}
-
-/// So there is none to open, either.
-pub async fn open_by_handle_at(caller: &Caller, handle: usize) -> SysResult {
-    if !caller.credentials.has(fs::Capabilities::DAC_READ_SEARCH) {
-        return Err(Errno::EPERM);
-    }
-    let [len, _]: [u32; 2] = user::read(caller, handle).await?;
-    if matches!(len, 1..=128) { Err(Errno::ESTALE) } else { Err(Errno::EINVAL) }
-}
-
 /// What an xattr call is about: a path, with or without following a last link, or a descriptor.
 #[derive(Clone, Copy)]
 pub enum Subject {

@@ -30,6 +30,7 @@ mod capability;
 mod directory;
 mod epoll;
 mod event_files;
+mod handle;
 mod identity;
 mod ipc;
 mod lock;
@@ -450,8 +451,10 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_utimes => Box::pin(metadata::utimes(caller, CWD, a[0], a[1])),
         __NR_futimesat => Box::pin(metadata::utimes(caller, fd, a[1], a[2])),
         __NR_utimensat => Box::pin(metadata::utimensat(caller, fd, a[1], a[2], a[3] as u32)),
-        __NR_name_to_handle_at => Box::pin(metadata::name_to_handle_at(caller, fd, a[1], a[2], a[4] as u32)),
-        __NR_open_by_handle_at => Box::pin(metadata::open_by_handle_at(caller, a[1])),
+        __NR_name_to_handle_at => {
+            Box::pin(handle::name_to_handle_at(caller, fd, a[1], a[2], a[3], a[4] as u32))
+        }
+        __NR_open_by_handle_at => Box::pin(handle::open_by_handle_at(caller, fd, a[1], a[2] as u32)),
         __NR_statfs => Box::pin(metadata::statfs(caller, a[0], a[1])),
         __NR_fstatfs => Box::pin(metadata::fstatfs(caller, fd, a[1])),
         __NR_getxattr => Box::pin(metadata::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])),

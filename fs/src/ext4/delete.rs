@@ -1,7 +1,14 @@
 //! The end of files: blocks and inode become free when a file has neither names nor users, or when the disk is mounted after a
 //! crash that came between.
 
-use super::{complaints::Place, map::Removal, node::Node, orphans::ORPHAN_CREDITS, volume::Volume, xattr};
+use super::{
+    complaints::Place,
+    map::Removal,
+    node::{Expected, Node},
+    orphans::ORPHAN_CREDITS,
+    volume::Volume,
+    xattr,
+};
 use crate::{FileType, Result, Timestamp, cache::PageCache};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -77,7 +84,7 @@ impl Volume {
         if !self.is_inode_taken(number).await? {
             return Err(self.corrupt(Place::Inode(number), "is noted as an orphan, but is free"));
         }
-        let node = Arc::new(Node::read(self, number, true).await?);
+        let node = Arc::new(Node::read(self, number, Expected::Use).await?);
         self.adopt_orphan(&node);
         if node.attributes.links() == 0 {
             self.delete(&node, None).await?;

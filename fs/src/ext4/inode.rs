@@ -6,7 +6,7 @@ use super::{
     make::NewFile,
     memory,
     names::{Move, node_of},
-    node::{Node, size_max},
+    node::{Expected, Node, size_max},
     size::File,
     volume::{Turns, Volume},
     xattr,
@@ -42,9 +42,9 @@ pub(super) struct Ext4Inode {
 }
 
 impl Ext4Inode {
-    /// Reads an inode from the disk.
-    pub async fn read(volume: &Arc<Volume>, number: u32) -> Result<Arc<Self>> {
-        let node = Arc::new(Node::read(volume, number, false).await?);
+    /// Reads an inode from the disk; errors are those of [`Node::read`].
+    pub async fn read(volume: &Arc<Volume>, number: u32, expected: Expected) -> Result<Arc<Self>> {
+        let node = Arc::new(Node::read(volume, number, expected).await?);
         xattr::load(&node).await?;
         let body = match node.attributes.kind {
             FileType::Regular => Body::File(PageCache::new(node.clone(), &volume.flusher)),
@@ -108,7 +108,7 @@ impl Ext4Inode {
         if found < node.volume.geometry.first_inode {
             return Err(node.corrupt("has a name for an inode of the file system's own"));
         }
-        let inode = node.volume.get(found).await?;
+        let inode = node.volume.get(found, Expected::Name).await?;
         // So no directory is in two others, nor anywhere below itself.
         if matches!(inode.body, Body::Directory) && inode.node.parent().await? != node.number {
             return Err(inode.node.corrupt("is not where it says that it is"));

@@ -1,6 +1,10 @@
 //! The inodes that are in use: one object per number.
 
-use super::{inode::Ext4Inode, node::Node, volume::Volume};
+use super::{
+    inode::Ext4Inode,
+    node::{Expected, Node},
+    volume::Volume,
+};
 use crate::Result;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -129,14 +133,14 @@ impl Entry {
 }
 
 impl Volume {
-    /// The inode of a number, read if nobody holds it.
-    pub async fn get(self: &Arc<Self>, number: u32) -> Result<Arc<Ext4Inode>> {
+    /// The inode of a number, read if nobody holds it; errors are those of [`Node::read`].
+    pub async fn get(self: &Arc<Self>, number: u32, expected: Expected) -> Result<Arc<Ext4Inode>> {
         loop {
             // One that is on its way out may still have to be stored.
             if let Some(inode) = self.inodes.ended.wait_until(|| self.inodes.look(number)).await {
                 return Ok(inode);
             }
-            let read = Ext4Inode::read(self, number).await?;
+            let read = Ext4Inode::read(self, number, expected).await?;
             if let Some(inode) = self.inodes.enter(read) {
                 return Ok(inode);
             }

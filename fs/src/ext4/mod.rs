@@ -38,6 +38,7 @@ mod directory;
 mod extents;
 mod features;
 mod geometry;
+mod handle;
 mod hash;
 mod hash_tree;
 mod indirect;
@@ -66,10 +67,11 @@ pub use complaints::Log;
 pub use mount::Ext4;
 pub use options::Options;
 
-use crate::{FileSystem, Inode, NAME_MAX, Op, Result, StatFs};
+use crate::{FileSystem, FileType, Found, Handle, Inode, NAME_MAX, Op, Result, StatFs};
 use alloc::string::String;
 use alloc::sync::Arc;
 use features::{Compatible, Incompatible};
+use inode::Ext4Inode;
 
 /// What statfs(2) calls all three.
 const MAGIC: u64 = 0xef53;
@@ -106,6 +108,21 @@ impl FileSystem for Ext4 {
 
     fn options(&self) -> String {
         self.show_options()
+    }
+
+    fn handle(&self, inode: &dyn Inode) -> Option<Handle> {
+        let inode: &Ext4Inode = inode.as_any().downcast_ref()?;
+        Some(Handle { number: inode.number().into(), generation: inode.node().generation })
+    }
+
+    fn find(&self, handle: Handle) -> Op<'_, Result<Found>> {
+        Op::waiting(async move {
+            let inode = self.volume.get_by_handle(handle).await?;
+            match inode.attributes().kind {
+                FileType::Directory => self.volume.names_of(inode).await.map(Found::Names),
+                _ => Ok(Found::File(inode)),
+            }
+        })
     }
 
     fn sync(&self) -> Op<'_, Result<()>> {

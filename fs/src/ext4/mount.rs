@@ -8,6 +8,7 @@ use super::{
     journal::{self, Journal},
     layout::{RawSuperblock, SUPERBLOCK_OFFSET},
     memory,
+    node::Expected,
     options::Options,
     transaction::Transactions,
     volume::Volume,
@@ -86,7 +87,7 @@ impl Ext4 {
         tell(&geometry, &complaints);
         let transactions = open_transactions(&disk, &geometry, &complaints).await?;
         let volume = Volume::open(disk, geometry, complaints, transactions, options, Some(claim)).await?;
-        let root = volume.get(ROOT).await?;
+        let root = volume.get(ROOT, Expected::Name).await?;
         if root.attributes().kind != FileType::Directory {
             return Err(volume.corrupt(Place::Inode(ROOT), "is the root, but no directory"));
         }

@@ -37,7 +37,7 @@ pub(super) struct Node {
     pub number: u32,
     /// What the check sums of its blocks begin with.
     pub seed: u32,
-    generation: u32,
+    pub generation: u32,
     flags: AtomicU32,
     /// The root of its extents, its block numbers, or its first bytes.
     block: SpinMutex<[u8; 60]>,
@@ -135,20 +135,34 @@ pub(super) struct NewNode {
     pub birth: Birth,
 }
 
+/// What who reads an inode expects of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The file system has a name for it.
+    Name,
+    /// It is in use, with or without a name.
+    Use,
+    /// Nothing: the number comes from somebody who may know an older state, or none.
+    Nothing,
+}
+
 impl Node {
-    /// Reads an inode that is in use; with `is_orphan` one without a name may be.
-    pub async fn read(volume: &Arc<Volume>, number: u32, is_orphan: bool) -> Result<Node> {
+    /// Reads an inode that is in use. `ESTALE` if it is not, and nothing else was expected.
+    pub async fn read(volume: &Arc<Volume>, number: u32, expected: Expected) -> Result<Node> {
+        let wrong = |what| match expected {
+            Expected::Nothing => Errno::ESTALE,
+            _ => volume.corrupt(Place::Inode(number), what),
+        };
         let table = volume.inode(number).await?;
         let size = volume.geometry.inode_size;
         let bytes: Box<[u8]> = {
             let block = table.0.read();
             if block.is_wrong(table.1 / size) {
-                return Err(volume.corrupt(Place::Inode(number), "check sum is wrong"));
+                return Err(wrong("check sum is wrong"));
             }
             block[table.1..table.1 + size].into()
         };
-        Self::parse(volume, number, &bytes, table, is_orphan)
-            .map_err(|what| volume.corrupt(Place::Inode(number), what))
+        Self::parse(volume, number, &bytes, table, expected).map_err(wrong)
     }
 
     /// An inode that is being made.
@@ -193,12 +207,12 @@ impl Node {
         number: u32,
         bytes: &[u8],
         table: (Arc<Buffer>, usize),
-        is_orphan: bool,
+        expected: Expected,
     ) -> core::result::Result<Node, &'static str> {
         let geometry = &volume.geometry;
         let Ok((base, rest)) = InodeBase::read_from_prefix(bytes) else { return Err("is too short") };
         let (extra, xattr_body) = split(rest)?;
-        if base.links.get() == 0 && !is_orphan {
+        if base.links.get() == 0 && expected != Expected::Use {
             return Err("is not in use, but has a name");
         }
         let kind = match FileType::from_mode(base.mode.get().into()) {

@@ -14,17 +14,19 @@
 mod budget;
 mod contents;
 mod directory;
+mod find;
 mod inode;
 mod teardown;
 
 use crate::{
-    Attributes, Birth, Device, FileSystem, Inode, Kind, NewInode, Op, PAGE_SIZE, Result, StatFs,
-    anonymous_device,
+    Attributes, Birth, Device, FileSystem, Found, Handle, Inode, Kind, NewInode, Op, PAGE_SIZE, Result,
+    StatFs, anonymous_device,
 };
-use alloc::{boxed::Box, format, string::String, sync::Arc};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use budget::Budget;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use inode::MemInode;
+use syscalls::Errno;
 use teardown::Teardown;
 
 /// What statfs(2) calls a tmpfs, and a devtmpfs.
@@ -149,6 +151,20 @@ impl FileSystem for MemFs {
             id: shared.device.0,
             name_max: crate::NAME_MAX as u64,
         }))
+    }
+
+    fn handle(&self, inode: &dyn Inode) -> Option<Handle> {
+        Some(Handle { number: inode.attributes().ino, generation: 0 })
+    }
+
+    fn find(&self, handle: Handle) -> Op<'_, Result<Found>> {
+        if self.handle(&*self.root) == Some(handle) {
+            return Op::Ready(Ok(Found::Names(Vec::new())));
+        }
+        Op::waiting(async move {
+            let names = find::find(self.root.clone(), handle.number).await?;
+            names.map(Found::Names).ok_or(Errno::ESTALE)
+        })
     }
 
     fn options(&self) -> String {

@@ -13,6 +13,7 @@ mod errors;
 mod failures;
 mod faults;
 mod full;
+mod handles;
 mod hostile;
 mod image;
 mod journal;

@@ -7,6 +7,7 @@
 mod common;
 
 mod cpio;
+mod handles;
 mod memfs;
 mod page_cache;
 mod pipe;

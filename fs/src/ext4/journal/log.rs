@@ -5,7 +5,7 @@ use crate::ext4::{
     checksum::{START, crc32c},
     complaints::Place,
     map::Run,
-    node::Node,
+    node::{Expected, Node},
     volume::Volume,
 };
 use crate::{FileType, Result};
@@ -36,7 +36,7 @@ impl Journal {
             volume.complaints.say(format_args!("not mounted: the journal is on another disk"));
             return Err(Errno::EINVAL);
         }
-        let node = Node::read(volume, number, false).await?;
+        let node = Node::read(volume, number, Expected::Name).await?;
         if node.attributes.kind != FileType::Regular {
             return Err(node.corrupt("is no journal"));
         }

@@ -1,6 +1,6 @@
 //! The file of orphans: each of its blocks has places for numbers of inodes, zeros where nobody is noted.
 
-use super::{Apply, Arc, Node, Owner, Place, Run, Volume};
+use super::{Apply, Arc, Expected, Node, Owner, Place, Run, Volume};
 use crate::{
     Result,
     ext4::{buffer::Buffer, features::Compatible, layout::OrphansTail, volume::Turns},
@@ -52,7 +52,7 @@ impl File {
         if !geometry.features.compatible.contains(Compatible::ORPHAN_FILE) {
             return Ok(());
         }
-        let node = Node::read(volume, geometry.orphan_file, false).await?;
+        let node = Node::read(volume, geometry.orphan_file, Expected::Name).await?;
         let size = node.attributes.size();
         if size > SIZE_MAX {
             return Err(node.corrupt("the file of orphans is too long"));

@@ -18,7 +18,13 @@ mod list;
 #[cfg(test)]
 mod tests;
 
-use super::{buffer::Owner, map::Run, node::Node, transaction::Apply, volume::Volume};
+use super::{
+    buffer::Owner,
+    map::Run,
+    node::{Expected, Node},
+    transaction::Apply,
+    volume::Volume,
+};
 use crate::Result;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

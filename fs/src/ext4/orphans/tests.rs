@@ -140,7 +140,7 @@ impl Mounted {
     async fn nodes(&self, numbers: &[u32]) -> Vec<Arc<Node>> {
         let mut nodes = Vec::new();
         for number in numbers {
-            nodes.push(Arc::new(Node::read(self.volume(), *number, true).await.unwrap()));
+            nodes.push(Arc::new(Node::read(self.volume(), *number, Expected::Use).await.unwrap()));
         }
         nodes
     }

@@ -5,7 +5,13 @@ extern crate std;
 use crate::{
     Device, FileType, Op, Result,
     block::{BlockDevice, BlockDeviceRef, BlockInode, Transfer},
-    ext4::{Ext4, Log, features::Incompatible, node::Node, options::LENIENT, volume::Volume},
+    ext4::{
+        Ext4, Log,
+        features::Incompatible,
+        node::{Expected, Node},
+        options::LENIENT,
+        volume::Volume,
+    },
     host::RamDisk,
 };
 use alloc::string::{String, ToString};
@@ -179,10 +185,10 @@ impl Mounted {
         let inode = BlockInode::new(device, Device(6), 1);
         let file_system = Ext4::mount(inode, lines.clone(), read_only, LENIENT).await.unwrap();
         let volume = file_system.volume.clone();
-        let root = Node::read(&volume, 2, false).await.unwrap();
+        let root = Node::read(&volume, 2, Expected::Name).await.unwrap();
         let [directory, file] = [root.find(b"d").await.unwrap().0, root.find(b"f").await.unwrap().0];
-        let directory = Arc::new(Node::read(&volume, directory, false).await.unwrap());
-        let file = Arc::new(Node::read(&volume, file, false).await.unwrap());
+        let directory = Arc::new(Node::read(&volume, directory, Expected::Name).await.unwrap());
+        let file = Arc::new(Node::read(&volume, file, Expected::Name).await.unwrap());
         Mounted { disk, lines, volume, file_system, directory, file }
     }
 

@@ -1,7 +1,10 @@
 //! Where entries were seen last.
 
 use super::{EXT4, Image, Mounted, OLDER};
-use crate::{FileType, Inode, NewInode, ext4::names::node_of};
+use crate::{
+    FileType, Inode, NewInode,
+    ext4::{names::node_of, node::Expected},
+};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,7 +17,7 @@ fn it_is_where_they_are() {
         executor::host::block_on(1, async move {
             let mounted = Mounted::new(image.read(), false).await;
             let volume = &mounted.volume;
-            let inode = volume.get(mounted.directory.number).await.unwrap();
+            let inode = volume.get(mounted.directory.number, Expected::Name).await.unwrap();
             let new =
                 || NewInode { kind: crate::Kind::Regular, permissions: 0o644, umask: 0, uid: 0, gid: 0 };
             let mut files = Vec::new();

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     Device,
     block::BlockInode,
-    ext4::{Ext4, Log, options::LENIENT, volume::Volume},
+    ext4::{Ext4, Log, node::Expected, options::LENIENT, volume::Volume},
     host::Image,
 };
 use core::sync::atomic::Ordering::Relaxed;
@@ -74,7 +74,7 @@ impl Disk {
         assert!(volume.transactions.is_some());
         // The first inode that is not the file system's own is that of `lost+found`.
         let number = volume.geometry.first_inode + 1;
-        let node = Arc::new(Node::read(&volume, number, false).await.unwrap());
+        let node = Arc::new(Node::read(&volume, number, Expected::Name).await.unwrap());
         Mounted { ext4, volume, node }
     }
 }

@@ -145,7 +145,7 @@ fn blocks_of_directories_are_few_at_a_time() {
     block_on(1, async move {
         let mut mounted = disk.mount().await;
         let number = mounted.volume.geometry.first_inode;
-        mounted.node = Arc::new(Node::read(&mounted.volume, number, false).await.unwrap());
+        mounted.node = Arc::new(Node::read(&mounted.volume, number, Expected::Name).await.unwrap());
         let node = mounted.node.clone();
         let blocks = node.attributes.size() / 1024;
         assert!(blocks >= 12);

@@ -17,6 +17,7 @@ mod event_files;
 mod exec;
 mod files;
 mod futexes;
+mod handles;
 mod identity;
 mod inotify;
 mod interruptions;
@@ -63,6 +64,7 @@ const AREAS: &[(&str, fn())] = &[
     ("exec", exec::run),
     ("files", files::run),
     ("futexes", futexes::run),
+    ("handles", handles::run),
     ("identity", identity::run),
     ("inotify", inotify::run),
     ("interruptions", interruptions::run),

@@ -278,6 +278,7 @@ fn mounts_of_files() {
     const MNT_ID: u32 = 0x1000;
     const MOUNT_ROOT: u64 = 0x2000;
     let tell = |name: &str, fd: i32, file: &str| {
+        // SAFETY: a structure of numbers.
         let mut statx: libc::statx = unsafe { std::mem::zeroed() };
         outcome(name, sys!(SYS_statx, fd, path(file).as_ptr(), libc::AT_EMPTY_PATH, MNT_ID, &raw mut statx));
         show("on", mount_point(statx.stx_mnt_id).unwrap_or_default());
