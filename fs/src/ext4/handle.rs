@@ -16,7 +16,7 @@ use syscalls::Errno;
 const DEPTH: usize = 2048;
 
 impl Volume {
-    /// A file that the outside names, not a directory of this file system: `ESTALE` if it is not in use, or none that has names.
+    /// A file of which the number comes from outside: `ESTALE` if it is not in use, or is the file system's own.
     async fn get_foreign(self: &Arc<Self>, number: u64) -> Result<Arc<Ext4Inode>> {
         let geometry = &self.geometry;
         let number = u32::try_from(number).map_err(|_| Errno::ESTALE)?;

@@ -1,7 +1,7 @@
 //! Finding a file by its number.
 //!
-//! Nobody keeps the numbers: those who ask for a file by one are few, and those who make files many. So the tree is searched,
-//! with an entry of each level on the way down noted, and never many entries under one lock.
+//! Nobody keeps the numbers: those who ask for a file by one are few, and those who make files many. So the tree is
+//! searched, never many entries of it under one lock.
 
 use super::inode::MemInode;
 use crate::{FileType, Inode, Result};
