@@ -80,7 +80,7 @@ impl FileTable {
         if let Some(locks) = file.known_locks() {
             locks.leave(self.owner());
         }
-        if let Some(OpenQueue(queue)) = file.stream_as() {
+        if let Some(OpenQueue { queue, .. }) = file.stream_as() {
             queue.leave();
         }
     }

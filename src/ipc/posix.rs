@@ -5,6 +5,7 @@
 
 use alloc::{
     collections::BTreeMap,
+    format,
     string::String,
     sync::{Arc, Weak},
     vec::Vec,
@@ -12,7 +13,8 @@ use alloc::{
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
-use fs::{Birth, Device, FileType, Metadata, Timestamp};
+use fs::{Birth, Device, FileType, Metadata, Sink, Timestamp};
+use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::now;
@@ -23,6 +25,7 @@ use crate::{
         credentials::{Credentials, capability},
         signal::{SigInfo, send},
     },
+    syscall::user::UserBuffer,
 };
 
 /// Most messages and bytes of one without `CAP_SYS_RESOURCE`, with it, and if nothing is said (`/proc/sys/fs/mqueue`).
@@ -136,7 +139,7 @@ impl Charge {
         attributes.check(&caller.credentials)?;
         let (user, bytes) = (caller.credentials.uid(), attributes.bytes());
         let used = charged.bytes.get(&user).copied().unwrap_or(0);
-        let most = caller.process().limits.soft(linux_raw_sys::general::RLIMIT_MSGQUEUE);
+        let most = caller.process().limits.soft(linux::RLIMIT_MSGQUEUE);
         let sum = used.checked_add(bytes).filter(|sum| *sum as u64 <= most).ok_or(Errno::EMFILE)?;
         charged.bytes.insert(user, sum);
         charged.queues += 1;
@@ -175,13 +178,27 @@ pub struct Queue {
 struct State {
     /// By priority, the lowest first; of one priority the newest first. So the next to be received is the last.
     messages: Vec<Message>,
+    /// Of all of them together.
+    bytes: usize,
     /// How many wait for a message.
     receivers: usize,
     notice: Option<Notice>,
 }
 
 /// An open queue: a stream, so that it fits a descriptor.
-pub struct OpenQueue(pub Arc<Queue>);
+pub struct OpenQueue {
+    /// The queue.
+    pub queue: Arc<Queue>,
+    /// How much of what read(2) tells has been read. Relaxed: nothing hangs on it.
+    told: AtomicUsize,
+}
+
+impl OpenQueue {
+    /// An open file of a queue.
+    pub fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, told: AtomicUsize::new(0) }
+    }
+}
 
 /// The names, in order.
 static NAMES: SpinMutex<Vec<(String, Arc<Queue>)>> = SpinMutex::new(Vec::new());
@@ -266,6 +283,23 @@ impl Queue {
         if allowed { Ok(()) } else { Err(Errno::EACCES) }
     }
 
+    /// What read(2) tells: the bytes in it, and who is told of the next message, how, with which signal.
+    fn describe(&self) -> String {
+        const NOTHING: u32 = linux::SIGEV_NONE;
+        const SIGNAL: u32 = linux::SIGEV_SIGNAL;
+        let state = self.state.lock();
+        let bytes = state.bytes;
+        let notice = state.notice.as_ref().map(|notice| (notice.signal, notice.process.clone()));
+        drop(state);
+        let told = notice.and_then(|(signal, process)| Some((signal, process.upgrade()?.pid)));
+        let (how, signal, pid) = match told {
+            None => (0, 0, 0),
+            Some((Some((signal, _)), pid)) => (SIGNAL, signal, pid),
+            Some((None, pid)) => (NOTHING, 0, pid),
+        };
+        format!("QSIZE:{bytes:<10} NOTIFY:{how:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n")
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
         self.state.lock().messages.len()
@@ -286,6 +320,7 @@ impl Queue {
             return Some(Err(Errno::ENOMEM));
         }
         let message = message.take()?;
+        state.bytes += message.text.len();
         let place = state.messages.partition_point(|other| other.priority < message.priority);
         let is_first = state.messages.is_empty();
         state.messages.insert(place, message);
@@ -306,6 +341,7 @@ impl Queue {
     fn take(&self) -> Option<Message> {
         let mut state = self.state.lock();
         let message = state.messages.pop()?;
+        state.bytes -= message.text.len();
         self.tell(&state);
         Some(message)
     }
@@ -402,8 +438,17 @@ impl Drop for Receiver<'_> {
 }
 
 impl Stream for OpenQueue {
+    /// Tells of the queue (mq_overview(7)); of a message it is no part.
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+        let text = self.queue.describe();
+        let rest = text.as_bytes().get(self.told.load(Relaxed)..).unwrap_or_default();
+        let read = sink.put(rest);
+        self.told.fetch_add(read, Relaxed);
+        Ok(read)
+    }
+
     fn readiness(&self) -> Option<&Readiness> {
-        Some(&self.0.readiness)
+        Some(&self.queue.readiness)
     }
 
     fn metadata(&self) -> Option<Metadata> {
@@ -411,9 +456,9 @@ impl Stream for OpenQueue {
             dev: Device::new(0, 18),
             ino: 1,
             kind: FileType::Regular,
-            permissions: self.0.mode,
-            uid: self.0.owner[0],
-            gid: self.0.owner[1],
+            permissions: self.queue.mode,
+            uid: self.queue.owner[0],
+            gid: self.queue.owner[1],
             rdev: Device(0),
         };
         Some(Metadata::new(birth, Timestamp { seconds: now(), nanoseconds: 0 }))

@@ -64,7 +64,7 @@ pub async fn mq_open(caller: &Caller, name_at: usize, flags: u32, mode: u32, att
     let opening = Opening { access, create, exclusive: flags & linux::O_EXCL != 0 };
     let queue = posix::open(caller, &name, &opening)?;
     let kept = flags & (linux::O_ACCMODE | linux::O_NONBLOCK);
-    install(caller, File::new(Object::Stream(Arc::new(OpenQueue(queue)), None), kept), linux::O_CLOEXEC)
+    install(caller, File::new(Object::Stream(Arc::new(OpenQueue::new(queue)), None), kept), linux::O_CLOEXEC)
 }
 
 pub async fn mq_unlink(caller: &Caller, name_at: usize) -> SysResult {
@@ -75,7 +75,7 @@ pub async fn mq_unlink(caller: &Caller, name_at: usize) -> SysResult {
 
 /// The queue behind a descriptor. EBADF if there is none.
 fn queue_of(file: &File) -> Result<&Arc<Queue>, Errno> {
-    file.stream_as::<OpenQueue>().map(|open| &open.0).ok_or(Errno::EBADF)
+    file.stream_as::<OpenQueue>().map(|open| &open.queue).ok_or(Errno::EBADF)
 }
 
 /// When a wait ends; [`Instant::FAR_FUTURE`] without a time-out. EINVAL for what is no time.

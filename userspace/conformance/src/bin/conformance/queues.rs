@@ -200,6 +200,7 @@ fn notices(queue: i64) {
     outcome("of nothing", sys!(SYS_mq_notify, 0, 0));
     outcome("asked for", notify(SIGNAL, libc::SIGEV_SIGNAL));
     outcome("asked for twice", notify(SIGNAL, libc::SIGEV_SIGNAL));
+    described("to be told");
     value("nothing yet", arrived());
     let _ = send(queue, b"x", 0);
     value("arrived", arrived());
@@ -212,12 +213,31 @@ fn notices(queue: i64) {
     for _ in 0..3 {
         receive(queue);
     }
-    let _ = send(queue, b"x", 0);
+    let _ = send(queue, b"xyz", 0);
     value("not told", arrived());
+    described("a message");
     receive(queue);
     outcome("without a signal", notify(0, libc::SIGEV_NONE));
+    described("to be told nothing");
     aside("another", || outcome("is refused", notify(SIGNAL, libc::SIGEV_SIGNAL)));
     outcome("not any more", sys!(SYS_mq_notify, queue, 0));
+}
+
+/// What read(2) tells of a queue, piece by piece; our number is left out. The descriptor stays open: closing it would take back
+/// that we are to be told.
+fn described(what: &str) {
+    let reader = open(NAME, libc::O_RDONLY | libc::O_NONBLOCK, None).unwrap_or(-1);
+    let mut text = Vec::new();
+    let end = loop {
+        let mut piece = [0_u8; 20];
+        match sys!(SYS_read, reader, piece.as_mut_ptr(), piece.len()) {
+            Ok(0) => break "the end".into(),
+            Ok(len) => text.extend_from_slice(&piece[..len as usize]),
+            Err(error) => break support::errno::error_name(&error),
+        }
+    };
+    let (text, own) = (String::from_utf8_lossy(&text), format!("NOTIFY_PID:{:<6}", std::process::id()));
+    show(what, format!("{:?}, {end}", text.replace(&own, "NOTIFY_PID:ours")));
 }
 
 /// Whoever is to be told is forgotten when he closes any descriptor of the queue, and so at his end.
