@@ -110,6 +110,8 @@ impl Transfer {
         Some(match request {
             ioctl::TIOCGWINSZ => Self::Out(WINDOW_SIZE_SIZE),
             ioctl::TIOCSWINSZ => Self::In(WINDOW_SIZE_SIZE),
+            ioctl::TIOCGLCKTRMIOS => Self::Out(TERMIOS_SIZE),
+            ioctl::TIOCSLCKTRMIOS => Self::In(TERMIOS_SIZE),
             ioctl::TIOCGPGRP
             | ioctl::TIOCGSID
             | ioctl::FIONREAD
@@ -165,10 +167,10 @@ fn answer(payload: &mut Payload, value: impl TryInto<i32>) {
 }
 
 impl Tty {
-    /// Changes the settings, as far as the terminal can do what they ask: EXTPROC never sticks, nor does any line
+    /// Changes the settings that are not locked, as far as the terminal can do what they ask: EXTPROC never sticks, nor does any line
     /// discipline but `N_TTY`, and a pseudo-terminal always has eight bits without parity.
     pub fn set_termios(&self, termios: Termios) {
-        let mut termios = termios;
+        let mut termios = self.look(|state| termios.unless_locked(&state.locked, state.discipline.termios()));
         termios.line = 0;
         termios.local.remove(LocalFlags::EXTPROC);
         match &self.line {
@@ -184,6 +186,16 @@ impl Tty {
             state.attachment.readers.wake_all();
             state.wake_writers();
         });
+    }
+
+    /// Locks settings; those that are 0 in the structure can be changed again.
+    fn set_locked_settings(&self, caller: &Caller, payload: &Payload) -> Result<(), Errno> {
+        if !caller.is_admin {
+            return Err(Errno::EPERM);
+        }
+        let locked = Termios::NONE.with_termios(&prefix(payload));
+        self.with(|state| state.locked = locked);
+        Ok(())
     }
 
     fn device_number(&self) -> u32 {
@@ -280,6 +292,8 @@ impl OpenTty {
         match request {
             ioctl::TIOCGWINSZ => payload[..WINDOW_SIZE_SIZE].copy_from_slice(&tty.window().to_bytes()),
             ioctl::TIOCSWINSZ => tty.set_window(WindowSize::from_bytes(&prefix(payload))),
+            ioctl::TIOCGLCKTRMIOS => Layout::Termios.write(&tty.look(|state| state.locked), payload),
+            ioctl::TIOCSLCKTRMIOS => tty.set_locked_settings(caller, payload)?,
             ioctl::TIOCSCTTY => self.acquire(caller, argument == 1)?,
             ioctl::TIOCNOTTY => self.release(caller)?,
             ioctl::TIOCGPGRP => answer(payload, self.foreground(caller)?),
@@ -399,6 +413,8 @@ impl Master {
             ioctl::TIOCSIG => self.send_signal(argument)?,
             ioctl::TIOCGWINSZ => payload[..WINDOW_SIZE_SIZE].copy_from_slice(&tty.window().to_bytes()),
             ioctl::TIOCSWINSZ => tty.set_window(WindowSize::from_bytes(&prefix(payload))),
+            ioctl::TIOCGLCKTRMIOS => Layout::Termios.write(&tty.look(|state| state.locked), payload),
+            ioctl::TIOCSLCKTRMIOS => tty.set_locked_settings(caller, payload)?,
             ioctl::TIOCGPGRP => answer(payload, tty.foreground()),
             ioctl::TIOCGSID => match tty.session() {
                 0 => return Err(Errno::ENOTTY),

@@ -109,6 +109,8 @@ pub(super) struct State {
     /// The foreground process group.
     pub(super) foreground: Pid,
     pub(super) is_exclusive: bool,
+    /// Which settings cannot be changed (`TIOCSLCKTRMIOS`).
+    pub(super) locked: Termios,
     pub(super) opens: usize,
     pub(super) was_opened: bool,
     /// Who is in the middle of a write; others wait, so that writes do not mix.
@@ -152,6 +154,7 @@ impl Tty {
             session: 0,
             foreground: 0,
             is_exclusive: false,
+            locked: Termios::NONE,
             opens: 0,
             was_opened: false,
             writer: None,

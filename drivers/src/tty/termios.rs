@@ -202,6 +202,37 @@ impl Termios {
         output_speed: 38400,
     };
 
+    /// Nothing set: which settings are locked at first.
+    pub const NONE: Self = Self {
+        input: InputFlags::empty(),
+        output: OutputFlags::empty(),
+        control: ControlFlags::empty(),
+        local: LocalFlags::empty(),
+        line: 0,
+        characters: [0; 19],
+        input_speed: 0,
+        output_speed: 0,
+    };
+
+    /// These settings, but for those that are not 0 in `locked`, which are `old`'s (`TIOCSLCKTRMIOS`): bits of flags, whole
+    /// characters.
+    pub fn unless_locked(self, locked: &Self, old: &Self) -> Self {
+        if *locked == Self::NONE {
+            return self;
+        }
+        let mut new = self;
+        new.input = self.input & !locked.input | old.input & locked.input;
+        new.output = self.output & !locked.output | old.output & locked.output;
+        new.control = self.control & !locked.control | old.control & locked.control;
+        new.local = self.local & !locked.local | old.local & locked.local;
+        for (at, kept) in old.characters.iter().enumerate() {
+            if locked.characters[at] != 0 {
+                new.characters[at] = *kept;
+            }
+        }
+        new.with_derived_speeds()
+    }
+
     /// What a pseudo-terminal starts with: [`Self::STANDARD`] without modem lines.
     pub const PTY: Self = Self {
         control: ControlFlags::from_bits_retain(linux::B38400 | linux::CS8 | linux::CREAD),

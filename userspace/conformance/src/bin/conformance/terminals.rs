@@ -1,6 +1,6 @@
 //! Terminals: modes and the line discipline, tried on a pseudo-terminal.
 
-use crate::check::{outcome, show, sys, value};
+use crate::check::{aside, outcome, show, sys, value};
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -109,6 +109,7 @@ pub fn run() {
     flow(&pty);
     window(&pty);
     requests(&pty);
+    locks(&pty);
     limits(&pty);
     endings();
 }
@@ -309,6 +310,43 @@ fn requests(pty: &Pty) {
     outcome("lseek", sys!(SYS_lseek, file, 0, 0));
     outcome("output queue", sys!(SYS_ioctl, file, libc::TIOCOUTQ, &raw mut word));
     show("holds", word);
+}
+
+/// Settings that are locked stay as they are.
+fn locks(pty: &Pty) {
+    const GET: u64 = 0x5456;
+    const SET: u64 = 0x5457;
+    let (file, user) = (pty.terminal.as_raw_fd(), pty.user.as_raw_fd());
+    // The four words of flags, the number of the discipline, the characters.
+    let mut locked = [7_u8; 36];
+    outcome("what is locked", sys!(SYS_ioctl, file, GET, locked.as_mut_ptr()));
+    show("at first", locked.iter().all(|byte| *byte == 0));
+    locked[12] = libc::ECHO as u8;
+    locked[17 + libc::VERASE] = 1;
+    outcome("lock", sys!(SYS_ioctl, file, SET, locked.as_ptr()));
+    let before = pty.mode();
+    pty.change(|mode| {
+        mode.c_lflag ^= libc::ECHO | libc::ICANON;
+        mode.c_cc[libc::VERASE] = b'e';
+        mode.c_cc[libc::VKILL] = b'k';
+    });
+    let after = pty.mode();
+    show("flags", format!("{:x}", before.c_lflag ^ after.c_lflag));
+    show(
+        "characters",
+        format!("{} {}", before.c_cc[libc::VERASE] == after.c_cc[libc::VERASE], after.c_cc[libc::VKILL]),
+    );
+    aside("as a user", || {
+        let _ = sys!(SYS_setresuid, 1000, 1000, 1000);
+        outcome("look", sys!(SYS_ioctl, file, GET, locked.as_mut_ptr()));
+        outcome("unlock", sys!(SYS_ioctl, file, SET, [0_u8; 36].as_ptr()));
+    });
+    outcome("look from the other side", sys!(SYS_ioctl, user, GET, locked.as_mut_ptr()));
+    show("locked", format!("{} {}", locked[12], locked[17 + libc::VERASE]));
+    outcome("unlock from there", sys!(SYS_ioctl, user, SET, [0_u8; 36].as_ptr()));
+    pty.change(|mode| *mode = before);
+    show("as before", pty.mode().c_lflag == before.c_lflag);
+    outcome("from nowhere", sys!(SYS_ioctl, file, SET, crate::check::BAD));
 }
 
 /// A line longer than the terminal keeps loses its tail, and the terminal works on.
