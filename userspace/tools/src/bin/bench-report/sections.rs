@@ -62,6 +62,7 @@ pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
         disks,
         ext4,
         biscuit,
+        names,
         storage,
         wall,
         boot,
@@ -259,6 +260,33 @@ fn biscuit(figures: &Figures) -> Option<Section> {
             cell(rusk),
             ratio(Some(biscuit), rusk),
         ]);
+    }
+    Some(section)
+}
+
+fn names(figures: &Figures) -> Option<Section> {
+    figures.get("names", "rusk", "ext4, 1", "create_unlink")?;
+    let mut section = Section::new(
+        "names",
+        "Names on several CPUs",
+        "Instructions of all CPUs together for one name, `-icount shift=0`, with as many processes as CPUs. What grows with them \
+         is what one CPU makes the others do. Names are made and removed in a directory for each process; all look the same \
+         path up.",
+    );
+    let columns =
+        ["1 CPU", "2 CPUs", "4 CPUs"].map(|cpus| ["Linux", "Rusk"].map(|who| format!("{who}, {cpus}")));
+    let columns: Vec<&str> = columns.iter().flatten().map(String::as_str).collect();
+    section.head(&[&["operation"], &columns[..]].concat());
+    for (title, place, name) in [
+        ("create and unlink, ext4", "ext4", "create_unlink"),
+        ("create and unlink, in memory", "memory", "create_unlink"),
+        ("look one path up", "memory", "lookup"),
+        ("the same, with a lock", "locked", "lookup"),
+    ] {
+        let value =
+            |kernel: &str, cpus: &str| figures.get("names", kernel, &format!("{place}, {cpus}"), name);
+        let cells = ["1", "2", "4"].iter().flat_map(|cpus| [value("linux-sata", cpus), value("rusk", cpus)]);
+        section.row(&[title.to_owned()].into_iter().chain(cells.map(cell)).collect::<Vec<_>>());
     }
     Some(section)
 }
