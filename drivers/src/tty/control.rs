@@ -167,8 +167,8 @@ fn answer(payload: &mut Payload, value: impl TryInto<i32>) {
 }
 
 impl Tty {
-    /// Changes the settings that are not locked, as far as the terminal can do what they ask: EXTPROC never sticks, nor does any line
-    /// discipline but `N_TTY`, and a pseudo-terminal always has eight bits without parity.
+    /// Changes the settings that are not locked, as far as the terminal can do what they ask: EXTPROC never sticks, nor
+    /// does any line discipline but `N_TTY`, and a pseudo-terminal always has eight bits without parity.
     pub fn set_termios(&self, termios: Termios) {
         let mut termios = self.look(|state| termios.unless_locked(&state.locked, state.discipline.termios()));
         termios.line = 0;

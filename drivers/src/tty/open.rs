@@ -13,7 +13,7 @@ use syscalls::Errno;
 use super::job::{Caller, Pid, Signal};
 use super::line::ModemLines;
 use super::terminal::{Attachment, State, Tty, Writer};
-use super::termios::{ControlFlags, LocalFlags, Special};
+use super::termios::{ControlFlags, LocalFlags, Special, Termios};
 
 /// The modem lines by which an open terminal says that it is there.
 const READY: ModemLines = ModemLines::DTR.union(ModemLines::RTS);
@@ -74,6 +74,7 @@ impl Drop for OpenTty {
                 state.discipline.reset_input();
                 state.drop_staged();
                 state.is_exclusive = false;
+                state.locked = Termios::NONE;
             }
         });
     }

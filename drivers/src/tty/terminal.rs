@@ -281,6 +281,7 @@ impl Tty {
         let (owners, cut_off) = self.with(|state| {
             let owners = (core::mem::take(&mut state.session), core::mem::take(&mut state.foreground));
             state.is_exclusive = false;
+            state.locked = Termios::NONE;
             state.writer = state.writer.filter(|&writer| writer == Writer::Console);
             if self.line.is_none() {
                 state.discipline.set_termios(self.initial_termios);
