@@ -224,14 +224,8 @@ impl<'v> View<'v> {
     {
         let (at, used) = match begun {
             Some(begun) => (begun.at, begun.used),
-            None if path.is_empty() => {
-                return if flags.contains(LookupFlags::EMPTY_PATH) {
-                    Ok(Stop::At(Cursor::of(self.start)))
-                } else {
-                    Err(Errno::ENOENT)
-                };
-            }
-            None if path[0] != b'/' => (Cursor::of(self.start), 0),
+            None if path.is_empty() && !flags.contains(LookupFlags::EMPTY_PATH) => return Err(Errno::ENOENT),
+            None if path.first() != Some(&b'/') => (Cursor::of(self.start), 0),
             None if flags.contains(LookupFlags::BENEATH) => return Err(Errno::EXDEV),
             None => (Cursor::of(self.root), 1),
         };

@@ -54,13 +54,22 @@ pub async fn path_or_descriptor(
     flags: LookupFlags,
     at_flags: u32,
 ) -> Result<Path, Errno> {
-    if name.is_empty() && at_flags & linux::AT_EMPTY_PATH != 0 {
-        if directory == CWD {
-            return Ok(caller.fs.places().working.clone());
-        }
+    if is_descriptor(directory, name, at_flags) {
         return caller.files.get(directory)?.path().cloned().ok_or(Errno::EBADF);
     }
-    path(caller, directory, name, flags).await
+    path(caller, directory, name, flags | may_be_empty(at_flags)).await
+}
+
+/// Whether an empty path names what a descriptor has open (`AT_EMPTY_PATH`), which may be nowhere in the tree.
+#[inline]
+pub fn is_descriptor(directory: i32, name: &[u8], at_flags: u32) -> bool {
+    name.is_empty() && at_flags & linux::AT_EMPTY_PATH != 0 && directory != CWD
+}
+
+/// `AT_EMPTY_PATH` as a lookup flag.
+#[inline]
+pub fn may_be_empty(at_flags: u32) -> LookupFlags {
+    if at_flags & linux::AT_EMPTY_PATH != 0 { LookupFlags::EMPTY_PATH } else { LookupFlags::empty() }
 }
 
 /// `AT_SYMLINK_NOFOLLOW` as a lookup flag.

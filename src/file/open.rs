@@ -62,9 +62,6 @@ pub async fn open_place(caller: &Caller, place: &Path, flags: u32) -> Result<Arc
             return Err(Errno::EISDIR);
         }
     }
-    if flags & linux::O_DIRECTORY != 0 && place.dentry().kind() != FileType::Directory {
-        return Err(Errno::ENOTDIR);
-    }
     let wanted = OpenFlags::from_bits_retain(flags & !linux::O_CREAT);
     let (credentials, umask) = (&caller.credentials.fs, caller.fs.umask());
     let view = View { root: place, start: place, credentials, umask };

@@ -68,8 +68,7 @@ pub async fn name_to_handle_at(
     let follow =
         if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
     let name = user::read_path(caller, path).await?;
-    let by_descriptor = name.is_empty() && flags & linux::AT_EMPTY_PATH != 0 && directory != lookup::CWD;
-    if by_descriptor && caller.files.get(directory)?.path().is_none() {
+    if lookup::is_descriptor(directory, &name, flags) && caller.files.get(directory)?.path().is_none() {
         // A pipe or a socket is on no file system that has handles.
         return Err(Errno::EOPNOTSUPP);
     }

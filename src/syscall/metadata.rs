@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use fs::{
-    Access, Attributes, Direct, FileType, Inode, LookupFlags, Metadata, Path, SetTime, StatFs, Timestamp,
-    XattrMode,
+    Access, Attributes, Dentry, Direct, FileType, Inode, LookupFlags, Metadata, Mount, Path, SetTime, StatFs,
+    Timestamp, XattrMode,
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -87,15 +87,11 @@ async fn of_file(file: &File) -> Result<Metadata, Errno> {
 /// The attributes of what a path, or with `AT_EMPTY_PATH` a descriptor, names.
 #[inline]
 async fn of_path(caller: &Caller, directory: i32, name: &[u8], flags: u32) -> Result<Metadata, Errno> {
-    if name.is_empty() && flags & linux::AT_EMPTY_PATH != 0 && directory != lookup::CWD {
+    if lookup::is_descriptor(directory, name, flags) {
         return of_file(&*caller.files.get(directory)?).await;
     }
-    let mut how = lookup::follow(flags);
-    if flags & linux::AT_EMPTY_PATH != 0 {
-        how |= LookupFlags::EMPTY_PATH;
-    }
     let origin = lookup::Origin::new(caller, directory, name)?;
-    origin.view(caller).metadata(name, how).await
+    origin.view(caller).metadata(name, lookup::follow(flags) | lookup::may_be_empty(flags)).await
 }
 
 pub async fn fstat(caller: &Caller, fd: i32, address: usize) -> SysResult {
@@ -142,6 +138,9 @@ impl From<Timestamp> for StatxTime {
     }
 }
 
+/// `STATX_ATTR_MOUNT_ROOT`: the file is where its file system is mounted.
+const MOUNT_ROOT: u64 = linux::STATX_ATTR_MOUNT_ROOT as u64;
+
 /// `struct statx`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -166,6 +165,65 @@ struct Statx {
     spare: [u64; 12],
 }
 
+/// Where a file is, for statx(2).
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// What is told: the bits of it in the mask.
+    mask: u32,
+    mount: u64,
+    /// [`MOUNT_ROOT`] if the file is that.
+    attributes: u64,
+    /// The unit of transfers past the page cache.
+    direct: u32,
+}
+
+impl Place {
+    #[inline(always)]
+    fn of(mount: &Mount, dentry: &Dentry, mask: u32) -> Self {
+        let attributes = if mount.root().same(dentry) { MOUNT_ROOT } else { 0 };
+        let place = Self { mask: linux::STATX_MNT_ID, mount: mount.id(), attributes, direct: 0 };
+        if mask & linux::STATX_DIOALIGN == 0 {
+            return place;
+        }
+        match direct_alignment(&**dentry.inode()) {
+            Some(direct) => Self { mask: linux::STATX_MNT_ID | linux::STATX_DIOALIGN, direct, ..place },
+            None => place,
+        }
+    }
+}
+
+impl Statx {
+    #[inline(always)]
+    fn new(metadata: &Metadata, place: Place) -> Self {
+        Self {
+            mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME | place.mask,
+            block_size: metadata.block_size,
+            attributes: place.attributes,
+            links: metadata.links,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            mode: metadata.mode() as u16,
+            pad: 0,
+            ino: metadata.ino,
+            size: metadata.size,
+            blocks: metadata.blocks,
+            attributes_mask: if place.mask & linux::STATX_MNT_ID != 0 { MOUNT_ROOT } else { 0 },
+            times: [metadata.accessed, metadata.created, metadata.changed, metadata.modified]
+                .map(StatxTime::from),
+            devices: [
+                metadata.rdev.major(),
+                metadata.rdev.minor(),
+                metadata.dev.major(),
+                metadata.dev.minor(),
+            ],
+            mount: place.mount,
+            direct_memory: place.direct,
+            direct_offset: place.direct,
+            spare: [0; 12],
+        }
+    }
+}
+
 pub async fn statx(
     caller: &Caller,
     directory: i32,
@@ -178,9 +236,6 @@ pub async fn statx(
     let name = user::read_path(caller, path).await?;
     statx_named(caller, directory, &name, flags, mask, address).await
 }
-
-/// `STATX_ATTR_MOUNT_ROOT`: the file is where its file system is mounted.
-const MOUNT_ROOT: u64 = linux::STATX_ATTR_MOUNT_ROOT as u64;
 
 /// EINVAL for flags and masks that statx(2) does not take.
 fn check_statx(flags: u32, mask: u32) -> Result<(), Errno> {
@@ -197,55 +252,47 @@ pub async fn statx_named(
     address: usize,
 ) -> SysResult {
     check_statx(flags, mask)?;
-    let (path, metadata) = if name.is_empty() && flags & linux::AT_EMPTY_PATH != 0 && directory != lookup::CWD
-    {
-        // A pipe or a socket lies nowhere.
-        let file = caller.files.get(directory)?;
-        (file.path().cloned(), of_file(&file).await?)
-    } else {
-        let how = lookup::follow(flags);
-        let path = lookup::path_or_descriptor(caller, directory, name, how, flags).await?;
-        let metadata = path.metadata().await?;
-        (Some(path), metadata)
-    };
-    let direct = path.as_ref().filter(|_| mask & linux::STATX_DIOALIGN != 0).and_then(direct_alignment);
-    let mut known = linux::STATX_BASIC_STATS | linux::STATX_BTIME;
-    if direct.is_some() {
-        known |= linux::STATX_DIOALIGN;
-    }
-    if path.is_some() {
-        known |= linux::STATX_MNT_ID;
-    }
-    let is_mount_root = path.as_ref().is_some_and(Path::is_mount_root);
-    let statx = Statx {
-        mask: known,
-        block_size: metadata.block_size,
-        attributes: if is_mount_root { MOUNT_ROOT } else { 0 },
-        links: metadata.links,
-        uid: metadata.uid,
-        gid: metadata.gid,
-        mode: metadata.mode() as u16,
-        pad: 0,
-        ino: metadata.ino,
-        size: metadata.size,
-        blocks: metadata.blocks,
-        attributes_mask: if path.is_some() { MOUNT_ROOT } else { 0 },
-        times: [metadata.accessed, metadata.created, metadata.changed, metadata.modified]
-            .map(StatxTime::from),
-        devices: [metadata.rdev.major(), metadata.rdev.minor(), metadata.dev.major(), metadata.dev.minor()],
-        mount: path.as_ref().map_or(0, |path| path.mount().id()),
-        direct_memory: direct.unwrap_or(0),
-        direct_offset: direct.unwrap_or(0),
-        spare: [0; 12],
-    };
-    user::write(caller, address, statx).await?;
+    let (metadata, place) = of_path_and_place(caller, directory, name, flags, mask).await?;
+    user::write(caller, address, Statx::new(&metadata, place)).await?;
     Ok(0)
+}
+
+/// As [`of_path`], with where the file is.
+#[inline]
+async fn of_path_and_place(
+    caller: &Caller,
+    directory: i32,
+    name: &[u8],
+    flags: u32,
+    mask: u32,
+) -> Result<(Metadata, Place), Errno> {
+    if lookup::is_descriptor(directory, name, flags) {
+        let file = caller.files.get(directory)?;
+        // A pipe or a socket lies nowhere.
+        let place = file.path().map(|path| Place::of(path.mount(), path.dentry(), mask));
+        return Ok((of_file(&file).await?, place.unwrap_or_default()));
+    }
+    let how = lookup::follow(flags) | lookup::may_be_empty(flags);
+    let origin = lookup::Origin::new(caller, directory, name)?;
+    let view = origin.view(caller);
+    // A cached path is neither locked nor counted.
+    let seen = view.inspect(name, how, |mount, dentry| {
+        let current = dentry.inode().refresh().ready().ok()?;
+        Some(current.map(|()| (dentry.attributes().snapshot(), Place::of(mount, dentry, mask))))
+    });
+    match seen {
+        Some(Ok(Some(found))) => found,
+        Some(Err(errno)) => Err(errno),
+        _ => {
+            let path = view.lookup(name, how).await?;
+            Ok((path.metadata().await?, Place::of(path.mount(), path.dentry(), mask)))
+        }
+    }
 }
 
 /// The unit of transfers past the page cache in bytes, zero where they go through it all the same; `None` where they cannot be
 /// asked for.
-fn direct_alignment(path: &Path) -> Option<u32> {
-    let inode = path.inode();
+fn direct_alignment(inode: &dyn Inode) -> Option<u32> {
     let direct = match inode.attributes().kind {
         FileType::Block => disk::find(inode.attributes().rdev)?.inode().direct(),
         _ => inode.direct(),
