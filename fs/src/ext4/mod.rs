@@ -3,7 +3,7 @@
 //! ```text
 //!   trait FileSystem, trait Inode           mod.rs inode.rs
 //!        │             │
-//!        │       one object per number      inode_cache.rs
+//!        │       one object per number      inode_cache.rs handle.rs
 //!        │             ▼
 //!        │           Node: an inode, checked                     node.rs
 //!        │             ├─ attributes of files                    xattr/ acl.rs

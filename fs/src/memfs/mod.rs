@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   MemFs ── shared: device, limits, budgets of pages and inodes
-//!     └─ MemInode "/" ── Directory: trie of entries           directory.rs
+//!     └─ MemInode "/" ── Directory: trie of entries           directory.rs, searched by number: find.rs
 //!          ├─ MemInode ── Contents: tree of pages             contents.rs, ../tree.rs
 //!          ├─ MemInode ── symlink target
 //!          └─ MemInode ── device, fifo or socket node

@@ -136,6 +136,13 @@ async fn look(tree: &Tree) -> usize {
 
 async fn look_at(path: &Path) {
     let inode = path.inode();
+    let handle = path.handle().unwrap();
+    match path.find(handle).await {
+        Ok(found) => assert_eq!(found.handle(), Ok(handle)),
+        // Nothing leads to it from below, though something does from above.
+        Err(Errno::ESTALE) => (),
+        Err(error) => drop(known(error)),
+    }
     let stat = inode.attributes().snapshot();
     if stat.kind == FileType::Regular {
         for offset in [0, 10_000, stat.size / 2, stat.size.saturating_sub(2000)] {

@@ -36,12 +36,6 @@ const TIMES: Kind = Either(&[
     ]),
 ]);
 const ATTRIBUTE: Kind = Text(&["user.a", "user.b", "trusted.a", "security.a", "system.a", "a", ""]);
-/// Of the type that Rusk's are, on a file system in memory, or anything.
-const HANDLE: Kind = Either(&[
-    Block(&[(4, One(&[12])), (4, One(&[0x81])), (8, Below(200)), (4, NONE)]),
-    Block(&[(4, One(&[12])), (4, One(&[0x81])), (8, Below(200)), (4, NONE)]),
-    Buffer(136),
-]);
 const NODE: Kind = One(&[0o100_644, 0o010_644, 0o140_644, 0o020_644, 0o060_644, 0o040_755]);
 
 pub const CALLS: &[Call] = &[
@@ -118,7 +112,7 @@ pub const CALLS: &[Call] = &[
     call("fgetxattr", SYS_fgetxattr, &[Fd(Any), ATTRIBUTE, Buffer(300), Length]),
     call("flistxattr", SYS_flistxattr, &[Fd(Any), Buffer(300), Length]),
     call("name_to_handle_at", SYS_name_to_handle_at, &[At, PATH, Buffer(136), Buffer(4), AT_FLAGS]),
-    call("open_by_handle_at", SYS_open_by_handle_at, &[Fd(Any), HANDLE, OPEN]).opens(Any),
+    call("open_by_handle_at", SYS_open_by_handle_at, &[Fd(Any), Buffer(136), OPEN]),
     call(
         "mount",
         SYS_mount,
