@@ -34,6 +34,21 @@ pub fn group(caller: &Caller, status: ExitStatus) {
     }
 }
 
+/// Whether no other thread of the caller's process is left.
+pub fn is_alone(caller: &Caller) -> bool {
+    tree::lock().node(caller.process().pid).is_none_or(|node| node.threads.len() <= 1)
+}
+
+/// Makes the calling thread exit; `status` is the process's if it turns out to be its last.
+pub fn alone(caller: &Caller, status: ExitStatus) {
+    if caller.thread.is_traced() {
+        trace::link::note_exit(&caller.thread, status);
+    }
+    set_last_status(caller.process(), status);
+    let _tree = tree::lock();
+    caller.thread.raise(Attention::KILL);
+}
+
 /// Ends a process that has touched memory of its own for which there is no frame left.
 pub fn out_of_memory(caller: &Caller) {
     log::error!("out of memory: killed process {} ({})", caller.process().pid, caller.thread);

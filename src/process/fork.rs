@@ -150,6 +150,7 @@ pub async fn clone(
             let parent = tree.node(process.pid).ok_or(Errno::ESRCH)?.parent;
             let thread = Thread::new(tid, parent, process, &caller.credentials, &space, signals, name);
             let thread = Arc::new(thread);
+            thread.inherit_confinement(&caller.thread);
             tree.insert_thread(thread.clone())?;
             thread
         } else {
@@ -171,6 +172,7 @@ pub async fn clone(
             let thread =
                 Thread::new(tid, parent, process.clone(), &caller.credentials, &space, signals, name);
             let thread = Arc::new(thread);
+            thread.inherit_confinement(&caller.thread);
             tree.insert(Node {
                 process,
                 parent,

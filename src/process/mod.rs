@@ -31,6 +31,7 @@ pub mod limits;
 pub mod rseq;
 pub mod run;
 pub mod scheduling;
+pub mod seccomp;
 pub mod signal;
 pub mod thread;
 pub mod timers;

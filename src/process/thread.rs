@@ -22,6 +22,7 @@ use super::{
     futex::Seat,
     rseq::Registration,
     scheduling::{Counted, Policy},
+    seccomp::Confinement,
     signal::ThreadSignals,
 };
 use crate::{
@@ -57,11 +58,14 @@ bitflags! {
         const SAMPLE = 256;
         /// It will not enter user mode any more, and its registers may be gone.
         const ENDING = 512;
+        /// Its calls are judged ([`seccomp`](super::seccomp)): looks in each time before it enters user mode.
+        const CONFINED = 1024;
+        /// What has it take the watched way through user mode.
+        const WATCHED = Self::TRACED.bits() | Self::LOGGED.bits() | Self::CONFINED.bits();
         /// What only matters in user mode, so that it is no reason to leave a wait.
         const IN_USER_MODE = Self::SEQUENCE.bits()
             | Self::PLACE.bits()
-            | Self::TRACED.bits()
-            | Self::LOGGED.bits()
+            | Self::WATCHED.bits()
             | Self::SAMPLE.bits()
             | Self::ENDING.bits();
     }
@@ -91,6 +95,8 @@ pub struct Thread {
     pub policy: Policy,
     /// By which weight its share is counted.
     pub counted: Counted,
+    /// The calls that it has given up.
+    pub confinement: Confinement,
     /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
     pub io_priority: AtomicU16,
     /// Time on a CPU so far.
@@ -135,6 +141,7 @@ impl Thread {
             cpus: CpuSet::default(),
             policy: Policy::default(),
             counted: Counted::default(),
+            confinement: Confinement::default(),
             io_priority: AtomicU16::new(0),
             cpu_time: CpuTime::default(),
             futex: Seat::default(),

@@ -46,6 +46,7 @@ mod process_memory;
 mod ptrace;
 mod read_write;
 mod schedule;
+mod seccomp;
 mod signal;
 mod splice;
 mod thread;
@@ -532,6 +533,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_process_vm_readv => Box::pin(process_memory::process_vm_readv(caller, a)),
         __NR_process_vm_writev => Box::pin(process_memory::process_vm_writev(caller, a)),
         __NR_ptrace => Box::pin(ptrace::ptrace(caller, a[0], a[1], a[2], a[3])),
+        __NR_seccomp => Box::pin(seccomp::seccomp(caller, a[0] as u32, a[1] as u32, a[2])),
         __NR_prctl => Box::pin(prctl::prctl(caller, a[0] as u32, [a[1], a[2], a[3], a[4]])),
         __NR_futex => {
             Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))

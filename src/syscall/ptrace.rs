@@ -8,10 +8,10 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::user::{self, IoVec, SysResult};
 use crate::process::{
-    Caller, Thread,
+    Caller, Thread, seccomp,
     signal::{RawSigInfo, SigInfo, SignalSet, deliver},
     trace::{
-        Pace, Tracing, link,
+        Boundary, Pace, Tracing, link,
         registers::{self, Registers},
         resume,
     },
@@ -234,30 +234,35 @@ struct CallInfo {
     architecture: u32,
     instruction: u64,
     stack: u64,
-    /// At the beginning the number and the arguments; at the end the result, and whether it is an error.
-    words: [u64; 7],
+    /// At the beginning the number and the arguments, and what a program says of it; at the end the result, and whether it is an
+    /// error.
+    words: [u64; 8],
 }
 
 impl CallInfo {
     /// What is known of a tracee's call, and how many bytes of it count.
     fn of(tracing: &mut Tracing) -> (Self, usize) {
-        /// `AUDIT_ARCH_X86_64`.
-        const ARCHITECTURE: u32 = 0xc000_003e;
         const WORDS: usize = offset_of!(CallInfo, words);
         let boundary = tracing.call_boundary();
         let context = tracing.registers();
         let mut info = Self::new_zeroed();
-        info.architecture = ARCHITECTURE;
+        info.architecture = seccomp::ARCHITECTURE;
         (info.instruction, info.stack) = (context.rip(), context.rsp);
         match boundary {
-            Some(true) => {
-                info.kind = linux::PTRACE_SYSCALL_INFO_ENTRY as u8;
+            Some(at @ (Boundary::Entry | Boundary::Verdict(_))) => {
                 let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
                 info.words[0] = context.orig_rax;
-                info.words[1..].copy_from_slice(&arguments);
-                (info, size_of::<Self>())
+                info.words[1..7].copy_from_slice(&arguments);
+                if let Boundary::Verdict(word) = at {
+                    info.kind = linux::PTRACE_SYSCALL_INFO_SECCOMP as u8;
+                    info.words[7] = word.into();
+                    (info, WORDS + 7 * 8 + 4)
+                } else {
+                    info.kind = linux::PTRACE_SYSCALL_INFO_ENTRY as u8;
+                    (info, WORDS + 7 * 8)
+                }
             }
-            Some(false) => {
+            Some(Boundary::Exit) => {
                 info.kind = linux::PTRACE_SYSCALL_INFO_EXIT as u8;
                 let is_error = context.rax > -4096_i64 as u64;
                 (info.words[0], info.words[1]) = (context.rax, u64::from(is_error));

@@ -91,6 +91,7 @@ programs! {
         process_files: "conformance process_files", 60, AsOnLinux;
         procfs: "conformance procfs", 60, AsOnLinux;
         seals: "conformance seals", 60, AsOnLinux;
+        seccomp: "conformance seccomp", 60, AsOnLinux;
         socket_errors: "conformance socket_errors", 60, AsOnLinux;
         socket_names: "conformance socket_names", 60, AsOnLinux;
         c_library: "library", 60, AsOnLinux;

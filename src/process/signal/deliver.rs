@@ -126,7 +126,7 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
         match caller.saved_mask.take() {
             Some(mask) => set_mask(caller, mask),
             None => {
-                if attention.intersects(Attention::TRACED | Attention::LOGGED) {
+                if attention.intersects(Attention::WATCHED) {
                     context.watch();
                 }
                 return Ok(());
@@ -139,8 +139,7 @@ pub fn attend(caller: &mut Caller, context: &mut UserContext) -> Result<(), Obst
 const OUT_OF_TURN: Attention = Attention::KILL
     .union(Attention::STOP)
     .union(Attention::PLACE)
-    .union(Attention::TRACED)
-    .union(Attention::LOGGED)
+    .union(Attention::WATCHED)
     .union(Attention::SAMPLE);
 
 /// Looks for what comes before signals: an obstacle, or a call that is to be served first; None if there is nothing.
@@ -150,7 +149,7 @@ fn look_out(thread: &Thread, context: &UserContext, attention: Attention) -> Opt
     if attention.contains(Attention::KILL) {
         return Some(Err(Obstacle::Exit));
     }
-    if attention.intersects(Attention::TRACED | Attention::LOGGED) && context.has_begun_call() {
+    if attention.intersects(Attention::WATCHED) && context.has_begun_call() {
         return Some(Ok(()));
     }
     if attention.contains(Attention::SAMPLE) {

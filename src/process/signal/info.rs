@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::numbers::SIGCHLD;
+use super::numbers::{SIGCHLD, SIGSYS};
 
 /// What is known of one instance of a signal. The fields are those of the kernel's `siginfo_t`; which of the last
 /// three mean something depends on `code` and `signal`.
@@ -18,7 +18,8 @@ pub struct SigInfo {
     pub uid: u32,
     /// Exit status or signal of a child; value that `sigqueue` carried; faulting address.
     pub value: u64,
-    /// Bytes 24 to 40, which only children (times) use; and a timer's signal until it is delivered, for its serial number.
+    /// Bytes 24 to 40, which only children (times) use; a timer's signal until it is delivered, for its serial number; and that
+    /// of a call, for its architecture.
     pub times: [u64; 2],
 }
 
@@ -28,6 +29,11 @@ pub const SI_USER: i32 = 0;
 pub const SI_KERNEL: i32 = 0x80;
 /// Sent by `tgkill` or `tkill`.
 pub const SI_TKILL: i32 = -6;
+
+/// A call that was not let through.
+const SYS_SECCOMP: i32 = 1;
+/// A call that a program wanted to serve itself.
+const SYS_USER_DISPATCH: i32 = 2;
 
 /// Sent by a POSIX timer.
 const SI_TIMER: i32 = -2;
@@ -94,6 +100,12 @@ impl SigInfo {
         Self { signal, code, value: address as u64, ..Self::default() }
     }
 
+    /// Raised by a call, with the address behind it and its number, that was not let through with this word about it.
+    pub fn call((address, number): (u64, u32), word: u16, architecture: u32) -> Self {
+        let times = [u64::from(architecture), 0];
+        Self { signal: SIGSYS, code: SYS_SECCOMP, pid: word.into(), uid: number, value: address, times }
+    }
+
     /// Sent by a POSIX timer. Its serial number is not 0.
     pub fn timer(signal: u8, id: i32, value: u64, serial: u64) -> Self {
         Self { signal, code: SI_TIMER, pid: id as u32, uid: 0, value, times: [0, serial] }
@@ -115,8 +127,18 @@ impl SigInfo {
         self.code > 0 && self.code != SI_KERNEL && super::SignalSet::SYNCHRONOUS.has(self.signal)
     }
 
+    fn is_call(&self) -> bool {
+        self.signal == SIGSYS && matches!(self.code, SYS_SECCOMP | SYS_USER_DISPATCH)
+    }
+
     /// The form that user space sees.
     pub fn to_raw(self) -> RawSigInfo {
+        if self.is_call() {
+            let call = u64::from(self.uid) | self.times[0] << 32;
+            let fields = [self.value, call, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let (signo, errno) = (self.signal.into(), self.pid as i32);
+            return RawSigInfo { signo, errno, code: self.code, pad: 0, fields };
+        }
         let sender = u64::from(self.pid) | u64::from(self.uid) << 32;
         let (first, second) = if self.is_fault() { (self.value, 0) } else { (sender, self.value) };
         let [third, fourth] = self.times;
@@ -127,6 +149,11 @@ impl SigInfo {
     /// The form that a file of signals has.
     pub fn to_file(self) -> FileSigInfo {
         let mut raw = FileSigInfo { signal: self.signal.into(), code: self.code, ..FileSigInfo::default() };
+        if self.is_call() {
+            (raw.errno, raw.syscall) = (self.pid as i32, self.uid as i32);
+            (raw.call_address, raw.architecture) = (self.value, self.times[0] as u32);
+            return raw;
+        }
         if self.is_fault() {
             raw.address = self.value;
             return raw;
@@ -147,6 +174,12 @@ impl SigInfo {
 
     /// What `rt_sigqueueinfo` passed in, for `signal`.
     pub fn from_raw(raw: &RawSigInfo, signal: u8) -> Self {
+        let [address, call, ..] = raw.fields;
+        let plain = Self { signal, code: raw.code, ..Self::default() };
+        if plain.is_call() {
+            let (pid, uid) = (raw.errno as u32, call as u32);
+            return Self { pid, uid, value: address, times: [call >> 32, 0], ..plain };
+        }
         Self {
             signal,
             code: raw.code,

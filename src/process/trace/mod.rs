@@ -71,7 +71,7 @@ bitflags! {
         const EXIT = linux::PTRACE_O_TRACEEXIT;
         /// Its tracer's end kills it.
         const EXIT_KILL = linux::PTRACE_O_EXITKILL;
-        /// Stops where a seccomp filter says so; no program has one.
+        /// Stops where a program of its [confinement](super::seccomp) says so.
         const SECCOMP = linux::PTRACE_O_TRACESECCOMP;
     }
 }
@@ -151,12 +151,25 @@ enum Place {
     Entry,
     /// The end of a call.
     Exit,
+    /// A call of which the thread's own program says that it is to be seen.
+    Verdict,
     /// Something that it does (`PTRACE_EVENT_*`).
     Event,
     /// A group-stop, or as its tracer has asked for it.
     Trap,
     /// Its end: a kill does not hurry that.
     End,
+}
+
+/// Where a tracee has stopped, with regard to a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    /// At its beginning.
+    Entry,
+    /// There, with what a program of the tracee says of it.
+    Verdict(u16),
+    /// At its end.
+    Exit,
 }
 
 impl Tracing {

@@ -180,6 +180,16 @@ pub async fn executed(caller: &mut Caller, context: &mut UserContext, former: u3
     }
 }
 
+/// Stops at a call of which a program of the thread says that its tracer is to see it, with this word about it. False if the
+/// tracer does not want to.
+pub async fn judged(caller: &mut Caller, context: &mut UserContext, word: u16) -> bool {
+    if caller.thread.traced(|tracing| tracing.has(Options::SECCOMP)) != Some(true) {
+        return false;
+    }
+    at_event(caller, context, Place::Verdict, linux::PTRACE_EVENT_SECCOMP, word.into()).await;
+    true
+}
+
 /// Stops before the thread ends.
 pub async fn ends(caller: &mut Caller, context: &mut UserContext) {
     if caller.thread.traced(|tracing| tracing.has(Options::EXIT)) == Some(true) {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use syscalls::Errno;
 
-use super::{Options, Pace, Place, Tracing, link};
+use super::{Boundary, Options, Pace, Place, Tracing, link};
 use crate::{
     arch::user::UserContext,
     process::{
@@ -73,11 +73,12 @@ impl Tracing {
         self.stop.as_mut().and_then(|stop| stop.info.as_mut()).ok_or(Errno::EINVAL)
     }
 
-    /// Whether it is at the beginning of a call, at the end of one, or at neither.
-    pub fn call_boundary(&self) -> Option<bool> {
+    /// The boundary of a call that it is at, if it is at one.
+    pub fn call_boundary(&self) -> Option<Boundary> {
         match self.stop.as_ref()?.place {
-            Place::Entry => Some(true),
-            Place::Exit => Some(false),
+            Place::Entry => Some(Boundary::Entry),
+            Place::Verdict => Some(Boundary::Verdict(self.message as u16)),
+            Place::Exit => Some(Boundary::Exit),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A tracee's way through user mode.
+//! The way through user mode of a thread that is traced, logged or confined.
 
 use super::{Pace, Place, points, points::Point};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         user::{Trap, UserContext},
     },
     process::{
-        Caller, Thread, exit, run,
+        Caller, Thread, exit, run, seccomp,
         signal::{SigInfo, numbers::SIGTRAP},
         thread::Attention,
     },
@@ -36,7 +36,7 @@ pub fn due(thread: &Thread, context: &UserContext, attention: Attention) -> Opti
     attention.intersects(Attention::TRAP | Attention::STOP).then_some(Point::Trap)
 }
 
-/// Goes once through user mode under the tracer's eyes, or for the log, and serves what ended that. A call is only begun:
+/// Goes once through user mode under the tracer's eyes, for the log, or with calls that are judged, and serves what ended that. A call is only begun:
 /// it is what the thread meets next where it would enter user mode.
 pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
     match executor::outside(|| enter(&caller.thread, context)) {
@@ -46,7 +46,7 @@ pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
                 strace::begins(caller, context).await;
                 caller.thread.note_interruption();
             }
-            if call_begins(caller, context).await {
+            if call_begins(caller, context).await && seccomp::admits(caller, context).await {
                 context.begin_call();
             }
         }

@@ -226,7 +226,9 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
         writeln!(out, "{name}:\t{:016x}", set.bits())?;
     }
     let gains_nothing = process.gains_nothing.load(Relaxed);
-    writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(gains_nothing))?;
+    writeln!(out, "NoNewPrivs:\t{}", u8::from(gains_nothing))?;
+    let (mode, programs) = target.thread.as_ref().map_or((0, 0), |thread| thread.confinement.mode());
+    writeln!(out, "Seccomp:\t{mode}\nSeccomp_filters:\t{programs}")?;
     let cpus = target.thread.as_ref().map_or(affinity::all(), |thread| thread.cpus.get());
     writeln!(out, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{}", ranges(cpus))?;
     writeln!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;

@@ -40,6 +40,7 @@ pub fn child(words: &[String]) {
         }
         ["auxiliary"] => auxiliary(),
         ["timers"] => crate::timers::child(),
+        ["seccomp"] => crate::seccomp::child(),
         ["vectors"] => crate::vectors::child(),
         ["capabilities"] => {
             crate::capabilities::show_all("after execve");

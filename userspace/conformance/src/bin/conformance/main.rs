@@ -39,6 +39,7 @@ mod rest;
 mod rings;
 mod scheduling;
 mod seals;
+mod seccomp;
 mod signals;
 mod sockets;
 mod splices;
@@ -83,6 +84,7 @@ const AREAS: &[(&str, fn())] = &[
     ("procfs", procfs::run),
     ("rings", rings::run),
     ("seals", seals::run),
+    ("seccomp", seccomp::run),
     ("signals", signals::run),
     ("socket_datagrams", sockets::datagrams::run),
     ("socket_errors", sockets::errors::run),

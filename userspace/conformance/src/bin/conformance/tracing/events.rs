@@ -12,7 +12,7 @@ pub fn run() {
     threads();
 }
 
-fn message(pid: i32) -> i64 {
+pub fn message(pid: i32) -> i64 {
     let mut message = 0_u64;
     match ptrace(libc::PTRACE_GETEVENTMSG, pid, 0_usize, &raw mut message) {
         Ok(_) => message as i64,

@@ -6,6 +6,7 @@ mod events;
 mod state;
 mod stops;
 mod vectors;
+mod verdicts;
 
 use crate::check::{Argument, describe_status, outcome, show, signal_name, sys};
 use std::io;
@@ -17,6 +18,7 @@ pub fn run() {
     vectors::run();
     stops::run();
     events::run();
+    verdicts::run();
 }
 
 /// A request; see `sys!` for what the arguments must be.

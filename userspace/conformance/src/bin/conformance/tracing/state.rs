@@ -69,11 +69,11 @@ fn memory() {
 #[derive(Default)]
 struct CallInfo {
     head: [u64; 3],
-    words: [u64; 7],
+    words: [u64; 8],
 }
 
 /// Prints what the tracee's call is.
-fn show_call(pid: i32) {
+pub fn show_call(pid: i32) {
     let mut info = CallInfo::default();
     let size = size_of::<CallInfo>();
     match ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &raw mut info) {
@@ -88,6 +88,10 @@ fn show_call(pid: i32) {
                     format!("{len} bytes, result {}, error {}", info.words[0] as i64, info.words[1] as u8),
                 );
             }
+            3 => show(
+                "  judged",
+                format!("{len} bytes, call {}, word {}", info.words[0] as i64, info.words[7] as u32),
+            ),
             kind => show("  neither", format!("{len} bytes, {kind}")),
         },
         Err(error) => outcome::<()>("  call", Err(error)),
