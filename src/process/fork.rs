@@ -346,6 +346,7 @@ fn child_process(caller: &Caller, pid: u32) -> Process {
     );
     child.personality.store(parent.personality.load(Ordering::Relaxed), Ordering::Relaxed);
     child.gains_nothing.store(parent.gains_nothing.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.oom.inherit(&parent.oom);
     child.is_dumpable.store(parent.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
     child
 }

@@ -28,6 +28,7 @@ pub mod futex;
 pub mod initial_stack;
 pub mod job;
 pub mod limits;
+pub mod oom;
 pub mod rseq;
 pub mod run;
 pub mod scheduling;

@@ -14,6 +14,7 @@ use super::{
     credentials::{Credentials, capability},
     deputy::Deputies,
     limits::Limits,
+    oom,
     signal::{Actions, ProcessSignals},
     timers::Timers,
     trace::Traced,
@@ -64,6 +65,8 @@ pub struct Process {
     pub death_signal: AtomicU8,
     /// Whether no program that it executes brings more rights, for ever (prctl(2), `PR_SET_NO_NEW_PRIVS`).
     pub gains_nothing: AtomicBool,
+    /// How willingly it would be killed for memory.
+    pub oom: oom::Adjustment,
     /// Whether others of its user may look into it ([`may_be_inspected`](Self::may_be_inspected)).
     pub is_dumpable: AtomicBool,
     /// Most memory it had when it exited, bytes.
@@ -142,6 +145,7 @@ impl Process {
             is_subreaper: AtomicBool::new(false),
             death_signal: AtomicU8::new(0),
             gains_nothing: AtomicBool::new(false),
+            oom: oom::Adjustment::default(),
             is_dumpable: AtomicBool::new(true),
             peak_resident: AtomicU64::new(0),
             peak_of_children: AtomicU64::new(0),

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     file::{File, context::Places},
-    process::{Caller, Process, Thread, limits::UNLIMITED, tree},
+    process::{Caller, Process, Thread, limits::UNLIMITED, oom, tree},
     strace,
 };
 
@@ -177,30 +177,40 @@ enum Make {
     Later(fn(&Target) -> Answer),
 }
 
+/// What is done with what is written.
+type Take = fn(&Target, &[u8]) -> Result<(), Errno>;
+
 /// A file's name, permissions and contents.
 struct Kind {
     name: &'static str,
     permissions: u32,
     make: Make,
+    take: Take,
 }
 
+/// A file to read.
 const fn kind(name: &'static str, permissions: u32, make: Make) -> Kind {
-    Kind { name, permissions, make }
+    Kind { name, permissions, make, take: |_, _| Err(Errno::EINVAL) }
+}
+
+/// One that its owner may also write.
+const fn setting(name: &'static str, make: Make, take: Take) -> Kind {
+    Kind { name, permissions: 0o644, make, take }
 }
 
 static FILES: [Kind; 19] = [
     kind("auxv", 0o400, Make::Later(memory::auxiliary)),
     kind("cmdline", 0o444, Make::Later(memory::arguments)),
-    kind("comm", 0o644, Make::Bytes(name_line)),
+    setting("comm", Make::Bytes(name_line), rename),
     kind("environ", 0o400, Make::Later(memory::environment)),
     kind("limits", 0o444, Make::Now(limits)),
     kind("loginuid", 0o444, Make::Now(no_login)),
     kind("maps", 0o444, Make::Later(memory::maps)),
     kind("mountinfo", 0o444, Make::Now(|target, out| mounts::details(&target.places()?.root, out))),
     kind("mounts", 0o444, Make::Now(|target, out| mounts::table(&target.places()?.root, out))),
-    kind("oom_adj", 0o444, Make::Now(zero)),
-    kind("oom_score", 0o444, Make::Now(zero)),
-    kind("oom_score_adj", 0o444, Make::Now(zero)),
+    setting("oom_adj", Make::Now(old_adjustment), set_old_adjustment),
+    kind("oom_score", 0o444, Make::Now(|target, out| Ok(writeln!(out, "{}", oom::score(&target.process))?))),
+    setting("oom_score_adj", Make::Now(adjustment), set_adjustment),
     kind("personality", 0o400, Make::Now(personality)),
     kind("schedstat", 0o444, Make::Now(status::turns)),
     kind("stat", 0o444, Make::Now(status::stat)),
@@ -224,10 +234,7 @@ impl Text for ProcessFile {
     }
 
     fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
-        if self.kind.name != "comm" {
-            return Op::Ready(Err(Errno::EIO));
-        }
-        Op::Ready(self.subject.find().and_then(|target| rename(&target, &data)))
+        Op::Ready(self.subject.find().and_then(|target| (self.kind.take)(&target, &data)))
     }
 
     fn permissions(&self) -> u32 {
@@ -256,8 +263,42 @@ fn rename(target: &Target, data: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn zero(_target: &Target, out: &mut TextBuffer) -> Made {
-    Ok(writeln!(out, "0")?)
+fn adjustment(target: &Target, out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", target.process.oom.get())?)
+}
+
+fn set_adjustment(target: &Target, data: &[u8]) -> Result<(), Errno> {
+    let asking = Thread::current().ok_or(Errno::EINVAL)?;
+    target.process.oom.set(number(data)?, &asking.process.credentials())
+}
+
+fn old_adjustment(target: &Target, out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", target.process.oom.old())?)
+}
+
+fn set_old_adjustment(target: &Target, data: &[u8]) -> Result<(), Errno> {
+    let asking = Thread::current().ok_or(Errno::EINVAL)?;
+    target.process.oom.set_old(number(data)?, &asking.process.credentials())
+}
+
+/// A number with a sign, in the base that its first digits say, of which the first twelve bytes count.
+fn number(data: &[u8]) -> Result<i32, Errno> {
+    let text = core::str::from_utf8(&data[..data.len().min(12)]).map_err(|_| Errno::EINVAL)?;
+    let text = text.trim_matches(['\n', ' ', '\t', '\0']);
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, base) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
+        None => (digits, 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        return Err(Errno::EINVAL);
+    }
+    let size = i64::from_str_radix(digits, base).map_err(|_| Errno::EINVAL)?;
+    i32::try_from(if is_negative { -size } else { size }).map_err(|_| Errno::ERANGE)
 }
 
 fn personality(target: &Target, out: &mut TextBuffer) -> Made {

@@ -1,6 +1,6 @@
 //! /proc: what the usual tools read there.
 
-use crate::check::{outcome, show, sleeper, sorted, sys, value};
+use crate::check::{aside, outcome, show, sleeper, sorted, sys, value};
 use std::fs;
 use support::patience::{until, until_steady};
 use support::process::{Child, fork};
@@ -21,11 +21,68 @@ pub fn run() {
     own_process();
     page_map();
     other_process();
+    aside("killing for memory", killed_for_memory);
     waits();
     system_files();
     folders();
     links();
     settings();
+}
+
+/// `oom_score_adj` and its kin.
+fn killed_for_memory() {
+    let [new, old, score] =
+        ["oom_score_adj", "oom_adj", "oom_score"].map(|name| format!("/proc/self/{name}"));
+    let get = |file: &str| fs::read_to_string(file).map(|text| text.trim_end().to_owned());
+    let write = |file: &str, text: &str| {
+        let open = fs::OpenOptions::new().write(true).open(file);
+        open.and_then(|mut file| std::io::Write::write(&mut file, text.as_bytes()))
+    };
+    let set = |file: &str, text: &str| {
+        value(&format!("{file} takes {text:?}"), write(file, text));
+        value("so it is", get(&new));
+        value("on the old scale", get(&old));
+    };
+    for text in [
+        "1000",
+        "-1000\n",
+        " 17 ",
+        "999",
+        "0x10",
+        "010",
+        "+5",
+        "-0",
+        "1001",
+        "-1001",
+        "",
+        "x",
+        "1 2",
+        "--1",
+        "99999999999",
+    ] {
+        set(&new, text);
+    }
+    for text in ["15", "14", "16", "-16", "-17", "-18", "7"] {
+        set(&old, text);
+    }
+    value("score takes", write(&score, "1"));
+    set(&new, "-1000");
+    value("never", get(&score));
+    set(&new, "500");
+    value("more", get(&score).map(|score| score.parse::<i32>().is_ok_and(|score| score >= 900)));
+    aside("a child", || {
+        value("says the same", get(&new));
+        let _ = sys!(SYS_setuid, 1000);
+        let _ = sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 1);
+        for text in ["600", "500", "499"] {
+            set(&new, text);
+        }
+        for text in ["9", "8"] {
+            set(&old, text);
+        }
+        value("another's", write("/proc/1/oom_score_adj", "1"));
+    });
+    set(&new, "0");
 }
 
 /// `pagemap`: which pages there are, and whose.

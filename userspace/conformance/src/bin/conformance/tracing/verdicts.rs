@@ -55,7 +55,9 @@ fn seen() {
 }
 
 fn changed() {
-    for (what, number) in [("another call", libc::SYS_sched_getscheduler), ("no call", -1), ("an unknown one", 4000)] {
+    for (what, number) in
+        [("another call", libc::SYS_sched_getscheduler), ("no call", -1), ("an unknown one", 4000)]
+    {
         let child = asker(libc::PTRACE_O_TRACESECCOMP);
         go(what, libc::PTRACE_CONT, child.pid, 0);
         outcome("make it that", ptrace(libc::PTRACE_POKEUSER, child.pid, NUMBER, number));
