@@ -366,10 +366,10 @@ impl Tree {
         })
     }
 
-    /// Bytes of the table of ids.
-    pub fn table_bytes(&self) -> usize {
+    /// Bytes of the table of ids: of the parts that are in use, and of the list of all that ever were.
+    pub fn table_bytes(&self) -> (usize, usize) {
         let chunks = self.chunks.iter().flatten().count();
-        chunks * size_of::<[Slot; CHUNK]>() + self.chunks.capacity() * size_of::<Option<Chunk>>()
+        (chunks * size_of::<[Slot; CHUNK]>(), self.chunks.capacity() * size_of::<Option<Chunk>>())
     }
 
     /// Processes, threads, and how many of either were ever made.

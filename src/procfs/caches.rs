@@ -22,19 +22,20 @@ const BATCH: usize = 64;
 /// `NAME COUNT` in each line. Exact while nothing else runs.
 pub(super) fn in_use(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();
-    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones, and that of futexes
-    // some room.
+    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones, and is listed up to
+    // the highest that ever was; that of futexes has some room.
     let cells = executor::slab_bytes();
     let frames = (memory.total_bytes - memory.free_bytes).saturating_sub(memory.heap_taken_bytes) / PAGE_SIZE;
-    let (ids, (processes, threads, _)) = {
+    let ((ids, id_list), (processes, threads, _)) = {
         let tree = tree::lock();
         (tree.table_bytes(), tree.counts())
     };
     writeln!(out, "frames {frames}")?;
     let futexes = futex::table_bytes();
-    writeln!(out, "heap_bytes {}", memory.heap_bytes.saturating_sub(cells + ids + futexes))?;
+    writeln!(out, "heap_bytes {}", memory.heap_bytes.saturating_sub(cells + ids + id_list + futexes))?;
     writeln!(out, "task_cell_bytes {cells}")?;
     writeln!(out, "process_id_bytes {ids}")?;
+    writeln!(out, "process_id_list_bytes {id_list}")?;
     writeln!(out, "futex_table_bytes {futexes}")?;
     writeln!(out, "tasks {}", executor::live_tasks())?;
     writeln!(out, "processes {processes}")?;

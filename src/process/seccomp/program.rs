@@ -114,24 +114,17 @@ impl Program {
     /// Its answer.
     pub fn run(&self, data: &Data) -> u32 {
         let mut memory = [0_u32; MEMORY];
-        let (mut accumulator, mut index) = (0_u32, 0_u32);
-        let mut steps = self.0.iter();
-        let leave_out = |steps: &mut core::slice::Iter<'_, Step>, count: usize| {
-            *steps = steps.as_slice().get(count..).unwrap_or_default().iter();
-        };
-        while let Some(step) = steps.next() {
-            let load = |place, memory: &[u32; MEMORY]| match place {
-                Place::Value(value) => value,
-                Place::Memory(word) => memory[usize::from(word) % MEMORY],
-            };
+        let (mut accumulator, mut index, mut next) = (0_u32, 0_u32, 0_usize);
+        while let Some(step) = self.0.get(next) {
+            next += 1;
             let value_of = |operand| match operand {
                 Operand::Value(value) => value,
                 Operand::Index => index,
             };
             match *step {
                 Step::LoadData(word) => accumulator = data.word(word),
-                Step::Load(place) => accumulator = load(place, &memory),
-                Step::LoadIndex(place) => index = load(place, &memory),
+                Step::Load(place) => accumulator = place.load(&memory),
+                Step::LoadIndex(place) => index = place.load(&memory),
                 Step::Store(word) => memory[usize::from(word) % MEMORY] = accumulator,
                 Step::StoreIndex(word) => memory[usize::from(word) % MEMORY] = index,
                 Step::Calculate(operation, operand) => {
@@ -143,10 +136,10 @@ impl Program {
                 Step::Negate => accumulator = accumulator.wrapping_neg(),
                 Step::ToIndex => index = accumulator,
                 Step::FromIndex => accumulator = index,
-                Step::Jump(count) => leave_out(&mut steps, count.into()),
+                Step::Jump(count) => next += usize::from(count),
                 Step::JumpIf(test, operand, if_true, if_false) => {
                     let holds = test.holds(accumulator, value_of(operand));
-                    leave_out(&mut steps, usize::from(if holds { if_true } else { if_false }));
+                    next += usize::from(if holds { if_true } else { if_false });
                 }
                 Step::ReturnValue(value) => return value,
                 Step::ReturnAccumulator => return accumulator,
@@ -154,6 +147,15 @@ impl Program {
         }
         // Its last instruction returns, and no jump leads further.
         0
+    }
+}
+
+impl Place {
+    fn load(self, memory: &[u32; MEMORY]) -> u32 {
+        match self {
+            Self::Value(value) => value,
+            Self::Memory(word) => memory[usize::from(word) % MEMORY],
+        }
     }
 }
 

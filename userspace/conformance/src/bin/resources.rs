@@ -18,9 +18,9 @@ const COUNTS: &[(&str, i64)] = &[
     ("frames", 48),
     // What waits for a grace period, and tables that those who run before and after have grown.
     ("heap_bytes", 16384),
-    // Six parts of the table, of 256 ids each. The ids that come next may lie in another part than before, and each part
-    // that ever was leaves a few bytes.
-    ("process_id_bytes", 32768),
+    // Four parts of the table, of 256 ids each. The ids that come next may lie in another part than before, and those of whoever
+    // has been there all the time, too.
+    ("process_id_bytes", 24576),
     ("tasks", 0),
     ("processes", 0),
     ("threads", 0),
