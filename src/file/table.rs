@@ -249,9 +249,9 @@ impl FileTable {
         rest.iter().position(|slot| slot.entry().is_some()).map(|offset| from + offset)
     }
 
-    /// How many descriptors the table has room for before it grows.
-    pub fn size(&self) -> usize {
-        self.entries.lock().slots.len()
+    /// How many descriptors the table has room for before it grows, as programs see it: the smallest of Linux's tables has 64.
+    pub fn room(&self) -> usize {
+        self.entries.lock().slots.len().max(64)
     }
 }
 

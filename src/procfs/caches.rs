@@ -22,8 +22,8 @@ const BATCH: usize = 64;
 /// `NAME COUNT` in each line. Exact while nothing else runs.
 pub(super) fn in_use(out: &mut TextBuffer) -> Made {
     let memory = memory::stats();
-    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones, and is listed up to
-    // the highest that ever was; that of futexes has some room.
+    // Task cells are as many as there ever were at once; the table of process ids has some for the next ones, and is
+    // listed up to the highest that ever was; that of futexes has some room.
     let cells = executor::slab_bytes();
     let frames = (memory.total_bytes - memory.free_bytes).saturating_sub(memory.heap_taken_bytes) / PAGE_SIZE;
     let ((ids, id_list), (processes, threads, _)) = {

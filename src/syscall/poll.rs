@@ -62,8 +62,8 @@ struct Call {
 enum Files {
     /// An array of [`PollFd`].
     List { address: usize, count: usize },
-    /// Bit maps, of descriptors below `count`; an address of 0 stands for an empty one.
-    Sets { addresses: [usize; 3], count: usize },
+    /// Bit maps, of descriptors below `count`; an address of 0 stands for an empty one. None if the count is negative.
+    Sets { addresses: [usize; 3], count: Option<usize> },
 }
 
 /// Where a call says how long it may take. Addresses of 0 are for "for ever".
@@ -89,28 +89,32 @@ pub enum Mask {
 }
 
 impl Call {
-    fn new(number: u32, a: Arguments) -> Self {
+    fn new(caller: &Caller, number: u32, a: Arguments) -> Self {
         let list = Files::List { address: a[0], count: a[1] };
-        let sets = Files::Sets { addresses: [a[1], a[2], a[3]], count: a[0] };
+        // As on Linux, what lies behind the table of descriptors is neither read nor written.
+        let sets = || {
+            let count = usize::try_from(a[0] as i32).ok().map(|count| count.min(caller.files.room()));
+            Files::Sets { addresses: [a[1], a[2], a[3]], count }
+        };
         match number {
             __NR_ppoll => Self { files: list, span: Span::TimeSpec(a[2]), mask: Mask::At(a[3], a[4]) },
-            __NR_select => Self { files: sets, span: Span::TimeVal(a[4]), mask: Mask::Own },
-            __NR_pselect6 => Self { files: sets, span: Span::TimeSpec(a[4]), mask: Mask::Described(a[5]) },
+            __NR_select => Self { files: sets(), span: Span::TimeVal(a[4]), mask: Mask::Own },
+            __NR_pselect6 => Self { files: sets(), span: Span::TimeSpec(a[4]), mask: Mask::Described(a[5]) },
             // `poll`, and the `restart_syscall` that goes on with it.
             _ => Self { files: list, span: Span::Milliseconds(a[2] as i32), mask: Mask::Own },
         }
     }
 
-    fn of(context: &UserContext) -> Self {
+    fn of(caller: &Caller, context: &UserContext) -> Self {
         let arguments = [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9];
-        Self::new(context.orig_rax as u32, arguments.map(|argument| argument as usize))
+        Self::new(caller, context.orig_rax as u32, arguments.map(|argument| argument as usize))
     }
 }
 
 /// Attempts a call of the family.
 #[inline(never)]
 pub fn attempt(caller: &mut Caller, context: &UserContext) -> Attempt {
-    let call = Call::of(context);
+    let call = Call::of(caller, context);
     let deadline = call.span.deadline()?;
     begin(caller, call, deadline)
 }
@@ -119,7 +123,7 @@ pub fn attempt(caller: &mut Caller, context: &UserContext) -> Attempt {
 #[inline(never)]
 pub fn attempt_rest(caller: &mut Caller, context: &UserContext) -> Attempt {
     match caller.restart.as_deref() {
-        Some(&Restart::Poll { deadline }) => begin(caller, Call::of(context), deadline),
+        Some(&Restart::Poll { deadline }) => begin(caller, Call::of(caller, context), deadline),
         _ => Err(Pause::General),
     }
 }
@@ -146,7 +150,7 @@ fn begin(caller: &mut Caller, call: Call, deadline: Instant) -> Attempt {
 /// Ends a call that has waited.
 #[inline(never)]
 pub fn ended(caller: &mut Caller, context: &UserContext, waited: Waited) -> Attempt {
-    answer(caller, Call::of(context), waited)
+    answer(caller, Call::of(caller, context), waited)
 }
 
 /// An answer that has not been written yet.
@@ -274,12 +278,13 @@ type Sight = (Vec<Watcher<File>>, Vec<Ready>);
 
 impl Files {
     fn look(self, caller: &Caller) -> Result<Sight, Pause> {
-        let limit = super::descriptor::descriptor_limit(caller) as usize;
         match self {
-            Self::List { address, count } if count <= limit => look_at_list(caller, address, count),
-            Self::Sets { addresses, count } if count as i32 >= 0 => {
-                look_at_sets(caller, addresses, count.min(limit))
+            Self::List { address, count }
+                if count <= super::descriptor::descriptor_limit(caller) as usize =>
+            {
+                look_at_list(caller, address, count)
             }
+            Self::Sets { addresses, count: Some(count) } => look_at_sets(caller, addresses, count),
             _ => Err(Pause::Failed(Errno::EINVAL)),
         }
     }
@@ -288,7 +293,7 @@ impl Files {
     fn answer(self, ready: &[Ready]) -> Result<usize, Pause> {
         match self {
             Self::List { address, count } => answer_list(address, count, ready),
-            Self::Sets { addresses, count } => answer_sets(addresses, count, ready),
+            Self::Sets { addresses, count } => answer_sets(addresses, count.unwrap_or(0), ready),
         }
     }
 }

@@ -8,9 +8,9 @@
 //!                  the end ◄── kill ──┘
 //! ```
 //!
-//! A thread's [`Confinement`] is a chain of layers that only grows. Children and new threads share it, `execve` keeps it, and
-//! a thread may put its own on all threads of its process. Who is confined has [`Attention::CONFINED`] up, and takes the
-//! [watched](super::trace::watch) way through user mode, as one that is traced; all others pay nothing.
+//! A thread's [`Confinement`] is a chain of layers that only grows. Children and new threads share it, `execve` keeps it,
+//! and a thread may put its own on all threads of its process. Who is confined has [`Attention::CONFINED`] up, and takes
+//! the [watched](super::trace::watch) way through user mode, as one that is traced; all others pay nothing.
 //!
 //! `program` is the machine that the programs run on. Nobody can be asked by `SECCOMP_RET_USER_NOTIF` here: such calls are
 //! answered as on Linux where nobody listens.
@@ -196,8 +196,8 @@ pub fn is_known(answer: u32) -> bool {
     )
 }
 
-/// Judges a call that begins. If it is not to be served, what becomes of it is done: its result is in the registers, a signal
-/// is pending, or the thread is to end.
+/// Judges a call that begins. If it is not to be served, what becomes of it is done: its result is in the registers, a
+/// signal is pending, or the thread is to end.
 pub async fn admits(caller: &mut Caller, context: &mut UserContext) -> bool {
     let Some(layer) = caller.thread.confinement.0.lock().clone() else { return true };
     if layer.is_strict() {

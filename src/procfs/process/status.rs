@@ -203,7 +203,7 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
         writeln!(out, "{name}:\t{}\t{}\t{}\t{acting}", ids[0], ids[1], ids[2])?;
     }
     let files = process.files.lock().clone();
-    writeln!(out, "FDSize:\t{}", files.map_or(0, |files| files.size().max(64)))?;
+    writeln!(out, "FDSize:\t{}", files.map_or(0, |files| files.room()))?;
     write!(out, "Groups:\t")?;
     for group in &*credentials.fs.groups {
         write!(out, "{group} ")?;

@@ -137,6 +137,16 @@ fn select() {
     run("closed descriptor", 1 << 60, 0, 0);
     let mut set = [1_u64 << 60, 0];
     outcome("closed descriptor within", sys!(SYS_select, 64, set.as_mut_ptr(), 0, 0, 0));
+    // What lies behind the table of descriptors, which has at least 64, is neither read nor written.
+    for count in [65, 128, 1000, 1 << 20, i32::MAX] {
+        let (mut input, mut output) = (vec![0_u64; 64], vec![0_u64; 64]);
+        (input[0], output[0]) = (bit(reader), bit(writer));
+        (input[40], output[50]) = (0x55, 0xaa);
+        let sets = (input.as_mut_ptr(), output.as_mut_ptr());
+        value("a large count", sys!(SYS_select, count, sets.0, sets.1, 0, [1_i64, 0].as_mut_ptr()));
+        show("what is left", format!("{:x} {:x}", input[40], output[50]));
+    }
+    outcome("a negative count", sys!(SYS_select, -1, 0, 0, 0, [0_i64, 0].as_mut_ptr()));
     let start = now();
     outcome("sleep by select", sys!(SYS_select, 0, 0, 0, 0, [0_i64, 30_000].as_mut_ptr()));
     show("took at least that", now() - start >= 30_000_000);
