@@ -36,8 +36,8 @@ pub fn due(thread: &Thread, context: &UserContext, attention: Attention) -> Opti
     attention.intersects(Attention::TRAP | Attention::STOP).then_some(Point::Trap)
 }
 
-/// Goes once through user mode under the tracer's eyes, for the log, or with calls that are judged, and serves what ended that. A call is only begun:
-/// it is what the thread meets next where it would enter user mode.
+/// Goes once through user mode under the tracer's eyes, for the log, or with calls that are judged, and serves what ended
+/// that. A call is only begun: it is what the thread meets next where it would enter user mode.
 pub async fn pass(caller: &mut Caller, context: &mut UserContext) {
     match executor::outside(|| enter(&caller.thread, context)) {
         Trap::Syscall => {
