@@ -15,6 +15,7 @@ use super::{
     deputy::Deputies,
     limits::Limits,
     oom,
+    seccomp::Confinements,
     signal::{Actions, ProcessSignals},
     timers::Timers,
     trace::Traced,
@@ -57,6 +58,8 @@ pub struct Process {
     pub undoes_semaphores: AtomicBool,
     /// What tracers know of its threads.
     pub tracing: Traced,
+    /// The calls that its threads have given up.
+    pub confinements: Confinements,
     /// Whether a `vfork` parent still lends its address space.
     pub borrows_space: AtomicBool,
     /// Whether orphans among its descendants become its children (prctl(2)).
@@ -141,6 +144,7 @@ impl Process {
             released: WaitQueue::new(),
             undoes_semaphores: AtomicBool::new(false),
             tracing: Traced::default(),
+            confinements: Confinements::default(),
             borrows_space: AtomicBool::new(false),
             is_subreaper: AtomicBool::new(false),
             death_signal: AtomicU8::new(0),

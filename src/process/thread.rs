@@ -22,7 +22,6 @@ use super::{
     futex::Seat,
     rseq::Registration,
     scheduling::{Counted, Policy},
-    seccomp::Confinement,
     signal::ThreadSignals,
 };
 use crate::{
@@ -95,8 +94,6 @@ pub struct Thread {
     pub policy: Policy,
     /// By which weight its share is counted.
     pub counted: Counted,
-    /// The calls that it has given up.
-    pub confinement: Confinement,
     /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
     pub io_priority: AtomicU16,
     /// Time on a CPU so far.
@@ -141,7 +138,6 @@ impl Thread {
             cpus: CpuSet::default(),
             policy: Policy::default(),
             counted: Counted::default(),
-            confinement: Confinement::default(),
             io_priority: AtomicU16::new(0),
             cpu_time: CpuTime::default(),
             futex: Seat::default(),

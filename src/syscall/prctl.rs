@@ -50,7 +50,7 @@ pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> S
             process.is_dumpable.store(argument == 1, Relaxed);
             Ok(0)
         }
-        options::PR_GET_SECCOMP => Ok(caller.thread.confinement.mode().0 as usize),
+        options::PR_GET_SECCOMP => Ok(caller.thread.confinement_mode().0 as usize),
         options::PR_SET_SECCOMP => seccomp::set_mode(caller, argument as u32, others[0]).await,
         options::PR_SET_NO_NEW_PRIVS if argument == 1 && others == [0; 3] => {
             process.gains_nothing.store(true, Relaxed);

@@ -8,21 +8,22 @@
 //!                  the end ◄── kill ──┘
 //! ```
 //!
-//! A thread's [`Confinement`] is a chain of layers that only grows. Children and new threads share it, `execve` keeps it,
+//! A thread's confinement is a chain of layers that only grows. Children and new threads share it, `execve` keeps it,
 //! and a thread may put its own on all threads of its process. Who is confined has [`Attention::CONFINED`] up, and takes
 //! the [watched](super::trace::watch) way through user mode, as one that is traced; all others pay nothing.
 //!
 //! `program` is the machine that the programs run on. Nobody can be asked by `SECCOMP_RET_USER_NOTIF` here: such calls are
 //! answered as on Linux where nobody listens.
 //!
-//! Locks: the tree's, where layers are added or inherited, then one thread's chain; that of each call alone.
+//! Locks: the tree's, where layers are added or inherited, then that of a process's [`Confinements`]; for a call that alone.
 
 mod program;
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
 
 use executor::sync::SpinMutex;
 use linux_raw_sys::ptrace as linux;
+use once_cell::race::OnceBox;
 use syscalls::{Errno, Sysno};
 
 use super::{
@@ -74,7 +75,7 @@ pub enum Rule {
 }
 
 /// A rule over those that were there before.
-struct Layer {
+pub struct Layer {
     rule: Rule,
     under: Option<Arc<Layer>>,
     /// Instructions of this and all under it, with what each layer counts.
@@ -112,14 +113,19 @@ impl Drop for Layer {
     }
 }
 
-/// A thread's layers.
+/// The layers of a process's threads, by [`Thread::key`]. Few ever have any, and all others have a word for it.
 #[derive(Default)]
-pub struct Confinement(SpinMutex<Option<Arc<Layer>>>);
+pub struct Confinements(OnceBox<SpinMutex<BTreeMap<usize, Arc<Layer>>>>);
 
-impl Confinement {
+impl Thread {
+    /// Its layers; none for most.
+    fn confinement(&self) -> Option<Arc<Layer>> {
+        self.process.confinements.0.get()?.lock().get(&self.key()).cloned()
+    }
+
     /// `SECCOMP_MODE_*`, and how many programs there are.
-    pub fn mode(&self) -> (u32, u32) {
-        match &*self.0.lock() {
+    pub fn confinement_mode(&self) -> (u32, u32) {
+        match self.confinement() {
             None => (linux::SECCOMP_MODE_DISABLED, 0),
             Some(layer) if layer.is_strict() => (linux::SECCOMP_MODE_STRICT, 0),
             Some(layer) => (linux::SECCOMP_MODE_FILTER, layer.depth),
@@ -127,26 +133,34 @@ impl Confinement {
     }
 
     /// Whether it is where another has been, or where it is now.
-    fn is_before(&self, other: Option<&Arc<Layer>>) -> bool {
-        let own = self.0.lock().clone();
-        let Some(own) = own else { return true };
+    fn is_confined_before(&self, other: Option<&Arc<Layer>>) -> bool {
+        let Some(own) = self.confinement() else { return true };
         let mut layers = core::iter::successors(other, |layer| layer.under.as_ref());
         layers.any(|layer| Arc::ptr_eq(layer, &own))
     }
-}
 
-impl Thread {
     fn put_under(&self, layer: Arc<Layer>) {
-        let old = self.confinement.0.lock().replace(layer);
+        let old = self.process.confinements.0.get_or_init(Box::default).lock().insert(self.key(), layer);
         drop(old);
         self.raise(Attention::CONFINED);
     }
 
     /// Is confined like its maker. Under the tree's lock, so that no rule for all threads misses it; and before it runs.
     pub(super) fn inherit_confinement(&self, maker: &Self) {
-        let layer = maker.confinement.0.lock().clone();
-        if let Some(layer) = layer {
+        if let Some(layer) = maker.confinement() {
             self.put_under(layer);
+        }
+    }
+}
+
+impl Drop for Thread {
+    /// Before its key is another's.
+    fn drop(&mut self) {
+        if self.attention().contains(Attention::CONFINED)
+            && let Some(confinements) = self.process.confinements.0.get()
+        {
+            let old = confinements.lock().remove(&self.key());
+            drop(old);
         }
     }
 }
@@ -158,7 +172,7 @@ impl Thread {
 /// EINVAL if it is of the other mode, ENOMEM if there are too many instructions.
 pub fn confine(caller: &Caller, rule: Rule, everywhere: bool) -> Result<Option<u32>, Errno> {
     let tree = tree::lock();
-    let under = caller.thread.confinement.0.lock().clone();
+    let under = caller.thread.confinement();
     let is_strict = matches!(rule, Rule::Strict);
     if under.as_ref().is_some_and(|layer| layer.is_strict() != is_strict) {
         return Err(Errno::EINVAL);
@@ -173,7 +187,7 @@ pub fn confine(caller: &Caller, rule: Rule, everywhere: bool) -> Result<Option<u
     }
     let node = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?;
     let others = || node.threads.iter().filter(|thread| everywhere && !Arc::ptr_eq(thread, &caller.thread));
-    if let Some(other) = others().find(|thread| !thread.confinement.is_before(under.as_ref())) {
+    if let Some(other) = others().find(|thread| !thread.is_confined_before(under.as_ref())) {
         return Ok(Some(other.tid()));
     }
     let layer = Arc::new(Layer { rule, under, total: below + own + LAYER, depth: depth + 1 });
@@ -199,7 +213,7 @@ pub fn is_known(answer: u32) -> bool {
 /// Judges a call that begins. If it is not to be served, what becomes of it is done: its result is in the registers, a
 /// signal is pending, or the thread is to end.
 pub async fn admits(caller: &mut Caller, context: &mut UserContext) -> bool {
-    let Some(layer) = caller.thread.confinement.0.lock().clone() else { return true };
+    let Some(layer) = caller.thread.confinement() else { return true };
     if layer.is_strict() {
         let number = Sysno::new(context.orig_rax as usize);
         if matches!(number, Some(Sysno::read | Sysno::write | Sysno::exit | Sysno::rt_sigreturn)) {

@@ -211,7 +211,7 @@ impl Traced {
 
 impl Thread {
     /// What it is known by among the threads of its process, for as long as it exists.
-    fn key(&self) -> usize {
+    pub(super) fn key(&self) -> usize {
         core::ptr::from_ref(self).addr()
     }
 

@@ -227,7 +227,7 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     }
     let gains_nothing = process.gains_nothing.load(Relaxed);
     writeln!(out, "NoNewPrivs:\t{}", u8::from(gains_nothing))?;
-    let (mode, programs) = target.thread.as_ref().map_or((0, 0), |thread| thread.confinement.mode());
+    let (mode, programs) = target.thread.as_ref().map_or((0, 0), |thread| thread.confinement_mode());
     writeln!(out, "Seccomp:\t{mode}\nSeccomp_filters:\t{programs}")?;
     let cpus = target.thread.as_ref().map_or(affinity::all(), |thread| thread.cpus.get());
     writeln!(out, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{}", ranges(cpus))?;
