@@ -7,7 +7,10 @@ use core::sync::atomic::{AtomicI16, Ordering::Relaxed};
 
 use syscalls::Errno;
 
-use super::{Process, credentials::Credentials, credentials::capability};
+use super::{
+    Process,
+    credentials::{Credentials, capability},
+};
 use crate::memory::{self, PAGE_SIZE};
 
 /// Never, and first of all.
@@ -32,10 +35,7 @@ impl Adjustment {
 
     /// The same on the old scale.
     pub fn old(&self) -> i32 {
-        match self.get() {
-            1000 => OLD_FIRST,
-            value => (value * -OLD_NEVER / 1000).min(OLD_FIRST),
-        }
+        (self.get() * -OLD_NEVER / 1000).min(OLD_FIRST)
     }
 
     /// Sets it for somebody with these credentials.

@@ -91,7 +91,8 @@ pub enum Mask {
 impl Call {
     fn new(caller: &Caller, number: u32, a: Arguments) -> Self {
         let list = Files::List { address: a[0], count: a[1] };
-        // As on Linux, what lies behind the table of descriptors is neither read nor written.
+        // As on Linux, what lies behind the table of descriptors is neither read nor written. (Where another thread has it
+        // grow meanwhile, the answer of a call that has waited has zeros for the new part.)
         let sets = || {
             let count = usize::try_from(a[0] as i32).ok().map(|count| count.min(caller.files.room()));
             Files::Sets { addresses: [a[1], a[2], a[3]], count }

@@ -75,7 +75,7 @@ pub enum Rule {
 }
 
 /// A rule over those that were there before.
-pub struct Layer {
+struct Layer {
     rule: Rule,
     under: Option<Arc<Layer>>,
     /// Instructions of this and all under it, with what each layer counts.
