@@ -21,6 +21,12 @@ pub unsafe trait PageProvider {
     fn alloc_zeroed() -> Option<NonNull<u8>>;
     /// How many pages nobody has. A guide.
     fn free() -> usize;
+    /// What the calling CPU allocates from now on is for [what others wait for to get memory back](crate::urgently), or not; says
+    /// whether it was. A provider may keep some pages for that.
+    fn set_urgent(urgent: bool) -> bool {
+        let _ = urgent;
+        false
+    }
     /// One more owner.
     ///
     /// # Safety
@@ -57,6 +63,7 @@ pub unsafe trait PageProvider {
 unsafe extern "Rust" {
     safe fn __rusk_fs_page_alloc_zeroed() -> Option<NonNull<u8>>;
     safe fn __rusk_fs_page_free() -> usize;
+    safe fn __rusk_fs_page_set_urgent(urgent: bool) -> bool;
     fn __rusk_fs_page_add_ref(page: NonNull<u8>);
     fn __rusk_fs_page_is_shared(page: NonNull<u8>) -> bool;
     fn __rusk_fs_page_release(page: NonNull<u8>);
@@ -75,6 +82,10 @@ macro_rules! page_provider {
         #[unsafe(no_mangle)]
         fn __rusk_fs_page_free() -> usize {
             <$provider as $crate::PageProvider>::free()
+        }
+        #[unsafe(no_mangle)]
+        fn __rusk_fs_page_set_urgent(urgent: bool) -> bool {
+            <$provider as $crate::PageProvider>::set_urgent(urgent)
         }
         #[unsafe(no_mangle)]
         unsafe fn __rusk_fs_page_add_ref(page: ::core::ptr::NonNull<u8>) {
@@ -131,6 +142,11 @@ impl Page {
     /// How many pages nobody has. A guide.
     pub fn free() -> usize {
         __rusk_fs_page_free()
+    }
+
+    /// Whether what this CPU allocates from now on is urgent; says whether it was.
+    pub(crate) fn set_urgent(urgent: bool) -> bool {
+        __rusk_fs_page_set_urgent(urgent)
     }
 
     /// The page's first byte: in the kernel an address in the direct map.

@@ -9,7 +9,6 @@
 //!   registers.rs   registers of devices; dma.rs: memory that they use by themselves; words.rs: both
 //!   shared.rs      rings that the kernel and programs write together
 //!   boxed.rs       boxes for those who wait, refused before the last memory is gone
-//!   urgent.rs      work that others' memory waits for
 //!   shootdown.rs   what other CPUs' TLBs must forget
 //!   cpu.rs         what each CPU keeps for itself
 //! ```
@@ -29,7 +28,6 @@ pub mod relief;
 mod shared;
 mod shootdown;
 pub mod space;
-mod urgent;
 mod words;
 
 pub use crate::arch::paging::PAGE as PAGE_SIZE;
@@ -45,8 +43,6 @@ pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
     SharedAnonymous, barrier, fork_form, leave, set_fork_form,
 };
-
-pub use urgent::urgently;
 
 use bootloader_api::BootInfo;
 

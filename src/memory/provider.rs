@@ -18,6 +18,11 @@ unsafe impl fs::PageProvider for Frames {
     }
 
     #[inline]
+    fn set_urgent(urgent: bool) -> bool {
+        frame::set_urgent(urgent)
+    }
+
+    #[inline]
     unsafe fn add_ref(page: NonNull<u8>) {
         // SAFETY: the caller says that the page has an owner.
         unsafe { frame::add_owner(frame::physical_of(page.addr().get())) }

@@ -101,7 +101,7 @@ fn more_is_written_than_there_is_memory() {
         cat /m/one /m/two | tr -d '\\0' | wc -c; stat -c %s /m/one /m/two
         umount /m; umount /d; echo all is well";
     // Each CPU has stacks and caches of its own.
-    for (cpus, memory) in [("1", "128M"), ("4", "160M")] {
+    for (cpus, memory) in [("1", "128M"), ("1", "127M"), ("4", "160M"), ("4", "145M")] {
         let printed = run(Kernel::Rusk, &["--smp", cpus, "--mem", memory], &image, command);
         assert!(printed.ends_with("\n0\n157286400\n52428800\nall is well\n"), "{cpus} CPUs:\n{printed}");
         check(&image);

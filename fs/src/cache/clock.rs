@@ -5,12 +5,20 @@
 //! are mapped stay. There is no list of pages: entering one and using one cost nothing here.
 
 use super::{PageCache, page::CachedPage};
-use crate::{PAGE_SIZE, slots::Slots, tree::index_of};
+use crate::{
+    PAGE_SIZE,
+    slots::Slots,
+    tree::{Removed, index_of},
+};
+use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use executor::{rcu, sync::SpinMutex};
+use executor::{
+    rcu::{self, Linked},
+    sync::SpinMutex,
+};
 
 /// Pages in all caches. Relaxed: a guide.
 static PAGES: AtomicUsize = AtomicUsize::new(0);
@@ -24,6 +32,43 @@ struct Hand {
 
 /// Pages that are taken out together.
 const BATCH: usize = 128;
+
+/// Pages that were taken out, until nobody reads them any more.
+struct Gone(Vec<Removed<Arc<CachedPage>>>);
+
+/// One with room for a few, for when there is no memory for another: then it is pages that have to be given up.
+static SPARE: SpinMutex<Option<Box<Linked<Gone>>>> = SpinMutex::new(None);
+/// How many pages it has room for.
+const FEW: usize = 32;
+
+impl Gone {
+    /// Room for so many pages, and a spare if there is none; else the spare. `None` without either.
+    fn room(pages: usize) -> Option<Box<Linked<Self>>> {
+        let Some(room) = Self::allocate(pages) else { return SPARE.lock().take() };
+        if SPARE.lock().is_none()
+            && let Some(spare) = Self::allocate(FEW)
+        {
+            // Somebody else may have been as quick.
+            let other = SPARE.lock().replace(spare);
+            drop(other);
+        }
+        Some(room)
+    }
+
+    /// Takes back what has remained empty, as the spare if there is none.
+    fn keep(room: Box<Linked<Self>>) {
+        let mut spare = SPARE.lock();
+        if spare.is_none() {
+            *spare = Some(room);
+        }
+    }
+
+    fn allocate(pages: usize) -> Option<Box<Linked<Self>>> {
+        let mut room = Vec::new();
+        room.try_reserve_exact(pages).ok()?;
+        Some(Box::new(Linked::new(Self(room))))
+    }
+}
 
 struct Circle {
     caches: Slots<Weak<PageCache>>,
@@ -224,7 +269,7 @@ impl PageCache {
     }
 
     /// Takes out up to `count` pages of a range, looking at up to `look`: those that `take` takes, under the cache's lock. None
-    /// without the little memory that it takes.
+    /// as long as what was taken out without any memory is still read.
     fn evict(
         &self,
         range: Range<u64>,
@@ -233,13 +278,14 @@ impl PageCache {
         take: impl Fn(&CachedPage) -> bool,
     ) -> Swept {
         let from = range.start;
-        let (mut gone, most) = (Vec::new(), count.min(BATCH));
-        if gone.try_reserve_exact(most).is_err() {
+        let Some(mut gone) = Gone::room(count.min(BATCH)) else {
             return Swept { evicted: 0, looked: look, next: Some(from) };
-        }
+        };
+        let pages = &mut gone.0;
+        let most = count.min(BATCH).min(pages.capacity());
         let (mut looked, mut index) = (0, from);
         let next = loop {
-            if gone.len() == most || looked == look {
+            if pages.len() == most || looked == look {
                 break Some(index);
             }
             let guard = rcu::read();
@@ -249,13 +295,15 @@ impl PageCache {
             let _shape = self.shape.lock();
             let evict = self.tree.get(at, &guard).is_some_and(|item| item.with(|entry| take(entry)));
             if evict {
-                gone.push(self.tree.remove(at, at + 1));
+                pages.push(self.tree.remove(at, at + 1));
             }
         };
-        let evicted = gone.len();
+        let evicted = pages.len();
         removed(evicted);
         if evicted > 0 {
-            rcu::defer_drop(gone);
+            rcu::retire(gone);
+        } else {
+            Gone::keep(gone);
         }
         Swept { evicted, looked, next }
     }

@@ -5,7 +5,7 @@
 //! to who waits for it, so that two writes of a page never meet on the way to the disk.
 
 use super::{PageCache, Pages, clock, flusher, page::CachedPage};
-use crate::{Copies, Op, Page, Result, mapping};
+use crate::{Copies, Op, Page, Result, mapping, urgently};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -239,7 +239,7 @@ impl PageCache {
             {
                 result = result.and(first.await.unwrap_or(Err(Errno::EIO)));
             }
-            match executor::try_spawn(stretch.store()) {
+            match executor::try_spawn(urgently(stretch.store())) {
                 Ok(task) => running.push_back(task),
                 // No memory for a task: the stretch is dirty again.
                 Err(_) => {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     FileType, Inode, Result, Timestamp,
     block::{BlockInode, Piece, Pieces, Transfer},
+    urgently,
 };
 use alloc::sync::Arc;
 use core::mem::offset_of;
@@ -179,7 +180,7 @@ impl Volume {
         transactions.begin_log(self.disk.device()).await?;
         transactions.enable(true);
         transactions.set_stopped(false);
-        match executor::try_spawn(self.clone().commit_until_closed()) {
+        match executor::try_spawn(urgently(self.clone().commit_until_closed())) {
             Ok(commits) => commits.detach(),
             Err(_) => {
                 transactions.set_stopped(true);

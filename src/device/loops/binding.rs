@@ -5,7 +5,7 @@ use core::any::Any;
 
 use bitflags::bitflags;
 use fs::{
-    FileType, Inode, PAGE_SIZE, Path,
+    FileType, Inode, PAGE_SIZE, Path, SleepLock,
     block::{BlockInode, SECTOR},
 };
 use syscalls::Errno;
@@ -120,6 +120,7 @@ pub struct Binding {
     backing: Backing,
     settings: Settings,
     size: u64,
+    turn: SleepLock,
 }
 
 impl Binding {
@@ -127,12 +128,12 @@ impl Binding {
     pub fn new(backing: Backing, mut settings: Settings) -> Arc<Self> {
         let size = backing.size(&settings);
         settings.flags.remove(Flags::DIRECT_IO);
-        Arc::new(Self { backing, settings, size })
+        Arc::new(Self { backing, settings, size, turn: SleepLock::new() })
     }
 
     /// As this, but with other settings, of the size that it has.
     pub fn with(&self, settings: Settings) -> Arc<Self> {
-        Arc::new(Self { backing: self.backing.clone(), settings, size: self.size })
+        Arc::new(Self { backing: self.backing.clone(), settings, size: self.size, turn: SleepLock::new() })
     }
 
     /// The file.
@@ -153,5 +154,10 @@ impl Binding {
     /// Bytes that are shown.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Held by the transfer that writes while memory is short.
+    pub fn turn(&self) -> &SleepLock {
+        &self.turn
     }
 }

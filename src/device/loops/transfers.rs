@@ -4,8 +4,9 @@
 //! stack than one that does not.
 //!
 //! **Memory.** What is written takes pages of the file below before it gives those of the device back. So these may come out
-//! of the kernel's reserve ([`memory::urgently`]); and when memory is short, little is written at a time, and stored before
-//! more is, so that the same few pages serve for all. Who finds no memory all the same waits: a disk does not fail for that.
+//! of the kernel's reserve ([`fs::urgently`]); and when memory is short, one transfer at a time writes little, and stores it
+//! before more is written, so that the same few pages serve for all. Who finds no memory all the same waits: a disk does not
+//! fail for that.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -32,7 +33,7 @@ pub(super) async fn carry_out(binding: Arc<Binding>, transfer: Transfer) -> Resu
 
 /// Brings what was written to stable storage.
 pub(super) async fn flush(binding: Arc<Binding>) -> Result<()> {
-    in_task(|| memory::urgently(store(binding.clone(), false))).await
+    in_task(|| fs::urgently(store(binding.clone(), false))).await
 }
 
 /// Has what `make` makes done as a task, as soon as there is memory for one.
@@ -61,7 +62,7 @@ struct Work {
 
 impl Work {
     fn run(self: Arc<Self>) -> impl Future<Output = Result<()>> + Send {
-        memory::urgently(async move {
+        fs::urgently(async move {
             let bytes = self.transfer.bytes() as usize;
             let start = self.binding.settings().offset + self.transfer.offset;
             match self.transfer.direction {
@@ -90,7 +91,11 @@ impl Work {
         let contents = &self.binding.backing().contents;
         let mut done = 0;
         while done < bytes {
-            let most = if memory::is_short() { LITTLE } else { usize::MAX };
+            let turn = match memory::is_short() {
+                true => Some(self.binding.turn().lock().await),
+                false => None,
+            };
+            let most = if turn.is_some() { LITTLE } else { usize::MAX };
             let mut rest = Cursor::new(&self.transfer.pieces, done, most.min(bytes - done));
             let position = Position::At(start + done as u64);
             match contents.write_at(position, &mut rest).await {
@@ -98,7 +103,7 @@ impl Work {
                 Err(Errno::ENOMEM) => executor::sleep(PAUSE).await,
                 Ok(_) | Err(_) => return Err(Errno::EIO),
             }
-            if memory::is_short() {
+            if turn.is_some() || memory::is_short() {
                 // The pages can be taken for what comes next.
                 store(self.binding.clone(), true).await?;
             }

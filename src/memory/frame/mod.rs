@@ -61,7 +61,7 @@ impl Frame {
     /// About 15 instructions if one was zeroed in advance, 290 otherwise.
     #[inline]
     pub fn alloc_zeroed() -> Option<Self> {
-        if let Some(number) = pool::take_zeroed(Purpose::User) {
+        if let Some(number) = pool::take_zeroed() {
             return Some(Self::first_owner(number));
         }
         let frame = Self::alloc()?;

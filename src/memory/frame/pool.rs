@@ -7,6 +7,9 @@
 //!
 //! Two chains per CPU, so that alloc and free in turn at a chain's end do not go to the pool each time (Bonwick and
 //! Adams, "Magazines and Vmem", USENIX 2001). Frames known to be zero have chains and a depot of their own.
+//!
+//! While memory is short, frames leave the pool one by one, each for a [`Purpose`] that may have it, and what a CPU has in its
+//! chains goes back first: else a chain taken for the kernel would end in user memory, and with it the kernel's reserve.
 
 use super::buddy::Buddy;
 use super::chain::{BATCH, Chain, CpuChain, Depot};
@@ -37,7 +40,7 @@ static POOL: SpinMutex<Pool> =
     SpinMutex::new(Pool { buddy: Buddy::new(), depot: Depot::new(), zeroed: Depot::new() });
 /// Frames in the pool's zeroed depot, for a look without the lock. Relaxed: a hint.
 static ZEROED: AtomicUsize = AtomicUsize::new(0);
-/// Whether the pool was short when frames were last taken from it. Relaxed: a hint.
+/// Whether the pool was short when frames were last taken from it: user memory then asks it for each frame. Relaxed: a hint.
 static SHORT: AtomicBool = AtomicBool::new(false);
 /// All frames that were ever given to the allocator.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
@@ -66,6 +69,13 @@ impl CpuFrames {
     /// What frames are for that are asked for here and now.
     fn purpose(&self, asked: Purpose) -> Purpose {
         if asked == Purpose::User && self.urgent.load(Relaxed) { Purpose::Urgent } else { asked }
+    }
+
+    /// Gives everything that is here back to the pool.
+    fn flush(&self, pool: &mut Pool, frames: &[Metadata]) {
+        for chain in [&self.loaded, &self.spare, &self.zeroed] {
+            pool.join(frames, chain.replace(Chain::default()));
+        }
     }
 
     fn count(&self) -> usize {
@@ -170,15 +180,21 @@ impl Pool {
         short
     }
 
-    /// Whether frames may be taken for `purpose`.
-    fn allows(&self, purpose: Purpose) -> bool {
-        !self.is_short()
-            || match purpose {
-                Purpose::Kernel => true,
-                // What is left is for those who wait for this.
-                Purpose::Urgent => self.free() >= RESERVE.load(Relaxed) / 2 + 2 * BATCH as usize,
-                Purpose::User => false,
-            }
+    /// Frames for `purpose`: a chain of them, or one when the pool is short.
+    fn take_for(&mut self, frames: &[Metadata], purpose: Purpose) -> Option<Chain> {
+        if !self.is_short() {
+            return self.take_chain(frames);
+        }
+        let may_have = match purpose {
+            Purpose::Kernel => true,
+            // What is left is for those who wait for this.
+            Purpose::Urgent => self.free() > RESERVE.load(Relaxed) / 2,
+            Purpose::User => false,
+        };
+        let number = if may_have { self.take_block(frames, 0)? } else { return None };
+        let mut chain = Chain::default();
+        chain.push(frames, number);
+        Some(chain)
     }
 
     /// A chain of up to [`BATCH`] frames.
@@ -237,10 +253,17 @@ impl Pool {
     }
 }
 
+/// Whether frames for `purpose` may come out of a CPU's chains.
+#[inline(always)]
+fn may_come_from_chains(purpose: Purpose) -> bool {
+    purpose == Purpose::Kernel || !SHORT.load(Relaxed)
+}
+
 /// Takes a frame with any contents.
 #[inline(always)]
 pub(super) fn take(purpose: Purpose) -> Option<Number> {
-    if let Some(cpu) = cpu::this()
+    if may_come_from_chains(purpose)
+        && let Some(cpu) = cpu::this()
         && let Some(number) = cpu.frames.loaded.pop()
     {
         return Some(number);
@@ -257,43 +280,43 @@ fn refill(purpose: Purpose) -> Option<Number> {
         return POOL.lock().buddy.allocate(frames, 0);
     };
     let cpu = &cpu.frames;
-    if cpu.spare.count() > 0 {
+    let was_short = SHORT.load(Relaxed);
+    if !was_short && cpu.spare.count() > 0 {
         cpu.loaded.replace(cpu.spare.replace(Chain::default()));
         return cpu.loaded.pop();
     }
     let purpose = cpu.purpose(purpose);
     let mut pool = POOL.lock();
-    let chain = if pool.allows(purpose) { pool.take_chain(frames) } else { None };
+    if was_short || pool.is_short() {
+        cpu.flush(&mut pool, frames);
+    }
+    let chain = pool.take_for(frames, purpose);
     let free = pool.free();
     drop(pool);
     super::pressure::taken(free);
-    match chain {
-        Some(chain) => {
-            cpu.loaded.replace(chain);
-            cpu.loaded.pop()
-        }
-        // The last resort: frames that somebody took the trouble to zero.
-        None => cpu.zeroed.pop(),
-    }
+    cpu.loaded.replace(chain?);
+    cpu.loaded.pop()
 }
 
 /// Takes a frame that is known to be zero, if there is one at hand.
 #[inline(always)]
-pub(super) fn take_zeroed(purpose: Purpose) -> Option<Number> {
+pub(super) fn take_zeroed() -> Option<Number> {
+    if !may_come_from_chains(Purpose::User) {
+        return None;
+    }
     let cpu = &cpu::this()?.frames;
     if let Some(number) = cpu.zeroed.pop() {
         return Some(number);
     }
-    if ZEROED.load(Relaxed) == 0 { None } else { refill_zeroed(purpose) }
+    if ZEROED.load(Relaxed) == 0 { None } else { refill_zeroed() }
 }
 
 #[cold]
 #[inline(never)]
-fn refill_zeroed(purpose: Purpose) -> Option<Number> {
+fn refill_zeroed() -> Option<Number> {
     let frames = metadata::all();
-    let purpose = cpu::this()?.frames.purpose(purpose);
     let mut pool = POOL.lock();
-    if !pool.allows(purpose) {
+    if pool.is_short() {
         return None;
     }
     let chain = pool.zeroed.take(frames)?;
@@ -321,6 +344,9 @@ pub(super) fn give(number: Number) {
 #[cold]
 #[inline(never)]
 fn rotate(cpu: &CpuFrames, number: Number) {
+    if SHORT.load(Relaxed) {
+        cpu.flush(&mut POOL.lock(), metadata::all());
+    }
     let full = cpu.spare.replace(cpu.loaded.replace(Chain::default()));
     cpu.loaded.push(number);
     if full.count > 0 {

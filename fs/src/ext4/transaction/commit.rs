@@ -11,6 +11,7 @@ use crate::{
         node::Node,
         volume::{Turns, Volume},
     },
+    urgently,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -78,7 +79,10 @@ impl Volume {
         }
         self.store_some_times().await;
         self.note_errors().await;
-        let Some((id, lists)) = self.end_running(transactions).await else { return Ok(()) };
+        if !transactions.running().1 {
+            return Ok(());
+        }
+        let (id, lists) = transactions.end_running();
         transactions.ended.wake_all();
         // From here on nothing fails for want of memory: what has ended is nowhere else.
         let Lists { buffers, revoked, freed, .. } = lists;
@@ -156,59 +160,31 @@ impl Volume {
         if log.free() < log.room() / 2 {
             let volume = self.clone();
             // Without memory for a task it is done when there is no room.
-            if let Ok(task) = executor::try_spawn(async move {
+            if let Ok(task) = executor::try_spawn(urgently(async move {
                 // What an error means is seen to there.
                 let _ = volume.checkpoint().await;
-            }) {
+            })) {
                 task.detach();
             }
         }
         Ok(next)
     }
-
-    /// Takes the running transaction and has the next one run; `None` when it is empty. As long as there is no memory for that,
-    /// it goes on.
-    async fn end_running(&self, transactions: &Transactions) -> Option<(u64, Lists)> {
-        if !transactions.running().1 {
-            return None;
-        }
-        let mut next = Lists::default();
-        loop {
-            // The next one begins with a page for a copy of each block of this one: its first changes are mostly of the same
-            // blocks, and need not wait for memory.
-            let wanted = transactions.gate.read().lists.lock().buffers.len();
-            memory::reserve(&mut next.spares, wanted).await;
-            let mut turns = Turns::default();
-            while next.spares.len() < wanted {
-                next.spares.push(memory::page().await);
-                turns.next().await;
-            }
-            let running = Arc::new(Running::new(0));
-            match transactions.switch(running, next) {
-                Ok(ended) => return Some(ended),
-                Err(back) => next = back,
-            }
-        }
-    }
 }
 
 impl Transactions {
-    /// Ends the running transaction, and begins one with these pages; gives them back if they do not suffice.
-    fn switch(&self, mut running: Arc<Running>, next: Lists) -> core::result::Result<(u64, Lists), Lists> {
+    /// Takes the running transaction, and has the next one run.
+    fn end_running(&self) -> (u64, Lists) {
+        let mut next = Arc::new(Running::new(0));
         let mut gate = self.gate.write();
-        if gate.lists.lock().buffers.len() > next.spares.len() {
-            return Err(next);
-        }
         let directories = core::mem::take(&mut *gate.directories.lock());
         directories.iter().for_each(|directory| directory.store_now(gate.id));
-        if let Some(running) = Arc::get_mut(&mut running) {
-            running.id = gate.id + 1;
-            *running.lists.get_mut() = next;
+        if let Some(next) = Arc::get_mut(&mut next) {
+            next.id = gate.id + 1;
         }
-        let ended = core::mem::replace(&mut *gate, running);
+        let ended = core::mem::replace(&mut *gate, next);
         drop(gate);
         directories.iter().for_each(Node::note_end);
         let lists = core::mem::take(&mut *ended.lists.lock());
-        Ok((ended.id, lists))
+        (ended.id, lists)
     }
 }
