@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  boot ──▶ descriptors, stacks, percpu ── what each CPU has of its own
-//!    │      acpi, apic, ioapic, clock    ── what the machine has
+//!    │      acpi, apic, ioapic, clock,
+//!    │      topology                     ── what the machine has
 //!    ▼      smp ─────────────────────────── the other CPUs
 //!  kernel_main
 //!
@@ -46,6 +47,7 @@ pub mod power;
 pub mod smp;
 pub mod symbols;
 pub mod timer;
+pub mod topology;
 pub mod uaccess;
 pub mod user;
 

@@ -9,7 +9,7 @@
 //!          ├─ partitions, diskstats      disks.rs     disks, which /sys has, too
 //!          ├─ net/                       net.rs       sockets
 //!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs, profile.rs: what only Rusk has
-//!   /sys ─── class/, devices/, kernel/   sysfs.rs
+//!   /sys ─── class/, devices/, kernel/   sysfs.rs; of the CPUs: processors.rs
 //! ```
 //!
 //! `fs::procfs` makes inodes of what is described here. A text is made when it is read; nothing is kept for a process
@@ -29,6 +29,7 @@ mod net;
 mod objects;
 mod pci;
 pub mod process;
+mod processors;
 mod profile;
 mod requests;
 mod settings;

@@ -11,7 +11,7 @@ use super::{
     text::{Made, TextBuffer},
 };
 use crate::{
-    arch::{clock, cpu, interrupts},
+    arch::{clock, cpu, interrupts, topology},
     command_line,
     device::{disk, volume},
     memory::{self, PAGE_SIZE},
@@ -164,15 +164,25 @@ pub(super) fn cpu_info(out: &mut TextBuffer) -> Made {
     let (family, model, stepping) =
         basic.as_ref().map_or((0, 0, 0), |f| (f.family_id(), f.model_id(), f.stepping_id()));
     let hertz = clock::parameters().frequency;
-    let cpus = cpu::count();
-    for number in 0..cpus {
+    let widths = topology::widths();
+    // The last cache; of AMD's, as on Linux, the second.
+    let most = if vendor == "AuthenticAMD" { 2 } else { u8::MAX };
+    let far = topology::caches().iter().rfind(|cache| cache.level <= most).map(topology::Cache::size);
+    for number in 0..cpu::count() {
         writeln!(
             out,
             "processor\t: {number}\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}"
         )?;
         writeln!(out, "model name\t: {brand}\nstepping\t: {stepping}")?;
         writeln!(out, "cpu MHz\t\t: {}.{:03}", hertz / 1_000_000, hertz / 1000 % 1000)?;
-        writeln!(out, "physical id\t: 0\nsiblings\t: {cpus}\ncore id\t\t: {number}\ncpu cores\t: {cpus}")?;
+        if let Some(bytes) = far {
+            writeln!(out, "cache size\t: {} KB", bytes / 1024)?;
+        }
+        let place = topology::place(number);
+        let siblings = topology::together(number, widths.die).count();
+        let cores = siblings / topology::together(number, widths.thread).count();
+        writeln!(out, "physical id\t: {}\nsiblings\t: {siblings}", place.package)?;
+        writeln!(out, "core id\t\t: {}\ncpu cores\t: {cores}", place.core)?;
         writeln!(out, "fpu\t\t: yes\nfpu_exception\t: yes\nwp\t\t: yes\nflags\t\t:{}", flags(&id))?;
         writeln!(out, "bogomips\t: {}.{:02}", hertz / 500_000, hertz / 5000 % 100)?;
         writeln!(out, "clflush size\t: 64\ncache_alignment\t: 64\n")?;

@@ -24,3 +24,4 @@ mod python;
 mod shares;
 mod shell;
 mod stored;
+mod topology;

@@ -29,7 +29,9 @@ pub mod breakpoints;
 /// The kernel's own entries and tables.
 #[path = "../../../../src/arch/paging.rs"]
 mod hardware;
+#[path = "../../../../src/arch/topology.rs"]
+pub mod topology;
 
 pub use firmware::{console, port, set_panic_timeout};
 pub use memory::{boot, layout, mem};
-pub use processor::{clock, cpu, interrupts, ipi, paging, percpu};
+pub use processor::{clock, cpu, interrupts, ipi, paging, percpu, smp};

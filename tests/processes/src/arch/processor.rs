@@ -180,6 +180,14 @@ pub mod paging {
     }
 }
 
+/// The CPUs' names for one another.
+pub mod smp {
+    /// The APIC ID of a CPU: its number.
+    pub fn apic_id(cpu: usize) -> u32 {
+        cpu as u32
+    }
+}
+
 /// Interrupts: the simulator's.
 pub mod interrupts {
     use super::{AtomicPtr, Relaxed};
