@@ -17,18 +17,18 @@ use syscalls::Errno;
 
 use super::{
     Stream,
-    events::epoll::Watches,
+    events::Watches,
     lock::{self, FileLocks},
     socket::SocketFile,
 };
 
-/// The status flags that `fcntl(F_SETFL)` may change.
-pub const CHANGEABLE: u32 =
-    linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME | linux::FASYNC;
+/// The status flags that `fcntl(F_SETFL)` may change, beside `O_ASYNC`.
+pub const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME;
 
 /// The flags of open(2) that exist.
 const KNOWN: u32 = linux::O_ACCMODE
     | CHANGEABLE
+    | linux::FASYNC
     | linux::O_PATH
     | linux::O_SYNC
     | linux::O_DIRECTORY
@@ -132,6 +132,14 @@ impl File {
     pub fn set_flags(&self, flags: u32) {
         let update = |old| Some(old & !CHANGEABLE | flags & CHANGEABLE);
         let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    }
+
+    /// Notes whether signals tell of its events (`O_ASYNC`).
+    pub fn set_signalling(&self, on: bool) {
+        match on {
+            true => self.flags.fetch_or(linux::FASYNC, Ordering::Relaxed),
+            false => self.flags.fetch_and(!linux::FASYNC, Ordering::Relaxed),
+        };
     }
 
     /// Whether calls that would wait fail with EAGAIN instead.
@@ -322,7 +330,7 @@ impl File {
         }
     }
 
-    /// The epoll instances that watch it.
+    /// Who is told of its events.
     pub fn watches(&self) -> &Watches {
         &self.watches
     }

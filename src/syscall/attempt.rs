@@ -15,8 +15,8 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, epoll, identity, lock, memory, metadata, open, poll, process, schedule, signal,
-    socket, thread,
+    clock, descriptor, epoll, file_owner, identity, lock, memory, metadata, open, poll, process, schedule,
+    signal, socket, thread,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -275,10 +275,10 @@ fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
     }
 }
 
-/// All commands but those for locks, which may have to wait.
+/// All commands but those for locks, which may have to wait, and those with a structure.
 #[inline(never)]
 fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> Attempt {
-    if lock::is_command(command) {
+    if lock::is_command(command) || file_owner::is_command(command) {
         return Err(Pause::General);
     }
     Ok(descriptor::fcntl(caller, fd, command, argument)?)

@@ -5,7 +5,7 @@ use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 
 use super::{
-    socket,
+    file_owner, socket,
     user::{self, SysResult},
 };
 use crate::{
@@ -143,6 +143,7 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
             Err(Errno::EINVAL)
         }
         linux::F_SETFL => {
+            file_owner::set_signalling(caller, &file, fd, argument as u32 & linux::FASYNC != 0)?;
             file.set_flags(argument as u32);
             Ok(0)
         }
@@ -152,7 +153,11 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
             seals(&file)?.add(new).map(|()| 0)
         }
         linux::F_GET_SEALS => Ok(seals(&file)?.get().bits() as usize),
-        linux::F_GETOWN => Ok(0),
+        linux::F_SETOWN => file_owner::set(caller, &file, argument as i32),
+        // A group's number is negative here, and may be taken for an error's, as on Linux.
+        linux::F_GETOWN => Ok(file_owner::get(&file) as isize as usize),
+        linux::F_SETSIG => file_owner::set_signal(&file, argument),
+        linux::F_GETSIG => Ok(file_owner::signal(&file).into()),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => {
             let stream = file.stream().ok_or(Errno::EBADF)?;
             let pipe = stream.pipe().ok_or(Errno::EBADF)?;
@@ -209,6 +214,11 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
             let flags = file.flags() & !linux::O_NONBLOCK;
             file.set_flags(if on != 0 { flags | linux::O_NONBLOCK } else { flags });
             return Ok(0);
+        }
+        requests::FIOASYNC => {
+            let on: i32 = user::read(caller, argument).await?;
+            let can = file_owner::set_signalling(caller, &file, fd, on != 0)?;
+            return if can { Ok(0) } else { Err(Errno::ENOTTY) };
         }
         _ => {}
     }

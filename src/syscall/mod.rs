@@ -30,6 +30,7 @@ mod capability;
 mod directory;
 mod epoll;
 mod event_files;
+mod file_owner;
 mod handle;
 mod identity;
 mod ipc;
@@ -318,6 +319,9 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_memfd_create => Box::pin(open::memfd_create(caller, a[0], a[1] as u32)),
         __NR_creat => Box::pin(open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32)),
         // The other commands are done at once.
+        __NR_fcntl if file_owner::is_command(a[1] as u32) => {
+            Box::pin(file_owner::fcntl(caller, fd, a[1] as u32, a[2]))
+        }
         __NR_fcntl => Box::pin(lock::fcntl(caller, fd, a[1] as u32, a[2])),
         __NR_flock => Box::pin(lock::flock(caller, fd, a[1] as u32)),
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),

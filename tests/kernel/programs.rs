@@ -83,6 +83,7 @@ programs! {
         disks: "conformance disks", 60, AsOnLinux;
         aio: "conformance aio", 60, AsOnLinux;
         errors: "conformance errors", 60, AsOnLinux;
+        file_owners: "conformance file_owners", 60, AsOnLinux;
         handles: "conformance handles", 60, AsOnLinux;
         identity: "conformance identity", 60, AsOnLinux;
         loops: "conformance loops", 60, AsOnLinux;

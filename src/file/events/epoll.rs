@@ -18,13 +18,7 @@
 //! Lock order: an instance's interests, then a file's watches. An interest's settings, then the executor's locks. None of
 //! them is held while a file is looked at or closed.
 
-use alloc::{
-    boxed::Box,
-    collections::BTreeMap,
-    string::String,
-    sync::{Arc, Weak},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, string::String, sync::Arc};
 use core::{
     fmt,
     future::Future,
@@ -33,7 +27,6 @@ use core::{
     task::{Context, Poll},
 };
 
-use drivers::tty::OpenTty;
 use executor::{
     Sleep, sleep_until,
     sync::{Events, Gathering, Membership, Readiness, Round, Source, SpinMutex},
@@ -41,12 +34,11 @@ use executor::{
 };
 use fs::Metadata;
 use linux_raw_sys::general as linux;
-use net::unix::Socket;
 use pin_project::pin_project;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{nameless_metadata, nesting::Nested};
+use super::{Target, nameless_metadata, nesting::Nested};
 use crate::{
     file::{File, Object, Stream},
     process::Thread,
@@ -95,83 +87,13 @@ struct Interest {
     _nested: Option<Nested>,
 }
 
-/// What a file's events are those of.
-enum Target {
-    Stream(Arc<dyn Stream>),
-    Terminal(Arc<OpenTty>),
-    Socket(Arc<Socket>),
-}
-
-impl Target {
-    /// None for a file on which nobody ever waits.
-    fn of(file: &File) -> Option<Self> {
-        file.watched()?;
-        match file.object() {
-            Object::Stream(stream, _) => Some(Self::Stream(stream.clone())),
-            Object::Terminal(terminal, _) => Some(Self::Terminal(terminal.clone())),
-            Object::Socket(file) => Some(Self::Socket(Arc::clone(&file.socket))),
-            Object::Inode(..) | Object::Place(_) => None,
-        }
-    }
-
-    fn events(&self) -> Events {
-        File::with_synonyms(match self {
-            Self::Stream(stream) => stream.events(),
-            Self::Terminal(terminal) => terminal.events(),
-            Self::Socket(socket) => socket.events(),
-        })
-    }
-}
-
 impl Source for Interest {
     fn readiness(&self) -> &Readiness {
-        static NEVER: Readiness = Readiness::new();
-        match &self.target {
-            Target::Stream(stream) => stream.readiness().unwrap_or(&NEVER),
-            Target::Terminal(terminal) => terminal.readiness(),
-            Target::Socket(socket) => socket.readiness(),
-        }
+        self.target.readiness()
     }
 
     fn other_readiness(&self) -> Option<&Readiness> {
-        match &self.target {
-            Target::Stream(stream) => {
-                stream.write_readiness().filter(|other| !core::ptr::eq(*other, self.readiness()))
-            }
-            Target::Terminal(_) | Target::Socket(_) => None,
-        }
-    }
-}
-
-/// The instances that have an interest in a file: a part of each open file, and nothing at all for most.
-#[derive(Default)]
-#[allow(clippy::box_collection, reason = "an empty list is three words in every file")]
-pub struct Watches(SpinMutex<Option<Box<Vec<Weak<Epoll>>>>>);
-
-impl Watches {
-    fn add(&self, epoll: &Arc<Epoll>) {
-        let mut watches = self.0.lock();
-        let watches = watches.get_or_insert_default();
-        if !watches.iter().any(|other| other.as_ptr() == Arc::as_ptr(epoll)) {
-            watches.retain(|other| other.strong_count() > 0);
-            watches.push(Arc::downgrade(epoll));
-        }
-    }
-
-    fn remove(&self, epoll: &Epoll) {
-        if let Some(watches) = &mut *self.0.lock() {
-            watches.retain(|other| !core::ptr::eq(other.as_ptr(), epoll));
-        }
-    }
-
-    /// Ends all interests in the file that these are a part of, by its address, as it is being closed.
-    #[inline]
-    pub fn end(&mut self, address: usize) {
-        if let Some(watches) = self.0.get_mut().take() {
-            for epoll in watches.iter().filter_map(Weak::upgrade) {
-                epoll.forget(address);
-            }
-        }
+        self.target.other_readiness()
     }
 }
 
@@ -270,7 +192,7 @@ impl Epoll {
     }
 
     /// Ends all interests in a file that is being closed.
-    fn forget(&self, address: usize) {
+    pub(super) fn forget(&self, address: usize) {
         loop {
             let mut interests = self.interests.lock();
             let mut of_file = interests.range((address, i32::MIN)..=(address, i32::MAX));

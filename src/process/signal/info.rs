@@ -1,8 +1,12 @@
 //! `siginfo_t` (sigaction(2)).
 
+use executor::sync::Events;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::numbers::{SIGCHLD, SIGSYS};
+use super::{
+    SignalSet,
+    numbers::{SIGCHLD, SIGSYS},
+};
 
 /// What is known of one instance of a signal. The fields are those of the kernel's `siginfo_t`; which of the last
 /// three mean something depends on `code` and `signal`.
@@ -37,6 +41,24 @@ const SYS_USER_DISPATCH: i32 = 2;
 
 /// Sent by a POSIX timer.
 const SI_TIMER: i32 = -2;
+
+/// Sent because of events of a file: there is something to read, there is room, the other side is gone.
+const POLL_IN: i32 = 1;
+const POLL_OUT: i32 = 2;
+const POLL_HUP: i32 = 6;
+/// The same by a signal whose codes mean something else.
+const SI_SIGIO: i32 = -5;
+
+/// What a signal tells of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Readied {
+    /// There is something to read.
+    Readable,
+    /// There is room to write.
+    Writable,
+    /// The other side is gone.
+    HungUp,
+}
 
 /// The 128 bytes that user space sees.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -106,6 +128,19 @@ impl SigInfo {
         Self { signal: SIGSYS, code: SYS_SECCOMP, pid: word.into(), uid: number, value: address, times }
     }
 
+    /// Sent because of what happened at a file, with a signal that was chosen for that; and at which descriptor.
+    pub fn file(signal: u8, what: Readied, fd: i32) -> Self {
+        let (code, band) = match what {
+            Readied::Readable => (POLL_IN, Events::IN | Events::RDNORM),
+            Readied::Writable => (POLL_OUT, Events::OUT | Events::WRNORM | Events::WRBAND),
+            Readied::HungUp => (POLL_HUP, Events::HUP | Events::ERR),
+        };
+        // The codes of these mean something else.
+        let is_taken = SignalSet::SYNCHRONOUS.has(signal) || signal == SIGCHLD;
+        let code = if is_taken { SI_SIGIO } else { code };
+        Self { signal, code, pid: band.bits(), uid: 0, value: u64::from(fd as u32), times: [0; 2] }
+    }
+
     /// Sent by a POSIX timer. Its serial number is not 0.
     pub fn timer(signal: u8, id: i32, value: u64, serial: u64) -> Self {
         Self { signal, code: SI_TIMER, pid: id as u32, uid: 0, value, times: [0, serial] }
@@ -124,7 +159,14 @@ impl SigInfo {
     }
 
     fn is_fault(&self) -> bool {
-        self.code > 0 && self.code != SI_KERNEL && super::SignalSet::SYNCHRONOUS.has(self.signal)
+        self.code > 0 && self.code != SI_KERNEL && SignalSet::SYNCHRONOUS.has(self.signal)
+    }
+
+    fn is_file(&self) -> bool {
+        let is_plain = (POLL_IN..=POLL_HUP).contains(&self.code)
+            && !SignalSet::SYNCHRONOUS.has(self.signal)
+            && self.signal != SIGCHLD;
+        is_plain || self.code == SI_SIGIO
     }
 
     fn is_call(&self) -> bool {
@@ -156,6 +198,10 @@ impl SigInfo {
         }
         if self.is_fault() {
             raw.address = self.value;
+            return raw;
+        }
+        if self.is_file() {
+            (raw.band, raw.fd) = (self.pid, self.value as i32);
             return raw;
         }
         if self.code == SI_TIMER {

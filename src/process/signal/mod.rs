@@ -19,6 +19,6 @@ mod set;
 
 pub use action::{Action, Actions, Disposition};
 pub use arrival::{arrival, is_any_pending, pending, take_if};
-pub use info::{FileSigInfo, RawSigInfo, SI_KERNEL, SI_TKILL, SI_USER, SigInfo};
+pub use info::{FileSigInfo, RawSigInfo, Readied, SI_KERNEL, SI_TKILL, SI_USER, SigInfo};
 pub use pending::{ProcessSignals, ThreadSignals, any_stopped};
 pub use set::{SavedMask, SignalSet, numbers};

@@ -14,7 +14,10 @@ use crate::{
         socket::{self, SocketFile},
     },
     process::{Caller, credentials::capability, times::TimeVal},
-    syscall::user::{self, SysResult},
+    syscall::{
+        file_owner,
+        user::{self, SysResult},
+    },
 };
 
 /// The option's value as a number; `None` for those that have another.
@@ -146,9 +149,12 @@ pub async fn setsockopt(
     Ok(0)
 }
 
-/// `ioctl`s of sockets: how much there is to read, and how much nobody has read.
+/// `ioctl`s of sockets: how much there is to read, how much nobody has read, and who is told of events.
 pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) -> SysResult {
     let this = &socket_of(file)?.socket;
+    if let Some(result) = file_owner::ioctl(caller, file, request, argument).await {
+        return result;
+    }
     let count = match request {
         requests::FIONREAD => this.unread()?,
         requests::TIOCOUTQ => this.unread_by_others(),

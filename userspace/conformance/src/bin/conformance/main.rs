@@ -15,6 +15,7 @@ mod epoll;
 mod errors;
 mod event_files;
 mod exec;
+mod file_owners;
 mod files;
 mod futexes;
 mod handles;
@@ -63,6 +64,7 @@ const AREAS: &[(&str, fn())] = &[
     ("errors", errors::run),
     ("event_files", event_files::run),
     ("exec", exec::run),
+    ("file_owners", file_owners::run),
     ("files", files::run),
     ("futexes", futexes::run),
     ("handles", handles::run),

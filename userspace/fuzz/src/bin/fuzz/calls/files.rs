@@ -10,6 +10,7 @@ use libc::*;
 
 const BYTES: Kind = Buffer(12_000);
 const PIPE_FLAGS: Kind = Bits(&[O_NONBLOCK as u64, O_CLOEXEC as u64, O_DIRECT as u64]);
+const STATUS_FLAGS: Kind = Bits(&[O_NONBLOCK as u64, O_APPEND as u64, O_DIRECT as u64, O_ASYNC as u64]);
 pub const RWF: Kind = Bits(&[1, 2, 4, 8, 16]);
 pub const SPLICE: Kind = Bits(&[1, 2, 4, 8]);
 const OFFSET_AT: Kind = Either(&[NONE, Block(&[(8, OFFSET)])]);
@@ -60,9 +61,15 @@ pub const CALLS: &[Call] = &[
     call("pipe", SYS_pipe, &[Buffer(8)]).opens_pair([Reader, Writer], 0),
     call("pipe2", SYS_pipe2, &[Buffer(8), PIPE_FLAGS]).opens_pair([Reader, Writer], 0),
     call("fcntl", SYS_fcntl, &[Fd(Any), Below(16), Below(64)]),
-    call("fcntl of flags", SYS_fcntl, &[Fd(Any), One(&[F_SETFL as u64]), PIPE_FLAGS]),
+    call("fcntl of flags", SYS_fcntl, &[Fd(Any), One(&[F_SETFL as u64]), STATUS_FLAGS]),
     call("fcntl of locks", SYS_fcntl, &[Fd(Regular), One(&[5, 6, 7, 36, 37, 38]), FLOCK]),
     call("fcntl of owners", SYS_fcntl, &[Fd(Any), One(&[8, 9, 10, 11]), Either(&[Pid, Signal])]).reaches(),
+    call(
+        "fcntl of owners, named",
+        SYS_fcntl,
+        &[Fd(Any), One(&[15, 16, 17]), Block(&[(4, Below(3)), (4, Pid)])],
+    )
+    .reaches(),
     call(
         "fcntl of pipes",
         SYS_fcntl,
