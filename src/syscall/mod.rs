@@ -539,6 +539,9 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_ptrace => Box::pin(ptrace::ptrace(caller, a[0], a[1], a[2], a[3])),
         __NR_seccomp => Box::pin(seccomp::seccomp(caller, a[0] as u32, a[1] as u32, a[2])),
         __NR_prctl => Box::pin(prctl::prctl(caller, a[0] as u32, [a[1], a[2], a[3], a[4]])),
+        __NR_futex_waitv => {
+            Box::pin(thread::futex_waitv(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4] as u32))
+        }
         __NR_futex => {
             Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))
         }

@@ -1,6 +1,6 @@
 //! Threads: clone(2), futex(2), set_tid_address(2), arch_prctl(2).
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::{mem::offset_of, sync::atomic::Ordering};
 
 use executor::time::Instant;
@@ -17,7 +17,7 @@ use crate::{
     process::{
         Caller,
         fork::{self, CloneRequest},
-        futex,
+        futex::{self, several},
         run::Restart,
         times::TimeSpec,
         tree,
@@ -284,6 +284,55 @@ pub async fn futex(
         }
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// `struct futex_waitv`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct WaitedWord {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// Waits on several futexes of 32 bits: which of them was woken.
+pub async fn futex_waitv(
+    caller: &Caller,
+    list: usize,
+    count: u32,
+    flags: u32,
+    timeout: usize,
+    clock: u32,
+) -> SysResult {
+    const BITS_32: u32 = 2;
+    let count = count as usize;
+    if flags != 0 || list == 0 || !(1..=several::MOST).contains(&count) {
+        return Err(Errno::EINVAL);
+    }
+    let deadline = match timeout {
+        0 => Instant::FAR_FUTURE,
+        _ if !matches!(clock, linux::CLOCK_MONOTONIC | linux::CLOCK_REALTIME) => return Err(Errno::EINVAL),
+        timeout => {
+            let time = user::read::<TimeSpec>(caller, timeout).await?.to_ns().ok_or(Errno::EINVAL)?;
+            Instant(if clock == linux::CLOCK_MONOTONIC {
+                time
+            } else {
+                super::clock::realtime_to_monotonic(time)
+            })
+        }
+    };
+    let mut words = Vec::new();
+    words.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    for index in 0..count {
+        let word: WaitedWord = user::read(caller, list.wrapping_add(index * size_of::<WaitedWord>())).await?;
+        let private = word.flags & linux::FUTEX_PRIVATE_FLAG != 0;
+        if word.flags & !linux::FUTEX_PRIVATE_FLAG != BITS_32 || word.reserved != 0 {
+            return Err(Errno::EINVAL);
+        }
+        words.push(several::Word { address: word.address as usize, expected: word.value as u32, private });
+    }
+    several::wait(caller, &words, deadline).await
 }
 
 /// How many a call is to wake: as on Linux, which counts after it has woken one, at least that.

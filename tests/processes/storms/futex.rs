@@ -32,6 +32,15 @@ const NOT_FULL: usize = SHARED + 128;
 const COUNT: i64 = 192;
 const PRODUCED: i64 = 196;
 const CONSUMED: i64 = 200;
+/// A word that nobody changes or wakes.
+const QUIET: i64 = 256;
+/// Which list of words is the next one's, in bytes, and the sixteen lists.
+const TICKET: i64 = 320;
+const LISTS: i64 = 1024;
+const LIST: i64 = 64;
+
+/// The size of a word in such a list.
+const FUTEX_32: i64 = 2;
 
 /// Items of each producer and consumer.
 const ITEMS: i64 = 6;
@@ -258,10 +267,12 @@ fn functions(p: &mut Program, private: u32) -> Functions {
 
     // Whoever comes back may have been moved to the mutex, where others wait: it says so by taking it as contended.
     let wait_for = p.here();
-    let (patient, waited) = (p.label(), p.label());
+    let (several, patient, waited) = (p.label(), p.label(), p.label());
     p.read4(R12, Rbp, 0);
     p.call(unlock);
     p.random(Rax, 4);
+    p.set(Rcx, 1);
+    p.if_equal(Rax, Rcx, several);
     p.set(Rcx, 0);
     p.if_unequal(Rax, Rcx, patient);
     p.system(linux::__NR_futex, &[Rbp.into(), wait.into(), R12.into(), soon.into()]);
@@ -271,6 +282,24 @@ fn functions(p: &mut Program, private: u32) -> Functions {
     p.put(waited);
     expect(p, Rax, &ends, 12);
     p.jump(contended);
+    // The same, as the first of two words.
+    p.put(several);
+    p.set(Rax, LIST);
+    p.exchange_add(R14, TICKET, Rax);
+    p.and(Rax, 15 * LIST);
+    p.add(Rax, R14);
+    p.write8(Rax, LISTS, R12);
+    p.write8(Rax, LISTS + 8, Rbp);
+    p.set(Rcx, 0);
+    p.write8(Rax, LISTS + 24, Rcx);
+    p.set(Rcx, SHARED as i64 + QUIET);
+    p.write8(Rax, LISTS + 32, Rcx);
+    p.set(Rcx, FUTEX_32 | i64::from(private));
+    p.write8(Rax, LISTS + 16, Rcx);
+    p.write8(Rax, LISTS + 40, Rcx);
+    p.add_constant(Rax, LISTS);
+    p.system(linux::__NR_futex_waitv, &[Rax.into(), 2.into(), 0.into(), 0.into(), 0.into()]);
+    p.jump(waited);
 
     let signal = p.here();
     p.set(Rcx, 1);

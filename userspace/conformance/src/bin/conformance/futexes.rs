@@ -1,6 +1,6 @@
 //! futex(2).
 
-use crate::check::{in_child, outcome, show, sys, value};
+use crate::check::{BAD, call, in_child, outcome, show, sys, value};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use support::clock::now;
 use support::patience::{child_in_call, thread_in_call};
@@ -29,6 +29,7 @@ pub fn run() {
     between_processes();
     time_outs();
     thread_end();
+    several();
 }
 
 fn single() {
@@ -227,4 +228,112 @@ fn thread_end() {
     });
     outcome("robust list", sys!(SYS_set_robust_list, [0_usize; 3].as_ptr(), 24));
     outcome("robust list of wrong size", sys!(SYS_set_robust_list, [0_usize; 3].as_ptr(), 20));
+}
+
+/// `struct futex_waitv`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Waited {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+const BITS_32: u32 = 2;
+const PRIVATELY: u32 = BITS_32 | PRIVATE as u32;
+const WAITV: i64 = 449;
+
+fn waited(word: &AtomicU32, value: u64, flags: u32) -> Waited {
+    Waited { value, address: word.as_ptr() as u64, flags, reserved: 0 }
+}
+
+fn wait_for(
+    words: &[Waited],
+    count: usize,
+    flags: u32,
+    until: Option<[i64; 2]>,
+    clock: i32,
+) -> std::io::Result<i64> {
+    let until = until.as_ref().map_or(0, |time| time.as_ptr() as usize);
+    call(WAITV, &[words.as_ptr() as usize, count, flags as usize, until, clock as usize])
+}
+
+/// A point in time of a clock, so many milliseconds from now.
+fn later(clock: i32, milliseconds: i64) -> Option<[i64; 2]> {
+    let mut time = [0_i64; 2];
+    sys!(SYS_clock_gettime, clock, time.as_mut_ptr()).ok()?;
+    let ns = time[1] + milliseconds * 1_000_000;
+    Some([time[0] + ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000)])
+}
+
+/// One of several words.
+fn several() {
+    let words: [&AtomicU32; 3] = [word(1), word(2), word(3)];
+    let list = |flags| words.map(|word| waited(word, word.load(SeqCst).into(), flags));
+    let one = |change: fn(&mut Waited)| {
+        let mut list = list(PRIVATELY);
+        change(&mut list[2]);
+        wait_for(&list, 3, 0, later(libc::CLOCK_MONOTONIC, 1), libc::CLOCK_MONOTONIC)
+    };
+    let all = list(PRIVATELY);
+    for (what, count, flags) in [("none", 0, 0), ("too many", 129, 0), ("a flag", 3, 1)] {
+        value(what, wait_for(&all, count, flags, None, 0));
+    }
+    let ranks = vec![all[0]; 128];
+    value(
+        "as many as can be",
+        wait_for(&ranks, 128, 0, later(libc::CLOCK_MONOTONIC, 1), libc::CLOCK_MONOTONIC),
+    );
+    value("no list", call(WAITV, &[0, 3, 0, 0, 0]));
+    value("nowhere", call(WAITV, &[BAD, 3, 0, 0, 0]));
+    value("as they are", one(|_| ()));
+    value("another value", one(|word| word.value = 4));
+    value("a larger value", one(|word| word.value |= 1 << 32));
+    value("of no size", one(|word| word.flags = PRIVATE as u32));
+    value("of another size", one(|word| word.flags = 3));
+    value("another flag", one(|word| word.flags |= 4));
+    value("reserved", one(|word| word.reserved = 1));
+    value("unaligned", one(|word| word.address += 2));
+    value("a word nowhere", one(|word| word.address = BAD as u64));
+    for clock in [libc::CLOCK_MONOTONIC, libc::CLOCK_REALTIME, libc::CLOCK_BOOTTIME, -1] {
+        value(
+            &format!("until a time of clock {clock}"),
+            wait_for(&all, 3, 0, later(clock.clamp(0, 1), 1), clock),
+        );
+        value(
+            &format!("without, of clock {clock}"),
+            wait_for(&[waited(words[0], 9, PRIVATELY)], 1, 0, None, clock),
+        );
+    }
+    value("a time that is none", wait_for(&all, 3, 0, Some([0, 1_000_000_000]), libc::CLOCK_MONOTONIC));
+    for at in [1, 0, 2] {
+        let thread = thread_in_call(WAITV, move || wait_for(&all, 3, 0, None, 0).unwrap_or(-1));
+        value("woken", wake(words[at], 5));
+        show("it was", thread.join().unwrap_or(-1));
+    }
+    value("nobody any more", wake(words[0], 5));
+    let twice = [all[0], all[1], all[0]];
+    for count in [1, 2, 3] {
+        let thread = thread_in_call(WAITV, move || wait_for(&twice, 3, 0, None, 0).unwrap_or(-1));
+        value("the same twice", wake(words[0], count));
+        show("it was", thread.join().unwrap_or(-1));
+    }
+    // Those who wait for one and those who wait for several, in the order in which they came.
+    let single = thread_in_call(libc::SYS_futex, move || wait(words[1], 2, LONG).is_ok());
+    let many = thread_in_call(WAITV, move || wait_for(&all, 3, 0, None, 0).unwrap_or(-1));
+    value("first", wake(words[1], 1));
+    show("alone", single.join().unwrap_or(false));
+    value("second", wake(words[1], 1));
+    show("one of several", many.join().unwrap_or(-1));
+    // Shared with others.
+    let shared = support::memory::Shared::new([const { AtomicU32::new(7) }; 2]).expect("memory");
+    let list = [waited(&shared[0], 7, BITS_32), waited(&shared[1], 7, BITS_32), all[0]];
+    let child = child_in_call(WAITV, || wait_for(&list, 3, 0, None, 0).unwrap_or(99) as i32);
+    value("another process", sys!(SYS_futex, shared[1].as_ptr(), libc::FUTEX_WAKE, 5));
+    show("it was", format!("{:?}", child.wait().ok()));
+    let child = child_in_call(WAITV, || wait_for(&list, 3, 0, None, 0).unwrap_or(99) as i32);
+    let _ = child.kill(libc::SIGKILL);
+    show("killed", format!("{:?}", child.wait().ok()));
+    value("gone with it", sys!(SYS_futex, shared[0].as_ptr(), libc::FUTEX_WAKE, 5));
 }

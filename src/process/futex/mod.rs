@@ -6,6 +6,11 @@
 //! or moved to another bucket, in turns, so that no poll lasts for as long as all of them take. Requeueing within a bucket only
 //! renames, and does it for all at once.
 
+mod robust;
+pub mod several;
+
+pub use robust::exit_robust_list;
+
 use alloc::{collections::VecDeque, sync::Arc};
 use core::{
     future::Future,
@@ -28,10 +33,7 @@ use crate::{
     arch::user::Access,
     arch::{layout::USER_END, uaccess},
     memory::Place,
-    syscall::{
-        attempt::Pause,
-        user::{self, fault_in},
-    },
+    syscall::{attempt::Pause, user::fault_in},
 };
 
 /// What a futex word is known by: private to an address space, or shared by everyone who maps the same memory.
@@ -48,6 +50,8 @@ struct Waiter {
     key: Key,
     /// The wake-ups that concern it: those that meet these bits.
     bitset: u32,
+    /// Which of [several](several) words it is in a wait for those, from 1; 0 in one for this word alone.
+    number: u32,
     thread: Arc<Thread>,
 }
 
@@ -58,7 +62,8 @@ const SEATED: u8 = 1;
 /// Taken out of its bucket by a wake.
 const WOKEN: u8 = 2;
 
-/// A thread's part in its wait: where the wait and its wake meet. Changed under the bucket's lock.
+/// A thread's part in its wait: where the wait and its wake meet. Changed under the bucket's lock; in a wait for several words
+/// there are several.
 #[derive(Default)]
 pub struct Seat {
     state: AtomicU8,
@@ -102,7 +107,7 @@ type Roused = SmallVec<[Arc<Thread>; TURN]>;
 impl Bucket {
     const EMPTY: Self = Self(VecDeque::new());
 
-    /// Seats a waiter at the end, where there is room. `index` is the bucket's own.
+    /// Seats a waiter for one word at the end, where there is room. `index` is the bucket's own.
     #[inline]
     fn push(&mut self, index: usize, waiter: Waiter) {
         waiter.thread.futex.take(index);
@@ -143,13 +148,18 @@ impl Bucket {
         self.remove(at).map(Waiter::wake)
     }
 
-    /// Takes out up to `most` waiters of a key whose bit sets meet `bitset`, and hands each to `each`; returns how many.
-    fn take(&mut self, key: Key, bitset: u32, most: usize, mut each: impl FnMut(Waiter)) -> usize {
+    /// Takes out up to `most` waiters that are asked for, and hands each to `each`; returns how many.
+    fn take(
+        &mut self,
+        most: usize,
+        is_asked_for: impl Fn(&Waiter) -> bool,
+        mut each: impl FnMut(Waiter),
+    ) -> usize {
         let (mut taken, mut at) = (0, 0);
         while taken < most
             && let Some(waiter) = self.0.get(at)
         {
-            if waiter.key != key || waiter.bitset & bitset == 0 {
+            if !is_asked_for(waiter) {
                 at += 1;
             } else if let Some(waiter) = self.remove(at) {
                 each(waiter);
@@ -159,9 +169,10 @@ impl Bucket {
         taken
     }
 
-    /// Takes out and wakes; as [`take`](Self::take). At most [`TURN`].
+    /// Takes out and wakes up to `most` waiters of a key whose bit sets meet `bitset`, at most [`TURN`]; returns how many.
     fn wake(&mut self, key: Key, bitset: u32, most: usize, woken: &mut Roused) -> usize {
-        self.take(key, bitset, most, |waiter| woken.push(waiter.wake()))
+        let is_met = |waiter: &Waiter| waiter.key == key && waiter.bitset & bitset != 0;
+        self.take(most, is_met, |waiter| woken.push(waiter.wake()))
     }
 }
 
@@ -234,7 +245,7 @@ pub fn enrol(caller: &Caller, key: Key, address: usize, expected: u32, bitset: u
         Ok(value) if value != expected => Err(Pause::Failed(Errno::EAGAIN)),
         Ok(_) => {
             bucket.reserve(1)?;
-            bucket.push(index, Waiter { key, bitset, thread: caller.thread.clone() });
+            bucket.push(index, Waiter { key, bitset, number: 0, thread: caller.thread.clone() });
             Ok(())
         }
         Err(fault) => Err(Pause::Fault(fault.address, Access::Read)),
@@ -452,7 +463,7 @@ struct Requeued {
 }
 
 /// Wakes some waiters of one word and moves others to another, together no more than there are now; returns how many were woken
-/// and moved. ENOMEM if there is no memory to move even the first.
+/// and moved. Who waits for several words is woken and not moved. ENOMEM if there is no memory to move even the first.
 pub async fn requeue(caller: &Caller, request: Requeue) -> Result<usize, Errno> {
     let from = key(caller, request.from, request.private).await?;
     let to = key(caller, request.to, request.private).await?;
@@ -498,6 +509,13 @@ fn requeue_turn(from: Key, to: Key, request: &Requeue, done: &mut Requeued) -> R
         return Ok(true);
     }
     let most = (left - woken).min(request.requeue - done.moved);
+    // Who waits for several words looks for himself: he would not find his place again.
+    let is_of_several = |waiter: &Waiter| waiter.key == from && waiter.number != 0;
+    let looking = source.take(most.min(TURN), is_of_several, |waiter| roused.push(waiter.wake()));
+    done.moved += looking;
+    if looking > 0 {
+        return Ok(true);
+    }
     let Some(target) = target else {
         // They stay where they are.
         let here = source.0.iter_mut().filter(|waiter| waiter.key == from).take(most);
@@ -509,7 +527,8 @@ fn requeue_turn(from: Key, to: Key, request: &Requeue, done: &mut Requeued) -> R
         // Those who have been woken or moved count.
         return if done.woken + done.moved == 0 { Err(errno.into()) } else { Ok(false) };
     }
-    let moved = source.take(from, ALL, most, |waiter| target.push(b, Waiter { key: to, ..waiter }));
+    let is_from = |waiter: &Waiter| waiter.key == from;
+    let moved = source.take(most, is_from, |waiter| target.push(b, Waiter { key: to, ..waiter }));
     done.moved += moved;
     Ok(moved == TURN)
 }
@@ -562,56 +581,4 @@ pub async fn wake_op(
         woken += wake_key(key2, counts.1, ALL).await;
     }
     Ok(woken)
-}
-
-/// Marks the mutexes that a dying thread holds (`set_robust_list(2)`): sets the owner-died bit and wakes a waiter.
-pub async fn exit_robust_list(caller: &mut Caller) {
-    const LIMIT: usize = 2048;
-    let head = caller.thread.robust_list.swap(0, Ordering::Relaxed);
-    if head == 0 {
-        return;
-    }
-    // { next, offset of the futex word, the entry being locked or unlocked right now }
-    let Ok([first, offset, pending]) = user::read::<[usize; 3]>(caller, head).await else { return };
-    let mut entry = first;
-    for _ in 0..LIMIT {
-        // Bit 0 marks a priority-inheritance mutex.
-        let address = entry & !1;
-        if address == head || address == 0 {
-            break;
-        }
-        let Ok(next) = user::read::<usize>(caller, address).await else { break };
-        if address != pending & !1 && release_dead(caller, address.wrapping_add(offset), false).await.is_err()
-        {
-            return;
-        }
-        entry = next;
-    }
-    if pending & !1 != 0 {
-        let _ = release_dead(caller, (pending & !1).wrapping_add(offset), true).await;
-    }
-}
-
-async fn release_dead(caller: &mut Caller, address: usize, pending: bool) -> Result<(), Errno> {
-    loop {
-        let value: u32 = user::read(caller, address).await?;
-        if value & linux::FUTEX_TID_MASK != caller.thread.tid() {
-            // A mutex caught between its unlock and the wake that follows must still wake somebody.
-            if pending && value == 0 {
-                wake_address(caller, address, 1).await?;
-            }
-            return Ok(());
-        }
-        let new = value & linux::FUTEX_WAITERS | linux::FUTEX_OWNER_DIED;
-        match uaccess::cmpxchg_user_u32(address, value, new) {
-            Ok(seen) if seen == value => {
-                if value & linux::FUTEX_WAITERS != 0 {
-                    wake_address(caller, address, 1).await?;
-                }
-                return Ok(());
-            }
-            Ok(_) => {}
-            Err(fault) => fault_in(caller, fault.address, Access::Write).await?,
-        }
-    }
 }
