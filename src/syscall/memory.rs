@@ -34,6 +34,14 @@ pub async fn mmap(
         let shared = matches!(flags & linux::MAP_TYPE, linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE);
         mapping::of_file(&file, offset as u64, shared, prot, &caller.space).await?
     };
+    if flags & linux::MAP_LOCKED != 0 {
+        let others = caller.space.locked_outside(0..0).await;
+        let whole = len.checked_next_multiple_of(PAGE_SIZE).unwrap_or(usize::MAX);
+        check_lock(caller, others.saturating_add(whole)).map_err(|errno| match errno {
+            Errno::ENOMEM => Errno::EAGAIN,
+            errno => errno,
+        })?;
+    }
     let privileged = may_map_lowest(caller);
     let mapping = Mapping { hint, len, prot, flags, backing, privileged, extra: RegionFlags::empty() };
     caller.space.map(mapping).await
@@ -48,7 +56,10 @@ fn may_map_lowest(caller: &Caller) -> bool {
 /// Anonymous memory, as most want it, where that need not wait.
 pub fn map_now(caller: &Caller, context: &UserContext) -> Attempt {
     let (len, prot, flags) = (context.rsi as usize, context.rdx as u32, context.r10 as u32);
-    if flags & linux::MAP_ANONYMOUS == 0 || !(context.r9 as usize).is_multiple_of(PAGE_SIZE) {
+    if flags & linux::MAP_ANONYMOUS == 0
+        || flags & linux::MAP_LOCKED != 0
+        || !(context.r9 as usize).is_multiple_of(PAGE_SIZE)
+    {
         return Err(Pause::General);
     }
     let privileged = may_map_lowest(caller);

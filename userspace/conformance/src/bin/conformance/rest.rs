@@ -77,8 +77,18 @@ fn memory_locks() {
         outcome("the same again", sys!(SYS_mlock, at, 8192));
         outcome("beyond it", sys!(SYS_mlock, at + 8192, 4096));
         outcome("everything", sys!(SYS_mlockall, libc::MCL_CURRENT));
+        let map_locked = |pages: usize| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_LOCKED;
+            sys!(SYS_mmap, 0, pages * 4096, libc::PROT_READ, flags, -1, 0)
+        };
+        outcome("map and lock more", map_locked(1));
+        outcome("unlock one", sys!(SYS_munlock, at, 4096));
+        outcome("map and lock two", map_locked(2));
+        outcome("map and lock one", map_locked(1));
+        outcome("map and lock another", map_locked(1));
         let _ = sys!(SYS_setrlimit, libc::RLIMIT_MEMLOCK, [0_u64, 0].as_ptr());
         outcome("nothing", sys!(SYS_mlock, at, 0));
+        outcome("map and lock", map_locked(1));
         outcome("the future", sys!(SYS_mlockall, libc::MCL_FUTURE));
     });
 }
