@@ -275,10 +275,13 @@ fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
     }
 }
 
-/// All commands but those for locks, which may have to wait, and those with a structure.
+/// All commands but those for locks, which may have to wait, those with a structure, and those that take memory where it is short.
 #[inline(never)]
 fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> Attempt {
-    if lock::is_command(command) || file_owner::is_command(command) {
+    if lock::is_command(command)
+        || file_owner::is_command(command)
+        || file_owner::makes_something(command, argument) && frame::is_short()
+    {
         return Err(Pause::General);
     }
     Ok(descriptor::fcntl(caller, fd, command, argument)?)

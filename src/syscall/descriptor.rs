@@ -11,6 +11,7 @@ use super::{
 use crate::{
     device::loops,
     file::{self, File, Reservation, disk, looped, terminal},
+    memory,
     process::Caller,
 };
 
@@ -167,6 +168,18 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
     }
 }
 
+/// The commands that may take memory, as soon as there is some, and those that have a structure; and all others.
+///
+/// # Errors
+/// ENOMEM, and those of the command.
+pub async fn fcntl_with_memory(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResult {
+    memory::check_pressure().await?;
+    if file_owner::is_command(command) {
+        return file_owner::fcntl(caller, fd, command, argument).await;
+    }
+    fcntl(caller, fd, command, argument)
+}
+
 /// The seals of a file that can have any.
 fn seals(file: &File) -> Result<&Seals, Errno> {
     file.inode().and_then(|inode| inode.seals()).ok_or(Errno::EINVAL)
@@ -217,6 +230,7 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
         }
         requests::FIOASYNC => {
             let on: i32 = user::read(caller, argument).await?;
+            memory::check_pressure().await?;
             let can = file_owner::set_signalling(caller, &file, fd, on != 0)?;
             return if can { Ok(0) } else { Err(Errno::ENOTTY) };
         }

@@ -10,6 +10,7 @@ use crate::{
         File,
         events::owner::{Who, set_signals, takes_signals},
     },
+    memory,
     process::Caller,
 };
 
@@ -27,6 +28,15 @@ struct Named {
 /// Whether a command of fcntl(2) is about a file's owner and has a structure.
 pub fn is_command(command: u32) -> bool {
     matches!(command, linux::F_SETOWN_EX | linux::F_GETOWN_EX | GET_OWNER_USERS)
+}
+
+/// Whether a command may make a file's owner, or what tells him of its events.
+pub fn makes_something(command: u32, argument: usize) -> bool {
+    match command {
+        linux::F_SETOWN | linux::F_SETSIG => true,
+        linux::F_SETFL => argument as u32 & linux::FASYNC != 0,
+        _ => false,
+    }
 }
 
 /// The commands of fcntl(2) for a file's owner that have a structure.
@@ -116,7 +126,7 @@ pub fn set_signalling(caller: &Caller, file: &File, fd: i32, on: bool) -> Result
 pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) -> Option<SysResult> {
     Some(match request {
         requests::FIOSETOWN | requests::SIOCSPGRP => match user::read(caller, argument).await {
-            Ok(who) => set(caller, file, who),
+            Ok(who) => memory::check_pressure().await.and_then(|()| set(caller, file, who)),
             Err(errno) => Err(errno),
         },
         requests::FIOGETOWN | requests::SIOCGPGRP => {

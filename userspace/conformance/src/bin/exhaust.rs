@@ -31,6 +31,18 @@ const THINGS: &[(&str, Take)] = &[
     ("requests that wait", |_| wait_by_ring()),
     ("sockets", |_| sockets().map(drop)),
     ("full sockets", |_| sockets().and_then(|[socket, _]| fill(socket))),
+    // Those that are there when there is no more memory.
+    ("signals for sockets", |number| {
+        sockets().map(drop).inspect_err(|_| {
+            for socket in 3..3 + 2 * number as i32 {
+                // SAFETY: no memory is involved.
+                let on = cvt(unsafe { libc::fcntl(socket, libc::F_SETFL, libc::O_ASYNC) });
+                if on.is_err() {
+                    break;
+                }
+            }
+        })
+    }),
     ("sockets with names", |number| named(number).map(drop)),
     ("connections that wait", |_| connect()),
     ("descriptors in messages", |_| pass(0)),
