@@ -244,10 +244,10 @@ pub fn set_signals(file: &File, fd: i32, on: bool) -> Result<(), Errno> {
     }
     let Some(target) = Target::of(file) else { return Ok(()) };
     // Of room in a socket or a terminal Linux tells only after somebody had to wait for it.
-    let is_plain = matches!(target, Target::Stream(_));
+    let is_pipe = file.stream().is_some_and(|stream| stream.pipe().is_some());
     let mut events = Events::empty();
     events.set(Events::IN, file.check_readable().is_ok());
-    events.set(Events::OUT, is_plain && file.check_writable().is_ok());
+    events.set(Events::OUT, is_pipe && file.check_writable().is_ok());
     let gathering = Arc::new(Gathering::new());
     let membership = gathering.join(target, events, false);
     let told = Arc::downgrade(&ownership);
