@@ -1,7 +1,7 @@
 //! Arguments out of the grammar.
 
 use crate::kind::{Call, File, Kind, Part, Request};
-use crate::{arena, files, hostile};
+use crate::{arena, files, hostile, objects};
 use std::os::fd::AsRawFd;
 use support::memory::PAGE;
 use support::random::Random;
@@ -112,6 +112,7 @@ impl Generator {
             Kind::Below(limit) => self.random.below(limit),
             Kind::Range(first, count) => first + self.random.below(count),
             Kind::Fd(file) => files::pick(&mut self.random, file) as u64,
+            Kind::Id(object) => objects::pick(&mut self.random, object) as u64,
             Kind::At if self.random.below(4) != 0 => libc::AT_FDCWD as u64,
             Kind::At => files::pick(&mut self.random, File::Folder) as u64,
             Kind::Context => self.context,

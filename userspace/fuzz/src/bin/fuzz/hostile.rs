@@ -3,7 +3,7 @@
 use crate::generate::Generator;
 use crate::kind::{Call, File, Makes};
 use crate::tally::Tally;
-use crate::{arena, calls, files};
+use crate::{arena, calls, files, objects};
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::thread;
@@ -107,6 +107,9 @@ pub fn live(seed: u64, manner: Manner, only: &[String], tally: &'static Tally) -
     }
     // SAFETY: a new session: groups and terminals of others stay out of reach.
     cvt(unsafe { libc::setsid() })?;
+    // Who has changed users is nobody's to look at, not even his own children's: but these are to.
+    // SAFETY: no memory is involved.
+    cvt(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) })?;
     handle_signals()?;
     let all = calls::all();
     let weather: Vec<&Call> = WEATHER
@@ -178,6 +181,7 @@ fn make_calls(mut generator: Generator, calls: &[&Call], pause: u64, manner: Man
             Makes::Nothing => {}
             Makes::One(file) => files::note(&mut generator.random, file, result as i32),
             Makes::Pair(sorts, argument) => note_pair(&mut generator.random, sorts, a[argument]),
+            Makes::Object(object) => objects::note(&mut generator.random, object, result as i32),
             Makes::Process if result == 0 => {
                 generator.random = Random::new(generator.random.word() ^ u64::from(std::process::id()));
                 left = generator.random.below(100);

@@ -15,6 +15,8 @@ pub enum Kind {
     Gap,
     /// A descriptor.
     Fd(File),
+    /// The number of a System V object.
+    Id(Object),
     /// The folder that a path starts from: mostly the working one.
     At,
     /// The address of a context for transfers that the thread has to itself.
@@ -138,6 +140,23 @@ impl File {
     pub const COUNT: usize = Self::Any as usize;
 }
 
+/// Of what sort a System V object is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Object {
+    /// A piece of memory.
+    Segment,
+    /// A set of semaphores.
+    Semaphores,
+    /// A queue of messages.
+    Queue,
+}
+
+impl Object {
+    /// How many sorts there are.
+    pub const COUNT: usize = Self::Queue as usize + 1;
+}
+
 /// What a call leaves when it succeeds.
 #[derive(Clone, Copy)]
 pub enum Makes {
@@ -147,6 +166,8 @@ pub enum Makes {
     One(File),
     /// Two descriptors, which it stores where this argument points to.
     Pair([File; 2], usize),
+    /// A System V object, whose number it returns.
+    Object(Object),
     /// A process: the call returns twice.
     Process,
 }
@@ -181,6 +202,11 @@ impl Call {
     /// It stores two descriptors.
     pub const fn opens_pair(self, files: [File; 2], argument: usize) -> Self {
         Self { makes: Makes::Pair(files, argument), ..self }
+    }
+
+    /// It returns an object's number.
+    pub const fn finds(self, object: Object) -> Self {
+        Self { makes: Makes::Object(object), ..self }
     }
 
     /// It returns twice.

@@ -23,6 +23,7 @@ mod files;
 mod generate;
 mod hostile;
 mod kind;
+mod objects;
 mod tally;
 
 use hostile::{Manner, NOBODY, OUTPUT};

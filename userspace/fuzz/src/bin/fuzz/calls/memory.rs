@@ -2,7 +2,8 @@
 
 use super::{NAME, NONE, VECTOR};
 use crate::kind::File::{Nameless, Regular, Ring};
-use crate::kind::Kind::{self, Below, Bits, Buffer, Either, Fd, Length, One, Page, Pid, Span};
+use crate::kind::Kind::{self, Below, Bits, Buffer, Either, Fd, Id, Length, One, Page, Pid, Span};
+use crate::kind::Object::{Queue, Segment, Semaphores};
 use crate::kind::{Call, call};
 use libc::*;
 
@@ -56,34 +57,34 @@ pub const CALLS: &[Call] = &[
     call("membarrier", SYS_membarrier, &[Bits(&[1, 2, 4, 8, 16, 32, 64, 128, 256]), Below(2), Below(4)]),
     call("process_vm_readv", SYS_process_vm_readv, &[Pid, VECTOR, Length, VECTOR, Length, NONE]),
     call("process_vm_writev", SYS_process_vm_writev, &[Pid, VECTOR, Length, VECTOR, Length, NONE]).reaches(),
-    call("shmget", SYS_shmget, &[SHM_KEY, Below(70_000), Bits(&[0o1000, 0o2000, 0o666])]),
-    call("shmat", SYS_shmat, &[Below(40), Either(&[NONE, Page]), Bits(&[0o10000, 0o20000, 0o40000])]),
+    call("shmget", SYS_shmget, &[SHM_KEY, Below(70_000), Bits(&[0o1000, 0o2000, 0o666])]).finds(Segment),
+    call("shmat", SYS_shmat, &[Id(Segment), Either(&[NONE, Page]), Bits(&[0o10000, 0o20000, 0o40000])]),
     call("shmdt", SYS_shmdt, &[Page]),
-    call("shmctl", SYS_shmctl, &[Below(40), Below(16), Buffer(112)]),
-    call("semget", SYS_semget, &[SHM_KEY, Below(10), Bits(&[0o1000, 0o2000, 0o666])]),
+    call("shmctl", SYS_shmctl, &[Id(Segment), Below(16), Buffer(112)]),
+    call("semget", SYS_semget, &[SHM_KEY, Below(10), Bits(&[0o1000, 0o2000, 0o666])]).finds(Semaphores),
     call(
         "semtimedop",
         SYS_semtimedop,
         &[
-            Below(40),
+            Id(Semaphores),
             Kind::Array(4, &[(2, Below(10)), (2, One(&[0, 1, 2, 0xffff])), (2, Bits(&[0x800, 0x1000]))]),
             Length,
             super::TIME,
         ],
     ),
-    call("semctl", SYS_semctl, &[Below(40), Below(10), Below(20), Either(&[Buffer(112), Below(10)])]),
-    call("msgget", SYS_msgget, &[SHM_KEY, Bits(&[0o1000, 0o2000, 0o666])]),
+    call("semctl", SYS_semctl, &[Id(Semaphores), Below(10), Below(20), Either(&[Buffer(112), Below(10)])]),
+    call("msgget", SYS_msgget, &[SHM_KEY, Bits(&[0o1000, 0o2000, 0o666])]).finds(Queue),
     call(
         "msgsnd",
         SYS_msgsnd,
-        &[Below(40), Kind::Block(&[(8, Below(4)), (8, Below(9)), (8, Below(9))]), Below(24), Bits(&[0o4000])],
+        &[Id(Queue), Kind::Block(&[(8, Below(4)), (8, Below(9)), (8, Below(9))]), Below(24), Bits(&[0o4000])],
     ),
     call(
         "msgrcv",
         SYS_msgrcv,
-        &[Below(40), Buffer(300), Below(292), One(&[0, 1, 2, u64::MAX]), Bits(&[0o4000, 0o10000, 0o20000])],
+        &[Id(Queue), Buffer(300), Below(292), One(&[0, 1, 2, u64::MAX]), Bits(&[0o4000, 0o10000, 0o20000])],
     ),
-    call("msgctl", SYS_msgctl, &[Below(40), Below(14), Buffer(120)]),
+    call("msgctl", SYS_msgctl, &[Id(Queue), Below(14), Buffer(120)]),
     call("mq_open", SYS_mq_open, &[NAME, One(&[0o102, 2, 0o4102]), One(&[0o666]), NONE])
         .opens(crate::kind::File::Any),
 ];
