@@ -64,6 +64,7 @@ extern crate alloc;
 mod platform;
 mod primitive;
 
+mod boxed;
 mod coop;
 mod fan_out;
 mod idle;

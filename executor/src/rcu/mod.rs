@@ -21,6 +21,7 @@ mod grace;
 
 pub(crate) use grace::{Grace, Passed};
 
+use crate::boxed::try_box;
 use crate::platform::hooks;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64};
 use crate::shared::{self, Shared};
@@ -351,6 +352,11 @@ impl<T: Send + 'static> Linked<T> {
     /// The value, with room.
     pub fn new(value: T) -> Self {
         Linked { head: Head { next: Cell::new(ptr::null()), free: Self::free }, value }
+    }
+
+    /// The same in a box; `None` without memory.
+    pub fn try_boxed(value: T) -> Option<Box<Self>> {
+        try_box(Self::new(value))
     }
 
     /// Give up a box for a pointer to the value in it.

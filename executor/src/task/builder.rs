@@ -2,11 +2,11 @@
 
 use super::cell::{Boxed, ByTitle, Cell, Job, Named, Titled, Unnamed};
 use super::{JoinHandle, Kind, TaskRef, slab};
+use crate::boxed::try_box;
 use crate::platform::hooks;
 use crate::shared::{self, Shared};
 use crate::worker::Worker;
-use alloc::alloc::{Layout, alloc, handle_alloc_error};
-use alloc::boxed::Box;
+use alloc::alloc::{Layout, handle_alloc_error};
 use core::fmt;
 use core::future::Future;
 use core::sync::atomic::Ordering::Relaxed;
@@ -193,21 +193,7 @@ fn spawn_job<J: Job + 'static>(job: J, builder: Builder) -> Result<JoinHandle<J:
     if const { slab::class_of(Layout::new::<Cell<J>>()).is_some() } {
         launch(job, builder)
     } else {
-        launch(Boxed(try_box(job)?.into()), builder)
-    }
-}
-
-fn try_box<T>(value: T) -> Result<Box<T>, SpawnError> {
-    let layout = Layout::new::<T>();
-    debug_assert!(layout.size() > 0, "only large futures are boxed");
-    // SAFETY: not of size zero; when not null, the memory has T's layout and is filled before use.
-    unsafe {
-        let memory = alloc(layout).cast::<T>();
-        if memory.is_null() {
-            return Err(SpawnError);
-        }
-        memory.write(value);
-        Ok(Box::from_raw(memory))
+        launch(Boxed(try_box(job).ok_or(SpawnError)?.into()), builder)
     }
 }
 

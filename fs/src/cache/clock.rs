@@ -45,17 +45,14 @@ impl Gone {
     /// Room for so many pages, and a spare if there is none; else the spare. `None` without either.
     fn room(pages: usize) -> Option<Box<Linked<Self>>> {
         let Some(room) = Self::allocate(pages) else { return SPARE.lock().take() };
-        if SPARE.lock().is_none()
-            && let Some(spare) = Self::allocate(FEW)
-        {
-            // Somebody else may have been as quick.
-            let other = SPARE.lock().replace(spare);
-            drop(other);
+        let has_spare = SPARE.lock().is_some();
+        if !has_spare && let Some(spare) = Self::allocate(FEW) {
+            Self::keep(spare);
         }
         Some(room)
     }
 
-    /// Takes back what has remained empty, as the spare if there is none.
+    /// Keeps what is empty as the spare, if there is none.
     fn keep(room: Box<Linked<Self>>) {
         let mut spare = SPARE.lock();
         if spare.is_none() {
@@ -66,7 +63,7 @@ impl Gone {
     fn allocate(pages: usize) -> Option<Box<Linked<Self>>> {
         let mut room = Vec::new();
         room.try_reserve_exact(pages).ok()?;
-        Some(Box::new(Linked::new(Self(room))))
+        Linked::try_boxed(Self(room))
     }
 }
 

@@ -1,0 +1,19 @@
+//! Boxes where there may be no memory: stable Rust's end the program then.
+
+use alloc::alloc::alloc;
+use alloc::boxed::Box;
+use core::alloc::Layout;
+
+/// A box for a value that is not of size zero; `None` without memory, and the value is dropped.
+pub(crate) fn try_box<T>(value: T) -> Option<Box<T>> {
+    const { assert!(size_of::<T>() > 0) };
+    // SAFETY: not of size zero; when not null, the memory has T's layout and is filled before use.
+    unsafe {
+        let memory = alloc(Layout::new::<T>()).cast::<T>();
+        if memory.is_null() {
+            return None;
+        }
+        memory.write(value);
+        Some(Box::from_raw(memory))
+    }
+}
