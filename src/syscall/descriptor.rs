@@ -168,15 +168,12 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
     }
 }
 
-/// The commands that may take memory, as soon as there is some, and those that have a structure; and all others.
+/// As [`fcntl`], as soon as there is memory.
 ///
 /// # Errors
 /// ENOMEM, and those of the command.
 pub async fn fcntl_with_memory(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResult {
     memory::check_pressure().await?;
-    if file_owner::is_command(command) {
-        return file_owner::fcntl(caller, fd, command, argument).await;
-    }
     fcntl(caller, fd, command, argument)
 }
 
@@ -230,7 +227,9 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
         }
         requests::FIOASYNC => {
             let on: i32 = user::read(caller, argument).await?;
-            memory::check_pressure().await?;
+            if on != 0 {
+                memory::check_pressure().await?;
+            }
             let can = file_owner::set_signalling(caller, &file, fd, on != 0)?;
             return if can { Ok(0) } else { Err(Errno::ENOTTY) };
         }

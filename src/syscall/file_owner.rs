@@ -45,6 +45,7 @@ pub async fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> S
     match command {
         linux::F_SETOWN_EX => {
             let Named { kind, id } = user::read(caller, argument).await?;
+            memory::check_pressure().await?;
             set_owner(caller, &file, kind, id)?;
         }
         linux::F_GETOWN_EX => {
@@ -116,7 +117,9 @@ pub fn set_signalling(caller: &Caller, file: &File, fd: i32, on: bool) -> Result
                 0 => (linux::F_OWNER_PID, caller.process().pid),
                 group => (linux::F_OWNER_PGRP, group as u32),
             };
-            ownership.set_owner(Who::named(kind, id)?, kind, &caller.credentials);
+            // Who has gone meanwhile owns nothing.
+            let who = Who::named(kind, id).unwrap_or_default();
+            ownership.set_owner(who, kind, &caller.credentials);
         }
     }
     Ok(true)

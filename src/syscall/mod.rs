@@ -318,8 +318,11 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_openat2 => Box::pin(open::openat2(caller, fd, a[1], a[2], a[3])),
         __NR_memfd_create => Box::pin(open::memfd_create(caller, a[0], a[1] as u32)),
         __NR_creat => Box::pin(open::openat(caller, CWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, a[1] as u32)),
-        // The other commands are done at once.
         __NR_fcntl if lock::is_command(a[1] as u32) => Box::pin(lock::fcntl(caller, fd, a[1] as u32, a[2])),
+        __NR_fcntl if file_owner::is_command(a[1] as u32) => {
+            Box::pin(file_owner::fcntl(caller, fd, a[1] as u32, a[2]))
+        }
+        // Done at once, but where memory is short.
         __NR_fcntl => Box::pin(descriptor::fcntl_with_memory(caller, fd, a[1] as u32, a[2])),
         __NR_flock => Box::pin(lock::flock(caller, fd, a[1] as u32)),
         __NR_ioctl => Box::pin(descriptor::ioctl(caller, fd, a[1] as u32, a[2])),

@@ -104,20 +104,20 @@ impl Who {
 
     /// Its number; 0 if it is gone.
     fn id(&self) -> u32 {
-        let tree = tree::lock();
+        // A record that is the last to be known here goes after the tree's lock, not under it.
         match self {
             Self::Nobody => 0,
-            Self::Thread(thread) => {
-                let known = thread.upgrade().filter(|thread| {
-                    tree.thread(thread.tid()).is_some_and(|current| Arc::ptr_eq(&current, thread))
-                });
-                known.map_or(0, |thread| thread.tid())
+            Self::Thread(owner) => {
+                let Some(owner) = owner.upgrade() else { return 0 };
+                let current = tree::lock().thread(owner.tid());
+                if current.is_some_and(|current| Arc::ptr_eq(&current, &owner)) { owner.tid() } else { 0 }
             }
             Self::Process(owner) => {
-                owner.upgrade().map_or(0, |owner| process::id(&owner, &tree).unwrap_or(0))
+                let Some(owner) = owner.upgrade() else { return 0 };
+                process::id(&owner, &tree::lock()).unwrap_or(0)
             }
             Self::Group(group) => {
-                if tree.group_exists(*group) {
+                if tree::lock().group_exists(*group) {
                     *group
                 } else {
                     0
@@ -178,26 +178,16 @@ impl Ownership {
     /// Tells what has happened.
     fn tell(&self, fd: i32, what: Readied) {
         let settings = self.settings.lock().clone();
-        let info = |signal| match signal {
-            0 => SigInfo::kernel(SIGIO),
-            signal => SigInfo::file(signal, what, fd),
-        };
-        let send_one = |send: &dyn Fn(SigInfo) -> Result<(), Errno>| {
-            // Where there is no room for one that says more, the plain one tells that there is something.
-            if send(info(settings.signal)) == Err(Errno::EAGAIN) {
-                let _ = send(info(0));
-            }
-        };
         match &settings.who {
             Who::Nobody => {}
             Who::Thread(thread) => {
                 if let Some(thread) = thread.upgrade().filter(|thread| settings.may_signal(&thread.process)) {
-                    send_one(&|info| send::to_thread(&thread, info));
+                    settings.send(fd, what, |info| send::to_thread(&thread, info));
                 }
             }
             Who::Process(process) => {
                 if let Some(process) = process.upgrade().filter(|process| settings.may_signal(process)) {
-                    send_one(&|info| send::to_process(&process, info));
+                    settings.send(fd, what, |info| send::to_process(&process, info));
                 }
             }
             Who::Group(group) => {
@@ -205,8 +195,7 @@ impl Ownership {
                 while let Some(member) = send::next_member(&tree, *group, from) {
                     from = member + 1;
                     if tree.process(member).is_some_and(|process| settings.may_signal(&process)) {
-                        let tree = core::cell::RefCell::new(&mut *tree);
-                        send_one(&|info| send::to_one_of_many(&mut tree.borrow_mut(), member, info));
+                        settings.send(fd, what, |info| send::to_one_of_many(&mut tree, member, info));
                     }
                 }
             }
@@ -215,6 +204,16 @@ impl Ownership {
 }
 
 impl Settings {
+    /// Sends the signal to one of those who get it.
+    fn send(&self, fd: i32, what: Readied, mut send: impl FnMut(SigInfo) -> Result<(), Errno>) {
+        let plain = SigInfo::kernel(SIGIO);
+        let info = if self.signal == 0 { plain } else { SigInfo::file(self.signal, what, fd) };
+        // Where there is no room for one that says more, the plain one tells that there is something.
+        if send(info) == Err(Errno::EAGAIN) {
+            let _ = send(plain);
+        }
+    }
+
     /// Whether who has set it may send signals to a process.
     fn may_signal(&self, process: &Process) -> bool {
         let [real, _, saved] = process.credentials().users;

@@ -30,7 +30,7 @@ impl Target {
         }
     }
 
-    /// What it is ready for now.
+    /// The events that are there.
     pub fn events(&self) -> Events {
         File::with_synonyms(match self {
             Self::Stream(stream) => stream.events(),

@@ -335,14 +335,10 @@ fn of_sockets() {
         close(near);
         close(far);
     }
-    let address = {
-        let mut address: libc::sockaddr_un = unsafe_zeroed();
-        address.sun_family = libc::AF_UNIX as u16;
-        for (to, from) in address.sun_path.iter_mut().zip(b"listens") {
-            *to = *from as i8;
-        }
-        address
-    };
+    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as u16, sun_path: [0; 108] };
+    for (to, from) in address.sun_path.iter_mut().zip(b"listens") {
+        *to = *from as i8;
+    }
     let socket = || made("socket", sys!(SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0));
     let (listener, caller) = (socket(), socket());
     outcome("bind", sys!(SYS_bind, listener, &raw const address, size_of_val(&address)));
@@ -353,10 +349,6 @@ fn of_sockets() {
     outcome("connect", sys!(SYS_connect, caller, &raw const address, size_of_val(&address)));
     told("somebody calls", listener);
     let _ = fs::remove_file("listens");
-}
-
-fn unsafe_zeroed() -> libc::sockaddr_un {
-    libc::sockaddr_un { sun_family: 0, sun_path: [0; 108] }
 }
 
 fn terminals() {
