@@ -68,11 +68,11 @@ fn bits_for(count: usize) -> u32 {
 
 /// The widths in this machine.
 pub fn widths() -> Widths {
-    let id = CpuId::new();
     if let Some(widths) = [0x1f, 0xb].into_iter().find_map(listed_widths) {
         return widths;
     }
     // What is older has no die but the package, and what has threads says how many bits they take as above.
+    let id = CpuId::new();
     let cores = match id.get_processor_capacity_feature_info() {
         Some(capacity) if capacity.apic_id_size() > 0 => capacity.apic_id_size().into(),
         _ => id.get_feature_info().map_or(0, |basic| match basic.has_htt() {
@@ -109,9 +109,9 @@ fn listed_widths(leaf: u32) -> Option<Widths> {
     widths
 }
 
-/// Where a running CPU is.
-pub fn place(cpu: usize) -> Place {
-    let (widths, id) = (widths(), smp::apic_id(cpu));
+/// Where a running CPU is, by the machine's widths.
+pub fn place(cpu: usize, widths: Widths) -> Place {
+    let id = smp::apic_id(cpu);
     let between = |from: u32, to: u32| id >> from & ((1 << (to - from)) - 1);
     Place {
         package: id >> widths.die,

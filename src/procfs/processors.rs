@@ -71,7 +71,7 @@ fn value(write: impl Fn(&mut TextBuffer) -> fmt::Result + Send + Sync + 'static)
 /// `topology`: with which others a CPU shares what.
 fn place(id: usize) -> Node {
     let widths = topology::widths();
-    let Place { package, die, core } = topology::place(id);
+    let Place { package, die, core } = topology::place(id, widths);
     let number = |number: u32| value(move |out| writeln!(out, "{number}"));
     let mut entries =
         vec![("core_id", number(core)), ("die_id", number(die)), ("physical_package_id", number(package))];

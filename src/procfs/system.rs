@@ -178,7 +178,7 @@ pub(super) fn cpu_info(out: &mut TextBuffer) -> Made {
         if let Some(bytes) = far {
             writeln!(out, "cache size\t: {} KB", bytes / 1024)?;
         }
-        let place = topology::place(number);
+        let place = topology::place(number, widths);
         let siblings = topology::together(number, widths.die).count();
         let cores = siblings / topology::together(number, widths.thread).count();
         writeln!(out, "physical id\t: {}\nsiblings\t: {siblings}", place.package)?;

@@ -191,9 +191,11 @@ impl Pool {
             Purpose::Urgent => self.free() > RESERVE.load(Relaxed) / 2,
             Purpose::User => false,
         };
-        let number = if may_have { self.take_block(frames, 0)? } else { return None };
+        if !may_have {
+            return None;
+        }
         let mut chain = Chain::default();
-        chain.push(frames, number);
+        chain.push(frames, self.take_block(frames, 0)?);
         Some(chain)
     }
 

@@ -5,6 +5,9 @@
 //! waiter out of its bucket and marks it; what a time-out, a signal or a kill finds is settled by that same lock. Many are woken,
 //! or moved to another bucket, in turns, so that no poll lasts for as long as all of them take. Requeueing within a bucket only
 //! renames, and does it for all at once.
+//!
+//! Where to start reading: [`enrol`] and [`Woken`] are a wait, [`wake_one`] is its end. `several.rs` waits for one of several
+//! words; `robust.rs` is about mutexes whose owners die.
 
 mod robust;
 pub mod several;
@@ -511,7 +514,7 @@ fn requeue_turn(from: Key, to: Key, request: &Requeue, done: &mut Requeued) -> R
     let most = (left - woken).min(request.requeue - done.moved);
     // Who waits for several words looks for himself: he would not find his place again.
     let is_of_several = |waiter: &Waiter| waiter.key == from && waiter.number != 0;
-    let looking = source.take(most.min(TURN), is_of_several, |waiter| roused.push(waiter.wake()));
+    let looking = source.take(most.min(TURN - woken), is_of_several, |waiter| roused.push(waiter.wake()));
     done.moved += looking;
     if looking > 0 {
         return Ok(true);
