@@ -4,10 +4,10 @@ use alloc::alloc::alloc;
 use alloc::boxed::Box;
 use core::alloc::Layout;
 
-/// A box for a value that is not of size zero; `None` without memory, and the value is dropped.
+/// A box for a value, not one of size zero; `None` without memory, and the value is dropped.
 pub(crate) fn try_box<T>(value: T) -> Option<Box<T>> {
-    const { assert!(size_of::<T>() > 0) };
-    // SAFETY: not of size zero; when not null, the memory has T's layout and is filled before use.
+    debug_assert!(size_of::<T>() > 0, "nothing needs no box");
+    // SAFETY: not of size zero, as the caller says; when not null, the memory has T's layout and is filled before use.
     unsafe {
         let memory = alloc(Layout::new::<T>()).cast::<T>();
         if memory.is_null() {
