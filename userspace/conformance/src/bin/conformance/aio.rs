@@ -59,13 +59,15 @@ fn submit_one(what: &str, context: u64, request: &Request) {
     value(what, submit(context, &[request]));
 }
 
-/// Takes up to eight events, waiting for `least` of them for so long.
+/// Takes up to eight events, waiting for `least` of them for so long, and shows them by their requests' names: which of several
+/// is done first is nobody's promise.
 fn take(what: &str, context: u64, least: i64, milliseconds: i64) -> Vec<Event> {
     let mut events = [Event::default(); 8];
     let time = libc::timespec { tv_sec: 0, tv_nsec: milliseconds * 1_000_000 };
     let taken = sys!(SYS_io_getevents, context, least, 8, events.as_mut_ptr(), &raw const time);
     let count = *taken.as_ref().unwrap_or(&0) as usize;
     value(what, taken);
+    events[..count].sort_by_key(|event| event.data);
     for event in &events[..count] {
         show("event", format!("{} {} {}", event.data, event.result, event.second));
     }

@@ -197,7 +197,9 @@ fn kill_all() -> io::Result<()> {
 
 /// Ends all processes of a round and waits for them.
 fn end_round() -> Result<(), String> {
-    for _ in 0..100 {
+    /// Looks, 20 ms apart. A machine may stand still for longer than anything takes that works.
+    const LOOKS: usize = 500;
+    for _ in 0..LOOKS {
         kill_all().map_err(|error| format!("killing: {error}"))?;
         loop {
             // SAFETY: no status is asked for.
@@ -209,7 +211,7 @@ fn end_round() -> Result<(), String> {
         }
         sleep_ms(20);
     }
-    Err("a process cannot be killed".into())
+    Err(format!("a process cannot be killed\n{}", support::process::describe_all()))
 }
 
 /// Starts a round of seeds and waits until all of them have begun.

@@ -133,38 +133,7 @@ fn end_round(children: &[Child], manner: Manner) -> Result<(), String> {
         }
         sleep_ms(LOOK);
     }
-    Err(format!("a process cannot be killed\n{}", describe_processes()))
-}
-
-/// A line for each thread there is, for whoever has to find out why one is still there.
-fn describe_processes() -> String {
-    let mut text = String::new();
-    let numbers = |path: &str| -> Vec<String> {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.parse::<i32>().is_ok()).collect()
-    };
-    for pid in numbers("/proc") {
-        for tid in numbers(&format!("/proc/{pid}/task")) {
-            let read =
-                |name| std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/{name}")).unwrap_or_default();
-            let status = read("status");
-            let wanted = ["SigPnd", "ShdPnd", "SigBlk", "Threads"];
-            let lines: Vec<&str> =
-                status.lines().filter(|line| wanted.iter().any(|word| line.starts_with(word))).collect();
-            text += &format!(
-                "{} {} {} {}\n",
-                read("stat").trim(),
-                lines.join(" "),
-                read("wchan").trim(),
-                read("syscall").trim()
-            );
-        }
-        if numbers(&format!("/proc/{pid}/task")).is_empty() {
-            text += &std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        }
-    }
-    text
+    Err(format!("a process cannot be killed\n{}", support::process::describe_all()))
 }
 
 /// Starts a process in the folder.
