@@ -4,6 +4,7 @@
 //! console's terminal sits on. [`block`] is what a disk offers, [`ahci`] drives SATA disks, [`virtio_blk`] those of
 //! virtual machines by way of [`virtio`], [`partition`] reads how they are divided, and [`dma`] is how drivers reach their
 //! devices. [`memory`] holds /dev/null and its kin, [`random`] the generator behind /dev/random.
+//! [`rtc`] tells the time at start.
 //!
 //! A kernel's console, from the wire to the shell:
 //!
@@ -33,6 +34,7 @@ pub mod partition;
 mod patience;
 pub mod pci;
 pub mod random;
+pub mod rtc;
 pub mod tty;
 pub mod uart;
 pub mod virtio;

@@ -3,8 +3,11 @@
 //! All CPUs' TSCs count together on the machines that Rusk runs on (invariant and reset together; QEMU's always
 //! do), so time is one multiplication away and the same everywhere.
 
-use super::{acpi, apic, cpu, rtc};
+use super::{acpi, apic, cpu};
 use core::cell::UnsafeCell;
+use core::time::Duration;
+use drivers::rtc;
+use x86_64::instructions::port::Port;
 
 /// How time follows from the TSC: `ns = ((tsc - base) * multiplier) >> 32`.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +131,7 @@ pub(super) fn init() {
     };
     // SAFETY: the boot CPU is alone.
     unsafe { *PARAMETERS.0.get() = parameters };
-    let boot_time = rtc::read().saturating_sub(now_ns());
+    let boot_time = boot_time();
     // SAFETY: as above.
     unsafe { (*PARAMETERS.0.get()).boot_time = boot_time };
     log::info!(
@@ -138,4 +141,19 @@ pub(super) fn init() {
         timer_frequency / 1000,
         clock.name
     );
+}
+
+/// The wall clock at time 0, by the machine's real-time clock; 1970 where that cannot be read.
+fn boot_time() -> u64 {
+    // Bit 7 of the index port keeps NMIs from being turned off.
+    // SAFETY: the real-time clock's two ports; reading a register has no side effect (status C is not read).
+    let register = |number| unsafe {
+        Port::<u8>::new(0x70).write(number);
+        Port::<u8>::new(0x71).read()
+    };
+    let wall = rtc::read(register, || Duration::from_nanos(now_ns())).unwrap_or_else(|error| {
+        log::warn!("clock: the real-time clock cannot be read, {error}: it is 1970");
+        Duration::ZERO
+    });
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX).saturating_sub(now_ns())
 }

@@ -22,7 +22,6 @@ mod asm;
 mod descriptors;
 mod entry;
 mod panic;
-mod rtc;
 mod runtime;
 mod stacks;
 
