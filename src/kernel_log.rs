@@ -53,8 +53,14 @@ pub fn start(terminal: OpenTty) {
 }
 
 async fn forward(terminal: OpenTty, mut position: usize) {
-    let caller =
-        drivers::tty::Caller { process: 0, group: 0, session: 0, has_terminal: false, is_admin: true };
+    let caller = drivers::tty::Caller {
+        thread: 0,
+        process: 0,
+        group: 0,
+        session: 0,
+        has_terminal: false,
+        is_admin: true,
+    };
     loop {
         poll_fn(|context| {
             FORWARDER.register(context.waker());

@@ -163,7 +163,8 @@ fn foreground_changes_follow_the_rules() {
 fn a_terminal_belongs_to_one_session() {
     let pty = pty();
     assert_eq!(pty.jobs.terminals.lock().unwrap().keys().copied().collect::<Vec<_>>(), [1]);
-    let other = Caller { process: 50, group: 50, session: 50, has_terminal: false, is_admin: false };
+    let other =
+        Caller { thread: 50, process: 50, group: 50, session: 50, has_terminal: false, is_admin: false };
     assert_eq!(pty.slave.acquire(&other, true), Err(Errno::EPERM));
     assert_eq!(pty.slave.acquire(&Caller { process: 51, ..other }, true), Err(Errno::EPERM));
     assert_eq!(pty.slave.acquire(&SHELL, false), Ok(()));

@@ -26,6 +26,7 @@ pub fn describe(caller: &Caller) -> TtyCaller {
     let mut tree = tree::lock();
     let (group, session) = tree.node(process).map_or((0, 0), |node| (node.group, node.session));
     TtyCaller {
+        thread: caller.thread.tid() as Pid,
         process: process as Pid,
         group: group as Pid,
         session: session as Pid,
@@ -218,14 +219,16 @@ impl JobControl for Jobs {
         let _ = send::to_process_locked(&mut tree, session as u32, SigInfo::kernel(signal.number() as u8));
     }
 
-    fn ignores(&self, process: Pid, signal: Signal) -> bool {
+    fn ignores(&self, caller: &TtyCaller, signal: Signal) -> bool {
         let signal = signal.number() as u8;
         let tree = tree::lock();
-        let Some(node) = tree.node(process as u32) else { return true };
-        let ignored =
-            node.process.signals.lock().actions.get(signal).disposition(signal) == Disposition::Ignore;
-        let blocked = |thread: &Arc<crate::process::Thread>| thread.signals.lock().blocked.has(signal);
-        ignored || node.threads.iter().all(blocked)
+        let Some(node) = tree.node(caller.process as u32) else { return true };
+        if node.process.signals.lock().actions.get(signal).disposition(signal) == Disposition::Ignore {
+            return true;
+        }
+        // A thread that has gone minds nothing any more.
+        let thread = tree.thread(caller.thread as u32);
+        thread.is_none_or(|thread| thread.signals.lock().blocked.has(signal))
     }
 
     fn is_orphaned(&self, group: Pid) -> bool {

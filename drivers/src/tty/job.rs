@@ -38,9 +38,11 @@ impl Signal {
     }
 }
 
-/// What a terminal needs to know about the process that calls it.
+/// What a terminal needs to know about who calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
+    /// Its number: blocked signals are each thread's own.
+    pub thread: Pid,
     /// Its process number. A session leader's is the session's number.
     pub process: Pid,
     /// Its process group.
@@ -54,7 +56,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether it leads its session.
+    /// Whether its process leads its session.
     pub const fn is_leader(&self) -> bool {
         self.process == self.session
     }
@@ -69,8 +71,8 @@ pub trait JobControl: Send + Sync {
     /// Sends `signal` to the process that leads `session`.
     fn signal_leader(&self, session: Pid, signal: Signal);
 
-    /// Whether `process` blocks or ignores `signal`.
-    fn ignores(&self, process: Pid, signal: Signal) -> bool;
+    /// Whether `caller`'s thread blocks `signal`, or its process ignores it.
+    fn ignores(&self, caller: &Caller, signal: Signal) -> bool;
 
     /// Whether `group` is orphaned: nobody in its session but outside it could continue it (POSIX.1-2024 3.264).
     fn is_orphaned(&self, group: Pid) -> bool;

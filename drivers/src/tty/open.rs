@@ -302,7 +302,7 @@ impl OpenTty {
             return Ok(());
         }
         let jobs = self.tty.jobs;
-        if jobs.ignores(caller.process, signal) {
+        if jobs.ignores(caller, signal) {
             if signal == Signal::BackgroundRead { Err(Errno::EIO) } else { Ok(()) }
         } else if jobs.is_orphaned(caller.group) {
             Err(Errno::EIO)

@@ -43,8 +43,8 @@ impl JobControl for Jobs {
         self.sent.lock().expect("whole").push((-session, signal));
     }
 
-    fn ignores(&self, process: Pid, signal: Signal) -> bool {
-        self.ignoring.lock().expect("whole").contains(&(process, signal))
+    fn ignores(&self, caller: &Caller, signal: Signal) -> bool {
+        self.ignoring.lock().expect("whole").contains(&(caller.thread, signal))
     }
 
     fn is_orphaned(&self, group: Pid) -> bool {
@@ -75,12 +75,12 @@ impl JobControl for Jobs {
 
 /// A process of session 1, which it leads if it is process 1.
 pub const fn caller(process: Pid, group: Pid) -> Caller {
-    Caller { process, group, session: 1, has_terminal: true, is_admin: false }
+    Caller { thread: process, process, group, session: 1, has_terminal: true, is_admin: false }
 }
 
 /// A process that no terminal controls.
 pub const STRANGER: Caller =
-    Caller { process: 99, group: 99, session: 98, has_terminal: false, is_admin: false };
+    Caller { thread: 99, process: 99, group: 99, session: 98, has_terminal: false, is_admin: false };
 
 /// Counts how often a future is polled.
 pub fn counted<F: Future>(future: F, polls: Arc<AtomicUsize>) -> impl Future<Output = F::Output> {

@@ -49,6 +49,12 @@ fn sleeping_job() -> Child {
     job(|| sleep())
 }
 
+/// Blocks a signal, for this thread alone.
+fn block(signal: i32) {
+    let set = 1_u64 << (signal - 1);
+    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, 8);
+}
+
 /// Makes a job's group the terminal's foreground group, as a shell does.
 fn foreground(pty: &Pty, group: i32) -> std::io::Result<i64> {
     // SAFETY: ignoring involves no handler; a shell ignores SIGTTOU while it hands the terminal over.
@@ -215,6 +221,37 @@ fn background() {
         change("change of modes in the background", changes);
         let _ = changes.kill(libc::SIGKILL);
         change("kill", changes);
+        // Another thread may mind what this one does not.
+        let blocks = job(move || {
+            let _ = std::thread::spawn(|| sys!(SYS_pause));
+            block(libc::SIGTTOU);
+            // SAFETY: a valid termios, read and written back.
+            unsafe {
+                let mut mode = std::mem::zeroed();
+                libc::tcgetattr(terminal, &raw mut mode);
+                libc::tcsetattr(terminal, libc::TCSANOW, &raw const mode)
+            }
+        });
+        change("change of modes by a thread that blocks SIGTTOU", blocks);
+        let blocks = job(move || {
+            let _ = std::thread::spawn(|| sys!(SYS_pause));
+            block(libc::SIGTTIN);
+            let mut byte = [0_u8];
+            sys!(SYS_read, terminal, byte.as_mut_ptr(), 1)
+                .map_or_else(|error| error.raw_os_error().unwrap_or(0), |_| 0)
+        });
+        change("read by a thread that blocks SIGTTIN", blocks);
+        let minds = job(move || {
+            let reads = std::thread::spawn(move || {
+                let mut byte = [0_u8];
+                i32::from(sys!(SYS_read, terminal, byte.as_mut_ptr(), 1).is_err())
+            });
+            block(libc::SIGTTIN);
+            reads.join().unwrap_or(2)
+        });
+        change("read by the other thread", minds);
+        let _ = minds.kill(libc::SIGKILL);
+        change("kill", minds);
         let takes = job(move || {
             let group = pid();
             i32::from(sys!(SYS_ioctl, terminal, libc::TIOCSPGRP, &raw const group).is_err())
