@@ -40,8 +40,8 @@ pub use registers::Registers;
 pub use relief::{check_pressure, wait_admitted, wait_for};
 pub use shared::SharedPages;
 pub use space::{
-    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, Place, RegionFlags,
-    SharedAnonymous, barrier, fork_form, leave, set_fork_form,
+    AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, MemoryPolicy, Nodes,
+    PageState, Place, RegionFlags, SharedAnonymous, barrier, fork_form, leave, set_fork_form,
 };
 
 use bootloader_api::BootInfo;

@@ -205,6 +205,7 @@ pub async fn clone(
         timers::limit::watch(&thread.process);
     }
     thread.inherit_policy(&caller.thread);
+    thread.set_memory_policy(caller.thread.memory_policy());
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
         let _ = user::write(caller, request.parent_tid, tid).await;

@@ -30,7 +30,7 @@ use crate::{
         answers::Answers,
         user::glimpse::{self, Glimpse},
     },
-    memory::AddressSpace,
+    memory::{AddressSpace, MemoryPolicy},
 };
 
 bitflags! {
@@ -96,6 +96,8 @@ pub struct Thread {
     pub counted: Counted,
     /// Its priority for input and output, which has nothing to order (ioprio_set(2)).
     pub io_priority: AtomicU16,
+    /// From where it wants its memory, which comes all from one place ([`MemoryPolicy`]).
+    memory_policy: AtomicU8,
     /// Time on a CPU so far.
     pub cpu_time: CpuTime,
     /// Its part in the futex wait that it is in, if any.
@@ -139,6 +141,7 @@ impl Thread {
             policy: Policy::default(),
             counted: Counted::default(),
             io_priority: AtomicU16::new(0),
+            memory_policy: AtomicU8::new(0),
             cpu_time: CpuTime::default(),
             futex: Seat::default(),
             turns: AtomicU32::new(0),
@@ -147,6 +150,16 @@ impl Thread {
             place: AtomicU32::new(0),
             task: TaskCell::empty(),
         }
+    }
+
+    /// Its memory policy.
+    pub fn memory_policy(&self) -> MemoryPolicy {
+        MemoryPolicy::from_bits(self.memory_policy.load(Ordering::Relaxed))
+    }
+
+    /// Gives it a memory policy. Only it itself does that, and its maker.
+    pub fn set_memory_policy(&self, policy: MemoryPolicy) {
+        self.memory_policy.store(policy.bits(), Ordering::Relaxed);
     }
 
     /// The thread id; the first thread's is the process id.

@@ -26,6 +26,7 @@ mod disks;
 mod executor;
 mod mounts;
 mod net;
+mod nodes;
 mod objects;
 mod pci;
 pub mod process;

@@ -31,7 +31,7 @@ fn kernel_max(out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{}", cpu::MAX_CPUS - 1)?)
 }
 
-fn all(out: &mut TextBuffer) -> Made {
+pub(super) fn all(out: &mut TextBuffer) -> Made {
     Ok(list(out, 0..cpu::count())?)
 }
 
@@ -56,12 +56,12 @@ impl Directory for Processors {
     }
 }
 
-fn folder(entries: Vec<(&'static str, Node)>) -> Node {
+pub(super) fn folder(entries: Vec<(&'static str, Node)>) -> Node {
     Node::Directory(Fixed::new(entries, None))
 }
 
 /// A file of one line.
-fn value(write: impl Fn(&mut TextBuffer) -> fmt::Result + Send + Sync + 'static) -> Node {
+pub(super) fn value(write: impl Fn(&mut TextBuffer) -> fmt::Result + Send + Sync + 'static) -> Node {
     Node::Text(Arc::new(move |text: &mut Vec<u8>| {
         *text = TextBuffer::filled(|out| Ok(write(out)?))?;
         Ok(())
@@ -129,7 +129,7 @@ fn list(out: &mut TextBuffer, cpus: impl Iterator<Item = usize>) -> fmt::Result 
 }
 
 /// CPUs as Linux maps them: a bit for each, in hexadecimal, 32 bits at a time from the highest.
-fn map(out: &mut TextBuffer, cpus: impl Iterator<Item = usize>) -> fmt::Result {
+pub(super) fn map(out: &mut TextBuffer, cpus: impl Iterator<Item = usize>) -> fmt::Result {
     let bits = cpus.fold(0_u64, |bits, cpu| bits | 1 << cpu);
     let digits = |count: usize| count.div_ceil(4);
     match cpu::count() {

@@ -7,7 +7,7 @@ use fs::{
     procfs::{Fixed, Node, ProcFs, SYSFS_MAGIC},
 };
 
-use super::{disks, pci, processors, text::line};
+use super::{disks, nodes, pci, processors, text::line};
 
 /// The file system. Every mount shows the same one.
 pub fn superblock() -> Arc<Superblock> {
@@ -29,7 +29,7 @@ pub fn superblock() -> Arc<Superblock> {
                     "devices",
                     folder(vec![
                         ("pci0000:00", pci::functions()),
-                        ("system", folder(vec![("cpu", processors::processors())])),
+                        ("system", folder(vec![("cpu", processors::processors()), ("node", nodes::nodes())])),
                     ]),
                 ),
                 ("fs", folder(vec![])),

@@ -87,6 +87,15 @@ fn in_files() -> u64 {
 }
 
 pub(super) fn memory(out: &mut TextBuffer) -> Made {
+    for (name, bytes) in memory_sizes() {
+        let label = alloc::format!("{name}:");
+        writeln!(out, "{label:<15} {:>8} kB", bytes >> 10)?;
+    }
+    Ok(())
+}
+
+/// What `/proc/meminfo` tells, in bytes.
+pub(super) fn memory_sizes() -> [(&'static str, u64); 18] {
     let memory = memory::stats();
     let files = in_files();
     let heap = memory.heap_taken_bytes as u64;
@@ -94,7 +103,7 @@ pub(super) fn memory(out: &mut TextBuffer) -> Made {
     let of_disks = (fs::cache::cached_pages() * PAGE_SIZE) as u64;
     let dirty = (fs::cache::dirty_pages() * PAGE_SIZE) as u64;
     let programs = total.saturating_sub(free + files + of_disks + heap);
-    for (name, bytes) in [
+    [
         ("MemTotal", total),
         ("MemFree", free),
         // What files in memory hold cannot be taken back: there is no disk that has it too.
@@ -114,11 +123,7 @@ pub(super) fn memory(out: &mut TextBuffer) -> Made {
         ("SReclaimable", 0),
         ("SUnreclaim", heap),
         ("CommitLimit", total),
-    ] {
-        let label = alloc::format!("{name}:");
-        writeln!(out, "{label:<15} {:>8} kB", bytes >> 10)?;
-    }
-    Ok(())
+    ]
 }
 
 /// The kernel heap by size class (slabinfo(5)): `slabtop` reads it. Objects in the CPUs' magazines count as free.

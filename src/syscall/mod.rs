@@ -36,6 +36,7 @@ mod identity;
 mod ipc;
 mod lock;
 mod memory;
+mod memory_policy;
 mod metadata;
 mod mount;
 mod open;
@@ -502,6 +503,21 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_pkey_mprotect => Box::pin(memory::pkey_mprotect(caller, a[0], a[1], a[2] as u32, a[3] as i32)),
         __NR_mincore => Box::pin(memory::mincore(caller, a[0], a[1], a[2])),
         __NR_brk => Box::pin(memory::brk(caller, a[0])),
+        __NR_mbind => {
+            Box::pin(memory_policy::mbind(caller, (a[0], a[1]), a[2] as u32, (a[3], a[4]), a[5] as u32))
+        }
+        __NR_set_mempolicy => Box::pin(memory_policy::set_mempolicy(caller, a[0] as u32, a[1], a[2])),
+        __NR_get_mempolicy => {
+            Box::pin(memory_policy::get_mempolicy(caller, a[0], (a[1], a[2]), a[3], a[4] as u32))
+        }
+        __NR_set_mempolicy_home_node => {
+            Box::pin(memory_policy::set_mempolicy_home_node(caller, a[0], a[1], a[2], a[3]))
+        }
+        __NR_migrate_pages => Box::pin(memory_policy::migrate_pages(caller, a[0] as u32, a[1], a[2], a[3])),
+        __NR_move_pages => {
+            let arrays = (a[2], a[3], a[4]);
+            Box::pin(memory_policy::move_pages(caller, a[0] as u32, a[1], arrays, a[5] as u32))
+        }
 
         // Who one is.
         __NR_getresuid => Box::pin(identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]])),

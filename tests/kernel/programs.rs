@@ -87,6 +87,7 @@ programs! {
         handles: "conformance handles", 60, AsOnLinux;
         identity: "conformance identity", 60, AsOnLinux;
         loops: "conformance loops", 60, AsOnLinux;
+        memory_policies: "conformance memory_policies", 60, AsOnLinux;
         names: "conformance names", 60, AsOnLinux;
         pitfalls: "conformance pitfalls", 60, AsOnLinux;
         process_files: "conformance process_files", 60, AsOnLinux;

@@ -31,6 +31,7 @@ mod heap;
 mod kin;
 mod map;
 mod object;
+mod policy;
 mod preload;
 mod protect;
 mod region;
@@ -49,6 +50,7 @@ pub use kin::Kin;
 pub use map::{Backing, LOWEST, Mapping, set_is_ending};
 #[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
+pub use policy::{MemoryPolicy, Nodes, PageState};
 pub use region::{Region, RegionFlags};
 pub(super) use residency::{CpuTags, obey};
 pub use teardown::is_tearing_down;

@@ -1,6 +1,7 @@
 //! Regions: what a range of user addresses stands for.
 
 use super::object::FileObject;
+use super::policy::MemoryPolicy;
 use crate::arch::user::Access;
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -39,10 +40,14 @@ bitflags! {
         const KEPT = 1 << 14;
         /// Cannot be grown or moved by mremap (`VM_DONTEXPAND`): the vDSO.
         const FIXED_SIZE = 1 << 13;
+        /// Its memory policy: not a property but a number.
+        const POLICY = ((1 << MemoryPolicy::BITS) - 1) << Self::POLICY_SHIFT;
     }
 }
 
 impl RegionFlags {
+    /// Where the memory policy begins.
+    pub(super) const POLICY_SHIFT: u32 = 16;
     /// The three access rights.
     pub const RIGHTS: Self = Self::READ.union(Self::WRITE).union(Self::EXECUTE);
 }

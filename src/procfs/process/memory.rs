@@ -191,7 +191,7 @@ fn line(region: &Region) -> String {
     line
 }
 
-fn identity(region: &Region) -> Identity {
+pub(super) fn identity(region: &Region) -> Identity {
     let name = if region.flags.contains(RegionFlags::HEAP) {
         "[heap]"
     } else if region.flags.contains(RegionFlags::STACK) {

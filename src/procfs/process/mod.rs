@@ -12,6 +12,7 @@
 mod descriptors;
 mod links;
 mod memory;
+mod nodes;
 mod status;
 mod waiting;
 
@@ -198,7 +199,7 @@ const fn setting(name: &'static str, make: Make, take: Take) -> Kind {
     Kind { name, permissions: 0o644, make, take }
 }
 
-static FILES: [Kind; 19] = [
+static FILES: [Kind; 20] = [
     kind("auxv", 0o400, Make::Later(memory::auxiliary)),
     kind("cmdline", 0o444, Make::Later(memory::arguments)),
     setting("comm", Make::Bytes(name_line), rename),
@@ -208,6 +209,7 @@ static FILES: [Kind; 19] = [
     kind("maps", 0o444, Make::Later(memory::maps)),
     kind("mountinfo", 0o444, Make::Now(|target, out| mounts::details(&target.places()?.root, out))),
     kind("mounts", 0o444, Make::Now(|target, out| mounts::table(&target.places()?.root, out))),
+    kind("numa_maps", 0o444, Make::Later(nodes::maps)),
     setting("oom_adj", Make::Now(old_adjustment), set_old_adjustment),
     kind("oom_score", 0o444, Make::Now(|target, out| Ok(writeln!(out, "{}", oom::score(&target.process))?))),
     setting("oom_score_adj", Make::Now(adjustment), set_adjustment),

@@ -231,7 +231,8 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     writeln!(out, "Seccomp:\t{mode}\nSeccomp_filters:\t{programs}")?;
     let cpus = target.thread.as_ref().map_or(affinity::all(), |thread| thread.cpus.get());
     writeln!(out, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{}", ranges(cpus))?;
-    writeln!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;
+    // As wide as a Linux of Debian's has it, with room for 1024 nodes: libnuma counts the digits.
+    writeln!(out, "Mems_allowed:\t{}00000001\nMems_allowed_list:\t0", "00000000,".repeat(31))?;
     Ok(())
 }
 

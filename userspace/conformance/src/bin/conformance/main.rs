@@ -28,6 +28,7 @@ mod locks;
 mod loops;
 mod mappings;
 mod memory;
+mod memory_policies;
 mod names;
 mod pipes;
 mod pitfalls;
@@ -77,6 +78,7 @@ const AREAS: &[(&str, fn())] = &[
     ("loops", loops::run),
     ("mappings", mappings::run),
     ("memory", memory::run),
+    ("memory_policies", memory_policies::run),
     ("names", names::run),
     ("pipes", pipes::run),
     ("pitfalls", pitfalls::run),

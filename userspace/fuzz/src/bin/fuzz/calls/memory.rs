@@ -2,7 +2,7 @@
 
 use super::{NAME, NONE, VECTOR};
 use crate::kind::File::{Nameless, Regular, Ring};
-use crate::kind::Kind::{self, Below, Bits, Buffer, Either, Fd, Id, Length, One, Page, Pid, Span};
+use crate::kind::Kind::{self, Below, Bits, Block, Buffer, Either, Fd, Id, Length, One, Page, Pid, Span};
 use crate::kind::Object::{Queue, Segment, Semaphores};
 use crate::kind::{Call, call};
 use libc::*;
@@ -24,6 +24,10 @@ const ADVICE: Kind = Either(&[
         MADV_POPULATE_WRITE as u64,
     ]),
 ]);
+const RANGES: Kind = Kind::Array(4, &[(8, Page), (8, Span)]);
+const POLICY: Kind = Either(&[Below(7), One(&[0x2002, 0x4003, 0x8001, 0xc002])]);
+const NODES: Kind = Either(&[NONE, Block(&[(8, One(&[0, 1, 1, 1, 2, 3]))])]);
+const NODE_BITS: Kind = One(&[0, 1, 2, 64, 65, 65, 1025, 4097, 32769]);
 const SHM_KEY: Kind = One(&[0, 0x5255, 0x5256]);
 
 pub const CALLS: &[Call] = &[
@@ -43,7 +47,28 @@ pub const CALLS: &[Call] = &[
     call(
         "process_madvise",
         SYS_process_madvise,
-        &[Fd(crate::kind::File::Process), VECTOR, Length, ADVICE, NONE],
+        &[Fd(crate::kind::File::Process), RANGES, Length, ADVICE, NONE],
+    ),
+    call("mbind", SYS_mbind, &[Page, Span, POLICY, NODES, NODE_BITS, Bits(&[1, 2, 4])]),
+    call("set_mempolicy", SYS_set_mempolicy, &[POLICY, NODES, NODE_BITS]),
+    call(
+        "get_mempolicy",
+        SYS_get_mempolicy,
+        &[Buffer(4), Buffer(16), NODE_BITS, Either(&[NONE, Page]), Bits(&[1, 2, 4])],
+    ),
+    call("set_mempolicy_home_node", SYS_set_mempolicy_home_node, &[Page, Span, One(&[0, 0, 1]), NONE]),
+    call("migrate_pages", SYS_migrate_pages, &[Pid, NODE_BITS, NODES, NODES]),
+    call(
+        "move_pages",
+        SYS_move_pages,
+        &[
+            Either(&[NONE, Pid]),
+            Below(20),
+            Kind::Array(20, &[(8, Page)]),
+            Either(&[NONE, Kind::Array(20, &[(4, One(&[0, 0, 0, 1]))])]),
+            Buffer(80),
+            Bits(&[2, 4]),
+        ],
     ),
     call("msync", SYS_msync, &[Page, Span, Below(8)]),
     call("mincore", SYS_mincore, &[Page, Span, Buffer(30)]),

@@ -1,0 +1,73 @@
+//! `numa_maps`: where a process's memory is, and where it is to come from (numa(7)).
+
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use fs::Op;
+
+use super::{Answer, Target, memory::identity};
+use crate::{
+    memory::{MemoryPolicy, PAGE_SIZE, RegionFlags, space::Region},
+    procfs::text::{LongText, TextBuffer},
+};
+
+/// A line per region. Empty for a process that has exited. How many programs have a page is not told, nor which were used of
+/// late: nothing is known of either.
+pub fn maps(target: &Target) -> Answer {
+    if let Err(errno) = target.check_access() {
+        return Op::Ready(Err(errno));
+    }
+    let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
+    let usual = target.thread.as_ref().map_or(MemoryPolicy::default(), |thread| thread.memory_policy());
+    Op::waiting(async move {
+        let mut text = LongText::default();
+        for region in space.regions().await.iter().rev() {
+            let counts = space.count_pages(region.start..region.end).await;
+            let line = TextBuffer::filled(|out| {
+                name(out, region, usual)?;
+                if counts.all > 0 {
+                    for (what, count) in [("anon", counts.anonymous), ("dirty", counts.dirty)] {
+                        if count > 0 {
+                            write!(out, " {what}={count}")?;
+                        }
+                    }
+                    if counts.all != counts.anonymous && counts.all != counts.dirty {
+                        write!(out, " mapped={}", counts.all)?;
+                    }
+                    write!(out, " N0={} kernelpagesize_kB={}", counts.all, PAGE_SIZE / 1024)?;
+                }
+                Ok(writeln!(out)?)
+            })?;
+            text.append(&line)?;
+        }
+        text.into_bytes().await
+    })
+}
+
+/// Address, policy and what is mapped; `usual` is the policy of what has none.
+fn name(out: &mut TextBuffer, region: &Region, usual: MemoryPolicy) -> fmt::Result {
+    let own = region.policy();
+    let policy = if own == MemoryPolicy::default() { usual } else { own };
+    write!(out, "{:08x} {policy}", region.start)?;
+    if region.flags.contains(RegionFlags::HEAP) {
+        write!(out, " heap")
+    } else if region.flags.contains(RegionFlags::STACK) {
+        write!(out, " stack")
+    } else if region.object.is_some() {
+        let name = identity(region).name;
+        // What is in brackets is no file.
+        if name.is_empty() || name.starts_with('[') {
+            return Ok(());
+        }
+        write!(out, " file=")?;
+        for part in name.chars() {
+            match part {
+                '\n' | '\t' | ' ' | '=' | '\\' => write!(out, "\\{:03o}", u32::from(part))?,
+                _ => out.write_char(part)?,
+            }
+        }
+        Ok(())
+    } else {
+        Ok(())
+    }
+}
