@@ -92,6 +92,7 @@ programs! {
         pitfalls: "conformance pitfalls", 60, AsOnLinux;
         process_files: "conformance process_files", 60, AsOnLinux;
         procfs: "conformance procfs", 60, AsOnLinux;
+        residency: "conformance residency", 60, AsOnLinux;
         seals: "conformance seals", 60, AsOnLinux;
         seccomp: "conformance seccomp", 60, AsOnLinux;
         socket_errors: "conformance socket_errors", 60, AsOnLinux;

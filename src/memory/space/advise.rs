@@ -278,12 +278,12 @@ impl AddressSpace {
         for region in layout.regions.overlapping(&range) {
             let is_shared = region.flags.contains(RegionFlags::SHARED);
             let part = region.start.max(range.start)..region.end.min(range.end);
-            layout.tables.visit(&part, |address, entry| {
+            layout.tables.visit_shared(&part, |address, entry, spaces| {
                 if entry.is_present() {
                     let mut word = SHOWN | (entry.address() / PAGE as u64);
                     word |= match is_shared {
                         true => OF_OBJECT,
-                        false if is_exclusive(entry) => EXCLUSIVE,
+                        false if spaces == 1 && is_exclusive(entry) => EXCLUSIVE,
                         false => 0,
                     };
                     map[(address - range.start) / PAGE] = word;

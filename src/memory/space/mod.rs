@@ -24,6 +24,7 @@
 mod access;
 mod advise;
 mod barrier;
+mod census;
 mod fault;
 mod forced;
 mod fork;
@@ -44,6 +45,7 @@ mod zap;
 
 pub use access::{Incomplete, Place};
 pub use barrier::barrier;
+pub use census::{Owner, Resident, SeveralOwners};
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use kin::Kin;

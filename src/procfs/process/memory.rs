@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The column in which names begin, as on Linux.
-const NAME_COLUMN: usize = 73;
+pub(super) const NAME_COLUMN: usize = 73;
 
 /// `cmdline`: the arguments as they are now in the process's memory, where it may have changed them.
 pub fn arguments(target: &Target) -> Answer {
@@ -164,7 +164,7 @@ pub fn maps(target: &Target) -> Answer {
     })
 }
 
-fn line(region: &Region) -> String {
+pub(super) fn line(region: &Region) -> String {
     let has = |flag, yes: char| if region.flags.contains(flag) { yes } else { '-' };
     let Identity { name, device: (major, minor), inode } = identity(region);
     let mut line = format!(

@@ -13,6 +13,7 @@ mod descriptors;
 mod links;
 mod memory;
 mod nodes;
+mod smaps;
 mod status;
 mod waiting;
 
@@ -199,7 +200,7 @@ const fn setting(name: &'static str, make: Make, take: Take) -> Kind {
     Kind { name, permissions: 0o644, make, take }
 }
 
-static FILES: [Kind; 20] = [
+static FILES: [Kind; 22] = [
     kind("auxv", 0o400, Make::Later(memory::auxiliary)),
     kind("cmdline", 0o444, Make::Later(memory::arguments)),
     setting("comm", Make::Bytes(name_line), rename),
@@ -215,6 +216,8 @@ static FILES: [Kind; 20] = [
     setting("oom_score_adj", Make::Now(adjustment), set_adjustment),
     kind("personality", 0o400, Make::Now(personality)),
     kind("schedstat", 0o444, Make::Now(status::turns)),
+    kind("smaps", 0o444, Make::Later(smaps::detailed)),
+    kind("smaps_rollup", 0o444, Make::Later(smaps::summed)),
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
     kind("status", 0o444, Make::Later(status::status)),

@@ -37,6 +37,7 @@ mod process_files;
 mod processes;
 mod procfs;
 mod queues;
+mod residency;
 mod rest;
 mod rings;
 mod scheduling;
@@ -86,6 +87,7 @@ const AREAS: &[(&str, fn())] = &[
     ("process_files", process_files::run),
     ("processes", processes::run),
     ("procfs", procfs::run),
+    ("residency", residency::run),
     ("rings", rings::run),
     ("seals", seals::run),
     ("seccomp", seccomp::run),

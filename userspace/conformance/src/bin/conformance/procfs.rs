@@ -85,6 +85,53 @@ fn killed_for_memory() {
     set(&new, "0");
 }
 
+/// `pagemap`: bit 56 of pages that a parent and its child have.
+fn exclusively() {
+    const PAGE: usize = 4096;
+    const PAGES: usize = 1024;
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let memory = sys!(SYS_mmap, 0, PAGES * PAGE, rights, flags, -1, 0).expect("memory") as usize;
+    // Large pages, where there are any, are owned as a whole.
+    let _ = sys!(SYS_madvise, memory, PAGES * PAGE, libc::MADV_NOHUGEPAGE);
+    // SAFETY: mapped above, and of no other use.
+    let write = |page: usize| unsafe { ((memory + page * PAGE) as *mut u8).write_volatile(1) };
+    (0..PAGES).for_each(write);
+    let is_exclusive = || {
+        let map = sys!(SYS_open, c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY).expect("the map");
+        let told = [1, 700, 701].map(|page| {
+            let mut word = 0_u64;
+            let _ = sys!(SYS_pread64, map, &raw mut word, 8, (memory / PAGE + page) * 8);
+            word >> 56 & 1
+        });
+        let _ = sys!(SYS_close, map);
+        format!("{told:?}")
+    };
+    show("exclusive", is_exclusive());
+    let (mut ready, mut done) = ([0_i32; 2], [0_i32; 2]);
+    let _ = sys!(SYS_pipe, ready.as_mut_ptr());
+    let _ = sys!(SYS_pipe, done.as_mut_ptr());
+    let mut byte = [0_u8];
+    let child = support::process::fork(|| {
+        show("in a child", is_exclusive());
+        write(700);
+        show("with a page of its own", is_exclusive());
+        let _ = sys!(SYS_write, ready[1], byte.as_ptr(), 1);
+        let _ = sys!(SYS_close, done[1]);
+        let _ = sys!(SYS_read, done[0], byte.as_mut_ptr(), 1);
+        0
+    });
+    let _ = sys!(SYS_read, ready[0], byte.as_mut_ptr(), 1);
+    show("in the parent", is_exclusive());
+    let _ = sys!(SYS_write, done[1], byte.as_ptr(), 1);
+    let _ = child.and_then(support::process::Child::wait);
+    show("alone again", is_exclusive());
+    for fd in [ready, done].concat() {
+        let _ = sys!(SYS_close, fd);
+    }
+    let _ = sys!(SYS_munmap, memory, PAGES * PAGE);
+}
+
 /// `pagemap`: which pages there are, and whose.
 fn page_map() {
     const PAGE: usize = 4096;
@@ -123,6 +170,7 @@ fn page_map() {
     show("content", touch(mapped + PAGE));
     value("of a file still", word(mapped + PAGE));
     value("nothing there", word(PAGE));
+    exclusively();
     let mut words = [0_u64; 4];
     outcome("half a word", sys!(SYS_pread64, map, words.as_mut_ptr(), 4, memory / PAGE * 8));
     outcome("not at a word", sys!(SYS_pread64, map, words.as_mut_ptr(), 8, memory / PAGE * 8 + 4));
