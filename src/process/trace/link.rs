@@ -93,14 +93,19 @@ pub(super) fn unlink(tree: &mut Tree, thread: &Arc<Thread>, verdict: Option<u8>)
     thread.wake();
 }
 
-/// `PTRACE_TRACEME`: the caller's parent traces it.
+/// `PTRACE_TRACEME`: the caller's parent traces it. One whose threads have all gone lets no tracee go any more, and does not
+/// become a tracer; the call succeeds nevertheless, as on Linux.
 pub fn trace_me(caller: &Caller) -> Result<(), Errno> {
     let mut tree = tree::lock();
     let parent = tree.node(caller.process().pid).ok_or(Errno::ESRCH)?.parent;
-    let process = tree.process(parent).ok_or(Errno::EPERM)?;
+    let parent = tree.node(parent).ok_or(Errno::EPERM)?;
     if caller.thread.tracer_pid() != 0 {
         return Err(Errno::EPERM);
     }
+    if parent.threads.is_empty() {
+        return Ok(());
+    }
+    let process = parent.process.clone();
     let credentials = process.credentials();
     link(&mut tree, &caller.thread, Tracer { process, thread: None, credentials }, Options::empty(), false)
 }

@@ -12,6 +12,7 @@ mod fork;
 mod futex;
 mod kill;
 mod library;
+mod orphan;
 mod quiet;
 mod release;
 mod trace;
@@ -34,7 +35,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 8] = [
+const STORMS: [Entry; 9] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
@@ -43,6 +44,7 @@ const STORMS: [Entry; 8] = [
     entry("kill", kill::storm, 600),
     entry("trace", trace::storm, 400),
     entry("release", release::storm, 400),
+    entry("orphan", orphan::storm, 400),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
