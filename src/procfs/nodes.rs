@@ -6,12 +6,12 @@ use core::fmt::Write;
 
 use fs::{
     FileType,
-    procfs::{Directory, Fixed, Link, Node},
+    procfs::{Fixed, Link, Node},
 };
 use syscalls::Errno;
 
 use super::{
-    processors::{all, folder, map, value},
+    processors::{OfEach, all, folder, map, value},
     system,
     text::{Made, TextBuffer, file, line},
 };
@@ -36,7 +36,7 @@ fn node() -> Node {
         ("distance", line("10")),
         ("meminfo", file(memory)),
     ];
-    Node::Directory(Fixed::new(entries, Some(Arc::new(Processors))))
+    Node::Directory(Fixed::new(entries, Some(Arc::new(OfEach { kind: FileType::Symlink, node: link }))))
 }
 
 /// `meminfo`, with what is in use instead of what could be had.
@@ -56,25 +56,11 @@ fn memory(out: &mut TextBuffer) -> Made {
     Ok(())
 }
 
-/// A link to each CPU.
-struct Processors;
-
-impl Directory for Processors {
-    fn lookup(&self, name: &[u8]) -> Option<Node> {
-        let number = core::str::from_utf8(name.strip_prefix(b"cpu")?).ok()?;
-        let id = number.parse::<usize>().ok()?;
-        (id < cpu::count() && format!("{id}") == number).then(|| Node::Link(Arc::new(ToProcessor(id))))
-    }
-
-    fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
-        for id in from.saturating_sub(2)..cpu::count() as u64 {
-            if !emit(id + 2, format!("cpu{id}").as_bytes(), FileType::Symlink) {
-                return;
-            }
-        }
-    }
+fn link(id: usize) -> Node {
+    Node::Link(Arc::new(ToProcessor(id)))
 }
 
+/// Leads from the node to a CPU.
 struct ToProcessor(usize);
 
 impl Link for ToProcessor {

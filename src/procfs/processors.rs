@@ -24,7 +24,14 @@ pub(super) fn processors() -> Node {
         ("possible", file(all)),
         ("present", file(all)),
     ];
-    Node::Directory(Fixed::new(entries, Some(Arc::new(Processors))))
+    Node::Directory(Fixed::new(
+        entries,
+        Some(Arc::new(OfEach { kind: FileType::Directory, node: processor })),
+    ))
+}
+
+fn processor(id: usize) -> Node {
+    folder(vec![("cache", caches(id)), ("topology", place(id))])
 }
 
 fn kernel_max(out: &mut TextBuffer) -> Made {
@@ -35,21 +42,25 @@ pub(super) fn all(out: &mut TextBuffer) -> Made {
     Ok(list(out, 0..cpu::count())?)
 }
 
-/// A directory for each CPU.
-struct Processors;
+/// An entry for each CPU, by its name.
+pub(super) struct OfEach {
+    /// What they are.
+    pub(super) kind: FileType,
+    /// A CPU's.
+    pub(super) node: fn(usize) -> Node,
+}
 
-impl Directory for Processors {
+impl Directory for OfEach {
     fn lookup(&self, name: &[u8]) -> Option<Node> {
         let number = core::str::from_utf8(name.strip_prefix(b"cpu")?).ok()?;
         let id = number.parse::<usize>().ok()?;
         // The boot CPU cannot be switched off, nor can the others here: none has the file `online`.
-        (id < cpu::count() && format!("{id}") == number)
-            .then(|| folder(vec![("cache", caches(id)), ("topology", place(id))]))
+        (id < cpu::count() && format!("{id}") == number).then(|| (self.node)(id))
     }
 
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
         for id in from.saturating_sub(2)..cpu::count() as u64 {
-            if !emit(id + 2, format!("cpu{id}").as_bytes(), FileType::Directory) {
+            if !emit(id + 2, format!("cpu{id}").as_bytes(), self.kind) {
                 return;
             }
         }

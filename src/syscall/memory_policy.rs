@@ -11,7 +11,7 @@ use super::user::{self, SysResult};
 use crate::{
     arch::user::Access,
     memory::{AddressSpace, MemoryPolicy, Nodes, PAGE_SIZE, PageState},
-    process::{Caller, credentials::capability, tree},
+    process::{Caller, Process, credentials::capability, tree},
 };
 
 /// The numbers that nodes of a Linux may have, as Debian makes it.
@@ -162,11 +162,10 @@ pub async fn get_mempolicy(
     Ok(0)
 }
 
-/// The memory of a process that is named by one of its threads, or of the caller for 0; ESRCH, EPERM, and EINVAL for one
-/// that has exited.
-fn space_of(caller: &Caller, id: u32) -> Result<Arc<AddressSpace>, Errno> {
+/// The process that is named by one of its threads, or the caller's for 0; ESRCH, and EPERM for who may not look into it.
+fn target(caller: &Caller, id: u32) -> Result<Arc<Process>, Errno> {
     if id == 0 {
-        return Ok(caller.space.clone());
+        return Ok(caller.process().clone());
     }
     let process = {
         let tree = tree::lock();
@@ -178,18 +177,23 @@ fn space_of(caller: &Caller, id: u32) -> Result<Arc<AddressSpace>, Errno> {
     if !is_own && !process.may_be_inspected(credentials, credentials.users[0], credentials.groups[0]) {
         return Err(Errno::EPERM);
     }
-    let space = process.space.lock().clone();
-    space.ok_or(Errno::EINVAL)
+    Ok(process)
+}
+
+/// Its memory; EINVAL for one that has exited.
+fn space_of(process: &Process) -> Result<Arc<AddressSpace>, Errno> {
+    process.space.lock().clone().ok_or(Errno::EINVAL)
 }
 
 pub async fn migrate_pages(caller: &Caller, id: u32, bits: usize, from: usize, to: usize) -> SysResult {
     read_nodes(caller, from, bits).await?;
     let nodes = read_nodes(caller, to, bits).await?;
-    let space = space_of(caller, id);
-    if nodes.others && !matches!(space, Err(Errno::ESRCH | Errno::EPERM)) {
+    let process = target(caller, id)?;
+    // Nodes that are not there may be named by who may move everybody's pages.
+    if nodes.others {
         check_moves(caller, linux::MPOL_MF_MOVE_ALL)?;
     }
-    space?;
+    space_of(&process)?;
     // None is left where it was.
     if nodes.first { Ok(0) } else { Err(Errno::EINVAL) }
 }
@@ -208,7 +212,8 @@ pub async fn move_pages(
         return Err(Errno::EINVAL);
     }
     check_moves(caller, flags)?;
-    let space = space_of(caller, id)?;
+    let process = target(caller, id)?;
+    let space = space_of(&process)?;
     let part = |array: usize, done: usize, size: usize| array.wrapping_add(done.wrapping_mul(size));
     let mut done = 0;
     while done < count {

@@ -1,5 +1,6 @@
 //! madvise(2), and what else programs say and ask about pages: mlock(2), msync(2), mincore(2).
 
+use super::census::visit_shared;
 use super::object::FileObject;
 use super::region::{Region, RegionFlags};
 use super::table::OWNED;
@@ -278,7 +279,7 @@ impl AddressSpace {
         for region in layout.regions.overlapping(&range) {
             let is_shared = region.flags.contains(RegionFlags::SHARED);
             let part = region.start.max(range.start)..region.end.min(range.end);
-            layout.tables.visit_shared(&part, |address, entry, spaces| {
+            visit_shared(&layout.tables, &part, |address, entry, spaces| {
                 if entry.is_present() {
                     let mut word = SHOWN | (entry.address() / PAGE as u64);
                     word |= match is_shared {

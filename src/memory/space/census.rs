@@ -1,4 +1,4 @@
-//! Who has the pages of a region: what `/proc/PID/smaps` counts.
+//! Which pages are there, and who has them: what `/proc/PID/smaps` counts.
 //!
 //! A frame of private memory knows whether it has one owner, and a table, too. How many spaces have a page that has several
 //! is not kept, nor how many show a page of an object: whoever asks looks at all spaces that may, one after the other, each
@@ -6,7 +6,7 @@
 
 use super::fault::is_copy;
 use super::region::{Region, RegionFlags};
-use super::table::{COMMON, OWNED};
+use super::table::{COMMON, OWNED, PageTables, Table, indices, span};
 use super::{AddressSpace, zero_frame};
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::memory::frame::Frame;
@@ -56,6 +56,48 @@ pub struct SeveralOwners {
     pub count: u64,
 }
 
+/// What is at an address, as move_pages(2) tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// No memory of the program's own: nothing mapped, or a page of anonymous memory that nobody has written to.
+    None,
+    /// A page of a file that is not shown yet.
+    Absent,
+    /// A page.
+    Present,
+}
+
+/// Calls `each(address, entry, spaces)` for the entries of the last level in `range` that are not empty, where `spaces` reach
+/// the entry by the tables that lead there, which fork may have left to several: 1 if none but this one does.
+pub(super) fn visit_shared(
+    tables: &PageTables,
+    range: &Range<usize>,
+    mut each: impl FnMut(usize, Entry, u64),
+) {
+    walk(tables.root_table(), 3, 0, range, 1, &mut each);
+}
+
+/// `spaces` is the product of the owners of all tables on the way to this one.
+fn walk(
+    table: Table,
+    level: u32,
+    base: usize,
+    range: &Range<usize>,
+    spaces: u64,
+    each: &mut impl FnMut(usize, Entry, u64),
+) {
+    table.each(indices(base, level, range), |at, entry| {
+        let address = base + at * span(level);
+        if level == 0 {
+            each(address, entry, spaces);
+        } else {
+            // SAFETY: an entry of an upper level that is not empty points to a table.
+            let below = unsafe { Table::at(entry.address()) };
+            walk(below, level - 1, address, range, spaces.saturating_mul(below.owners()), each);
+        }
+    });
+}
+
 impl AddressSpace {
     /// A number that no other space has or had; later ones have higher ones.
     pub fn id(&self) -> u64 {
@@ -66,7 +108,7 @@ impl AddressSpace {
     pub async fn census(&self, range: &Range<usize>, mut each: impl FnMut(Resident)) {
         let zeros = zero_frame().ok();
         let layout = self.locked().await;
-        layout.tables.visit_shared(range, |address, entry, spaces| {
+        visit_shared(&layout.tables, range, |address, entry, spaces| {
             if zeros == Some(entry.address()) {
                 return;
             }
@@ -94,6 +136,27 @@ impl AddressSpace {
                 pages[place].count += 1;
             }
         });
+    }
+
+    /// What is at these addresses; `tell` is called for each. One look at the tables: they should be few.
+    pub async fn page_states(&self, addresses: &[usize], mut tell: impl FnMut(PageState)) {
+        let layout = self.locked().await;
+        for address in addresses {
+            let Some((_, region)) = layout.regions.find(*address) else {
+                tell(PageState::None);
+                continue;
+            };
+            let page = address & !(PAGE - 1);
+            let mut shown = Entry::EMPTY;
+            layout.tables.visit(&(page..page + PAGE), |_, entry| shown = entry);
+            tell(match region.object {
+                _ if shown != Entry::EMPTY && zero_frame().ok() != Some(shown.address()) => {
+                    PageState::Present
+                }
+                Some(_) => PageState::Absent,
+                None => PageState::None,
+            });
+        }
     }
 
     /// Calls `each` for the pages with indices in `pages` that are shown here of the object with this key.

@@ -45,14 +45,14 @@ mod zap;
 
 pub use access::{Incomplete, Place};
 pub use barrier::barrier;
-pub use census::{Owner, Resident, SeveralOwners};
+pub use census::{Owner, PageState, Resident, SeveralOwners};
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use kin::Kin;
 pub use map::{Backing, LOWEST, Mapping, set_is_ending};
 #[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
-pub use policy::{MemoryPolicy, Nodes, PageState};
+pub use policy::{MemoryPolicy, Nodes};
 pub use region::{Region, RegionFlags};
 pub(super) use residency::{CpuTags, obey};
 pub use teardown::is_tearing_down;

@@ -3,12 +3,9 @@
 //! There is one node here, so there is nothing to choose. Policies are checked, kept, inherited and told as by a Linux
 //! with one node: a region's among its flags, a thread's beside its other orders to the scheduler.
 
-use super::fault::is_copy;
+use super::AddressSpace;
 use super::region::{Region, RegionFlags};
 use super::regions::MAX_REGIONS;
-use super::table::COMMON;
-use super::{AddressSpace, zero_frame};
-use crate::arch::paging::{Entry, Flags, PAGE};
 use core::fmt;
 use core::ops::Range;
 use linux_raw_sys::mempolicy as linux;
@@ -161,31 +158,6 @@ impl Region {
     }
 }
 
-/// What is at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageState {
-    /// No memory of the program's own: nothing mapped, or a page of anonymous memory that nobody has written to.
-    None,
-    /// A page of a file that is not shown yet.
-    Absent,
-    /// A page, on node 0.
-    Present,
-}
-
-/// What `/proc/PID/numa_maps` counts, in pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PageCounts {
-    /// Pages that are there.
-    pub all: usize,
-    /// Those that are no file's.
-    pub anonymous: usize,
-    /// Those that were written to.
-    pub dirty: usize,
-}
-
-/// Bytes whose pages are counted in one go.
-const COUNTED_AT_ONCE: usize = 16 << 20;
-
 impl AddressSpace {
     /// mbind(2): gives `range`, whole pages, a policy.
     ///
@@ -221,48 +193,5 @@ impl AddressSpace {
             }
         }
         outcome
-    }
-
-    /// What is at these addresses; `tell` is called for each.
-    pub async fn page_states(&self, addresses: &[usize], mut tell: impl FnMut(PageState)) {
-        let layout = self.locked().await;
-        for address in addresses {
-            let Some((_, region)) = layout.regions.find(*address) else {
-                tell(PageState::None);
-                continue;
-            };
-            let page = address & !(PAGE - 1);
-            let mut shown = Entry::EMPTY;
-            layout.tables.visit(&(page..page + PAGE), |_, entry| shown = entry);
-            tell(match region.object {
-                _ if shown != Entry::EMPTY && zero_frame().ok() != Some(shown.address()) => {
-                    PageState::Present
-                }
-                Some(_) => PageState::Absent,
-                None => PageState::None,
-            });
-        }
-    }
-
-    /// Counts the pages in a range, whole pages.
-    pub async fn count_pages(&self, range: Range<usize>) -> PageCounts {
-        let mut counts = PageCounts::default();
-        let zeros = zero_frame().ok();
-        for start in range.clone().step_by(COUNTED_AT_ONCE) {
-            let part = start..range.end.min(start.saturating_add(COUNTED_AT_ONCE));
-            self.locked().await.tables.visit(&part, |_, entry| {
-                if zeros != Some(entry.address()) {
-                    let flags = entry.flags();
-                    let is_anonymous = !flags.intersects(COMMON) && is_copy(entry);
-                    counts.all += 1;
-                    counts.anonymous += usize::from(is_anonymous);
-                    counts.dirty += usize::from(is_anonymous || flags.contains(Flags::DIRTY));
-                }
-            });
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
-        }
-        counts
     }
 }

@@ -415,12 +415,6 @@ impl PageTables {
         });
     }
 
-    /// The same, with how many spaces reach an entry by the tables that lead there, which fork may have left to several: 1 if
-    /// none but this one does.
-    pub(super) fn visit_shared(&self, range: &Range<usize>, mut each: impl FnMut(usize, Entry, u64)) {
-        walk_shared(self.root, 3, 0, range, 1, &mut each);
-    }
-
     /// Calls `each` for the directories that lead to page tables, with the address that their first entry serves.
     pub(super) fn directories<E>(
         &self,
@@ -524,28 +518,6 @@ fn walk(
         // SAFETY: an entry of an upper level that is not empty points to a table.
         let below = unsafe { Table::at(entry.address()) };
         walk(below, level - 1, base + at * span(level), range, each);
-    });
-}
-
-/// Calls `each(address, entry, spaces)` for the non-empty entries of the last level in `range`, where `spaces` is the product of
-/// the owners of all tables on the way there.
-fn walk_shared(
-    table: Table,
-    level: u32,
-    base: usize,
-    range: &Range<usize>,
-    spaces: u64,
-    each: &mut impl FnMut(usize, Entry, u64),
-) {
-    table.each(indices(base, level, range), |at, entry| {
-        let address = base + at * span(level);
-        if level == 0 {
-            each(address, entry, spaces);
-        } else {
-            // SAFETY: an entry of an upper level that is not empty points to a table.
-            let below = unsafe { Table::at(entry.address()) };
-            walk_shared(below, level - 1, address, range, spaces.saturating_mul(below.owners()), each);
-        }
     });
 }
 

@@ -5,9 +5,12 @@ use core::fmt::{self, Write};
 
 use fs::Op;
 
-use super::{Answer, Target, memory::identity};
+use super::{Answer, Target, memory::identity, smaps::steps};
 use crate::{
-    memory::{MemoryPolicy, PAGE_SIZE, RegionFlags, space::Region},
+    memory::{
+        AddressSpace, MemoryPolicy, PAGE_SIZE, RegionFlags,
+        space::{Owner, Region, Resident},
+    },
     procfs::text::{LongText, TextBuffer},
 };
 
@@ -22,7 +25,7 @@ pub fn maps(target: &Target) -> Answer {
     Op::waiting(async move {
         let mut text = LongText::default();
         for region in space.regions().await.iter().rev() {
-            let counts = space.count_pages(region.start..region.end).await;
+            let counts = Counts::of(&space, region).await;
             let line = TextBuffer::filled(|out| {
                 name(out, region, usual)?;
                 if counts.all > 0 {
@@ -42,6 +45,35 @@ pub fn maps(target: &Target) -> Answer {
         }
         text.into_bytes().await
     })
+}
+
+/// Counts of pages.
+#[derive(Default)]
+struct Counts {
+    /// Those that are there.
+    all: usize,
+    /// Of them, those that are no file's.
+    anonymous: usize,
+    /// Those that were written to.
+    dirty: usize,
+}
+
+impl Counts {
+    async fn of(space: &AddressSpace, region: &Region) -> Self {
+        let mut counts = Self::default();
+        for part in steps(region) {
+            let count = |page: Resident| {
+                counts.all += 1;
+                counts.anonymous += usize::from(page.owner != Owner::Object);
+                counts.dirty += usize::from(page.is_dirty);
+            };
+            space.census(&part, count).await;
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
+        counts
+    }
 }
 
 /// Address, policy and what is mapped; `usual` is the policy of what has none.

@@ -1,7 +1,10 @@
 //! `smaps` and `smaps_rollup`: how much of each region is in memory, and who else has it (proc_pid_smaps(5)).
 
 use alloc::{sync::Arc, vec::Vec};
-use core::fmt::{self, Write};
+use core::{
+    fmt::{self, Write},
+    ops::Range,
+};
 
 use fs::Op;
 use syscalls::Errno;
@@ -76,6 +79,12 @@ pub fn summed(target: &Target) -> Answer {
     })
 }
 
+/// The parts of a region that are counted one after the other.
+pub(super) fn steps(region: &Region) -> impl Iterator<Item = Range<usize>> {
+    let end = region.end;
+    (region.start..end).step_by(STEP).map(move |start| start..end.min(start.saturating_add(STEP)))
+}
+
 /// All spaces, and which of them map the objects of one.
 struct Mappers {
     /// Each once, for programs may share their memory: in the order of their ids, which is nearly that of the processes'.
@@ -103,9 +112,9 @@ impl Mappers {
             let regions = found.spaces[index].regions().await;
             for region in regions.iter() {
                 found.note(region, index as u32)?;
-            }
-            if executor::should_yield() {
-                executor::yield_now().await;
+                if executor::should_yield() {
+                    executor::yield_now().await;
+                }
             }
         }
         Ok(found)
@@ -173,8 +182,8 @@ impl Sizes {
         // The private pages of a step that others have, too.
         let mut several: Vec<SeveralOwners> = Vec::new();
         let in_memory = region.object.as_ref().is_some_and(|object| object.keeps_pages());
-        for start in (region.start..region.end).step_by(STEP) {
-            let part = start..region.end.min(start.saturating_add(STEP));
+        for part in steps(region) {
+            let start = part.start;
             let first = region.page_index(start);
             if let Some(object) = &region.object {
                 let pages = first..first + (part.len() / PAGE_SIZE) as u64;

@@ -112,6 +112,9 @@ pub fn run() {
     locks(&pty);
     limits(&pty);
     endings();
+    // It has become this session's, which it hangs up when it goes.
+    // SAFETY: ignoring involves no handler.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }
 
 fn defaults(pty: &Pty) {
