@@ -135,6 +135,11 @@ impl Filling {
         Ok((!entries.is_empty()).then(|| Filling { cache: cache.clone(), entries }))
     }
 
+    /// The index behind the last of them.
+    pub fn behind(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.index() + 1)
+    }
+
     /// Fills them; the result is that of the first. Where all cannot be filled together, each is by itself: a bad sector fails
     /// the page that it is in.
     pub async fn run(mut self) -> Result<()> {

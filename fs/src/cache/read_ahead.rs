@@ -176,16 +176,16 @@ impl PageCache {
         let task = executor::try_spawn(async move {
             while let Some(cache) = cache.upgrade().filter(|_| !pages.is_empty()) {
                 let end = pages.end.min(pages.start + fill::MOST);
-                let filled = match fill::Filling::begin(&cache, pages.start..end, false) {
-                    Ok(Some(filling)) => filling.run().await,
-                    begun => begun.map(drop),
+                let (behind, filled) = match fill::Filling::begin(&cache, pages.start..end, false) {
+                    Ok(Some(filling)) => (filling.behind(), filling.run().await),
+                    begun => (pages.start + 1, begun.map(drop)),
                 };
                 if filled.is_err() {
                     break;
                 }
-                // Some pages behind the first may have been there already, and others behind them not.
-                let next = cache.tree.next(pages.start + 1, end, false, &rcu::read());
-                pages.start = next.unwrap_or(end);
+                // Some may have been there already, and others behind them not. Those that were filled are not looked at again:
+                // they may be gone by now, as somebody has said that they are not needed.
+                pages.start = cache.tree.next(behind, end, false, &rcu::read()).unwrap_or(end);
                 executor::yield_now().await;
             }
         });

@@ -68,7 +68,17 @@ pub struct Trouble {
 #[derive(Default)]
 struct Gate {
     closed: AtomicBool,
+    /// How many may pass though it is closed.
+    passes: AtomicUsize,
     waiting: WaitQueue,
+}
+
+impl Gate {
+    /// Whether one may pass now, which may take a pass.
+    fn admits(&self) -> bool {
+        !self.closed.load(SeqCst)
+            || self.passes.fetch_update(SeqCst, SeqCst, |passes| passes.checked_sub(1)).is_ok()
+    }
 }
 
 impl Trouble {
@@ -142,6 +152,12 @@ impl Trouble {
         self.gate.waiting.wake_all();
     }
 
+    /// Lets one of those that are held up go on.
+    pub fn pass(&self) {
+        self.gate.passes.fetch_add(1, SeqCst);
+        self.gate.waiting.wake_one();
+    }
+
     /// How many transfers are held up.
     pub fn held_up(&self) -> usize {
         self.gate.waiting.len()
@@ -194,7 +210,7 @@ impl BlockDevice for Trouble {
         }
         let (gate, device) = (self.gate.clone(), self.device.clone());
         Op::waiting(async move {
-            gate.waiting.wait_until(|| (!gate.closed.load(SeqCst)).then_some(())).await;
+            gate.waiting.wait_until(|| gate.admits().then_some(())).await;
             device.transfer(transfer).await
         })
     }

@@ -230,6 +230,30 @@ fn advice_is_taken() {
     });
 }
 
+/// What has been read ahead is not read again when it is given up while more is read.
+#[test]
+fn what_was_read_ahead_can_be_given_up_at_once() {
+    run(async {
+        let (_, trouble, inode) = disk(1 << 20);
+        // The pages are read one by one then.
+        trouble.fail(Direction::Read, 12 * 4096..13 * 4096);
+        trouble.close();
+        inode.read_ahead(8 * 4096..16 * 4096);
+        for _ in 8..11 {
+            settle().await;
+            trouble.pass();
+        }
+        settle().await;
+        assert!(inode.has_page(10) && !inode.has_page(11));
+        inode.forget_pages(9 * 4096..10 * 4096).await;
+        trouble.open();
+        settle().await;
+        let mut there = Vec::new();
+        inode.pages_in_memory(0..256, &mut |index, _| there.push(index));
+        assert_eq!(there, [8, 10, 11, 13, 14, 15]);
+    });
+}
+
 /// What is read ahead is given up for other readers; who wants it nevertheless reads it.
 #[test]
 fn streams_give_way() {
