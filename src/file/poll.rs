@@ -5,14 +5,14 @@
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use executor::{
     Sleep, sleep_until,
-    sync::{Events, Watcher, Watchers},
+    sync::{Events, Watchers},
     time::Instant,
 };
 use pin_project::pin_project;
@@ -39,6 +39,35 @@ impl Ready {
     }
 }
 
+/// Looks at all that is watched: what is ready, in the watchers' order. ENOMEM without memory to tell of any.
+pub fn look(watchers: &Watchers<File>) -> Result<Vec<Ready>, Errno> {
+    let mut ready = Vec::new();
+    for watcher in watchers.iter() {
+        if let Some(found) = Ready::look(watcher.source(), watcher.events(), watcher.name()) {
+            match ready.try_reserve(1) {
+                Ok(()) => ready.push(found),
+                Err(_) if ready.is_empty() => return Err(Errno::ENOMEM),
+                // Whom there is no room for is told the next time.
+                Err(_) => break,
+            }
+        }
+    }
+    Ok(ready)
+}
+
+/// Waits until one of the files is ready: those that are, as [`look`] has it.
+pub async fn any_of(watchers: &Watchers<File>) -> Result<Vec<Ready>, Errno> {
+    let look = |context: &mut Context<'_>| {
+        // Armed before they are looked at, so that nothing is missed in between.
+        watchers.arm(context.waker());
+        match look(watchers) {
+            Ok(ready) if ready.is_empty() => Poll::Pending,
+            looked => Poll::Ready(looked),
+        }
+    };
+    poll_fn(look).await
+}
+
 /// What to wait for.
 pub struct Wait {
     /// The files and their events.
@@ -49,7 +78,7 @@ pub struct Wait {
 
 /// What came of it.
 pub struct Waited {
-    /// The files that are ready, in the watchers' order: none if the time is up. ERESTARTSYS for a signal.
+    /// The files that are ready, in the watchers' order: none if the time is up. ERESTARTSYS for a signal; ENOMEM.
     pub ready: Result<Vec<Ready>, Errno>,
     /// When the wait was to end.
     pub deadline: Instant,
@@ -80,20 +109,12 @@ impl Future for AnyReady<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited> {
         let this = self.project();
         let deadline = this.sleep.deadline();
+        // Armed before they are looked at, so that nothing is missed in between.
         this.watchers.arm(context.waker());
-        // Looked at after the watchers are armed, so that nothing is missed in between.
-        let look = |watcher: &Watcher<File>| Ready::look(watcher.source(), watcher.events(), watcher.name());
-        let mut ready = Vec::new();
-        for found in this.watchers.iter().filter_map(look) {
-            // Whom there is no room for is told the next time.
-            if ready.try_reserve(1).is_err() {
-                break;
-            }
-            ready.push(found);
-        }
+        let ready = look(this.watchers);
         let is_over = || deadline != Instant::FAR_FUTURE && this.sleep.poll(context).is_ready();
-        let ready = if !ready.is_empty() || is_over() {
-            Ok(ready)
+        let ready = if !matches!(&ready, Ok(ready) if ready.is_empty()) || is_over() {
+            ready
         } else if this.thread.is_called() {
             Err(Errno::ERESTARTSYS)
         } else {

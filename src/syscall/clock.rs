@@ -8,6 +8,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
+    Arguments,
     attempt::{Attempt, Pause, copy_in},
     poll, thread,
     user::{self, SysResult},
@@ -175,7 +176,7 @@ async fn cut_short(caller: &mut Caller, deadline: u64, remaining: usize) -> SysR
 }
 
 /// restart_syscall: goes on with a call that a signal without a handler interrupted.
-pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
+pub async fn restart_syscall(caller: &mut Caller, arguments: Arguments) -> SysResult {
     if let Some(Restart::Answer(_)) = caller.restart.as_deref() {
         return poll::answer_later(caller).await;
     }
@@ -185,7 +186,8 @@ pub async fn restart_syscall(caller: &mut Caller) -> SysResult {
         Restart::Futex { address, value, deadline, bitset, private } => {
             thread::wait(caller, address, value, deadline, bitset, private).await
         }
+        Restart::Poll { deadline } => poll::call_rest(caller, arguments, deadline).await,
         // These are gone on with elsewhere.
-        Restart::Poll { .. } | Restart::Answer(_) | Restart::Info(_) => Err(Errno::EINTR),
+        Restart::Answer(_) | Restart::Info(_) => Err(Errno::EINTR),
     }
 }

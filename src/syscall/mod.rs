@@ -347,8 +347,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_inotify_init1 => Box::pin(ready(event_files::inotify_init1(caller, a[0] as u32))),
         __NR_inotify_add_watch => Box::pin(event_files::inotify_add_watch(caller, fd, a[1], a[2] as u32)),
         __NR_inotify_rm_watch => Box::pin(ready(event_files::inotify_rm_watch(caller, fd, a[1] as i32))),
-        // These have waited already.
-        __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::answer_later(caller)),
+        __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => Box::pin(poll::call(caller, number, a)),
 
         // Rings.
         __NR_io_uring_setup => Box::pin(uring::setup(caller, a[0] as u32, a[1])),
@@ -614,7 +613,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_clock_getres => Box::pin(clock::clock_getres(caller, a[0], a[1])),
         __NR_clock_settime => Box::pin(clock::clock_settime(caller, a[0], a[1])),
         __NR_nanosleep | __NR_clock_nanosleep => Box::pin(clock::sleep_ended(caller)),
-        __NR_restart_syscall => Box::pin(clock::restart_syscall(caller)),
+        __NR_restart_syscall => Box::pin(clock::restart_syscall(caller, a)),
         __NR_gettimeofday => Box::pin(clock::gettimeofday(caller, a[0], a[1])),
         __NR_adjtimex => Box::pin(adjust::adjtimex(caller, a[0])),
         __NR_clock_adjtime => Box::pin(adjust::clock_adjtime(caller, a[0] as u32, a[1])),

@@ -31,7 +31,6 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
 /// A member's place in the list of one source. Its node comes first, so that a pointer to one is a pointer to the other.
@@ -39,8 +38,6 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 struct Link {
     node: Node,
     member: Cell<*const Core>,
-    /// The last walk through the list that came by. Under the list's lock.
-    walk: Cell<u32>,
 }
 
 /// What a gathering knows of a member, whatever its source. Queued or linked ones are alive: see [`Membership`].
@@ -82,21 +79,6 @@ pub(super) struct Fired {
     pub(super) hub: Option<Arc<Hub>>,
     /// Whether somebody waits for what an exclusive member finds, so that no other needs to be told.
     pub(super) is_attended: bool,
-}
-
-/// Numbers a walk through a source's list.
-pub(super) fn begin_walk() -> u32 {
-    static WALKS: AtomicU32 = AtomicU32::new(1);
-    WALKS.fetch_add(1, Relaxed)
-}
-
-/// Whether this walk has come by a member's node before.
-///
-/// # Safety
-/// The node is a link's, in a list whose lock is held.
-pub(super) unsafe fn is_passed(node: *const Node, walk: u32) -> bool {
-    // SAFETY: the caller's promise; the node is the link's first field.
-    unsafe { (*node.cast::<Link>()).walk.replace(walk) == walk }
 }
 
 /// Queues a member at whose source something has happened.
@@ -289,7 +271,7 @@ impl<S: Source> Gathering<S> {
     pub fn join(&self, source: S, events: Events, exclusive: bool) -> Membership<S> {
         let kind = if exclusive { MEMBER | EXCLUSIVE } else { MEMBER };
         let tag = (events | Events::ALWAYS).bits() | kind;
-        let link = || Link { node: Node::new(tag), member: Cell::new(ptr::null()), walk: Cell::new(0) };
+        let link = || Link { node: Node::new(tag), member: Cell::new(ptr::null()) };
         let core = Core {
             links: [link(), link()],
             hub: self.hub.clone(),

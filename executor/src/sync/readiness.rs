@@ -9,7 +9,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::Future;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
+use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use core::task::{Context, Poll, Waker};
 
@@ -179,18 +180,29 @@ impl Readiness {
 
     #[cold]
     fn wake_many(&self, events: Events) {
-        // Nodes of `Wait` leave the list when woken, those of watchers and members stay. So the list is walked
-        // from where the last batch ended; as nodes may go meanwhile, from the start, with those
-        // that have nobody to wake, or that this walk has passed, skipped.
-        let walk = gathering::begin_walk();
+        // Nodes of `Wait` leave the list when woken, those of watchers and members stay. Between batches the walk has two
+        // nodes of its own in the list: where it goes on, and where the list ended when it began. What is queued behind that
+        // has seen the events.
+        let (place, end) = (pin!(Node::new(NOTHING)), pin!(Node::new(NOTHING)));
+        let (place, end): (*const Node, *const Node) = (&raw const *place, &raw const *end);
+        let mut has_paused = false;
         let mut attended = false;
         loop {
             let mut batch = WakeBatch::new();
             let mut hubs = [const { None::<Arc<Hub>> }; HUBS];
-            let mut told = 0;
+            let (mut told, mut looked) = (0, 0);
             let list = self.waiters.lock();
             let mut node = list.first();
-            while !node.is_null() && !batch.is_full() && told < HUBS {
+            if has_paused {
+                // SAFETY: in this list since the last batch.
+                unsafe {
+                    node = list.next(place);
+                    drop(list.remove(place, IDLE));
+                }
+            }
+            let is_over = |node: *const Node| node.is_null() || ptr::eq(node, end);
+            while !is_over(node) && !batch.is_full() && told < HUBS && looked < MOST_LOOKED_AT {
+                looked += 1;
                 // SAFETY: nodes of the list, alive under its lock.
                 unsafe {
                     let next = list.next(node);
@@ -207,10 +219,7 @@ impl Readiness {
                             let watch = node.cast::<Watch>();
                             (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
                         }
-                    } else if tag & events.bits() != 0
-                        && !gathering::is_passed(node, walk)
-                        && !(exclusive && attended)
-                    {
+                    } else if tag & events.bits() != 0 && !(exclusive && attended) {
                         let fired = gathering::fire(node);
                         attended |= exclusive && fired.is_attended;
                         if fired.hub.is_some() {
@@ -221,13 +230,26 @@ impl Readiness {
                     node = next;
                 }
             }
-            let done = node.is_null();
+            let is_over = is_over(node);
+            // SAFETY: `node` is in the list, and so is `end` once the walk has paused. `place` is in none, and both stay where
+            // they are until they have been taken out: before this returns.
+            unsafe {
+                if !is_over && !has_paused {
+                    list.push_silent(end);
+                    has_paused = true;
+                }
+                if !is_over {
+                    list.insert_before(node, place);
+                } else if has_paused {
+                    drop(list.remove(end, IDLE));
+                }
+            }
             drop(list);
             batch.wake();
             for hub in hubs.into_iter().flatten() {
                 hub.announce();
             }
-            if done {
+            if is_over {
                 return;
             }
         }
@@ -236,6 +258,10 @@ impl Readiness {
 
 /// How many gatherings are told at a time.
 const HUBS: usize = 8;
+/// How many nodes are looked at under the lock.
+const MOST_LOOKED_AT: usize = 128;
+/// What a node waits for that marks a place in the list.
+const NOTHING: u32 = 0;
 
 /// The future of [`Readiness::wait`].
 #[must_use = "a future does nothing unless awaited"]

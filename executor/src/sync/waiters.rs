@@ -189,6 +189,26 @@ impl Locked<'_> {
         }
     }
 
+    /// Insert a node that wakes nobody before another one.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push); the other one is in this list.
+    pub(crate) unsafe fn insert_before(&self, other: *const Node, node: *const Node) {
+        // SAFETY: the caller's promise for the node; queued nodes are alive and ours by the lock.
+        unsafe {
+            // The last one, if the other is the first.
+            let previous = (*other).previous.replace(node);
+            (*node).next.set(other);
+            (*node).previous.set(previous);
+            if ptr::eq(other, self.first.get()) {
+                self.first.set(node.cast_mut());
+            } else {
+                (*previous).next.set(node);
+            }
+            (*node).state.store(QUEUED, Relaxed);
+        }
+    }
+
     /// The first node.
     #[inline(always)]
     pub(crate) fn first(&self) -> *const Node {

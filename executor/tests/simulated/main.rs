@@ -5,6 +5,7 @@
 
 mod gathering;
 mod rcu;
+mod readiness;
 mod sync;
 mod tasks;
 mod time;

@@ -3,7 +3,7 @@
 use crate::check::{event_names, outcome, show, sys, value};
 use std::os::fd::AsRawFd;
 use support::clock::now;
-use support::patience::{child_in_call, later};
+use support::patience::{child_in_call, later, until};
 use support::pipe::{pipe, read, write};
 use support::process::fork;
 
@@ -24,6 +24,7 @@ pub fn run() {
     wake_ups();
     select();
     many();
+    thousands();
     answers();
     signals();
 }
@@ -169,6 +170,123 @@ fn many() {
     let ready: Vec<String> =
         (0..200).filter(|index| entries[*index].revents != 0).map(|index| index.to_string()).collect();
     show("ready", ready.join(" "));
+}
+
+/// So many files that to look at them takes a while.
+fn thousands() {
+    const COUNT: usize = 3000;
+    const OTHER: usize = 2222;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    outcome("limit", sys!(SYS_prlimit64, 0, libc::RLIMIT_NOFILE, 0, &raw mut limit));
+    let more = libc::rlimit { rlim_cur: 4096, rlim_max: limit.rlim_max };
+    outcome("more descriptors", sys!(SYS_prlimit64, 0, libc::RLIMIT_NOFILE, &raw const more, 0));
+    // All of them the same pipe, but for one.
+    let (p, q) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+    let copy = |file: i32| sys!(SYS_fcntl, file, libc::F_DUPFD, 500).expect("a descriptor") as i32;
+    let files: Vec<i32> =
+        (0..COUNT).map(|index| copy(if index == OTHER { &q } else { &p }.reader.as_raw_fd())).collect();
+    let entry = |fd: i32| libc::pollfd { fd, events: libc::POLLIN, revents: 0x7fff };
+    let entries = || files.iter().map(|fd| entry(*fd)).collect::<Vec<_>>();
+    let told = |entries: &[libc::pollfd]| {
+        let told: Vec<_> = (0..entries.len()).filter(|index| entries[*index].revents != 0).collect();
+        match told[..] {
+            [only] => format!("{only} {}", event_names(entries[only].revents)),
+            _ => told.len().to_string(),
+        }
+    };
+    let poll = |what: &str, mut entries: Vec<libc::pollfd>, milliseconds: i32| {
+        value(what, sys!(SYS_poll, entries.as_mut_ptr(), entries.len(), milliseconds));
+        show("told", told(&entries));
+    };
+    poll("thousands, none ready", entries(), 0);
+    let start = now();
+    poll("thousands, for a while", entries(), 20);
+    show("took at least that", now() - start >= 20_000_000);
+    let child = later(libc::SYS_poll, || drop(write(&q.writer, b"x")));
+    poll("thousands, one wakes", entries(), 60_000);
+    let _ = (child.wait(), read(&q.reader, &mut [0]));
+    let child = later(libc::SYS_poll, || drop(write(&p.writer, b"x")));
+    poll("thousands, all but one wake", entries(), 60_000);
+    let _ = child.wait();
+    poll("thousands, all but one are ready", entries(), 60_000);
+    let _ = read(&p.reader, &mut [0]);
+    let mut some = entries();
+    some[1234].fd = 99;
+    some[2345].fd = -1;
+    poll("thousands, one is closed", some, 60_000);
+    let mut few = vec![entry(-1); COUNT];
+    poll("thousands of nothing", few.clone(), 10);
+    few[OTHER] = entry(files[OTHER]);
+    let child = later(libc::SYS_poll, || drop(write(&q.writer, b"x")));
+    poll("thousands of nothing, and one", few, 60_000);
+    let _ = (child.wait(), read(&q.reader, &mut [0]));
+    outcome("more than there may be", sys!(SYS_poll, entries().as_mut_ptr(), 4097, 0));
+    let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let memory =
+        sys!(SYS_mmap, 0, 32_768, libc::PROT_READ | libc::PROT_WRITE, anonymous, -1, 0).expect("memory");
+    value("untouched memory, descriptor 0", sys!(SYS_poll, memory, COUNT, 0).map(|_| "told"));
+    outcome("a hole", sys!(SYS_munmap, memory + 16_384, 4096));
+    outcome("memory with a hole", sys!(SYS_poll, memory, COUNT, 0));
+
+    // A stop and a signal that is not handled do not end the call, a handler does, and a signal may kill in the middle.
+    let call = |milliseconds: i32| {
+        let mut entries = entries();
+        match sys!(SYS_poll, entries.as_mut_ptr(), entries.len(), milliseconds) {
+            Ok(count) => i32::from(count > 0),
+            Err(errno) => 100 + errno.raw_os_error().unwrap_or(0),
+        }
+    };
+    let child = child_in_call(libc::SYS_poll, || call(60_000));
+    let _ = child.kill(libc::SIGSTOP);
+    show("stopped", until(|| child.state() == 'T'));
+    let _ = child.kill(libc::SIGCONT);
+    show("goes on", until(|| child.state() != 'T'));
+    let _ = write(&p.writer, b"x");
+    value("told after a stop", child.wait().map(crate::check::describe));
+    let _ = read(&p.reader, &mut [0]);
+    extern "C" fn handler(_: i32) {}
+    let child = child_in_call(libc::SYS_poll, || {
+        // SAFETY: the handler does nothing.
+        unsafe { libc::signal(libc::SIGALRM, handler as *const () as usize) };
+        call(60_000)
+    });
+    let _ = child.kill(libc::SIGALRM);
+    value("a handler", child.wait().map(crate::check::describe));
+    let child = child_in_call(libc::SYS_poll, || call(-1));
+    let _ = child.kill(libc::SIGKILL);
+    value("killed", child.wait().map(crate::check::describe));
+
+    // The same as sets.
+    let last = files[COUNT - 1];
+    let sets = || {
+        let mut set = vec![0_u64; 4096 / 64];
+        files.iter().for_each(|fd| set[*fd as usize / 64] |= 1 << (fd % 64));
+        set
+    };
+    let select = |what: &str, mut input: Vec<u64>, mut time: [i64; 2]| {
+        let result = sys!(SYS_select, last + 1, input.as_mut_ptr(), 0, 0, time.as_mut_ptr());
+        let count = input.iter().map(|word| word.count_ones()).sum::<u32>();
+        let is_other = input[files[OTHER] as usize / 64] >> (files[OTHER] % 64) & 1;
+        value(what, result.map(|told| format!("{told} {count} {is_other} {}", time[0] > 0)));
+    };
+    select("sets of thousands, none ready", sets(), [0, 0]);
+    select("sets of thousands, for a while", sets(), [0, 20_000]);
+    let child = later(libc::SYS_select, || drop(write(&q.writer, b"x")));
+    select("sets of thousands, one wakes", sets(), [60, 0]);
+    let _ = child.wait();
+    select("sets of thousands, one is ready", sets(), [60, 0]);
+    let _ = write(&p.writer, b"x");
+    select("sets of thousands, all are ready", sets(), [60, 0]);
+    outcome("close", sys!(SYS_close, files[OTHER]));
+    select("sets of thousands, one is closed", sets(), [60, 0]);
+
+    for fd in files {
+        let _ = sys!(SYS_close, fd);
+    }
+    outcome(
+        "as many descriptors as before",
+        sys!(SYS_prlimit64, 0, libc::RLIMIT_NOFILE, &raw const limit, 0),
+    );
 }
 
 /// Answers that go to memory which is shared since a fork, or has not been touched yet: its pages come while the call

@@ -2,23 +2,26 @@
 //!
 //! ```text
 //!   attempt ─► look at the files ──some ready, no time, or a signal────────────────┐
-//!                  └─none─► Pause::Files: wait ─► ended ───────────────────────────┴─► answer ─► result
-//!                                                    a page for the answer missing: answer_later
+//!      │           └─none─► Pause::Files: wait ─► ended ───────────────────────────┴─► answer ─► result
+//!      │                                             a page for the answer missing: answer_later
+//!      └─ more than AT_ONCE ─► many: the same by parts, between which others have their turn
 //! ```
+//!
+//! Where the files are written down, and the answer: [`files`].
 //!
 //! While a thread waits, its arguments are in its registers and nowhere else; the answer is what is found then, so the
 //! arrays in user memory are neither kept nor read again.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::mem::offset_of;
+mod files;
+mod many;
 
-use executor::{
-    sync::{Events, Watcher, Watchers},
-    time::Instant,
-};
+use alloc::boxed::Box;
+
+use executor::{sync::Watchers, time::Instant};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use files::{Files, Sight};
 
 use super::{
     Arguments,
@@ -28,10 +31,7 @@ use super::{
 };
 use crate::{
     arch::{clock, user::UserContext},
-    file::{
-        File,
-        poll::{Ready, Wait, Waited},
-    },
+    file::poll::{Wait, Waited},
     process::{
         Caller,
         run::Restart,
@@ -40,30 +40,12 @@ use crate::{
     },
 };
 
-/// `struct pollfd`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct PollFd {
-    fd: i32,
-    events: u16,
-    revents: u16,
-}
-
 /// A call of the family, as its arguments tell it.
 #[derive(Clone, Copy)]
 struct Call {
     files: Files,
     span: Span,
     mask: Mask,
-}
-
-/// Where a call says which files it is about, and gets its answer.
-#[derive(Clone, Copy)]
-enum Files {
-    /// An array of [`PollFd`].
-    List { address: usize, count: usize },
-    /// Bit maps, of descriptors below `count`; an address of 0 stands for an empty one. None if the count is negative.
-    Sets { addresses: [usize; 3], count: Option<usize> },
 }
 
 /// Where a call says how long it may take. Addresses of 0 are for "for ever".
@@ -112,10 +94,17 @@ impl Call {
     }
 }
 
+/// So many files are looked at in one go, which takes some two hundred instructions each.
+const AT_ONCE: usize = 256;
+
 /// Attempts a call of the family.
 #[inline(never)]
 pub fn attempt(caller: &mut Caller, context: &UserContext) -> Attempt {
     let call = Call::of(caller, context);
+    if call.files.places().len() > AT_ONCE {
+        caller.restart = None;
+        return Err(Pause::General);
+    }
     let deadline = call.span.deadline()?;
     begin(caller, call, deadline)
 }
@@ -124,14 +113,37 @@ pub fn attempt(caller: &mut Caller, context: &UserContext) -> Attempt {
 #[inline(never)]
 pub fn attempt_rest(caller: &mut Caller, context: &UserContext) -> Attempt {
     match caller.restart.as_deref() {
-        Some(&Restart::Poll { deadline }) => begin(caller, Call::of(caller, context), deadline),
+        Some(&Restart::Poll { deadline }) => {
+            let call = Call::of(caller, context);
+            if call.files.places().len() > AT_ONCE {
+                return Err(Pause::General);
+            }
+            begin(caller, call, deadline)
+        }
         _ => Err(Pause::General),
     }
 }
 
+/// Carries out a call that could not be attempted: that has waited and has to be told what came of it, or that is about many
+/// files.
+pub async fn call(caller: &mut Caller, number: u32, arguments: Arguments) -> SysResult {
+    if let Some(Restart::Answer(_)) = caller.restart.as_deref() {
+        return answer_later(caller).await;
+    }
+    let call = Call::new(caller, number, arguments);
+    many::call(caller, call, None).await
+}
+
+/// Goes on with a `poll` of many files that was interrupted.
+pub async fn call_rest(caller: &mut Caller, arguments: Arguments, deadline: Instant) -> SysResult {
+    let call = Call::new(caller, __NR_poll, arguments);
+    many::call(caller, call, Some(deadline)).await
+}
+
 fn begin(caller: &mut Caller, call: Call, deadline: Instant) -> Attempt {
     let mask = call.mask.read()?;
-    let (watchers, ready) = call.files.look(caller)?;
+    call.files.check(caller)?;
+    let Sight { watchers, ready } = call.files.look(caller, call.files.places())?;
     // From here on a missing page is no reason to begin anew.
     if let Some(mask) = mask {
         signal::replace_mask_for_call(caller, mask);
@@ -173,7 +185,7 @@ fn answer(caller: &mut Caller, call: Call, waited: Waited) -> Attempt {
 /// Writes the answer and what is left of the time; all of it again if a page was missing.
 fn write_answer(call: &Call, waited: &Waited) -> Result<SysResult, Pause> {
     let result = match &waited.ready {
-        Ok(ready) => Ok(call.files.answer(ready)?),
+        Ok(ready) => Ok(call.files.answer(call.files.places(), ready)?),
         Err(errno) => Err(*errno),
     };
     call.span.tell_left(waited.deadline)?;
@@ -184,31 +196,33 @@ fn write_answer(call: &Call, waited: &Waited) -> Result<SysResult, Pause> {
 pub async fn answer_later(caller: &mut Caller) -> SysResult {
     let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
     let Restart::Answer(Unanswered { call, waited }) = *restart else { return Err(Errno::EINTR) };
-    let result = loop {
-        let count = match &waited.ready {
-            Ok(ready) => call.files.answer(ready),
-            Err(errno) => Err(Pause::Failed(*errno)),
-        };
-        match count {
-            Ok(count) => break Ok(count),
-            Err(Pause::Fault(address, access)) => {
-                if let Err(errno) = fault_in(caller, address, access).await {
-                    break Err(errno);
-                }
-            }
-            Err(_) => break Err(Errno::ERESTARTSYS),
-        }
+    let result = match &waited.ready {
+        Ok(ready) => with_pages(caller, || call.files.answer(call.files.places(), ready)).await,
+        Err(errno) => Err(*errno),
     };
-    while let Err(Pause::Fault(address, access)) = call.span.tell_left(waited.deadline) {
-        if fault_in(caller, address, access).await.is_err() {
-            // An interrupted call for which that cannot be told cannot be gone on with.
-            return finish(caller, &call, result, waited.deadline).map_err(|errno| match errno {
-                Errno::ERESTARTNOHAND => Errno::EINTR,
-                errno => errno,
-            });
+    conclude(caller, &call, result, waited.deadline).await
+}
+
+/// Ends a call whose answer has been written, after telling what is left of its time.
+async fn conclude(caller: &mut Caller, call: &Call, result: SysResult, deadline: Instant) -> SysResult {
+    let told = with_pages(caller, || call.span.tell_left(deadline)).await;
+    finish(caller, call, result, deadline).map_err(|errno| match errno {
+        // An interrupted call for which that cannot be told cannot be gone on with.
+        Errno::ERESTARTNOHAND if told.is_err() => Errno::EINTR,
+        errno => errno,
+    })
+}
+
+/// Copies from and to user memory until no page is missing.
+async fn with_pages<T>(caller: &Caller, mut copy: impl FnMut() -> Result<T, Pause>) -> Result<T, Errno> {
+    loop {
+        match copy() {
+            Ok(copied) => return Ok(copied),
+            Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await?,
+            Err(Pause::Failed(errno)) => return Err(errno),
+            Err(_) => unreachable!("a copy waits for pages alone"),
         }
     }
-    finish(caller, &call, result, waited.deadline)
 }
 
 /// Ends a call: only an interruption leaves the mask that it has set in place, for the handler to run under.
@@ -272,138 +286,4 @@ impl Mask {
         }
         copy_in(address).map(Some)
     }
-}
-
-/// What looking at the files has found: watchers of all, for the case that none is ready; those that are.
-type Sight = (Vec<Watcher<File>>, Vec<Ready>);
-
-impl Files {
-    fn look(self, caller: &Caller) -> Result<Sight, Pause> {
-        match self {
-            Self::List { address, count }
-                if count <= super::descriptor::descriptor_limit(caller) as usize =>
-            {
-                look_at_list(caller, address, count)
-            }
-            Self::Sets { addresses, count: Some(count) } => look_at_sets(caller, addresses, count),
-            _ => Err(Pause::Failed(Errno::EINVAL)),
-        }
-    }
-
-    /// Writes which files are ready; returns how many answers that are.
-    fn answer(self, ready: &[Ready]) -> Result<usize, Pause> {
-        match self {
-            Self::List { address, count } => answer_list(address, count, ready),
-            Self::Sets { addresses, count } => answer_sets(addresses, count.unwrap_or(0), ready),
-        }
-    }
-}
-
-/// Looks at one file; ENOMEM.
-fn look_at(sight: &mut Sight, file: Arc<File>, asked: Events, name: u32) -> Result<(), Errno> {
-    let (watchers, ready) = sight;
-    if let Some(found) = Ready::look(&file, asked, name) {
-        note(ready, found)?;
-    } else if ready.is_empty() && file.watched().is_some() {
-        watchers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        watchers.push(Watcher::new(file, asked, name));
-    }
-    Ok(())
-}
-
-fn note(ready: &mut Vec<Ready>, found: Ready) -> Result<(), Errno> {
-    ready.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    ready.push(found);
-    Ok(())
-}
-
-fn look_at_list(caller: &Caller, address: usize, count: usize) -> Result<Sight, Pause> {
-    let mut sight = Sight::default();
-    sight.0.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-    for index in 0..count {
-        let entry: PollFd = copy_in(address.wrapping_add(index * size_of::<PollFd>()))?;
-        if entry.fd < 0 {
-            continue;
-        }
-        let (asked, name) = (Events::from_bits_truncate(entry.events.into()), index as u32);
-        match caller.files.get_open(entry.fd) {
-            Ok(file) => look_at(&mut sight, file, asked, name)?,
-            Err(_) => note(&mut sight.1, Ready { name, asked, found: Events::NVAL })?,
-        }
-    }
-    Ok(sight)
-}
-
-fn answer_list(address: usize, count: usize, ready: &[Ready]) -> Result<usize, Pause> {
-    let mut answers = ready.iter().peekable();
-    for index in 0..count {
-        let answer = answers.next_if(|answer| answer.name as usize == index);
-        let found = answer.map_or(Events::empty(), |answer| answer.found);
-        let place = index * size_of::<PollFd>() + offset_of!(PollFd, revents);
-        copy_out(address.wrapping_add(place), &(found.bits() as u16))?;
-    }
-    Ok(ready.len())
-}
-
-/// What each set asks about, and so which events answer it: each asks about something that no other does (select(2),
-/// "Correspondence between select() and poll()").
-const SET_EVENTS: [Events; 3] = [
-    Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
-    Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR),
-    Events::PRI,
-];
-
-/// The words of a set of descriptors below `count`: the address of each, and which of its bits count.
-fn words(count: usize) -> impl Iterator<Item = (usize, u64)> {
-    (0..count.div_ceil(64)).map(move |word| {
-        let bits = count - word * 64;
-        (word * size_of::<u64>(), if bits < 64 { (1 << bits) - 1 } else { u64::MAX })
-    })
-}
-
-fn look_at_sets(caller: &Caller, addresses: [usize; 3], count: usize) -> Result<Sight, Pause> {
-    let mut sight = Sight::default();
-    for (word, (offset, valid)) in words(count).enumerate() {
-        let mut sets = [0_u64; 3];
-        for (set, address) in sets.iter_mut().zip(addresses) {
-            if address != 0 {
-                *set = copy_in::<u64>(address.wrapping_add(offset))? & valid;
-            }
-        }
-        let mut any = sets[0] | sets[1] | sets[2];
-        sight.0.try_reserve_exact(any.count_ones() as usize).map_err(|_| Errno::ENOMEM)?;
-        while any != 0 {
-            let bit = any.trailing_zeros();
-            any &= any - 1;
-            let asked = sets.iter().zip(SET_EVENTS).filter(|(set, _)| *set >> bit & 1 != 0);
-            let events = asked.fold(Events::empty(), |events, (_, wanted)| events | wanted);
-            let fd = word as u32 * 64 + bit;
-            look_at(&mut sight, caller.files.get_open(fd as i32)?, events, fd)?;
-        }
-    }
-    Ok(sight)
-}
-
-/// Leaves only the bits that are answered.
-fn answer_sets(addresses: [usize; 3], count: usize, ready: &[Ready]) -> Result<usize, Pause> {
-    let mut answered = 0;
-    let mut answers = ready.iter().peekable();
-    for (word, (offset, _)) in words(count).enumerate() {
-        let mut sets = [0_u64; 3];
-        while let Some(Ready { name, asked, found }) = answers.next_if(|file| file.name as usize / 64 == word)
-        {
-            for (set, wanted) in sets.iter_mut().zip(SET_EVENTS) {
-                if asked.contains(wanted) && found.intersects(wanted) {
-                    *set |= 1 << (name % 64);
-                }
-            }
-        }
-        for (set, address) in sets.into_iter().zip(addresses) {
-            if address != 0 {
-                answered += set.count_ones() as usize;
-                copy_out(address.wrapping_add(offset), &set)?;
-            }
-        }
-    }
-    Ok(answered)
 }
