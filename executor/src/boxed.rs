@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::alloc::Layout;
 
 /// A box for a value, not one of size zero; `None` without memory, and the value is dropped.
-pub(crate) fn try_box<T>(value: T) -> Option<Box<T>> {
+pub fn try_box<T>(value: T) -> Option<Box<T>> {
     debug_assert!(size_of::<T>() > 0, "nothing needs no box");
     // SAFETY: not of size zero, as the caller says; when not null, the memory has T's layout and is filled before use.
     unsafe {

@@ -63,7 +63,7 @@ pub async fn execve(
     arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
-    take_own_files(caller)?;
+    take_own_files(caller).await?;
     let former = caller.thread.tid();
     change_over(caller, context, opened.program.path(), loaded).await;
     if caller.thread.is_traced() {
@@ -344,10 +344,10 @@ async fn map_segment(
 
 /// Gives the process descriptors of its own if it has shared them with another. Its threads have ended by now, so it ends if
 /// there is no memory.
-fn take_own_files(caller: &mut Caller) -> Result<(), Errno> {
+async fn take_own_files(caller: &mut Caller) -> Result<(), Errno> {
     // The record of the process and the caller hold one reference each.
     if Arc::strong_count(&caller.files) > 2 {
-        caller.files = caller.files.duplicate().inspect_err(|_| exit::out_of_memory(caller))?;
+        caller.files = caller.files.duplicate().await.inspect_err(|_| exit::out_of_memory(caller))?;
         *caller.process().files.lock() = Some(caller.files.clone());
     }
     Ok(())

@@ -137,11 +137,11 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         process.files.lock().take();
         process.fs.lock().take();
         process.space.lock().take();
-        let Caller { space, files, fs, .. } = caller;
-        if let Some(files) = Arc::into_inner(files) {
+        let Caller { space, mut files, fs, .. } = caller;
+        if let Some(files) = Arc::get_mut(&mut files) {
             files.close_all().await;
         }
-        drop(fs);
+        drop((files, fs));
         if process.undoes_semaphores.load(Ordering::Relaxed) {
             semaphores::take_back(process.pid);
         }

@@ -123,7 +123,7 @@ pub async fn clone(
         caller.space.fork(memory::fork_form()).await?
     };
     let files =
-        if request.has(linux::CLONE_FILES) { caller.files.clone() } else { caller.files.duplicate()? };
+        if request.has(linux::CLONE_FILES) { caller.files.clone() } else { caller.files.duplicate().await? };
     let fs = if request.has(linux::CLONE_FS) { caller.fs.clone() } else { caller.fs.duplicate() };
 
     let event = trace::points::birth(&caller.thread, &request);

@@ -5,7 +5,9 @@ use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 
 use super::{
-    file_owner, socket,
+    file_owner,
+    process::unshare_files,
+    socket,
     user::{self, SysResult},
 };
 use crate::{
@@ -63,7 +65,7 @@ pub async fn close_range(caller: &mut Caller, first: usize, last: usize, flags: 
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 {
-        caller.files = caller.files.duplicate()?;
+        unshare_files(caller).await?;
     }
     let (first, last) = (first as usize, last as usize);
     match flags & CLOSE_RANGE_CLOEXEC {

@@ -535,7 +535,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
             Box::pin(process_file::pidfd_send_signal(caller, fd, a[1], a[2], a[3] as u32))
         }
         __NR_pidfd_getfd => Box::pin(ready(process_file::pidfd_getfd(caller, fd, a[1] as i32, a[2] as u32))),
-        __NR_unshare => Box::pin(ready(process::unshare(caller, a[0] as u32))),
+        __NR_unshare => Box::pin(process::unshare(caller, a[0] as u32)),
         __NR_setns => Box::pin(ready(process::setns(caller, fd))),
         __NR_kcmp => {
             let which = (a[0] as i32, a[1] as i32);

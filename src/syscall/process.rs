@@ -315,8 +315,23 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old
     Ok(0)
 }
 
+/// Whether the calling thread is the one by which its process is looked at.
+fn is_first_thread(caller: &Caller) -> bool {
+    caller.thread.tid() == caller.process().pid
+}
+
+/// Gives the calling thread descriptors of its own.
+pub async fn unshare_files(caller: &mut Caller) -> Result<(), Errno> {
+    let files = caller.files.duplicate().await?;
+    if is_first_thread(caller) {
+        *caller.process().files.lock() = Some(files.clone());
+    }
+    caller.files = files;
+    Ok(())
+}
+
 /// Gives the calling thread things of its own that it shares with others (unshare(2)). There are no namespaces.
-pub fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
+pub async fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
     // In clone's flags this one would be a part of the signal.
     const NAMESPACES: u32 = fork::NAMESPACES | linux::CLONE_NEWTIME;
     const THREAD: u32 = linux::CLONE_THREAD | linux::CLONE_SIGHAND | linux::CLONE_VM;
@@ -332,13 +347,8 @@ pub fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
         let privileged = caller.credentials.has(fs::Capabilities::SYS_ADMIN);
         return Err(if privileged { Errno::EINVAL } else { Errno::EPERM });
     }
-    let files = if flags & linux::CLONE_FILES != 0 { Some(caller.files.duplicate()?) } else { None };
-    let is_first = caller.thread.tid() == caller.process().pid;
-    if let Some(files) = files {
-        if is_first {
-            *caller.process().files.lock() = Some(files.clone());
-        }
-        caller.files = files;
+    if flags & linux::CLONE_FILES != 0 {
+        unshare_files(caller).await?;
     }
     if flags & linux::CLONE_SYSVSEM != 0 && caller.process().undoes_semaphores.swap(false, Ordering::Relaxed)
     {
@@ -346,7 +356,7 @@ pub fn unshare(caller: &mut Caller, flags: u32) -> SysResult {
     }
     if flags & linux::CLONE_FS != 0 {
         caller.fs = caller.fs.duplicate();
-        if is_first {
+        if is_first_thread(caller) {
             *caller.process().fs.lock() = Some(caller.fs.clone());
         }
     }

@@ -80,6 +80,7 @@ programs! {
     // They do one thing after the other, and find out what it does.
     once {
         arguments: "conformance arguments", 60, AsOnLinux;
+        descriptors: "conformance descriptors", 60, AsOnLinux;
         disks: "conformance disks", 60, AsOnLinux;
         aio: "conformance aio", 60, AsOnLinux;
         errors: "conformance errors", 60, AsOnLinux;

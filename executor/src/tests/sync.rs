@@ -370,6 +370,28 @@ fn a_watcher_waits_on_many_sources() {
     });
 }
 
+#[test]
+fn an_event_tells_all_who_watch_its_source() {
+    block_on(2, async {
+        let source = Arc::new(Readiness::new());
+        let watch = |name| {
+            let watchers = Watchers::new(vec![Watcher::new(source.clone(), Events::IN, name)]);
+            spawn(std::future::poll_fn(move |cx| {
+                watchers.arm(cx.waker());
+                let ready = watchers.iter().find(|watcher| !watcher.ready().is_empty());
+                ready.map_or(std::task::Poll::Pending, |watcher| std::task::Poll::Ready(watcher.name()))
+            }))
+        };
+        // More than are told together.
+        let told: Vec<_> = (0..100).map(watch).collect();
+        sleep(Duration::from_millis(1)).await;
+        source.set(Events::IN);
+        for (name, told) in told.into_iter().enumerate() {
+            assert_eq!(told.await, Ok(name as u32));
+        }
+    });
+}
+
 struct Shared(Arc<Readiness>);
 
 impl Source for Shared {

@@ -1,4 +1,4 @@
-//! Open files: flags, offsets, sparse contents, truncation, modes, descriptors.
+//! Open files: flags, offsets, sparse contents, truncation, modes.
 
 use crate::check::{aside, outcome, path, show, sorted, sys, value};
 use std::fs;
@@ -13,8 +13,6 @@ pub fn run() {
     sparse();
     truncation();
     vectors();
-    descriptors();
-    no_descriptors();
     deleted_but_open();
     modes();
     folders();
@@ -240,58 +238,6 @@ fn vectors() {
     value("pwritev", sys!(SYS_pwritev, file, parts.as_ptr(), 1, 100, 0));
     value("size", stat("vectors").map(|stat| stat.st_size));
     close(file);
-}
-
-fn descriptors() {
-    let file = open("file", libc::O_RDONLY | libc::O_CLOEXEC).expect("the file");
-    let flags = |what: &str, file: i64| value(what, sys!(SYS_fcntl, file, libc::F_GETFD));
-    flags("close-on-exec", file);
-    let twin = sys!(SYS_dup, file).expect("dup");
-    flags("of its duplicate", twin);
-    value("F_DUPFD from 30", sys!(SYS_fcntl, file, libc::F_DUPFD, 30));
-    value("F_DUPFD_CLOEXEC from 30", sys!(SYS_fcntl, file, libc::F_DUPFD_CLOEXEC, 30));
-    flags("of it", 31);
-    value("dup2", sys!(SYS_dup2, file, 40));
-    value("dup2 to itself", sys!(SYS_dup2, file, file).map(|same| same == file));
-    value("dup3", sys!(SYS_dup3, file, 41, libc::O_CLOEXEC));
-    flags("of it", 41);
-    outcome("clear", sys!(SYS_fcntl, 41, libc::F_SETFD, 0));
-    flags("of it", 41);
-    outcome("close 30", sys!(SYS_close, 30));
-    outcome("close it again", sys!(SYS_close, 30));
-    outcome("close_range", sys!(SYS_close_range, 31, 41, 0));
-    outcome("one of them", sys!(SYS_fcntl, 40, libc::F_GETFD));
-    outcome("another", sys!(SYS_close, twin));
-    value("lowest free is used", sys!(SYS_dup, file).map(|next| next == twin));
-}
-
-/// Without a descriptor nothing is looked for, made or emptied.
-fn no_descriptors() {
-    aside("no descriptors", || {
-        let _ = fs::write("full", "content");
-        let mut limit = [0_u64; 2];
-        outcome("limit", sys!(SYS_getrlimit, libc::RLIMIT_NOFILE, limit.as_mut_ptr()));
-        let none = [0_u64, limit[1]];
-        outcome("no more descriptors", sys!(SYS_setrlimit, libc::RLIMIT_NOFILE, none.as_ptr()));
-        outcome("open what is missing", open("never", libc::O_RDONLY));
-        outcome("make", open("made without", libc::O_WRONLY | libc::O_CREAT));
-        outcome("make in a missing folder", open("never/made", libc::O_WRONLY | libc::O_CREAT));
-        outcome("empty", open("full", libc::O_WRONLY | libc::O_TRUNC));
-        outcome(
-            "unknown flags",
-            sys!(SYS_openat2, libc::AT_FDCWD, c"full".as_ptr(), [1_u64 << 40, 0, 0].as_ptr(), 24),
-        );
-        outcome("no name", sys!(SYS_open, 0, libc::O_RDONLY, 0));
-        outcome("an empty name", open("", libc::O_RDONLY));
-        let mut pair = [-1_i32; 2];
-        outcome("pipe", sys!(SYS_pipe2, pair.as_mut_ptr(), 0));
-        show("pair", format_args!("{pair:?}"));
-        outcome("pipe to nowhere", sys!(SYS_pipe2, 8, 0));
-        outcome("as before", sys!(SYS_setrlimit, libc::RLIMIT_NOFILE, limit.as_ptr()));
-        outcome("was made", stat("made without").map(|stat| stat.st_size));
-        outcome("is as long as", stat("full").map(|stat| stat.st_size));
-        let _ = fs::remove_file("full");
-    });
 }
 
 fn deleted_but_open() {

@@ -9,6 +9,7 @@ mod arguments;
 mod barriers;
 mod capabilities;
 mod check;
+mod descriptors;
 mod direct;
 mod disks;
 mod epoll;
@@ -60,6 +61,7 @@ const AREAS: &[(&str, fn())] = &[
     ("abi", abi::run),
     ("aio", aio::run),
     ("arguments", arguments::run),
+    ("descriptors", descriptors::run),
     ("direct", direct::run),
     ("disks", disks::run),
     ("epoll", epoll::run),
