@@ -30,6 +30,8 @@ pub const VICTIMS: &[(&str, Victim)] = &[
     ("nanosleep", |_| support::clock::sleep_ms(1_000_000)),
     ("clock_nanosleep", |_| drop(call(libc::SYS_clock_nanosleep, &[1, 1, FAR.as_ptr() as usize, 0]))),
     ("poll", |stage| poll(stage)),
+    ("poll of hundreds", |stage| poll_hundreds(stage)),
+    ("polls of hundreds", |stage| while poll_hundreds_once(stage, 0).is_ok() {}),
     ("ppoll", |stage| ppoll(stage)),
     ("select", |stage| select(stage, libc::SYS_select)),
     ("pselect6", |stage| select(stage, libc::SYS_pselect6)),
@@ -156,6 +158,16 @@ fn entry(stage: &Stage) -> libc::pollfd {
 fn poll(stage: &Stage) {
     let mut entry = entry(stage);
     let _ = call(libc::SYS_poll, &[&raw mut entry as usize, 1, usize::MAX]);
+}
+
+/// So many that tasks wait for it.
+fn poll_hundreds(stage: &Stage) {
+    let _ = poll_hundreds_once(stage, usize::MAX);
+}
+
+fn poll_hundreds_once(stage: &Stage, milliseconds: usize) -> io::Result<i64> {
+    let mut entries = vec![entry(stage); 700];
+    call(libc::SYS_poll, &[entries.as_mut_ptr() as usize, entries.len(), milliseconds])
 }
 
 fn ppoll(stage: &Stage) {

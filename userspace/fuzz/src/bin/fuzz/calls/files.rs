@@ -5,7 +5,7 @@ use crate::kind::File::{Any, Folder, Listener, Nameless, Proc, Reader, Regular, 
 use crate::kind::Kind::{
     self, Array, Below, Bits, Block, Buffer, Either, Fd, Length, One, Pid, Range, Signal,
 };
-use crate::kind::{Call, call};
+use crate::kind::{Call, Part, call};
 use libc::*;
 
 const BYTES: Kind = Buffer(12_000);
@@ -14,7 +14,8 @@ const STATUS_FLAGS: Kind = Bits(&[O_NONBLOCK as u64, O_APPEND as u64, O_DIRECT a
 pub const RWF: Kind = Bits(&[1, 2, 4, 8, 16]);
 pub const SPLICE: Kind = Bits(&[1, 2, 4, 8]);
 const OFFSET_AT: Kind = Either(&[NONE, Block(&[(8, OFFSET)])]);
-const POLLED: Kind = Array(8, &[(4, Fd(Any)), (2, Bits(&[1, 2, 4, 0x2000])), (2, NONE)]);
+const POLLED: Kind = Array(8, ENTRY);
+const ENTRY: &[Part] = &[(4, Fd(Any)), (2, Bits(&[1, 2, 4, 0x2000])), (2, NONE)];
 const FLOCK: Kind = Block(&[
     (2, One(&[F_RDLCK as u64, F_WRLCK as u64, F_UNLCK as u64])),
     (2, One(&[0, 1, 2])),
@@ -58,6 +59,7 @@ pub const CALLS: &[Call] = &[
     call("dup", SYS_dup, &[Fd(Any)]).opens(Any),
     call("dup2", SYS_dup2, &[Fd(Any), Below(64)]).opens(Any),
     call("dup3", SYS_dup3, &[Fd(Any), Below(64), PIPE_FLAGS]).opens(Any),
+    call("dup3 far away", SYS_dup3, &[Fd(Any), Below(1100), PIPE_FLAGS]).opens(Any),
     call("pipe", SYS_pipe, &[Buffer(8)]).opens_pair([Reader, Writer], 0),
     call("pipe2", SYS_pipe2, &[Buffer(8), PIPE_FLAGS]).opens_pair([Reader, Writer], 0),
     call("fcntl", SYS_fcntl, &[Fd(Any), Below(16), Below(64)]),
@@ -90,7 +92,9 @@ pub const CALLS: &[Call] = &[
     call("ioctl TIOCGPTPEER", SYS_ioctl, &[Fd(Terminal), One(&[TIOCGPTPEER]), One(&[2, 0o402])])
         .opens(Terminal),
     call("poll", SYS_poll, &[POLLED, Length, Below(3)]),
+    call("poll of many", SYS_poll, &[Array(1100, ENTRY), Length, Below(3)]),
     call("ppoll", SYS_ppoll, &[POLLED, Length, TIME, SIGNALS, SIGNALS_SIZE]),
+    call("select of many", SYS_select, &[Below(5000), Buffer(700), Buffer(700), NONE, Block(super::SHORT)]),
     call("select", SYS_select, &[Below(70), Buffer(16), Buffer(16), Buffer(16), Block(super::SHORT)]),
     call(
         "pselect6",
