@@ -142,10 +142,13 @@ pub async fn count_mappings(entries: &[Arc<Entry<Segment>>]) -> Result<Vec<usize
         let Err(place) = seen.binary_search(&Arc::as_ptr(&space).addr()) else { continue };
         seen.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         seen.insert(place, Arc::as_ptr(&space).addr());
-        for region in space.regions().await.iter() {
+        for region in space.regions().await?.iter() {
             let key = region.object.as_ref().map(|object| object.key());
             for (count, entry) in counts.iter_mut().zip(entries) {
                 *count += usize::from(key == Some(entry.key()));
+            }
+            if executor::should_yield() {
+                executor::yield_now().await;
             }
         }
         if executor::should_yield() {

@@ -34,11 +34,12 @@ pub async fn sample(caller: &Caller, context: &UserContext) {
     }
     let mut stack = Stack::of(Some(&caller.thread));
     let addresses = callers(context);
-    let regions = caller.space.regions().await;
+    // Without memory there is no sample.
+    let Ok(regions) = caller.space.regions().await else { return };
     for (index, address) in addresses.iter().enumerate() {
         // Callers stand behind their call.
         let inside = address - usize::from(index > 0);
-        let region = regions.iter().find(|region| (region.start..region.end).contains(&inside));
+        let region = regions.find(inside);
         let Some(region) = region.filter(|region| region.flags.contains(RegionFlags::EXECUTE)) else { break };
         let offset = (inside - region.start) as u64 + region.offset;
         let frame = USER | name_of(region) << OFFSET_BITS | offset & ((1 << OFFSET_BITS) - 1);

@@ -8,7 +8,7 @@ use super::{
     user::{self, SysResult},
 };
 use crate::{
-    arch::user::UserContext,
+    arch::{layout::USER_END, user::UserContext},
     file::mapping,
     memory::{Backing, Mapping, PAGE_SIZE, RegionFlags},
     process::{Caller, credentials::capability},
@@ -35,7 +35,7 @@ pub async fn mmap(
         mapping::of_file(&file, offset as u64, shared, prot, &caller.space).await?
     };
     if flags & linux::MAP_LOCKED != 0 {
-        let others = caller.space.locked_outside(0..0).await;
+        let others = caller.space.locked_outside(0..0).await?;
         let whole = len.checked_next_multiple_of(PAGE_SIZE).unwrap_or(usize::MAX);
         check_lock(caller, others.saturating_add(whole)).map_err(|errno| match errno {
             Errno::ENOMEM => Errno::EAGAIN,
@@ -140,7 +140,7 @@ fn check_lock(caller: &Caller, wanted: usize) -> Result<(), Errno> {
 pub async fn mlock(caller: &Caller, start: usize, len: usize) -> SysResult {
     let first = start & !(PAGE_SIZE - 1);
     let end = start.saturating_add(len).checked_next_multiple_of(PAGE_SIZE).unwrap_or(first);
-    let others = caller.space.locked_outside(first..end.max(first)).await;
+    let others = caller.space.locked_outside(first..end.max(first)).await?;
     check_lock(caller, others + end.saturating_sub(first))?;
     caller.space.lock_pages(start, len, true).await?;
     Ok(0)
@@ -192,8 +192,26 @@ pub async fn pkey_mprotect(caller: &Caller, start: usize, len: usize, prot: u32,
 }
 
 pub async fn mincore(caller: &Caller, start: usize, len: usize, vector: usize) -> SysResult {
-    let present = caller.space.presence(start, len).await?;
-    user::copy_out(caller, vector, &present).await?;
+    /// Pages that are looked at together.
+    const PART: usize = 256;
+    if !start.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    if start.checked_add(len).is_none_or(|end| end > USER_END) {
+        return Err(Errno::ENOMEM);
+    }
+    let pages = len.div_ceil(PAGE_SIZE);
+    if vector.checked_add(pages).is_none_or(|end| end > USER_END) {
+        return Err(Errno::EFAULT);
+    }
+    for first in (0..pages).step_by(PART) {
+        let part = start + first * PAGE_SIZE..start + pages.min(first + PART) * PAGE_SIZE;
+        let present = caller.space.presence(part).await?;
+        user::copy_out(caller, vector.wrapping_add(first), &present).await?;
+        if executor::should_yield() {
+            executor::yield_now().await;
+        }
+    }
     Ok(0)
 }
 

@@ -4,8 +4,7 @@ use super::census::visit_shared;
 use super::object::FileObject;
 use super::region::{Region, RegionFlags};
 use super::table::OWNED;
-use super::{AddressSpace, pages};
-use crate::arch::layout::USER_END;
+use super::{AddressSpace, make_way, pages};
 use crate::arch::paging::{Entry, PAGE};
 use crate::arch::user::Access;
 use crate::memory::frame::{Frame, physical_of};
@@ -134,6 +133,7 @@ impl AddressSpace {
                     layout.regions.modify(&part, |region| region.flags = (region.flags - clear) | set)?;
                 }
             }
+            make_way().await;
         }
         outcome
     }
@@ -158,16 +158,24 @@ impl AddressSpace {
         if !lock {
             return Ok(());
         }
-        let regions = self.locked().await.regions.snapshot();
-        let parts =
-            regions.iter().rev().filter(|region| region.start < range.end && range.start < region.end);
-        for part in parts.filter(|part| part.flags.intersects(RegionFlags::RIGHTS)) {
-            let part = part.clip(range.start, range.end);
-            let write = part.flags.contains(RegionFlags::WRITE) && !part.flags.contains(RegionFlags::SHARED);
-            let failure = |errno| if errno == Errno::EINTR { errno } else { Errno::ENOMEM };
-            self.populate(part.start..part.end, write).await.map_err(failure)?;
+        let mut at = range.start;
+        while let Some((part, flags)) = self.next_region(at..range.end).await {
+            at = part.end;
+            if flags.intersects(RegionFlags::RIGHTS) {
+                let write = flags.contains(RegionFlags::WRITE) && !flags.contains(RegionFlags::SHARED);
+                let failure = |errno| if errno == Errno::EINTR { errno } else { Errno::ENOMEM };
+                self.populate(part, write).await.map_err(failure)?;
+            }
+            make_way().await;
         }
         Ok(())
+    }
+
+    /// What the lowest region in `range` has of it, and its flags.
+    async fn next_region(&self, range: Range<usize>) -> Option<(Range<usize>, RegionFlags)> {
+        let layout = self.locked().await;
+        let (_, region) = layout.regions.lowest(&range)?;
+        Some((region.start.max(range.start)..region.end.min(range.end), region.flags))
     }
 
     /// mlockall(2) and munlockall(2): everything that is mapped `now`, if that is to change, and what is mapped in `future`.
@@ -178,7 +186,8 @@ impl AddressSpace {
     pub async fn lock_all(&self, now: Option<bool>, future: bool, wait: bool) -> Result<(), Errno> {
         self.locked().await.locks_future = future;
         let Some(lock) = now else { return Ok(()) };
-        for region in self.regions().await.iter() {
+        for region in self.regions().await?.iter() {
+            make_way().await;
             match self.lock_pages(region.start, region.len(), lock && wait).await {
                 Ok(()) if lock && !wait => {
                     self.mark(&(region.start..region.end), RegionFlags::LOCKED, RegionFlags::empty()).await?;
@@ -200,7 +209,7 @@ impl AddressSpace {
         start: usize,
         len_of: impl Fn(usize) -> Option<usize>,
     ) -> Result<usize, Errno> {
-        let regions = self.regions().await;
+        let regions = self.regions().await?;
         let is_part = |region: &Region| region.start.checked_sub(region.offset as usize) == Some(start);
         let key_of = |region: &Region| region.object.as_ref().map(|object| object.key());
         let mut parts = regions.iter().filter(|region| is_part(region));
@@ -212,19 +221,22 @@ impl AddressSpace {
             if part.start < whole.end {
                 self.unmap(part.start, part.len()).await?;
             }
+            make_way().await;
         }
         Ok(key)
     }
 
-    /// Bytes that are locked, those at `range` left out.
-    pub async fn locked_outside(&self, range: Range<usize>) -> usize {
-        let regions = self.regions().await;
-        let locked = regions.iter().filter(|region| region.flags.contains(RegionFlags::LOCKED));
-        let outside = |region: &Region| {
-            let inside = region.end.min(range.end).saturating_sub(region.start.max(range.start));
-            region.len() - inside
-        };
-        locked.map(outside).sum()
+    /// Bytes that are locked, those at `range` left out. ENOMEM.
+    pub async fn locked_outside(&self, range: Range<usize>) -> Result<usize, Errno> {
+        let mut outside = 0;
+        for region in self.regions().await?.iter() {
+            if region.flags.contains(RegionFlags::LOCKED) {
+                let inside = region.end.min(range.end).saturating_sub(region.start.max(range.start));
+                outside += region.len() - inside;
+            }
+            make_way().await;
+        }
+        Ok(outside)
     }
 
     /// msync(2). File mappings and files are the same pages, so with `MS_SYNC` all of what a file mapped there needs is its own
@@ -245,9 +257,12 @@ impl AddressSpace {
         let (is_mapped, objects) = {
             let layout = self.locked().await;
             let mut objects = Vec::<Arc<dyn FileObject>>::new();
-            if flags & linux::MS_SYNC != 0 {
-                for region in layout.regions.overlapping(&range) {
-                    if region.flags.contains(RegionFlags::SHARED)
+            let mut mapped = range.start;
+            for part in layout.regions.parts(&range) {
+                for region in layout.regions.overlapping(&part) {
+                    mapped = if region.start <= mapped { region.end } else { mapped };
+                    if flags & linux::MS_SYNC != 0
+                        && region.flags.contains(RegionFlags::SHARED)
                         && let Some(object) = &region.object
                         && objects.last().is_none_or(|last| last.key() != object.key())
                     {
@@ -255,8 +270,9 @@ impl AddressSpace {
                         objects.push(object.clone());
                     }
                 }
+                make_way().await;
             }
-            (range.is_empty() || layout.regions.covers(&range), objects)
+            (mapped >= range.end, objects)
         };
         for object in objects {
             object.sync().await?;
@@ -309,35 +325,26 @@ impl AddressSpace {
         Ok(map)
     }
 
-    /// mincore(2): for each page whether it is in memory.
+    /// mincore(2): for each of some whole pages whether it is in memory. In one go: not for very many.
     ///
     /// # Errors
-    /// EINVAL for an address within a page; ENOMEM if part of the range is not mapped, or for an absurd length.
-    pub async fn presence(&self, start: usize, len: usize) -> Result<Vec<Presence>, Errno> {
-        if !start.is_multiple_of(PAGE) {
-            return Err(Errno::EINVAL);
-        }
-        let len = pages(len).ok_or(Errno::ENOMEM)?;
-        let end = start.checked_add(len).filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;
-        let range = start..end;
+    /// ENOMEM if part of the range is not mapped.
+    pub async fn presence(&self, range: Range<usize>) -> Result<Vec<Presence>, Errno> {
         let mut present = Vec::new();
         let layout = self.locked().await;
-        if range.is_empty() {
-            return Ok(present);
-        }
         if !layout.regions.covers(&range) {
             return Err(Errno::ENOMEM);
         }
-        present.try_reserve_exact(len / PAGE).map_err(|_| Errno::ENOMEM)?;
+        present.try_reserve_exact(range.len() / PAGE).map_err(|_| Errno::ENOMEM)?;
         for region in layout.regions.overlapping(&range) {
-            let pages = (region.start.max(start)..region.end.min(end)).step_by(PAGE);
+            let pages = (region.start.max(range.start)..region.end.min(range.end)).step_by(PAGE);
             present.extend(pages.map(|page| {
                 let object = region.object.as_ref();
                 Presence::from(object.is_some_and(|object| object.has(region.page_index(page))))
             }));
         }
         layout.tables.visit(&range, |address, entry| {
-            present[(address - start) / PAGE] |= Presence::from(entry != Entry::EMPTY);
+            present[(address - range.start) / PAGE] |= Presence::from(entry != Entry::EMPTY);
         });
         Ok(present)
     }

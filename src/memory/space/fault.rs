@@ -1,5 +1,6 @@
 //! Page faults: where lazy mappings become pages.
 
+use super::leaves::Position;
 use super::map::LOWEST;
 use super::object::FileObject;
 use super::region::{Region, RegionFlags};
@@ -198,17 +199,17 @@ impl Layout {
         fill(space, region, slot, access)
     }
 
-    /// The index of the region that contains `address`, after growing a stack down to it if that is what it takes.
+    /// The place of the region that contains `address`, after growing a stack down to it if that is what it takes.
     #[cold]
     #[inline(never)]
-    fn find_or_grow(&mut self, space: &AddressSpace, address: usize) -> Result<usize, FaultError> {
-        if let Some((index, _)) = self.regions.find(address) {
-            return Ok(index);
+    fn find_or_grow(&mut self, space: &AddressSpace, address: usize) -> Result<Position, FaultError> {
+        if let Some((place, _)) = self.regions.find(address) {
+            return Ok(place);
         }
         if address >= USER_END {
             return Err(FaultError::NotMapped);
         }
-        let (index, stack) = self.regions.above(address).ok_or(FaultError::NotMapped)?;
+        let (place, stack) = self.regions.above(address).ok_or(FaultError::NotMapped)?;
         let start = address & !(PAGE - 1);
         let more = stack.start - start;
         let below = self.regions.below(stack.start);
@@ -234,7 +235,7 @@ impl Layout {
         self.regions.insert(grown).map_err(|_| FaultError::OutOfMemory)?;
         space.publish(self);
         // Joined with the stack above, or listed right below it.
-        Ok(self.regions.find(address).map_or(index, |(index, _)| index))
+        Ok(self.regions.find(address).map_or(place, |(place, _)| place))
     }
 }
 

@@ -10,7 +10,7 @@
 use super::region::RegionFlags;
 use super::residency::Extent;
 use super::table::{self, PageTables, Table};
-use super::{AddressSpace, Layout, Limits};
+use super::{AddressSpace, Layout, Limits, make_way};
 use crate::arch::paging::Entry;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -116,7 +116,7 @@ impl AddressSpace {
             stack: limit(&self.limits.stack),
         };
         let copy = Layout {
-            regions: layout.regions.clone(),
+            regions: layout.regions.duplicate()?,
             tables: PageTables::new()?,
             hot: layout.hot,
             heap: layout.heap.clone(),
@@ -135,17 +135,16 @@ impl AddressSpace {
 
     /// Obeys `MADV_DONTFORK` and `MADV_WIPEONFORK` in a child. Memory locks are not inherited, either.
     async fn drop_unwanted(&self, layout: &mut Layout) -> Result<(), Errno> {
-        const SPECIAL: RegionFlags =
-            RegionFlags::DONT_FORK.union(RegionFlags::WIPE_ON_FORK).union(RegionFlags::LOCKED);
-        // Few programs ever ask for any of them.
-        if !layout.regions.iter().any(|region| region.flags.intersects(SPECIAL)) {
+        // Few programs ever ask for any.
+        if !layout.regions.has_special {
             return Ok(());
         }
         let mut from = 0;
         while let Some((_, region)) = layout.regions.above(from) {
             let (range, flags) = (region.start..region.end, region.flags);
             from = range.end;
-            if !flags.intersects(SPECIAL) {
+            make_way().await;
+            if !flags.intersects(RegionFlags::SPECIAL_IN_FORK) {
                 continue;
             }
             if flags.contains(RegionFlags::DONT_FORK) {

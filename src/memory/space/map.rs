@@ -3,7 +3,7 @@
 use super::fault::FaultError;
 use super::object::{FileObject, SharedAnonymous};
 use super::region::{Region, RegionFlags};
-use super::regions::MAX_REGIONS;
+use super::regions::{MAX_REGIONS, Regions};
 use super::{AddressSpace, Layout, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::PAGE;
@@ -157,8 +157,9 @@ impl AddressSpace {
                 let range = start..start + len;
                 let region = layout.region_for(&mapping, &range)?;
                 let (mapped, data) = layout.regions.measure(&range);
-                let overlap = layout.regions.overlap(&range);
-                self.check_growth(&layout, &region, mapped, data, layout.regions.cuts(&range, &overlap))?;
+                let lowest = layout.regions.lowest(&range);
+                let cuts = lowest.map_or(0, |(_, lowest)| Regions::cuts(&range, lowest));
+                self.check_growth(&layout, &region, mapped, data, cuts)?;
                 self.zap_and(&mut layout, &range, |layout| {
                     layout.regions.remove(&range)?;
                     layout.regions.insert(region)

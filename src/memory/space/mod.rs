@@ -30,6 +30,7 @@ mod forced;
 mod fork;
 mod heap;
 mod kin;
+mod leaves;
 mod map;
 mod object;
 mod policy;
@@ -54,6 +55,7 @@ pub use map::{Backing, LOWEST, Mapping, set_is_ending};
 pub use object::{FileObject, Identity, SharedAnonymous};
 pub use policy::{MemoryPolicy, Nodes};
 pub use region::{Region, RegionFlags};
+pub use regions::Snapshot;
 pub(super) use residency::{CpuTags, obey};
 pub use teardown::is_tearing_down;
 
@@ -61,12 +63,12 @@ use crate::arch::layout::USER_END;
 use crate::arch::paging::PAGE;
 use crate::memory::frame::Frame;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use barrier::Registrations;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 use executor::sync::{Mutex, MutexGuard};
+use leaves::Position;
 use regions::Regions;
 use residency::Residency;
 use syscalls::Errno;
@@ -109,8 +111,8 @@ struct Limits {
 struct Layout {
     regions: Regions,
     tables: PageTables,
-    /// Index of the region of the last fault.
-    hot: usize,
+    /// Where the region of the last fault is.
+    hot: Position,
     /// The heap: where it begins and the current break. Both 0 before `set_heap`.
     heap: Range<usize>,
     /// Mappings are placed downwards from here.
@@ -144,7 +146,7 @@ impl AddressSpace {
         let layout = Layout {
             regions: Regions::default(),
             tables,
-            hot: 0,
+            hot: Position::default(),
             heap: 0..0,
             top: USER_END - STACK_ROOM,
             locks_future: false,
@@ -208,8 +210,8 @@ impl AddressSpace {
         }
     }
 
-    /// The regions as they are now, from high to low addresses, for `/proc/PID/maps`. Changes make a list of their own.
-    pub async fn regions(&self) -> Arc<Vec<Region>> {
+    /// The regions as they are now, for `/proc/PID/maps`. Changes make copies of their own. ENOMEM.
+    pub async fn regions(&self) -> Result<Snapshot, Errno> {
         self.locked().await.regions.snapshot()
     }
 
@@ -248,6 +250,13 @@ impl AddressSpace {
         };
         fits(layout.regions.mapped, mapped, &self.limits.address_space)
             && fits(layout.regions.data, data, &self.limits.data)
+    }
+}
+
+/// Lets others have their turn, if it is time.
+async fn make_way() {
+    if executor::should_yield() {
+        executor::yield_now().await;
     }
 }
 

@@ -3,9 +3,9 @@
 //! There is one node here, so there is nothing to choose. Policies are checked, kept, inherited and told as by a Linux
 //! with one node: a region's among its flags, a thread's beside its other orders to the scheduler.
 
-use super::AddressSpace;
 use super::region::{Region, RegionFlags};
 use super::regions::MAX_REGIONS;
+use super::{AddressSpace, make_way};
 use core::fmt;
 use core::ops::Range;
 use linux_raw_sys::mempolicy as linux;
@@ -165,13 +165,22 @@ impl AddressSpace {
     /// EFAULT if part of it is not mapped; ENOMEM.
     pub async fn set_policy(&self, range: &Range<usize>, policy: MemoryPolicy) -> Result<(), Errno> {
         let mut layout = self.locked().await;
-        if !layout.regions.covers(range) {
-            return Err(Errno::EFAULT);
+        for part in layout.regions.parts(range) {
+            if !layout.regions.covers(&part) {
+                return Err(Errno::EFAULT);
+            }
+            make_way().await;
         }
-        if layout.regions.len() + 2 > MAX_REGIONS {
-            return Err(Errno::ENOMEM);
+        let mut left = range.clone();
+        while let Some(part) = layout.regions.part(&left) {
+            left.start = part.end;
+            if layout.regions.len() + 2 > MAX_REGIONS {
+                return Err(Errno::ENOMEM);
+            }
+            layout.regions.modify(&part, |region| region.set_policy(policy))?;
+            make_way().await;
         }
-        layout.regions.modify(range, |region| region.set_policy(policy))
+        Ok(())
     }
 
     /// The policy of what is mapped at an address, if anything is.
@@ -187,10 +196,13 @@ impl AddressSpace {
     pub async fn check_home_node(&self, range: &Range<usize>) -> Result<(), Errno> {
         let layout = self.locked().await;
         let mut outcome = Err(Errno::ENOENT);
-        for policy in layout.regions.overlapping(range).map(Region::policy) {
-            if policy != MemoryPolicy::default() {
-                outcome = if policy.may_have_home() { Ok(()) } else { return Err(Errno::EOPNOTSUPP) };
+        for part in layout.regions.parts(range) {
+            for policy in layout.regions.overlapping(&part).map(Region::policy) {
+                if policy != MemoryPolicy::default() {
+                    outcome = if policy.may_have_home() { Ok(()) } else { return Err(Errno::EOPNOTSUPP) };
+                }
             }
+            make_way().await;
         }
         outcome
     }

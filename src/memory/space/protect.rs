@@ -5,7 +5,7 @@ use super::map::rights;
 use super::region::RegionFlags;
 use super::regions::MAX_REGIONS;
 use super::residency::Extent;
-use super::{AddressSpace, Layout, pages};
+use super::{AddressSpace, Layout, make_way, pages};
 use crate::arch::paging::{Entry, Flags, PAGE};
 use core::ops::Range;
 use linux_raw_sys::general as linux;
@@ -47,11 +47,21 @@ impl AddressSpace {
             _ => return Err(Errno::EINVAL),
         }
         let wanted = rights(prot);
-        let (reachable, outcome) = layout.changeable(&range, wanted);
-        if !reachable.is_empty() {
-            self.protect_locked(&mut layout, &reachable, wanted).await?;
+        // Mostly one region, or a part of it.
+        let is_one = first.end >= range.end;
+        while let Some(part) = if is_one { Some(range.clone()) } else { layout.regions.part(&range) } {
+            range.start = part.end;
+            let (reachable, outcome) = layout.changeable(&part, wanted);
+            if !reachable.is_empty() {
+                self.protect_locked(&mut layout, &reachable, wanted).await?;
+            }
+            outcome?;
+            if range.is_empty() {
+                break;
+            }
+            make_way().await;
         }
-        outcome
+        Ok(())
     }
 
     async fn protect_locked(
@@ -60,25 +70,21 @@ impl AddressSpace {
         range: &Range<usize>,
         wanted: RegionFlags,
     ) -> Result<(), Errno> {
-        let already =
-            layout.regions.overlapping(range).all(|region| region.flags & RegionFlags::RIGHTS == wanted);
-        if already {
+        let private = |flags: RegionFlags| !flags.intersects(RegionFlags::SHARED | RegionFlags::GROWS_DOWN);
+        let (mut is_so, mut data, mut becomes_data) = (true, 0, 0);
+        for region in layout.regions.overlapping(range) {
+            let len = region.end.min(range.end) - region.start.max(range.start);
+            is_so &= region.flags & RegionFlags::RIGHTS == wanted;
+            data += if region.is_data() { len } else { 0 };
+            let becomes = wanted.contains(RegionFlags::WRITE) && private(region.flags);
+            becomes_data += if becomes { len } else { 0 };
+        }
+        if is_so {
             return Ok(());
         }
-        if layout.regions.len() + 2 > MAX_REGIONS {
-            return Err(Errno::ENOMEM);
-        }
-        let (_, data) = layout.regions.measure(range);
-        let becomes_data: usize = match wanted.contains(RegionFlags::WRITE) {
-            true => {
-                let private =
-                    |flags: RegionFlags| !flags.intersects(RegionFlags::SHARED | RegionFlags::GROWS_DOWN);
-                let counted = layout.regions.overlapping(range).filter(|region| private(region.flags));
-                counted.map(|region| region.end.min(range.end) - region.start.max(range.start)).sum()
-            }
-            false => 0,
-        };
-        if !self.may_grow(layout, 0, becomes_data.saturating_sub(data)) {
+        if layout.regions.len() + 2 > MAX_REGIONS
+            || !self.may_grow(layout, 0, usize::saturating_sub(becomes_data, data))
+        {
             return Err(Errno::ENOMEM);
         }
         // Nothing is spare: all tables with entries in the range become this space's own.
@@ -101,11 +107,18 @@ impl AddressSpace {
     ) -> Result<(), Errno> {
         let mut layout = self.locked().await;
         let layout = &mut *layout;
-        if layout.regions.len() + 2 > MAX_REGIONS {
-            return Err(Errno::ENOMEM);
+        let mut left = range.clone();
+        let mut is_mapped = true;
+        while let Some(part) = layout.regions.part(&left) {
+            left.start = part.end;
+            if layout.regions.len() + 2 > MAX_REGIONS {
+                return Err(Errno::ENOMEM);
+            }
+            layout.regions.modify(&part, |region| region.flags = (region.flags - clear) | set)?;
+            is_mapped &= layout.regions.covers(&part);
+            make_way().await;
         }
-        layout.regions.modify(range, |region| region.flags = (region.flags - clear) | set)?;
-        if layout.regions.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+        if is_mapped { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }
 

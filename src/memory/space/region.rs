@@ -48,6 +48,8 @@ bitflags! {
 impl RegionFlags {
     /// Where the memory policy begins.
     pub(super) const POLICY_SHIFT: u32 = 16;
+    /// What fork treats in a way of its own.
+    pub(super) const SPECIAL_IN_FORK: Self = Self::DONT_FORK.union(Self::WIPE_ON_FORK).union(Self::LOCKED);
     /// The three access rights.
     pub const RIGHTS: Self = Self::READ.union(Self::WRITE).union(Self::EXECUTE);
 }

@@ -1,10 +1,9 @@
-//! The regions of an address space, in order.
-//!
-//! A vector by *descending* address: mappings are placed from the top of user space downwards, so a new one usually
-//! goes near the end and moves few others. The vector is shared by fork until one side changes its copy.
+//! The regions of an address space: an ordered set with sums over it.
 
+use super::leaves::{Leaves, Position};
 use super::object::FileObject;
 use super::region::{Region, RegionFlags};
+use crate::arch::layout::USER_END;
 use crate::arch::paging::PAGE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,19 +14,19 @@ use syscalls::Errno;
 
 /// Most regions of one address space: Linux's `vm.max_map_count`.
 pub(super) const MAX_REGIONS: usize = 65530;
-/// A first list has room for so many: those of a program that is linked statically, and some.
-const TYPICAL: usize = 16;
 /// Addresses kept free below a stack that can grow (Linux's `stack_guard_gap`): 1 MiB.
 pub(super) const GUARD_GAP: usize = 256 * PAGE;
 
 /// An ordered set of regions that do not overlap, with sums over them.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Regions {
-    list: Arc<Vec<Region>>,
+    list: Leaves,
     /// Bytes in all regions.
     pub(super) mapped: usize,
     /// Bytes in regions that RLIMIT_DATA counts.
     pub(super) data: usize,
+    /// Whether there is, or was, a region that [fork treats in its own way](RegionFlags::SPECIAL_IN_FORK).
+    pub(super) has_special: bool,
     /// Objects of regions that are gone, which keep pages that the tables or TLBs may show still without owning them: for
     /// as long as the space lives.
     kept: Vec<Arc<dyn FileObject>>,
@@ -40,9 +39,18 @@ pub(super) struct Regions {
 #[derive(Default)]
 struct Hint(AtomicUsize);
 
-impl Clone for Hint {
-    fn clone(&self) -> Self {
-        Self(AtomicUsize::new(self.0.load(Relaxed)))
+/// The regions of a space at some moment.
+pub struct Snapshot(Leaves);
+
+impl Snapshot {
+    /// From high to low addresses.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Region> {
+        self.0.iter()
+    }
+
+    /// The region that contains `address`.
+    pub fn find(&self, address: usize) -> Option<&Region> {
+        self.0.find(address).map(|(_, region)| region)
     }
 }
 
@@ -52,47 +60,64 @@ impl Regions {
         self.list.len()
     }
 
-    /// Where `address` is, or belongs: the index of the first region (from the top) that begins at or below it.
+    /// A copy for a child; ENOMEM.
+    pub(super) fn duplicate(&self) -> Result<Self, Errno> {
+        let mut kept = Vec::new();
+        kept.try_reserve_exact(self.kept.len()).map_err(|_| Errno::ENOMEM)?;
+        kept.extend(self.kept.iter().cloned());
+        Ok(Self {
+            list: self.list.duplicate()?,
+            mapped: self.mapped,
+            data: self.data,
+            has_special: self.has_special,
+            kept,
+            hole: self.hole,
+            recent: Hint(AtomicUsize::new(self.recent.0.load(Relaxed))),
+        })
+    }
+
+    /// Where `address` is, or belongs: the place of the first region (from the top) that begins at or below it.
     #[inline]
-    fn position(&self, address: usize) -> usize {
-        let list = &**self.list;
+    fn position(&self, address: usize) -> Position {
         // Whoever has been told a place often asks for it again: mmap finds a gap, then fills it.
-        let recent = self.recent.0.load(Relaxed);
-        let is_behind = recent == 0 || list.get(recent - 1).is_some_and(|region| region.start > address);
-        if is_behind && list.get(recent).is_none_or(|region| region.start <= address) {
+        let recent = Position::from_bits(self.recent.0.load(Relaxed));
+        if let (above, Some(region)) = self.list.around(recent)
+            && region.start <= address
+            && above.is_none_or(|above| above.start > address)
+        {
             return recent;
         }
-        let index = list.partition_point(|region| region.start > address);
-        self.recent.0.store(index, Relaxed);
-        index
+        let place = self.list.position(address);
+        self.recent.0.store(place.to_bits(), Relaxed);
+        place
     }
 
-    /// The region at `index`, if it contains `address`.
+    /// The region at `place`, if it contains `address`.
     #[inline(always)]
-    pub(super) fn at(&self, index: usize, address: usize) -> Option<&Region> {
-        self.list.get(index).filter(|region| region.start <= address && address < region.end)
+    pub(super) fn at(&self, place: Position, address: usize) -> Option<&Region> {
+        self.list.get(place).filter(|region| region.start <= address && address < region.end)
     }
 
-    /// The region that contains `address`, and its index.
+    /// The region that contains `address`, and its place.
     #[inline]
-    pub(super) fn find(&self, address: usize) -> Option<(usize, &Region)> {
-        let index = self.position(address);
-        Some((index, self.at(index, address)?))
+    pub(super) fn find(&self, address: usize) -> Option<(Position, &Region)> {
+        // Faults wander: the hint is for those who map.
+        self.list.find(address)
     }
 
-    /// The lowest region that ends above `address`, and its index.
-    pub(super) fn above(&self, address: usize) -> Option<(usize, &Region)> {
-        let mut index = self.position(address);
-        if self.at(index, address).is_none() {
-            index = index.checked_sub(1)?;
+    /// The lowest region that ends above `address`, and its place.
+    #[inline]
+    pub(super) fn above(&self, address: usize) -> Option<(Position, &Region)> {
+        let mut place = self.position(address);
+        if self.at(place, address).is_none() {
+            place = self.list.above(place)?;
         }
-        Some((index, &self.list[index]))
+        Some((place, self.list.get(place)?))
     }
 
     /// The highest region that begins below `address`.
     pub(super) fn below(&self, address: usize) -> Option<&Region> {
-        let index = self.position(address.checked_sub(1)?);
-        self.list.get(index)
+        self.list.get(self.position(address.checked_sub(1)?))
     }
 
     /// The regions from low to high addresses.
@@ -100,23 +125,61 @@ impl Regions {
         self.list.iter().rev()
     }
 
-    /// The indices, from the top, of the regions that overlap `range`.
+    /// The lowest region that overlaps `range`, and its place.
     #[inline]
-    pub(super) fn overlap(&self, range: &Range<usize>) -> Range<usize> {
-        let high = range.end.checked_sub(1).map_or(self.list.len(), |last| self.position(last));
-        // Usually none or one, and whoever asks is going to look at each.
-        let count = self.list[high..].iter().take_while(|region| region.end > range.start).count();
-        high..high + count
+    pub(super) fn lowest(&self, range: &Range<usize>) -> Option<(Position, &Region)> {
+        self.above(range.start).filter(|(_, region)| region.start < range.end)
+    }
+
+    /// The places of the regions that overlap `range`: from that of the highest to behind that of the lowest.
+    fn overlap(&self, range: &Range<usize>) -> Option<(Position, Position)> {
+        let (lowest, region) = self.lowest(range)?;
+        let highest = if region.end >= range.end { lowest } else { self.position(range.end - 1) };
+        Some((highest, self.list.below(lowest)))
+    }
+
+    /// The regions at places from one to another, that one not.
+    fn between(&self, from: Position, to: Position) -> impl Iterator<Item = &Region> {
+        let mut place = from;
+        core::iter::from_fn(move || {
+            let region = self.list.get(place).filter(|_| place < to)?;
+            place = self.list.below(place);
+            Some(region)
+        })
     }
 
     /// The regions that overlap `range`, from low to high addresses.
     pub(super) fn overlapping(&self, range: &Range<usize>) -> impl Iterator<Item = &Region> {
-        self.list[self.overlap(range)].iter().rev()
+        let mut next = self.lowest(range).map(|(place, _)| place);
+        let end = range.end;
+        core::iter::from_fn(move || {
+            let place = next?;
+            next = self.list.above(place);
+            self.list.get(place).filter(|region| region.start < end)
+        })
+    }
+
+    /// The part of `range`, from its start, in which so many regions are as can be changed in some ten thousand
+    /// instructions. None if the range is empty.
+    pub(super) fn part(&self, range: &Range<usize>) -> Option<Range<usize>> {
+        const MOST: usize = 32;
+        let end = self.overlapping(range).nth(MOST).map_or(range.end, |behind| behind.start.max(range.start));
+        (!range.is_empty()).then_some(range.start..end)
+    }
+
+    /// These parts, one after the other.
+    pub(super) fn parts(&self, range: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut left = range.clone();
+        core::iter::from_fn(move || {
+            let part = self.part(&left)?;
+            left.start = part.end;
+            Some(part)
+        })
     }
 
     /// Whether nothing is mapped in `range`.
     pub(super) fn is_free(&self, range: &Range<usize>) -> bool {
-        self.overlap(range).is_empty()
+        self.lowest(range).is_none()
     }
 
     /// Whether all of `range` is mapped.
@@ -133,12 +196,8 @@ impl Regions {
 
     /// Bytes of regions within `range`, and of those that RLIMIT_DATA counts.
     pub(super) fn measure(&self, range: &Range<usize>) -> (usize, usize) {
-        self.measure_part(range, self.overlap(range))
-    }
-
-    fn measure_part(&self, range: &Range<usize>, overlap: Range<usize>) -> (usize, usize) {
         let (mut mapped, mut data) = (0, 0);
-        for region in &self.list[overlap] {
+        for region in self.overlapping(range) {
             let len = region.end.min(range.end) - region.start.max(range.start);
             mapped += len;
             if region.is_data() {
@@ -148,95 +207,87 @@ impl Regions {
         (mapped, data)
     }
 
-    /// How many regions there would be more after cutting `range` out, which overlaps those at `overlap`.
-    pub(super) fn cuts(&self, range: &Range<usize>, overlap: &Range<usize>) -> usize {
-        let cuts = overlap.len() == 1
-            && self.list.get(overlap.start).is_some_and(|one| one.end > range.end && one.start < range.start);
-        usize::from(cuts)
+    /// How many regions there would be more after cutting out `range`, which this is the lowest region in.
+    pub(super) fn cuts(range: &Range<usize>, lowest: &Region) -> usize {
+        usize::from(lowest.start < range.start && lowest.end > range.end)
     }
 
     /// The addresses around `range` that no region uses: where page tables serve nobody else. `range` itself
     /// counts as unused.
     pub(super) fn surroundings(&self, range: &Range<usize>) -> Range<usize> {
-        let overlap = self.overlap(range);
-        let inside = &self.list[overlap.clone()];
-        let floor = match inside.last() {
-            Some(lowest) if lowest.start < range.start => range.start,
-            _ => self.list.get(overlap.end).map_or(0, |region| region.end),
+        let floor = match self.below(range.start) {
+            Some(below) if below.end > range.start => range.start,
+            below => below.map_or(0, |below| below.end),
         };
-        let ceiling = match (inside.first(), overlap.start.checked_sub(1)) {
-            (Some(highest), _) if highest.end > range.end => range.end,
-            (_, Some(above)) => self.list[above].start,
-            (_, None) => crate::arch::layout::USER_END + PAGE,
+        let ceiling = match self.above(range.end) {
+            Some((_, above)) if above.start < range.end => range.end,
+            above => above.map_or(USER_END + PAGE, |(_, above)| above.start),
         };
         floor..ceiling
     }
 
-    /// The list as it is now, from high to low addresses.
-    pub(super) fn snapshot(&self) -> Arc<Vec<Region>> {
-        self.list.clone()
-    }
-
-    /// The list, for changes: a copy if fork's other side or a reader still uses it. There is room for two more regions.
-    #[inline]
-    fn own_list(&mut self) -> Result<&mut Vec<Region>, Errno> {
-        // A user too many in this look only costs a copy: the other side drops the list without our lock.
-        if Arc::strong_count(&self.list) > 1 {
-            self.copy_list()?;
-        }
-        let list = Arc::get_mut(&mut self.list).ok_or(Errno::ENOMEM)?;
-        let more = if list.capacity() == 0 { TYPICAL } else { 2 };
-        list.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
-        Ok(list)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn copy_list(&mut self) -> Result<(), Errno> {
-        let mut copy = Vec::new();
-        copy.try_reserve(self.list.len() + 4).map_err(|_| Errno::ENOMEM)?;
-        copy.extend(self.list.iter().cloned());
-        self.list = Arc::new(copy);
-        Ok(())
+    /// The regions as they are now; ENOMEM.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Errno> {
+        self.list.duplicate().map(Snapshot)
     }
 
     /// Adds a region where nothing is mapped. It is joined with neighbours that it continues. ENOMEM, with nothing
     /// changed, when there is no memory for the list.
     pub(super) fn insert(&mut self, region: Region) -> Result<(), Errno> {
-        let index = self.position(region.start);
+        let place = self.position(region.start);
         let (len, data) = (region.len(), region.is_data());
-        let list = self.own_list()?;
-        let above = index.checked_sub(1).is_some_and(|above| region.continues_with(&list[above]));
-        let below = list.get(index).is_some_and(|below| below.continues_with(&region));
-        match (above, below) {
-            (true, true) => {
-                list[index].end = list[index - 1].end;
-                list.remove(index - 1);
+        self.has_special |= region.flags.intersects(RegionFlags::SPECIAL_IN_FORK);
+        let (above, below) = self.list.around(place);
+        let continued = above.is_some_and(|above| region.continues_with(above));
+        let continues = below.is_some_and(|below| below.continues_with(&region));
+        match if continued { self.list.above(place) } else { None } {
+            Some(above) if continues => {
+                let end = self.list.get(above).map_or(region.end, |above| above.end);
+                self.list.change(place, |below| below.end = end)?;
+                if let Err(errno) = self.list.remove(above) {
+                    let _ = self.list.change(place, |below| below.end = region.start);
+                    return Err(errno);
+                }
             }
-            (true, false) => {
-                list[index - 1].start = region.start;
-                list[index - 1].offset = region.offset;
-            }
-            (false, true) => list[index].end = region.end,
-            (false, false) => list.insert(index, region),
+            Some(above) => self.list.change(above, |above| {
+                above.start = region.start;
+                above.offset = region.offset;
+            })?,
+            None if continues => self.list.change(place, |below| below.end = region.end)?,
+            None => self.list.insert(place, region)?,
         }
         self.mapped += len;
         self.data += if data { len } else { 0 };
         Ok(())
     }
 
-    /// Takes all regions out of `range`. ENOMEM, with nothing changed, when there is no memory for the list.
+    /// Takes all regions out of `range`. ENOMEM, with nothing taken, when there is no memory for the list.
     pub(super) fn remove(&mut self, range: &Range<usize>) -> Result<(), Errno> {
-        self.remove_part(range, self.overlap(range))
+        match self.lowest(range) {
+            Some((lowest, _)) => self.remove_from(range, lowest),
+            None => Ok(()),
+        }
     }
 
-    /// As [`remove`](Self::remove) when it is known that `range` overlaps the regions at `overlap`.
-    pub(super) fn remove_part(&mut self, range: &Range<usize>, overlap: Range<usize>) -> Result<(), Errno> {
-        if overlap.is_empty() {
-            return Ok(());
+    /// As [`remove`](Self::remove) when it is known which the lowest region in `range` is.
+    #[inline]
+    pub(super) fn remove_from(&mut self, range: &Range<usize>, lowest: Position) -> Result<(), Errno> {
+        let is_above = |place| self.list.get(place).is_none_or(|above| above.start >= range.end);
+        match self.list.get(lowest) {
+            // What was mapped in one go mostly goes so.
+            Some(region)
+                if region.start >= range.start
+                    && region.end <= range.end
+                    && !region.flags.contains(RegionFlags::KEPT)
+                    && self.list.above(lowest).is_none_or(is_above) =>
+            {
+                let (mapped, is_data) = (region.len(), region.is_data());
+                self.list.remove(lowest)?;
+                self.mapped -= mapped;
+                self.data -= if is_data { mapped } else { 0 };
+            }
+            _ => self.remove_parts(range)?,
         }
-        self.keep_objects(overlap.clone())?;
-        self.cut_out(range, overlap)?;
         if range.end > self.hole.1 {
             // A new gap above the place where the search begins.
             self.hole = (0, 0);
@@ -244,61 +295,72 @@ impl Regions {
         Ok(())
     }
 
-    /// Notes objects whose pages somebody may still see when the regions at `overlap` are gone.
-    fn keep_objects(&mut self, overlap: Range<usize>) -> Result<(), Errno> {
-        for region in &self.list[overlap] {
+    #[inline(never)]
+    fn remove_parts(&mut self, range: &Range<usize>) -> Result<(), Errno> {
+        self.split_around(range)?;
+        let Some((from, to)) = self.overlap(range) else { return Ok(()) };
+        let (mut mapped, mut data) = (0, 0);
+        let mut kept = Vec::new();
+        for region in self.between(from, to) {
+            mapped += region.len();
+            data += if region.is_data() { region.len() } else { 0 };
+            // Somebody may still see its pages when the region is gone.
             if region.flags.contains(RegionFlags::KEPT)
                 && let Some(object) = &region.object
-                && !self.kept.iter().any(|kept| Arc::ptr_eq(kept, object))
+                && !self.kept.iter().chain(&kept).any(|kept| Arc::ptr_eq(kept, object))
             {
-                self.kept.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                self.kept.push(object.clone());
+                kept.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                kept.push(object.clone());
             }
         }
-        Ok(())
-    }
-
-    fn cut_out(&mut self, range: &Range<usize>, overlap: Range<usize>) -> Result<(), Errno> {
-        let (mapped, data) = self.measure_part(range, overlap.clone());
-        let list = self.own_list()?;
-        let (high, low) = (overlap.start, overlap.end - 1);
-        // What sticks out of the range stays; of one region it may be both ends.
-        let above = (list[high].end > range.end).then(|| list[high].clip(range.end, usize::MAX));
-        let keep_below = list[low].start < range.start;
-        if keep_below {
-            list[low].end = range.start;
-        }
-        match above {
-            Some(above) if high == low && keep_below => list.insert(high, above),
-            Some(above) => {
-                list[high] = above;
-                list.drain(high + 1..overlap.end - usize::from(keep_below));
-            }
-            None => drop(list.drain(high..overlap.end - usize::from(keep_below))),
-        }
+        self.kept.try_reserve(kept.len()).map_err(|_| Errno::ENOMEM)?;
+        self.list.remove_between(from, to)?;
+        self.kept.append(&mut kept);
         self.mapped -= mapped;
         self.data -= data;
         Ok(())
     }
 
-    /// Changes the properties of what is mapped in `range`. ENOMEM when there is no memory for the list.
-    pub(super) fn modify(&mut self, range: &Range<usize>, change: impl Fn(&mut Region)) -> Result<(), Errno> {
-        let overlap = self.overlap(range);
-        let mut parts = Vec::new();
-        parts.try_reserve_exact(overlap.len()).map_err(|_| Errno::ENOMEM)?;
-        parts.extend(self.list[overlap].iter().map(|region| {
-            let mut part = region.clip(range.start, range.end);
-            change(&mut part);
-            part
-        }));
-        // Taking out makes at most one more of what is there, and each part that comes back at most one more.
-        let list = self.own_list()?;
-        list.try_reserve(parts.len() + 2).map_err(|_| Errno::ENOMEM)?;
-        let overlap = self.overlap(range);
-        if !overlap.is_empty() {
-            self.cut_out(range, overlap)?;
+    /// Makes two of a region that reaches into `range` from outside, at either end. ENOMEM, with nothing changed but that.
+    fn split_around(&mut self, range: &Range<usize>) -> Result<(), Errno> {
+        for address in [range.start, range.end] {
+            let Some((place, region)) = self.find(address).filter(|(_, region)| region.start < address)
+            else {
+                continue;
+            };
+            let upper = region.clip(address, usize::MAX);
+            self.list.insert(place, upper)?;
+            // Right below, unless its leaf was full.
+            let below = self.list.below(place);
+            let is_it =
+                self.list.get(below).is_some_and(|region| region.start < address && address < region.end);
+            let lower = if is_it { below } else { self.list.position(address - 1) };
+            self.list.change(lower, |region| region.end = address)?;
         }
-        parts.into_iter().try_for_each(|part| self.insert(part))
+        Ok(())
+    }
+
+    /// Changes the properties of what is mapped in `range`. ENOMEM, with nothing changed, when there is no memory for the
+    /// list.
+    pub(super) fn modify(&mut self, range: &Range<usize>, change: impl Fn(&mut Region)) -> Result<(), Errno> {
+        self.split_around(range)?;
+        let Some((from, to)) = self.overlap(range) else { return Ok(()) };
+        self.list.own_between(from, to)?;
+        let (mut less, mut more, mut has_special) = (0, 0, self.has_special);
+        let mut place = from;
+        while place < to {
+            self.list.change(place, |region| {
+                less += if region.is_data() { region.len() } else { 0 };
+                change(region);
+                has_special |= region.flags.intersects(RegionFlags::SPECIAL_IN_FORK);
+                more += if region.is_data() { region.len() } else { 0 };
+            })?;
+            place = self.list.below(place);
+        }
+        self.data = self.data - less + more;
+        self.has_special = has_special;
+        self.list.join(from, to);
+        Ok(())
     }
 
     /// The highest free range of `len` bytes that ends at or below `top` and begins at or above `bottom`.
@@ -313,15 +375,15 @@ impl Regions {
 
     fn search_gap(&self, len: usize, bottom: usize, top: usize) -> Option<usize> {
         let mut end = top;
-        let mut index = self.position(end - 1);
+        let mut place = self.position(end - 1);
         // A stack just above keeps its distance, too.
-        if let Some(over) = index.checked_sub(1).map(|over| &self.list[over])
+        if let Some(over) = self.list.above(place).and_then(|over| self.list.get(over))
             && over.flags.contains(RegionFlags::GROWS_DOWN)
         {
             end = end.min(over.start.saturating_sub(GUARD_GAP));
         }
         while end >= bottom {
-            let Some(region) = self.list.get(index) else {
+            let Some(region) = self.list.get(place) else {
                 return (end - bottom >= len).then(|| end - len);
             };
             let floor = region.end.max(bottom);
@@ -330,7 +392,7 @@ impl Regions {
             }
             let gap = if region.flags.contains(RegionFlags::GROWS_DOWN) { GUARD_GAP } else { 0 };
             end = end.min(region.start.saturating_sub(gap));
-            index += 1;
+            place = self.list.below(place);
         }
         None
     }

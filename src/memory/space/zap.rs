@@ -11,7 +11,7 @@
 //! 4 are a value ([`Reap`]). If the future is dropped there, its destructor waits for the other CPUs and notes what
 //! is left to reap in the layout; whoever uses the tables next does that first, and the end of the space does it anyway.
 
-use super::regions::MAX_REGIONS;
+use super::regions::{MAX_REGIONS, Regions};
 use super::residency::{Extent, Residency};
 use super::table::{self, OutOfFrames, Table, indices, span};
 use super::{AddressSpace, Layout, pages};
@@ -47,17 +47,14 @@ impl AddressSpace {
         if layout.severed.is_some() {
             return None;
         }
-        let overlap = layout.regions.overlap(range);
-        if overlap.is_empty() {
-            return Some(Ok(()));
-        }
-        if layout.regions.len() + layout.regions.cuts(range, &overlap) > MAX_REGIONS {
+        let Some((lowest, region)) = layout.regions.lowest(range) else { return Some(Ok(())) };
+        if layout.regions.len() + Regions::cuts(range, region) > MAX_REGIONS {
             return Some(Err(Errno::ENOMEM));
         }
         if layout.tables.any(range) {
             return None;
         }
-        let done = layout.regions.remove_part(range, overlap);
+        let done = layout.regions.remove_from(range, lowest);
         self.publish(layout);
         Some(done)
     }

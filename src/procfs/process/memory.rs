@@ -154,7 +154,7 @@ pub fn maps(target: &Target) -> Answer {
     let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
     Op::waiting(async move {
         let mut text = LongText::default();
-        for region in space.regions().await.iter().rev() {
+        for region in space.regions().await?.iter().rev() {
             text.append(line(region).as_bytes())?;
             if executor::should_yield() {
                 executor::yield_now().await;
@@ -227,8 +227,8 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Adds up the regions of a space.
-    pub async fn of(space: &AddressSpace) -> Self {
+    /// Adds up the regions of a space. ENOMEM.
+    pub async fn of(space: &AddressSpace) -> Result<Self, Errno> {
         let usage = space.usage();
         let mut sizes = Self {
             mapped: usage.mapped,
@@ -236,7 +236,7 @@ impl Sizes {
             peak_resident: usage.peak_resident,
             ..Self::default()
         };
-        for region in space.regions().await.iter() {
+        for region in space.regions().await?.iter() {
             let has = |flag| region.flags.contains(flag);
             let len = region.len();
             if has(RegionFlags::STACK) {
@@ -253,8 +253,11 @@ impl Sizes {
             if has(RegionFlags::SHARED) {
                 sizes.shared += len;
             }
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
         }
-        sizes
+        Ok(sizes)
     }
 }
 
@@ -263,7 +266,7 @@ pub fn sizes(target: &Target) -> Answer {
     let space = target.process.space.lock().clone();
     Op::waiting(async move {
         let sizes = match &space {
-            Some(space) => Sizes::of(space).await,
+            Some(space) => Sizes::of(space).await?,
             None => Sizes::default(),
         };
         let pages = |bytes: usize| bytes / PAGE_SIZE;

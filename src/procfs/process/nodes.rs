@@ -24,7 +24,7 @@ pub fn maps(target: &Target) -> Answer {
     let usual = target.thread.as_ref().map_or(MemoryPolicy::default(), |thread| thread.memory_policy());
     Op::waiting(async move {
         let mut text = LongText::default();
-        for region in space.regions().await.iter().rev() {
+        for region in space.regions().await?.iter().rev() {
             let counts = Counts::of(&space, region).await;
             let line = TextBuffer::filled(|out| {
                 name(out, region, usual)?;

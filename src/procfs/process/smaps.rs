@@ -13,7 +13,7 @@ use super::{Answer, Target, memory};
 use crate::{
     memory::{
         AddressSpace, PAGE_SIZE, RegionFlags,
-        space::{Owner, Region, Resident, SeveralOwners},
+        space::{Owner, Region, Resident, SeveralOwners, Snapshot},
     },
     process::tree,
     procfs::text::{LongText, TextBuffer},
@@ -31,7 +31,7 @@ pub fn detailed(target: &Target) -> Answer {
     }
     let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
     Op::waiting(async move {
-        let regions = space.regions().await;
+        let regions = space.regions().await?;
         let mappers = Mappers::find(&regions).await?;
         let mut text = LongText::default();
         for region in regions.iter().rev() {
@@ -63,14 +63,14 @@ pub fn summed(target: &Target) -> Answer {
     }
     let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Err(Errno::ESRCH)) };
     Op::waiting(async move {
-        let regions = space.regions().await;
+        let regions = space.regions().await?;
         let mappers = Mappers::find(&regions).await?;
         let mut sum = Sizes::default();
         for region in regions.iter() {
             sum.add(&Sizes::of(&space, region, &mappers).await?);
         }
-        let start = regions.last().map_or(0, |lowest| lowest.start);
-        let end = regions.first().map_or(0, |highest| highest.end);
+        let start = regions.iter().next_back().map_or(0, |lowest| lowest.start);
+        let end = regions.iter().next().map_or(0, |highest| highest.end);
         TextBuffer::filled(|out| {
             let range = alloc::format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
             writeln!(out, "{range:<width$}[rollup]", width = memory::NAME_COLUMN)?;
@@ -94,11 +94,20 @@ struct Mappers {
 }
 
 impl Mappers {
-    async fn find(regions: &[Region]) -> Result<Self, Errno> {
+    async fn find(regions: &Snapshot) -> Result<Self, Errno> {
         let mut found = Self { spaces: Vec::new(), objects: Vec::new() };
-        found.objects.try_reserve_exact(regions.len()).map_err(|_| Errno::ENOMEM)?;
-        let keys = regions.iter().filter_map(|region| region.object.as_ref()).map(|object| object.key());
-        found.objects.extend(keys.map(|key| (key, Vec::new())));
+        for region in regions.iter() {
+            // A file's regions are mostly neighbours.
+            if let Some(key) = region.object.as_ref().map(|object| object.key())
+                && found.objects.last().is_none_or(|(last, _)| *last != key)
+            {
+                found.objects.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                found.objects.push((key, Vec::new()));
+            }
+            if executor::should_yield() {
+                executor::yield_now().await;
+            }
+        }
         found.objects.sort_unstable_by_key(|(key, _)| *key);
         found.objects.dedup_by_key(|(key, _)| *key);
         let mut next = Some(0);
@@ -109,7 +118,7 @@ impl Mappers {
             }
         }
         for index in 0..found.spaces.len() {
-            let regions = found.spaces[index].regions().await;
+            let regions = found.spaces[index].regions().await?;
             for region in regions.iter() {
                 found.note(region, index as u32)?;
                 if executor::should_yield() {

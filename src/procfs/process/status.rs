@@ -171,7 +171,7 @@ pub fn status(target: &Target) -> Answer {
     let space = target.process.space.lock().clone();
     Op::waiting(async move {
         let sizes = match &space {
-            Some(space) => Some(Sizes::of(space).await),
+            Some(space) => Some(Sizes::of(space).await?),
             None => None,
         };
         drop(space);

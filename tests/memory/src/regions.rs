@@ -11,7 +11,7 @@ fn neighbours_are_joined_and_cut() {
     let _machine = machine();
     let space = AddressSpace::new().expect("memory");
     let shape = || -> Vec<_> {
-        let regions = now(space.regions());
+        let regions = now(space.regions()).expect("memory");
         regions
             .iter()
             .rev()
@@ -74,6 +74,113 @@ fn thousands_of_regions_end_at_linux_s_limit() {
         }
     };
     assert_eq!((count, outcome), (65530, syscalls::Errno::ENOMEM));
+}
+
+/// Pages of which a model knows the flags.
+const PAGES: usize = 3000;
+const BASE: usize = 0x20_0000_0000;
+
+type Model = Vec<Option<u32>>;
+
+/// The regions that a model has: pages next to each other with the same flags are one.
+fn regions_of(model: &Model) -> Vec<(usize, usize, u32)> {
+    let mut regions = Vec::<(usize, usize, u32)>::new();
+    for (page, flags) in model.iter().enumerate() {
+        let Some(flags) = *flags else { continue };
+        match regions.last_mut() {
+            Some((start, len, same)) if *start + *len == page && *same == flags => *len += 1,
+            _ => regions.push((page, 1, flags)),
+        }
+    }
+    regions
+}
+
+fn regions_in(space: &AddressSpace) -> Vec<(usize, usize, u32)> {
+    let regions = now(space.regions()).expect("memory");
+    let numbers = |region: &crate::memory::space::Region| {
+        ((region.start - BASE) / PAGE, region.len() / PAGE, region.flags.bits())
+    };
+    regions.iter().rev().map(numbers).collect()
+}
+
+/// Thousands of regions that come, go, change, are cut and joined, in spaces that have the same ones since a fork.
+#[test]
+fn any_number_of_regions_is_as_in_a_model() {
+    use crate::memory::{Form, RegionFlags};
+    use crate::model::Random;
+    let _machine = machine();
+    for seed in 1..=6 {
+        let mut random = Random(seed * 0x9e37_79b9);
+        let mut spaces = vec![(AddressSpace::new().expect("memory"), vec![None; PAGES])];
+        let mut most = 0;
+        for step in 0..6000 {
+            let (family, which) = (spaces.len(), random.below(spaces.len()));
+            let (mut born, mut is_over) = (None, false);
+            let (space, model) = &mut spaces[which];
+            // At first single pages, so that there are many regions; then more and more large parts.
+            let longest = if step < 4000 { 2 } else { 1 + PAGES / 4 * (step - 4000) / 2000 };
+            let start = random.below(PAGES);
+            let count = (1 + random.below(longest)).min(PAGES - start);
+            let (address, len) = (BASE + start * PAGE, count * PAGE);
+            let pages = &mut model[start..start + count];
+            match random.below(if step < 4000 { 8 } else { 12 }) {
+                0..=3 => {
+                    let base = Mapping::anonymous(len, [1, 3][random.below(2)]);
+                    let flags = RegionFlags::from_bits_retain(base.prot);
+                    let mapping = Mapping { hint: address, flags: base.flags | linux::MAP_FIXED, ..base };
+                    assert_eq!(now(space.map(mapping)), Ok(address));
+                    pages.fill(Some(flags.bits()));
+                }
+                4 => {
+                    assert_eq!(now(space.unmap(address, len)), Ok(()));
+                    pages.fill(None);
+                }
+                5..=7 => {
+                    let prot = [0, 1, 3, 5][random.below(4)];
+                    let end = pages.iter().position(Option::is_none);
+                    let done = now(space.protect(address, len, prot));
+                    assert_eq!(done.is_ok(), end.is_none());
+                    for page in pages[..end.unwrap_or(count)].iter_mut().flatten() {
+                        *page = *page & !7 | prot;
+                    }
+                }
+                8 => {
+                    let (advice, set) = match random.below(2) {
+                        0 => (linux::MADV_DONTDUMP, true),
+                        _ => (linux::MADV_DODUMP, false),
+                    };
+                    let done = now(space.advise(address, len, advice));
+                    assert_eq!(done.is_ok(), pages.iter().all(Option::is_some));
+                    for page in pages.iter_mut().flatten() {
+                        let flags = RegionFlags::from_bits_retain(*page);
+                        *page =
+                            if set { flags | RegionFlags::DONT_DUMP } else { flags - RegionFlags::DONT_DUMP }
+                                .bits();
+                    }
+                }
+                9 if family < 4 => {
+                    born = Some((now(space.fork(Form::Shared)).expect("memory"), model.clone()));
+                }
+                10 => is_over = family > 2,
+                _ => {
+                    let covered = pages.iter().all(Option::is_some);
+                    assert_eq!(now(space.presence(address..address + len)).is_ok(), covered);
+                }
+            }
+            if is_over {
+                spaces.swap_remove(which);
+            }
+            spaces.extend(born);
+            most = most.max(spaces.iter().map(|(_, model)| regions_of(model).len()).max().unwrap_or(0));
+            if step % 50 == 0 {
+                for (space, model) in &spaces {
+                    assert_eq!(regions_in(space), regions_of(model), "seed {seed}, step {step}");
+                    assert_eq!(space.usage().mapped, model.iter().flatten().count() * PAGE);
+                }
+            }
+        }
+        assert!(most > 500, "only {most} regions");
+    }
 }
 
 #[test]
