@@ -171,8 +171,11 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// What the lowest region in `range` has of it, and its flags.
+    /// What the lowest region in `range` has of it, and its flags; None if there is none.
     async fn next_region(&self, range: Range<usize>) -> Option<(Range<usize>, RegionFlags)> {
+        if range.is_empty() {
+            return None;
+        }
         let layout = self.locked().await;
         let (_, region) = layout.regions.lowest(&range)?;
         Some((region.start.max(range.start)..region.end.min(range.end), region.flags))

@@ -125,7 +125,7 @@ impl Regions {
         self.list.iter().rev()
     }
 
-    /// The lowest region that overlaps `range`, and its place.
+    /// The lowest region that overlaps `range`, which is not empty, and its place.
     #[inline]
     pub(super) fn lowest(&self, range: &Range<usize>) -> Option<(Position, &Region)> {
         self.above(range.start).filter(|(_, region)| region.start < range.end)

@@ -424,6 +424,7 @@ fn limits() {
 fn locking() {
     let at = map(0, 4, RW, PRIVATE).expect("a mapping");
     outcome("mlock", sys!(SYS_mlock, at, 4 * PAGE));
+    outcome("mlock of a part of it", sys!(SYS_mlock, at + PAGE, PAGE));
     outcome("munlock", sys!(SYS_munlock, at, 4 * PAGE));
     outcome("mlock of nothing", sys!(SYS_mlock, 0x1000, PAGE));
     outcome("msync of anonymous memory", sys!(SYS_msync, at, PAGE, libc::MS_SYNC));
