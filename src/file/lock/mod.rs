@@ -18,7 +18,7 @@ pub use record::{Extent, Record, Request};
 use whole::Whole;
 
 /// Who has a lock.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Owner {
     /// All who share a descriptor table, by its number: what fcntl(2) calls a process.
     Table(u64),
@@ -39,7 +39,7 @@ pub enum Refusal {
 /// one was asked for.
 pub struct FileLocks {
     whole: SpinMutex<Vec<Whole>>,
-    records: SpinMutex<Vec<Record>>,
+    records: SpinMutex<record::Holdings>,
     /// Those who wait for a lock, to be woken when one is given up.
     freed: WaitQueue,
 }
@@ -107,11 +107,7 @@ impl FileLocks {
 
     /// Takes back all ranges that an owner has.
     pub fn leave(&self, owner: Owner) {
-        let mut records = self.records.lock();
-        let before = records.len();
-        records.retain(|record| record.owner != owner);
-        let changed = records.len() != before;
-        drop(records);
+        let changed = self.records.lock().leave(owner);
         if changed {
             self.wake();
         }

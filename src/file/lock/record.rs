@@ -1,6 +1,7 @@
 //! Locks of ranges of bytes, which belong to a descriptor table or to an open file (fcntl(2)).
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use syscalls::Errno;
 
@@ -17,10 +18,6 @@ pub struct Extent {
 }
 
 impl Extent {
-    fn overlaps(self, other: Extent) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
-
     /// Whether the two overlap or one begins where the other ends.
     fn touches(self, other: Extent) -> bool {
         self.first <= other.last + 1 && other.first <= self.last + 1
@@ -38,12 +35,6 @@ pub struct Record {
     pub exclusive: bool,
     /// The process that asked for it; −1 where an open file is the owner.
     pub pid: i32,
-}
-
-impl Record {
-    fn excludes(&self, other: &Record) -> bool {
-        self.owner != other.owner && (self.exclusive || other.exclusive) && self.extent.overlaps(other.extent)
-    }
 }
 
 /// What a range is to become: locked as the record says, or free of its owner's locks.
@@ -69,72 +60,112 @@ impl Request {
     }
 }
 
-/// Cuts `extent` out of the owner's records; whether there was anything. There must be room for one record more.
-fn cut_out(records: &mut Vec<Record>, owner: Owner, extent: Extent) -> bool {
-    let mut found = false;
-    let mut index = 0;
-    while let Some(record) = records.get_mut(index) {
-        let old = record.extent;
-        if record.owner != owner || !old.overlaps(extent) {
-            index += 1;
-            continue;
-        }
-        found = true;
-        match (old.first < extent.first, old.last > extent.last) {
-            (false, false) => {
-                records.remove(index);
-                continue;
-            }
-            (true, false) => record.extent.last = extent.first - 1,
-            (false, true) => record.extent.first = extent.last + 1,
-            (true, true) => {
-                record.extent.last = extent.first - 1;
-                let rest = Record { extent: Extent { first: extent.last + 1, ..old }, ..*record };
-                records.insert(index + 1, rest);
-            }
-        }
-        index += 1;
-    }
-    found
+/// An owner's records, by ascending start.
+struct Holding {
+    owner: Owner,
+    records: Vec<Record>,
 }
 
-/// Adds a record where its owner has none, joined with those neighbours that are of its kind. By ascending start.
-fn add(records: &mut Vec<Record>, mut new: Record) {
-    records.retain(|record| {
-        let joins = record.owner == new.owner
-            && record.exclusive == new.exclusive
-            && record.extent.touches(new.extent);
-        if joins {
-            new.extent.first = new.extent.first.min(record.extent.first);
-            new.extent.last = new.extent.last.max(record.extent.last);
+impl Holding {
+    /// Which of them overlap a range.
+    fn overlapping(&self, extent: Extent) -> Range<usize> {
+        let start = self.records.partition_point(|record| record.extent.last < extent.first);
+        let count = self.records[start..].partition_point(|record| record.extent.first <= extent.last);
+        start..start + count
+    }
+
+    /// What is locked in `extent` is locked as `new` says, or not at all, from now on; whether anything was. There is room
+    /// for two more.
+    fn replace(&mut self, extent: Extent, mut new: Option<Record>) -> bool {
+        let mut replaced = self.overlapping(extent);
+        let is_there = !replaced.is_empty();
+        // What sticks out of the range stays, or is joined if it is of the same kind, as neighbours are.
+        let before = self.records[replaced.clone()].first().filter(|first| first.extent.first < extent.first);
+        let mut before = before
+            .map(|first| Record { extent: Extent { last: extent.first - 1, ..first.extent }, ..*first });
+        let after = self.records[replaced.clone()].last().filter(|last| last.extent.last > extent.last);
+        let mut after =
+            after.map(|last| Record { extent: Extent { first: extent.last + 1, ..last.extent }, ..*last });
+        if let Some(new) = &mut new {
+            let joins = |other: &Record| other.exclusive == new.exclusive && other.extent.touches(extent);
+            let lower = before.or_else(|| self.records.get(replaced.start.checked_sub(1)?).copied());
+            let upper = after.or_else(|| self.records.get(replaced.end).copied());
+            let (lower, upper) = (lower.filter(joins), upper.filter(joins));
+            if let Some(lower) = lower {
+                replaced.start -= usize::from(before.take().is_none());
+                new.extent.first = lower.extent.first;
+            }
+            if let Some(upper) = upper {
+                replaced.end += usize::from(after.take().is_none());
+                new.extent.last = upper.extent.last;
+            }
         }
-        !joins
-    });
-    let place = records.partition_point(|record| record.extent.first <= new.extent.first);
-    records.insert(place, new);
+        drop(self.records.splice(replaced, before.into_iter().chain(new).chain(after)));
+        is_there
+    }
+}
+
+/// All locks of ranges of a file, by their owners.
+#[derive(Default)]
+pub(super) struct Holdings(Vec<Holding>);
+
+impl Holdings {
+    /// The first lock that stands in the way of this one.
+    fn conflict(&self, wanted: &Record) -> Option<Record> {
+        let others = self.0.iter().filter(|holding| holding.owner != wanted.owner);
+        let first = |holding: &Holding| {
+            let overlapping = &holding.records[holding.overlapping(wanted.extent)];
+            overlapping.iter().find(|record| record.exclusive || wanted.exclusive).copied()
+        };
+        others.filter_map(first).min_by_key(|record| record.extent.first)
+    }
+
+    /// Locks or unlocks a range that nobody else's lock excludes; whether the owner had something there. ENOLCK.
+    fn set(&mut self, request: &Request) -> Result<bool, Errno> {
+        let number = match self.0.binary_search_by_key(&request.owner(), |holding| holding.owner) {
+            Ok(number) => number,
+            Err(_) if matches!(request, Request::Unlock(..)) => return Ok(false),
+            Err(number) => {
+                self.0.try_reserve(1).map_err(|_| Errno::ENOLCK)?;
+                self.0.insert(number, Holding { owner: request.owner(), records: Vec::new() });
+                number
+            }
+        };
+        let holding = &mut self.0[number];
+        let new = if let Request::Lock(record) = request { Some(*record) } else { None };
+        // One for what is added, one for what is cut in two.
+        let done = match holding.records.try_reserve(2) {
+            Ok(()) => Ok(holding.replace(request.extent(), new)),
+            Err(_) => Err(Errno::ENOLCK),
+        };
+        if holding.records.is_empty() {
+            self.0.remove(number);
+        }
+        done
+    }
+
+    /// Gives up all that an owner has; whether there was anything.
+    pub fn leave(&mut self, owner: Owner) -> bool {
+        let found = self.0.binary_search_by_key(&owner, |holding| holding.owner);
+        found.map(|number| self.0.remove(number)).is_ok()
+    }
 }
 
 impl FileLocks {
     /// The first lock that stands in the way of this one.
     pub fn conflict(&self, wanted: &Record) -> Option<Record> {
-        self.records.lock().iter().find(|record| record.excludes(wanted)).copied()
+        self.records.lock().conflict(wanted)
     }
 
     /// Locks or unlocks a range if that can be done now; whether others may want to look again, which the caller tells them.
     fn try_set(&self, request: &Request) -> Result<bool, Refusal> {
         let mut records = self.records.lock();
         if let Request::Lock(wanted) = request
-            && let Some(other) = records.iter().find(|record| record.excludes(wanted))
+            && let Some(other) = records.conflict(wanted)
         {
             return Err(Refusal::HeldBy(other.owner));
         }
-        // One for what is added, one for what is cut in two.
-        records.try_reserve(2).map_err(|_| Refusal::Failed(Errno::ENOLCK))?;
-        let changed = cut_out(&mut records, request.owner(), request.extent());
-        if let Request::Lock(wanted) = request {
-            add(&mut records, *wanted);
-        }
-        Ok(changed)
+        records.set(request).map_err(Refusal::Failed)
     }
 
     /// Locks or unlocks a range.

@@ -7,6 +7,7 @@ use std::mem::zeroed;
 use std::ptr::null;
 use std::thread;
 use support::patience::{child_in_call, thread_in_call};
+use support::random::Random;
 
 pub fn run() {
     fs::write("file", "0123456789").expect("a file");
@@ -19,6 +20,7 @@ pub fn run() {
     waits();
     deadlock();
     open_file_locks();
+    at_random();
     other_files();
 }
 
@@ -382,6 +384,40 @@ fn open_file_locks() {
 }
 
 /// Folders, devices and pipes can be locked, too.
+/// Ranges that come, go, grow, are cut and joined, of one process and of three open files.
+fn at_random() {
+    let files = [(); 4].map(|()| open("file", libc::O_RDWR));
+    let command = |number: usize| if number == 0 { libc::F_SETLK } else { libc::F_OFD_SETLK };
+    let mut random = Random::new(1);
+    let mut told = 0_u64;
+    let note = |told: u64, what: &str| {
+        what.bytes().fold(told, |told, byte| (told * 31 + u64::from(byte)) % 1_000_000_007)
+    };
+    for step in 0..3000 {
+        let number = random.below(4) as usize;
+        let kind = *random.of(&[READ, READ, WRITE, NONE]);
+        let (start, len) = (random.below(90) as i64, (1 + random.below(*random.clone().of(&[3, 40]))) as i64);
+        let mut lock = record(kind, libc::SEEK_SET, start, len);
+        let done = sys!(SYS_fcntl, files[number], command(number), &raw mut lock);
+        let outcome = done.map_or_else(|error| support::errno::error_name(&error), |_| "ok".into());
+        told = note(told, &outcome);
+        if step % 300 != 299 {
+            continue;
+        }
+        show("told", told);
+        let in_the_way = |file: i64, command: i32, kind: i32| {
+            let is_free = |at: i64| get(file, command, kind, at, 1).starts_with("free");
+            (0..130).map(|at| if is_free(at) { '.' } else { 'x' }).collect::<String>()
+        };
+        for file in &files[1..] {
+            show("not to be read", in_the_way(*file, libc::F_OFD_GETLK, READ));
+            show("not to be written", in_the_way(*file, libc::F_OFD_GETLK, WRITE));
+        }
+        aside("a child", || show("held by any", in_the_way(files[0], libc::F_GETLK, WRITE)));
+    }
+    files.into_iter().for_each(close);
+}
+
 fn other_files() {
     for name in ["/tmp", "/dev/null", "/proc/self/status"] {
         let (one, two) = (open(name, libc::O_RDONLY), open(name, libc::O_RDONLY));
