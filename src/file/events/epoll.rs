@@ -97,6 +97,20 @@ impl Source for Interest {
     }
 }
 
+impl Drop for Epoll {
+    fn drop(&mut self) {
+        /// Interests that are ended in some ten thousand instructions.
+        const TURN: usize = 16;
+        let mut interests = core::mem::take(self.interests.get_mut());
+        if interests.len() > TURN {
+            executor::take_apart(move || {
+                (0..TURN).for_each(|_| drop(interests.pop_first()));
+                !interests.is_empty()
+            });
+        }
+    }
+}
+
 impl Epoll {
     /// Makes an instance without interests; returns its open file.
     pub fn open() -> Arc<File> {

@@ -2,8 +2,8 @@
 
 use alloc::{
     boxed::Box,
+    collections::BTreeMap,
     sync::{Arc, Weak},
-    vec::Vec,
 };
 
 use executor::sync::SpinMutex;
@@ -16,8 +16,10 @@ pub struct Watches(SpinMutex<Option<Box<Watching>>>);
 
 #[derive(Default)]
 struct Watching {
-    /// Instances that have an interest in it.
-    instances: Vec<Weak<Epoll>>,
+    /// Instances that have, or had, an interest in it, by their addresses, which are nobody else's as long as they are here.
+    instances: BTreeMap<usize, Weak<Epoll>>,
+    /// So many were left when those that had ended were last struck out.
+    tidied: usize,
     /// Who gets signals.
     ownership: Option<Arc<Ownership>>,
 }
@@ -25,16 +27,15 @@ struct Watching {
 impl Watches {
     pub(super) fn add(&self, epoll: &Arc<Epoll>) {
         let mut watches = self.0.lock();
-        let instances = &mut watches.get_or_insert_default().instances;
-        if !instances.iter().any(|other| other.as_ptr() == Arc::as_ptr(epoll)) {
-            instances.retain(|other| other.strong_count() > 0);
-            instances.push(Arc::downgrade(epoll));
-        }
+        let watching = watches.get_or_insert_default();
+        watching.tidy();
+        let address = Arc::as_ptr(epoll).addr();
+        watching.instances.entry(address).or_insert_with(|| Arc::downgrade(epoll));
     }
 
     pub(super) fn remove(&self, epoll: &Epoll) {
         if let Some(watches) = &mut *self.0.lock() {
-            watches.instances.retain(|other| !core::ptr::eq(other.as_ptr(), epoll));
+            watches.instances.remove(&core::ptr::from_ref(epoll).addr());
         }
     }
 
@@ -58,10 +59,19 @@ impl Watches {
 }
 
 impl Watching {
+    /// Strikes out the instances that have ended, if they may be half of all.
+    fn tidy(&mut self) {
+        const FEW: usize = 8;
+        if self.instances.len() > 2 * self.tidied + FEW {
+            self.instances.retain(|_, instance| instance.strong_count() > 0);
+            self.tidied = self.instances.len();
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn end(self, address: usize) {
-        for epoll in self.instances.iter().filter_map(Weak::upgrade) {
+        for epoll in self.instances.values().filter_map(Weak::upgrade) {
             epoll.forget(address);
         }
         if let Some(ownership) = &self.ownership {
