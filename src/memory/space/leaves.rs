@@ -19,16 +19,22 @@ const MOST: usize = 64;
 /// A first leaf has room for so many: those of a program that is linked statically, and some.
 const TYPICAL: usize = 16;
 
+/// The largest hole of a leaf that has been changed.
+const UNKNOWN: usize = usize::MAX;
+
 #[derive(Clone, Default)]
 struct Leaf {
     low: usize,
+    /// Bytes of the largest hole between two of its regions, once somebody has looked for one.
+    hole: usize,
     /// Empty in the first leaf of an empty list, and in no other.
     regions: Arc<Vec<Region>>,
 }
 
 impl Leaf {
     fn new(regions: Vec<Region>) -> Self {
-        Self { low: regions.last().map_or(0, |lowest| lowest.start), regions: Arc::new(regions) }
+        let low = regions.last().map_or(0, |lowest| lowest.start);
+        Self { low, hole: UNKNOWN, regions: Arc::new(regions) }
     }
 
     /// Its regions, for changes: a copy if somebody else has them, too. ENOMEM.
@@ -38,7 +44,17 @@ impl Leaf {
         if Arc::strong_count(&self.regions) > 1 {
             self.copy()?;
         }
+        self.hole = UNKNOWN;
         Arc::get_mut(&mut self.regions).ok_or(Errno::ENOMEM)
+    }
+
+    /// Bytes of the largest hole between two of its regions.
+    fn largest_hole(&mut self) -> usize {
+        if self.hole == UNKNOWN {
+            let holes = self.regions.windows(2).map(|pair| pair[0].start - pair[1].end);
+            self.hole = holes.max().unwrap_or(0);
+        }
+        self.hole
     }
 
     #[cold]
@@ -246,6 +262,17 @@ impl Leaves {
         }
         let number = place.leaf().checked_sub(1)?;
         Some(Position::new(number, self.leaf(number)?.regions.len().checked_sub(1)?))
+    }
+
+    /// Of a leaf that begins at `place`, but the first, and has no hole of `len` bytes: its highest and its lowest region, and
+    /// the place below.
+    pub(super) fn solid_leaf(&mut self, place: Position, len: usize) -> Option<([&Region; 2], Position)> {
+        let number = place.leaf();
+        if place.at() > 0 || number == 0 || self.more.get_mut(number - 1)?.largest_hole() >= len {
+            return None;
+        }
+        let regions = &self.more[number - 1].regions;
+        Some(([regions.first()?, regions.last()?], Position::new(number + 1, 0)))
     }
 
     /// Changes a region, which stays between its neighbours. ENOMEM.

@@ -163,7 +163,12 @@ impl Regions {
     /// instructions. None if the range is empty.
     pub(super) fn part(&self, range: &Range<usize>) -> Option<Range<usize>> {
         const MOST: usize = 32;
-        let end = self.overlapping(range).nth(MOST).map_or(range.end, |behind| behind.start.max(range.start));
+        self.part_of(range, MOST)
+    }
+
+    /// The part of `range`, from its start, in which so many regions are at most. None if the range is empty.
+    pub(super) fn part_of(&self, range: &Range<usize>, most: usize) -> Option<Range<usize>> {
+        let end = self.overlapping(range).nth(most).map_or(range.end, |behind| behind.start.max(range.start));
         (!range.is_empty()).then_some(range.start..end)
     }
 
@@ -373,7 +378,7 @@ impl Regions {
         Some(start)
     }
 
-    fn search_gap(&self, len: usize, bottom: usize, top: usize) -> Option<usize> {
+    fn search_gap(&mut self, len: usize, bottom: usize, top: usize) -> Option<usize> {
         let mut end = top;
         let mut place = self.position(end - 1);
         // A stack just above keeps its distance, too.
@@ -382,7 +387,18 @@ impl Regions {
         {
             end = end.min(over.start.saturating_sub(GUARD_GAP));
         }
+        let guard = |region: &Region| match region.flags.contains(RegionFlags::GROWS_DOWN) {
+            true => GUARD_GAP,
+            false => 0,
+        };
         while end >= bottom {
+            if let Some(([highest, lowest], below)) = self.list.solid_leaf(place, len)
+                && end.saturating_sub(highest.end) < len
+            {
+                end = end.min(lowest.start.saturating_sub(guard(lowest)));
+                place = below;
+                continue;
+            }
             let Some(region) = self.list.get(place) else {
                 return (end - bottom >= len).then(|| end - len);
             };
@@ -390,8 +406,7 @@ impl Regions {
             if end >= floor && end - floor >= len {
                 return Some(end - len);
             }
-            let gap = if region.flags.contains(RegionFlags::GROWS_DOWN) { GUARD_GAP } else { 0 };
-            end = end.min(region.start.saturating_sub(gap));
+            end = end.min(region.start.saturating_sub(guard(region)));
             place = self.list.below(place);
         }
         None

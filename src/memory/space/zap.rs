@@ -14,12 +14,15 @@
 use super::regions::{MAX_REGIONS, Regions};
 use super::residency::{Extent, Residency};
 use super::table::{self, OutOfFrames, Table, indices, span};
-use super::{AddressSpace, Layout, pages};
+use super::{AddressSpace, Layout, make_way, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::memory::shootdown::Shootdown;
 use core::ops::Range;
 use syscalls::Errno;
+
+/// How many regions are taken out in one go.
+const PART: usize = 512;
 
 impl AddressSpace {
     /// munmap(2).
@@ -42,7 +45,7 @@ impl AddressSpace {
         }
     }
 
-    /// The case without pages. None, and nothing done, if there are some.
+    /// The case without pages, and with few regions. None, and nothing done, if it is another.
     fn unmap_untouched(&self, layout: &mut Layout, range: &Range<usize>) -> Option<Result<(), Errno>> {
         if layout.severed.is_some() {
             return None;
@@ -51,7 +54,8 @@ impl AddressSpace {
         if layout.regions.len() + Regions::cuts(range, region) > MAX_REGIONS {
             return Some(Err(Errno::ENOMEM));
         }
-        if layout.tables.any(range) {
+        let are_few = |regions: &Regions| regions.part_of(range, PART).is_none_or(|part| part == *range);
+        if layout.tables.any(range) || layout.regions.len() > PART && !are_few(&layout.regions) {
             return None;
         }
         let done = layout.regions.remove_from(range, lowest);
@@ -59,13 +63,19 @@ impl AddressSpace {
         Some(done)
     }
 
+    /// What was touched goes by parts of so many regions. Without memory, what has gone by then stays so.
     async fn unmap_slowly(&self, range: Range<usize>) -> Result<(), Errno> {
         let mut layout = self.locked().await;
         if let Some(done) = self.unmap_untouched(&mut layout, &range) {
             return done;
         }
-        self.zap_and(&mut layout, &range, |layout| layout.regions.remove(&range)).await?;
-        self.publish(&layout);
+        let mut left = range;
+        while let Some(part) = layout.regions.part_of(&left, PART) {
+            left.start = part.end;
+            self.zap_and(&mut layout, &part, |layout| layout.regions.remove(&part)).await?;
+            self.publish(&layout);
+            make_way().await;
+        }
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::task::{Context, Poll, Waker};
 
 const PAGE: usize = 4096;
@@ -23,6 +23,9 @@ const AREA_PAGES: usize = 48;
 /// One test at a time: they count the frames of one machine.
 pub fn machine() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
+    static EXECUTOR: Once = Once::new();
+    // What is large is taken apart by a task.
+    EXECUTOR.call_once(|| executor::host::block_on(1, async {}));
     let guard = MACHINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for cpu in 0..arch::SIMULATED {
         arch::switch(cpu);

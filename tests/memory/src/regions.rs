@@ -183,6 +183,55 @@ fn any_number_of_regions_is_as_in_a_model() {
     }
 }
 
+/// Where a mapping of so many pages goes: as high as possible, and below all pages if there is no room among them.
+fn place_for(model: &Model, count: usize) -> isize {
+    let mut end = PAGES;
+    for page in (0..PAGES).rev() {
+        if model[page].is_some() {
+            if end - page > count {
+                break;
+            }
+            end = page;
+        }
+    }
+    end as isize - count as isize
+}
+
+#[test]
+fn the_highest_hole_that_is_large_enough_is_taken() {
+    use crate::model::Random;
+    let _machine = machine();
+    for seed in 1..=4 {
+        let mut random = Random(seed * 0x2545_f491);
+        let space = AddressSpace::new().expect("memory");
+        now(space.set_mapping_top(BASE + PAGES * PAGE));
+        let mut model: Model = vec![None; PAGES];
+        for step in 0..8000 {
+            let count = [1, 1, 1, 1 + random.below(12), 1 + random.below(200)][random.below(5)];
+            if random.below(9) < 4 {
+                let start = random.below(PAGES);
+                let count = (count % 8 + 1).min(PAGES - start);
+                assert_eq!(now(space.unmap(BASE + start * PAGE, count * PAGE)), Ok(()));
+                model[start..start + count].fill(None);
+                continue;
+            }
+            let expected = place_for(&model, count);
+            let base = Mapping::anonymous(count * PAGE, [1, 3][random.below(2)]);
+            let address = now(space.map(base)).expect("a place");
+            assert_eq!(
+                (address as isize - BASE as isize) / PAGE as isize,
+                expected,
+                "seed {seed}, step {step}"
+            );
+            // What does not fit in the window goes again.
+            match usize::try_from(expected) {
+                Ok(start) => model[start..start + count].fill(Some(0)),
+                Err(_) => assert_eq!(now(space.unmap(address, count * PAGE)), Ok(())),
+            }
+        }
+    }
+}
+
 #[test]
 fn the_heap_moves() {
     let _machine = machine();
