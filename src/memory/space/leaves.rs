@@ -109,18 +109,6 @@ impl Position {
     fn at(self) -> usize {
         self.0 % MOST
     }
-
-    /// As a number.
-    #[inline(always)]
-    pub(super) fn to_bits(self) -> usize {
-        self.0
-    }
-
-    /// From its number.
-    #[inline(always)]
-    pub(super) fn from_bits(bits: usize) -> Self {
-        Self(bits)
-    }
 }
 
 /// The list, by descending addresses: mappings are placed from the top of user space downwards, so that a new one usually goes
@@ -266,9 +254,15 @@ impl Leaves {
 
     /// Of a leaf that begins at `place`, but the first, and has no hole of `len` bytes: its highest and its lowest region, and
     /// the place below.
+    #[inline(always)]
     pub(super) fn solid_leaf(&mut self, place: Position, len: usize) -> Option<([&Region; 2], Position)> {
+        if place.0 < MOST { None } else { self.further_solid_leaf(place, len) }
+    }
+
+    #[cold]
+    fn further_solid_leaf(&mut self, place: Position, len: usize) -> Option<([&Region; 2], Position)> {
         let number = place.leaf();
-        if place.at() > 0 || number == 0 || self.more.get_mut(number - 1)?.largest_hole() >= len {
+        if place.at() > 0 || self.more.get_mut(number - 1)?.largest_hole() >= len {
             return None;
         }
         let regions = &self.more[number - 1].regions;

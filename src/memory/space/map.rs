@@ -1,6 +1,7 @@
 //! mmap(2): noting what a range of addresses stands for.
 
 use super::fault::FaultError;
+use super::leaves::Position;
 use super::object::{FileObject, SharedAnonymous};
 use super::region::{Region, RegionFlags};
 use super::regions::{MAX_REGIONS, Regions};
@@ -183,13 +184,11 @@ impl AddressSpace {
         if layout.regions.len() >= MAX_REGIONS {
             return Err(Errno::ENOMEM);
         }
-        let (start, free) = layout.place(mapping, len)?;
-        if !free {
-            return Ok(None);
-        }
+        let (start, place) = layout.place(mapping, len)?;
+        let Some(place) = place else { return Ok(None) };
         let region = layout.region_for(mapping, &(start..start + len))?;
         self.check_growth(layout, &region, 0, 0, 0)?;
-        layout.regions.insert(region)?;
+        layout.regions.insert_at(place, region)?;
         self.publish(layout);
         Ok(Some(start))
     }
@@ -250,8 +249,8 @@ impl Layout {
         Ok(region)
     }
 
-    /// Chooses the address of a mapping of `len` bytes, and says whether nothing is mapped there.
-    fn place(&mut self, mapping: &Mapping, len: usize) -> Result<(usize, bool), Errno> {
+    /// Chooses the address of a mapping of `len` bytes, and says where its region belongs if nothing is mapped there.
+    fn place(&mut self, mapping: &Mapping, len: usize) -> Result<(usize, Option<Position>), Errno> {
         if mapping.is_fixed() {
             let start = mapping.hint;
             if start > USER_END - len {
@@ -263,11 +262,11 @@ impl Layout {
             if start < LOWEST && !mapping.privileged {
                 return Err(Errno::EPERM);
             }
-            let free = self.regions.is_free(&(start..start + len));
-            if mapping.has(linux::MAP_FIXED_NOREPLACE) && !free {
+            let place = self.regions.free_place(&(start..start + len));
+            if mapping.has(linux::MAP_FIXED_NOREPLACE) && place.is_none() {
                 return Err(Errno::EEXIST);
             }
-            return Ok((start, free));
+            return Ok((start, place));
         }
         let top = if mapping.has(linux::MAP_32BIT) { LOW_END } else { self.top };
         let hint = mapping.hint & !(PAGE - 1);
@@ -276,15 +275,16 @@ impl Layout {
             && (!mapping.has(linux::MAP_32BIT) || hint + len <= LOW_END)
         {
             let wanted = hint..hint + len;
-            if self.regions.is_free(&wanted) {
-                return Ok((hint, true));
+            if let Some(place) = self.regions.free_place(&wanted) {
+                return Ok((hint, Some(place)));
             }
         }
         let found = self.regions.find_gap(len, LOWEST, top);
         // Above the usual area, where the stack could have grown: better than nothing.
         let found = found
             .or_else(|| self.regions.find_gap(len, LOWEST, if top == self.top { USER_END } else { top }));
-        Ok((found.ok_or(Errno::ENOMEM)?, true))
+        let (start, place) = found.ok_or(Errno::ENOMEM)?;
+        Ok((start, Some(place)))
     }
 }
 

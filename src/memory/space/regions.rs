@@ -8,8 +8,6 @@ use crate::arch::paging::PAGE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::Relaxed;
 use syscalls::Errno;
 
 /// Most regions of one address space: Linux's `vm.max_map_count`.
@@ -32,12 +30,7 @@ pub(super) struct Regions {
     kept: Vec<Arc<dyn FileObject>>,
     /// A hint: no gap of `hole.0` bytes or more lies above `hole.1` in the area for mappings.
     hole: (usize, usize),
-    recent: Hint,
 }
-
-/// The last answer of [`Regions::position`]. Only a hint: it may be of a list that has changed since.
-#[derive(Default)]
-struct Hint(AtomicUsize);
 
 /// The regions of a space at some moment.
 pub struct Snapshot(Leaves);
@@ -72,24 +65,7 @@ impl Regions {
             has_special: self.has_special,
             kept,
             hole: self.hole,
-            recent: Hint(AtomicUsize::new(self.recent.0.load(Relaxed))),
         })
-    }
-
-    /// Where `address` is, or belongs: the place of the first region (from the top) that begins at or below it.
-    #[inline]
-    fn position(&self, address: usize) -> Position {
-        // Whoever has been told a place often asks for it again: mmap finds a gap, then fills it.
-        let recent = Position::from_bits(self.recent.0.load(Relaxed));
-        if let (above, Some(region)) = self.list.around(recent)
-            && region.start <= address
-            && above.is_none_or(|above| above.start > address)
-        {
-            return recent;
-        }
-        let place = self.list.position(address);
-        self.recent.0.store(place.to_bits(), Relaxed);
-        place
     }
 
     /// The region at `place`, if it contains `address`.
@@ -101,14 +77,13 @@ impl Regions {
     /// The region that contains `address`, and its place.
     #[inline]
     pub(super) fn find(&self, address: usize) -> Option<(Position, &Region)> {
-        // Faults wander: the hint is for those who map.
         self.list.find(address)
     }
 
     /// The lowest region that ends above `address`, and its place.
     #[inline]
     pub(super) fn above(&self, address: usize) -> Option<(Position, &Region)> {
-        let mut place = self.position(address);
+        let mut place = self.list.position(address);
         if self.at(place, address).is_none() {
             place = self.list.above(place)?;
         }
@@ -117,7 +92,7 @@ impl Regions {
 
     /// The highest region that begins below `address`.
     pub(super) fn below(&self, address: usize) -> Option<&Region> {
-        self.list.get(self.position(address.checked_sub(1)?))
+        self.list.get(self.list.position(address.checked_sub(1)?))
     }
 
     /// The regions from low to high addresses.
@@ -134,7 +109,7 @@ impl Regions {
     /// The places of the regions that overlap `range`: from that of the highest to behind that of the lowest.
     fn overlap(&self, range: &Range<usize>) -> Option<(Position, Position)> {
         let (lowest, region) = self.lowest(range)?;
-        let highest = if region.end >= range.end { lowest } else { self.position(range.end - 1) };
+        let highest = if region.end >= range.end { lowest } else { self.list.position(range.end - 1) };
         Some((highest, self.list.below(lowest)))
     }
 
@@ -182,9 +157,19 @@ impl Regions {
         })
     }
 
+    /// The place of a region that would have `range`, if nothing is mapped there.
+    #[inline]
+    pub(super) fn free_place(&self, range: &Range<usize>) -> Option<Position> {
+        let place = self.list.position(range.start);
+        let (above, below) = self.list.around(place);
+        let is_free = below.is_none_or(|below| below.end <= range.start)
+            && above.is_none_or(|above| above.start >= range.end);
+        is_free.then_some(place)
+    }
+
     /// Whether nothing is mapped in `range`.
     pub(super) fn is_free(&self, range: &Range<usize>) -> bool {
-        self.lowest(range).is_none()
+        self.free_place(range).is_some()
     }
 
     /// Whether all of `range` is mapped.
@@ -239,7 +224,11 @@ impl Regions {
     /// Adds a region where nothing is mapped. It is joined with neighbours that it continues. ENOMEM, with nothing
     /// changed, when there is no memory for the list.
     pub(super) fn insert(&mut self, region: Region) -> Result<(), Errno> {
-        let place = self.position(region.start);
+        self.insert_at(self.list.position(region.start), region)
+    }
+
+    /// As [`insert`](Self::insert) when it is known where the region belongs.
+    pub(super) fn insert_at(&mut self, place: Position, region: Region) -> Result<(), Errno> {
         let (len, data) = (region.len(), region.is_data());
         self.has_special |= region.flags.intersects(RegionFlags::SPECIAL_IN_FORK);
         let (above, below) = self.list.around(place);
@@ -368,21 +357,22 @@ impl Regions {
         Ok(())
     }
 
-    /// The highest free range of `len` bytes that ends at or below `top` and begins at or above `bottom`.
-    pub(super) fn find_gap(&mut self, len: usize, bottom: usize, top: usize) -> Option<usize> {
+    /// Where the highest free range of `len` bytes begins that ends at or below `top` and begins at or above `bottom`, and the
+    /// place of a region that would have it.
+    pub(super) fn find_gap(&mut self, len: usize, bottom: usize, top: usize) -> Option<(usize, Position)> {
         let (least, above) = self.hole;
         let known = least != 0 && len >= least && above <= top && above >= bottom;
         let found = known.then(|| self.search_gap(len, bottom, above)).flatten();
-        let start = found.or_else(|| self.search_gap(len, bottom, top))?;
+        let (start, place) = found.or_else(|| self.search_gap(len, bottom, top))?;
         self.hole = (len, start);
-        Some(start)
+        Some((start, place))
     }
 
-    fn search_gap(&mut self, len: usize, bottom: usize, top: usize) -> Option<usize> {
+    fn search_gap(&mut self, len: usize, bottom: usize, top: usize) -> Option<(usize, Position)> {
         let mut end = top;
-        let mut place = self.position(end - 1);
+        let mut place = self.list.position(end - 1);
         // A stack just above keeps its distance, too.
-        if let Some(over) = self.list.above(place).and_then(|over| self.list.get(over))
+        if let (Some(over), _) = self.list.around(place)
             && over.flags.contains(RegionFlags::GROWS_DOWN)
         {
             end = end.min(over.start.saturating_sub(GUARD_GAP));
@@ -400,11 +390,11 @@ impl Regions {
                 continue;
             }
             let Some(region) = self.list.get(place) else {
-                return (end - bottom >= len).then(|| end - len);
+                return (end - bottom >= len).then(|| (end - len, place));
             };
             let floor = region.end.max(bottom);
             if end >= floor && end - floor >= len {
-                return Some(end - len);
+                return Some((end - len, place));
             }
             end = end.min(region.start.saturating_sub(guard(region)));
             place = self.list.below(place);

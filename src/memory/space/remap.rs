@@ -65,7 +65,7 @@ impl AddressSpace {
             Ok(start)
         } else if may_move {
             let top = layout.top;
-            let target = layout.regions.find_gap(new_len, super::LOWEST, top).ok_or(Errno::ENOMEM)?;
+            let (target, _) = layout.regions.find_gap(new_len, super::LOWEST, top).ok_or(Errno::ENOMEM)?;
             self.move_to(&mut layout, &source, target, flags).await
         } else {
             Err(Errno::ENOMEM)
