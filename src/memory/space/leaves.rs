@@ -19,7 +19,7 @@ const MOST: usize = 64;
 /// A first leaf has room for so many: those of a program that is linked statically, and some.
 const TYPICAL: usize = 16;
 
-/// The largest hole of a leaf that has been changed.
+/// The largest hole of a leaf that has been changed since it was looked at.
 const UNKNOWN: usize = usize::MAX;
 
 #[derive(Clone, Default)]
@@ -81,12 +81,10 @@ const TURN: usize = 32;
 
 /// Frees leaves, of which there may be very many, by turns.
 fn let_go(mut leaves: Vec<Leaf>) {
-    if leaves.len() > TURN {
-        executor::take_apart(move || {
-            leaves.truncate(leaves.len().saturating_sub(TURN));
-            !leaves.is_empty()
-        });
-    }
+    executor::take_apart(move || {
+        leaves.truncate(leaves.len().saturating_sub(TURN));
+        !leaves.is_empty()
+    });
 }
 
 /// Where a region is in the list, or would be: the number of its leaf, and in it. As one number, which for the first leaf
@@ -153,23 +151,18 @@ impl Leaves {
         if number == 0 { &mut self.first } else { &mut self.more[number - 1] }
     }
 
-    /// Puts a leaf before the one of this number. There is room.
-    fn insert_leaf(&mut self, number: usize, leaf: Leaf) {
-        match number.checked_sub(1) {
-            Some(number) => self.more.insert(number, leaf),
-            None => {
-                let second = core::mem::replace(&mut self.first, leaf);
-                self.more.insert(0, second);
-            }
-        }
-    }
-
     /// Takes leaves out. The only one stays, and is empty.
     #[cold]
     fn remove_leaves(&mut self, numbers: Range<usize>) {
         let is_first = numbers.start == 0 && !numbers.is_empty();
         let more = numbers.start.max(1) - 1..numbers.end.max(1) - 1;
-        let_go(self.more.drain(more).collect());
+        let mut gone = Vec::new();
+        if more.len() > TURN && gone.try_reserve_exact(more.len()).is_ok() {
+            gone.extend(self.more.drain(more));
+            let_go(gone);
+        } else {
+            drop(self.more.drain(more));
+        }
         if is_first {
             self.first = if self.more.is_empty() { Leaf::default() } else { self.more.remove(0) };
         }
@@ -295,7 +288,7 @@ impl Leaves {
         if self.at(number).regions.len() == MOST {
             if at == MOST {
                 // Most likely others follow: this one stays full.
-                return self.add(number + 1, region);
+                return self.add_below(number, region);
             }
             self.halve(number)?;
             if at > MOST / 2 {
@@ -317,14 +310,14 @@ impl Leaves {
         Ok(())
     }
 
-    /// Adds a leaf with a region. ENOMEM.
+    /// Adds a leaf with a region below the one of this number. ENOMEM.
     #[cold]
-    fn add(&mut self, number: usize, region: Region) -> Result<(), Errno> {
+    fn add_below(&mut self, number: usize, region: Region) -> Result<(), Errno> {
         self.more.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let mut regions = Vec::new();
         regions.try_reserve_exact(MOST).map_err(|_| Errno::ENOMEM)?;
         regions.push(region);
-        self.insert_leaf(number, Leaf::new(regions));
+        self.more.insert(number, Leaf::new(regions));
         self.len += 1;
         Ok(())
     }
@@ -338,7 +331,7 @@ impl Leaves {
         let leaf = self.at(number);
         leaf.own()?;
         leaf.change(|regions| lower.extend(regions.drain(MOST / 2..)));
-        self.insert_leaf(number + 1, Leaf::new(lower));
+        self.more.insert(number, Leaf::new(lower));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::fault::FaultError;
 use super::leaves::Position;
 use super::object::{FileObject, SharedAnonymous};
 use super::region::{Region, RegionFlags};
-use super::regions::{MAX_REGIONS, Regions};
+use super::regions::MAX_REGIONS;
 use super::{AddressSpace, Layout, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::PAGE;
@@ -159,7 +159,7 @@ impl AddressSpace {
                 let region = layout.region_for(&mapping, &range)?;
                 let (mapped, data) = layout.regions.measure(&range);
                 let lowest = layout.regions.lowest(&range);
-                let cuts = lowest.map_or(0, |(_, lowest)| Regions::cuts(&range, lowest));
+                let cuts = usize::from(lowest.is_some_and(|(_, lowest)| lowest.is_cut_by(&range)));
                 self.check_growth(&layout, &region, mapped, data, cuts)?;
                 self.zap_and(&mut layout, &range, |layout| {
                     layout.regions.remove(&range)?;

@@ -47,18 +47,13 @@ impl AddressSpace {
             _ => return Err(Errno::EINVAL),
         }
         let wanted = rights(prot);
-        // Mostly one region, or a part of it.
-        let is_one = first.end >= range.end;
-        while let Some(part) = if is_one { Some(range.clone()) } else { layout.regions.part(&range) } {
+        while let Some(part) = layout.regions.part(&range) {
             range.start = part.end;
             let (reachable, outcome) = layout.changeable(&part, wanted);
             if !reachable.is_empty() {
                 self.protect_locked(&mut layout, &reachable, wanted).await?;
             }
             outcome?;
-            if range.is_empty() {
-                break;
-            }
             make_way().await;
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::policy::MemoryPolicy;
 use crate::arch::user::Access;
 use alloc::sync::Arc;
 use bitflags::bitflags;
+use core::ops::Range;
 
 bitflags! {
     /// Properties of a region.
@@ -101,6 +102,11 @@ impl Region {
             part.offset += (from - self.start) as u64;
         }
         part
+    }
+
+    /// Whether something of it is left on both sides of `range`.
+    pub(super) fn is_cut_by(&self, range: &Range<usize>) -> bool {
+        self.start < range.start && self.end > range.end
     }
 
     /// Whether `next`, which begins where this one ends, continues it.

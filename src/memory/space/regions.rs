@@ -143,8 +143,17 @@ impl Regions {
 
     /// The part of `range`, from its start, in which so many regions are at most. None if the range is empty.
     pub(super) fn part_of(&self, range: &Range<usize>, most: usize) -> Option<Range<usize>> {
-        let end = self.overlapping(range).nth(most).map_or(range.end, |behind| behind.start.max(range.start));
-        (!range.is_empty()).then_some(range.start..end)
+        if range.is_empty() {
+            return None;
+        }
+        let end = match self.lowest(range) {
+            Some((_, lowest)) if lowest.end < range.end => {
+                self.overlapping(range).nth(most).map_or(range.end, |behind| behind.start)
+            }
+            // Mostly.
+            _ => range.end,
+        };
+        Some(range.start..end)
     }
 
     /// These parts, one after the other.
@@ -195,11 +204,6 @@ impl Regions {
             }
         }
         (mapped, data)
-    }
-
-    /// How many regions there would be more after cutting out `range`, which this is the lowest region in.
-    pub(super) fn cuts(range: &Range<usize>, lowest: &Region) -> usize {
-        usize::from(lowest.start < range.start && lowest.end > range.end)
     }
 
     /// The addresses around `range` that no region uses: where page tables serve nobody else. `range` itself
@@ -322,14 +326,13 @@ impl Regions {
             else {
                 continue;
             };
-            let upper = region.clip(address, usize::MAX);
-            self.list.insert(place, upper)?;
-            // Right below, unless its leaf was full.
-            let below = self.list.below(place);
-            let is_it =
-                self.list.get(below).is_some_and(|region| region.start < address && address < region.end);
-            let lower = if is_it { below } else { self.list.position(address - 1) };
-            self.list.change(lower, |region| region.end = address)?;
+            let (upper, end) = (region.clip(address, usize::MAX), region.end);
+            self.list.change(place, |region| region.end = address)?;
+            if let Err(errno) = self.list.insert(place, upper) {
+                // Nothing has moved, and the region is the list's own by now.
+                let _ = self.list.change(place, |region| region.end = end);
+                return Err(errno);
+            }
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use core::ops::Range;
 use syscalls::Errno;
 
 /// How many regions are taken out in one go.
-const PART: usize = 512;
+const PART: usize = 256;
 
 impl AddressSpace {
     /// munmap(2).
@@ -51,7 +51,7 @@ impl AddressSpace {
             return None;
         }
         let Some((lowest, region)) = layout.regions.lowest(range) else { return Some(Ok(())) };
-        if layout.regions.len() + Regions::cuts(range, region) > MAX_REGIONS {
+        if layout.regions.len() + usize::from(region.is_cut_by(range)) > MAX_REGIONS {
             return Some(Err(Errno::ENOMEM));
         }
         let are_few = |regions: &Regions| regions.part_of(range, PART).is_none_or(|part| part == *range);
