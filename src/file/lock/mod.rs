@@ -107,8 +107,9 @@ impl FileLocks {
 
     /// Takes back all ranges that an owner has.
     pub fn leave(&self, owner: Owner) {
-        let changed = self.records.lock().leave(owner);
-        if changed {
+        // Its memory is freed outside the lock.
+        let left = self.records.lock().leave(owner);
+        if left.is_some() {
             self.wake();
         }
     }

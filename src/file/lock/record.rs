@@ -61,7 +61,7 @@ impl Request {
 }
 
 /// An owner's records, by ascending start.
-struct Holding {
+pub(super) struct Holding {
     owner: Owner,
     records: Vec<Record>,
 }
@@ -144,10 +144,10 @@ impl Holdings {
         done
     }
 
-    /// Gives up all that an owner has; whether there was anything.
-    pub fn leave(&mut self, owner: Owner) -> bool {
-        let found = self.0.binary_search_by_key(&owner, |holding| holding.owner);
-        found.map(|number| self.0.remove(number)).is_ok()
+    /// Takes out all that an owner has, if there is anything.
+    pub fn leave(&mut self, owner: Owner) -> Option<Holding> {
+        let number = self.0.binary_search_by_key(&owner, |holding| holding.owner).ok()?;
+        Some(self.0.remove(number))
     }
 }
 
