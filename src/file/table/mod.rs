@@ -23,6 +23,23 @@ fn closing_matters() -> bool {
     lock::exist() || posix::notices_exist()
 }
 
+#[inline]
+fn leave(owner: Owner, file: &File) {
+    if closing_matters() {
+        leave_for_all(owner, file);
+    }
+}
+
+#[cold]
+fn leave_for_all(owner: Owner, file: &File) {
+    if let Some(locks) = file.known_locks() {
+        locks.leave(owner);
+    }
+    if let Some(OpenQueue { queue, .. }) = file.stream_as() {
+        queue.leave();
+    }
+}
+
 /// A process's descriptors. Threads share it; fork copies it.
 pub struct FileTable {
     slots: SpinMutex<Slots>,
@@ -47,19 +64,7 @@ impl FileTable {
     /// process is not told of messages any more (mq_notify(3)).
     #[inline]
     fn leave(&self, file: &File) {
-        if closing_matters() {
-            self.leave_for_all(file);
-        }
-    }
-
-    #[cold]
-    fn leave_for_all(&self, file: &File) {
-        if let Some(locks) = file.known_locks() {
-            locks.leave(self.owner());
-        }
-        if let Some(OpenQueue { queue, .. }) = file.stream_as() {
-            queue.leave();
-        }
+        leave(self.owner(), file);
     }
 
     /// A copy with the same open files; ENOMEM. There may be very many, so other tasks get their turn in between, and what other
@@ -108,20 +113,28 @@ impl FileTable {
         limit: u64,
         close_on_exec: bool,
     ) -> Result<usize, Errno> {
-        self.slots.lock().place(Some(file), from, limit, close_on_exec)
+        let mut slots = self.slots.lock();
+        let fd = slots.promise(from, limit)?;
+        let none = slots.fill(fd, file, close_on_exec);
+        debug_assert!(none.is_none());
+        Ok(fd)
     }
 
     /// Sets the lowest free descriptor below `limit` aside, before anything is done that would have to be undone without
     /// one. EMFILE, ENOMEM.
     #[inline(always)]
     pub fn reserve(&self, limit: u64) -> Result<Reservation<'_>, Errno> {
-        let fd = self.slots.lock().place(None, 0, limit, false)?;
+        let fd = self.slots.lock().promise(0, limit)?;
         Ok(Reservation { table: self, fd })
     }
 
     /// Gives an open file this descriptor, closing what had it (`dup2`). EBUSY if it is reserved.
     pub fn replace(&self, file: Arc<File>, fd: usize, close_on_exec: bool) -> Result<(), Errno> {
-        let old = self.slots.lock().replace(fd, file, close_on_exec)?;
+        let old = {
+            let mut slots = self.slots.lock();
+            slots.promise_this(fd)?;
+            slots.fill(fd, file, close_on_exec)
+        };
         // Closing the old file may take other locks.
         if let Some(old) = old {
             self.leave(&old);
@@ -170,21 +183,13 @@ impl FileTable {
 
     /// Closes them all; as [`close_range`](Self::close_range).
     pub async fn close_all(&mut self) {
+        let owner = self.owner();
         for number in 0..self.slots.get_mut().stretches() {
-            self.close_stretch(number);
+            close_stretch(self.slots.get_mut(), number, owner);
             if executor::should_yield() {
                 executor::yield_now().await;
             }
         }
-    }
-
-    fn close_stretch(&mut self, number: usize) {
-        while let Some(stretch) = self.slots.get_mut().stretch_mut(number)
-            && let Some(file) = stretch.take_lowest()
-        {
-            self.leave(&file);
-        }
-        self.slots.get_mut().give_back(number);
     }
 
     /// Whether a descriptor is closed on `execve`.
@@ -208,10 +213,29 @@ impl FileTable {
     }
 }
 
+/// Closes the files of a stretch, for a table that ends.
+fn close_stretch(slots: &mut Slots, number: usize, owner: Owner) {
+    while let Some(stretch) = slots.stretch_mut(number)
+        && let Some(file) = stretch.take_lowest()
+    {
+        leave(owner, &file);
+    }
+    slots.give_back(number);
+}
+
 impl Drop for FileTable {
     fn drop(&mut self) {
-        for number in 0..self.slots.get_mut().stretches() {
-            self.close_stretch(number);
+        let owner = self.owner();
+        let slots = self.slots.get_mut();
+        close_stretch(slots, 0, owner);
+        if slots.has_more() {
+            // Those who shared it have ended together, or somebody looked at it in /proc: nobody could wait.
+            let (mut slots, mut number) = (core::mem::replace(slots, Slots::EMPTY), 0);
+            executor::take_apart(move || {
+                number += 1;
+                close_stretch(&mut slots, number, owner);
+                number + 1 < slots.stretches()
+            });
         }
     }
 }

@@ -30,11 +30,10 @@ impl Stretch {
         Self { files: ManuallyDrop::new([const { None }; STRETCH]), taken: 0, close_on_exec: 0 };
 
     #[inline(always)]
-    fn set(&mut self, slot: usize, file: Option<Arc<File>>, close_on_exec: bool) -> Option<Arc<File>> {
-        let bit = 1 << slot;
-        self.taken |= bit;
-        self.mark(bit, close_on_exec);
-        core::mem::replace(&mut self.files[slot], file)
+    fn fill(&mut self, slot: usize, file: Arc<File>, close_on_exec: bool) -> Option<Arc<File>> {
+        self.taken |= 1 << slot;
+        self.mark(1 << slot, close_on_exec);
+        self.files[slot].replace(file)
     }
 
     #[inline(always)]
@@ -110,6 +109,11 @@ impl Slots {
         1 + self.more.len()
     }
 
+    /// Whether a stretch is there but the first.
+    pub fn has_more(&self) -> bool {
+        self.more.iter().any(Option::is_some)
+    }
+
     /// How many descriptors there is room for.
     pub fn room(&self) -> usize {
         self.stretches() * STRETCH
@@ -135,7 +139,7 @@ impl Slots {
     fn further(&mut self, number: usize) -> Result<&mut Stretch, Errno> {
         if number >= self.more.len() {
             // As large as Linux's table would be (`alloc_fdtable`), which programs see.
-            let stretches = 2 * (number.div_ceil(2)).saturating_add(1).next_power_of_two() - 1;
+            let stretches = 2 * (number.div_ceil(2) + 1).next_power_of_two() - 1;
             self.more.try_reserve_exact(stretches - self.more.len()).map_err(|_| Errno::ENOMEM)?;
             self.more.resize_with(stretches, || None);
         }
@@ -164,27 +168,29 @@ impl Slots {
         self.stretch(fd / STRETCH)?.files[fd % STRETCH].as_ref()
     }
 
-    /// Puts a file, or the promise of one, into the lowest free slot that is at least `from` and below `limit`. EMFILE,
-    /// ENOMEM.
+    /// Promises the lowest free slot that is at least `from` and below `limit`. EMFILE, ENOMEM.
     #[inline(always)]
-    pub fn place(
-        &mut self,
-        file: Option<Arc<File>>,
-        from: usize,
-        limit: u64,
-        close_on_exec: bool,
-    ) -> Result<usize, Errno> {
+    pub fn promise(&mut self, from: usize, limit: u64) -> Result<usize, Errno> {
         let fd = self.free_from(from.max(self.lowest_free));
         if fd as u64 >= limit {
             return Err(Errno::EMFILE);
         }
-        let replaced = self.stretch_for(fd / STRETCH)?.set(fd % STRETCH, file, close_on_exec);
-        debug_assert!(replaced.is_none());
-        core::mem::forget(replaced);
+        self.stretch_for(fd / STRETCH)?.taken |= 1 << (fd % STRETCH);
         if from <= self.lowest_free {
             self.lowest_free = fd + 1;
         }
         Ok(fd)
+    }
+
+    /// Promises this slot, which may have a file. EBUSY if it is promised to another, ENOMEM.
+    pub fn promise_this(&mut self, fd: usize) -> Result<(), Errno> {
+        let stretch = self.stretch_for(fd / STRETCH)?;
+        let (slot, bit) = (fd % STRETCH, 1 << (fd % STRETCH));
+        if stretch.taken & bit != 0 && stretch.files[slot].is_none() {
+            return Err(Errno::EBUSY);
+        }
+        stretch.taken |= bit;
+        Ok(())
     }
 
     /// The lowest free slot from this one on.
@@ -200,29 +206,10 @@ impl Slots {
         }
     }
 
-    /// Puts a file into this slot; what was there. EBUSY if it is promised to another, ENOMEM.
-    pub fn replace(
-        &mut self,
-        fd: usize,
-        file: Arc<File>,
-        close_on_exec: bool,
-    ) -> Result<Option<Arc<File>>, Errno> {
-        let stretch = self.stretch_for(fd / STRETCH)?;
-        let slot = fd % STRETCH;
-        if stretch.taken >> slot & 1 != 0 && stretch.files[slot].is_none() {
-            return Err(Errno::EBUSY);
-        }
-        Ok(stretch.set(slot, Some(file), close_on_exec))
-    }
-
-    /// Puts a file into a slot that was promised to it.
+    /// Puts a file into a slot that was promised to it; what was there.
     #[inline(always)]
-    pub fn fill(&mut self, fd: usize, file: Arc<File>, close_on_exec: bool) {
-        if let Some(stretch) = self.stretch_mut(fd / STRETCH) {
-            let promised = stretch.set(fd % STRETCH, Some(file), close_on_exec);
-            debug_assert!(promised.is_none());
-            core::mem::forget(promised);
-        }
+    pub fn fill(&mut self, fd: usize, file: Arc<File>, close_on_exec: bool) -> Option<Arc<File>> {
+        self.stretch_mut(fd / STRETCH)?.fill(fd % STRETCH, file, close_on_exec)
     }
 
     /// Takes a file out of its slot.
@@ -313,9 +300,7 @@ impl Slots {
         let copy = to.stretch_for(number)?;
         for slot in bits(stretch.taken) {
             if let Some(file) = &stretch.files[slot] {
-                let none = copy.set(slot, Some(file.clone()), stretch.close_on_exec >> slot & 1 != 0);
-                debug_assert!(none.is_none());
-                core::mem::forget(none);
+                copy.fill(slot, file.clone(), stretch.close_on_exec >> slot & 1 != 0);
             }
         }
         if copy.taken != u64::MAX {
