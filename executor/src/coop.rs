@@ -30,6 +30,14 @@ impl Future for YieldNow {
     }
 }
 
+/// Let others have their turn, if it is [time](crate::should_yield): what a loop of unknown length does in each round.
+#[inline]
+pub async fn make_way() {
+    if crate::should_yield() {
+        yield_now().await;
+    }
+}
+
 /// Take something apart that may be large: `step` does some ten thousand instructions of it, and says
 /// whether anything is left. The first step is done here, the others in a task that
 /// [makes way](crate::should_yield) between them. Without memory for a task `step` is dropped, and with

@@ -90,7 +90,7 @@ pub mod host;
 pub mod sim;
 
 pub use boxed::try_box;
-pub use coop::{StayOn, YieldNow, consume_budget, poll_at_last, stay_on, take_apart, yield_now};
+pub use coop::{StayOn, YieldNow, consume_budget, make_way, poll_at_last, stay_on, take_apart, yield_now};
 pub use fan_out::{FanOut, fan_out};
 pub use join_set::JoinSet;
 pub use platform::{Platform, hooks};

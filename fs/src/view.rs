@@ -186,9 +186,7 @@ impl<'v> View<'v> {
         let mut _filled = None;
         let mut onward: Option<Onward> = None;
         loop {
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
             let attempt = match &onward {
                 None => self.attempt(path, 0, flags, last, finish),
                 Some(Onward { from, path, links }) => {

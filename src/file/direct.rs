@@ -105,9 +105,7 @@ async fn borrow(caller: &Caller, vectors: &[IoVec], most: usize, access: Access)
         let mut range = vector.base..vector.base + vector.len.min(most - memory.len());
         while !range.is_empty() {
             let missing = caller.space.lend(&mut range, access, &mut memory).await?;
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
             if missing {
                 user::fault_in(caller, range.start, access).await?;
             }

@@ -109,12 +109,6 @@ pub async fn wait(caller: &Caller, stream: &dyn Stream, events: Events) -> Resul
     }
 }
 
-async fn make_way() {
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
-}
-
 async fn read_stream(
     caller: &Caller,
     stream: &dyn Stream,
@@ -128,7 +122,7 @@ async fn read_stream(
                 total += read;
                 let is_over = read == 0 || buffer.remaining() == 0 || caller.thread.is_called();
                 if !is_over && !buffer.faulted() && stream.never_ends() {
-                    make_way().await;
+                    executor::make_way().await;
                     continue;
                 }
             }
@@ -173,7 +167,7 @@ async fn write_stream(
                 } else if total >= wanted || written == 0 || stream.takes_once() {
                     return Ok(total);
                 } else {
-                    make_way().await;
+                    executor::make_way().await;
                     continue;
                 }
             }

@@ -127,9 +127,7 @@ pub async fn write_master(
         let mut rest = &chunk[..count];
         while !rest.is_empty() {
             // Typing is work for each byte: an echo, an edit of the line, a signal.
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
             let failure = match master.try_write(&rest[..rest.len().min(STEP)]) {
                 Ok(written) => {
                     total += written;

@@ -147,12 +147,8 @@ pub async fn count_mappings(entries: &[Arc<Entry<Segment>>]) -> Result<Vec<usize
             for (count, entry) in counts.iter_mut().zip(entries) {
                 *count += usize::from(key == Some(entry.key()));
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }

@@ -27,9 +27,7 @@ impl SharedPages {
         let mut pages = Self(frames);
         for _ in 0..count {
             pages.0.push(Frame::alloc_zeroed().ok_or(Errno::ENOMEM)?);
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(pages)
     }
@@ -80,9 +78,7 @@ impl Drop for SharedPages {
         let returning = async move {
             for frame in frames {
                 drop(frame);
-                if executor::should_yield() {
-                    executor::yield_now().await;
-                }
+                executor::make_way().await;
             }
         };
         drop(executor::Builder::new().name("shared pages").try_spawn(returning));

@@ -196,8 +196,6 @@ async fn write_strings(space: &AddressSpace, strings: &Strings, mut at: usize) -
 
 /// Writes to the stack; E2BIG where that does not reach.
 async fn write(space: &AddressSpace, at: usize, bytes: &[u8]) -> Result<(), Errno> {
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
+    executor::make_way().await;
     space.write_bytes(at, bytes).await.map_err(|_| Errno::E2BIG)
 }

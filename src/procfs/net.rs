@@ -38,9 +38,7 @@ async fn list() -> Result<Vec<u8>, Errno> {
         };
         written = written.and_then(|()| sockets.iter().try_for_each(|socket| line(&mut text, socket)));
         written.map_err(|_| Errno::ENOMEM)?;
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(text.into_bytes())
 }

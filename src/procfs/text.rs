@@ -105,9 +105,7 @@ impl LongText {
         whole.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
         for piece in self.pieces {
             whole.extend_from_slice(&piece);
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(whole)
     }

@@ -36,7 +36,7 @@ pub async fn report(mut take: impl FnMut(&[u8]) -> Result<(), Errno> + Send) -> 
                 take(line.bytes())?;
             }
             if slot % STEP == 0 {
-                make_way().await;
+                executor::make_way().await;
             }
         }
         lost += table.lost();
@@ -47,12 +47,6 @@ pub async fn report(mut take: impl FnMut(&[u8]) -> Result<(), Errno> + Send) -> 
         take(line.bytes())?;
     }
     Ok(())
-}
-
-async fn make_way() {
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
 }
 
 async fn write_stack(out: &mut TextBuffer, stack: &[AtomicU64], count: u64) -> fmt::Result {
@@ -68,7 +62,7 @@ async fn write_stack(out: &mut TextBuffer, stack: &[AtomicU64], count: u64) -> f
     for frame in frames.iter().rev() {
         out.write_char(';')?;
         write_frame(out, frame.load(Relaxed))?;
-        make_way().await;
+        executor::make_way().await;
     }
     writeln!(out, " {count}")
 }

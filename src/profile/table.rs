@@ -127,9 +127,7 @@ async fn empty<T: Default>(len: usize) -> Result<Vec<T>, Errno> {
     all.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     while all.len() < len {
         all.resize_with(len.min(all.len() + STEP), T::default);
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(all)
 }

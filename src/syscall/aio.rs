@@ -110,9 +110,7 @@ pub async fn submit(caller: &Caller, address: usize, count: isize, list: usize) 
             Err(_) => return Ok(begun),
             Ok(()) => {}
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(count.min(context.limit()))
 }
@@ -326,9 +324,7 @@ async fn take(caller: &Caller, context: &Context, address: usize, most: usize) -
         }
         context.consume(count);
         taken += count;
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(taken)
 }

@@ -208,9 +208,7 @@ pub async fn mincore(caller: &Caller, start: usize, len: usize, vector: usize) -
         let part = start + first * PAGE_SIZE..start + pages.min(first + PART) * PAGE_SIZE;
         let present = caller.space.presence(part).await?;
         user::copy_out(caller, vector.wrapping_add(first), &present).await?;
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(0)
 }

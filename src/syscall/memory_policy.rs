@@ -246,9 +246,7 @@ pub async fn move_pages(
             return Err(Errno::ENODEV);
         }
         done += now;
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(0)
 }

@@ -76,9 +76,7 @@ async fn read_strings(caller: &Caller, mut array: usize, others: usize) -> Resul
             if others + strings.footprint() > MAX_ARGUMENTS {
                 return Err(Errno::E2BIG);
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         array = array.wrapping_add(size_of_val(addresses));
     }

@@ -99,9 +99,7 @@ impl Transfer {
             if caller.thread.is_killed() {
                 break;
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(moved)
     }

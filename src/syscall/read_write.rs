@@ -236,9 +236,7 @@ pub async fn vectored_file(
     }
     let mut total = 0;
     for vector in vectors {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         if vector.len == 0 {
             continue;
         }

@@ -36,9 +36,7 @@ fn chunk(count: usize) -> Result<Vec<u8>, Errno> {
 
 /// Reads what comes next of a file with contents, at most so many bytes, after giving way to others; 0 at its end.
 async fn read_next(inode: &dyn Inode, offset: u64, chunk: &mut [u8], most: usize) -> SysResult {
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
+    executor::make_way().await;
     let want = chunk.len().min(most);
     regular::read_exact_at(inode, offset, &mut chunk[..want]).await
 }
@@ -330,9 +328,7 @@ async fn drain(
     let mut chunk = chunk(len)?;
     let mut total = 0;
     while total < len {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         let failure = match pipe.claim() {
             Ok(None) => break,
             Ok(Some(claim)) => {

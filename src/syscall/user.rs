@@ -179,8 +179,7 @@ pub async fn read_string_by(
         append(&part[..readable])?;
         match read {
             Ok(_) => return Ok(()),
-            Err(StringError::TooLong) if executor::should_yield() => executor::yield_now().await,
-            Err(StringError::TooLong) => {}
+            Err(StringError::TooLong) => executor::make_way().await,
             Err(StringError::Fault(Fault { address, .. })) => fault_in(caller, address, Access::Read).await?,
         }
     }
@@ -275,9 +274,7 @@ impl UserBuffer {
     /// pages, one after the other.
     #[cold]
     pub async fn resolve(&mut self, caller: &Caller) -> Result<(), Errno> {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         match self.fault.take() {
             Some((address, access)) => fault_in(caller, address, access).await,
             None => Ok(()),
@@ -406,9 +403,7 @@ impl<'a> UserVectors<'a> {
     /// Brings in the page that stopped the last operation; as [`UserBuffer::resolve`].
     #[cold]
     pub async fn resolve(&mut self, caller: &Caller) -> Result<(), Errno> {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         match self.fault.take() {
             Some((address, access)) => fault_in(caller, address, access).await,
             None => Ok(()),

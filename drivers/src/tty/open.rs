@@ -350,9 +350,7 @@ impl Writing<'_> {
     /// # Errors
     /// EIO after a hangup.
     pub async fn put_some(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         let bytes = &bytes[..bytes.len().min(WRITTEN_AT_ONCE)];
         let file = self.file;
         file.attachment

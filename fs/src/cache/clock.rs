@@ -161,9 +161,7 @@ pub async fn shrink(count: usize) -> usize {
         let step = look.min(STEP);
         evicted += sweep(count - evicted, step);
         look -= step;
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     for other in others() {
         if evicted >= count {
@@ -181,9 +179,7 @@ pub async fn hurry() {
     while let Some((place, cache)) = next_from(from) {
         from = place + 1;
         cache.flush_soon();
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }
 
@@ -259,9 +255,7 @@ impl PageCache {
                 Some(next) if next > range.start => range.start = next,
                 _ => break,
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
     }
 

@@ -38,9 +38,7 @@ impl PageCache {
             let Some(at) = next else { break };
             index = at + 1;
             has_any |= self.take_clean(at);
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         if has_any {
             mapping::lose(self.backing.attributes(), pages, Copies::Stay).await;

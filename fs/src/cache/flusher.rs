@@ -217,9 +217,7 @@ impl Flusher {
             if let Some(file) = self.first_due(by) {
                 file.flush(turn);
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
     }
 

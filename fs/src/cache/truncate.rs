@@ -46,9 +46,7 @@ impl PageCache {
             clock::removed(removed.pages as usize);
             rcu::defer_drop(removed);
             index += 1;
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
     }
 

@@ -85,9 +85,7 @@ impl PageCache {
         limit: Option<u64>,
     ) -> Result<usize> {
         loop {
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
             let (part, moved) = match filled.take() {
                 Some(filled) => (filled.part, self.put(&filled, limit.is_some()).await.map(Some)),
                 None => {

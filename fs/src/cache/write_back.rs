@@ -247,9 +247,7 @@ impl PageCache {
                     result = Err(Errno::ENOMEM);
                 }
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         for task in running {
             result = result.and(task.await.unwrap_or(Err(Errno::EIO)));

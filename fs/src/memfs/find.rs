@@ -81,8 +81,6 @@ pub(super) async fn find(root: Arc<dyn Inode>, number: u64) -> Result<Option<Vec
             Stretch::Nothing => {}
             Stretch::End => drop(levels.pop()),
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }

@@ -128,9 +128,7 @@ impl Domain {
             let left = || core::mem::take(&mut self.departures.list.lock().left_to_task).then_some(());
             self.departures.work.wait_until(left).await;
             while self.take_one_apart() {
-                if executor::should_yield() {
-                    executor::yield_now().await;
-                }
+                executor::make_way().await;
             }
         }
     }

@@ -266,9 +266,7 @@ pub fn set_signals(file: &File, fd: i32, on: bool) -> Result<(), Errno> {
             let Some(ownership) = told.upgrade() else { return };
             ownership.tell(fd, what);
             drop(ownership);
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
     });
     let task = task.map_err(|_| Errno::ENOMEM)?;

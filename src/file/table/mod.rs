@@ -74,9 +74,7 @@ impl FileTable {
         let mut number = 0;
         while self.copy_stretch(number, &copy)? {
             number += 1;
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(copy)
     }
@@ -175,9 +173,7 @@ impl FileTable {
             if let Some(closed) = closed {
                 self.leave(&closed);
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
     }
 
@@ -186,9 +182,7 @@ impl FileTable {
         let owner = self.owner();
         for number in 0..self.slots.get_mut().stretches() {
             close_stretch(self.slots.get_mut(), number, owner);
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
     }
 

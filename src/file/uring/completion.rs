@@ -229,9 +229,7 @@ impl Ring {
             if !more {
                 break;
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         let (target, timeouts) = {
             let completions = self.completions.lock();

@@ -196,9 +196,7 @@ impl Drop for RingFile {
             ring.cancel_all().await;
             for file in registered.files.into_iter().flatten() {
                 drop(file);
-                if executor::should_yield() {
-                    executor::yield_now().await;
-                }
+                executor::make_way().await;
             }
         };
         if let Ok(handle) = executor::Builder::new().name("ring close").try_spawn(closing) {

@@ -244,9 +244,7 @@ impl Ring {
         /// So many are looked at with the lock held.
         const STEP: usize = 256;
         loop {
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
             let requests = self.requests.lock();
             let mut rest = requests.range(*next..=end);
             for (&Key(name, opcode, place), request) in rest.by_ref().take(STEP) {

@@ -151,9 +151,7 @@ impl AddressSpace {
                 }
                 Err(error) => return Err(incomplete(error)),
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::census::visit_shared;
 use super::object::FileObject;
 use super::region::{Region, RegionFlags};
 use super::table::OWNED;
-use super::{AddressSpace, make_way, pages};
+use super::{AddressSpace, pages};
 use crate::arch::paging::{Entry, PAGE};
 use crate::arch::user::Access;
 use crate::memory::frame::{Frame, physical_of};
@@ -133,7 +133,7 @@ impl AddressSpace {
                     layout.regions.modify(&part, |region| region.flags = (region.flags - clear) | set)?;
                 }
             }
-            make_way().await;
+            executor::make_way().await;
         }
         outcome
     }
@@ -166,7 +166,7 @@ impl AddressSpace {
                 let failure = |errno| if errno == Errno::EINTR { errno } else { Errno::ENOMEM };
                 self.populate(part, write).await.map_err(failure)?;
             }
-            make_way().await;
+            executor::make_way().await;
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl AddressSpace {
         self.locked().await.locks_future = future;
         let Some(lock) = now else { return Ok(()) };
         for region in self.regions().await?.iter() {
-            make_way().await;
+            executor::make_way().await;
             match self.lock_pages(region.start, region.len(), lock && wait).await {
                 Ok(()) if lock && !wait => {
                     self.mark(&(region.start..region.end), RegionFlags::LOCKED, RegionFlags::empty()).await?;
@@ -224,7 +224,7 @@ impl AddressSpace {
             if part.start < whole.end {
                 self.unmap(part.start, part.len()).await?;
             }
-            make_way().await;
+            executor::make_way().await;
         }
         Ok(key)
     }
@@ -237,7 +237,7 @@ impl AddressSpace {
                 let inside = region.end.min(range.end).saturating_sub(region.start.max(range.start));
                 outside += region.len() - inside;
             }
-            make_way().await;
+            executor::make_way().await;
         }
         Ok(outside)
     }
@@ -273,7 +273,7 @@ impl AddressSpace {
                         objects.push(object.clone());
                     }
                 }
-                make_way().await;
+                executor::make_way().await;
             }
             (mapped >= range.end, objects)
         };

@@ -10,7 +10,7 @@
 use super::region::RegionFlags;
 use super::residency::Extent;
 use super::table::{self, PageTables, Table};
-use super::{AddressSpace, Layout, Limits, make_way};
+use super::{AddressSpace, Layout, Limits};
 use crate::arch::paging::Entry;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -143,7 +143,7 @@ impl AddressSpace {
         while let Some((_, region)) = layout.regions.above(from) {
             let (range, flags) = (region.start..region.end, region.flags);
             from = range.end;
-            make_way().await;
+            executor::make_way().await;
             if !flags.intersects(RegionFlags::SPECIAL_IN_FORK) {
                 continue;
             }
@@ -201,9 +201,7 @@ async fn copy_serially(from: &Layout, to: &mut Layout, child: &AddressSpace) -> 
         if !piece.copy() {
             return Err(Errno::ENOMEM);
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(())
 }

@@ -253,13 +253,6 @@ impl AddressSpace {
     }
 }
 
-/// Lets others have their turn, if it is time.
-async fn make_way() {
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
-}
-
 impl core::fmt::Debug for AddressSpace {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("AddressSpace").field("usage", &self.usage()).finish_non_exhaustive()

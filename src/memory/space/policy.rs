@@ -3,9 +3,9 @@
 //! There is one node here, so there is nothing to choose. Policies are checked, kept, inherited and told as by a Linux
 //! with one node: a region's among its flags, a thread's beside its other orders to the scheduler.
 
+use super::AddressSpace;
 use super::region::{Region, RegionFlags};
 use super::regions::MAX_REGIONS;
-use super::{AddressSpace, make_way};
 use core::fmt;
 use core::ops::Range;
 use linux_raw_sys::mempolicy as linux;
@@ -169,7 +169,7 @@ impl AddressSpace {
             if !layout.regions.covers(&part) {
                 return Err(Errno::EFAULT);
             }
-            make_way().await;
+            executor::make_way().await;
         }
         let mut left = range.clone();
         while let Some(part) = layout.regions.part(&left) {
@@ -178,7 +178,7 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM);
             }
             layout.regions.modify(&part, |region| region.set_policy(policy))?;
-            make_way().await;
+            executor::make_way().await;
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl AddressSpace {
                     outcome = if policy.may_have_home() { Ok(()) } else { return Err(Errno::EOPNOTSUPP) };
                 }
             }
-            make_way().await;
+            executor::make_way().await;
         }
         outcome
     }

@@ -5,7 +5,7 @@ use super::map::rights;
 use super::region::RegionFlags;
 use super::regions::MAX_REGIONS;
 use super::residency::Extent;
-use super::{AddressSpace, Layout, make_way, pages};
+use super::{AddressSpace, Layout, pages};
 use crate::arch::paging::{Entry, Flags, PAGE};
 use core::ops::Range;
 use linux_raw_sys::general as linux;
@@ -54,7 +54,7 @@ impl AddressSpace {
                 self.protect_locked(&mut layout, &reachable, wanted).await?;
             }
             outcome?;
-            make_way().await;
+            executor::make_way().await;
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl AddressSpace {
             }
             layout.regions.modify(&part, |region| region.flags = (region.flags - clear) | set)?;
             is_mapped &= layout.regions.covers(&part);
-            make_way().await;
+            executor::make_way().await;
         }
         if is_mapped { Ok(()) } else { Err(Errno::ENOMEM) }
     }

@@ -14,7 +14,7 @@
 use super::regions::{MAX_REGIONS, Regions};
 use super::residency::{Extent, Residency};
 use super::table::{self, OutOfFrames, Table, indices, span};
-use super::{AddressSpace, Layout, make_way, pages};
+use super::{AddressSpace, Layout, pages};
 use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::memory::shootdown::Shootdown;
@@ -74,7 +74,7 @@ impl AddressSpace {
             left.start = part.end;
             self.zap_and(&mut layout, &part, |layout| layout.regions.remove(&part)).await?;
             self.publish(&layout);
-            make_way().await;
+            executor::make_way().await;
         }
         Ok(())
     }

@@ -393,9 +393,7 @@ async fn wake_key(key: Key, count: usize, bitset: u32) -> usize {
         if turn < TURN || most == 0 {
             return woken;
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }
 
@@ -473,8 +471,7 @@ pub async fn requeue(caller: &Caller, request: Requeue) -> Result<usize, Errno> 
     let mut done = Requeued::default();
     loop {
         match requeue_turn(from, to, &request, &mut done) {
-            Ok(true) if executor::should_yield() => executor::yield_now().await,
-            Ok(true) => {}
+            Ok(true) => executor::make_way().await,
             Ok(false) => return Ok(done.woken + done.moved),
             Err(Pause::Fault(address, access)) => fault_in(caller, address, access).await?,
             Err(Pause::Failed(errno)) => return Err(errno),

@@ -156,9 +156,7 @@ pub fn maps(target: &Target) -> Answer {
         let mut text = LongText::default();
         for region in space.regions().await?.iter().rev() {
             text.append(line(region).as_bytes())?;
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         text.into_bytes().await
     })
@@ -253,9 +251,7 @@ impl Sizes {
             if has(RegionFlags::SHARED) {
                 sizes.shared += len;
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(sizes)
     }

@@ -68,9 +68,7 @@ impl Counts {
                 counts.dirty += usize::from(page.is_dirty);
             };
             space.census(&part, count).await;
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         counts
     }

@@ -104,26 +104,20 @@ impl Mappers {
                 found.objects.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 found.objects.push((key, Vec::new()));
             }
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         found.objects.sort_unstable_by_key(|(key, _)| *key);
         found.objects.dedup_by_key(|(key, _)| *key);
         let mut next = Some(0);
         while let Some(from) = next {
             next = found.gather(from)?;
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         for index in 0..found.spaces.len() {
             let regions = found.spaces[index].regions().await?;
             for region in regions.iter() {
                 found.note(region, index as u32)?;
-                if executor::should_yield() {
-                    executor::yield_now().await;
-                }
+                executor::make_way().await;
             }
         }
         Ok(found)
@@ -202,9 +196,7 @@ impl Sizes {
                 for other in mappers.of(object.key()) {
                     let count = |index: u64| counts[(index - first) as usize] += 1;
                     other.shown_pages(object.key(), &pages, count).await;
-                    if executor::should_yield() {
-                        executor::yield_now().await;
-                    }
+                    executor::make_way().await;
                 }
             }
             several.clear();
@@ -221,15 +213,11 @@ impl Sizes {
             let others = if several.is_empty() { &[][..] } else { &mappers.spaces[..] };
             for other in others {
                 other.count_among_owners(&mut several).await;
-                if executor::should_yield() {
-                    executor::yield_now().await;
-                }
+                executor::make_way().await;
             }
             // Where mremap has moved a page, its owners do not find each other.
             several.iter().for_each(|several| sizes.count(several.page, several.count.max(2), in_memory));
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         if region.flags.contains(RegionFlags::LOCKED) {
             sizes.locked = sizes.proportional;

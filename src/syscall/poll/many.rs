@@ -64,15 +64,9 @@ pub async fn call(caller: &mut Caller, call: Call, deadline: Option<Instant>) ->
     // Each part's watchers have many lists to leave.
     while let Some(part) = parts.pop() {
         drop(part);
-        make_way().await;
+        executor::make_way().await;
     }
     result
-}
-
-async fn make_way() {
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
 }
 
 /// Looks at all files; whether any is ready.
@@ -88,7 +82,7 @@ async fn look_at_all(caller: &Caller, files: Files, parts: &mut Vec<Part>) -> Re
             watchers = Vec::new();
         }
         parts.push(Part { places, watchers: Arc::new(Watchers::new(watchers)), ready });
-        make_way().await;
+        executor::make_way().await;
     }
     Ok(is_any)
 }
@@ -108,7 +102,7 @@ async fn wait(thread: &Thread, parts: &mut [Part], deadline: Instant) -> Result<
             let task = async move { (number, any_of(&watchers).await) };
             tasks.try_spawn(task).map_err(|_| Errno::ENOMEM)?;
         }
-        make_way().await;
+        executor::make_way().await;
     }
     let first = async {
         match tasks.join_next().await {
@@ -122,7 +116,7 @@ async fn wait(thread: &Thread, parts: &mut [Part], deadline: Instant) -> Result<
     for part in &mut *parts {
         part.ready = look(&part.watchers)?;
         is_any |= !part.ready.is_empty();
-        make_way().await;
+        executor::make_way().await;
     }
     match woken {
         // Somebody may have been faster, but it was ready.
@@ -138,7 +132,7 @@ async fn answer(caller: &Caller, files: Files, parts: &[Part]) -> SysResult {
     let mut answered = 0;
     for Part { places, ready, .. } in parts {
         answered += with_pages(caller, || files.answer(places.clone(), ready)).await?;
-        make_way().await;
+        executor::make_way().await;
     }
     Ok(answered)
 }

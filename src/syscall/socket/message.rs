@@ -205,9 +205,7 @@ pub async fn sendmmsg(caller: &Caller, fd: i32, headers: usize, count: u32, flag
     let file = of(caller, fd)?;
     let mut done = 0;
     while done < IOV_MAX.min(count as usize) {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         let at = headers.wrapping_add(done * MANY_STRIDE);
         let sent = match send_one(caller, &file, at, flags).await {
             Ok(sent) => user::write(caller, at.wrapping_add(size_of::<Header>()), sent as u32).await,
@@ -365,9 +363,7 @@ pub async fn recvmmsg(
     }
     let mut done = 0;
     while done < count as usize {
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
         let at = headers.wrapping_add(done * MANY_STRIDE);
         let received = match receive_one(caller, &file, at, flags & !MSG_WAITFORONE).await {
             Ok(received) => user::write(caller, at.wrapping_add(size_of::<Header>()), received as u32).await,

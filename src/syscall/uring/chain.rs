@@ -167,9 +167,7 @@ async fn serve_deferred(ring: Arc<Ring>) {
             })
             .await;
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }
 
@@ -269,9 +267,7 @@ async fn run(_begun: Begun, mut untold: Untold, caller: Arc<Caller>, _engagement
             }
             return;
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }
 

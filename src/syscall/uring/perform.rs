@@ -132,9 +132,7 @@ async fn has_waited(file: &File, events: Events, result: &SysResult) -> bool {
     }
     let Some(readiness) = io::readiness(file, events) else { return false };
     readiness.wait(events).await;
-    if executor::should_yield() {
-        executor::yield_now().await;
-    }
+    executor::make_way().await;
     true
 }
 
@@ -393,8 +391,6 @@ async fn accept(ring: &Ring, caller: &Caller, file: &File, entry: &Entry, reques
             return Ok(accepted);
         }
         ring.complete(request.name(), accepted as i32, IORING_CQE_F_MORE);
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }

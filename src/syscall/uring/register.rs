@@ -104,9 +104,7 @@ pub async fn register(
         let files = ring.registered.lock().files.take().ok_or(Errno::ENXIO)?;
         for file in files {
             drop(file);
-            if executor::should_yield() {
-                executor::yield_now().await;
-            }
+            executor::make_way().await;
         }
         Ok(0)
     } else if is(IORING_REGISTER_FILES_UPDATE) {
@@ -194,9 +192,7 @@ async fn register_files(caller: &Caller, ring: &Ring, fds: usize, count: u32) ->
             fds => user::read(caller, fds.wrapping_add(index * size_of::<i32>())).await?,
         };
         files.push(file_to_register(caller, fd)?);
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     let mut registered = ring.registered.lock();
     if registered.files.is_some() {
@@ -228,9 +224,7 @@ pub async fn update_files(caller: &Caller, ring: &Ring, from: u32, fds: usize, c
             Err(errno) if index == 0 => return Err(errno),
             Err(_) => return Ok(index as usize),
         }
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
     Ok(count as usize)
 }

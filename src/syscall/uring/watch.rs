@@ -56,9 +56,7 @@ pub async fn poll(ring: Arc<Ring>, file: Arc<File>, request: Arc<Request>, repea
         }
         ring.complete(request.name(), found.bits() as i32, IORING_CQE_F_MORE);
         is_first = false;
-        if executor::should_yield() {
-            executor::yield_now().await;
-        }
+        executor::make_way().await;
     }
 }
 
