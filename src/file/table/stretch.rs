@@ -97,12 +97,15 @@ fn slots_within(number: usize, first: usize, last: usize) -> u64 {
 pub struct Slots {
     first: Stretch,
     more: Vec<Option<Box<Stretch>>>,
+    /// A bit for each of `more` that has no free slot.
+    full: Vec<u64>,
     /// No slot below this is free.
     lowest_free: usize,
 }
 
 impl Slots {
-    pub const EMPTY: Self = Self { first: Stretch::EMPTY, more: Vec::new(), lowest_free: 0 };
+    pub const EMPTY: Self =
+        Self { first: Stretch::EMPTY, more: Vec::new(), full: Vec::new(), lowest_free: 0 };
 
     /// How many stretches there may be.
     pub fn stretches(&self) -> usize {
@@ -140,8 +143,11 @@ impl Slots {
         if number >= self.more.len() {
             // As large as Linux's table would be (`alloc_fdtable`), which programs see.
             let stretches = 2 * (number.div_ceil(2) + 1).next_power_of_two() - 1;
+            let words = stretches.div_ceil(STRETCH);
             self.more.try_reserve_exact(stretches - self.more.len()).map_err(|_| Errno::ENOMEM)?;
+            self.full.try_reserve_exact(words - self.full.len()).map_err(|_| Errno::ENOMEM)?;
             self.more.resize_with(stretches, || None);
+            self.full.resize(words, 0);
         }
         let stretch = &mut self.more[number];
         if stretch.is_none() {
@@ -176,6 +182,7 @@ impl Slots {
             return Err(Errno::EMFILE);
         }
         self.stretch_for(fd / STRETCH)?.taken |= 1 << (fd % STRETCH);
+        self.note_taken(fd / STRETCH);
         if from <= self.lowest_free {
             self.lowest_free = fd + 1;
         }
@@ -190,19 +197,48 @@ impl Slots {
             return Err(Errno::EBUSY);
         }
         stretch.taken |= bit;
+        self.note_taken(fd / STRETCH);
         Ok(())
     }
 
     /// The lowest free slot from this one on.
     #[inline(always)]
-    fn free_from(&self, mut fd: usize) -> usize {
-        loop {
-            let Some(stretch) = self.stretch(fd / STRETCH) else { return fd };
-            let free = !stretch.taken >> (fd % STRETCH);
+    fn free_from(&self, fd: usize) -> usize {
+        let Some(stretch) = self.stretch(fd / STRETCH) else { return fd };
+        match !stretch.taken >> (fd % STRETCH) {
+            0 => self.free_behind(fd / STRETCH),
+            free => fd + free.trailing_zeros() as usize,
+        }
+    }
+
+    /// The lowest free slot behind a stretch.
+    #[cold]
+    fn free_behind(&self, number: usize) -> usize {
+        // The next one is `more[number]`.
+        let mut left = u64::MAX << (number % STRETCH);
+        for word in number / STRETCH..self.full.len() {
+            let free = !self.full[word] & left;
             if free != 0 {
-                return fd + free.trailing_zeros() as usize;
+                let next = 1 + word * STRETCH + free.trailing_zeros() as usize;
+                let taken = self.stretch(next).map_or(0, |stretch| stretch.taken);
+                return next * STRETCH + taken.trailing_ones() as usize;
             }
-            fd = (fd / STRETCH + 1) * STRETCH;
+            left = u64::MAX;
+        }
+        self.room().max((number + 1) * STRETCH)
+    }
+
+    /// Notes whether a stretch, in which a slot has been taken, has become full.
+    #[inline(always)]
+    fn note_taken(&mut self, number: usize) {
+        if number > 0 {
+            self.note_taken_further(number);
+        }
+    }
+
+    fn note_taken_further(&mut self, number: usize) {
+        if self.stretch(number).is_some_and(|stretch| stretch.taken == u64::MAX) {
+            self.full[(number - 1) / STRETCH] |= 1 << ((number - 1) % STRETCH);
         }
     }
 
@@ -234,6 +270,10 @@ impl Slots {
     #[inline(always)]
     fn note_free(&mut self, fd: usize) {
         self.lowest_free = self.lowest_free.min(fd);
+        if fd >= STRETCH {
+            let number = fd / STRETCH - 1;
+            self.full[number / STRETCH] &= !(1 << (number % STRETCH));
+        }
     }
 
     /// Takes out the first file from `next` on, up to `last`, that is in one of the slots which `is_meant` names of each
@@ -294,7 +334,7 @@ impl Slots {
             to.lowest_free = self.lowest_free;
         }
         let Some(stretch) = self.stretch(number).filter(|stretch| stretch.taken != 0) else {
-            to.note_free(number * STRETCH);
+            to.lowest_free = to.lowest_free.min(number * STRETCH);
             return Ok(());
         };
         let copy = to.stretch_for(number)?;
@@ -303,10 +343,11 @@ impl Slots {
                 copy.fill(slot, file.clone(), stretch.close_on_exec >> slot & 1 != 0);
             }
         }
-        if copy.taken != u64::MAX {
-            let free = number * STRETCH + copy.taken.trailing_ones() as usize;
-            to.note_free(free);
+        let free = copy.taken.trailing_ones() as usize;
+        if free < STRETCH {
+            to.lowest_free = to.lowest_free.min(number * STRETCH + free);
         }
+        to.note_taken(number);
         Ok(())
     }
 }
