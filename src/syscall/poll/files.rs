@@ -35,11 +35,14 @@ pub enum Files {
     Sets { addresses: [usize; 3], count: Option<usize> },
 }
 
-/// What looking at files has found: watchers of all, for the case that none is ready; those that are.
+/// What looking at files has found.
 #[derive(Default)]
 pub struct Sight {
+    /// Watchers of all, if none is ready and that is worth a wait.
     pub watchers: Vec<Watcher<File>>,
+    /// Those that are ready.
     pub ready: Vec<Ready>,
+    is_waiting: bool,
 }
 
 impl Sight {
@@ -47,7 +50,7 @@ impl Sight {
     fn look_at(&mut self, file: Arc<File>, asked: Events, name: u32) -> Result<(), Errno> {
         if let Some(found) = Ready::look(&file, asked, name) {
             self.note(found)?;
-        } else if self.ready.is_empty() && file.watched().is_some() {
+        } else if self.is_waiting && self.ready.is_empty() && file.watched().is_some() {
             self.watchers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             self.watchers.push(Watcher::new(file, asked, name));
         }
@@ -82,12 +85,15 @@ impl Files {
         }
     }
 
-    /// Looks at the files in a part of the places, which begins at a multiple of 64.
-    pub fn look(self, caller: &Caller, part: Range<usize>) -> Result<Sight, Pause> {
+    /// Looks at the files in a part of the places, which begins at a multiple of 64, on behalf of one who is waiting for
+    /// them, or is not.
+    pub fn look(self, caller: &Caller, part: Range<usize>, is_waiting: bool) -> Result<Sight, Pause> {
+        let mut sight = Sight { is_waiting, ..Sight::default() };
         match self {
-            Self::List { address, .. } => look_at_list(caller, address, part),
-            Self::Sets { addresses, .. } => look_at_sets(caller, addresses, part),
+            Self::List { address, .. } => look_at_list(&mut sight, caller, address, part)?,
+            Self::Sets { addresses, .. } => look_at_sets(&mut sight, caller, addresses, part)?,
         }
+        Ok(sight)
     }
 
     /// Writes which files in such a part are ready; returns how many answers that are.
@@ -99,9 +105,10 @@ impl Files {
     }
 }
 
-fn look_at_list(caller: &Caller, address: usize, part: Range<usize>) -> Result<Sight, Pause> {
-    let mut sight = Sight::default();
-    sight.watchers.try_reserve_exact(part.len()).map_err(|_| Errno::ENOMEM)?;
+fn look_at_list(sight: &mut Sight, caller: &Caller, address: usize, part: Range<usize>) -> Result<(), Pause> {
+    if sight.is_waiting {
+        sight.watchers.try_reserve_exact(part.len()).map_err(|_| Errno::ENOMEM)?;
+    }
     for index in part {
         let entry: PollFd = copy_in(address.wrapping_add(index * size_of::<PollFd>()))?;
         if entry.fd < 0 {
@@ -113,7 +120,7 @@ fn look_at_list(caller: &Caller, address: usize, part: Range<usize>) -> Result<S
             Err(_) => sight.note(Ready { name, asked, found: Events::NVAL })?,
         }
     }
-    Ok(sight)
+    Ok(())
 }
 
 fn answer_list(address: usize, part: Range<usize>, ready: &[Ready]) -> Result<usize, Pause> {
@@ -143,8 +150,12 @@ fn words(part: Range<usize>) -> impl Iterator<Item = (usize, usize, u64)> {
     })
 }
 
-fn look_at_sets(caller: &Caller, addresses: [usize; 3], part: Range<usize>) -> Result<Sight, Pause> {
-    let mut sight = Sight::default();
+fn look_at_sets(
+    sight: &mut Sight,
+    caller: &Caller,
+    addresses: [usize; 3],
+    part: Range<usize>,
+) -> Result<(), Pause> {
     for (word, offset, valid) in words(part) {
         let mut sets = [0_u64; 3];
         for (set, address) in sets.iter_mut().zip(addresses) {
@@ -153,7 +164,6 @@ fn look_at_sets(caller: &Caller, addresses: [usize; 3], part: Range<usize>) -> R
             }
         }
         let mut any = sets[0] | sets[1] | sets[2];
-        sight.watchers.try_reserve_exact(any.count_ones() as usize).map_err(|_| Errno::ENOMEM)?;
         while any != 0 {
             let bit = any.trailing_zeros();
             any &= any - 1;
@@ -163,7 +173,7 @@ fn look_at_sets(caller: &Caller, addresses: [usize; 3], part: Range<usize>) -> R
             sight.look_at(caller.files.get_open(fd as i32)?, events, fd)?;
         }
     }
-    Ok(sight)
+    Ok(())
 }
 
 /// Leaves only the bits that are answered.

@@ -47,13 +47,18 @@ pub async fn call(caller: &mut Caller, call: Call, deadline: Option<Instant>) ->
     let mask = with_pages(caller, || call.mask.read()).await?;
     call.files.check(caller)?;
     let mut parts = Vec::new();
-    let result = match look_at_all(caller, call.files, &mut parts).await {
+    let is_waiting = deadline.0 > clock::now_ns();
+    let result = match look_at_all(caller, call.files, is_waiting, &mut parts).await {
         Err(errno) => Err(errno),
         Ok(is_any) => {
             if let Some(mask) = mask {
                 signal::replace_mask_for_call(caller, mask);
             }
-            let waited = if is_any { Ok(()) } else { wait(&caller.thread, &mut parts, deadline).await };
+            let waited = match is_any {
+                false if caller.thread.is_called() => Err(Errno::ERESTARTSYS),
+                false if is_waiting => wait(&caller.thread, &mut parts, deadline).await,
+                _ => Ok(()),
+            };
             let result = match waited {
                 Ok(()) => answer(caller, call.files, &parts).await,
                 Err(errno) => Err(errno),
@@ -70,17 +75,20 @@ pub async fn call(caller: &mut Caller, call: Call, deadline: Option<Instant>) ->
 }
 
 /// Looks at all files; whether any is ready.
-async fn look_at_all(caller: &Caller, files: Files, parts: &mut Vec<Part>) -> Result<bool, Errno> {
+async fn look_at_all(
+    caller: &Caller,
+    files: Files,
+    is_waiting: bool,
+    parts: &mut Vec<Part>,
+) -> Result<bool, Errno> {
     let places = files.places();
     parts.try_reserve_exact(places.len().div_ceil(PART)).map_err(|_| Errno::ENOMEM)?;
     let mut is_any = false;
     for start in places.clone().step_by(PART) {
         let places = start..places.end.min(start + PART);
-        let Sight { mut watchers, ready } = with_pages(caller, || files.look(caller, places.clone())).await?;
+        let look = || files.look(caller, places.clone(), is_waiting && !is_any);
+        let Sight { watchers, ready, .. } = with_pages(caller, look).await?;
         is_any |= !ready.is_empty();
-        if is_any {
-            watchers = Vec::new();
-        }
         parts.push(Part { places, watchers: Arc::new(Watchers::new(watchers)), ready });
         executor::make_way().await;
     }
@@ -89,12 +97,6 @@ async fn look_at_all(caller: &Caller, files: Files, parts: &mut Vec<Part>) -> Re
 
 /// Waits until a file is ready, the time is up, or the thread is called. ERESTARTSYS, and ENOMEM.
 async fn wait(thread: &Thread, parts: &mut [Part], deadline: Instant) -> Result<(), Errno> {
-    if thread.is_called() {
-        return Err(Errno::ERESTARTSYS);
-    }
-    if deadline.0 <= clock::now_ns() {
-        return Ok(());
-    }
     let mut tasks = JoinSet::new();
     for (number, part) in parts.iter().enumerate() {
         if part.watchers.iter().next().is_some() {

@@ -143,7 +143,8 @@ pub async fn call_rest(caller: &mut Caller, arguments: Arguments, deadline: Inst
 fn begin(caller: &mut Caller, call: Call, deadline: Instant) -> Attempt {
     let mask = call.mask.read()?;
     call.files.check(caller)?;
-    let Sight { watchers, ready } = call.files.look(caller, call.files.places())?;
+    let is_waiting = deadline.0 > clock::now_ns();
+    let Sight { watchers, ready, .. } = call.files.look(caller, call.files.places(), is_waiting)?;
     // From here on a missing page is no reason to begin anew.
     if let Some(mask) = mask {
         signal::replace_mask_for_call(caller, mask);
@@ -152,7 +153,7 @@ fn begin(caller: &mut Caller, call: Call, deadline: Instant) -> Attempt {
         Ok(ready)
     } else if caller.thread.is_called() {
         Err(Errno::ERESTARTSYS)
-    } else if deadline.0 <= clock::now_ns() {
+    } else if !is_waiting {
         Ok(ready)
     } else {
         return Err(Pause::Files(Box::new(Wait { watchers: Watchers::new(watchers), deadline })));

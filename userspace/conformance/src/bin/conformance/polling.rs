@@ -352,6 +352,13 @@ fn signals() {
     outcome("ppoll lets none in", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const set, 8));
     outcome("ppoll lets one in", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const none, 8));
     outcome("that was all", sys!(SYS_ppoll, 0, 0, at_once.as_ptr(), &raw const none, 8));
+    // The same of very many.
+    let mut nothing = vec![libc::pollfd { fd: -1, events: 0, revents: 0 }; 1000];
+    let _ = send();
+    for what in ["ppoll of many lets one in", "that was all"] {
+        let (entries, mask) = (nothing.as_mut_ptr(), &raw const none);
+        value(what, sys!(SYS_ppoll, entries, nothing.len(), at_once.as_ptr(), mask, 8));
+    }
     let _ = send();
     let mask = [&raw const none as usize, 8];
     outcome("pselect lets one in", sys!(SYS_pselect6, 0, 0, 0, 0, soon.as_ptr(), mask.as_ptr()));
