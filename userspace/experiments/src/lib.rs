@@ -16,6 +16,7 @@ pub mod signals;
 pub mod sockets;
 pub mod storage;
 pub mod threads;
+pub mod throngs;
 
 /// What every experiment returns: nanoseconds, or the error that ended it.
 pub type Measured = std::io::Result<u64>;

@@ -56,6 +56,7 @@ pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
         bmgc,
         smallfile,
         threads,
+        throngs,
         polls,
         replay,
         parallel,
@@ -353,6 +354,41 @@ fn threads(figures: &Figures) -> Option<Section> {
     );
     section.head(&["", "Linux", "Rusk"]);
     section.row(&["bytes per waiting thread".to_owned(), cell(value("linux")), readable(rusk)]);
+    Some(section)
+}
+
+/// Rows of [`throngs`]: a figure's name, and what it is.
+const THRONGS: &[(&str, &str)] = &[
+    ("region_protect", "protect one page, as 60,000 regions come into being"),
+    ("region_fork", "fork + exit + wait with them"),
+    ("region_lock_all", "lock all of them, and bring in their pages"),
+    ("region_unlock_all", "unlock all of them"),
+    ("region_protect_all", "protect all of them"),
+    ("region_unmap_all", "unmap all of them"),
+    ("descriptor_dup", "dup, as 50,000 descriptors come into being"),
+    ("descriptor_dup_behind", "dup behind all of them, after one below"),
+    ("descriptor_fork", "fork + exit + wait with them"),
+    ("poll_none", "poll all of them, none ready"),
+    ("poll_wake", "write to the pipe that all of them are, and somebody polls"),
+    ("epoll_watch", "make an epoll with an interest in a pipe, as 30,000 come into being"),
+    ("epoll_tell", "write to that pipe"),
+    ("lock_set", "lock a byte, as 10,000 locks of a file come into being"),
+    ("lock_join", "join all of them"),
+];
+
+fn throngs(figures: &Figures) -> Option<Section> {
+    let value = |kernel: &str, name: &str| figures.get("throngs", kernel, "icount", name);
+    value("rusk", "region_protect")?;
+    let mut section = Section::new(
+        "throngs",
+        "Throngs",
+        "Operations among tens of thousands of things of a kind, in instructions (`throngs`). What goes over all of them makes way \
+         in between.",
+    );
+    section.head(&["", "Linux", "Rusk"]);
+    for (name, what) in THRONGS {
+        section.row(&[(*what).to_owned(), cell(value("linux", name)), cell(value("rusk", name))]);
+    }
     Some(section)
 }
 
