@@ -184,12 +184,9 @@ impl Drop for Ext4Inode {
 
 /// The end of a file without names.
 async fn delete(node: Arc<Node>, contents: Option<File>) {
-    let deleted = loop {
-        match node.volume.delete(&node, contents.as_ref().map(|file| &*file.cache)).await {
-            Err(Errno::ENOMEM) => memory::wait().await,
-            deleted => break deleted,
-        }
-    };
+    let volume = &node.volume;
+    let cache = contents.as_ref().map(|file| &*file.cache);
+    let deleted = memory::carry_through(&volume.scarce, || volume.delete(&node, cache)).await;
     if let Err(error) = deleted {
         node.volume.complaints.say(format_args!("inode {}: {error}: not deleted", node.number));
     }

@@ -229,12 +229,7 @@ impl Node {
     /// Frees the blocks behind a size of a file that is noted as an orphan, and notes it no more. It does not fail for want of
     /// memory: what is behind the end must be gone before the file grows again.
     pub(super) async fn cut_off(self: &Arc<Self>, size: u64) -> Result<()> {
-        loop {
-            match self.try_cut_off(size).await {
-                Err(Errno::ENOMEM) => memory::wait().await,
-                done => return done,
-            }
-        }
+        memory::carry_through(&self.volume.scarce, || self.try_cut_off(size)).await
     }
 
     async fn try_cut_off(self: &Arc<Self>, size: u64) -> Result<()> {

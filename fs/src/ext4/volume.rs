@@ -18,7 +18,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use executor::sync::SpinMutex;
+use executor::sync::{Mutex, SpinMutex};
 use syscalls::Errno;
 
 /// What all inodes of a file system share.
@@ -37,6 +37,8 @@ pub(super) struct Volume {
     pub orphans: Orphans,
     /// Inodes whose times have changed since they were stored.
     pub new_times: SpinMutex<Vec<Arc<Node>>>,
+    /// Whose turn it is to free blocks with memory that is kept for that.
+    pub scarce: Mutex<()>,
     /// Keeps others from the disk.
     _claim: Option<Claim>,
 }
@@ -87,6 +89,7 @@ impl Volume {
             transactions,
             orphans: Orphans::new(),
             new_times: SpinMutex::new(Vec::new()),
+            scarce: Mutex::new(()),
             _claim: claim,
         };
         volume.space = Space::open(&volume).await?;

@@ -46,6 +46,10 @@ static SCARCE: AtomicBool = AtomicBool::new(false);
 std::thread_local! {
     /// How many pages this thread gets before it gets so many no more.
     static SCARCITY: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
+    /// How many of those that are refused this thread gets all the same if they are urgent.
+    static KEPT: Cell<usize> = const { Cell::new(0) };
+    /// Whether what this thread does is urgent.
+    static URGENT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From now on this thread gets so many pages as it should, and then so often none. Returns what was to come of what was said
@@ -53,6 +57,12 @@ std::thread_local! {
 pub fn refuse_pages(before: usize, count: usize) -> (usize, usize) {
     SCARCE.store(true, Relaxed);
     SCARCITY.replace((before, count))
+}
+
+/// Of the pages that are refused to this thread from now on, [urgent](crate::urgently) work gets so many all the same, and those
+/// that this thread gives back.
+pub fn keep_pages(count: usize) {
+    KEPT.set(count);
 }
 
 /// How often a page is still to be refused to this thread.
@@ -68,7 +78,11 @@ fn is_refused() -> bool {
         SCARCITY.set((before - 1, count));
     } else if count > 0 {
         SCARCITY.set((0, count - 1));
-        return true;
+        let kept = KEPT.get();
+        if !URGENT.get() || kept == 0 {
+            return true;
+        }
+        KEPT.set(kept - 1);
     }
     false
 }
@@ -93,6 +107,10 @@ unsafe impl PageProvider for Host {
     fn free() -> usize {
         // Far more than any test takes.
         usize::MAX / 2
+    }
+
+    fn set_urgent(urgent: bool) -> bool {
+        URGENT.replace(urgent)
     }
 
     fn alloc_zeroed() -> Option<NonNull<u8>> {
@@ -123,6 +141,10 @@ unsafe impl PageProvider for Host {
             if owners(page).fetch_sub(1, AcqRel) == 1 {
                 dealloc(page.as_ptr(), LAYOUT);
                 PAGES.fetch_sub(1, Relaxed);
+                let (before, count) = SCARCITY.get();
+                if before == 0 && count > 0 {
+                    KEPT.set(KEPT.get() + 1);
+                }
             }
         }
     }

@@ -6,7 +6,8 @@ use crate::image::Image;
 use crate::judge::Judge;
 use crate::seeds;
 use crate::writing::{call, contents, mount_writable, same, unmount};
-use fs::host::{RamDisk, Snapshot, pages_to_refuse, refuse_pages};
+use core::time::Duration;
+use fs::host::{RamDisk, Snapshot, keep_pages, pages_to_refuse, refuse_pages};
 use fs::{Credentials, Position, file};
 use syscalls::Errno;
 
@@ -115,6 +116,71 @@ fn truncations_end() {
                 drop(path);
                 unmount(tree, claim).await;
                 judge.check(&disk.snapshot()).unwrap_or_else(|text| panic!("{kind}, {before}: {text}"));
+            }
+            assert!(cut > 0);
+        }
+    });
+}
+
+/// Blocks come back though nobody gets a page any more but for what others wait for: of a file that is cut off, and of one that
+/// has no name left.
+#[test]
+fn blocks_come_back_without_memory() {
+    /// Pages that are kept for urgent work: a step of a removal may need fifty at a time.
+    const KEPT: usize = 64;
+    /// Pages of a file, between holes, and so the blocks that come back with it.
+    const PAGES: u64 = 600;
+    run_alone(1, async {
+        let mut judge = Judge::new();
+        for kind in ["ext2", "ext4"] {
+            let image = Image::make(&["-t", kind, "-b", "1024"], None, 16);
+            let disk = RamDisk::of(Snapshot::new(&std::fs::read(image.path()).unwrap()));
+            let (tree, claim, _) = mount_writable(disk.clone()).await;
+            for name in ["/cut", "/deleted"] {
+                let path = tree.write_file(name, b"").await.unwrap();
+                for page in 0..PAGES {
+                    write(&path, Position::At(2 * page * 4096), b"page").await.unwrap();
+                }
+            }
+            unmount(tree, claim).await;
+            let start = disk.snapshot();
+            let mut cut = 0;
+            for before in 0..8 {
+                let what = format!("{kind}, {before}");
+                let disk = RamDisk::of(start.clone());
+                let (tree, claim, _) = mount_writable(disk.clone()).await;
+                let file_system = tree.root.mount().superblock().file_system().clone();
+                let [shorter, deleted] =
+                    [tree.find("/cut").await.unwrap(), tree.find("/deleted").await.unwrap()];
+                tree.unlink("/deleted").await.unwrap();
+                file_system.sync().await.unwrap();
+                let free = async || file_system.statfs().await.unwrap().free_blocks;
+                let mut least = free().await;
+                refuse_pages(before, usize::MAX);
+                keep_pages(KEPT);
+                let root = Credentials::root();
+                match ends(&what, file::truncate(&**shorter.inode(), &root, 0)).await {
+                    Ok(()) => {
+                        cut += 1;
+                        least += 4 * PAGES;
+                    }
+                    // Before it has begun.
+                    Err(error) => assert_eq!(error, Errno::ENOMEM),
+                }
+                assert!(free().await >= least, "{what}");
+                keep_pages(KEPT);
+                drop(deleted);
+                ends(&what, async {
+                    while free().await < least + 4 * PAGES {
+                        executor::sleep(Duration::from_millis(1)).await;
+                    }
+                })
+                .await;
+                refuse_pages(usize::MAX, 0);
+                keep_pages(0);
+                drop((shorter, file_system));
+                unmount(tree, claim).await;
+                judge.check(&disk.snapshot()).unwrap_or_else(|text| panic!("{what}: {text}"));
             }
             assert!(cut > 0);
         }
