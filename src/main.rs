@@ -75,7 +75,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> !
     machine::run_first_cpu(async move {
         console::start();
         device::start();
-        memory::start_background_tasks();
+        memory::start_background_tasks(process::oom::sacrifice);
         machine::start_background_task();
         memory::space::set_is_ending(process::Thread::is_running_one_killed);
         file::socket::start_background_tasks();

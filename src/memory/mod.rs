@@ -37,7 +37,7 @@ pub use frame::{is_nearly_out, is_short};
 pub use provider::page_of;
 pub use ramdisk::Ramdisk;
 pub use registers::Registers;
-pub use relief::{check_pressure, wait_admitted, wait_for};
+pub use relief::{check_pressure, claim, claim_until, wait_admitted};
 pub use shared::SharedPages;
 pub use space::{
     AddressSpace, Backing, FaultError, FileObject, Form, Identity, Kin, Mapping, MemoryPolicy, Nodes,
@@ -61,15 +61,16 @@ pub fn init_cpu() {
     cpu::install(crate::arch::cpu::id());
 }
 
-/// Starts the tasks that work on memory while CPUs are idle. Once, when the executor runs.
-pub fn start_background_tasks() {
+/// Starts the tasks that work on memory while CPUs are idle. Once, when the executor runs. `sacrifice` kills a program that has
+/// much memory where there is none, and says whether one is on its way out.
+pub fn start_background_tasks<F: Future<Output = bool> + Send + 'static>(sacrifice: fn() -> F) {
     if frame::start_zeroing().is_err() {
         log::warn!("memory: no frames are zeroed in advance");
     }
     if reclaim::start().is_err() {
         log::warn!("memory: caches are not asked to give back");
     }
-    if relief::start().is_err() {
+    if relief::start(sacrifice).is_err() {
         log::warn!("memory: nobody waits for memory");
     }
 }

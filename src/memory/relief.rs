@@ -6,12 +6,15 @@
 //!                      (needs no memory itself)              looks again as long as something comes back
 //!                           ▲                                │
 //!                           ├────── all go on ◄── found ─────┤
+//!                           │                                │ in vain
+//!                           ├── all wait on ◄── a sacrifice ─┤
 //!                           └─ 1, 2, 4, 8 ... are refused ◄──┘ in vain, and in vain again ...
 //! ```
 //!
 //! One task looks for all. Who waits needs no memory for that, so that ten thousand threads can begin to wait at the same
-//! moment for a frame that nobody has. Those who came first are refused first, few at the beginning: what they had may be
-//! enough for the others.
+//! moment for a frame that nobody has. What is found nowhere may be had from a program that has much: it is killed if anybody
+//! [must have](claim) memory. Else those who came first are refused first, few at the beginning: what they had may be enough for
+//! the others.
 
 use super::{check_wait, frame, heap, space, stats};
 use core::time::Duration;
@@ -39,10 +42,12 @@ struct Line {
     found: u32,
     /// How many may still be refused of those who have waited for the whole last round.
     refusals: usize,
+    /// Whether somebody has come for whom another is killed, since nobody waited.
+    claims: bool,
 }
 
 static LINE: SpinMutex<Line> =
-    SpinMutex::new(Line { is_served: false, begun: 0, ended: 0, found: 0, refusals: 0 });
+    SpinMutex::new(Line { is_served: false, begun: 0, ended: 0, found: 0, refusals: 0, claims: false });
 /// Those who wait.
 static WAITING: WaitQueue = WaitQueue::new();
 /// Somebody has begun to wait.
@@ -51,12 +56,18 @@ static ASKED: Notify = Notify::new();
 /// Starts the task that looks for memory. Once, before there are programs. Without it, or after it was cancelled, nobody waits:
 /// where memory is short, everyone is refused at once.
 ///
+/// `sacrifice` is asked when memory [must be had](claim) and is found nowhere: it kills a program that has much, and says whether
+/// one is on its way out, so that it is worthwhile to look again.
+///
 /// # Errors
 /// When there is no memory for a task.
-pub fn start() -> Result<JoinHandle<()>, SpawnError> {
+pub fn start<F>(sacrifice: fn() -> F) -> Result<JoinHandle<()>, SpawnError>
+where
+    F: Future<Output = bool> + Send + 'static,
+{
     LINE.lock().is_served = true;
     let serving = Serving;
-    Builder::new().name("relief").lane(Lane::Driver).try_spawn(serve(serving))
+    Builder::new().name("relief").lane(Lane::Driver).try_spawn(serve(serving, sacrifice))
 }
 
 /// Asks whether there is memory for something that makes the kernel's own structures grow: a process, a file, a pipe.
@@ -64,28 +75,44 @@ pub fn start() -> Result<JoinHandle<()>, SpawnError> {
 ///
 /// # Errors
 /// ENOMEM when only the kernel's reserve is left, even after the heap gave back what it does not use, some names were
-/// forgotten, and what others have given up has come back.
+/// forgotten, and what others have given up has come back; and at once for a thread that is to
+/// [end](space::set_is_ending).
 #[inline]
 pub fn check_pressure() -> impl Future<Output = Result<(), Errno>> + Send {
-    wait_for(|| !frame::is_short())
+    wait(|| !frame::is_short(), false)
 }
 
-/// Waits until there is memory for a wait in a box of its own ([`check_wait`]). The future is small, and needs no memory.
+/// As [`check_pressure`], for what a program cannot go on without: a page of its own, a process. Before it is refused, programs
+/// that have much are killed, one after the other.
+///
+/// # Errors
+/// As [`check_pressure`].
+#[inline]
+pub fn claim() -> impl Future<Output = Result<(), Errno>> + Send {
+    claim_until(|| !frame::is_short())
+}
+
+/// As [`claim`], for memory for a wait in a box of its own ([`check_wait`]).
 ///
 /// # Errors
 /// As [`check_pressure`].
 #[inline]
 pub fn wait_admitted() -> impl Future<Output = Result<(), Errno>> + Send {
-    wait_for(|| check_wait().is_ok())
+    claim_until(|| check_wait().is_ok())
 }
 
-/// Waits until there is as much memory as `is_enough` asks for.
+/// As [`claim`], until there is as much memory as `is_enough` asks for.
 ///
 /// # Errors
 /// As [`check_pressure`].
 #[inline]
-pub fn wait_for(is_enough: fn() -> bool) -> impl Future<Output = Result<(), Errno>> + Send {
-    let mut place = Place { is_enough, begun: 0, ended: 0, missed: None };
+pub fn claim_until(is_enough: fn() -> bool) -> impl Future<Output = Result<(), Errno>> + Send {
+    wait(is_enough, true)
+}
+
+#[inline]
+fn wait(is_enough: fn() -> bool, claims: bool) -> impl Future<Output = Result<(), Errno>> + Send {
+    let mut place = Place { is_enough, begun: 0, ended: 0, missed: None, claims };
     WAITING.wait_until(move || place.answer())
 }
 
@@ -97,6 +124,8 @@ struct Place {
     ended: u32,
     /// How often there was memory, and gone again before he got to it; `None`: he has not asked.
     missed: Option<u8>,
+    /// Whether somebody else is to be killed for it.
+    claims: bool,
 }
 
 impl Place {
@@ -110,10 +139,15 @@ impl Place {
     fn stand(&mut self) -> Option<Result<(), Errno>> {
         /// Times that memory may be gone again.
         const MISSES: u8 = 16;
+        // Perhaps for the memory that others wait for.
+        if space::is_ending() {
+            return Some(Err(Errno::ENOMEM));
+        }
         let mut line = LINE.lock();
         if !line.is_served {
             return Some(Err(Errno::ENOMEM));
         }
+        line.claims |= self.claims;
         let has_missed = match self.missed {
             None => true,
             Some(_) => is_later(line.found, self.ended),
@@ -145,13 +179,16 @@ struct Serving;
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        LINE.lock().is_served = false;
+        {
+            let mut line = LINE.lock();
+            (line.is_served, line.claims) = (false, false);
+        }
         WAITING.wake_all();
     }
 }
 
 /// Looks for memory whenever somebody waits for it.
-async fn serve(_serving: Serving) {
+async fn serve<F: Future<Output = bool>>(_serving: Serving, sacrifice: fn() -> F) {
     loop {
         ASKED.notified().await;
         let mut refused = 0;
@@ -163,7 +200,10 @@ async fn serve(_serving: Serving) {
             }
             // Who waits while more and more are refused has waited long enough for the first time.
             let is_found = relieve(if refused == 0 { MUCH_PATIENCE } else { PATIENCE }).await;
-            refused = if is_found { 0 } else { (2 * refused).max(1) };
+            let claims = LINE.lock().claims;
+            // Whoever is on his way out leaves the line, and the others wait for what he has.
+            let all_go_on = is_found || claims && sacrifice().await;
+            refused = if all_go_on { 0 } else { (2 * refused).max(1) };
             {
                 let mut line = LINE.lock();
                 line.ended = line.ended.wrapping_add(1);
@@ -172,7 +212,7 @@ async fn serve(_serving: Serving) {
                     line.found = line.ended;
                 }
             }
-            if is_found {
+            if all_go_on {
                 WAITING.wake_all();
             } else {
                 WAITING.wake_n(refused);
@@ -180,6 +220,7 @@ async fn serve(_serving: Serving) {
             // However often memory comes and goes, no poll lasts.
             executor::yield_now().await;
             if WAITING.is_empty() {
+                LINE.lock().claims = false;
                 break;
             }
         }

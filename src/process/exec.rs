@@ -58,7 +58,7 @@ pub async fn execve(
     display: &[u8],
     arguments: Arguments,
 ) -> Result<(), Errno> {
-    memory::check_pressure().await?;
+    memory::claim().await?;
     let (opened, arguments) = resolve_scripts(caller, path, display, arguments).await?;
     arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;

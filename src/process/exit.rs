@@ -49,10 +49,12 @@ pub fn alone(caller: &Caller, status: ExitStatus) {
     caller.thread.raise(Attention::KILL);
 }
 
-/// Ends a process that has touched memory of its own for which there is no frame left.
+/// Ends a process that cannot go on for want of memory, which nobody else could be [killed](super::oom) for.
 pub fn out_of_memory(caller: &Caller) {
-    log::error!("out of memory: killed process {} ({})", caller.process().pid, caller.thread);
-    group(caller, ExitStatus::killed(SIGKILL));
+    if !is_exiting(caller.process()) {
+        log::error!("out of memory: killed process {} ({})", caller.process().pid, caller.thread);
+        group(caller, ExitStatus::killed(SIGKILL));
+    }
 }
 
 /// As [`group`], for callers that hold the tree: every thread is called and leaves.

@@ -116,7 +116,7 @@ pub async fn clone(
     if request.has(linux::CLONE_SETTLS) && request.tls >= USER_END {
         return Err(Errno::EPERM);
     }
-    memory::check_pressure().await?;
+    memory::claim().await?;
     let space = if request.has(linux::CLONE_VM) {
         caller.space.clone()
     } else {

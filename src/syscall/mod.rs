@@ -208,7 +208,7 @@ pub enum Ending {
 /// Memory is short: waits until there is enough for a call's general handler.
 ///
 /// # Errors
-/// ENOMEM, see [`check_pressure`](crate::memory::check_pressure).
+/// ENOMEM, see [`claim`](crate::memory::claim).
 pub fn admitted(number: u32) -> impl Future<Output = Result<(), Errno>> + Send {
     let is_enough: fn() -> bool = match number {
         // They give memory back.
@@ -217,7 +217,7 @@ pub fn admitted(number: u32) -> impl Future<Output = Result<(), Errno>> + Send {
         // A handler has a box of its own.
         _ => || crate::memory::check_wait().is_ok(),
     };
-    crate::memory::wait_for(is_enough)
+    crate::memory::claim_until(is_enough)
 }
 
 /// Serves a call through its general handler, after it was [admitted].

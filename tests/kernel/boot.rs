@@ -159,6 +159,28 @@ fn memory_runs_out_and_the_system_lives() {
     assert!(!printed.contains("first 0\n"), "{printed}");
 }
 
+/// A program needs memory that others have: which of them is killed for it, by what they have and say of themselves.
+#[test]
+fn who_has_most_memory_is_killed_for_it() {
+    // Two that have their parts of what is free in percent, and a third one that then wants 45.
+    let script = r#"room=$(sed -n 's/MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo); cd /tmp; mkfifo one two
+        hold() { echo $3 >/proc/self/oom_score_adj
+            exec dd if=/dev/zero of=$1 bs=$((room * $2 / 100))k count=1 iflag=fullblock 2>/dev/null; }
+        try() { (hold one $1 $2) & first=$!; exec 3<one; head -c 1 <&3 >/dev/null
+            (hold two $3 $4) & second=$!; exec 4<two; head -c 1 <&4 >/dev/null
+            dd if=/dev/zero of=/dev/null bs=$((room * 45 / 100))k count=1 iflag=fullblock 2>/dev/null; third=$?
+            exec 3<&- 4<&-; wait $first; first=$?; wait $second; echo "case $* is $first $? $third"; }
+        try 40 0 30 0; try 30 0 40 0; try 40 -1000 30 0; try 40 0 20 700; try 40 -1000 35 -1000"#;
+    let on = |kernel, memory| {
+        let (status, printed) = Machine::boot(kernel, &["--mem", memory], &["sh", "-c", script]).end();
+        assert_eq!(status, Some(0), "{printed}");
+        printed.lines().filter(|line| line.starts_with("case")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let theirs = on(Kernel::Linux, "512M");
+    assert_eq!(theirs.len(), 5);
+    assert_eq!(on(Kernel::Rusk, "256M"), theirs);
+}
+
 #[test]
 fn whatever_runs_out_the_system_lives() {
     // What the first one leaves is what the kernel keeps for the next time.

@@ -146,7 +146,7 @@ impl AddressSpace {
                     done += if has_copied { piece } else { 0 };
                 }
                 Err(FaultError::OutOfMemory) => {
-                    let pressure = memory::check_pressure().await;
+                    let pressure = memory::claim().await;
                     pressure.map_err(|_| incomplete(FaultError::OutOfMemory))?;
                 }
                 Err(error) => return Err(incomplete(error)),

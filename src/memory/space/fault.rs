@@ -156,7 +156,7 @@ impl AddressSpace {
             };
             step = match resolved {
                 Err(FaultError::OutOfMemory) if refused < PATIENCE => {
-                    memory::check_pressure().await.map_err(|_| FaultError::OutOfMemory)?;
+                    memory::claim().await.map_err(|_| FaultError::OutOfMemory)?;
                     refused += 1;
                     None
                 }

@@ -116,6 +116,12 @@ pub fn set_is_ending(is_ending: fn() -> bool) {
     *IS_ENDING.lock() = is_ending;
 }
 
+/// Whether the running thread is to end.
+pub fn is_ending() -> bool {
+    let is_ending = *IS_ENDING.lock();
+    is_ending()
+}
+
 impl AddressSpace {
     /// mmap(2). Returns the address.
     ///
@@ -208,7 +214,6 @@ impl AddressSpace {
             })?;
             if executor::should_yield() {
                 executor::yield_now().await;
-                let is_ending = *IS_ENDING.lock();
                 if is_ending() {
                     return Err(Errno::EINTR);
                 }

@@ -50,7 +50,7 @@ pub use census::{Owner, PageState, Resident, SeveralOwners};
 pub use fault::FaultError;
 pub use fork::{Form, fork_form, set_fork_form};
 pub use kin::Kin;
-pub use map::{Backing, LOWEST, Mapping, set_is_ending};
+pub use map::{Backing, LOWEST, Mapping, is_ending, set_is_ending};
 #[allow(unused_imports, reason = "shared memory objects are for more than mmap")]
 pub use object::{FileObject, Identity, SharedAnonymous};
 pub use policy::{MemoryPolicy, Nodes};

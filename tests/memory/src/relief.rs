@@ -2,10 +2,11 @@
 
 use crate::arch;
 use crate::memory::frame::{self, Frame};
-use crate::memory::{check_pressure, heap, is_short, relief};
+use crate::memory::{check_pressure, claim, heap, is_short, relief};
 use crate::model::{machine, now};
-use std::sync::Arc;
+use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 const CPUS: usize = 2;
 
@@ -27,10 +28,18 @@ fn take_all() -> Vec<Frame> {
 fn without_memory<F: Future<Output = ()> + Send + 'static>(
     body: impl FnOnce(Vec<Frame>) -> F + Send + 'static,
 ) {
+    without_memory_but(|| ready(false), body);
+}
+
+/// The same with somebody who kills programs.
+fn without_memory_but<F: Future<Output = ()> + Send + 'static, S: Future<Output = bool> + Send + 'static>(
+    sacrifice: fn() -> S,
+    body: impl FnOnce(Vec<Frame>) -> F + Send + 'static,
+) {
     let _machine = machine();
     executor::host::block_on(CPUS, async move {
         arch::boot();
-        let task = relief::start().expect("memory");
+        let task = relief::start(sacrifice).expect("memory");
         body(take_all()).await;
         task.cancel();
         assert!(task.await.is_err(), "it ends only when it is cancelled");
@@ -88,5 +97,47 @@ fn who_gives_up_waiting_takes_nothing_with_him() {
         }
         drop(frames);
         assert!(check_pressure().await.is_ok());
+    });
+}
+
+/// What a program has that is killed.
+static HELD: Mutex<Vec<Frame>> = Mutex::new(Vec::new());
+/// How often somebody was asked to kill it.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// It needs a while to leave.
+async fn sacrifice() -> bool {
+    if ASKED.fetch_add(1, SeqCst) == 2 {
+        HELD.lock().unwrap().clear();
+    }
+    ASKED.load(SeqCst) < 10
+}
+
+#[test]
+fn nobody_is_refused_while_somebody_leaves() {
+    without_memory_but(sacrifice, |frames| async move {
+        ASKED.store(0, SeqCst);
+        *HELD.lock().unwrap() = frames;
+        // Who may be refused is, and for him nobody is killed.
+        assert!(executor::spawn(check_pressure()).await.expect("not cancelled").is_err());
+        assert_eq!(ASKED.load(SeqCst), 0);
+        let waiting: Vec<_> = (0..50).map(|_| executor::spawn(claim())).collect();
+        for task in waiting {
+            assert!(task.await.expect("not cancelled").is_ok());
+        }
+        assert_eq!(ASKED.load(SeqCst), 3);
+    });
+}
+
+#[test]
+fn a_sacrifice_in_vain_ends() {
+    without_memory_but(sacrifice, |frames| async move {
+        ASKED.store(3, SeqCst);
+        let waiting: Vec<_> = (0..50).map(|_| executor::spawn(claim())).collect();
+        for task in waiting {
+            assert!(task.await.expect("not cancelled").is_err());
+        }
+        drop(frames);
+        assert!(claim().await.is_ok());
     });
 }

@@ -90,7 +90,7 @@ fn here(storm: Storm, seed: u64) -> Outcome {
             random::init();
             let [word] = random::words();
             fs::dcache::set_hash_seed(word as u64);
-            memory::start_background_tasks();
+            memory::start_background_tasks(process::oom::sacrifice);
             memory::space::set_is_ending(Thread::is_running_one_killed);
             file::socket::start_background_tasks();
             let options = crate::command_line::CommandLine::default();
