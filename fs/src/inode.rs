@@ -1,8 +1,8 @@
 //! What every file system implements: files and directories.
 
 use crate::{
-    Attributes, Device, Direct, FileType, Found, Handle, Memory, Op, Page, Seals, SetAttributes, Sink,
-    Source, StatFs,
+    Attributes, Device, Direct, FileType, Found, Handle, Memory, Op, Page, PageRun, Seals, SetAttributes,
+    Sink, Source, StatFs,
 };
 use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
@@ -317,10 +317,10 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
-    /// Calls `each` with the index of each page in this range that is in memory and before the end of the file, and with
-    /// the page. Waits for nothing; for who shows programs more than they have asked for, and so without those of which the
-    /// file wants to know that somebody asks for them.
-    fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &Page)) {}
+    /// Calls `each` with runs of the pages in this range that are in memory and before the end of the file, and the index of
+    /// each run's first page. Waits for nothing; for who shows programs more than they have asked for, and so without those of
+    /// which the file wants to know that somebody asks for them.
+    fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, PageRun<'_>)) {}
 
     /// Reads a range of bytes into memory, while the caller goes on: somebody will want them.
     fn read_ahead(&self, _range: Range<u64>) {}

@@ -54,6 +54,7 @@ mod mount;
 mod op;
 mod open;
 mod page;
+mod page_run;
 mod path;
 mod permission;
 pub mod pipe;
@@ -89,6 +90,7 @@ pub use mount::{Mount, MountFlags, MountRef, Namespace, UnmountFlags};
 pub use op::Op;
 pub use open::{OpenFlags, Opened};
 pub use page::{PAGE_SHIFT, PAGE_SIZE, Page, PageProvider};
+pub use page_run::{Lent, PageRun};
 pub use path::Path;
 pub use permission::{
     SetTime, check, check_at, is_owner, protected_hardlinks, set_mode, set_owner, set_protected_hardlinks,

@@ -9,7 +9,7 @@
 //! Readers hold an RCU guard and no lock. Writers hold the file's inner lock, store pointers with Release, and free pages and
 //! nodes a grace period after taking them out.
 
-use crate::{PAGE_SHIFT, PAGE_SIZE, Page};
+use crate::{PAGE_SHIFT, PAGE_SIZE, Page, PageRun};
 use alloc::boxed::Box;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -117,6 +117,15 @@ impl<'g, T: Item> ItemRef<'g, T> {
     }
 }
 
+impl Tree<Page> {
+    /// Calls `each` for the runs of pages in a range, with the index of the first.
+    #[inline]
+    pub fn runs(&self, range: Range<u64>, guard: &rcu::ReadGuard, each: &mut dyn FnMut(u64, PageRun<'_>)) {
+        // SAFETY: the tree owns what is in it until a grace period after it was taken out.
+        self.parts(range, guard, |index, slots| each(index, unsafe { PageRun::new(slots) }));
+    }
+}
+
 /// Parts taken out of a tree: nodes and pages with their spans.
 pub(crate) struct Removed<T: Item> {
     parts: SmallVec<[(NonNull<u8>, u32); 2]>,
@@ -191,9 +200,21 @@ impl<T: Item> Tree<T> {
     pub fn each<'g>(
         &self,
         range: Range<u64>,
-        _guard: &'g rcu::ReadGuard,
+        guard: &'g rcu::ReadGuard,
         mut each: impl FnMut(u64, ItemRef<'g, T>),
     ) {
+        self.parts(range, guard, |index, slots| {
+            for (at, slot) in slots.iter().enumerate() {
+                if let Some(raw) = NonNull::new(slot.load(Acquire)) {
+                    each(index + at as u64, ItemRef { raw, _guard: PhantomData });
+                }
+            }
+        });
+    }
+
+    /// Calls `each` for the slots of items in a range, by neighbours, with the index of the first.
+    #[inline]
+    fn parts(&self, range: Range<u64>, _guard: &rcu::ReadGuard, mut each: impl FnMut(u64, &[Slot])) {
         let mut index = range.start;
         while index < range.end {
             let (mut pointer, mut span) = unpack::<T>(self.root.load(Acquire));
@@ -211,16 +232,13 @@ impl<T: Item> Tree<T> {
             if pointer.is_null() {
                 continue;
             }
-            for at in part {
-                let slot = if span == 0 {
-                    pointer
-                } else {
-                    // SAFETY: as above.
-                    unsafe { node(pointer) }.slots[slot_of(at, BITS)].load(Acquire)
-                };
-                if let Some(raw) = NonNull::new(slot) {
-                    each(at, ItemRef { raw, _guard: PhantomData });
-                }
+            if span == 0 {
+                each(part.start, &[Slot::new(pointer)]);
+            } else {
+                let first = slot_of(part.start, BITS);
+                // SAFETY: as above.
+                let slots = unsafe { &node(pointer).slots };
+                each(part.start, &slots[first..first + (part.end - part.start) as usize]);
             }
         }
     }

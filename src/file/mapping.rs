@@ -3,7 +3,7 @@
 use alloc::{string::String, sync::Arc};
 use core::ops::Range;
 
-use fs::{Copies, FileType, Inode, Mappings, Op, Page, Path, Seal, Seals};
+use fs::{Copies, FileType, Inode, Mappings, Op, Page, PageRun, Path, Seal, Seals};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -52,7 +52,7 @@ impl FileObject for MappedFile {
         self.inode.page(index, write)
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         self.inode.pages_in_memory(range, each);
     }
 
@@ -195,7 +195,7 @@ impl FileObject for Program {
         self.0.inode().keeps_pages()
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         self.0.inode().pages_in_memory(range, each);
     }
 

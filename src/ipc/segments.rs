@@ -95,7 +95,7 @@ impl FileObject for Entry<Segment> {
         self.object.pages.page(index, write)
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &fs::Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, fs::PageRun<'_>)) {
         self.object.pages.pages_in_memory(range, each);
     }
 

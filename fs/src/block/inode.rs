@@ -2,8 +2,8 @@
 
 use super::{BlockDeviceRef, Pieces, Transfer};
 use crate::{
-    Attributes, Birth, Copies, Direct, FileType, Inode, Memory, Op, PAGE_SIZE, Page, Position, Result, Sink,
-    SleepLock, Source, Written,
+    Attributes, Birth, Copies, Direct, FileType, Inode, Memory, Op, PAGE_SIZE, Page, PageRun, Position,
+    Result, Sink, SleepLock, Source, Written,
     cache::{Backing, Flusher, PageCache, Pages},
     mapping,
     tree::pages_to,
@@ -268,7 +268,7 @@ impl Inode for BlockInode {
         self.cache.has(index)
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         self.cache.pages_in_memory(range, each);
     }
 
@@ -329,7 +329,7 @@ impl Inode for Opening {
         self.0.has_page(index)
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         self.0.pages_in_memory(range, each);
     }
 

@@ -42,7 +42,7 @@ pub use flusher::Flusher;
 pub use write_back::{dirty_pages, set_dirty_limit, unstored_pages};
 
 use crate::{
-    Attributes, Op, PAGE_SIZE, Page, Result, SleepLock,
+    Attributes, Op, PAGE_SIZE, Page, PageRun, Result, SleepLock,
     tree::{Tree, pages_to},
 };
 use alloc::boxed::Box;
@@ -211,16 +211,16 @@ impl PageCache {
         Some(page)
     }
 
-    /// Calls `each` with the pages in a range that are there and before the end of the file, but for those which somebody has to
-    /// ask for: who does is to have more read ahead.
-    pub fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    /// Calls `each` with the pages in a range that are there and before the end of the file, a run of one for each, but for those
+    /// which somebody has to ask for: who does is to have more read ahead.
+    pub fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         let end = range.end.min(pages_to(self.size()));
         self.tree.each(range.start..end, &rcu::read(), |index, item| {
             item.with(|entry| {
                 if !entry.is_ahead()
                     && let Some(_pin) = entry.pin()
                 {
-                    each(index, entry.page());
+                    PageRun::of_one(entry.page(), |run| each(index, run));
                 }
             });
         });

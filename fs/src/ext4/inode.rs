@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     Attributes, Direct, Emit, FallocateFlags, FileType, Inode, Memory, NewInode, Op, PAGE_SIZE, Page,
-    Position, Renaming, Result, Seek, SetAttributes, Sink, Source, Written, XattrMode, cache::PageCache,
+    PageRun, Position, Renaming, Result, Seek, SetAttributes, Sink, Source, Written, XattrMode,
+    cache::PageCache,
 };
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -360,7 +361,7 @@ impl Inode for Ext4Inode {
         self.cache().is_ok_and(|cache| cache.has(index))
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         if let Ok(cache) = self.cache() {
             cache.pages_in_memory(range, each);
         }

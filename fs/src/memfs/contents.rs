@@ -2,8 +2,8 @@
 
 use super::Anchor;
 use crate::{
-    Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, Position, Result, Seals, Seek, Sink,
-    SleepLock, Source, Written,
+    Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, PageRun, Position, Result, Seals, Seek,
+    Sink, SleepLock, Source, Written,
     file::SIZE_MAX,
     tree::{ItemRef, Removed, Tree, index_of, pages_to},
 };
@@ -399,12 +399,10 @@ impl<'a> File<'a> {
         Ok(Some(page))
     }
 
-    /// Calls `each` for the pages in a range; holes and what is behind the end are left out.
-    pub fn pages(self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    /// Calls `each` for the runs of pages in a range; what is behind the end is left out.
+    pub fn pages(self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         let end = range.end.min(index_of(self.attributes.size() + PAGE_SIZE as u64 - 1));
-        self.contents.tree.each(range.start..end, &rcu::read(), |index, page| {
-            page.with(|page| each(index, page));
-        });
+        self.contents.tree.runs(range.start..end, &rcu::read(), each);
     }
 
     pub fn seek(self, offset: u64, what: Seek) -> Result<u64> {

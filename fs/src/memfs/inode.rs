@@ -6,8 +6,8 @@ use super::{
     directory::Entries,
 };
 use crate::{
-    Attributes, Emit, FallocateFlags, Inode, Kind, NewInode, Op, Page, Position, Renaming, Result, Seals,
-    Seek, SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, acl, file::SIZE_MAX,
+    Attributes, Emit, FallocateFlags, Inode, Kind, NewInode, Op, Page, PageRun, Position, Renaming, Result,
+    Seals, Seek, SetAttributes, Sink, Source, Timestamp, Writing, Written, XattrMode, acl, file::SIZE_MAX,
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
@@ -376,11 +376,11 @@ impl Inode for MemInode {
 
     fn has_page(&self, index: u64) -> bool {
         let mut has = false;
-        self.pages_in_memory(index..index + 1, &mut |_, _| has = true);
+        self.pages_in_memory(index..index + 1, &mut |_, run| has |= run.iter().next().is_some());
         has
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         if let Some(file) = self.file() {
             file.pages(range, each);
         }

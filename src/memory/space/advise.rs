@@ -313,11 +313,13 @@ impl AddressSpace {
             if let Some(object) = region.object.as_ref().filter(|_| !is_shared) {
                 let (first, count) = (region.page_index(part.start), part.len() / PAGE);
                 let words = &mut map[(part.start - range.start) / PAGE..][..count];
-                object.pages_in_memory(first..first + count as u64, &mut |index, page| {
-                    let word = &mut words[(index - first) as usize];
-                    let frame = physical_of(page.as_ptr().addr().get()) / PAGE as u64;
-                    if *word & SHOWN != 0 && *word & FRAME == frame {
-                        *word = *word & !EXCLUSIVE | OF_OBJECT;
+                object.pages_in_memory(first..first + count as u64, &mut |index, run| {
+                    for (at, page) in run.iter() {
+                        let word = &mut words[(index - first) as usize + at];
+                        let frame = physical_of(page.as_ptr().addr().get()) / PAGE as u64;
+                        if *word & SHOWN != 0 && *word & FRAME == frame {
+                            *word = *word & !EXCLUSIVE | OF_OBJECT;
+                        }
                     }
                 });
             }

@@ -388,16 +388,19 @@ fn show_around(
     let table = slot.table;
     table.expect(first_entry..first_entry + count);
     let mut shown = 0;
-    object.pages_in_memory(first..first + count as u64, &mut |index, page| {
-        let place = first_entry + (index - first) as usize;
-        if table.get(place) == Entry::EMPTY {
-            if owned {
-                // The entry's from now on.
-                page.clone().into_raw();
+    object.pages_in_memory(first..first + count as u64, &mut |index, run| {
+        let first_entry = first_entry + (index - first) as usize;
+        run.iter().for_each(|(at, page)| {
+            let place = first_entry + at;
+            if table.get(place) == Entry::EMPTY {
+                if owned {
+                    // The entry's from now on.
+                    page.clone().into_raw();
+                }
+                table.update(place, Entry::new(physical_of(page.as_ptr().addr().get()), attributes));
+                shown += 1;
             }
-            table.update(place, Entry::new(physical_of(page.as_ptr().addr().get()), attributes));
-            shown += 1;
-        }
+        });
     });
     shown
 }

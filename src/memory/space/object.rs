@@ -21,8 +21,9 @@ pub trait FileObject: Any + Send + Sync {
         false
     }
 
-    /// Calls `each` with index and page for the pages in a range that it has in memory, as far as that is cheap to say.
-    fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, &fs::Page)) {}
+    /// Calls `each` with runs of the pages in a range that it has in memory, and the index of each run's first page, as far as
+    /// that is cheap to say.
+    fn pages_in_memory(&self, _range: Range<u64>, _each: &mut dyn FnMut(u64, fs::PageRun<'_>)) {}
 
     /// Has the pages in a range brought into memory, without waiting for it.
     fn read_ahead(&self, _range: Range<u64>) {}

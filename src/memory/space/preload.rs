@@ -67,9 +67,11 @@ impl Piece {
         }
         let Ok(table) = Table::new() else { return };
         let pages = self.first..self.first + (TABLE / PAGE) as u64;
-        self.object.pages_in_memory(pages, &mut |index, page| {
-            let frame = physical_of(page.as_ptr().addr().get());
-            table.set((index - self.first) as usize, Entry::new(frame, self.attributes));
+        self.object.pages_in_memory(pages, &mut |index, run| {
+            for (at, page) in run.iter() {
+                let frame = physical_of(page.as_ptr().addr().get());
+                table.set((index - self.first) as usize + at, Entry::new(frame, self.attributes));
+            }
         });
         if !space.upgrade().is_some_and(|space| self.install(&space, table)) {
             release_leaf(table.entry());

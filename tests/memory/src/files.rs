@@ -4,7 +4,7 @@ use crate::arch;
 use crate::memory::frame::{self, Frame};
 use crate::memory::{AddressSpace, Backing, FaultError, FileObject, Form, Identity, Mapping};
 use crate::model::{machine, now, read, write};
-use fs::{Copies, Op, Page};
+use fs::{Copies, Op, Page, PageRun};
 use linux_raw_sys::general as linux;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
@@ -49,10 +49,10 @@ impl FileObject for File {
         self.keeps
     }
 
-    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &Page)) {
+    fn pages_in_memory(&self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
         let pages = self.pages.lock().expect("no panic");
         let range = range.start as usize..(range.end as usize).min(pages.len());
-        range.for_each(|index| each(index as u64, &pages[index]));
+        range.for_each(|index| PageRun::of_one(&pages[index], |run| each(index as u64, run)));
     }
 
     fn has(&self, index: u64) -> bool {
