@@ -253,6 +253,9 @@ impl Layout {
 /// Most bytes of entries that one call hands out.
 const LISTING_MAX: usize = 64 << 10;
 
+/// Entries after which others get their turn, if it is time: procfs takes 700 instructions for one.
+const TURN: u32 = 32;
+
 pub async fn getdents(caller: &Caller, fd: i32, buffer: usize, size: usize, layout: Layout) -> SysResult {
     let file = caller.files.get_open(fd)?;
     let place = directory_of(&file)?;
@@ -262,15 +265,29 @@ pub async fn getdents(caller: &Caller, fd: i32, buffer: usize, size: usize, layo
     out.try_reserve_exact(limit).map_err(|_| Errno::ENOMEM)?;
     let mut refused = false;
     let mut next = *cookie;
-    let mut emit = |entry: DirEntry<'_>| {
-        let taken = layout.push(&mut out, &entry, limit);
-        if taken {
-            next = entry.next;
+    loop {
+        let (from, mut in_turn, mut is_long) = (next, 0, false);
+        let mut emit = |entry: DirEntry<'_>| {
+            if in_turn == TURN {
+                (in_turn, is_long) = (0, executor::should_yield());
+                if is_long {
+                    return false;
+                }
+            }
+            let taken = layout.push(&mut out, &entry, limit);
+            if taken {
+                (next, in_turn) = (entry.next, in_turn + 1);
+            }
+            refused |= !taken;
+            taken
+        };
+        match fs::read_dir(place, from, &mut emit).await {
+            // What is there is told first, as on Linux.
+            Err(error) if next == *cookie => return Err(error),
+            Ok(()) if is_long => executor::yield_now().await,
+            _ => break,
         }
-        refused |= !taken;
-        taken
-    };
-    fs::read_dir(place, *cookie, &mut emit).await?;
+    }
     file.note(Happening::ACCESS);
     if out.is_empty() && refused {
         return Err(Errno::EINVAL);

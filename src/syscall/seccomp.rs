@@ -77,7 +77,7 @@ async fn add_program(caller: &Caller, flags: u32, argument: usize) -> SysResult 
     instructions.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     instructions.resize(len, Instruction::new_zeroed());
     user::copy_in(caller, address, instructions.as_mut_bytes()).await?;
-    let rule = Rule::Program(Program::new(&instructions)?);
+    let rule = Rule::Program(Program::new(&instructions).await?);
     match seccomp::confine(caller, rule, flags & EVERYWHERE != 0)? {
         None => Ok(0),
         Some(_) if flags & WITH_ERROR != 0 => Err(Errno::ESRCH),

@@ -28,6 +28,7 @@ use syscalls::{Errno, Sysno};
 
 use super::{
     Caller, Thread, exit,
+    run::suspending,
     signal::{SigInfo, numbers::*, send},
     thread::Attention,
     trace::points,
@@ -84,18 +85,26 @@ struct Layer {
 }
 
 impl Layer {
-    /// The answer with the highest precedence, of several the newest layer's.
-    fn judge(&self, data: &Data) -> u32 {
+    /// The answer with the highest precedence, of several the newest layer's. All programs together may take hundreds of
+    /// thousands of instructions, so others get their turn in between.
+    async fn judge(&self, data: &Data) -> u32 {
         // As Linux compares them: with its highest bit, an answer is below 0.
         let rank = |answer: u32| (answer & linux::SECCOMP_RET_ACTION_FULL) as i32;
-        let layers = core::iter::successors(Some(self), |layer| layer.under.as_deref());
-        let answers = layers.map(|layer| match &layer.rule {
-            Rule::Strict => linux::SECCOMP_RET_ALLOW,
-            Rule::Program(program) => program.run(data),
-        });
-        answers.fold(linux::SECCOMP_RET_ALLOW, |strictest, answer| {
-            if rank(answer) < rank(strictest) { answer } else { strictest }
-        })
+        let mut strictest = linux::SECCOMP_RET_ALLOW;
+        let (mut next, mut in_turn) = (Some(self), 0);
+        while let Some(layer) = next {
+            if let Rule::Program(program) = &layer.rule {
+                in_turn += program.len();
+                if in_turn > MAX {
+                    in_turn = program.len();
+                    executor::yield_now().await;
+                }
+                let answer = program.run(data);
+                strictest = if rank(answer) < rank(strictest) { answer } else { strictest };
+            }
+            next = layer.under.as_deref();
+        }
+        strictest
     }
 
     fn is_strict(&self) -> bool {
@@ -224,7 +233,11 @@ pub async fn admits(caller: &mut Caller, context: &mut UserContext) -> bool {
     }
     let mut is_seen = false;
     loop {
-        let answer = layer.judge(&Data::of(context));
+        let data = Data::of(context);
+        let answer = suspending(context, layer.judge(&data)).await;
+        if context.is_suspended() {
+            caller.thread.note_interruption();
+        }
         let data = (answer & linux::SECCOMP_RET_DATA) as u16;
         match answer & linux::SECCOMP_RET_ACTION_FULL {
             linux::SECCOMP_RET_ALLOW | linux::SECCOMP_RET_LOG => return true,

@@ -14,6 +14,8 @@ use super::Data;
 
 /// The most instructions of a program.
 pub const MAX: usize = linux::BPF_MAXINSNS as usize;
+/// Instructions that are checked in one go.
+const TURN: usize = 512;
 /// Words of memory.
 const MEMORY: usize = linux::BPF_MEMWORDS as usize;
 /// Bytes of what is judged.
@@ -88,21 +90,24 @@ enum Test {
 pub struct Program(Box<[Step]>);
 
 impl Program {
-    /// Checks a program.
+    /// Checks a program. Others get their turn in between.
     ///
     /// # Errors
     /// EINVAL for one that does not end or could do what it may not: read outside the data or the memory, or memory that it
     /// has not written, divide by 0, or shift by more than a word.
-    pub fn new(instructions: &[Instruction]) -> Result<Self, Errno> {
+    pub async fn new(instructions: &[Instruction]) -> Result<Self, Errno> {
         let mut steps = Vec::new();
         steps.try_reserve_exact(instructions.len()).map_err(|_| Errno::ENOMEM)?;
         for (index, instruction) in instructions.iter().enumerate() {
+            if index.is_multiple_of(TURN) {
+                executor::make_way().await;
+            }
             steps.push(instruction.step(instructions.len() - index - 1)?);
         }
         if !matches!(steps.last(), Some(Step::ReturnValue(_) | Step::ReturnAccumulator)) {
             return Err(Errno::EINVAL);
         }
-        check_memory(&steps)?;
+        check_memory(&steps).await?;
         Ok(Self(steps.into_boxed_slice()))
     }
 
@@ -284,13 +289,16 @@ impl Test {
 }
 
 /// Each word of memory is written before it is read, on whatever way through the program.
-fn check_memory(steps: &[Step]) -> Result<(), Errno> {
+async fn check_memory(steps: &[Step]) -> Result<(), Errno> {
     let mut at = Vec::new();
     at.try_reserve_exact(steps.len()).map_err(|_| Errno::ENOMEM)?;
     // The words that have been written on all ways that lead to an instruction by a jump.
     at.resize(steps.len(), u16::MAX);
     let mut written = 0;
     for (index, step) in steps.iter().enumerate() {
+        if index.is_multiple_of(TURN) {
+            executor::make_way().await;
+        }
         written &= at[index];
         match *step {
             Step::Store(word) | Step::StoreIndex(word) => written |= 1 << word,
