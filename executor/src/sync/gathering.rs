@@ -53,6 +53,8 @@ struct Core {
     /// In which round it was last popped. Under the lock of `ready`, as the next.
     round: Cell<u32>,
     has_left: Cell<bool>,
+    /// The member that begins with this, as what keeps its source's lists.
+    source: unsafe fn(*const Core) -> Arc<dyn Source>,
 }
 
 /// The members to be popped next, in order.
@@ -100,6 +102,18 @@ pub(super) unsafe fn fire(node: *const Node) -> Fired {
     let is_attended = !member.hub.waiters.is_empty();
     let is_heard = is_attended || member.hub.followers.is_watched();
     Fired { hub: is_heard.then(|| member.hub.clone()), is_attended }
+}
+
+/// What keeps the list that a link's node is in.
+///
+/// # Safety
+/// As for [`fire`].
+pub(super) unsafe fn source(node: *const Node) -> Arc<dyn Source> {
+    // SAFETY: the caller's promise; a linked member is alive.
+    unsafe {
+        let core = (*node.cast::<Link>()).member.get();
+        ((*core).source)(core)
+    }
 }
 
 impl Hub {
@@ -222,6 +236,30 @@ unsafe impl<S: Source> Send for Member<S> {}
 // SAFETY: as above.
 unsafe impl<S: Source> Sync for Member<S> {}
 
+/// It has the same lists, and keeps them.
+impl<S: Source> Source for Member<S> {
+    fn readiness(&self) -> &Readiness {
+        self.source.readiness()
+    }
+
+    fn other_readiness(&self) -> Option<&Readiness> {
+        self.source.other_readiness()
+    }
+}
+
+impl<S: Source + 'static> Member<S> {
+    /// # Safety
+    /// `core` is from an `Arc` of a member of this type that is alive.
+    unsafe fn source_of(core: *const Core) -> Arc<dyn Source> {
+        let member = core.cast::<Self>();
+        // SAFETY: the caller's promise.
+        unsafe {
+            Arc::increment_strong_count(member);
+            Arc::from_raw(member)
+        }
+    }
+}
+
 /// A member's place in a gathering, which it leaves when this is dropped.
 pub struct Membership<S: Source>(Arc<Member<S>>);
 
@@ -243,13 +281,13 @@ impl Round {
 }
 
 #[cfg(not(loom))]
-impl<S: Source> Default for Gathering<S> {
+impl<S: Source + 'static> Default for Gathering<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S: Source> Gathering<S> {
+impl<S: Source + 'static> Gathering<S> {
     /// Without members.
     #[cfg(not(loom))]
     #[must_use]
@@ -280,6 +318,7 @@ impl<S: Source> Gathering<S> {
             previous: Cell::new(ptr::null()),
             round: Cell::new(0),
             has_left: Cell::new(false),
+            source: Member::<S>::source_of,
         };
         let member = Arc::new(Member { core, source });
         let core: *const Core = Arc::as_ptr(&member).cast();

@@ -31,6 +31,7 @@ mod readiness;
 mod rwlock;
 mod semaphore;
 mod spin;
+mod telling;
 mod wait_queue;
 mod waiters;
 mod wake_cell;

@@ -1,7 +1,8 @@
 //! Which operations on a file would not wait: what poll(2), select(2) and epoll(7) ask about.
 
-use super::gathering::{self, Hub};
-use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters, WakeBatch};
+use super::gathering;
+use super::telling::tell;
+use super::waiters::{IDLE, Node, QUEUED, WOKEN, Waiters};
 use crate::coop::consume_budget;
 use crate::primitive::{AtomicU32, fence, fence_after_rmw};
 use alloc::boxed::Box;
@@ -9,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::Future;
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use core::task::{Context, Poll, Waker};
@@ -175,93 +176,9 @@ impl Readiness {
             }
         }
         drop(list);
-        self.wake_many(events);
-    }
-
-    #[cold]
-    fn wake_many(&self, events: Events) {
-        // Nodes of `Wait` leave the list when woken, those of watchers and members stay. Between batches the walk has two
-        // nodes of its own in the list: where it goes on, and where the list ended when it began. What is queued behind that
-        // has seen the events.
-        let (place, end) = (pin!(Node::new(NOTHING)), pin!(Node::new(NOTHING)));
-        let (place, end): (*const Node, *const Node) = (&raw const *place, &raw const *end);
-        let mut has_paused = false;
-        let mut attended = false;
-        loop {
-            let mut batch = WakeBatch::new();
-            let mut hubs = [const { None::<Arc<Hub>> }; HUBS];
-            let (mut told, mut looked) = (0, 0);
-            let list = self.waiters.lock();
-            let mut node = list.first();
-            if has_paused {
-                // SAFETY: in this list since the last batch.
-                unsafe {
-                    node = list.next(place);
-                    drop(list.remove(place, IDLE));
-                }
-            }
-            let is_over = |node: *const Node| node.is_null() || ptr::eq(node, end);
-            while !is_over(node) && !batch.is_full() && told < HUBS && looked < MOST_LOOKED_AT {
-                looked += 1;
-                // SAFETY: nodes of the list, alive under its lock.
-                unsafe {
-                    let next = list.next(node);
-                    let tag = (*node).tag.get();
-                    let exclusive = tag & EXCLUSIVE != 0;
-                    if tag & events.bits() != 0 && tag & MEMBER == 0 {
-                        if tag & WATCHER == 0 {
-                            batch.push(list.remove(node, WOKEN));
-                        } else {
-                            let wakee = list.take_wakee(node);
-                            if !wakee.is_nobody() {
-                                batch.push(wakee);
-                            }
-                            let watch = node.cast::<Watch>();
-                            (*watch).fired.set((*watch).fired.get() | events.bits() & tag);
-                        }
-                    } else if tag & events.bits() != 0 && !(exclusive && attended) {
-                        let fired = gathering::fire(node);
-                        attended |= exclusive && fired.is_attended;
-                        if fired.hub.is_some() {
-                            hubs[told] = fired.hub;
-                            told += 1;
-                        }
-                    }
-                    node = next;
-                }
-            }
-            let is_over = is_over(node);
-            // SAFETY: `node` is in the list, and so is `end` once the walk has paused. `place` is in none, and both stay where
-            // they are until they have been taken out: before this returns.
-            unsafe {
-                if !is_over && !has_paused {
-                    list.push_silent(end);
-                    has_paused = true;
-                }
-                if !is_over {
-                    list.insert_before(node, place);
-                } else if has_paused {
-                    drop(list.remove(end, IDLE));
-                }
-            }
-            drop(list);
-            batch.wake();
-            for hub in hubs.into_iter().flatten() {
-                hub.announce();
-            }
-            if is_over {
-                return;
-            }
-        }
+        tell(&self.waiters, events);
     }
 }
-
-/// How many gatherings are told at a time.
-const HUBS: usize = 8;
-/// How many nodes are looked at under the lock.
-const MOST_LOOKED_AT: usize = 128;
-/// What a node waits for that marks a place in the list.
-const NOTHING: u32 = 0;
 
 /// The future of [`Readiness::wait`].
 #[must_use = "a future does nothing unless awaited"]
@@ -353,7 +270,7 @@ impl Source for Readiness {
 }
 
 /// Marks a watcher's node. No event has this bit, or the next.
-const WATCHER: u32 = 1 << 31;
+pub(super) const WATCHER: u32 = 1 << 31;
 /// Marks the node of a gathering's member.
 pub(super) const MEMBER: u32 = 1 << 30;
 /// Marks the node of an exclusive member, beside [`MEMBER`].
@@ -361,19 +278,39 @@ pub(super) const EXCLUSIVE: u32 = 1 << 29;
 
 /// A watcher's node. First in it, so that a pointer to one is a pointer to the other.
 #[repr(C)]
-struct Watch {
+pub(super) struct Watch {
     node: Node,
     /// Events since they were last taken. Under the list's lock.
     fired: Cell<u32>,
     /// The owner's name for it, in room that would be lost.
     name: u32,
+    /// The source of the watcher that begins with this.
+    source: unsafe fn(*const Watch) -> Arc<dyn Source>,
+}
+
+impl Watch {
+    /// Notes that these events have happened. Under the list's lock.
+    #[inline(always)]
+    pub(super) fn note(&self, events: u32) {
+        self.fired.set(self.fired.get() | events);
+    }
+
+    /// The source that is watched. Under the list's lock.
+    ///
+    /// # Safety
+    /// `watch` is a watcher's, and may be used for all of it.
+    pub(super) unsafe fn source(watch: *const Self) -> Arc<dyn Source> {
+        // SAFETY: the caller's promise.
+        unsafe { ((*watch).source)(watch) }
+    }
 }
 
 /// A long-lived registration at a [`Readiness`]: what poll(2) needs for each of many files, and
 /// epoll(7) for each member.
 ///
 /// It is queued once it is armed, and then wakes its waker at most once per [`arm`](Self::arm), collects
-/// events, and keeps its source alive. 48 bytes.
+/// events, and keeps its source alive. 64 bytes.
+#[repr(C)]
 pub struct Watcher<S: Source> {
     watch: Watch,
     source: Arc<S>,
@@ -384,14 +321,24 @@ unsafe impl<S: Source> Send for Watcher<S> {}
 // SAFETY: as above.
 unsafe impl<S: Source> Sync for Watcher<S> {}
 
-impl<S: Source> Watcher<S> {
+impl<S: Source + 'static> Watcher<S> {
     /// To watch `source` for `events`, and for errors and hang-ups, under a name of the caller's choice.
     #[must_use]
     pub fn new(source: Arc<S>, events: Events, name: u32) -> Watcher<S> {
         let tag = (events | Events::ALWAYS).bits() | WATCHER;
-        Watcher { watch: Watch { node: Node::new(tag), fired: Cell::new(0), name }, source }
+        let watch = Watch { node: Node::new(tag), fired: Cell::new(0), name, source: Self::source_of };
+        Watcher { watch, source }
     }
 
+    /// # Safety
+    /// `watch` is the first part of a watcher of this type, and may be used for all of it.
+    unsafe fn source_of(watch: *const Watch) -> Arc<dyn Source> {
+        // SAFETY: the caller's promise, and the layout is C's.
+        unsafe { (*watch.cast::<Self>()).source.clone() }
+    }
+}
+
+impl<S: Source> Watcher<S> {
     /// What it watches.
     #[must_use]
     pub fn source(&self) -> &S {
@@ -426,7 +373,8 @@ impl<S: Source> Watcher<S> {
     /// Wake `waker` at the next event. Look at [`ready`](Self::ready) after this: what was there before
     /// wakes nobody.
     pub fn arm(self: Pin<&Self>, waker: &Waker) {
-        let node = (&raw const self.watch).cast();
+        // For all of the watcher: see `Watch::source`.
+        let node = ptr::from_ref(&*self).cast();
         let list = self.source.readiness().waiters.lock();
         if self.watch.node.state() == QUEUED {
             // SAFETY: queued, and only `drop` takes it out.

@@ -382,12 +382,30 @@ fn an_event_tells_all_who_watch_its_source() {
                 ready.map_or(std::task::Poll::Pending, |watcher| std::task::Poll::Ready(watcher.name()))
             }))
         };
-        // More than are told together.
-        let told: Vec<_> = (0..100).map(watch).collect();
+        let gather = |name| {
+            let (gathering, shared) = (Gathering::new(), Shared(source.clone()));
+            spawn(async move {
+                let membership = gathering.join(shared, Events::IN, false);
+                if membership.member().source().readiness().events().contains(Events::IN) {
+                    gathering.offer(membership.member());
+                }
+                let pop = || gathering.pop(&mut Round::default(), false);
+                gathering.waiters().wait_until(|| pop().map(|_| name)).await
+            })
+        };
+        // More than are told together, and than who brings the event tells himself.
+        let told = (0..scaled(1000, 100)).map(|name| match name / 20 % 2 {
+            0 => watch(name as u32),
+            _ => gather(name as u32),
+        });
+        let told: Vec<_> = told.collect();
         sleep(Duration::from_millis(1)).await;
         source.set(Events::IN);
         for (name, told) in told.into_iter().enumerate() {
             assert_eq!(told.await, Ok(name as u32));
+        }
+        while Arc::strong_count(&source) > 1 {
+            sleep(Duration::from_millis(1)).await;
         }
     });
 }

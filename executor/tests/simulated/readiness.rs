@@ -100,5 +100,12 @@ fn all_who_watch_are_told() {
             });
         }
         set.join_all().await;
+        // Nor is the source kept longer than it takes to tell all.
+        let mut patience = 1000;
+        while Arc::strong_count(&counted.source) > 1 {
+            sleep(micros(20)).await;
+            patience -= 1;
+            assert!(patience > 0, "somebody keeps the source");
+        }
     });
 }

@@ -134,7 +134,7 @@ impl Epoll {
     ///
     /// # Errors
     /// EEXIST if it has one by that; EPERM for a file on which nobody waits; ELOOP and EINVAL as for [`Nested`].
-    pub fn add(self: &Arc<Self>, file: &File, fd: i32, mut event: Event) -> Result<(), Errno> {
+    pub fn add(self: &Arc<Self>, file: &Arc<File>, fd: i32, mut event: Event) -> Result<(), Errno> {
         let target = Target::of(file).ok_or(Errno::EPERM)?;
         let nested = match Self::of(file) {
             Some(inner) => Some(Nested::new(self.number, inner.number)?),
@@ -152,7 +152,7 @@ impl Epoll {
             let membership = self.gathering.join(interest, events, exclusive);
             let member = membership.member().clone();
             interests.insert(key, membership);
-            file.watches().add(self);
+            file.watches().add(file, self);
             member
         };
         if member.source().target.events().intersects(events) {

@@ -9,6 +9,7 @@ use alloc::{
 use executor::sync::SpinMutex;
 
 use super::{epoll::Epoll, owner::Ownership};
+use crate::file::File;
 
 /// A part of each open file, and nothing at all for most.
 #[derive(Default)]
@@ -18,16 +19,22 @@ pub struct Watches(SpinMutex<Option<Box<Watching>>>);
 struct Watching {
     /// Instances that have, or had, an interest in it, by their addresses, which are nobody else's as long as they are here.
     instances: BTreeMap<usize, Weak<Epoll>>,
-    /// So many were left when those that had ended were last struck out.
-    tidied: usize,
+    /// From this address on those that have ended are struck out next.
+    hand: usize,
+    /// The file, whose address is nobody else's as long as the instances know it by that.
+    file: Weak<File>,
     /// Who gets signals.
     ownership: Option<Arc<Ownership>>,
 }
 
 impl Watches {
-    pub(super) fn add(&self, epoll: &Arc<Epoll>) {
+    /// Has an instance told that the file ends, which these are a part of.
+    pub(super) fn add(&self, file: &Arc<File>, epoll: &Arc<Epoll>) {
         let mut watches = self.0.lock();
         let watching = watches.get_or_insert_default();
+        if watching.instances.is_empty() {
+            watching.file = Arc::downgrade(file);
+        }
         watching.tidy();
         let address = Arc::as_ptr(epoll).addr();
         watching.instances.entry(address).or_insert_with(|| Arc::downgrade(epoll));
@@ -59,23 +66,61 @@ impl Watches {
 }
 
 impl Watching {
-    /// Strikes out the instances that have ended, if they may be half of all.
+    /// Looks at an instance, when there are more than a few, and strikes it out if it has ended: as many as come, so that there are
+    /// never more of them than of others.
     fn tidy(&mut self) {
         const FEW: usize = 8;
-        if self.instances.len() > 2 * self.tidied + FEW {
-            self.instances.retain(|_, instance| instance.strong_count() > 0);
-            self.tidied = self.instances.len();
+        if self.instances.len() <= FEW {
+            return;
+        }
+        match self.instances.range(self.hand..).next() {
+            Some((&address, instance)) => {
+                self.hand = address + 1;
+                if instance.strong_count() == 0 {
+                    self.instances.remove(&address);
+                }
+            }
+            None => self.hand = 0,
         }
     }
 
     #[cold]
     #[inline(never)]
     fn end(self, address: usize) {
-        for epoll in self.instances.values().filter_map(Weak::upgrade) {
-            epoll.forget(address);
-        }
         if let Some(ownership) = &self.ownership {
             ownership.end_signals();
         }
+        let mut ending = Ending { instances: self.instances, address, _file: self.file };
+        executor::take_apart(move || ending.step());
+    }
+}
+
+/// The end of the interests in a file that has been closed.
+struct Ending {
+    /// Those that have yet to hear of it.
+    instances: BTreeMap<usize, Weak<Epoll>>,
+    address: usize,
+    _file: Weak<File>,
+}
+
+impl Ending {
+    /// Tells some; whether there are more.
+    fn step(&mut self) -> bool {
+        /// Instances that are told in some ten thousand instructions.
+        const TURN: usize = 8;
+        for _ in 0..TURN {
+            let Some((_, epoll)) = self.instances.pop_first() else { return false };
+            if let Some(epoll) = epoll.upgrade() {
+                epoll.forget(self.address);
+            }
+        }
+        !self.instances.is_empty()
+    }
+}
+
+impl Drop for Ending {
+    /// Without memory for a task they hear of it here.
+    fn drop(&mut self) {
+        while self.step() {}
     }
 }

@@ -181,7 +181,9 @@ impl FileTable {
     pub async fn close_all(&mut self) {
         let owner = self.owner();
         for number in 0..self.slots.get_mut().stretches() {
-            close_stretch(self.slots.get_mut(), number, owner);
+            while close_some(self.slots.get_mut(), number, owner) {
+                executor::make_way().await;
+            }
             executor::make_way().await;
         }
     }
@@ -207,28 +209,33 @@ impl FileTable {
     }
 }
 
-/// Closes the files of a stretch, for a table that ends.
-fn close_stretch(slots: &mut Slots, number: usize, owner: Owner) {
-    while let Some(stretch) = slots.stretch_mut(number)
-        && let Some(file) = stretch.take_lowest()
-    {
+/// Closes files of a stretch, for a table that ends: as many as take some ten thousand instructions, if they are large. Whether
+/// there are more.
+fn close_some(slots: &mut Slots, number: usize, owner: Owner) -> bool {
+    const TURN: usize = 8;
+    for _ in 0..TURN {
+        let Some(file) = slots.stretch_mut(number).and_then(Stretch::take_lowest) else {
+            slots.give_back(number);
+            return false;
+        };
         leave(owner, &file);
     }
-    slots.give_back(number);
+    true
 }
 
 impl Drop for FileTable {
     fn drop(&mut self) {
         let owner = self.owner();
         let slots = self.slots.get_mut();
-        close_stretch(slots, 0, owner);
+        while close_some(slots, 0, owner) {}
         if slots.has_more() {
             // Those who shared it have ended together, or somebody looked at it in /proc: nobody could wait.
-            let (mut slots, mut number) = (core::mem::replace(slots, Slots::EMPTY), 0);
+            let (mut slots, mut number) = (core::mem::replace(slots, Slots::EMPTY), 1);
             executor::take_apart(move || {
-                number += 1;
-                close_stretch(&mut slots, number, owner);
-                number + 1 < slots.stretches()
+                if !close_some(&mut slots, number, owner) {
+                    number += 1;
+                }
+                number < slots.stretches()
             });
         }
     }
