@@ -82,8 +82,8 @@ pub fn check_pressure() -> impl Future<Output = Result<(), Errno>> + Send {
     wait(|| !frame::is_short(), false)
 }
 
-/// As [`check_pressure`], for what a program cannot go on without: a page of its own, a process. Before it is refused, programs
-/// that have much are killed, one after the other.
+/// As [`check_pressure`], for what a program cannot go on without: a page of its own, a process, the handler of a call. Before it
+/// is refused, programs that have much are killed, one after the other.
 ///
 /// # Errors
 /// As [`check_pressure`].

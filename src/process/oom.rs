@@ -123,16 +123,23 @@ pub async fn sacrifice() -> bool {
     if is_leaving() {
         return true;
     }
-    let Some(process) = choose().await else { return false };
-    *CHOSEN.lock() = Some((process.clone(), 0));
-    let tree = tree::lock();
-    if let Some(node) = tree.node(process.pid).filter(|node| Arc::ptr_eq(&node.process, &process)) {
-        if let Some(thread) = node.threads.first() {
-            log::error!("out of memory: killed process {} ({thread})", process.pid);
-        }
-        exit::begin_group_exit(&node.threads, &process, ExitStatus::killed(SIGKILL));
+    let Some(pid) = choose().await else { return false };
+    // Without it, it has left by itself meanwhile.
+    if let Some(process) = kill(pid) {
+        *CHOSEN.lock() = Some((process, 0));
     }
     true
+}
+
+/// Kills a process.
+fn kill(pid: u32) -> Option<Arc<Process>> {
+    let tree = tree::lock();
+    let node = tree.node(pid)?;
+    if let Some(thread) = node.threads.first() {
+        log::error!("out of memory: killed process {pid} ({thread})");
+    }
+    exit::begin_group_exit(&node.threads, &node.process, ExitStatus::killed(SIGKILL));
+    Some(node.process.clone())
 }
 
 /// Whether the one who was chosen last has yet to leave, and may.
@@ -155,23 +162,24 @@ fn is_leaving() -> bool {
 }
 
 /// The process that is killed next, if any has enough for that.
-async fn choose() -> Option<Arc<Process>> {
+async fn choose() -> Option<u32> {
     /// Processes that are looked at in one go.
     const PART: usize = 64;
     let total = total_pages();
-    let (mut best, mut next) = (None::<(i64, Arc<Process>)>, tree::INIT + 1);
+    let (mut best, mut next) = (None, tree::INIT + 1);
     loop {
         let mut seen = 0;
         for node in tree::lock().nodes_from(next).take(PART) {
-            (next, seen) = (node.process.pid + 1, seen + 1);
+            let pid = node.process.pid;
+            (next, seen) = (pid + 1, seen + 1);
             if let Some(points) = eligible(node, total)
-                && best.as_ref().is_none_or(|(most, _)| points > *most)
+                && best.is_none_or(|(most, _)| points > most)
             {
-                best = Some((points, node.process.clone()));
+                best = Some((points, pid));
             }
         }
         if seen < PART {
-            return best.map(|(_, process)| process);
+            return best.map(|(_, pid)| pid);
         }
         executor::make_way().await;
     }

@@ -309,7 +309,7 @@ impl Watch {
 /// epoll(7) for each member.
 ///
 /// It is queued once it is armed, and then wakes its waker at most once per [`arm`](Self::arm), collects
-/// events, and keeps its source alive. 64 bytes.
+/// events, and keeps its source alive. 56 bytes.
 #[repr(C)]
 pub struct Watcher<S: Source> {
     watch: Watch,

@@ -221,9 +221,6 @@ impl Kept {
     }
 }
 
-// SAFETY: one task has it at a time, and its nodes are touched under the list's lock.
-unsafe impl Send for Kept {}
-
 impl Drop for Rest {
     fn drop(&mut self) {
         while self.share() {}

@@ -404,9 +404,15 @@ fn an_event_tells_all_who_watch_its_source() {
         for (name, told) in told.into_iter().enumerate() {
             assert_eq!(told.await, Ok(name as u32));
         }
-        while Arc::strong_count(&source) > 1 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let given_back = async {
+            while Arc::strong_count(&source) > 1 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(
+            timeout_after(given_back, Duration::from_secs(60)).await.is_ok(),
+            "somebody keeps the source"
+        );
     });
 }
 

@@ -106,8 +106,9 @@ struct Ending {
 impl Ending {
     /// Tells some; whether there are more.
     fn step(&mut self) -> bool {
-        /// Instances that are told in some ten thousand instructions.
-        const TURN: usize = 8;
+        /// Instances that are told in some ten thousand instructions; of so many none tells of the file any more when `close`
+        /// returns.
+        const TURN: usize = 32;
         for _ in 0..TURN {
             let Some((_, epoll)) = self.instances.pop_first() else { return false };
             if let Some(epoll) = epoll.upgrade() {

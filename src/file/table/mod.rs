@@ -209,9 +209,9 @@ impl FileTable {
     }
 }
 
-/// Closes files of a stretch, for a table that ends: as many as take some ten thousand instructions, if they are large. Whether
-/// there are more.
+/// Closes some files of a stretch, for a table that ends; whether there are more.
 fn close_some(slots: &mut Slots, number: usize, owner: Owner) -> bool {
+    /// Each may be the end of a pipe with all that is in it, or of an epoll instance.
     const TURN: usize = 8;
     for _ in 0..TURN {
         let Some(file) = slots.stretch_mut(number).and_then(Stretch::take_lowest) else {
