@@ -23,8 +23,8 @@ use crate::process::Thread;
 
 /// A file that is ready.
 pub struct Ready {
-    /// The caller's name for it.
-    pub name: u32,
+    /// The caller's name for it, below 2¹⁵.
+    pub name: u16,
     /// What was asked about.
     pub asked: Events,
     /// What is there of that.
@@ -33,7 +33,7 @@ pub struct Ready {
 
 impl Ready {
     /// Looks at a file: None if nothing is there of what is asked about.
-    pub fn look(file: &File, asked: Events, name: u32) -> Option<Self> {
+    pub fn look(file: &File, asked: Events, name: u16) -> Option<Self> {
         let found = file.events() & (asked | Events::ALWAYS);
         (!found.is_empty()).then_some(Self { name, asked, found })
     }

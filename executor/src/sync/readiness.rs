@@ -8,7 +8,6 @@ use crate::primitive::{AtomicU32, fence, fence_after_rmw};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr;
@@ -275,15 +274,18 @@ pub(super) const WATCHER: u32 = 1 << 31;
 pub(super) const MEMBER: u32 = 1 << 30;
 /// Marks the node of an exclusive member, beside [`MEMBER`].
 pub(super) const EXCLUSIVE: u32 = 1 << 29;
+/// Where the tag of a watcher's node has its name: above all events, and below the marks.
+const NAME_AT: u32 = 14;
+/// Which bits of the tag those are.
+const NAME: u32 = EXCLUSIVE - (1 << NAME_AT);
+const _: () = assert!(Events::all().bits() < 1 << NAME_AT);
 
 /// A watcher's node. First in it, so that a pointer to one is a pointer to the other.
+///
+/// The node's note has the events since they were last taken.
 #[repr(C)]
 pub(super) struct Watch {
     node: Node,
-    /// Events since they were last taken. Under the list's lock.
-    fired: Cell<u32>,
-    /// The owner's name for it, in room that would be lost.
-    name: u32,
     /// The source of the watcher that begins with this.
     source: unsafe fn(*const Watch) -> Arc<dyn Source>,
 }
@@ -292,7 +294,7 @@ impl Watch {
     /// Notes that these events have happened. Under the list's lock.
     #[inline(always)]
     pub(super) fn note(&self, events: u32) {
-        self.fired.set(self.fired.get() | events);
+        self.node.note.set(self.node.note.get() | events as u16);
     }
 
     /// The source that is watched. Under the list's lock.
@@ -309,7 +311,7 @@ impl Watch {
 /// epoll(7) for each member.
 ///
 /// It is queued once it is armed, and then wakes its waker at most once per [`arm`](Self::arm), collects
-/// events, and keeps its source alive. 56 bytes.
+/// events, and keeps its source alive. 48 bytes.
 #[repr(C)]
 pub struct Watcher<S: Source> {
     watch: Watch,
@@ -322,11 +324,12 @@ unsafe impl<S: Source> Send for Watcher<S> {}
 unsafe impl<S: Source> Sync for Watcher<S> {}
 
 impl<S: Source + 'static> Watcher<S> {
-    /// To watch `source` for `events`, and for errors and hang-ups, under a name of the caller's choice.
+    /// To watch `source` for `events`, and for errors and hang-ups, under a name of the caller's choice below 2¹⁵.
     #[must_use]
-    pub fn new(source: Arc<S>, events: Events, name: u32) -> Watcher<S> {
-        let tag = (events | Events::ALWAYS).bits() | WATCHER;
-        let watch = Watch { node: Node::new(tag), fired: Cell::new(0), name, source: Self::source_of };
+    pub fn new(source: Arc<S>, events: Events, name: u16) -> Watcher<S> {
+        debug_assert!(u32::from(name) <= NAME >> NAME_AT);
+        let tag = (events | Events::ALWAYS).bits() | u32::from(name) << NAME_AT & NAME | WATCHER;
+        let watch = Watch { node: Node::new(tag), source: Self::source_of };
         Watcher { watch, source }
     }
 
@@ -347,8 +350,8 @@ impl<S: Source> Watcher<S> {
 
     /// The name it was given.
     #[must_use]
-    pub fn name(&self) -> u32 {
-        self.watch.name
+    pub fn name(&self) -> u16 {
+        ((self.watch.node.tag.get() & NAME) >> NAME_AT) as u16
     }
 
     /// The events it watches for.
@@ -367,7 +370,7 @@ impl<S: Source> Watcher<S> {
     /// [`arm`](Self::arm) on.
     pub fn take_fired(&self) -> Events {
         let _list = self.source.readiness().waiters.lock();
-        Events::from_bits_truncate(self.watch.fired.replace(0))
+        Events::from_bits_truncate(self.watch.node.note.replace(0).into())
     }
 
     /// Wake `waker` at the next event. Look at [`ready`](Self::ready) after this: what was there before
@@ -391,7 +394,8 @@ impl<S: Source> Watcher<S> {
     /// Watch for other events from now on.
     pub fn set_events(&self, events: Events) {
         let _list = self.source.readiness().waiters.lock();
-        self.watch.node.tag.set((events | Events::ALWAYS).bits() | WATCHER);
+        let tag = &self.watch.node.tag;
+        tag.set((events | Events::ALWAYS).bits() | tag.get() & NAME | WATCHER);
     }
 }
 
@@ -404,6 +408,9 @@ impl<S: Source> Drop for Watcher<S> {
         }
     }
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Watcher<Readiness>>() == 48);
 
 /// Watchers of several sources, in one allocation: what a thread in poll(2) costs.
 pub struct Watchers<S: Source>(Pin<Box<[Watcher<S>]>>);

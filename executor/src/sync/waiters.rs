@@ -38,6 +38,8 @@ pub(crate) struct Node {
     wakee: Guarded<Wakee>,
     /// What it waits for: events, a number of permits; up to the user of the list.
     pub(crate) tag: Cell<u32>,
+    /// More of the list's user, in room that would be lost.
+    pub(crate) note: Cell<u16>,
     state: AtomicU8,
     _pinned: PhantomPinned,
 }
@@ -54,6 +56,7 @@ impl Node {
             previous: Cell::new(ptr::null()),
             wakee: Guarded::new(Wakee::NOBODY),
             tag: Cell::new(tag),
+            note: Cell::new(0),
             state: AtomicU8::new(IDLE),
             _pinned: PhantomPinned,
         }

@@ -349,7 +349,7 @@ fn a_watcher_waits_on_many_sources() {
                 let sources = sources.clone();
                 async move {
                     let watch =
-                        |(i, s): (usize, &Arc<Readiness>)| Watcher::new(s.clone(), Events::IN, i as u32);
+                        |(i, s): (usize, &Arc<Readiness>)| Watcher::new(s.clone(), Events::IN, i as u16);
                     let watchers = Watchers::new(sources.iter().enumerate().map(watch).collect());
                     std::future::poll_fn(move |cx| {
                         watchers.arm(cx.waker());
@@ -395,14 +395,14 @@ fn an_event_tells_all_who_watch_its_source() {
         };
         // More than are told together, and than who brings the event tells himself.
         let told = (0..scaled(1000, 100)).map(|name| match name / 20 % 2 {
-            0 => watch(name as u32),
-            _ => gather(name as u32),
+            0 => watch(name as u16),
+            _ => gather(name as u16),
         });
         let told: Vec<_> = told.collect();
         sleep(Duration::from_millis(1)).await;
         source.set(Events::IN);
         for (name, told) in told.into_iter().enumerate() {
-            assert_eq!(told.await, Ok(name as u32));
+            assert_eq!(told.await, Ok(name as u16));
         }
         let given_back = async {
             while Arc::strong_count(&source) > 1 {

@@ -47,7 +47,7 @@ pub struct Sight {
 
 impl Sight {
     /// Looks at one file; ENOMEM.
-    fn look_at(&mut self, file: Arc<File>, asked: Events, name: u32) -> Result<(), Errno> {
+    fn look_at(&mut self, file: Arc<File>, asked: Events, name: u16) -> Result<(), Errno> {
         if let Some(found) = Ready::look(&file, asked, name) {
             self.note(found)?;
         } else if self.is_waiting && self.ready.is_empty() && file.watched().is_some() {
@@ -85,8 +85,8 @@ impl Files {
         }
     }
 
-    /// Looks at the files in a part of the places, which begins at a multiple of 64, on behalf of one who is waiting for
-    /// them, or is not.
+    /// Looks at the files in a part of the places, which begins at a multiple of 64 and has less than 2¹⁵, on behalf of one
+    /// who is waiting for them, or is not. Each file's name is its place in the part.
     pub fn look(self, caller: &Caller, part: Range<usize>, is_waiting: bool) -> Result<Sight, Pause> {
         let mut sight = Sight { is_waiting, ..Sight::default() };
         match self {
@@ -109,12 +109,12 @@ fn look_at_list(sight: &mut Sight, caller: &Caller, address: usize, part: Range<
     if sight.is_waiting {
         sight.watchers.try_reserve_exact(part.len()).map_err(|_| Errno::ENOMEM)?;
     }
-    for index in part {
+    for (name, index) in (0..).zip(part) {
         let entry: PollFd = copy_in(address.wrapping_add(index * size_of::<PollFd>()))?;
         if entry.fd < 0 {
             continue;
         }
-        let (asked, name) = (Events::from_bits_truncate(entry.events.into()), index as u32);
+        let asked = Events::from_bits_truncate(entry.events.into());
         match caller.files.get_open(entry.fd) {
             Ok(file) => sight.look_at(file, asked, name)?,
             Err(_) => sight.note(Ready { name, asked, found: Events::NVAL })?,
@@ -125,8 +125,8 @@ fn look_at_list(sight: &mut Sight, caller: &Caller, address: usize, part: Range<
 
 fn answer_list(address: usize, part: Range<usize>, ready: &[Ready]) -> Result<usize, Pause> {
     let mut answers = ready.iter().peekable();
-    for index in part {
-        let answer = answers.next_if(|answer| answer.name as usize == index);
+    for (name, index) in (0..).zip(part) {
+        let answer = answers.next_if(|answer| answer.name == name);
         let found = answer.map_or(Events::empty(), |answer| answer.found);
         let place = index * size_of::<PollFd>() + offset_of!(PollFd, revents);
         copy_out(address.wrapping_add(place), &(found.bits() as u16))?;
@@ -156,7 +156,7 @@ fn look_at_sets(
     addresses: [usize; 3],
     part: Range<usize>,
 ) -> Result<(), Pause> {
-    for (word, offset, valid) in words(part) {
+    for (word, offset, valid) in words(part.clone()) {
         let mut sets = [0_u64; 3];
         for (set, address) in sets.iter_mut().zip(addresses) {
             if address != 0 {
@@ -169,8 +169,8 @@ fn look_at_sets(
             any &= any - 1;
             let asked = sets.iter().zip(SET_EVENTS).filter(|(set, _)| *set >> bit & 1 != 0);
             let events = asked.fold(Events::empty(), |events, (_, wanted)| events | wanted);
-            let fd = (word * WORD) as u32 + bit;
-            sight.look_at(caller.files.get_open(fd as i32)?, events, fd)?;
+            let fd = word * WORD + bit as usize;
+            sight.look_at(caller.files.get_open(fd as i32)?, events, (fd - part.start) as u16)?;
         }
     }
     Ok(())
@@ -180,13 +180,13 @@ fn look_at_sets(
 fn answer_sets(addresses: [usize; 3], part: Range<usize>, ready: &[Ready]) -> Result<usize, Pause> {
     let mut answered = 0;
     let mut answers = ready.iter().peekable();
-    for (word, offset, _) in words(part) {
+    for (word, offset, _) in words(part.clone()) {
         let mut sets = [0_u64; 3];
-        let is_here = |file: &&Ready| file.name as usize / WORD == word;
+        let is_here = |file: &&Ready| (part.start + usize::from(file.name)) / WORD == word;
         while let Some(Ready { name, asked, found }) = answers.next_if(is_here) {
             for (set, wanted) in sets.iter_mut().zip(SET_EVENTS) {
                 if asked.contains(wanted) && found.intersects(wanted) {
-                    *set |= 1 << (*name as usize % WORD);
+                    *set |= 1 << (usize::from(*name) % WORD);
                 }
             }
         }
