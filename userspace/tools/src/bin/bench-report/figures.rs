@@ -34,16 +34,6 @@ impl Figures {
         self.all([section, kernel, setting, name]).map(|figure| figure.value).min_by(f64::total_cmp)
     }
 
-    /// The middle one of a figure's rounds, for what is compared with another figure: the best of each may have come at different
-    /// speeds of the host.
-    pub fn median(&self, section: &str, kernel: &str, setting: &str, name: &str) -> Option<f64> {
-        let mut values: Vec<f64> =
-            self.all([section, kernel, setting, name]).map(|figure| figure.value).collect();
-        values.sort_by(f64::total_cmp);
-        let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
-        Some((values[low] + values[high]) / 2.0)
-    }
-
     /// What stands in the place of the unit.
     pub fn unit(&self, section: &str, kernel: &str, setting: &str, name: &str) -> Option<&str> {
         self.all([section, kernel, setting, name]).next().map(|figure| figure.unit.as_str())

@@ -467,16 +467,16 @@ fn replay(figures: &Figures) -> Option<Section> {
 
 fn parallel(figures: &Figures) -> Option<Section> {
     figures.settings("parallel").first()?;
-    let value = |setting: &str, name: &str| figures.median("parallel", "rusk", setting, name);
+    let value = |setting: &str, name: &str| figures.get("parallel", "rusk", setting, name);
     let rounds = figures.rounds("parallel", "rusk", "1", "nullcall");
     let mut section = Section::new(
         "parallel",
         "What a second CPU brings",
         format!(
-            "Two CPUs, wall clock, nanoseconds per operation, the median of {rounds} rounds in turn: two independent processes \
-             against one, and a parallel fork of 1 GiB against a serial one, with time between forks for what the last child \
-             left. The first two rows are what the host has to give: two machines, which have nothing to do with each other, \
-             against one. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
+            "Two CPUs, wall clock, nanoseconds per operation, the best of {rounds} runs of each kind, each CPU on one of the host's of its own: two independent processes \
+             against one beside a program that counts (else the other CPU would zero pages meanwhile), and a parallel fork of \
+             1 GiB against a serial one, with time between forks for what the last child left. The first two rows are what the \
+             host has to give: two machines of one CPU, which have nothing to do with each other, against one. The last two columns are instructions per operation with one and with both CPUs at work (all CPUs' \
              instructions counted together): what they grow by is what the CPUs cost each other."
         ),
     );
@@ -485,7 +485,7 @@ fn parallel(figures: &Figures) -> Option<Section> {
         [("null calls in 1 and 2 machines", "nullcall"), ("page faults in 1 and 2 machines", "pagefault")]
     {
         // Each of the two machines tells the time of its own operations.
-        let (alone, together) = (value("1", name), value("2 machines", name).map(|time| time / 2.0));
+        let (alone, together) = (value("1 machine", name), value("2 machines", name).map(|time| time / 2.0));
         section.row(&[
             title.to_owned(),
             cell(alone),
