@@ -100,7 +100,7 @@ pub use task::{
     Builder, Cancelled, JoinHandle, Lane, SpawnError, TaskCell, TaskRef, Titled, spawn, spawn_on, try_spawn,
 };
 pub use time::{Elapsed, Instant, Sleep, Timeout, sleep, sleep_until, timeout, timeout_after};
-pub use turns::{TakeTurns, Usage, let_pass, take_turns};
+pub use turns::{TakeTurns, Usage, go_first, let_pass, take_turns};
 pub use worker::{
     Worker, attention, outside, outside_unless_wanted, poll_length, set_time_slice, should_yield, uncounted,
 };

@@ -37,7 +37,14 @@ pub fn let_pass(usage: Usage) -> TakeTurns {
     TakeTurns::new(Stand::Behind, usage)
 }
 
-/// The future of [`take_turns`] and [`let_pass`].
+/// As [`take_turns`], but before all of its kind, whatever each of them has had. For who uses the CPU no longer than it has a right
+/// to.
+#[must_use = "a future does nothing unless awaited"]
+pub fn go_first(usage: Usage) -> TakeTurns {
+    TakeTurns::new(Stand::First, usage)
+}
+
+/// The future of [`take_turns`], [`let_pass`] and [`go_first`].
 pub struct TakeTurns {
     place: Place,
     from_now: u64,

@@ -116,6 +116,10 @@ pub async fn clone(
     if request.has(linux::CLONE_SETTLS) && request.tls >= USER_END {
         return Err(Errno::EPERM);
     }
+    let policy = caller.thread.policy.get();
+    if policy.is_deadline() && !policy.resets_on_fork {
+        return Err(Errno::EAGAIN);
+    }
     memory::claim().await?;
     let space = if request.has(linux::CLONE_VM) {
         caller.space.clone()

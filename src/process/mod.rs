@@ -18,6 +18,7 @@ pub mod arguments;
 pub mod capabilities;
 pub mod cpu_time;
 pub mod credentials;
+pub mod deadline;
 pub mod deputy;
 pub mod elf;
 pub mod exec;

@@ -322,6 +322,7 @@ async fn end(mut caller: Caller, context: &mut UserContext) {
     if caller.thread.is_traced() {
         Box::pin(trace::points::ends(&mut caller, context)).await;
     }
+    caller.thread.release_reservation();
     caller.dismiss_deputy().await;
     if caller.thread.is_logged() {
         strace::ends(&caller.thread);

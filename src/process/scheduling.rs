@@ -3,14 +3,15 @@
 //! Policies are kept, checked, inherited and told as on Linux. Threads that use the CPU for as long as they can have it
 //! [take turns](executor::take_turns), and have shares by their weights. A thread weighs what its nice value says, a step
 //! being a quarter more or less; with `SCHED_IDLE` next to nothing, and with a real-time policy as much as the least nice
-//! one: nearly all, but nobody starves. Among them, the real-time policies order nothing.
+//! one: nearly all, but nobody starves. Among them, the real-time policies order nothing. `SCHED_DEADLINE` is a
+//! [reservation](super::deadline).
 
 use core::sync::atomic::{AtomicU8, AtomicU16, Ordering::Relaxed};
 
 use executor::{TakeTurns, Usage};
 use linux_raw_sys::general as linux;
 
-use super::Thread;
+use super::{Thread, thread::Attention};
 use crate::arch::clock;
 
 /// A policy with its parameters.
@@ -31,12 +32,18 @@ impl Scheduling {
     pub fn is_realtime(self) -> bool {
         matches!(self.policy, linux::SCHED_FIFO | linux::SCHED_RR)
     }
+
+    /// Whether it goes by a reservation.
+    pub fn is_deadline(self) -> bool {
+        self.policy == linux::SCHED_DEADLINE
+    }
 }
 
 /// A thread's policy, in as few bits as there can be: nothing else hangs on when a change is seen. The usual one at first.
 ///
 /// ```text
 ///   bit 0..8    0 SCHED_NORMAL   1 SCHED_BATCH   2 SCHED_IDLE   3..102 SCHED_FIFO 1..99   102..201 SCHED_RR 1..99
+///               201 SCHED_DEADLINE
 ///       8..15   the nice value, with its sign
 ///       15      resets_on_fork
 /// ```
@@ -45,6 +52,7 @@ pub struct Policy(AtomicU16);
 
 const FIFO: u16 = 2;
 const ROUND_ROBIN: u16 = FIFO + 99;
+const DEADLINE: u16 = ROUND_ROBIN + 100;
 
 impl Policy {
     /// The policy.
@@ -56,6 +64,7 @@ impl Policy {
             1 => (linux::SCHED_BATCH, 0),
             2 => (linux::SCHED_IDLE, 0),
             3..=ROUND_ROBIN => (linux::SCHED_FIFO, kind - FIFO),
+            DEADLINE => (linux::SCHED_DEADLINE, 0),
             _ => (linux::SCHED_RR, kind - ROUND_ROBIN),
         };
         let nice = i32::from((word << 1) as i16 >> 9);
@@ -69,6 +78,7 @@ impl Policy {
             linux::SCHED_IDLE => 2,
             linux::SCHED_FIFO => FIFO + new.priority as u16,
             linux::SCHED_RR => ROUND_ROBIN + new.priority as u16,
+            linux::SCHED_DEADLINE => DEADLINE,
             _ => 0,
         };
         let nice = (new.nice as u16 & 0x7f) << 8;
@@ -98,7 +108,7 @@ struct Class(u8);
 impl Class {
     fn of(thread: &Thread) -> Self {
         match thread.policy.get() {
-            policy if policy.is_realtime() => Self(0),
+            policy if policy.is_realtime() || policy.is_deadline() => Self(0),
             Scheduling { policy: linux::SCHED_IDLE, .. } => Self(40),
             Scheduling { nice, .. } => Self((nice.clamp(-20, 19) + 20) as u8),
         }
@@ -117,7 +127,11 @@ pub struct Counted(AtomicU8);
 impl Thread {
     /// Makes way for others that have had no more of the CPU than this thread has. For the thread itself.
     pub fn make_way(&self) -> TakeTurns {
-        executor::take_turns(self.usage())
+        if self.attention().contains(Attention::RESERVED) {
+            executor::go_first(self.usage())
+        } else {
+            executor::take_turns(self.usage())
+        }
     }
 
     /// Lets others go first that have had a little more, too.
@@ -139,7 +153,8 @@ impl Thread {
     pub(super) fn inherit_policy(&self, maker: &Self) {
         let policy = maker.policy.get();
         if policy.resets_on_fork {
-            self.policy.set_nice(if policy.is_realtime() { 0 } else { policy.nice.max(0) });
+            let begins_anew = policy.is_realtime() || policy.is_deadline();
+            self.policy.set_nice(if begins_anew { 0 } else { policy.nice.max(0) });
         } else {
             self.policy.set(policy);
         }

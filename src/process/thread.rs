@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::{
     future::Future,
     pin::Pin,
+    ptr,
     sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
@@ -59,6 +60,9 @@ bitflags! {
         const ENDING = 512;
         /// Its calls are judged ([`seccomp`](super::seccomp)): looks in each time before it enters user mode.
         const CONFINED = 1024;
+        /// It has [reserved](super::deadline) time on the CPU, and may have no more: looks in each time before it enters user
+        /// mode.
+        const RESERVED = 2048;
         /// What has it take the watched way through user mode.
         const WATCHED = Self::TRACED.bits() | Self::LOGGED.bits() | Self::CONFINED.bits();
         /// What only matters in user mode, so that it is no reason to leave a wait.
@@ -66,7 +70,8 @@ bitflags! {
             | Self::PLACE.bits()
             | Self::WATCHED.bits()
             | Self::SAMPLE.bits()
-            | Self::ENDING.bits();
+            | Self::ENDING.bits()
+            | Self::RESERVED.bits();
     }
 }
 
@@ -199,6 +204,11 @@ impl Thread {
     #[inline]
     pub fn wanted(&self) -> bool {
         self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// What it is known by among all threads for as long as it exists; its id may change.
+    pub(super) fn key(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
     /// Whether the thread should leave a wait.

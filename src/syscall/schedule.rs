@@ -13,6 +13,7 @@ use crate::{
     process::{
         Caller, Process, Thread, affinity,
         credentials::capability,
+        deadline::{self, Reservation},
         run,
         scheduling::Scheduling,
         times::TimeSpec,
@@ -21,7 +22,9 @@ use crate::{
 };
 
 pub async fn sched_yield(caller: &Caller) -> SysResult {
-    caller.thread.let_pass().await;
+    if !caller.thread.yield_reservation() {
+        caller.thread.let_pass().await;
+    }
     Ok(0)
 }
 
@@ -85,15 +88,20 @@ pub async fn sched_setscheduler(
             Scheduling { policy: policy & !RESET_ON_FORK, priority, nice, resets_on_fork }
         }
     };
-    reschedule(caller, &thread, wanted)
+    reschedule(caller, &thread, wanted, None)
 }
 
-/// Schedules a thread otherwise. EINVAL for what fits nothing, EPERM.
-fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling) -> SysResult {
+/// Schedules a thread otherwise. EINVAL for what fits nothing, EPERM, EBUSY.
+fn reschedule(
+    caller: &Caller,
+    thread: &Thread,
+    wanted: Scheduling,
+    reservation: Option<Reservation>,
+) -> SysResult {
     match wanted.policy {
         linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => {}
         linux::SCHED_FIFO | linux::SCHED_RR => {}
-        // There are no deadlines here.
+        linux::SCHED_DEADLINE if reservation.is_some() => {}
         _ => return Err(Errno::EINVAL),
     }
     if wanted.priority > 99 || wanted.is_realtime() != (wanted.priority != 0) {
@@ -105,6 +113,8 @@ fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling) -> SysResult
     let allowed = if wanted.is_realtime() {
         (wanted.policy == now.policy || most > 0)
             && (wanted.priority <= now.priority || u64::from(wanted.priority) <= most)
+    } else if wanted.is_deadline() {
+        false
     } else {
         let leaves_idle = now.policy == linux::SCHED_IDLE && wanted.policy != linux::SCHED_IDLE;
         (!leaves_idle || may_be_as_nice(process, now.nice))
@@ -115,7 +125,11 @@ fn reschedule(caller: &Caller, thread: &Thread, wanted: Scheduling) -> SysResult
     {
         return Err(Errno::EPERM);
     }
-    thread.policy.set(wanted);
+    // Who may not go everywhere could not have what it has reserved.
+    if wanted.is_deadline() && thread.cpus.get() != affinity::all() {
+        return Err(Errno::EPERM);
+    }
+    thread.schedule(wanted, reservation.filter(|_| wanted.is_deadline()))?;
     Ok(0)
 }
 
@@ -167,7 +181,7 @@ pub async fn sched_setattr(caller: &Caller, tid: i32, address: usize, flags: u32
         user::write(caller, address, ATTR_SIZES[1] as u32).await?;
         return Err(Errno::E2BIG);
     }
-    if (attr.policy as i32) < 0 || attr.flags & !(KEEP_POLICY | KEEP_PARAMS | RESET) != 0 {
+    if (attr.policy as i32) < 0 || attr.flags & !(KEEP_POLICY | KEEP_PARAMS | RESET | deadline::FLAGS) != 0 {
         return Err(Errno::EINVAL);
     }
     let thread = subject(caller, tid)?;
@@ -183,7 +197,12 @@ pub async fn sched_setattr(caller: &Caller, tid: i32, address: usize, flags: u32
     if matches!(wanted.policy, linux::SCHED_NORMAL | linux::SCHED_BATCH) && !keeps(KEEP_PARAMS) {
         wanted.nice = attr.nice.clamp(-20, 19);
     }
-    reschedule(caller, &thread, wanted)
+    let reservation = match wanted.is_deadline() {
+        false => None,
+        true if keeps(KEEP_PARAMS) => thread.reservation(),
+        true => Some(Reservation::asked(attr.deadlines, attr.flags & deadline::FLAGS)?),
+    };
+    reschedule(caller, &thread, wanted, reservation)
 }
 
 pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usize, flags: u32) -> SysResult {
@@ -193,12 +212,14 @@ pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usiz
     let thread = subject(caller, tid)?;
     let now = thread.policy.get();
     let size = (size as u32 as usize).min(ATTR_SIZES[1]);
+    let reservation = if now.is_deadline() { thread.reservation() } else { None };
     let attr = SchedAttr {
         size: size as u32,
         policy: now.policy,
-        flags: u64::from(now.resets_on_fork),
-        nice: if now.is_realtime() { 0 } else { now.nice },
+        flags: u64::from(now.resets_on_fork) | reservation.map_or(0, |reservation| reservation.flags),
+        nice: if now.is_realtime() || now.is_deadline() { 0 } else { now.nice },
         priority: now.priority,
+        deadlines: reservation.map_or([0; 3], |own| [own.runtime, own.deadline, own.period]),
         ..SchedAttr::default()
     };
     user::copy_out(caller, address, &attr.as_bytes()[..size]).await?;
@@ -209,7 +230,7 @@ pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usiz
 pub async fn sched_rr_get_interval(caller: &Caller, tid: i32, address: usize) -> SysResult {
     let interval = match subject(caller, tid)?.policy.get().policy {
         linux::SCHED_RR => 100_000_000,
-        linux::SCHED_FIFO => 0,
+        linux::SCHED_FIFO | linux::SCHED_DEADLINE => 0,
         _ => run::SLICE_NS,
     };
     user::write(caller, address, TimeSpec::from_ns(interval)).await?;
@@ -236,6 +257,9 @@ pub async fn sched_setaffinity(caller: &Caller, tid: i32, size: usize, address: 
     let set = u64::from_le_bytes(set) & affinity::all();
     if set == 0 {
         return Err(Errno::EINVAL);
+    }
+    if thread.policy.get().is_deadline() && set != affinity::all() {
+        return Err(Errno::EBUSY);
     }
     thread.confine(set);
     Ok(0)

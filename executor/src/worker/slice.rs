@@ -60,6 +60,17 @@ impl Worker {
         self.arm_before(end);
     }
 
+    /// The running task's turn ends in `ns` nanoseconds at the latest, whether others wait or not.
+    pub fn end_slice_within(&self, ns: u64) {
+        let end = hooks::now().saturating_add(ns);
+        if !self.door.slice_armed.load(Relaxed) || end < self.own.slice_end.get() {
+            // First the flag, as in `arm_slice`.
+            self.door.slice_armed.store(true, Relaxed);
+            self.own.slice_end.set(end);
+            self.arm_before(end);
+        }
+    }
+
     /// Make sure that the hardware timer fires at `deadline` or earlier.
     pub(crate) fn arm_before(&self, deadline: u64) {
         if deadline < self.door.armed.load(Relaxed) {

@@ -3,6 +3,7 @@
 //! Like a system call this is attempted at once ([`attend`]); only what has to wait ([`Obstacle`]) is a future
 //! ([`overcome`]).
 
+use executor::sleep_until;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -11,10 +12,15 @@ use super::{
     send,
 };
 use crate::{
-    arch::user::{Access, UserContext},
+    arch::{
+        percpu,
+        user::{Access, UserContext},
+    },
     process::{
-        Caller, Thread, affinity, exit, rseq,
-        thread::Attention,
+        Caller, Thread, affinity,
+        deadline::Exhausted,
+        exit, rseq,
+        thread::{Attention, interruptible},
         timers,
         trace::{self, points::Point},
         tree::{self, JobEvent},
@@ -71,6 +77,8 @@ pub enum Obstacle {
     Stop,
     /// It must go to another CPU.
     Place,
+    /// It has had the time that it has reserved.
+    Exhausted(Exhausted),
     /// It is to be sampled.
     Sample,
     /// A call of it that is logged has ended.
@@ -140,7 +148,8 @@ const OUT_OF_TURN: Attention = Attention::KILL
     .union(Attention::STOP)
     .union(Attention::PLACE)
     .union(Attention::WATCHED)
-    .union(Attention::SAMPLE);
+    .union(Attention::SAMPLE)
+    .union(Attention::RESERVED);
 
 /// Looks for what comes before signals: an obstacle, or a call that is to be served first; None if there is nothing.
 #[cold]
@@ -167,7 +176,16 @@ fn look_out(thread: &Thread, context: &UserContext, attention: Attention) -> Opt
     if attention.contains(Attention::STOP) {
         return Some(Err(Obstacle::Stop));
     }
-    attention.contains(Attention::PLACE).then_some(Err(Obstacle::Place))
+    if attention.contains(Attention::PLACE) {
+        return Some(Err(Obstacle::Place));
+    }
+    if attention.contains(Attention::RESERVED) && !attention.contains(Attention::SIGNAL) {
+        match thread.allowance() {
+            Ok(ns) => percpu::worker_of_this_cpu()?.end_slice_within(ns),
+            Err(exhausted) => return Some(Err(Obstacle::Exhausted(exhausted))),
+        }
+    }
+    None
 }
 
 /// Does what is to be done about a signal.
@@ -216,6 +234,14 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstac
         Obstacle::Place => {
             caller.thread.settle(Attention::PLACE);
             affinity::follow(&caller.thread).await;
+        }
+        Obstacle::Exhausted(Exhausted { until, tells }) => {
+            if tells {
+                // To a process that has it blocked or pending, it is nothing new.
+                let _ = send::to_process(caller.process(), SigInfo::kernel(SIGXCPU));
+            }
+            // Whatever calls it is served first, and what is left waited for after that.
+            let _ = interruptible(&caller.thread, sleep_until(until)).await;
         }
         Obstacle::Sequence(address, access) => match fault_in(caller, address, access).await {
             Ok(()) => caller.thread.raise(Attention::SEQUENCE),

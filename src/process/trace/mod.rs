@@ -210,11 +210,6 @@ impl Traced {
 }
 
 impl Thread {
-    /// What it is known by among the threads of its process, for as long as it exists.
-    pub(super) fn key(&self) -> usize {
-        core::ptr::from_ref(self).addr()
-    }
-
     /// Looks at what its tracer knows of it; None if nobody traces it.
     fn traced<R>(&self, look: impl FnOnce(&mut Tracing) -> R) -> Option<R> {
         let mut tracing = self.process.tracing.0.get()?.lock();

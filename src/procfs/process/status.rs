@@ -132,8 +132,11 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
         write!(out, "{} ", ticks(time))?;
     }
     let policy = target.thread.as_ref().map(|thread| thread.policy.get());
-    let priority =
-        policy.filter(|policy| policy.is_realtime()).map_or(20 + nice, |policy| -1 - policy.priority as i32);
+    let priority = match policy {
+        Some(policy) if policy.is_realtime() => -1 - policy.priority as i32,
+        Some(policy) if policy.is_deadline() => -101,
+        _ => 20 + nice,
+    };
     write!(out, "{priority} {nice} {threads} 0 {} ", ticks(process.started))?;
     write!(out, "{} {} {} ", usage.mapped, usage.resident / PAGE_SIZE, u64::MAX)?;
     // Addresses of code, stack and instruction are not told.

@@ -2,6 +2,7 @@
 
 use crate::check::{BAD, aside, in_child, outcome, show, sys, value};
 use std::io;
+use std::time::{Duration, Instant};
 use support::process::fork;
 
 const FLAG: i32 = 0x4000_0000;
@@ -37,6 +38,7 @@ fn set_attributes(size: u32, policy: u32, flags: u32, nice: i32, priority: u32) 
 pub fn run() {
     policies();
     attribute_structures();
+    reservations();
     nice_of_threads();
     users();
     input_and_output();
@@ -120,6 +122,140 @@ fn attribute_structures() {
         show("is", attributes());
         outcome("the same parameters", set_attributes(48, 1, 0x10, 0, 2));
         show("is", attributes());
+    });
+}
+
+const MS: u64 = 1_000_000;
+const RESET: u64 = 1;
+const OVERRUN: u64 = 4;
+
+fn reserve(pid: i32, flags: u64, runtime: u64, deadline: u64, period: u64) -> io::Result<i64> {
+    sys!(SYS_sched_setattr, pid, [48 | 6 << 32, flags, 0, runtime, deadline, period].as_ptr(), 0)
+}
+
+/// Flags, and the three times.
+fn reserved() -> String {
+    let mut raw = [0_u64; 6];
+    match sys!(SYS_sched_getattr, 0, raw.as_mut_ptr(), 48, 0) {
+        Ok(_) => format!("policy {} flags {} {:?}", raw[0] >> 32, raw[1], &raw[2..]),
+        Err(error) => support::errno::error_name(&error),
+    }
+}
+
+fn cpu_time() -> Duration {
+    let mut time = [0_u64; 2];
+    let _ = sys!(SYS_clock_gettime, libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr());
+    Duration::new(time[0], time[1] as u32)
+}
+
+/// SCHED_DEADLINE: what is admitted, told, inherited, and enforced.
+fn reservations() {
+    for (what, [runtime, deadline, period]) in [
+        ("nothing", [0, 0, 0]),
+        ("too little", [1023, MS, MS]),
+        ("more than the deadline", [2 * MS, MS, 3 * MS]),
+        ("a deadline after the period", [MS, 3 * MS, 2 * MS]),
+        ("too often", [10_000, 99_999, 99_999]),
+        ("too seldom", [MS, 4_194_304_001, 4_194_304_001]),
+        ("a bit too many", [MS, 1 << 63, 1 << 63]),
+    ] {
+        outcome(what, reserve(0, 0, runtime, deadline, period));
+    }
+    outcome("without parameters", set(6, 0));
+    outcome(
+        "with a priority",
+        sys!(SYS_sched_setattr, 0, [48 | 6 << 32, 0, 1 << 32, MS, MS, MS].as_ptr(), 0),
+    );
+    aside("a reservation", || {
+        outcome("without a period", reserve(0, 2, MS, 50 * MS, 0));
+        show("is", reserved());
+        show("is", now());
+        outcome("another", reserve(0, 0, 2 * MS, 40 * MS, 50 * MS));
+        show("is", reserved());
+        outcome("the same policy", sys!(SYS_sched_setattr, 0, [48, 8, 0, MS, 2 * MS, 9 * MS].as_ptr(), 0));
+        show("is", reserved());
+        outcome("the same parameters", sys!(SYS_sched_setattr, 0, [48, 0x10, 0, 0, 0, 0].as_ptr(), 0));
+        show("is", reserved());
+        outcome("a parameter", sys!(SYS_sched_setparam, 0, [0].as_ptr()));
+        let mut interval = [7_i64; 2];
+        let _ = sys!(SYS_sched_rr_get_interval, 0, interval.as_mut_ptr());
+        show("interval", format!("{interval:?}"));
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let words: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        show("in /proc", format!("{} {} {}", words[15], words[37], words[38]));
+        outcome("a child", sys!(SYS_fork));
+        outcome("not for children", reserve(0, RESET, MS, 50 * MS, 0));
+        in_child("the usual one", || i32::from(now() != "0x0 0"));
+        outcome("usual", set(libc::SCHED_OTHER, 0));
+        in_child("another child", || 0);
+    });
+    aside("as many as there can be", || {
+        let pids: Vec<i64> = (0..40)
+            .map_while(|_| {
+                let pid = sys!(SYS_fork).ok()?;
+                if pid == 0 {
+                    loop {
+                        let _ = sys!(SYS_pause);
+                    }
+                }
+                Some(pid)
+            })
+            .collect();
+        let admitted = pids.iter().filter(|pid| reserve(**pid as i32, 0, 5 * MS, 10 * MS, 0).is_ok()).count();
+        show("halves of a CPU", admitted);
+        outcome("one more", reserve(0, 0, 5 * MS, 10 * MS, 0));
+        outcome("as much again", reserve(pids[0] as i32, 0, 50 * MS, 100 * MS, 0));
+        for pid in pids {
+            let _ = sys!(SYS_kill, pid, libc::SIGKILL);
+            let _ = sys!(SYS_wait4, pid, 0, 0, 0);
+        }
+        outcome("one when all have ended", reserve(0, 0, 5 * MS, 10 * MS, 0));
+    });
+    aside("what is reserved, and no more", || {
+        let _ = reserve(0, 0, 10 * MS, 100 * MS, 0);
+        let (began, before) = (Instant::now(), cpu_time());
+        while began.elapsed() < Duration::from_millis(800) {}
+        let (periods, used) = (began.elapsed().as_millis() / 100 + 2, cpu_time() - before);
+        // Linux looks with each tick.
+        show("has had no more than that", used.as_millis() <= periods * 14);
+        show("and some of it", used.as_millis() >= 10);
+        let began = Instant::now();
+        for _ in 0..4 {
+            let _ = sys!(SYS_sched_yield);
+        }
+        show("to yield is to wait for the next period", began.elapsed() >= Duration::from_millis(290));
+    });
+    aside("who is told", || {
+        static TOLD: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        extern "C" fn told(_: i32) {
+            TOLD.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        // SAFETY: the handler only counts.
+        unsafe { libc::signal(libc::SIGXCPU, told as *const () as libc::sighandler_t) };
+        let _ = reserve(0, OVERRUN, 5 * MS, 50 * MS, 0);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(400) {}
+        let told = TOLD.load(std::sync::atomic::Ordering::Relaxed);
+        let periods = began.elapsed().as_millis() as u32 / 50 + 2;
+        show("once a period, or less often", (1..=periods).contains(&told));
+    });
+    aside("confined", || {
+        if sys!(SYS_sched_setaffinity, 0, 8, [1_u64].as_ptr()).is_ok() {
+            let mut set = [0_u64; 1];
+            let _ = sys!(SYS_sched_getaffinity, 0, 8, set.as_mut_ptr());
+            let are_more = std::fs::read_to_string("/proc/stat").unwrap_or_default().contains("cpu1 ");
+            let outcomes = (reserve(0, 0, MS, 10 * MS, 0), are_more);
+            show("it cannot have that", outcomes.0.is_err() == outcomes.1);
+        }
+        let _ = sys!(SYS_sched_setaffinity, 0, 8, [u64::MAX].as_ptr());
+        outcome("everywhere", reserve(0, 0, MS, 10 * MS, 0));
+        let are_more = std::fs::read_to_string("/proc/stat").unwrap_or_default().contains("cpu1 ");
+        let confined = sys!(SYS_sched_setaffinity, 0, 8, [1_u64].as_ptr());
+        show("nor be confined", confined.is_err() == are_more);
+    });
+    aside("a user", || {
+        let _ = sys!(SYS_setresuid, 1000, 1000, 1000);
+        outcome("cannot", reserve(0, 0, MS, 10 * MS, 0));
     });
 }
 

@@ -43,6 +43,17 @@ const WORDS: Kind = Texts(&["true", "a", "-x", ""]);
 const LIMIT: Kind =
     Either(&[NONE, Block(&[(8, One(&[0, 64, 1 << 20, u64::MAX])), (8, One(&[64, 1 << 20, u64::MAX]))])]);
 const PARAMETER: Kind = Block(&[(4, Below(3))]);
+/// `struct sched_attr`; times are below ten milliseconds, of which a thread that has reserved some waits for the rest.
+const SCHEDULING: Kind = Block(&[
+    (4, One(&[48, 0, 56])),
+    (4, Below(7)),
+    (8, Below(32)),
+    (4, Below(20)),
+    (4, Below(3)),
+    (8, One(&[0, 20_000, 1_000_000])),
+    (8, One(&[0, 1_000_000, 5_000_000])),
+    (8, One(&[0, 5_000_000, 10_000_000])),
+]);
 
 pub const CALLS: &[Call] = &[
     call("fork", SYS_fork, &[]).forks(),
@@ -126,6 +137,7 @@ pub const CALLS: &[Call] = &[
     call("sched_getscheduler", SYS_sched_getscheduler, &[Pid]),
     call("sched_setparam", SYS_sched_setparam, &[Pid, PARAMETER]).reaches(),
     call("sched_getparam", SYS_sched_getparam, &[Pid, Buffer(4)]),
+    call("sched_setattr", SYS_sched_setattr, &[Pid, SCHEDULING, NONE]).reaches(),
     call("sched_getattr", SYS_sched_getattr, &[Pid, Buffer(64), Below(64), NONE]),
     call("sched_rr_get_interval", SYS_sched_rr_get_interval, &[Pid, Buffer(16)]),
     call("ioprio_get", SYS_ioprio_get, &[Below(4), Pid]),
