@@ -35,12 +35,10 @@ pub async fn mmap(
         mapping::of_file(&file, offset as u64, shared, prot, &caller.space).await?
     };
     if flags & linux::MAP_LOCKED != 0 {
-        let others = caller.space.locked_outside(0..0).await?;
-        let whole = len.checked_next_multiple_of(PAGE_SIZE).unwrap_or(usize::MAX);
-        check_lock(caller, others.saturating_add(whole)).map_err(|errno| match errno {
-            Errno::ENOMEM => Errno::EAGAIN,
-            errno => errno,
-        })?;
+        check_lock(caller, 0)?;
+        check_more_locked(caller, len).await?;
+    } else if caller.space.locks_future().await {
+        check_more_locked(caller, len).await?;
     }
     let privileged = may_map_lowest(caller);
     let mapping = Mapping { hint, len, prot, flags, backing, privileged, extra: RegionFlags::empty() };
@@ -97,6 +95,9 @@ pub async fn mremap(
     flags: u32,
     target: usize,
 ) -> SysResult {
+    if new_len > old_len && caller.space.is_locked(start).await {
+        check_more_locked(caller, new_len - old_len).await?;
+    }
     caller.space.remap(start, old_len, new_len, flags, target).await
 }
 
@@ -135,6 +136,16 @@ fn check_lock(caller: &Caller, wanted: usize) -> Result<(), Errno> {
         wanted if wanted > limit => Err(Errno::ENOMEM),
         _ => Ok(()),
     }
+}
+
+/// EAGAIN for who may not lock so many bytes beside those that are.
+async fn check_more_locked(caller: &Caller, more: usize) -> Result<(), Errno> {
+    if caller.credentials.has(capability::IPC_LOCK) {
+        return Ok(());
+    }
+    let others = caller.space.locked_outside(0..0).await?;
+    let whole = more.checked_next_multiple_of(PAGE_SIZE).unwrap_or(usize::MAX);
+    check_lock(caller, others.saturating_add(whole)).map_err(|_| Errno::EAGAIN)
 }
 
 pub async fn mlock(caller: &Caller, start: usize, len: usize) -> SysResult {
@@ -214,5 +225,11 @@ pub async fn mincore(caller: &Caller, start: usize, len: usize, vector: usize) -
 }
 
 pub async fn brk(caller: &Caller, wanted: usize) -> SysResult {
+    if caller.space.locks_future().await {
+        let end = caller.space.brk(0).await;
+        if wanted > end && check_more_locked(caller, wanted - end).await.is_err() {
+            return Ok(end);
+        }
+    }
     Ok(caller.space.brk(wanted).await)
 }

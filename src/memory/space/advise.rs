@@ -229,6 +229,17 @@ impl AddressSpace {
         Ok(key)
     }
 
+    /// Whether what is mapped from now on is locked.
+    pub async fn locks_future(&self) -> bool {
+        self.locked().await.locks_future
+    }
+
+    /// Whether what is mapped at an address is locked.
+    pub async fn is_locked(&self, address: usize) -> bool {
+        let layout = self.locked().await;
+        layout.regions.find(address).is_some_and(|(_, region)| region.flags.contains(RegionFlags::LOCKED))
+    }
+
     /// Bytes that are locked, those at `range` left out. ENOMEM.
     pub async fn locked_outside(&self, range: Range<usize>) -> Result<usize, Errno> {
         let mut outside = 0;

@@ -91,6 +91,22 @@ fn memory_locks() {
         outcome("map and lock", map_locked(1));
         outcome("the future", sys!(SYS_mlockall, libc::MCL_FUTURE));
     });
+    aside("a user's future", || {
+        let _ = sys!(SYS_setrlimit, libc::RLIMIT_MEMLOCK, [16384_u64, 16384].as_ptr());
+        let _ = sys!(SYS_setresuid, 1000, 1000, 1000);
+        outcome("lock all", sys!(SYS_mlockall, libc::MCL_FUTURE));
+        outcome("more than that", map(5).map(|_| 0));
+        let [first, second] = [map(1), map(2)].map(|at| at.expect("memory"));
+        let grow = |len: usize| sys!(SYS_mremap, second, 8192, len, libc::MREMAP_MAYMOVE).map(|_| 0);
+        outcome("two more of three", grow(16384));
+        outcome("one more", grow(12288));
+        outcome("and another", map(1).map(|_| 0));
+        let end = sys!(SYS_brk, 0).expect("a heap");
+        show("nor a heap", sys!(SYS_brk, end + 4096).ok() == Some(end));
+        outcome("one less", sys!(SYS_munmap, first, 4096));
+        show("but then", sys!(SYS_brk, end + 4096).ok() == Some(end + 4096));
+        show("kB locked", locked());
+    });
 }
 
 fn clock() {
