@@ -1,7 +1,7 @@
 //! `/proc` and its like: files whose text is made when they are read.
 //!
 //! The kernel describes the tree by three small traits, [`Directory`], [`Text`] and [`Link`]; this module
-//! makes inodes of them. Directories may be dynamic (one per process): the name cache asks [`Directory::alive`] each time
+//! makes inodes of them. A long text may come in [`Parts`], and is then made as far as it is read. Directories may be dynamic (one per process): the name cache asks [`Directory::alive`] each time
 //! it uses what it remembers, and remembers no absences.
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::any::Any;
-use executor::sync::SpinMutex;
+use executor::sync::{Mutex, SpinMutex};
 use syscalls::Errno;
 
 /// What statfs(2) calls procfs.
@@ -22,6 +22,11 @@ pub const SYSFS_MAGIC: u64 = 0x6265_6572;
 pub trait Text: Send + Sync + 'static {
     /// The text as it is now. An error ends the read: `ESRCH` for a process that is gone.
     fn read(&self) -> Op<'_, Result<Vec<u8>>>;
+
+    /// The same in parts, for one that is long; None for others.
+    fn parts(&self) -> Option<Result<Box<dyn Parts>>> {
+        None
+    }
 
     /// Whether what it describes still exists. When not, the name leads nowhere.
     fn alive(&self) -> bool {
@@ -37,6 +42,12 @@ pub trait Text: Send + Sync + 'static {
     fn permissions(&self) -> u32 {
         0o444
     }
+}
+
+/// A text that is made part by part, when a reader gets there: most who read a long one want something near its beginning.
+pub trait Parts: Send + 'static {
+    /// The next part; None at the end. An error is for this time: it may be asked again.
+    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>>>;
 }
 
 /// Makes a [`Text`] of a function that appends it.
@@ -307,6 +318,7 @@ impl Inode for ProcInode {
             attributes: Attributes::new(birth),
             source: text.clone(),
             text: SpinMutex::new(None),
+            made: Mutex::new(None),
         })))
     }
 
@@ -452,6 +464,61 @@ struct OpenText {
     attributes: Attributes,
     source: Arc<dyn Text>,
     text: SpinMutex<Option<Arc<Vec<u8>>>>,
+    /// In the place of that, for one in parts.
+    made: Mutex<Option<Made>>,
+}
+
+/// What has been made of a text in parts.
+struct Made {
+    /// The parts, each with its offset.
+    parts: Vec<(u64, Vec<u8>)>,
+    len: u64,
+    /// Makes those that are missing.
+    rest: Option<Box<dyn Parts>>,
+}
+
+impl Made {
+    /// How much is read at once, or a part more.
+    const MOST: usize = 16 << 10;
+
+    fn new(parts: Box<dyn Parts>) -> Self {
+        Self { parts: Vec::new(), len: 0, rest: Some(parts) }
+    }
+
+    /// Makes all up to an offset, as far as there is a text.
+    async fn reach(&mut self, end: u64) -> Result<()> {
+        while self.len < end
+            && let Some(rest) = &mut self.rest
+        {
+            match rest.next().await? {
+                Some(part) => {
+                    self.parts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    let offset = self.len;
+                    self.len += part.len() as u64;
+                    self.parts.push((offset, part));
+                }
+                None => self.rest = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what there is from `offset` on, of [`MOST`](Self::MOST) or a part more.
+    fn put(&self, offset: u64, sink: &mut dyn Sink) -> usize {
+        let first = self.parts.partition_point(|(begin, _)| *begin <= offset).saturating_sub(1);
+        let mut shown = 0;
+        for (begin, part) in self.parts.iter().skip(first) {
+            let from = (offset + shown as u64 - begin) as usize;
+            let Some(part) = part.get(from..).filter(|part| !part.is_empty()) else { break };
+            let wanted = part.len().min(sink.remaining());
+            let count = sink.put(&part[..wanted]);
+            shown += count;
+            if count < part.len() || shown >= Self::MOST {
+                break;
+            }
+        }
+        shown
+    }
 }
 
 impl OpenText {
@@ -477,6 +544,22 @@ impl Inode for OpenText {
         let kept = if offset == 0 { None } else { self.text.lock().clone() };
         if let Some(text) = kept {
             return Op::Ready(Ok(put(&text, offset, sink)));
+        }
+        if let Some(parts) = self.source.parts() {
+            return Op::waiting(async move {
+                let mut made = self.made.lock().await;
+                if offset == 0 || made.is_none() {
+                    *made = Some(Made::new(parts?));
+                }
+                let Some(made) = &mut *made else { return Ok(0) };
+                let wanted = sink.remaining().min(Made::MOST) as u64;
+                let reached = made.reach(offset.saturating_add(wanted)).await;
+                match made.put(offset, sink) {
+                    0 => reached.map(|()| 0),
+                    // What went wrong goes wrong again for who comes there.
+                    shown => Ok(shown),
+                }
+            });
         }
         // Made outside the lock: it may be long and may take locks of its own.
         match self.source.read() {

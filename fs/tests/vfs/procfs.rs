@@ -1,7 +1,7 @@
 //! Generated files and the device directory.
 
 use crate::common::*;
-use fs::procfs::{Directory, Fixed, Link, Node, PROC_MAGIC, ProcFs};
+use fs::procfs::{Directory, Fixed, Link, Node, PROC_MAGIC, Parts, ProcFs, Text};
 use fs::*;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -209,5 +209,72 @@ fn devices_are_registered() {
         assert_eq!(error(tree.stat("/dev/pts/0").await), Errno::ENOENT);
         let opened = tree.open("/dev/tty", OpenFlags::READ_WRITE).await.unwrap();
         assert_eq!(opened.dentry().kind(), FileType::Character);
+    });
+}
+
+/// Lines of numbers, of which each is made when it is read; the third fails as often as is said.
+struct Lines {
+    next: u32,
+    made: Arc<AtomicU32>,
+    failures: Arc<AtomicU32>,
+}
+
+impl Parts for Lines {
+    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>>> {
+        if self.next == 2 && self.failures.load(Relaxed) > 0 {
+            self.failures.fetch_sub(1, Relaxed);
+            return Op::Ready(Err(Errno::ENOMEM));
+        }
+        if self.next == 5 {
+            return Op::Ready(Ok(None));
+        }
+        self.next += 1;
+        self.made.fetch_add(1, Relaxed);
+        Op::Ready(Ok(Some(format!("line {}\n", self.next).into_bytes())))
+    }
+}
+
+struct LongText {
+    made: Arc<AtomicU32>,
+    failures: Arc<AtomicU32>,
+}
+
+impl Text for LongText {
+    fn read(&self) -> Op<'_, Result<Vec<u8>>> {
+        Op::Ready(Err(Errno::EIO))
+    }
+
+    fn parts(&self) -> Option<Result<Box<dyn Parts>>> {
+        Some(Ok(Box::new(Lines { next: 0, made: self.made.clone(), failures: self.failures.clone() })))
+    }
+}
+
+#[test]
+fn a_text_in_parts_is_made_as_far_as_it_is_read() {
+    run(async {
+        let (made, failures) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let text = LongText { made: made.clone(), failures: failures.clone() };
+        let root = Fixed::new([("long", Node::Text(Arc::new(text)))], None);
+        let proc = Superblock::new(ProcFs::new("proc", PROC_MAGIC, root));
+        let inode = proc.root().inode().lookup(b"long").await.unwrap();
+        let file = inode.open().unwrap().expect("a text of its own");
+        let read = async |offset: u64, len: usize| {
+            let mut bytes = vec![0; len];
+            let count = file.read_at(offset, &mut &mut bytes[..]).await?;
+            bytes.truncate(count);
+            Ok::<_, Errno>(String::from_utf8(bytes).unwrap())
+        };
+        assert_eq!(read(0, 3).await.unwrap(), "lin");
+        assert_eq!(made.load(Relaxed), 1, "no more than was read");
+        assert_eq!(read(3, 10).await.unwrap(), "e 1\nline 2");
+        assert_eq!(made.load(Relaxed), 2);
+        failures.store(2, Relaxed);
+        assert_eq!(read(0, 100).await.unwrap(), "line 1\nline 2\n", "from the start it is made anew");
+        assert_eq!(read(14, 100).await, Err(Errno::ENOMEM), "what failed is told by who comes there");
+        assert_eq!(read(14, 100).await.unwrap(), "line 3\nline 4\nline 5\n", "and made then");
+        assert_eq!(read(35, 100).await.unwrap(), "");
+        assert_eq!(read(99, 100).await.unwrap(), "");
+        assert_eq!(read(8, 4).await.unwrap(), "ine ", "what has been made stays");
+        assert_eq!(made.load(Relaxed), 7);
     });
 }

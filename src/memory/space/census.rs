@@ -5,7 +5,7 @@
 //! under its own lock alone. So the counts are those of a moment only as long as nothing changes.
 
 use super::fault::is_copy;
-use super::region::{Region, RegionFlags};
+use super::region::RegionFlags;
 use super::table::{COMMON, OWNED, PageTables, Table, indices, span};
 use super::{AddressSpace, zero_frame};
 use crate::arch::paging::{Entry, Flags, PAGE};
@@ -162,12 +162,13 @@ impl AddressSpace {
     /// Calls `each` for the pages with indices in `pages` that are shown here of the object with this key.
     pub async fn shown_pages(&self, key: usize, pages: &Range<u64>, mut each: impl FnMut(u64)) {
         let layout = self.locked().await;
-        let is_meant = |region: &&Region| region.object.as_ref().is_some_and(|object| object.key() == key);
-        for region in layout.regions.iter().filter(is_meant) {
+        for region in layout.regions.iter() {
+            let Some(object) = &region.object else { continue };
             let first = region.offset / PAGE as u64;
             let last = first + (region.len() / PAGE) as u64;
             let part = pages.start.max(first)..pages.end.min(last);
-            if part.is_empty() {
+            // What an object's key is takes longest to find out.
+            if part.is_empty() || object.key() != key {
                 continue;
             }
             let place = |index: u64| region.start + (index - first) as usize * PAGE;

@@ -20,6 +20,7 @@ mod waiting;
 pub use links::Own;
 
 use alloc::{
+    boxed::Box,
     format,
     string::String,
     sync::{Arc, Weak},
@@ -29,14 +30,14 @@ use core::fmt::Write;
 
 use fs::{
     FileType, Op, Path,
-    procfs::{Directory, Node, Text, directory},
+    procfs::{Directory, Node, Parts, Text, directory},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
     mounts,
-    text::{Made, TextBuffer},
+    text::{LongText, Made, TextBuffer},
 };
 use crate::{
     file::{File, context::Places},
@@ -177,6 +178,8 @@ enum Make {
     Bytes(fn(&Target) -> Result<Vec<u8>, Errno>),
     /// After waiting for the address space.
     Later(fn(&Target) -> Answer),
+    /// So too, part by part.
+    InParts(fn(&Target) -> Result<Box<dyn Parts>, Errno>),
 }
 
 /// What is done with what is written.
@@ -216,7 +219,7 @@ static FILES: [Kind; 22] = [
     setting("oom_score_adj", Make::Now(adjustment), set_adjustment),
     kind("personality", 0o400, Make::Now(personality)),
     kind("schedstat", 0o444, Make::Now(status::turns)),
-    kind("smaps", 0o444, Make::Later(smaps::detailed)),
+    kind("smaps", 0o444, Make::InParts(smaps::detailed)),
     kind("smaps_rollup", 0o444, Make::Later(smaps::summed)),
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
@@ -235,6 +238,17 @@ impl Text for ProcessFile {
             Make::Now(make) => Op::Ready(TextBuffer::filled(|text| make(&target, text))),
             Make::Bytes(make) => Op::Ready(make(&target)),
             Make::Later(make) => make(&target),
+            Make::InParts(make) => match make(&target) {
+                Err(errno) => Op::Ready(Err(errno)),
+                Ok(parts) => Op::waiting(all_of(parts)),
+            },
+        }
+    }
+
+    fn parts(&self) -> Option<Result<Box<dyn Parts>, Errno>> {
+        match self.kind.make {
+            Make::InParts(make) => Some(self.subject.find().and_then(|target| make(&target))),
+            _ => None,
         }
     }
 
@@ -245,6 +259,14 @@ impl Text for ProcessFile {
     fn permissions(&self) -> u32 {
         self.kind.permissions
     }
+}
+
+async fn all_of(mut parts: Box<dyn Parts>) -> Result<Vec<u8>, Errno> {
+    let mut text = LongText::default();
+    while let Some(part) = parts.next().await? {
+        text.append(&part)?;
+    }
+    text.into_bytes().await
 }
 
 fn name_line(target: &Target) -> Result<Vec<u8>, Errno> {

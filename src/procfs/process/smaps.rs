@@ -1,12 +1,12 @@
 //! `smaps` and `smaps_rollup`: how much of each region is in memory, and who else has it (proc_pid_smaps(5)).
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     fmt::{self, Write},
     ops::Range,
 };
 
-use fs::Op;
+use fs::{Op, procfs::Parts};
 use syscalls::Errno;
 
 use super::{Answer, Target, memory};
@@ -16,7 +16,7 @@ use crate::{
         space::{Owner, Region, Resident, SeveralOwners, Snapshot},
     },
     process::tree,
-    procfs::text::{LongText, TextBuffer},
+    procfs::text::TextBuffer,
 };
 
 /// Bytes that are counted at one look.
@@ -24,20 +24,35 @@ const STEP: usize = 2 << 20;
 /// Processes that are looked for with the tree locked once.
 const BATCH: usize = 256;
 
-/// `smaps`: a line as in `maps` and a list of sizes for each region. Empty for a process that has exited.
-pub fn detailed(target: &Target) -> Answer {
-    if let Err(errno) = target.check_access() {
-        return Op::Ready(Err(errno));
-    }
-    let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
-    Op::waiting(async move {
-        let regions = space.regions().await?;
-        let mappers = Mappers::find(&regions).await?;
-        let mut text = LongText::default();
-        for region in regions.iter().rev() {
-            let sizes = Sizes::of(&space, region, &mappers).await?;
-            text.append(memory::line(region).as_bytes())?;
-            text.append(&TextBuffer::filled(|out| {
+/// `smaps`: a line as in `maps` and a list of sizes for each region, which is a part. Empty for a process that has exited.
+pub fn detailed(target: &Target) -> Result<Box<dyn Parts>, Errno> {
+    target.check_access()?;
+    let space = target.process.space.lock().clone();
+    Ok(Box::new(Detailed { space, found: None, at: 0 }))
+}
+
+struct Detailed {
+    space: Option<Arc<AddressSpace>>,
+    /// The regions as they were when the first was asked for.
+    found: Option<(Snapshot, Mappers)>,
+    /// Those below this address have been told of.
+    at: usize,
+}
+
+impl Parts for Detailed {
+    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>, Errno>> {
+        Op::waiting(async move {
+            let Some(space) = &self.space else { return Ok(None) };
+            if self.found.is_none() {
+                let regions = space.regions().await?;
+                let mappers = Mappers::find(&regions).await?;
+                self.found = Some((regions, mappers));
+            }
+            let Some((regions, mappers)) = &self.found else { return Ok(None) };
+            let Some(region) = regions.above(self.at) else { return Ok(None) };
+            let sizes = Sizes::of(space, region, mappers).await?;
+            let text = TextBuffer::filled(|out| {
+                out.append(memory::line(region).as_bytes())?;
                 let page = PAGE_SIZE as u64;
                 for (name, bytes) in
                     [("Size", region.len() as u64), ("KernelPageSize", page), ("MMUPageSize", page)]
@@ -47,10 +62,11 @@ pub fn detailed(target: &Target) -> Answer {
                 sizes.write(out, false)?;
                 writeln!(out, "THPeligible:    0")?;
                 Ok(flags(out, region)?)
-            })?)?;
-        }
-        text.into_bytes().await
-    })
+            })?;
+            self.at = region.end;
+            Ok(Some(text))
+        })
+    }
 }
 
 /// `smaps_rollup`: the sums over all regions.
@@ -298,8 +314,26 @@ impl Sizes {
     }
 }
 
+/// A line with a name and a size in KiB, which ends in a certain column. There are twenty for each region, so this does not go by
+/// the formatter, which takes ten times as long.
 fn size(out: &mut TextBuffer, name: &str, bytes: u64) -> fmt::Result {
-    writeln!(out, "{name}:{:>width$} kB", bytes / 1024, width = 23 - name.len())
+    const UNIT: &[u8] = b" kB\n";
+    const NUMBER_ENDS: usize = 24;
+    let mut line = [b' '; NUMBER_ENDS + UNIT.len()];
+    line[..name.len()].copy_from_slice(name.as_bytes());
+    line[name.len()] = b':';
+    line[NUMBER_ENDS..].copy_from_slice(UNIT);
+    let (mut rest, mut at) = (bytes / 1024, NUMBER_ENDS);
+    // A number that reaches the name is longer than memory can be.
+    while at > name.len() + 1 {
+        at -= 1;
+        line[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.append(&line)
 }
 
 /// The flags of a region as Linux abbreviates them.
