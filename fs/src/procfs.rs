@@ -1,8 +1,13 @@
 //! `/proc` and its like: files whose text is made when they are read.
 //!
-//! The kernel describes the tree by three small traits, [`Directory`], [`Text`] and [`Link`]; this module
-//! makes inodes of them. A long text may come in [`Parts`], and is then made as far as it is read. Directories may be dynamic (one per process): the name cache asks [`Directory::alive`] each time
+//! The kernel describes the tree by small traits, [`Directory`], [`Text`], [`LongText`], [`Bytes`] and [`Link`]; this module
+//! makes inodes of them. Directories may be dynamic (one per process): the name cache asks [`Directory::alive`] each time
 //! it uses what it remembers, and remembers no absences.
+
+mod long;
+
+use long::OpenLongText;
+pub use long::{LongText, Parts};
 
 use crate::{
     Attributes, Birth, Caching, Device, DirEntry, Emit, FileSystem, FileType, Inode, NewInode, Op, Path,
@@ -10,7 +15,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::any::Any;
-use executor::sync::{Mutex, SpinMutex};
+use executor::sync::SpinMutex;
 use syscalls::Errno;
 
 /// What statfs(2) calls procfs.
@@ -22,11 +27,6 @@ pub const SYSFS_MAGIC: u64 = 0x6265_6572;
 pub trait Text: Send + Sync + 'static {
     /// The text as it is now. An error ends the read: `ESRCH` for a process that is gone.
     fn read(&self) -> Op<'_, Result<Vec<u8>>>;
-
-    /// The same in parts, for one that is long; None for others.
-    fn parts(&self) -> Option<Result<Box<dyn Parts>>> {
-        None
-    }
 
     /// Whether what it describes still exists. When not, the name leads nowhere.
     fn alive(&self) -> bool {
@@ -42,12 +42,6 @@ pub trait Text: Send + Sync + 'static {
     fn permissions(&self) -> u32 {
         0o444
     }
-}
-
-/// A text that is made part by part, when a reader gets there: most who read a long one want something near its beginning.
-pub trait Parts: Send + 'static {
-    /// The next part; None at the end. An error is for this time: it may be asked again.
-    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>>>;
 }
 
 /// Makes a [`Text`] of a function that appends it.
@@ -105,6 +99,8 @@ pub enum Node {
     Directory(Arc<dyn Directory>),
     /// A file.
     Text(Arc<dyn Text>),
+    /// A file with a long text.
+    Long(Arc<dyn LongText>),
     /// A file of bytes.
     Bytes(Arc<dyn Bytes>),
     /// A symbolic link.
@@ -117,7 +113,7 @@ impl Node {
     fn kind(&self) -> FileType {
         match self {
             Node::Directory(_) => FileType::Directory,
-            Node::Text(_) | Node::Bytes(_) => FileType::Regular,
+            Node::Text(_) | Node::Long(_) | Node::Bytes(_) => FileType::Regular,
             Node::Link(_) => FileType::Symlink,
             Node::Fifo(_) => FileType::Fifo,
         }
@@ -250,6 +246,7 @@ impl ProcInode {
         let permissions = match &node {
             Node::Directory(directory) => directory.permissions(),
             Node::Text(text) => text.permissions(),
+            Node::Long(text) => text.permissions(),
             Node::Bytes(bytes) => bytes.permissions(),
             Node::Link(link) => link.permissions(),
             Node::Fifo(_) => 0o600,
@@ -303,23 +300,15 @@ impl Inode for ProcInode {
     }
 
     fn open(&self) -> Result<Option<Arc<dyn Inode>>> {
-        let Node::Text(text) = &self.node else { return Ok(None) };
-        let a = &self.attributes;
-        let birth = Birth {
-            dev: a.dev,
-            ino: a.ino,
-            kind: a.kind,
-            permissions: a.permissions(),
-            uid: a.uid(),
-            gid: a.gid(),
-            rdev: a.rdev,
-        };
-        Ok(Some(Arc::new(OpenText {
-            attributes: Attributes::new(birth),
-            source: text.clone(),
-            text: SpinMutex::new(None),
-            made: Mutex::new(None),
-        })))
+        Ok(match &self.node {
+            Node::Text(text) => Some(Arc::new(OpenText {
+                attributes: Attributes::new(birth_of(&self.attributes)),
+                source: text.clone(),
+                text: SpinMutex::new(None),
+            })),
+            Node::Long(text) => Some(Arc::new(OpenLongText::new(&self.attributes, text.clone()))),
+            _ => None,
+        })
     }
 
     fn read_at<'a>(&'a self, offset: u64, sink: &'a mut dyn Sink) -> Op<'a, Result<usize>> {
@@ -332,7 +321,7 @@ impl Inode for ProcInode {
             },
             Node::Bytes(bytes) => read_bytes(&**bytes, offset, sink),
             Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
-            Node::Link(_) | Node::Fifo(_) => Op::Ready(Err(Errno::EINVAL)),
+            Node::Long(_) | Node::Link(_) | Node::Fifo(_) => Op::Ready(Err(Errno::EINVAL)),
         }
     }
 
@@ -341,7 +330,7 @@ impl Inode for ProcInode {
             Node::Text(text) => write(&**text, source),
             Node::Bytes(bytes) => write_bytes(&**bytes, position, source),
             Node::Directory(_) => Op::Ready(Err(Errno::EISDIR)),
-            Node::Link(_) | Node::Fifo(_) => Op::Ready(Err(Errno::EINVAL)),
+            Node::Long(_) | Node::Link(_) | Node::Fifo(_) => Op::Ready(Err(Errno::EINVAL)),
         }
     }
 
@@ -399,8 +388,21 @@ impl Inode for ProcInode {
             Node::Directory(directory) => self.is_root || directory.alive(),
             Node::Link(link) => link.alive(),
             Node::Text(text) => text.alive(),
-            Node::Bytes(_) | Node::Fifo(_) => true,
+            Node::Long(_) | Node::Bytes(_) | Node::Fifo(_) => true,
         }
+    }
+}
+
+/// What a file that is opened begins with: what its name leads to.
+fn birth_of(file: &Attributes) -> Birth {
+    Birth {
+        dev: file.dev,
+        ino: file.ino,
+        kind: file.kind,
+        permissions: file.permissions(),
+        uid: file.uid(),
+        gid: file.gid(),
+        rdev: file.rdev,
     }
 }
 
@@ -464,61 +466,6 @@ struct OpenText {
     attributes: Attributes,
     source: Arc<dyn Text>,
     text: SpinMutex<Option<Arc<Vec<u8>>>>,
-    /// In the place of that, for one in parts.
-    made: Mutex<Option<Made>>,
-}
-
-/// What has been made of a text in parts.
-struct Made {
-    /// The parts, each with its offset.
-    parts: Vec<(u64, Vec<u8>)>,
-    len: u64,
-    /// Makes those that are missing.
-    rest: Option<Box<dyn Parts>>,
-}
-
-impl Made {
-    /// How much is read at once, or a part more.
-    const MOST: usize = 16 << 10;
-
-    fn new(parts: Box<dyn Parts>) -> Self {
-        Self { parts: Vec::new(), len: 0, rest: Some(parts) }
-    }
-
-    /// Makes all up to an offset, as far as there is a text.
-    async fn reach(&mut self, end: u64) -> Result<()> {
-        while self.len < end
-            && let Some(rest) = &mut self.rest
-        {
-            match rest.next().await? {
-                Some(part) => {
-                    self.parts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                    let offset = self.len;
-                    self.len += part.len() as u64;
-                    self.parts.push((offset, part));
-                }
-                None => self.rest = None,
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows what there is from `offset` on, of [`MOST`](Self::MOST) or a part more.
-    fn put(&self, offset: u64, sink: &mut dyn Sink) -> usize {
-        let first = self.parts.partition_point(|(begin, _)| *begin <= offset).saturating_sub(1);
-        let mut shown = 0;
-        for (begin, part) in self.parts.iter().skip(first) {
-            let from = (offset + shown as u64 - begin) as usize;
-            let Some(part) = part.get(from..).filter(|part| !part.is_empty()) else { break };
-            let wanted = part.len().min(sink.remaining());
-            let count = sink.put(&part[..wanted]);
-            shown += count;
-            if count < part.len() || shown >= Self::MOST {
-                break;
-            }
-        }
-        shown
-    }
 }
 
 impl OpenText {
@@ -544,22 +491,6 @@ impl Inode for OpenText {
         let kept = if offset == 0 { None } else { self.text.lock().clone() };
         if let Some(text) = kept {
             return Op::Ready(Ok(put(&text, offset, sink)));
-        }
-        if let Some(parts) = self.source.parts() {
-            return Op::waiting(async move {
-                let mut made = self.made.lock().await;
-                if offset == 0 || made.is_none() {
-                    *made = Some(Made::new(parts?));
-                }
-                let Some(made) = &mut *made else { return Ok(0) };
-                let wanted = sink.remaining().min(Made::MOST) as u64;
-                let reached = made.reach(offset.saturating_add(wanted)).await;
-                match made.put(offset, sink) {
-                    0 => reached.map(|()| 0),
-                    // What went wrong goes wrong again for who comes there.
-                    shown => Ok(shown),
-                }
-            });
         }
         // Made outside the lock: it may be long and may take locks of its own.
         match self.source.read() {

@@ -1,7 +1,7 @@
 //! Generated files and the device directory.
 
 use crate::common::*;
-use fs::procfs::{Directory, Fixed, Link, Node, PROC_MAGIC, Parts, ProcFs, Text};
+use fs::procfs::{Directory, Fixed, Link, LongText, Node, PROC_MAGIC, Parts, ProcFs};
 use fs::*;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -234,27 +234,23 @@ impl Parts for Lines {
     }
 }
 
-struct LongText {
+struct Counted {
     made: Arc<AtomicU32>,
     failures: Arc<AtomicU32>,
 }
 
-impl Text for LongText {
-    fn read(&self) -> Op<'_, Result<Vec<u8>>> {
-        Op::Ready(Err(Errno::EIO))
-    }
-
-    fn parts(&self) -> Option<Result<Box<dyn Parts>>> {
-        Some(Ok(Box::new(Lines { next: 0, made: self.made.clone(), failures: self.failures.clone() })))
+impl LongText for Counted {
+    fn begin(&self) -> Result<Box<dyn Parts>> {
+        Ok(Box::new(Lines { next: 0, made: self.made.clone(), failures: self.failures.clone() }))
     }
 }
 
 #[test]
-fn a_text_in_parts_is_made_as_far_as_it_is_read() {
+fn a_long_text_is_made_as_far_as_it_is_read() {
     run(async {
         let (made, failures) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let text = LongText { made: made.clone(), failures: failures.clone() };
-        let root = Fixed::new([("long", Node::Text(Arc::new(text)))], None);
+        let text = Counted { made: made.clone(), failures: failures.clone() };
+        let root = Fixed::new([("long", Node::Long(Arc::new(text)))], None);
         let proc = Superblock::new(ProcFs::new("proc", PROC_MAGIC, root));
         let inode = proc.root().inode().lookup(b"long").await.unwrap();
         let file = inode.open().unwrap().expect("a text of its own");

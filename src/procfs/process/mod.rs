@@ -30,14 +30,14 @@ use core::fmt::Write;
 
 use fs::{
     FileType, Op, Path,
-    procfs::{Directory, Node, Parts, Text, directory},
+    procfs::{Directory, LongText, Node, Parts, Text, directory},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
     mounts,
-    text::{LongText, Made, TextBuffer},
+    text::{Made, TextBuffer},
 };
 use crate::{
     file::{File, context::Places},
@@ -164,7 +164,16 @@ fn asking_root() -> Path {
 /// A file of a process or thread.
 struct ProcessFile {
     subject: Subject,
-    kind: &'static Kind,
+    permissions: u32,
+    make: &'static Make,
+    take: Take,
+}
+
+/// One with a long text.
+struct LongProcessFile {
+    subject: Subject,
+    permissions: u32,
+    begin: Begin,
 }
 
 /// A text that may have to be waited for.
@@ -178,9 +187,10 @@ enum Make {
     Bytes(fn(&Target) -> Result<Vec<u8>, Errno>),
     /// After waiting for the address space.
     Later(fn(&Target) -> Answer),
-    /// So too, part by part.
-    InParts(fn(&Target) -> Result<Box<dyn Parts>, Errno>),
 }
+
+/// How a long one is begun.
+type Begin = fn(&Target) -> Result<Box<dyn Parts>, Errno>;
 
 /// What is done with what is written.
 type Take = fn(&Target, &[u8]) -> Result<(), Errno>;
@@ -189,18 +199,28 @@ type Take = fn(&Target, &[u8]) -> Result<(), Errno>;
 struct Kind {
     name: &'static str,
     permissions: u32,
-    make: Make,
-    take: Take,
+    contents: Contents,
+}
+
+/// What is in a file.
+enum Contents {
+    Text(Make, Take),
+    Long(Begin),
 }
 
 /// A file to read.
 const fn kind(name: &'static str, permissions: u32, make: Make) -> Kind {
-    Kind { name, permissions, make, take: |_, _| Err(Errno::EINVAL) }
+    Kind { name, permissions, contents: Contents::Text(make, |_, _| Err(Errno::EINVAL)) }
+}
+
+/// One with a long text.
+const fn long(name: &'static str, permissions: u32, begin: Begin) -> Kind {
+    Kind { name, permissions, contents: Contents::Long(begin) }
 }
 
 /// One that its owner may also write.
 const fn setting(name: &'static str, make: Make, take: Take) -> Kind {
-    Kind { name, permissions: 0o644, make, take }
+    Kind { name, permissions: 0o644, contents: Contents::Text(make, take) }
 }
 
 static FILES: [Kind; 22] = [
@@ -219,7 +239,7 @@ static FILES: [Kind; 22] = [
     setting("oom_score_adj", Make::Now(adjustment), set_adjustment),
     kind("personality", 0o400, Make::Now(personality)),
     kind("schedstat", 0o444, Make::Now(status::turns)),
-    kind("smaps", 0o444, Make::InParts(smaps::detailed)),
+    long("smaps", 0o444, smaps::detailed),
     kind("smaps_rollup", 0o444, Make::Later(smaps::summed)),
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
@@ -234,39 +254,30 @@ impl Text for ProcessFile {
             Ok(target) => target,
             Err(errno) => return Op::Ready(Err(errno)),
         };
-        match self.kind.make {
+        match self.make {
             Make::Now(make) => Op::Ready(TextBuffer::filled(|text| make(&target, text))),
             Make::Bytes(make) => Op::Ready(make(&target)),
             Make::Later(make) => make(&target),
-            Make::InParts(make) => match make(&target) {
-                Err(errno) => Op::Ready(Err(errno)),
-                Ok(parts) => Op::waiting(all_of(parts)),
-            },
-        }
-    }
-
-    fn parts(&self) -> Option<Result<Box<dyn Parts>, Errno>> {
-        match self.kind.make {
-            Make::InParts(make) => Some(self.subject.find().and_then(|target| make(&target))),
-            _ => None,
         }
     }
 
     fn write(&self, data: Vec<u8>) -> Op<'_, Result<(), Errno>> {
-        Op::Ready(self.subject.find().and_then(|target| (self.kind.take)(&target, &data)))
+        Op::Ready(self.subject.find().and_then(|target| (self.take)(&target, &data)))
     }
 
     fn permissions(&self) -> u32 {
-        self.kind.permissions
+        self.permissions
     }
 }
 
-async fn all_of(mut parts: Box<dyn Parts>) -> Result<Vec<u8>, Errno> {
-    let mut text = LongText::default();
-    while let Some(part) = parts.next().await? {
-        text.append(&part)?;
+impl LongText for LongProcessFile {
+    fn begin(&self) -> Result<Box<dyn Parts>, Errno> {
+        (self.begin)(&self.subject.find()?)
     }
-    text.into_bytes().await
+
+    fn permissions(&self) -> u32 {
+        self.permissions
+    }
 }
 
 fn name_line(target: &Target) -> Result<Vec<u8>, Errno> {
@@ -407,7 +418,15 @@ impl Directory for Subject {
             b"root" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Root })),
             _ => {
                 let kind = FILES.iter().find(|kind| kind.name.as_bytes() == name)?;
-                Node::Text(Arc::new(ProcessFile { subject, kind }))
+                let permissions = kind.permissions;
+                match &kind.contents {
+                    Contents::Text(make, take) => {
+                        Node::Text(Arc::new(ProcessFile { subject, permissions, make, take: *take }))
+                    }
+                    Contents::Long(begin) => {
+                        Node::Long(Arc::new(LongProcessFile { subject, permissions, begin: *begin }))
+                    }
+                }
             }
         })
     }
