@@ -37,11 +37,16 @@ pub async fn mmap(
     if flags & linux::MAP_LOCKED != 0 {
         check_lock(caller, 0)?;
         check_more_locked(caller, len).await?;
-    } else if caller.space.locks_future().await {
-        check_more_locked(caller, len).await?;
     }
     let privileged = may_map_lowest(caller);
     let mapping = Mapping { hint, len, prot, flags, backing, privileged, extra: RegionFlags::empty() };
+    // Where all that is mapped is locked, that has to wait.
+    if let Some(done) = caller.space.map_now(&mapping) {
+        return done;
+    }
+    if flags & linux::MAP_LOCKED == 0 && caller.space.locks_future().await {
+        check_more_locked(caller, len).await?;
+    }
     caller.space.map(mapping).await
 }
 
@@ -95,8 +100,9 @@ pub async fn mremap(
     flags: u32,
     target: usize,
 ) -> SysResult {
-    if new_len > old_len && caller.space.is_locked(start).await {
-        check_more_locked(caller, new_len - old_len).await?;
+    let more = pages(new_len).saturating_sub(pages(old_len));
+    if more > 0 && !may_lock_any(caller) && caller.space.is_locked(start).await {
+        check_more_locked(caller, more.saturating_mul(PAGE_SIZE)).await?;
     }
     caller.space.remap(start, old_len, new_len, flags, target).await
 }
@@ -127,20 +133,30 @@ pub async fn msync(caller: &Caller, start: usize, len: usize, flags: u32) -> Sys
     Ok(0)
 }
 
+/// Whether no limit binds the caller.
+fn may_lock_any(caller: &Caller) -> bool {
+    caller.credentials.has(capability::IPC_LOCK)
+}
+
 /// EPERM for who may lock nothing, ENOMEM for who may not lock `wanted` bytes in all.
 fn check_lock(caller: &Caller, wanted: usize) -> Result<(), Errno> {
     let limit = caller.process().limits.soft(linux::RLIMIT_MEMLOCK);
     match wanted as u64 {
-        _ if caller.credentials.has(capability::IPC_LOCK) => Ok(()),
+        _ if may_lock_any(caller) => Ok(()),
         _ if limit == 0 => Err(Errno::EPERM),
         wanted if wanted > limit => Err(Errno::ENOMEM),
         _ => Ok(()),
     }
 }
 
+/// How many pages so many bytes begin.
+fn pages(len: usize) -> usize {
+    len.div_ceil(PAGE_SIZE)
+}
+
 /// EAGAIN for who may not lock so many bytes beside those that are.
 async fn check_more_locked(caller: &Caller, more: usize) -> Result<(), Errno> {
-    if caller.credentials.has(capability::IPC_LOCK) {
+    if may_lock_any(caller) {
         return Ok(());
     }
     let others = caller.space.locked_outside(0..0).await?;
@@ -227,7 +243,8 @@ pub async fn mincore(caller: &Caller, start: usize, len: usize, vector: usize) -
 pub async fn brk(caller: &Caller, wanted: usize) -> SysResult {
     if caller.space.locks_future().await {
         let end = caller.space.brk(0).await;
-        if wanted > end && check_more_locked(caller, wanted - end).await.is_err() {
+        let more = pages(wanted).saturating_sub(pages(end)).saturating_mul(PAGE_SIZE);
+        if more > 0 && check_more_locked(caller, more).await.is_err() {
             return Ok(end);
         }
     }
