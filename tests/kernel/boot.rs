@@ -277,6 +277,7 @@ fn the_runner_explains_itself_and_refuses_nonsense() {
         "--initrd",
         "--append",
         "--gdb",
+        "--pin",
         "--kvm",
         "--trace",
         "--strace",
@@ -287,6 +288,14 @@ fn the_runner_explains_itself_and_refuses_nonsense() {
     }
     assert_eq!(runner(&["--no-such-option"]).0, Some(1));
     assert_eq!(runner(&["--smp"]).0, Some(1));
+    let (manifest, many) = (top().join("Cargo.toml"), u16::MAX.to_string());
+    let pinned = |options: &[&str]| {
+        let manifest = manifest.to_str().expect("a path in UTF-8");
+        runner(&[&["--initrd", manifest, "--pin"], options].concat())
+    };
+    assert_eq!(pinned(&["--smp", &many]).0, Some(1), "there are not as many CPUs");
+    let (status, told) = pinned(&["--smp", "1", "--qemu", "-device nonsense"]);
+    assert_eq!(status, Some(1), "a QEMU that ends at once is not waited for:\n{told}");
     assert_eq!(runner(&["--initrd", "/no/such/file"]).0, Some(1));
     let passed = Command::new(top().join("scripts/run")).args(["/bin/echo", "passed"]).output();
     assert_eq!(passed.expect("the runner runs").stdout, b"passed\n");
