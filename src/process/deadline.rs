@@ -11,7 +11,7 @@
 //! that is. Several go in the order in which they ask: with a period of one's own for each, and not more reserved than there
 //! is, whoever asks waits for what the others have reserved at most.
 //!
-//! The few there are stand in a table of their own, by their threads' [keys](Thread::key), so that no thread's record is larger for it.
+//! The few there are stand in a table of their own, so that no thread's record is larger for it.
 
 use alloc::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ struct Account {
 }
 
 struct Accounts {
-    /// By the address of the thread's record, which stays where it is while its id may change.
+    /// By their threads' [keys](Thread::key), as a thread's id may change.
     by_thread: BTreeMap<usize, Account>,
     /// The shares of all.
     reserved: u64,
