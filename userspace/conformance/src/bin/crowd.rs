@@ -89,6 +89,8 @@ fn finish(children: &[Child]) {
 
 fn even(count: u64, milliseconds: u64, percent: u64) -> bool {
     let children: Vec<Child> = (0..count).map(|_| spinner(|| ())).collect();
+    // Those that were there first have up to three turns more at once, which is how it begins and not how it goes on.
+    sleep_ms(1000);
     let mut times = measured(&children, milliseconds);
     times.sort_unstable();
     let (least, most) = (times[0], times[times.len() - 1]);
