@@ -12,11 +12,9 @@ use x86_64::instructions::port::Port;
 
 /// The first serial port (COM1).
 const PORT: u16 = 0x3f8;
-/// Bytes that the transmit FIFO takes once it is empty.
-const FIFO: usize = 16;
-/// Line status: the transmitter's FIFO is empty.
+/// Line status: the transmitter takes a byte.
 const TRANSMIT_EMPTY: u8 = 1 << 5;
-/// Reads of the line status before a port that never becomes ready is given up.
+/// Reads of the line status in one message before a port that never becomes ready is given up.
 const PATIENCE: u32 = 1_000_000;
 
 /// Held while a message is written, with interrupts off. Acquire on taking pairs with Release on giving back.
@@ -24,15 +22,15 @@ static LOCK: AtomicBool = AtomicBool::new(false);
 /// Where messages go instead of the port, if not null: a `fn(&[u8])`.
 static SINK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Sets the port to 115,200 baud, 8 bits, no parity, FIFO on, interrupts off.
+/// Sets the port to 115,200 baud, 8 bits, no parity, interrupts off. The FIFOs are left to the driver: to switch them on is to
+/// lose what has been received, which may be the first characters of what the console is fed with.
 pub(super) fn init() {
-    const SETTINGS: [(u16, u8); 7] = [
+    const SETTINGS: [(u16, u8); 6] = [
         (1, 0x00), // no interrupts
         (3, 0x80), // the next two are the divisor
         (0, 0x01),
         (1, 0x00),
         (3, 0x03), // 8N1
-        (2, 0x07), // FIFO on and empty
         (4, 0x0b), // DTR, RTS, and the interrupt line enabled for the driver
     ];
     for (register, value) in SETTINGS {
@@ -70,17 +68,12 @@ pub fn set_sink(sink: Option<fn(&[u8])>) {
 fn transmit(bytes: &[u8]) {
     let mut status = Port::<u8>::new(PORT + 5);
     let mut data = Port::<u8>::new(PORT);
-    let mut room = 0;
+    let mut patience = PATIENCE;
     let mut send = |byte| {
-        if room == 0 {
-            let mut patience = PATIENCE;
-            // SAFETY: reading the line status has no side effect that anyone relies on.
-            while unsafe { status.read() } & TRANSMIT_EMPTY == 0 && patience > 0 {
-                patience -= 1;
-            }
-            room = FIFO;
+        // SAFETY: reading the line status has no side effect that anyone relies on.
+        while unsafe { status.read() } & TRANSMIT_EMPTY == 0 && patience > 0 {
+            patience -= 1;
         }
-        room -= 1;
         // SAFETY: the transmitter has room; the byte goes out.
         unsafe { data.write(byte) };
     };

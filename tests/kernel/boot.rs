@@ -259,6 +259,24 @@ fn the_prompt_comes_soon() {
     assert!(seconds < 15.0, "{seconds:.2} s");
 }
 
+/// As from a pipe: nothing of what the console is fed with gets lost, neither while the machine starts nor when it is more than
+/// a terminal keeps and comes faster than the shell reads.
+#[test]
+fn what_the_console_is_fed_with_is_read() {
+    const LINES: usize = 400;
+    for cpus in ["1", "2"] {
+        let mut machine = Machine::boot(Kernel::Rusk, &["--smp", cpus], &[]);
+        let script: String =
+            (1..=LINES).map(|line| format!("echo \"<$(({line} * 1000 + 1))>\" # one of many\n")).collect();
+        machine.send(&(script + "exit 7\n"));
+        let (status, printed) = machine.end();
+        assert_eq!(status, Some(7), "{printed}");
+        for line in 1..=LINES {
+            assert!(printed.contains(&format!("<{line}001>")), "line {line} is missing:\n{printed}");
+        }
+    }
+}
+
 #[test]
 fn the_runner_explains_itself_and_refuses_nonsense() {
     let runner = |arguments: &[&str]| {

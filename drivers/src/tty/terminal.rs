@@ -121,8 +121,16 @@ pub(super) struct State {
     /// What the files share that were opened as /dev/console: no hangup touches them.
     console: Option<Arc<Attachment>>,
     pub(super) master: MasterState,
-    /// The driver had to keep bytes back: it wants to hear of room.
-    line_waits: bool,
+    /// The driver had to keep something back: it wants to hear of room.
+    kept_back: Option<KeptBack>,
+}
+
+/// What the terminal had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeptBack {
+    Bytes,
+    /// A break or a damaged byte, which cannot be staged.
+    Fault,
 }
 
 impl Tty {
@@ -162,7 +170,7 @@ impl Tty {
             attachment: Attachment::new(),
             console: None,
             master: MasterState { is_locked: line.is_none(), in_packet_mode: false, is_closed: false },
-            line_waits: false,
+            kept_back: None,
         };
         let tty = Self {
             state: SpinMutex::new(state),
@@ -400,7 +408,9 @@ impl State {
     pub(super) fn receive(&mut self, bytes: &[u8]) -> usize {
         let direct = if self.staged.is_empty() { self.discipline.receive(bytes) } else { 0 };
         let taken = direct + self.stage(&bytes[direct..]);
-        self.line_waits |= taken < bytes.len();
+        if taken < bytes.len() {
+            self.kept_back = Some(KeptBack::Bytes);
+        }
         taken
     }
 
@@ -427,7 +437,9 @@ impl State {
 
     pub(super) fn receive_fault(&mut self, fault: LineFault) -> bool {
         let is_taken = self.staged.is_empty() && self.discipline.receive_fault(fault);
-        self.line_waits |= !is_taken;
+        if !is_taken {
+            self.kept_back = Some(KeptBack::Fault);
+        }
         is_taken
     }
 
@@ -441,9 +453,17 @@ impl State {
         })
     }
 
-    /// Whether the driver, which kept bytes back, may offer them again.
+    /// Whether the driver, which kept something back, may offer it again.
     fn line_may_resume(&mut self) -> bool {
-        self.line_waits && self.staged.free() >= STAGING_SIZE / 2 && core::mem::take(&mut self.line_waits)
+        let has_room = match self.kept_back {
+            None => false,
+            Some(KeptBack::Bytes) => self.staged.free() >= STAGING_SIZE / 2,
+            Some(KeptBack::Fault) => self.staged.is_empty() && self.discipline.receive_room() > 0,
+        };
+        if has_room {
+            self.kept_back = None;
+        }
+        has_room
     }
 
     /// Asks the sender to pause or go on, by IXOFF or CRTSCTS, as the input queue fills and empties.

@@ -12,7 +12,9 @@
 //! Both halves touch the registers, possibly on two CPUs at once, and some reads have effects: so only who holds the
 //! [`Section`](section::Section) may. The handler never waits for it: if it is taken, who holds it is told to look
 //! once more. The handler empties the receive FIFO into a ring and rings the task's bell; everything else, among it
-//! filling the transmit FIFO, is the task's.
+//! filling the transmit FIFO, is the task's. While the ring is full, as nobody reads the terminal, bytes stay in the chip and
+//! it is not listened to: a sender that sees whether there is room, as that of an emulated chip does, waits, and what others
+//! send is lost as it would be anyway.
 //!
 //! The registers are described in National Semiconductor's PC16550D data sheet (1995). Their types, and the bringing
 //! up of the chip, come from the crate `uart_16550`. Its driver type is not used beyond that: it wants `&mut self` for
@@ -30,7 +32,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 
 use uart_16550::backend::Backend;
-use uart_16550::spec::registers::{IER, ISR, InterruptType, LSR, MSR, offsets};
+use uart_16550::spec::registers::{FCR, IER, ISR, InterruptType, LSR, MCR, MSR, offsets};
 use uart_16550::{BaudRate, Config, InitError, Uart16550};
 
 use line::Wanted;
@@ -64,17 +66,16 @@ const FIFO_SIZE: usize = uart_16550::spec::FIFO_SIZE;
 /// Rounds of one service before a chip that never stops asking is left alone until the task's next look.
 const MAX_ROUNDS: usize = 256;
 
-/// What the driver always listens to; everything is switched by what there is to send, not here.
-const INTERRUPTS: IER =
-    IER::DATA_READY.union(IER::THR_EMPTY).union(IER::RECEIVER_LINE_STATUS).union(IER::MODEM_STATUS);
+/// What the driver always listens to: what there is to send switches nothing here.
+const INTERRUPTS: IER = IER::THR_EMPTY.union(IER::MODEM_STATUS);
+/// What it listens to as long as there is room for what is received.
+const RECEIVER: IER = IER::DATA_READY.union(IER::RECEIVER_LINE_STATUS);
 
 /// How often something went wrong on the line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineErrors {
-    /// Times that the chip lost bytes because nobody emptied its FIFO.
+    /// Times that the chip lost bytes because nobody emptied its FIFO: too late, or as the terminal took no more.
     pub overruns: u32,
-    /// Bytes dropped because the terminal took no more.
-    pub dropped: u32,
 }
 
 /// A UART. One half is called by the interrupt handler, the other is a task; see the module's documentation.
@@ -92,18 +93,38 @@ pub struct Uart<P> {
     in_flight: AtomicBool,
     /// Relaxed: a count for people.
     overruns: AtomicU32,
+    /// Relaxed, as only who is in the section touches it: the receiver is not listened to.
+    is_deaf: AtomicBool,
+    /// The same: what was wrong with the byte on top of the chip's FIFO. The chip tells that once.
+    top_errors: AtomicU8,
 }
 
-/// The port as `uart_16550` wants it.
-struct Adapter<'a, P>(&'a P);
+/// A chip while `uart_16550` brings it up. Whatever it has received was sent while the machine started, as by a program that
+/// feeds the console of an emulated one. The crate would throw that away; here it is kept.
+struct BringUp<'a, P>(&'a Uart<P>);
 
-impl<P: PortIo> Backend for Adapter<'_, P> {
+impl<P: PortIo> Backend for BringUp<'_, P> {
     unsafe fn read(&mut self, register_offset: u8) -> u8 {
-        self.0.read(register_offset)
+        if usize::from(register_offset) == offsets::LSR {
+            // What there is beyond that is not for the crate either.
+            return (self.0.take_received() - LSR::DATA_READY).bits();
+        }
+        self.0.port.read(register_offset)
     }
 
     unsafe fn write(&mut self, register_offset: u8, value: u8) {
-        self.0.write(register_offset, value);
+        let port = &self.0.port;
+        if usize::from(register_offset) != offsets::FCR {
+            return port.write(register_offset, value);
+        }
+        // Where this switches the FIFOs on they lose what is in them, whatever else it says. So nothing may come between the
+        // last look and that: while a chip talks to itself it does not listen to the line.
+        let modem_control = port.read(offsets::MCR as u8);
+        port.write(offsets::MCR as u8, modem_control | MCR::LOOP_BACK.bits());
+        self.0.take_received();
+        let control = FCR::from_bits_retain(value) - FCR::RX_FIFO_RESET;
+        port.write(register_offset, control.bits());
+        port.write(offsets::MCR as u8, modem_control);
     }
 }
 
@@ -111,33 +132,36 @@ impl<P: PortIo> Uart<P> {
     /// Finds the chip, sets it to 115200 bit/s with eight bits and no parity, and makes it ask for interrupts.
     /// [`Self::on_interrupt`] may be called from then on.
     ///
-    /// Waits, a few milliseconds at most, for bytes that an earlier user has left in the chip.
+    /// Waits, a few milliseconds at most, for bytes that an earlier user has left in the chip. What the chip has received is
+    /// kept.
     ///
     /// # Errors
     /// When no UART answers.
     pub fn new(port: P) -> Result<Self, InitError> {
         polled::wait_until_sent(&port);
-        // SAFETY: the port is ours by value, and gives access to all eight registers.
-        let mut chip = unsafe { Uart16550::new_with_backend(Adapter(&port)) };
-        chip.init(Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT })?;
-        let modem_status = port.read(offsets::MSR as u8);
         let uart = Self {
             port,
             section: Section::new(),
             received: RxRing::new(),
             bell: Bell::new(),
             wanted: AtomicU64::new(Wanted::STANDARD.to_bits()),
-            modem_status: AtomicU8::new(modem_status),
+            modem_status: AtomicU8::new(0),
             in_flight: AtomicBool::new(false),
             overruns: AtomicU32::new(0),
+            is_deaf: AtomicBool::new(true),
+            top_errors: AtomicU8::new(0),
         };
-        uart.port.write(offsets::IER as u8, INTERRUPTS.bits());
+        // SAFETY: the port is ours by value, and gives access to all eight registers.
+        let mut chip = unsafe { Uart16550::new_with_backend(BringUp(&uart)) };
+        chip.init(Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT })?;
+        uart.modem_status.store(uart.port.read(offsets::MSR as u8), Relaxed);
+        uart.listen(true);
         Ok(uart)
     }
 
     /// What went wrong so far.
     pub fn errors(&self) -> LineErrors {
-        LineErrors { overruns: self.overruns.load(Relaxed), dropped: self.received.dropped() }
+        LineErrors { overruns: self.overruns.load(Relaxed) }
     }
 
     /// The interrupt handler's half: takes no lock, allocates nothing, and returns after a bounded number of register
@@ -176,26 +200,46 @@ impl<P: PortIo> Uart<P> {
         self.modem_status.store(self.port.read(offsets::MSR as u8) | unseen, Relaxed);
     }
 
-    /// Moves what the chip has received into the ring and rings the bell if that is anything: also when the task itself
-    /// found it on its way to send, as the interrupt that follows then has nothing to tell. In the section. Returns the
-    /// line status at the end.
+    /// Has the receiver ask for interrupts or not. In the section.
+    fn listen(&self, to_receiver: bool) {
+        if self.is_deaf.swap(!to_receiver, Relaxed) == to_receiver {
+            let wanted = if to_receiver { INTERRUPTS | RECEIVER } else { INTERRUPTS };
+            self.port.write(offsets::IER as u8, wanted.bits());
+        }
+    }
+
+    /// Moves what the chip has received into the ring, as much as there is room for, and rings the bell if that is anything:
+    /// also when the task itself found it on its way to send, as the interrupt that follows then has nothing to tell. In
+    /// the section. Returns the line status at the end.
     fn empty_receiver(&self) -> LSR {
+        let status = self.take_received();
+        self.listen(self.received.has_room());
+        status
+    }
+
+    /// The moving alone.
+    fn take_received(&self) -> LSR {
+        const OF_TOP: LSR = LSR::PARITY_ERROR.union(LSR::FRAMING_ERROR).union(LSR::BREAK_INTERRUPT);
         // A FIFO that is refilled as fast as this reads is a chip gone mad.
-        for round in 0..4 * FIFO_SIZE {
+        let mut round = 0;
+        loop {
             let status = LSR::from_bits_retain(self.port.read(offsets::LSR as u8));
             if status.contains(LSR::OVERRUN_ERROR) {
                 self.overruns.fetch_add(1, Relaxed);
             }
-            if !status.contains(LSR::DATA_READY) {
+            // The status belongs to the byte on top, and reading it has cleared its error bits.
+            let errors = self.top_errors.load(Relaxed) | (status & OF_TOP).bits();
+            let takes = status.contains(LSR::DATA_READY) && self.received.has_room() && round < 4 * FIFO_SIZE;
+            self.top_errors.store(if takes { 0 } else { errors }, Relaxed);
+            if !takes {
                 if round > 0 {
                     self.bell.ring();
                 }
                 return status;
             }
-            // The status belongs to the byte on top, and reading it has cleared its error bits.
+            let status = status | LSR::from_bits_retain(errors);
             self.received.push(Received { byte: self.port.read(offsets::DATA as u8), status });
+            round += 1;
         }
-        self.bell.ring();
-        LSR::from_bits_retain(self.port.read(offsets::LSR as u8))
     }
 }

@@ -3,11 +3,11 @@
 
 use core::array::from_fn;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicU16, AtomicUsize};
 
 use uart_16550::spec::registers::LSR;
 
-/// At 115200 bit/s the task may be 90 ms late before bytes are lost.
+/// At 115200 bit/s the task may be 90 ms late before bytes have to wait in the chip.
 const CAPACITY: usize = 1024;
 
 /// A byte with the line status that came with it.
@@ -24,27 +24,22 @@ pub struct RxRing {
     head: AtomicUsize,
     /// Bytes ever taken; wraps. Release by the consumer, Acquire by the producer.
     tail: AtomicUsize,
-    /// Relaxed: a count for people.
-    dropped: AtomicU32,
 }
 
 impl RxRing {
     pub fn new() -> Self {
-        Self {
-            slots: from_fn(|_| AtomicU16::new(0)),
-            head: AtomicUsize::new(0),
-            tail: AtomicUsize::new(0),
-            dropped: AtomicU32::new(0),
-        }
+        Self { slots: from_fn(|_| AtomicU16::new(0)), head: AtomicUsize::new(0), tail: AtomicUsize::new(0) }
     }
 
-    /// Adds a byte, or counts it as dropped when the ring is full.
+    /// Whether [`Self::push`] may be called: for the producer.
+    pub fn has_room(&self) -> bool {
+        self.head.load(Relaxed).wrapping_sub(self.tail.load(Acquire)) < CAPACITY
+    }
+
+    /// Adds a byte, for which there is room.
     pub fn push(&self, received: Received) {
+        debug_assert!(self.has_room(), "a byte that nobody has read would be overwritten");
         let head = self.head.load(Relaxed);
-        if head.wrapping_sub(self.tail.load(Acquire)) == CAPACITY {
-            self.dropped.fetch_add(1, Relaxed);
-            return;
-        }
         let slot = u16::from_be_bytes([received.status.bits(), received.byte]);
         self.slots[head % CAPACITY].store(slot, Relaxed);
         self.head.store(head.wrapping_add(1), Release);
@@ -64,11 +59,6 @@ impl RxRing {
     pub fn consume(&self, count: usize) {
         self.tail.store(self.tail.load(Relaxed).wrapping_add(count), Release);
     }
-
-    /// Bytes that found no room.
-    pub fn dropped(&self) -> u32 {
-        self.dropped.load(Relaxed)
-    }
 }
 
 #[cfg(test)]
@@ -76,17 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_order_and_counts_what_it_drops() {
+    fn keeps_order_and_knows_when_it_is_full() {
         let ring = RxRing::new();
         let received = |number: usize| Received { byte: number as u8, status: LSR::PARITY_ERROR };
-        for number in 0..CAPACITY + 3 {
+        for number in 0..CAPACITY {
+            assert!(ring.has_room());
             ring.push(received(number));
         }
-        assert_eq!(ring.dropped(), 3);
+        assert!(!ring.has_room());
         assert_eq!(ring.peek(0), Some(received(0)));
         assert_eq!(ring.peek(CAPACITY - 1), Some(received(CAPACITY - 1)));
         assert_eq!(ring.peek(CAPACITY), None);
         ring.consume(2);
+        assert!(ring.has_room());
         ring.push(received(7));
         assert_eq!(ring.peek(0), Some(received(2)));
         assert_eq!(ring.peek(CAPACITY - 2), Some(received(7)));
@@ -98,7 +90,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0..count {
-                    while ring.peek(CAPACITY / 2).is_some() {
+                    while !ring.has_room() {
                         std::thread::yield_now();
                     }
                     ring.push(Received {
@@ -118,6 +110,5 @@ mod tests {
                 number += 1;
             }
         });
-        assert_eq!(ring.dropped(), 0);
     }
 }

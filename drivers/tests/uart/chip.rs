@@ -19,6 +19,7 @@ pub struct State {
     modem_status: MSR,
     scratch: u8,
     divisor: [u8; 2],
+    has_fifos: bool,
     trigger: usize,
     receive: VecDeque<(u8, LSR)>,
     is_overrun: bool,
@@ -28,6 +29,8 @@ pub struct State {
     transmitter_asks: bool,
     line_is_high: bool,
     has_edge: bool,
+    /// What the other end sends as soon as it sees room, byte by byte.
+    pub waiting: VecDeque<u8>,
     /// What arrives right before the driver next looks at the line status.
     pub at_next_look: Vec<u8>,
     /// What has left through the wire.
@@ -50,6 +53,11 @@ const MODEM_STATUS: u8 = 0b0000;
 const NONE: u8 = 0b0001;
 
 impl State {
+    /// Bytes that it holds in each direction.
+    fn depth(&self) -> usize {
+        if self.has_fifos { FIFO } else { 1 }
+    }
+
     fn line_status(&self) -> LSR {
         let mut status = LSR::empty();
         if let Some((_, errors)) = self.receive.front() {
@@ -80,6 +88,16 @@ impl State {
         }
     }
 
+    /// A register has been touched, or a byte time has passed: who waits for room sees it at once. But a chip that talks to
+    /// itself does not listen.
+    fn let_wait(&mut self) {
+        let listens = !self.modem_control.contains(MCR::LOOP_BACK);
+        if listens && self.receive.len() < self.depth() {
+            self.receive.extend(self.waiting.pop_front().map(|byte| (byte, LSR::empty())));
+        }
+        self.update();
+    }
+
     /// Works out the interrupt line anew: the interrupt controller sees its rising edges.
     fn update(&mut self) {
         let is_high = self.asks() != NONE && self.modem_control.contains(MCR::OUT_2_INT_ENABLE);
@@ -104,7 +122,7 @@ impl State {
                 if asks == TRANSMITTER_EMPTY {
                     self.transmitter_asks = false;
                 }
-                asks | 0xc0
+                if self.has_fifos { asks | 0xc0 } else { asks }
             }
             offsets::LCR => self.line_control.bits(),
             offsets::MCR => self.modem_control.bits(),
@@ -130,7 +148,7 @@ impl State {
     fn write(&mut self, offset: usize, value: u8) {
         match offset {
             0 | 1 if self.has_latch_open() => self.divisor[offset] = value,
-            offsets::DATA if self.transmit.len() == FIFO => self.lost += 1,
+            offsets::DATA if self.transmit.len() == self.depth() => self.lost += 1,
             offsets::DATA => {
                 if self.transmit.is_empty() {
                     self.bursts.push(0);
@@ -147,10 +165,13 @@ impl State {
             }
             offsets::FCR => {
                 let control = FCR::from_bits_retain(value);
-                if control.contains(FCR::RX_FIFO_RESET) {
+                // Switching the FIFOs on or off empties them.
+                let has_fifos = control.contains(FCR::FIFO_ENABLE);
+                let switches = std::mem::replace(&mut self.has_fifos, has_fifos) != has_fifos;
+                if switches || control.contains(FCR::RX_FIFO_RESET) {
                     self.receive.clear();
                 }
-                if control.contains(FCR::TX_FIFO_RESET) {
+                if switches || control.contains(FCR::TX_FIFO_RESET) {
                     self.transmit.clear();
                 }
                 self.trigger = [1, 4, 8, 14][usize::from(value >> 6)];
@@ -167,14 +188,14 @@ impl PortIo for Chip {
     fn read(&self, offset: u8) -> u8 {
         let mut state = self.state();
         let value = state.read(usize::from(offset));
-        state.update();
+        state.let_wait();
         value
     }
 
     fn write(&self, offset: u8, value: u8) {
         let mut state = self.state();
         state.write(usize::from(offset), value);
-        state.update();
+        state.let_wait();
     }
 }
 
@@ -193,14 +214,14 @@ impl Chip {
             state.transmitter_asks = true;
         }
         state.silence = state.silence.saturating_add(1);
-        state.update();
+        state.let_wait();
     }
 
     /// A byte arrives, perhaps damaged.
     pub fn arrive(&self, byte: u8, errors: LSR) {
         let mut state = self.state();
         state.silence = 0;
-        if state.receive.len() == FIFO {
+        if state.receive.len() == state.depth() {
             state.is_overrun = true;
         } else {
             state.receive.push_back((byte, errors));
@@ -210,7 +231,8 @@ impl Chip {
 
     /// Room in the receive FIFO.
     pub fn receive_room(&self) -> usize {
-        FIFO - self.state().receive.len()
+        let state = self.state();
+        state.depth() - state.receive.len()
     }
 
     /// The other end changes its modem lines.
