@@ -70,16 +70,30 @@ impl Entry {
         }
     }
 
-    /// The name of a request that is to do nothing, by itself and as the submitter. Of any other, and of one that the program
-    /// is still writing to, a [copy](Self::copy) tells more.
+    /// The word in which a transfer's length is.
     #[inline(always)]
-    pub fn null(shared: &SharedEntry) -> Option<u64> {
-        const _: () = assert!(io_uring_op::IORING_OP_NOP as u32 == 0);
-        // The operation, the flags and the priority; the number of the credentials.
-        let begin = shared[0].load(Relaxed) as u32 & !(u32::from(FIXED_FILE) << 8);
-        let personality = shared[offset_of!(Entry, buffer) / 8].load(Relaxed) as u32 >> 16;
-        let is_null = begin == 0 && personality == 0;
-        is_null.then(|| shared[offset_of!(Entry, user_data) / 8].load(Relaxed))
+    pub fn len(shared: &SharedEntry) -> u64 {
+        shared[LEN].load(Relaxed)
+    }
+
+    /// The program's name for a request.
+    #[inline(always)]
+    pub fn user_data(shared: &SharedEntry) -> u64 {
+        shared[offset_of!(Entry, user_data) / 8].load(Relaxed)
+    }
+
+    /// Its [`Glance`].
+    #[inline(always)]
+    pub fn glance(&self) -> Glance {
+        let words: &[u64; 8] = zerocopy::transmute_ref!(self);
+        Glance { begin: words[0], buffer: words[BUFFER] }
+    }
+
+    /// Which transfer it is, if it is one that is served at once.
+    #[inline(always)]
+    pub fn transfer(&self) -> Option<Transfer> {
+        let words: &[u64; 8] = zerocopy::transmute_ref!(self);
+        self.glance().transfer(words[LEN])
     }
 
     /// Whether it has any of these flags.
@@ -92,5 +106,81 @@ impl Entry {
     #[inline(always)]
     pub fn is_linked(&self) -> bool {
         self.has(LINK | HARD_LINK)
+    }
+}
+
+/// The words of an entry in which a transfer's length is, and its buffer's number and whose credentials to use.
+const LEN: usize = offset_of!(Entry, len) / size_of::<u64>();
+const BUFFER: usize = offset_of!(Entry, buffer) / size_of::<u64>();
+
+/// What a glance at an entry tells: whether the request is of a kind that is served at once, by itself and as the submitter.
+/// The program may still be writing to it, so a copy is to be asked once more.
+#[derive(Clone, Copy)]
+pub struct Glance {
+    begin: u64,
+    buffer: u64,
+}
+
+/// A request to move bytes between a file and memory, in short.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// To the file.
+    pub writes: bool,
+    /// The file.
+    pub file: FileName,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// How an entry names its file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FileName {
+    /// A descriptor, or the number of a registered file.
+    pub number: i32,
+    /// Which of them.
+    pub is_registered: bool,
+}
+
+impl Glance {
+    /// Looks at an entry.
+    #[inline(always)]
+    pub fn at(shared: &SharedEntry) -> Self {
+        Self { begin: shared[0].load(Relaxed), buffer: shared[BUFFER].load(Relaxed) }
+    }
+
+    /// What differs from an entry that has no flags but that of a registered file and nobody's credentials, and of the
+    /// first word what is in `mask`.
+    #[inline(always)]
+    fn strange(self, mask: u32) -> u32 {
+        let flags = u32::from(!FIXED_FILE) << 8;
+        self.begin as u32 & (mask | flags) | self.buffer as u32 & 0xffff_0000
+    }
+
+    /// Whether it is to do nothing.
+    #[inline(always)]
+    pub fn is_null(self) -> bool {
+        const _: () = assert!(io_uring_op::IORING_OP_NOP as u32 == 0);
+        // The operation and the priority.
+        self.strange(0xffff_00ff) == 0
+    }
+
+    /// Which transfer it is, if it is one; `len` is the word in which its length is.
+    #[inline(always)]
+    pub fn transfer(self, len: u64) -> Option<Transfer> {
+        const READS: u64 =
+            1 << io_uring_op::IORING_OP_READ as u8 | 1 << io_uring_op::IORING_OP_READ_FIXED as u8;
+        const WRITES: u64 =
+            1 << io_uring_op::IORING_OP_WRITE as u8 | 1 << io_uring_op::IORING_OP_WRITE_FIXED as u8;
+        let opcode = self.begin as u8;
+        let is_transfer = opcode < 64 && (READS | WRITES) >> opcode & 1 != 0;
+        let has_flags = len >> 32 != 0;
+        (is_transfer && self.strange(0) == 0 && !has_flags).then_some(Transfer {
+            writes: WRITES >> opcode & 1 != 0,
+            file: FileName {
+                number: (self.begin >> 32) as i32,
+                is_registered: self.begin & u64::from(FIXED_FILE) << 8 != 0,
+            },
+            len: len as u32,
+        })
     }
 }

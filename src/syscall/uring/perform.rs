@@ -36,7 +36,13 @@ pub type Work = Pin<Box<dyn Future<Output = SysResult> + Send>>;
 /// The file that an entry names: EBADF.
 #[inline]
 pub fn file_of(ring: &Ring, caller: &Caller, entry: &Entry) -> Result<Arc<File>, Errno> {
-    if entry.has(FIXED_FILE) { ring.registered_file(entry.fd) } else { caller.files.get_open(entry.fd) }
+    file_named(ring, caller, FileName { number: entry.fd, is_registered: entry.has(FIXED_FILE) })
+}
+
+/// The file of a name: EBADF.
+#[inline]
+pub fn file_named(ring: &Ring, caller: &Caller, name: FileName) -> Result<Arc<File>, Errno> {
+    if name.is_registered { ring.registered_file(name.number) } else { caller.files.get_open(name.number) }
 }
 
 /// Whether an operation is on the file that its entry names.

@@ -6,7 +6,7 @@
 //! Everything else is a [`chain`].
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{future::poll_fn, task::Poll};
+use core::{future::poll_fn, ops::Range, task::Poll};
 
 use syscalls::Errno;
 
@@ -35,7 +35,11 @@ use linux_raw_sys::io_uring::IORING_SETUP_SUBMIT_ALL;
 use zerocopy::FromZeros;
 
 /// The most transfers that are gathered.
-const GATHERED: usize = 64;
+const GATHERED: u32 = 64;
+
+/// What one CPU takes of them at a time: so many, of no more bytes together than this, if it is more than one.
+const SHARE: usize = 4;
+const SHARED_BYTES: u32 = 16 << 10;
 
 /// So many operations that do nothing are told of together, and make way together.
 const TOGETHER: usize = 16;
@@ -74,9 +78,19 @@ impl<'a> Submitter<'a> {
     }
 }
 
-/// What is gathered: transfers, each with its file.
+/// What is gathered: transfers in the same direction, whose entries follow each other. The program hears that they are taken
+/// when all have been carried out, so each is read by who carries it out.
 #[derive(Default)]
-struct Gathering(Vec<(Entry, Arc<File>)>);
+struct Gathering {
+    /// Where the first is, and how many there are.
+    head: u32,
+    count: u32,
+    writes: bool,
+    /// Bytes of the largest.
+    largest: u32,
+    /// Their files, each with its name and the place of the first that is for it: one for several in a row.
+    files: Vec<(u32, FileName, Arc<File>)>,
+}
 
 /// Taking entries, as far as it has come.
 struct Taking<'a> {
@@ -172,6 +186,7 @@ impl Taking<'_> {
     /// The last entry is then in `entry`.
     #[inline(never)]
     fn take(&mut self, tries: bool, entry: &mut Entry) -> Obstacle {
+        let gathers = tries && (self.gathering.count > 0 || executor::idle_cpus() > 0);
         let mut done = [Completion::default(); TOGETHER];
         let mut count = 0;
         let obstacle = loop {
@@ -182,7 +197,7 @@ impl Taking<'_> {
             if self.left == 0 {
                 break Obstacle::End;
             }
-            if count == 0 {
+            if count == 0 && (self.gathering.count as usize).is_multiple_of(TOGETHER) {
                 if executor::should_yield() {
                     break Obstacle::Others;
                 }
@@ -194,13 +209,17 @@ impl Taking<'_> {
             self.head = self.head.wrapping_add(1);
             let Some(shared) = shared else { break Obstacle::Wrong };
             self.left -= 1;
-            if tries && let Some(user_data) = Entry::null(shared) {
-                done[count].user_data = user_data;
+            let glance = Glance::at(shared);
+            if tries && glance.is_null() {
+                done[count].user_data = Entry::user_data(shared);
                 count += 1;
                 continue;
             }
+            if gathers && self.gather(glance, shared) {
+                continue;
+            }
             entry.copy(shared);
-            if !tries || entry.flags & !FIXED_FILE != 0 || entry.personality != 0 {
+            if !tries {
                 break Obstacle::Waiting;
             }
             self.complete(&done[..count]);
@@ -229,42 +248,56 @@ impl Taking<'_> {
         }
     }
 
-    /// Does at once what an entry asks for, if that can be; or gathers it for several CPUs, where more may come. None if that
-    /// is all.
+    /// Gathers a request for several CPUs, if it is a transfer that is worth it and more may come. Its entry is the last that was
+    /// taken.
+    #[inline(never)]
+    fn gather(&mut self, glance: Glance, shared: &SharedEntry) -> bool {
+        let Some(transfer) = glance.transfer(Entry::len(shared)) else { return false };
+        let gathering = &mut self.gathering;
+        if transfer.len < WORTHWHILE || (gathering.count == 0 && self.left == 0) {
+            return false;
+        }
+        let head = self.head.wrapping_sub(1);
+        if gathering.count == 0 {
+            (gathering.head, gathering.writes) = (head, transfer.writes);
+        }
+        let follows = head == gathering.head.wrapping_add(gathering.count);
+        let admits = follows && gathering.count < GATHERED && gathering.writes == transfer.writes;
+        if !admits || !gathering.knows(self.ring, self.caller, transfer.file) {
+            return false;
+        }
+        gathering.count += 1;
+        gathering.largest = gathering.largest.max(transfer.len);
+        true
+    }
+
+    /// Does at once what an entry asks for, if that can be. None if that is all.
     #[inline(never)]
     fn attempt_alone(&mut self, entry: &Entry) -> Option<Obstacle> {
-        use operations::{READ, READ_FIXED, WRITE, WRITE_FIXED};
-        if !matches!(u32::from(entry.opcode), READ | WRITE | READ_FIXED | WRITE_FIXED) || entry.op_flags != 0
-        {
+        if entry.transfer().is_none() {
             return Some(Obstacle::Waiting);
         }
-        let Ok(file) = file_of(self.ring, self.caller, entry) else { return Some(Obstacle::Waiting) };
-        if !matches!(file.object(), Object::Inode(..)) {
-            return Some(Obstacle::Waiting);
-        }
-        let gathering = &mut self.gathering;
-        let joins = (self.left > 0 || !gathering.0.is_empty()) && entry.len >= WORTHWHILE;
-        if joins && gathering.admits(entry) && executor::idle_cpus() > 0 && gathering.has_room() {
-            gathering.0.push((*entry, file));
-            return None;
-        }
-        if !gathering.0.is_empty() {
+        if self.gathering.count > 0 {
             return Some(Obstacle::Gathered);
         }
+        let Ok(file) = file_of(self.ring, self.caller, entry) else { return Some(Obstacle::Waiting) };
         match transfer(self.ring, self.caller, entry, &file) {
             Some(result) => {
                 let result = chain::encode(result);
                 self.complete(&[Completion { user_data: entry.user_data, result, flags: 0 }]);
+                None
             }
-            None => return Some(Obstacle::Waiting),
+            None => Some(Obstacle::Waiting),
         }
-        None
     }
 }
 
-/// Moves bytes from or to a file with contents, if that can be done at once.
+/// Moves bytes from or to a file with contents, if it is one and that can be done at once.
 #[inline]
 fn transfer(ring: &Ring, caller: &Caller, entry: &Entry, file: &File) -> Option<SysResult> {
+    if !matches!(file.object(), Object::Inode(..)) {
+        return None;
+    }
     let opcode = u32::from(entry.opcode);
     let (address, len) = (entry.address as usize, entry.len as usize);
     let offset = offset_of(entry).filter(|offset| offset | offset.wrapping_add(len as i64) >= 0)?;
@@ -285,66 +318,105 @@ fn transfer(ring: &Ring, caller: &Caller, entry: &Entry, file: &File) -> Option<
 }
 
 impl Gathering {
-    /// Whether a transfer may go with those that are there: all of them read, or all of them write.
-    fn admits(&self, entry: &Entry) -> bool {
-        let reads =
-            |entry: &Entry| matches!(u32::from(entry.opcode), operations::READ | operations::READ_FIXED);
-        self.0.len() < GATHERED && self.0.last().is_none_or(|(last, _)| reads(last) == reads(entry))
+    /// Whether the file of one more is known, and one with contents.
+    #[inline]
+    fn knows(&mut self, ring: &Ring, caller: &Caller, name: FileName) -> bool {
+        if self.files.last().is_some_and(|(_, last, _)| *last == name) {
+            return true;
+        }
+        let Ok(file) = perform::file_named(ring, caller, name) else { return false };
+        let has_room = matches!(file.object(), Object::Inode(..)) && self.files.try_reserve(1).is_ok();
+        if has_room {
+            self.files.push((self.count, name, file));
+        }
+        has_room
     }
 
-    /// Makes room for one more, if there is memory.
-    fn has_room(&mut self) -> bool {
-        self.0.capacity() > 0 || self.0.try_reserve_exact(GATHERED).is_ok()
+    /// The file of one of them, and how its entry named it.
+    fn file(&self, place: u32) -> &(u32, FileName, Arc<File>) {
+        let at = self.files.partition_point(|(first, ..)| *first <= place);
+        &self.files[at - 1]
     }
 
     /// Carries out what is there, on this CPU and on idle ones.
     async fn carry_out(&mut self, ring: &Arc<Ring>, submitter: &mut Submitter<'_>) {
-        if self.0.is_empty() {
+        if self.count == 0 {
             return;
         }
-        let transfers = core::mem::take(&mut self.0);
-        let (caller, engagement) = match submitter.engage(ring) {
-            Ok(engaged) => engaged,
-            Err(errno) => {
-                transfers.iter().for_each(|(entry, _)| ring.complete(entry.user_data, -errno.into_raw(), 0));
-                return;
-            }
-        };
+        let gathering = core::mem::take(self);
+        let engaged = submitter.engage(ring);
+        let share = (SHARED_BYTES / gathering.largest).clamp(1, SHARE as u32);
+        let shares = gathering.count.div_ceil(share) as usize;
         let ring = ring.clone();
-        let count = transfers.len();
-        executor::fan_out(count, move |index| {
-            let (entry, file) = &transfers[index];
-            transfer_or_wait(&ring, &caller, &engagement, entry, file);
-        })
-        .await;
+        let carry_out = move |index: usize| {
+            let first = index as u32 * share;
+            gathering.carry_out_some(&ring, &engaged, first..gathering.count.min(first + share));
+        };
+        executor::fan_out(shares, carry_out).await;
     }
-}
 
-/// Does one of several transfers, on whatever CPU this is; makes it a task if it has to wait.
-fn transfer_or_wait(
-    ring: &Arc<Ring>,
-    caller: &Arc<Caller>,
-    engagement: &Engagement,
-    entry: &Entry,
-    file: &Arc<File>,
-) {
-    caller.space.activate();
-    if let Some(result) = transfer(ring, caller, entry, file) {
-        ring.complete(entry.user_data, chain::encode(result), 0);
-        return;
+    /// Carries out some of them, on whatever CPU this is, as who is engaged for it.
+    fn carry_out_some(
+        &self,
+        ring: &Arc<Ring>,
+        engaged: &Result<(Arc<Caller>, Engagement), Errno>,
+        places: Range<u32>,
+    ) {
+        let mut done = [Completion::default(); SHARE];
+        let mut count = 0;
+        if let Ok((caller, _)) = engaged {
+            caller.space.activate();
+        }
+        for place in places {
+            let Some(shared) = ring.memory.entry(self.head.wrapping_add(place)) else { continue };
+            let mut entry = Entry::new_zeroed();
+            entry.copy(shared);
+            let result = match engaged {
+                Ok((caller, engagement)) => self.carry_out_one(ring, caller, engagement, place, entry),
+                Err(errno) => Some(Err(*errno)),
+            };
+            if let Some(result) = result {
+                done[count] =
+                    Completion { user_data: entry.user_data, result: chain::encode(result), flags: 0 };
+                count += 1;
+            }
+        }
+        if count > 0 {
+            let is_due = ring.complete_quietly(&done[..count]);
+            ring.announce(is_due);
+        }
     }
-    let mut entry = *entry;
-    entry.flags |= ASYNC;
-    let prepared = Prepared { entry, data: Data::None, file: Some(Ok(file.clone())) };
-    let mut requests = Vec::new();
-    if requests.try_reserve_exact(1).is_err() {
-        ring.complete(entry.user_data, -Errno::ENOMEM.into_raw(), 0);
-        return;
+
+    /// Carries out one of them. None if it had to be made a task, as it has to wait.
+    #[inline]
+    fn carry_out_one(
+        &self,
+        ring: &Arc<Ring>,
+        caller: &Arc<Caller>,
+        engagement: &Engagement,
+        place: u32,
+        mut entry: Entry,
+    ) -> Option<SysResult> {
+        let (_, name, file) = self.file(place);
+        // A program that writes to an entry that it has submitted has not asked for anything that could be told.
+        let is_as_before = entry.transfer().is_some_and(|now| now.writes == self.writes && now.file == *name);
+        if !is_as_before {
+            return Some(Err(Errno::EINVAL));
+        }
+        if let Some(result) = transfer(ring, caller, &entry, file) {
+            return Some(result);
+        }
+        entry.flags |= ASYNC;
+        let mut requests = Vec::new();
+        if requests.try_reserve_exact(1).is_err() {
+            return Some(Err(Errno::ENOMEM));
+        }
+        requests.push(Prepared { entry, data: Data::None, file: Some(Ok(file.clone())) });
+        let chain =
+            Chain { caller: caller.clone(), engagement: engagement.another(), requests, failed: None };
+        chain::submit(ring, chain, &mut core::task::Context::from_waker(core::task::Waker::noop()));
+        None
     }
-    requests.push(prepared);
-    let engagement = engagement.another();
-    let chain = Chain { caller: caller.clone(), engagement, requests, failed: None };
-    chain::submit(ring, chain, &mut core::task::Context::from_waker(core::task::Waker::noop()));
 }
 
 /// Reads an entry, and adds it to a chain. False if it is wrong.

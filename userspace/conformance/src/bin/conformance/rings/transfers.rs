@@ -1,14 +1,16 @@
 //! Bytes in and out: of files and streams, with registered buffers, and from one to the other.
 
-use super::{file, one, read_end, ring, submit, write_end, write_to};
+use super::{file, one, read_end, ring, submit, word, write_end, write_to};
 use crate::check::{BAD, in_child, outcome, show, sys};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, RawFd};
 use support::memory::Anonymous;
 use support::pipe::pipe;
-use support::ring::{Entry, names::*};
+use support::ring::{Entry, Ring, names::*};
 
 pub fn run() {
     files();
+    many();
     streams();
     fixed();
     splices();
@@ -76,6 +78,84 @@ fn files() {
     one(&mut ring, "a large write", Entry::transfer(WRITE, 1, fd, &large, 0));
     one(&mut ring, "a large read", Entry::transfer(READ, 1, fd, memory.bytes(), 0));
     show("all of it", memory.bytes().iter().all(|byte| *byte == 7));
+}
+
+/// Batches that a kernel may carry out on several CPUs: of one file and of several, broken by what is none of them.
+fn many() {
+    const EACH: usize = 4096;
+    const COUNT: usize = 60;
+    let mut ring = Ring::new(COUNT as u32).expect("a ring");
+    let pattern = |file: usize, place: usize| (file * 100 + place) as u8;
+    let open: Vec<_> = (0..3)
+        .map(|number| {
+            let bytes: Vec<u8> = (0..COUNT * EACH).map(|at| pattern(number, at / EACH)).collect();
+            file(&format!("/tmp/ring{number}"), &bytes)
+        })
+        .collect();
+    let mut memory = Anonymous::map(COUNT * EACH).expect("memory");
+    // Which file a read is of; none is an operation that does nothing.
+    type FileOf = fn(usize) -> Option<usize>;
+    let kinds: [(&str, FileOf); 4] = [
+        ("of one file", |_| Some(0)),
+        ("of three in turn", |place| Some(place % 3)),
+        ("of three in runs", |place| Some(place / 7 % 3)),
+        ("with others between", |place| (place % 5 != 3).then_some(place / 11 % 3)),
+    ];
+    for (what, file_of) in kinds {
+        memory.bytes().fill(0xff);
+        for place in 0..COUNT {
+            let name = place as u64;
+            let entry = match file_of(place) {
+                None => Entry::new(NOP, name),
+                Some(number) => {
+                    let buffer = &memory.bytes()[place * EACH..][..EACH];
+                    Entry::transfer(READ, name, open[number].as_raw_fd(), buffer, (place * EACH) as i64)
+                }
+            };
+            assert!(ring.push(entry), "room in the ring");
+        }
+        ring.submit_within(COUNT as u32).expect("submitted");
+        let mut results = [None; COUNT];
+        while let Some(completion) = ring.pop() {
+            results[completion.user_data as usize] = Some(completion.res);
+        }
+        let is_right = (0..COUNT).all(|place| {
+            let bytes = &memory.bytes()[place * EACH..][..EACH];
+            let (byte, result) = match file_of(place) {
+                None => (0xff, 0),
+                Some(number) => (pattern(number, place), EACH as i32),
+            };
+            bytes.iter().all(|found| *found == byte) && results[place] == Some(result)
+        });
+        show(&format!("many reads {what}"), is_right);
+    }
+    // The same to files, and what fails among them.
+    let only = std::fs::File::open("/tmp/ring1").expect("a file");
+    for place in 0..COUNT {
+        let buffer = &memory.bytes()[place * EACH..][..EACH];
+        let fd = if place % 10 == 9 { only.as_raw_fd() } else { open[0].as_raw_fd() };
+        let offset = ((COUNT - 1 - place) * EACH) as i64;
+        let entry = Entry::transfer(WRITE, place as u64, fd, buffer, offset);
+        let entry = if place % 10 == 4 { Entry { addr: BAD as u64, ..entry } } else { entry };
+        assert!(ring.push(entry), "room in the ring");
+    }
+    ring.submit_within(COUNT as u32).expect("submitted");
+    let mut results: Vec<_> =
+        std::iter::from_fn(|| ring.pop()).map(|done| (done.user_data, done.res)).collect();
+    results.sort_unstable();
+    show("many writes", results.len());
+    results.retain(|(_, result)| *result != EACH as i32);
+    let words: Vec<String> =
+        results.iter().map(|(name, result)| format!("{name}={}", word(*result))).collect();
+    show("of them failed", words.join(" "));
+    let mut written = vec![0; COUNT * EACH];
+    (&open[0]).seek(SeekFrom::Start(0)).expect("seek");
+    (&open[0]).read_exact(&mut written).expect("read");
+    let is_right = (0..COUNT)
+        .filter(|place| place % 5 != 4)
+        .all(|place| written[(COUNT - 1 - place) * EACH..][..EACH] == memory.bytes()[place * EACH..][..EACH]);
+    show("written in their places", is_right);
+    (0..3).for_each(|number| drop(std::fs::remove_file(format!("/tmp/ring{number}"))));
 }
 
 fn streams() {
