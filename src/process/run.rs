@@ -266,7 +266,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                             };
                             match admitted {
                                 Err(errno) => Err(Pause::Failed(errno)),
-                                Ok(()) => match syscall::general(&mut caller, &mut context).await {
+                                Ok(()) => match syscall::general(&mut caller, &mut context, moved).await {
                                     Ending::Result(result) => result.map_err(Pause::Failed),
                                     Ending::Registers => break,
                                     Ending::Exit => break 'life,

@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
     clock, descriptor, epoll, file_owner, identity, lock, memory, metadata, open, poll, process, schedule,
-    signal, socket, thread,
+    signal, socket, thread, uring,
     user::{PathBuf, SysResult, UserBuffer},
 };
 use crate::{
@@ -120,6 +120,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_poll | __NR_ppoll | __NR_select | __NR_pselect6 => poll::attempt(caller, context),
         __NR_epoll_wait | __NR_epoll_pwait | __NR_epoll_pwait2 => epoll::attempt_wait(caller, context),
         __NR_epoll_ctl => epoll::attempt_control(caller, context),
+        __NR_io_uring_enter => uring::attempt_enter(caller, context, moved),
         __NR_restart_syscall => poll::attempt_rest(caller, context),
         __NR_pause => Err(Pause::Sleep(Instant::FAR_FUTURE)),
         __NR_rt_sigsuspend => signal::rt_sigsuspend(caller, context.rdi as usize, context.rsi as usize),

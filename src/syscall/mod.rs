@@ -220,11 +220,12 @@ pub fn admitted(number: u32) -> impl Future<Output = Result<(), Errno>> + Send {
     crate::memory::claim_until(is_enough)
 }
 
-/// Serves a call through its general handler, after it was [admitted].
+/// Serves a call through its general handler, after it was [admitted]. `moved` is what attempts have done of it.
 #[allow(clippy::manual_async_fn, reason = "it would be larger")]
 pub fn general<'a>(
     caller: &'a mut Caller,
     context: &'a mut UserContext,
+    moved: usize,
 ) -> impl Future<Output = Ending> + Send + use<'a> {
     async move {
         let number = context.orig_rax as u32;
@@ -248,7 +249,7 @@ pub fn general<'a>(
                     _ => Ending::Result(result),
                 }
             }
-            number => Ending::Result(suspending(context, handler(caller, number, arguments)).await),
+            number => Ending::Result(suspending(context, handler(caller, number, arguments, moved)).await),
         }
     }
 }
@@ -279,7 +280,7 @@ fn register_handler<'a>(
 type Handler<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
 
 /// All other calls.
-fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
+fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Handler<'_> {
     let fd = a[0] as i32;
     match number {
         // Bytes.
@@ -353,7 +354,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments) -> Handler<'_> {
         __NR_io_uring_setup => Box::pin(uring::setup(caller, a[0] as u32, a[1])),
         __NR_io_uring_enter => {
             let (count, least, flags) = (a[1] as u32, a[2] as u32, a[3] as u32);
-            Box::pin(uring::enter(caller, fd, count, least, flags, (a[4], a[5])))
+            Box::pin(uring::enter(caller, fd, (count, moved as u32), least, flags, (a[4], a[5])))
         }
         __NR_io_uring_register => Box::pin(uring::register(caller, fd, a[1] as u32, a[2], a[3] as u32)),
 

@@ -33,17 +33,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub use chain::Deferred;
 
 use super::{
+    attempt::{Attempt, Pause},
     descriptor::install,
     signal,
     user::{self, SysResult},
 };
 use crate::{
-    arch::clock,
+    arch::{clock, user::UserContext},
     file::uring::{self, Ring, memory::offset},
     memory,
     process::{Caller, signal::SignalSet, times::TimeSpec},
 };
-use submit::{Submitter, submit};
+use submit::{Submitter, submit, submit_now};
 
 /// The most entries of a ring, and completions.
 const ENTRIES_MAX: u32 = 32768;
@@ -194,10 +195,39 @@ struct WaitArgument {
     time: u64,
 }
 
+/// [`enter`], as far as nothing has to wait: `moved` counts the entries that are taken, and have been carried out.
+#[inline(never)]
+pub fn attempt_enter(caller: &Caller, context: &UserContext, moved: &mut usize) -> Attempt {
+    let (count, least, flags) = (context.rsi as u32, context.rdx as u32, context.r10 as u32);
+    if flags & !IORING_ENTER_GETEVENTS != 0 || memory::is_short() {
+        return Err(Pause::General);
+    }
+    let file = caller.files.get_open(context.rdi as i32)?;
+    let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
+    if ring.flags & IORING_SETUP_SQPOLL != 0 || ring.is_disabled.load(Relaxed) {
+        return Err(Pause::General);
+    }
+    if count > 0 {
+        ring.check_issuer(caller)?;
+        let taken = submit_now(ring, caller, count);
+        *moved = taken.count as usize;
+        if taken.is_all && taken.count != count {
+            return Ok(*moved);
+        }
+        if !taken.is_all {
+            return Err(Pause::General);
+        }
+    }
+    let is_done =
+        flags & IORING_ENTER_GETEVENTS == 0 || ring.has_enough(least.min(ring.memory.completion_count()));
+    if is_done { Ok(*moved) } else { Err(Pause::General) }
+}
+
+/// Submits so many entries of a ring, of which some have been taken by an [attempt](attempt_enter), and waits.
 pub async fn enter(
     caller: &mut Caller,
     fd: i32,
-    count: u32,
+    (count, taken): (u32, u32),
     least: u32,
     flags: u32,
     (argument, size): (usize, usize),
@@ -211,14 +241,14 @@ pub async fn enter(
     if ring.is_disabled.load(Relaxed) {
         return Err(Errno::EBADFD);
     }
-    let mut submitted = 0;
+    let mut submitted = taken as usize;
     if ring.flags & IORING_SETUP_SQPOLL != 0 {
         call_poller(caller, ring, flags).await?;
         submitted = count as usize;
-    } else if count > 0 {
+    } else if count > taken {
         memory::check_pressure().await?;
         ring.check_issuer(caller)?;
-        submitted = submit(ring, &mut Submitter::new(caller), count).await?;
+        submitted += submit(ring, &mut Submitter::new(caller), count - taken).await?;
         if submitted != count as usize {
             return Ok(submitted);
         }

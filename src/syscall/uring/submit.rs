@@ -106,6 +106,17 @@ struct Taking<'a> {
     is_due: bool,
 }
 
+/// How requests are tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    /// Not at all.
+    None,
+    /// Each by itself.
+    Alone,
+    /// Transfers are gathered for all CPUs.
+    Gathering,
+}
+
 /// What stands in the way of taking entries and doing at once what they ask for.
 enum Obstacle {
     /// There are no more.
@@ -122,26 +133,50 @@ enum Obstacle {
     Waiting,
 }
 
+/// What [`submit_now`] has done.
+pub struct Taken {
+    /// Entries that have been taken, and carried out.
+    pub count: u32,
+    /// Whether that is all there is to be done.
+    pub is_all: bool,
+}
+
+/// Takes up to `count` entries, as long as what they ask for can be done at once.
+pub fn submit_now(ring: &Arc<Ring>, caller: &Caller, count: u32) -> Taken {
+    let others_may_help = count > 1 && executor::idle_cpus() > 0;
+    let lock = if others_may_help || ring.defers() { None } else { ring.submission.try_lock() };
+    let Some(mut submission) = lock else { return Taken { count: 0, is_all: false } };
+    let mut taking = Taking::new(ring, caller, submission.head, count);
+    let there = taking.left;
+    let mut entry = Entry::new_zeroed();
+    let obstacle = taking.take(Trial::Alone, &mut entry);
+    taking.announce();
+    if let Obstacle::Waiting = obstacle {
+        // It has not been carried out, so it has not been taken.
+        taking.head = taking.head.wrapping_sub(1);
+        taking.left += 1;
+    }
+    submission.head = taking.head;
+    ring.memory.tell_submitted(taking.head);
+    Taken { count: there - taking.left, is_all: matches!(obstacle, Obstacle::End | Obstacle::Wrong) }
+}
+
 /// Takes up to `count` entries; says how many. EAGAIN if there is no memory for the first.
 pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32) -> SysResult {
     let mut submission = ring.submission.lock().await;
-    let there = ring.memory.submissions().wrapping_sub(submission.head);
-    let count = count.min(there).min(ring.memory.submission_count());
-    let mut taking = Taking {
-        ring,
-        caller: submitter.caller,
-        head: submission.head,
-        left: count,
-        gathering: Gathering::default(),
-        is_quiet: false,
-        is_due: false,
-    };
+    let mut taking = Taking::new(ring, submitter.caller, submission.head, count);
+    let count = taking.left;
     let mut chain: Vec<Prepared> = Vec::new();
     let mut failed = None;
     let mut entry = Entry::new_zeroed();
     let mut is_plain = !ring.defers();
     loop {
-        let mut obstacle = taking.take(is_plain && chain.is_empty(), &mut entry);
+        let trial = match is_plain && chain.is_empty() {
+            false => Trial::None,
+            true if taking.gathering.count > 0 || executor::idle_cpus() > 0 => Trial::Gathering,
+            true => Trial::Alone,
+        };
+        let mut obstacle = taking.take(trial, &mut entry);
         taking.announce();
         submission.head = taking.head;
         if let Obstacle::Gathered = obstacle {
@@ -181,12 +216,19 @@ pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32)
     if taken == 0 && count > 0 && memory::check_wait().is_err() { Err(Errno::EAGAIN) } else { Ok(taken) }
 }
 
-impl Taking<'_> {
-    /// Takes entries and does at once what they ask for, unless they are not to be tried; until something is in the way.
-    /// The last entry is then in `entry`.
+impl<'a> Taking<'a> {
+    /// Up to `count` entries from `head` on, or all that there are.
+    fn new(ring: &'a Arc<Ring>, caller: &'a Caller, head: u32, count: u32) -> Self {
+        let there = ring.memory.submissions().wrapping_sub(head);
+        let left = count.min(there).min(ring.memory.submission_count());
+        Self { ring, caller, head, left, gathering: Gathering::default(), is_quiet: false, is_due: false }
+    }
+
+    /// Takes entries and does at once what they ask for, if they are to be tried; until something is in the way. The last entry
+    /// is then in `entry`.
     #[inline(never)]
-    fn take(&mut self, tries: bool, entry: &mut Entry) -> Obstacle {
-        let gathers = tries && (self.gathering.count > 0 || executor::idle_cpus() > 0);
+    fn take(&mut self, trial: Trial, entry: &mut Entry) -> Obstacle {
+        let (tries, gathers) = (trial != Trial::None, trial == Trial::Gathering);
         let mut done = [Completion::default(); TOGETHER];
         let mut count = 0;
         let obstacle = loop {
