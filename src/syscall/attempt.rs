@@ -15,9 +15,10 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, epoll, file_owner, identity, lock, memory, metadata, open, poll, process, schedule,
-    signal, socket, thread, uring,
+    clock, descriptor, epoll, file_owner, identity, lock, memory, metadata, open, poll, process, read_write,
+    schedule, signal, socket, thread, uring,
     user::{PathBuf, SysResult, UserBuffer},
+    vectored,
 };
 use crate::{
     arch::{
@@ -79,6 +80,10 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
     match number {
         __NR_read => read(caller, fd, context.rsi as usize, context.rdx as usize, moved),
         __NR_write => write(caller, fd, context.rsi as usize, context.rdx as usize, moved),
+        __NR_readv | __NR_writev | __NR_preadv | __NR_pwritev | __NR_preadv2 | __NR_pwritev2 => {
+            vectored::attempt(caller, context)
+        }
+        __NR_lseek => read_write::lseek_now(caller, fd, context.rsi as i64, context.rdx as usize),
         __NR_pread64 => pread(caller, context),
         __NR_pwrite64 => pwrite(caller, context),
         __NR_open => open(caller, lookup::CWD, context.rdi as usize, context.rsi as u32, context.rdx as u32),
@@ -520,6 +525,10 @@ fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> 
 }
 
 fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32) -> Attempt {
+    // As the C library does fstat.
+    if flags == AT_EMPTY_PATH && directory != lookup::CWD && copy_in::<u8>(path)? == 0 {
+        return fstat(caller, directory, address);
+    }
     if flags & !AT_SYMLINK_NOFOLLOW != 0 {
         return Err(Pause::General);
     }

@@ -53,6 +53,7 @@ mod signal;
 mod splice;
 mod thread;
 mod timer;
+mod vectored;
 
 use alloc::boxed::Box;
 use core::{

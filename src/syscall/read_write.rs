@@ -7,6 +7,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
+    attempt::{Attempt, Pause},
     socket::message,
     user::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
 };
@@ -197,7 +198,7 @@ pub async fn vectored(
 }
 
 /// EBADF unless the file is open for moving bytes this way.
-fn check_direction(file: &File, direction: Direction) -> Result<(), Errno> {
+pub fn check_direction(file: &File, direction: Direction) -> Result<(), Errno> {
     match direction {
         Direction::Read => file.check_readable(),
         Direction::Write => file.check_writable(),
@@ -374,17 +375,38 @@ pub async fn lseek(caller: &Caller, fd: i32, offset: i64, whence: usize) -> SysR
     let mut position = file.offset.lock().await;
     let size = || inode.attributes().size() as i64;
     let target = match whence {
-        linux::SEEK_SET => Some(offset),
-        linux::SEEK_CUR => (*position as i64).checked_add(offset),
-        linux::SEEK_END => size().checked_add(offset),
         linux::SEEK_DATA | linux::SEEK_HOLE if offset < 0 => return Err(Errno::ENXIO),
         linux::SEEK_DATA => Some(inode.seek(offset as u64, Seek::Data).await? as i64),
         linux::SEEK_HOLE => Some(inode.seek(offset as u64, Seek::Hole).await? as i64),
-        _ => return Err(Errno::EINVAL),
+        _ => seek_from(whence, *position, size, offset),
     };
     // Disks do not grow.
     let most = if disk.is_some() { size() } else { i64::MAX };
     let target = target.filter(|target| (0..=most).contains(target)).ok_or(Errno::EINVAL)?;
     *position = target as u64;
     Ok(target as usize)
+}
+
+/// Where an offset is from the beginning of a file, from its own position or from its end.
+fn seek_from(whence: u32, position: u64, size: impl FnOnce() -> i64, offset: i64) -> Option<i64> {
+    match whence {
+        linux::SEEK_SET => Some(offset),
+        linux::SEEK_CUR => (position as i64).checked_add(offset),
+        _ => size().checked_add(offset),
+    }
+}
+
+/// [`lseek`] of a file with contents, where nobody else is at its position.
+#[inline(never)]
+pub fn lseek_now(caller: &Caller, fd: i32, offset: i64, whence: usize) -> Attempt {
+    let (file, whence) = (caller.files.get(fd)?, whence as u32);
+    let Object::Inode(path, None) = file.object() else { return Err(Pause::General) };
+    if whence > linux::SEEK_END || file.is_directory() || disk::of(&file).is_some() {
+        return Err(Pause::General);
+    }
+    let Some(mut position) = file.offset.try_lock() else { return Err(Pause::General) };
+    let size = || path.dentry().attributes().size() as i64;
+    let target = seek_from(whence, *position, size, offset).and_then(|target| u64::try_from(target).ok());
+    *position = target.ok_or(Errno::EINVAL)?;
+    Ok(*position as usize)
 }

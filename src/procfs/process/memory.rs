@@ -1,9 +1,9 @@
 //! A process's memory: `maps`, `statm`, `mem` and `pagemap`.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::{fmt::Write, ops::Range};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use core::ops::Range;
 
-use fs::Op;
+use fs::{Op, procfs::Parts};
 use syscalls::Errno;
 
 use super::{Answer, Subject, Target};
@@ -11,10 +11,9 @@ use crate::{
     arch::layout::USER_END,
     memory::{
         AddressSpace, FaultError, PAGE_SIZE, RegionFlags,
-        space::{Identity, Incomplete, Region},
+        space::{Identity, Incomplete, Region, Snapshot},
     },
     process::{Thread, credentials::capability},
-    procfs::text::LongText,
 };
 
 /// The column in which names begin, as on Linux.
@@ -147,46 +146,107 @@ fn bytes(target: &Target, range: Range<usize>) -> Answer {
 }
 
 /// `maps`: a line per region. Empty for a process that has exited.
-pub fn maps(target: &Target) -> Answer {
-    if let Err(errno) = target.check_access() {
-        return Op::Ready(Err(errno));
-    }
-    let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
-    Op::waiting(async move {
-        let mut text = LongText::default();
-        for region in space.regions().await?.iter().rev() {
-            text.append(line(region).as_bytes())?;
-            executor::make_way().await;
-        }
-        text.into_bytes().await
-    })
+pub fn maps(target: &Target) -> Result<Box<dyn Parts>, Errno> {
+    target.check_access()?;
+    let space = target.process.space.lock().clone();
+    Ok(Box::new(Listed { space, found: None, at: 0 }))
 }
 
-pub(super) fn line(region: &Region) -> String {
-    let has = |flag, yes: char| if region.flags.contains(flag) { yes } else { '-' };
-    let Identity { name, device: (major, minor), inode } = identity(region);
-    let mut line = format!(
-        "{:08x}-{:08x} {}{}{}{} {:08x} {major:02x}:{minor:02x} {inode} ",
-        region.start,
-        region.end,
-        has(RegionFlags::READ, 'r'),
-        has(RegionFlags::WRITE, 'w'),
-        has(RegionFlags::EXECUTE, 'x'),
-        if region.flags.contains(RegionFlags::SHARED) { 's' } else { 'p' },
-        region.offset,
-    );
-    if !name.is_empty() {
-        // Writing to a string cannot fail; a newline in a name must not look like another region.
-        let _ = write!(
-            line,
-            "{:pad$}{}",
-            "",
-            name.replace('\n', "\\012"),
-            pad = NAME_COLUMN.saturating_sub(line.len())
-        );
+/// `maps` in the making.
+struct Listed {
+    space: Option<Arc<AddressSpace>>,
+    /// The regions as they were when the first was asked for.
+    found: Option<Snapshot>,
+    /// Those below this address have been told of.
+    at: usize,
+}
+
+impl Parts for Listed {
+    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>, Errno>> {
+        /// Lines of a part.
+        const LINES: usize = 32;
+        Op::waiting(async move {
+            let Some(space) = &self.space else { return Ok(None) };
+            if self.found.is_none() {
+                self.found = Some(space.regions().await?);
+            }
+            let Some(regions) = &self.found else { return Ok(None) };
+            let mut text = Vec::new();
+            for _ in 0..LINES {
+                let Some(region) = regions.above(self.at) else { break };
+                line(&mut text, region)?;
+                self.at = region.end;
+            }
+            executor::make_way().await;
+            Ok(Some(text).filter(|text| !text.is_empty()))
+        })
     }
-    line.push('\n');
-    line
+}
+
+/// Appends a region's line. Not by way of the formatter, which takes several times as long: there may be tens of thousands.
+///
+/// # Errors
+/// ENOMEM.
+pub(super) fn line(text: &mut Vec<u8>, region: &Region) -> Result<(), Errno> {
+    let Identity { name, device: (major, minor), inode } = identity(region);
+    // A newline in a name must not look like another region.
+    let newlines = name.bytes().filter(|byte| *byte == b'\n').count();
+    text.try_reserve(2 * NAME_COLUMN + name.len() + 3 * newlines).map_err(|_| Errno::ENOMEM)?;
+    let begin = text.len();
+    let has = |flag, yes: u8| if region.flags.contains(flag) { yes } else { b'-' };
+    hexadecimal(text, region.start as u64, 8);
+    text.push(b'-');
+    hexadecimal(text, region.end as u64, 8);
+    text.extend_from_slice(&[
+        b' ',
+        has(RegionFlags::READ, b'r'),
+        has(RegionFlags::WRITE, b'w'),
+        has(RegionFlags::EXECUTE, b'x'),
+        if region.flags.contains(RegionFlags::SHARED) { b's' } else { b'p' },
+        b' ',
+    ]);
+    hexadecimal(text, region.offset, 8);
+    text.push(b' ');
+    hexadecimal(text, major.into(), 2);
+    text.push(b':');
+    hexadecimal(text, minor.into(), 2);
+    text.push(b' ');
+    decimal(text, inode);
+    text.push(b' ');
+    if !name.is_empty() {
+        text.resize(text.len().max(begin + NAME_COLUMN), b' ');
+        for (place, piece) in name.as_bytes().split(|byte| *byte == b'\n').enumerate() {
+            if place > 0 {
+                text.extend_from_slice(b"\\012");
+            }
+            text.extend_from_slice(piece);
+        }
+    }
+    text.push(b'\n');
+    Ok(())
+}
+
+/// Appends a number of at least so many digits.
+fn hexadecimal(text: &mut Vec<u8>, number: u64, least: u32) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(least);
+    for place in (0..digits).rev() {
+        text.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
+    }
+}
+
+/// Appends a number.
+fn decimal(text: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let (mut rest, mut at) = (number, digits.len());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend_from_slice(&digits[at..]);
 }
 
 pub(super) fn identity(region: &Region) -> Identity {

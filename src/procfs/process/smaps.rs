@@ -52,7 +52,9 @@ impl Parts for Detailed {
             let Some(region) = regions.above(self.at) else { return Ok(None) };
             let sizes = Sizes::of(space, region, mappers).await?;
             let text = TextBuffer::filled(|out| {
-                out.append(memory::line(region).as_bytes())?;
+                let mut line = Vec::new();
+                memory::line(&mut line, region)?;
+                out.append(&line)?;
                 let page = PAGE_SIZE as u64;
                 for (name, bytes) in
                     [("Size", region.len() as u64), ("KernelPageSize", page), ("MMUPageSize", page)]
