@@ -81,7 +81,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_read => read(caller, fd, context.rsi as usize, context.rdx as usize, moved),
         __NR_write => write(caller, fd, context.rsi as usize, context.rdx as usize, moved),
         __NR_readv | __NR_writev | __NR_preadv | __NR_pwritev | __NR_preadv2 | __NR_pwritev2 => {
-            vectored::attempt(caller, context)
+            vectored::attempt(caller, context, moved)
         }
         __NR_lseek => read_write::lseek_now(caller, fd, context.rsi as i64, context.rdx as usize),
         __NR_pread64 => pread(caller, context),
@@ -274,7 +274,7 @@ fn check_whole(buffer: &UserBuffer) -> Result<(), Pause> {
 
 /// What to do about a buffer that stopped at a missing page, after bytes have been moved.
 #[inline]
-fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
+pub fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
     match buffer.missing() {
         None => Ok(()),
         Some((address, access)) => Err(Pause::Fault(address, access)),
@@ -525,12 +525,8 @@ fn open(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> 
 }
 
 fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32) -> Attempt {
-    // As the C library does fstat.
-    if flags == AT_EMPTY_PATH && directory != lookup::CWD && copy_in::<u8>(path)? == 0 {
-        return fstat(caller, directory, address);
-    }
     if flags & !AT_SYMLINK_NOFOLLOW != 0 {
-        return Err(Pause::General);
+        return stat_without_path(caller, directory, path, address, flags);
     }
     let mut name = [0; PathBuf::INLINE];
     let len = short_path(path, &mut name)?;
@@ -547,6 +543,15 @@ fn stat(caller: &Caller, directory: i32, path: usize, address: usize, flags: u32
     current?;
     copy_out(address, &stat)?;
     Ok(0)
+}
+
+/// [`fstat`] as the C library does it.
+#[inline(never)]
+fn stat_without_path(caller: &Caller, fd: i32, path: usize, address: usize, flags: u32) -> Attempt {
+    if flags != AT_EMPTY_PATH || fd == lookup::CWD || copy_in::<u8>(path)? != 0 {
+        return Err(Pause::General);
+    }
+    fstat(caller, fd, address)
 }
 
 fn fstat(caller: &Caller, fd: i32, address: usize) -> Attempt {

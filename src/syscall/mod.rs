@@ -283,28 +283,25 @@ type Handler<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
 /// All other calls.
 fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Handler<'_> {
     let fd = a[0] as i32;
+    let pieces = (a[1], a[2] as u32, moved);
     match number {
         // Bytes.
         __NR_read => Box::pin(read_write::read(caller, fd, a[1], a[2])),
         __NR_write => Box::pin(read_write::write(caller, fd, a[1], a[2])),
         __NR_pread64 => Box::pin(read_write::pread64(caller, fd, a[1], a[2], a[3] as i64)),
         __NR_pwrite64 => Box::pin(read_write::pwrite64(caller, fd, a[1], a[2], a[3] as i64)),
-        __NR_readv => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, 0, Direction::Read)),
-        __NR_writev => Box::pin(read_write::vectored(caller, fd, a[1], a[2] as u32, -1, 0, Direction::Write)),
-        __NR_preadv => {
-            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Read))
-        }
-        __NR_pwritev => {
-            Box::pin(read_write::vectored_at(caller, fd, a[1], a[2] as u32, a[3] as i64, Direction::Write))
-        }
+        __NR_readv => Box::pin(read_write::vectored(caller, fd, pieces, -1, 0, Direction::Read)),
+        __NR_writev => Box::pin(read_write::vectored(caller, fd, pieces, -1, 0, Direction::Write)),
+        __NR_preadv => Box::pin(read_write::vectored_at(caller, fd, pieces, a[3] as i64, Direction::Read)),
+        __NR_pwritev => Box::pin(read_write::vectored_at(caller, fd, pieces, a[3] as i64, Direction::Write)),
         __NR_lseek => Box::pin(read_write::lseek(caller, fd, a[1] as i64, a[2])),
         __NR_preadv2 => {
             let how = (a[3] as i64, a[5] as u32);
-            Box::pin(read_write::vectored_with(caller, fd, a[1], a[2] as u32, how, Direction::Read))
+            Box::pin(read_write::vectored_with(caller, fd, pieces, how, Direction::Read))
         }
         __NR_pwritev2 => {
             let how = (a[3] as i64, a[5] as u32);
-            Box::pin(read_write::vectored_with(caller, fd, a[1], a[2] as u32, how, Direction::Write))
+            Box::pin(read_write::vectored_with(caller, fd, pieces, how, Direction::Write))
         }
         __NR_copy_file_range => {
             let (from, to) = ((fd, a[1]), (a[2] as i32, a[3]));

@@ -173,13 +173,12 @@ async fn write_flagged(
     Ok(written)
 }
 
-/// readv, writev, preadv, pwritev and the `2` forms: one call's worth of bytes in several pieces. An offset of −1
-/// stands for the file's own. The flags are `RWF_*`.
+/// readv, writev, preadv, pwritev and the `2` forms: one call's worth of bytes in several pieces, of which an attempt has moved
+/// some. An offset of −1 stands for the file's own. The flags are `RWF_*`.
 pub async fn vectored(
     caller: &Caller,
     fd: i32,
-    vectors: usize,
-    count: u32,
+    (vectors, count, moved): (usize, u32, usize),
     offset: i64,
     flags: u32,
     direction: Direction,
@@ -192,9 +191,14 @@ pub async fn vectored(
             Some(offset)
         }
     };
-    check_direction(&file, direction)?;
-    let vectors = user::read_iovecs(caller, vectors, count).await?;
-    vectored_file(caller, &file, &vectors, at, flags, direction).await
+    let mut vectors = user::read_iovecs(caller, vectors, count).await?;
+    let mut skip = moved;
+    for vector in &mut vectors {
+        let part = skip.min(vector.len);
+        (vector.base, vector.len) = (vector.base + part, vector.len - part);
+        skip -= part;
+    }
+    Ok(moved + vectored_file(caller, &file, &vectors, at, flags, direction).await?)
 }
 
 /// EBADF unless the file is open for moving bytes this way.
@@ -217,6 +221,12 @@ pub async fn vectored_file(
     let mut at = at.map(checked_offset).transpose()?;
     check_direction(file, direction)?;
     check_flags(flags)?;
+    if let Some(offset) = at
+        && file.inode().is_some()
+    {
+        let all = vectors.iter().fold(0_usize, |sum, vector| sum.saturating_add(vector.len));
+        check_end(offset, all.min(MAX_RW_COUNT))?;
+    }
     if file.socket().is_some() {
         // All of them together are one message; no bytes at all are none.
         return match direction {
@@ -321,30 +331,28 @@ async fn sync_flagged(file: &File, flags: u32) -> Result<(), Errno> {
 pub async fn vectored_at(
     caller: &Caller,
     fd: i32,
-    vectors: usize,
-    count: u32,
+    pieces: (usize, u32, usize),
     offset: i64,
     direction: Direction,
 ) -> SysResult {
     if offset < 0 {
         return Err(Errno::EINVAL);
     }
-    vectored(caller, fd, vectors, count, offset, 0, direction).await
+    vectored(caller, fd, pieces, offset, 0, direction).await
 }
 
 /// preadv2 and pwritev2: an offset of −1 stands for the file's own.
 pub async fn vectored_with(
     caller: &Caller,
     fd: i32,
-    vectors: usize,
-    count: u32,
+    pieces: (usize, u32, usize),
     (offset, flags): (i64, u32),
     direction: Direction,
 ) -> SysResult {
     if offset < -1 {
         return Err(Errno::EINVAL);
     }
-    vectored(caller, fd, vectors, count, offset, flags, direction).await
+    vectored(caller, fd, pieces, offset, flags, direction).await
 }
 
 fn is_drained(file: &File, direction: Direction) -> bool {

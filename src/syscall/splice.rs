@@ -444,7 +444,7 @@ pub async fn vmsplice(caller: &Caller, fd: i32, vectors: usize, count: usize, fl
     let stream = file.stream().filter(|stream| stream.pipe().is_some()).ok_or(Errno::EBADF)?;
     let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;
     if file.check_writable().is_err() {
-        return read_write::vectored(caller, fd, vectors, count, -1, 0, Direction::Read).await;
+        return read_write::vectored(caller, fd, (vectors, count, 0), -1, 0, Direction::Read).await;
     }
     let may_wait = flags & NONBLOCK == 0 && !file.is_nonblocking();
     let mut total = 0;

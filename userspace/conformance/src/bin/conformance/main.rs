@@ -31,6 +31,7 @@ mod mappings;
 mod memory;
 mod memory_policies;
 mod names;
+mod pieces;
 mod pipes;
 mod pitfalls;
 mod polling;
@@ -83,6 +84,7 @@ const AREAS: &[(&str, fn())] = &[
     ("memory", memory::run),
     ("memory_policies", memory_policies::run),
     ("names", names::run),
+    ("pieces", pieces::run),
     ("pipes", pipes::run),
     ("pitfalls", pitfalls::run),
     ("polling", polling::run),
