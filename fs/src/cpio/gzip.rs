@@ -1,10 +1,11 @@
 //! Bytes of an archive in the order they come out: stored plainly, or in gzip members (RFC 1952).
 
 use super::unpack::Error;
-use alloc::boxed::Box;
-use miniz_oxide::{
-    DataFormat, MZError, MZFlush, MZStatus,
-    inflate::stream::{InflateState, inflate},
+use alloc::{boxed::Box, vec};
+use core::ops::Range;
+use miniz_oxide::inflate::{
+    TINFLStatus,
+    core::{DecompressorOxide, decompress},
 };
 
 /// The bytes of one archive, plain or compressed, taken from the front of a longer input.
@@ -15,11 +16,22 @@ pub(super) struct Reader<'a> {
     pub position: usize,
 }
 
+/// One member. The crate has a type for decompressor and window together, which comes into being on the stack; that is 44 KiB, and a
+/// kernel's stack may not have them.
 struct Gzip {
-    state: Box<InflateState>,
+    decompressor: Box<DecompressorOxide>,
+    /// A ring of what has come out last, which the compressed data refer to.
+    window: Box<[u8]>,
+    /// What of it has not been given out yet, and where what comes next is to be.
+    pending: Range<usize>,
+    next: usize,
     check: crc32fast::Hasher,
-    finished: bool,
+    has_ended: bool,
+    is_checked: bool,
 }
+
+/// How far back compressed data refer (RFC 1951, section 2).
+const WINDOW: usize = 32 << 10;
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const HEADER_CHECK: u8 = 1 << 1;
@@ -34,9 +46,13 @@ impl<'a> Reader<'a> {
         if input.starts_with(&MAGIC) {
             reader.input = skip_gzip_header(input).ok_or(Error::BadGzip)?;
             reader.gzip = Some(Gzip {
-                state: InflateState::new_boxed(DataFormat::Raw),
+                decompressor: Box::default(),
+                window: vec![0; WINDOW].into_boxed_slice(),
+                pending: 0..0,
+                next: 0,
                 check: crc32fast::Hasher::new(),
-                finished: false,
+                has_ended: false,
+                is_checked: false,
             });
         }
         Ok(reader)
@@ -92,24 +108,42 @@ impl<'a> Reader<'a> {
 impl Gzip {
     fn read(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, Error> {
         let mut done = 0;
-        while done < output.len() && !self.finished {
-            let step = inflate(&mut self.state, input, &mut output[done..], MZFlush::None);
-            *input = &input[step.bytes_consumed..];
-            self.check.update(&output[done..done + step.bytes_written]);
-            done += step.bytes_written;
-            match step.status {
-                Ok(MZStatus::StreamEnd) => self.finish(input)?,
-                Ok(_) if step.bytes_consumed + step.bytes_written > 0 => (),
-                Ok(_) | Err(MZError::Buf) => return Err(Error::Truncated),
-                Err(_) => return Err(Error::BadGzip),
+        loop {
+            let count = self.pending.len().min(output.len() - done);
+            let from = self.pending.start;
+            output[done..done + count].copy_from_slice(&self.window[from..from + count]);
+            self.pending.start += count;
+            done += count;
+            if done == output.len() || self.is_checked {
+                return Ok(done);
             }
+            if self.has_ended { self.finish(input)? } else { self.decompress(input)? }
         }
-        Ok(done)
+    }
+
+    /// Fills the window as far as to its end. Nothing is pending.
+    fn decompress(&mut self, input: &mut &[u8]) -> Result<(), Error> {
+        // No flag says that there is more input than this.
+        let (status, taken, count) =
+            decompress(&mut self.decompressor, input, &mut self.window, self.next, 0);
+        *input = &input[taken..];
+        self.pending = self.next..self.next + count;
+        self.check.update(&self.window[self.pending.clone()]);
+        self.next = self.pending.end % WINDOW;
+        match status {
+            TINFLStatus::Done => self.has_ended = true,
+            TINFLStatus::HasMoreOutput => {}
+            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
+                return Err(Error::Truncated);
+            }
+            _ => return Err(Error::BadGzip),
+        }
+        Ok(())
     }
 
     /// Checks the trailer: the sum of the contents and their length.
     fn finish(&mut self, input: &mut &[u8]) -> Result<(), Error> {
-        self.finished = true;
+        self.is_checked = true;
         let (trailer, rest) = input.split_first_chunk::<8>().ok_or(Error::Truncated)?;
         *input = rest;
         let sum = u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]);

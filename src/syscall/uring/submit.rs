@@ -88,8 +88,16 @@ struct Gathering {
     writes: bool,
     /// Bytes of the largest.
     largest: u32,
-    /// Their files, each with its name and the place of the first that is for it: one for several in a row.
-    files: Vec<(u32, FileName, Arc<File>)>,
+    runs: Vec<Run>,
+}
+
+/// Transfers in a row that are for the same file.
+struct Run {
+    /// The place of the first.
+    first: u32,
+    /// How their entries name the file.
+    name: FileName,
+    file: Arc<File>,
 }
 
 /// Taking entries, as far as it has come.
@@ -363,21 +371,20 @@ impl Gathering {
     /// Whether the file of one more is known, and one with contents.
     #[inline]
     fn knows(&mut self, ring: &Ring, caller: &Caller, name: FileName) -> bool {
-        if self.files.last().is_some_and(|(_, last, _)| *last == name) {
+        if self.runs.last().is_some_and(|last| last.name == name) {
             return true;
         }
         let Ok(file) = perform::file_named(ring, caller, name) else { return false };
-        let has_room = matches!(file.object(), Object::Inode(..)) && self.files.try_reserve(1).is_ok();
+        let has_room = matches!(file.object(), Object::Inode(..)) && self.runs.try_reserve(1).is_ok();
         if has_room {
-            self.files.push((self.count, name, file));
+            self.runs.push(Run { first: self.count, name, file });
         }
         has_room
     }
 
-    /// The file of one of them, and how its entry named it.
-    fn file(&self, place: u32) -> &(u32, FileName, Arc<File>) {
-        let at = self.files.partition_point(|(first, ..)| *first <= place);
-        &self.files[at - 1]
+    /// The run that one of them is in.
+    fn run(&self, place: u32) -> &Run {
+        &self.runs[self.runs.partition_point(|run| run.first <= place) - 1]
     }
 
     /// Carries out what is there, on this CPU and on idle ones.
@@ -439,10 +446,11 @@ impl Gathering {
         place: u32,
         mut entry: Entry,
     ) -> Option<SysResult> {
-        let (_, name, file) = self.file(place);
+        let Run { name, file, .. } = self.run(place);
         // A program that writes to an entry that it has submitted has not asked for anything that could be told.
-        let is_as_before = entry.transfer().is_some_and(|now| now.writes == self.writes && now.file == *name);
-        if !is_as_before {
+        let is_as_before =
+            |now: Transfer| now.writes == self.writes && now.file == *name && now.len <= self.largest;
+        if !entry.transfer().is_some_and(is_as_before) {
             return Some(Err(Errno::EINVAL));
         }
         if let Some(result) = transfer(ring, caller, &entry, file) {

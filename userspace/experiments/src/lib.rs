@@ -4,6 +4,7 @@
 //! The programs in `src/bin` are the experiments of the two papers Rusk carries on from, with the papers'
 //! parameters as defaults; `microbench` there runs every experiment once with short settings, a row per figure.
 
+pub mod calls;
 pub mod disks;
 pub mod epoll;
 pub mod files;

@@ -52,6 +52,7 @@ impl Section {
 pub fn all(figures: &Figures, trace: &str) -> Vec<Section> {
     let sections = [
         instructions,
+        calls,
         forms,
         bmgc,
         smallfile,
@@ -100,6 +101,65 @@ fn instructions(figures: &Figures) -> Option<Section> {
     ));
     let drawing = plot::bars("instructions", &["Linux 6.1", "Rusk"], Some("Rusk's goal"), &rows);
     section.plot = Some(("Instructions per operation", drawing));
+    Some(section)
+}
+
+/// Rows of [`calls`]: a figure's name, and what it is.
+const CALLS: &[(&str, &str)] = &[
+    ("fstat", "fstat, as the C library does it"),
+    ("lseek", "lseek"),
+    ("preadv", "preadv of 4 pieces of 16 bytes"),
+    ("pwritev", "pwritev of the same"),
+    ("ftruncate", "ftruncate to the same size"),
+    ("fsync", "fsync of a file in memory"),
+    ("dup_close", "dup + close"),
+    ("fcntl_getfl", "fcntl: the flags"),
+    ("flock", "flock, taken and given back"),
+    ("fcntl_lock", "fcntl: a record's lock, taken and given back"),
+    ("access", "access"),
+    ("statx", "statx"),
+    ("readlink", "readlink"),
+    ("chmod", "chmod"),
+    ("utimensat", "utimensat"),
+    ("mkdir_rmdir", "mkdir + rmdir"),
+    ("rename", "rename, there and back"),
+    ("link_unlink", "link + unlink"),
+    ("symlink_unlink", "symlink + unlink"),
+    ("proc_stat", "/proc/self/stat: open + read + close"),
+    ("proc_maps", "/proc/self/maps: the same"),
+    ("pipe_vectors", "writev + readv of 4 pieces of 16 bytes, by a pipe"),
+    ("ioctl_fionread", "ioctl: how much is there"),
+    ("messages", "sendmsg + recvmsg of 4 pieces, by a Unix stream"),
+    ("datagrams", "send + recv of 64 bytes, by Unix datagrams"),
+    ("eventfd", "eventfd: write + read"),
+    ("poll_2", "poll of 2 that are not ready"),
+    ("epoll_ctl", "epoll_ctl: an interest made and removed"),
+    ("epoll_wait", "epoll_wait, nothing ready"),
+    ("pipe_close", "pipe + close of both ends"),
+    ("socketpair_close", "socketpair + close of both ends"),
+    ("mprotect", "mprotect of a page, there and back"),
+    ("sigprocmask", "sigprocmask"),
+    ("sigaction", "sigaction, to look"),
+    ("clock_gettime_cpu", "clock_gettime of the process's time"),
+    ("getrusage", "getrusage"),
+    ("getrandom", "getrandom of 16 bytes"),
+    ("sched_getaffinity", "sched_getaffinity"),
+    ("sched_yield", "sched_yield, alone"),
+];
+
+fn calls(figures: &Figures) -> Option<Section> {
+    let value = |kernel: &str, name: &str| figures.get("calls", kernel, "icount", name);
+    value("rusk", "fstat")?;
+    let mut section = Section::new(
+        "calls",
+        "Calls one by one",
+        "Calls that programs make all the time, in instructions (`callbench`). None of them waits.",
+    );
+    section.head(&["", "Linux", "Rusk", "Linux / Rusk"]);
+    for (name, what) in CALLS {
+        let (linux, rusk) = (value("linux", name), value("rusk", name));
+        section.row(&[(*what).to_owned(), cell(linux), cell(rusk), ratio(linux, rusk)]);
+    }
     Some(section)
 }
 
