@@ -3,7 +3,7 @@
 //! Most calls need not wait: the file is in memory, the pipe has bytes, the page is there. [`attempt`] serves those
 //! with plain functions, without making a future. Whatever stands in the way is named by a [`Pause`]; the caller
 //! waits for exactly that and attempts again. An attempt that pauses has done nothing, except for the bytes that it
-//! says have been moved already.
+//! says have been moved already, or the entries of a ring that have been taken.
 
 use alloc::{boxed::Box, sync::Arc};
 use core::mem::MaybeUninit;
@@ -69,7 +69,7 @@ impl From<Errno> for Pause {
 pub type Attempt = Result<usize, Pause>;
 
 /// Serves the call that `context` asks for if that needs no waiting. `moved` counts the bytes that earlier attempts of
-/// the same call have moved.
+/// the same call have moved, or what else they have done of it.
 ///
 /// Each arm is a call in the last place, so that no stack frame stands between the loop and what serves a call.
 #[inline]
