@@ -1,9 +1,9 @@
 //! A process's memory: `maps`, `statm`, `mem` and `pagemap`.
 
-use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec::Vec};
 use core::ops::Range;
 
-use fs::{Op, procfs::Parts};
+use fs::Op;
 use syscalls::Errno;
 
 use super::{Answer, Subject, Target};
@@ -11,9 +11,10 @@ use crate::{
     arch::layout::USER_END,
     memory::{
         AddressSpace, FaultError, PAGE_SIZE, RegionFlags,
-        space::{Identity, Incomplete, Region, Snapshot},
+        space::{Identity, Incomplete, Region},
     },
     process::{Thread, credentials::capability},
+    procfs::text::LongText,
 };
 
 /// The column in which names begin, as on Linux.
@@ -146,41 +147,24 @@ fn bytes(target: &Target, range: Range<usize>) -> Answer {
 }
 
 /// `maps`: a line per region. Empty for a process that has exited.
-pub fn maps(target: &Target) -> Result<Box<dyn Parts>, Errno> {
-    target.check_access()?;
-    let space = target.process.space.lock().clone();
-    Ok(Box::new(Listed { space, found: None, at: 0 }))
-}
-
-/// `maps` in the making.
-struct Listed {
-    space: Option<Arc<AddressSpace>>,
-    /// The regions as they were when the first was asked for.
-    found: Option<Snapshot>,
-    /// Those below this address have been told of.
-    at: usize,
-}
-
-impl Parts for Listed {
-    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>, Errno>> {
-        /// Lines of a part.
-        const LINES: usize = 32;
-        Op::waiting(async move {
-            let Some(space) = &self.space else { return Ok(None) };
-            if self.found.is_none() {
-                self.found = Some(space.regions().await?);
-            }
-            let Some(regions) = &self.found else { return Ok(None) };
-            let mut text = Vec::new();
-            for _ in 0..LINES {
-                let Some(region) = regions.above(self.at) else { break };
-                line(&mut text, region)?;
-                self.at = region.end;
-            }
-            executor::make_way().await;
-            Ok(Some(text).filter(|text| !text.is_empty()))
-        })
+///
+/// Made whole: a file that held the regions could be held by one of them, as a ring's is that it is registered with.
+pub fn maps(target: &Target) -> Answer {
+    if let Err(errno) = target.check_access() {
+        return Op::Ready(Err(errno));
     }
+    let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
+    Op::waiting(async move {
+        let mut text = LongText::default();
+        let mut one = Vec::new();
+        for region in space.regions().await?.iter().rev() {
+            one.clear();
+            line(&mut one, region)?;
+            text.append(&one)?;
+            executor::make_way().await;
+        }
+        text.into_bytes().await
+    })
 }
 
 /// Appends a region's line. Not by way of the formatter, which takes several times as long: there may be tens of thousands.
