@@ -210,9 +210,14 @@ impl AddressSpace {
         }
     }
 
-    /// The regions as they are now, for `/proc/PID/maps`. Changes make copies of their own. ENOMEM.
+    /// The regions as they are now. Changes make copies of their own. ENOMEM.
     pub async fn regions(&self) -> Result<Snapshot, Errno> {
         self.locked().await.regions.snapshot()
+    }
+
+    /// The lowest region that ends above an address, as it is now.
+    pub async fn region_above(&self, address: usize) -> Option<Region> {
+        self.locked().await.regions.above(address).map(|(_, region)| region.clone())
     }
 
     /// The layout, without anything that a cancelled call has left in it.

@@ -1,9 +1,14 @@
 //! A process's memory: `maps`, `statm`, `mem` and `pagemap`.
 
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    format,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
 use core::ops::Range;
 
-use fs::Op;
+use fs::{Op, procfs::Parts};
 use syscalls::Errno;
 
 use super::{Answer, Subject, Target};
@@ -14,7 +19,6 @@ use crate::{
         space::{Identity, Incomplete, Region},
     },
     process::{Thread, credentials::capability},
-    procfs::text::LongText,
 };
 
 /// The column in which names begin, as on Linux.
@@ -146,25 +150,41 @@ fn bytes(target: &Target, range: Range<usize>) -> Answer {
     })
 }
 
+/// The space of a process, for a file that stays open. Such a file does not keep it, as the space may keep the file: by a ring in
+/// the process's memory that the file is registered with. None of a process that has exited.
+pub(super) fn space_of(target: &Target) -> Weak<AddressSpace> {
+    target.process.space.lock().as_ref().map_or(Weak::new(), Arc::downgrade)
+}
+
 /// `maps`: a line per region. Empty for a process that has exited.
-///
-/// Made whole: a file that held the regions could be held by one of them, as a ring's is that it is registered with.
-pub fn maps(target: &Target) -> Answer {
-    if let Err(errno) = target.check_access() {
-        return Op::Ready(Err(errno));
-    }
-    let Some(space) = target.process.space.lock().clone() else { return Op::Ready(Ok(Vec::new())) };
-    Op::waiting(async move {
-        let mut text = LongText::default();
-        let mut one = Vec::new();
-        for region in space.regions().await?.iter().rev() {
-            one.clear();
-            line(&mut one, region)?;
-            text.append(&one)?;
+pub fn maps(target: &Target) -> Result<Box<dyn Parts>, Errno> {
+    target.check_access()?;
+    Ok(Box::new(Listed { space: space_of(target), at: 0 }))
+}
+
+/// `maps` in the making.
+struct Listed {
+    space: Weak<AddressSpace>,
+    /// The regions below this address have been told of.
+    at: usize,
+}
+
+impl Parts for Listed {
+    fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>, Errno>> {
+        /// Lines of a part.
+        const LINES: usize = 32;
+        Op::waiting(async move {
+            let Some(space) = self.space.upgrade() else { return Ok(None) };
+            let mut text = Vec::new();
+            for _ in 0..LINES {
+                let Some(region) = space.region_above(self.at).await else { break };
+                line(&mut text, &region)?;
+                self.at = region.end;
+            }
             executor::make_way().await;
-        }
-        text.into_bytes().await
-    })
+            Ok(Some(text).filter(|text| !text.is_empty()))
+        })
+    }
 }
 
 /// Appends a region's line. Not by way of the formatter, which takes several times as long: there may be tens of thousands.

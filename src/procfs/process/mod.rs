@@ -230,7 +230,7 @@ static FILES: [Kind; 22] = [
     kind("environ", 0o400, Make::Later(memory::environment)),
     kind("limits", 0o444, Make::Now(limits)),
     kind("loginuid", 0o444, Make::Now(no_login)),
-    kind("maps", 0o444, Make::Later(memory::maps)),
+    long("maps", 0o444, memory::maps),
     kind("mountinfo", 0o444, Make::Now(|target, out| mounts::details(&target.places()?.root, out))),
     kind("mounts", 0o444, Make::Now(|target, out| mounts::table(&target.places()?.root, out))),
     kind("numa_maps", 0o444, Make::Later(nodes::maps)),

@@ -1,6 +1,10 @@
 //! `smaps` and `smaps_rollup`: how much of each region is in memory, and who else has it (proc_pid_smaps(5)).
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
 use core::{
     fmt::{self, Write},
     ops::Range,
@@ -27,14 +31,14 @@ const BATCH: usize = 256;
 /// `smaps`: a line as in `maps` and a list of sizes for each region, which is a part. Empty for a process that has exited.
 pub fn detailed(target: &Target) -> Result<Box<dyn Parts>, Errno> {
     target.check_access()?;
-    let space = target.process.space.lock().clone();
-    Ok(Box::new(Detailed { space, found: None, at: 0 }))
+    Ok(Box::new(Detailed { space: memory::space_of(target), mappers: None, at: 0 }))
 }
 
+/// `smaps` in the making.
 struct Detailed {
-    space: Option<Arc<AddressSpace>>,
-    /// The regions as they were when the first was asked for.
-    found: Option<(Snapshot, Mappers)>,
+    space: Weak<AddressSpace>,
+    /// As they were when the first region was asked for.
+    mappers: Option<Mappers>,
     /// Those below this address have been told of.
     at: usize,
 }
@@ -42,18 +46,16 @@ struct Detailed {
 impl Parts for Detailed {
     fn next(&mut self) -> Op<'_, Result<Option<Vec<u8>>, Errno>> {
         Op::waiting(async move {
-            let Some(space) = &self.space else { return Ok(None) };
-            if self.found.is_none() {
-                let regions = space.regions().await?;
-                let mappers = Mappers::find(&regions).await?;
-                self.found = Some((regions, mappers));
-            }
-            let Some((regions, mappers)) = &self.found else { return Ok(None) };
-            let Some(region) = regions.above(self.at) else { return Ok(None) };
-            let sizes = Sizes::of(space, region, mappers).await?;
+            let Some(space) = self.space.upgrade() else { return Ok(None) };
+            let mappers = match &self.mappers {
+                Some(mappers) => mappers,
+                None => self.mappers.insert(Mappers::find(&space.regions().await?).await?),
+            };
+            let Some(region) = space.region_above(self.at).await else { return Ok(None) };
+            let sizes = Sizes::of(&space, &region, mappers).await?;
             let text = TextBuffer::filled(|out| {
                 let mut line = Vec::new();
-                memory::line(&mut line, region)?;
+                memory::line(&mut line, &region)?;
                 out.append(&line)?;
                 let page = PAGE_SIZE as u64;
                 for (name, bytes) in
@@ -63,7 +65,7 @@ impl Parts for Detailed {
                 }
                 sizes.write(out, false)?;
                 writeln!(out, "THPeligible:    0")?;
-                Ok(flags(out, region)?)
+                Ok(flags(out, &region)?)
             })?;
             self.at = region.end;
             Ok(Some(text))
@@ -103,10 +105,11 @@ pub(super) fn steps(region: &Region) -> impl Iterator<Item = Range<usize>> {
     (region.start..end).step_by(STEP).map(move |start| start..end.min(start.saturating_add(STEP)))
 }
 
-/// All spaces, and which of them map the objects of one.
+/// All spaces, and which of them map the objects of one. None of them is kept: this stays with a file for as long as that is open.
 struct Mappers {
-    /// Each once, for programs may share their memory: in the order of their ids, which is nearly that of the processes'.
-    spaces: Vec<Arc<AddressSpace>>,
+    /// Each once with its id, for programs may share their memory: in the order of the ids, which is nearly that of the
+    /// processes'.
+    spaces: Vec<(u64, Weak<AddressSpace>)>,
     /// The objects' keys in order, with the indices of the spaces that map them.
     objects: Vec<(usize, Vec<u32>)>,
 }
@@ -132,7 +135,8 @@ impl Mappers {
             executor::make_way().await;
         }
         for index in 0..found.spaces.len() {
-            let regions = found.spaces[index].regions().await?;
+            let Some(space) = found.spaces[index].1.upgrade() else { continue };
+            let regions = space.regions().await?;
             for region in regions.iter() {
                 found.note(region, index as u32)?;
                 executor::make_way().await;
@@ -150,8 +154,8 @@ impl Mappers {
         for node in tree.nodes_from(from).take(BATCH) {
             (last, count) = (Some(node.process.pid), count + 1);
             let Some(space) = node.process.space.lock().clone() else { continue };
-            if let Err(place) = self.spaces.binary_search_by_key(&space.id(), |space| space.id()) {
-                self.spaces.insert(place, space);
+            if let Err(place) = self.spaces.binary_search_by_key(&space.id(), |(id, _)| *id) {
+                self.spaces.insert(place, (space.id(), Arc::downgrade(&space)));
             }
         }
         Ok(last.filter(|_| count == BATCH).map(|pid| pid + 1))
@@ -169,10 +173,11 @@ impl Mappers {
         Ok(())
     }
 
-    fn of(&self, key: usize) -> impl Iterator<Item = &Arc<AddressSpace>> {
+    /// The spaces that map an object.
+    fn of(&self, key: usize) -> impl Iterator<Item = Arc<AddressSpace>> {
         let place = self.objects.binary_search_by_key(&key, |(key, _)| *key);
         let indices = place.map_or(&[][..], |place| &self.objects[place].1[..]);
-        indices.iter().map(|index| &self.spaces[*index as usize])
+        indices.iter().filter_map(|index| self.spaces[*index as usize].1.upgrade())
     }
 }
 
@@ -229,7 +234,7 @@ impl Sizes {
             };
             space.census(&part, count).await;
             let others = if several.is_empty() { &[][..] } else { &mappers.spaces[..] };
-            for other in others {
+            for other in others.iter().filter_map(|(_, other)| other.upgrade()) {
                 other.count_among_owners(&mut several).await;
                 executor::make_way().await;
             }

@@ -1,13 +1,14 @@
 //! Rings whose requests race with each other, with cancels and closes, and with the end of those who have made them.
 
 use crate::{Deadline, Random, reap_all};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use support::clock::sleep_ms;
 use support::pipe::{Pipe, pipe, write};
-use support::process::fork;
+use support::process::{Child, fork};
 use support::ring::{Entry, Parameters, Ring, names::*};
 
 pub fn run(deadline: Deadline) -> Result<(), String> {
@@ -17,6 +18,7 @@ pub fn run(deadline: Deadline) -> Result<(), String> {
     while deadline.ahead() {
         round += 1;
         deliver(round).map_err(|problem| format!("round {round}: {problem}"))?;
+        own_memory().map_err(|problem| format!("round {round}: {problem}"))?;
         // Victims are killed at any moment, and end at others.
         let victims: Vec<_> = (0..4)
             .map(|victim| {
@@ -66,6 +68,39 @@ fn wrong_tail() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A process that has a ring in its memory, and in the ring files that it has begun to read and that tell of its memory: all of it
+/// ends with the process.
+fn own_memory() -> Result<(), String> {
+    const REGISTER_FILES: u32 = 2;
+    let register = || -> io::Result<()> {
+        let ring = Ring::new(4)?;
+        let mut byte = [0];
+        let files = [
+            "/proc/self/maps",
+            "/proc/self/smaps",
+            "/proc/self/numa_maps",
+            "/proc/self/mem",
+            "/proc/self/pagemap",
+        ]
+        .into_iter()
+        .map(|name| {
+            let mut file = File::open(name)?;
+            // Of the last two there is nothing at the beginning.
+            let _ = file.read(&mut byte);
+            Ok(file)
+        })
+        .collect::<io::Result<Vec<File>>>()?;
+        let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        // SAFETY: the numbers are there for as long.
+        unsafe { ring.register(REGISTER_FILES, numbers.as_ptr(), numbers.len() as u32)? };
+        // What is mapped stays so until the end.
+        std::mem::forget((ring, files));
+        Ok(())
+    };
+    let child = fork(|| register().is_err().into());
+    child.and_then(Child::wait_success).map_err(|error| error.to_string())
 }
 
 /// Bytes that are read by way of a ring while another thread writes them, some of the reads cancelled: none is lost.
