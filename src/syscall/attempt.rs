@@ -274,7 +274,7 @@ fn check_whole(buffer: &UserBuffer) -> Result<(), Pause> {
 
 /// What to do about a buffer that stopped at a missing page, after bytes have been moved.
 #[inline]
-pub fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
+fn check_fault(buffer: &UserBuffer) -> Result<(), Pause> {
     match buffer.missing() {
         None => Ok(()),
         Some((address, access)) => Err(Pause::Fault(address, access)),

@@ -10,6 +10,7 @@ use super::{
     attempt::{Attempt, Pause},
     socket::message,
     user::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
+    vectored,
 };
 use crate::{
     file::{File, Object, direct, disk, events::counter, io, regular},
@@ -191,14 +192,8 @@ pub async fn vectored(
             Some(offset)
         }
     };
-    let mut vectors = user::read_iovecs(caller, vectors, count).await?;
-    let mut skip = moved;
-    for vector in &mut vectors {
-        let part = skip.min(vector.len);
-        (vector.base, vector.len) = (vector.base + part, vector.len - part);
-        skip -= part;
-    }
-    Ok(moved + vectored_file(caller, &file, &vectors, at, flags, direction).await?)
+    let vectors = user::read_iovecs(caller, vectors, count).await?;
+    vectored_file(caller, &file, (&vectors, moved), at, flags, direction).await
 }
 
 /// EBADF unless the file is open for moving bytes this way.
@@ -209,11 +204,12 @@ pub fn check_direction(file: &File, direction: Direction) -> Result<(), Errno> {
     }
 }
 
-/// The same for an open file and pieces that have been read; an offset is ignored where there are none.
+/// The same for an open file and pieces that have been read; an offset is ignored where there are none. Only through a pipe has an
+/// attempt moved bytes.
 pub async fn vectored_file(
     caller: &Caller,
     file: &File,
-    vectors: &[IoVec],
+    (vectors, moved): (&[IoVec], usize),
     at: Option<i64>,
     flags: u32,
     direction: Direction,
@@ -234,6 +230,9 @@ pub async fn vectored_file(
             Direction::Read => message::read(caller, file, vectors).await,
             Direction::Write => message::write(caller, file, vectors).await,
         };
+    }
+    if let Some(pipe) = file.stream().and_then(|stream| stream.pipe()) {
+        return vectored::through_pipe(caller, file, pipe, direction, vectors, moved).await;
     }
     if direction == Direction::Read
         && let Some(result) = counter::read_pieces(caller, file, vectors).await

@@ -421,31 +421,87 @@ impl<'a> UserVectors<'a> {
         self.offset -= len;
     }
 
-    /// Moves `len` bytes, part by part: `step` gets an offset from the first, an address and a length. All or, if one part
-    /// meets a missing page, none.
-    fn move_parts(
+    /// Leaves out the first `len` bytes, which have been moved already.
+    pub fn skip(&mut self, len: usize) {
+        self.offset += len;
+        self.remaining -= len;
+        while let Some(vector) = self.vectors.get(self.index)
+            && self.offset >= vector.len
+        {
+            self.offset -= vector.len;
+            self.index += 1;
+        }
+    }
+
+    /// Where the last operation stopped for a missing page, and what it wanted to do there.
+    pub fn missing(&self) -> Option<(usize, Access)> {
+        self.fault
+    }
+
+    /// Moves up to `len` bytes, which there are, part by part: `step` gets an offset from the first, an address and a length.
+    /// How many: fewer if one part meets a missing page.
+    #[inline]
+    fn move_some(
         &mut self,
         len: usize,
         access: Access,
         mut step: impl FnMut(usize, usize, usize) -> Result<(), Fault>,
-    ) -> bool {
+    ) -> usize {
         let (mut index, mut offset, mut done) = (self.index, self.offset, 0);
         while done < len {
             let vector = self.vectors[index];
             let part = (vector.len - offset).min(len - done);
-            if let Err(Fault { address, .. }) = step(done, vector.base + offset, part) {
+            if let Err(Fault { copied, address }) = step(done, vector.base + offset, part) {
                 self.fault = Some((address, access));
-                return false;
+                (offset, done) = (offset + copied, done + copied);
+                break;
             }
-            done += part;
-            offset += part;
+            (offset, done) = (offset + part, done + part);
             if offset == vector.len {
                 (index, offset) = (index + 1, 0);
             }
         }
         (self.index, self.offset) = (index, offset);
-        self.remaining -= len;
-        true
+        self.remaining -= done;
+        done
+    }
+
+    /// Moves `len` bytes as [`Self::move_some`] does. All or, if one part meets a missing page, none.
+    fn move_parts(
+        &mut self,
+        len: usize,
+        access: Access,
+        step: impl FnMut(usize, usize, usize) -> Result<(), Fault>,
+    ) -> bool {
+        let done = self.move_some(len, access, step);
+        if done < len {
+            self.go_back(done);
+        }
+        done == len
+    }
+}
+
+impl fs::Sink for UserVectors<'_> {
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        self.move_some(bytes.len().min(self.remaining), Access::Write, |done, address, len| {
+            uaccess::copy_bytes_to_user(address, &bytes[done..done + len])
+        })
+    }
+
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+}
+
+impl fs::Source for UserVectors<'_> {
+    fn take(&mut self, into: &mut [u8]) -> usize {
+        self.move_some(into.len().min(self.remaining), Access::Read, |done, address, len| {
+            uaccess::copy_bytes_from_user(&mut into[done..done + len], address)
+        })
+    }
+
+    fn remaining(&self) -> usize {
+        self.remaining
     }
 }
 

@@ -1,14 +1,18 @@
-//! readv, writev and their kin of files with contents and of pipes, as [attempts](super::attempt).
+//! Several pieces in one call, readv, writev and their kin: as [attempts](super::attempt) of files with contents and of pipes, and
+//! through a pipe as a whole.
 //!
 //! What is large, has many pieces, or is of another kind of file goes the [general way](super::read_write::vectored).
 
+use executor::sync::Events;
+use fs::pipe::Pipe;
 use linux_raw_sys::general::*;
+use syscalls::Errno;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::{
-    attempt::{Attempt, Pause, check_fault, read_at, write_at},
+    attempt::{Attempt, Pause, read_at, write_at},
     read_write::{Direction, check_direction},
-    user::{IoVec, UserBuffer},
+    user::{self, IoVec, SysResult, UserBuffer, UserVectors},
 };
 use crate::{
     arch::{
@@ -16,7 +20,10 @@ use crate::{
         user::{Access, UserContext},
     },
     file::{File, Object, bulk},
-    process::Caller,
+    process::{
+        Caller, interruptible,
+        signal::{SigInfo, numbers::SIGPIPE, send},
+    },
 };
 
 /// The most pieces.
@@ -43,9 +50,9 @@ pub fn attempt(caller: &Caller, context: &UserContext, moved: &mut usize) -> Att
     if count > PIECES {
         return Err(Pause::General);
     }
-    let has_contents = match file.object() {
-        Object::Inode(..) => true,
-        Object::Stream(stream, _) if stream.pipe().is_some() && at.is_none() => false,
+    let pipe = match file.object() {
+        Object::Inode(..) => None,
+        Object::Stream(stream, _) if at.is_none() => Some(stream.pipe().ok_or(Pause::General)?),
         _ => return Err(Pause::General),
     };
     let mut vectors = <[IoVec; PIECES]>::new_zeroed();
@@ -62,10 +69,9 @@ pub fn attempt(caller: &Caller, context: &UserContext, moved: &mut usize) -> Att
     if all >= bulk::LARGE {
         return Err(Pause::General);
     }
-    if has_contents {
-        with_contents(caller, &file, direction, at, vectors, all)
-    } else {
-        through_pipe(caller, &file, direction, vectors, moved)
+    match pipe {
+        None => with_contents(caller, &file, direction, at, vectors, all),
+        Some(pipe) => attempt_through_pipe(&file, pipe, direction, vectors, moved),
     }
 }
 
@@ -107,48 +113,104 @@ fn with_contents(
     Ok(total)
 }
 
-/// Moves pieces through a pipe. Whatever has to wait goes the general way from there on.
-fn through_pipe(
-    caller: &Caller,
+/// Moves pieces through a pipe, as one transfer: what fits into it as a whole is not mixed with what others write. Whatever has to
+/// wait goes the general way from there on.
+fn attempt_through_pipe(
     file: &File,
+    pipe: &Pipe,
     direction: Direction,
     vectors: &[IoVec],
     moved: &mut usize,
 ) -> Attempt {
-    let Some(stream) = file.stream() else { return Err(Pause::General) };
-    // Of a pipe of packets, each read takes one.
-    if file.flags() & O_DIRECT != 0 {
-        return Err(Pause::General);
+    match go_on_through(pipe, direction, vectors, moved) {
+        Ok(Progress::All) => Ok(note(file, direction, *moved)),
+        Ok(Progress::Missing(address, access)) => Err(Pause::Fault(address, access)),
+        Ok(Progress::Some) | Err(_) => Err(Pause::General),
     }
-    let mut skip = *moved;
-    for vector in vectors {
-        if vector.len <= skip {
-            skip -= vector.len;
-            continue;
-        }
-        let mut buffer = UserBuffer::new(vector.base, vector.len)?;
-        buffer.skip(core::mem::take(&mut skip));
-        let result = match direction {
-            Direction::Read => stream.try_read(caller, &mut buffer),
-            Direction::Write => stream.try_write(caller, &mut buffer),
-        };
-        let waits = direction == Direction::Write && !file.is_nonblocking();
-        match result {
-            Ok(count) => *moved += count,
-            Err(_) if *moved > 0 && !waits => break,
-            Err(_) => return Err(Pause::General),
-        }
-        check_fault(&buffer)?;
-        if buffer.remaining() > 0 {
-            if waits {
-                return Err(Pause::General);
+}
+
+/// The same, waiting for whatever it takes; all that has been moved, with what an attempt has.
+pub async fn through_pipe(
+    caller: &Caller,
+    file: &File,
+    pipe: &Pipe,
+    direction: Direction,
+    vectors: &[IoVec],
+    mut moved: usize,
+) -> SysResult {
+    let (events, readiness) = match direction {
+        Direction::Read => (Events::IN, pipe.reader()),
+        Direction::Write => (Events::OUT, pipe.writer()),
+    };
+    loop {
+        let progress = go_on_through(pipe, direction, vectors, &mut moved);
+        let failure = match progress {
+            Ok(Progress::All) => break,
+            Ok(Progress::Some) => {
+                executor::make_way().await;
+                continue;
             }
-            break;
+            Ok(Progress::Missing(address, access)) => {
+                executor::make_way().await;
+                user::fault_in(caller, address, access).await.err()
+            }
+            Err(Errno::EAGAIN) if !file.is_nonblocking() && (direction == Direction::Write || moved == 0) => {
+                interruptible(&caller.thread, readiness.wait(events)).await.err()
+            }
+            Err(errno) => Some(errno),
+        };
+        match failure {
+            None => {}
+            Some(_) if moved > 0 => break,
+            Some(errno) => {
+                if errno == Errno::EPIPE {
+                    let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+                }
+                return Err(errno);
+            }
         }
     }
+    Ok(note(file, direction, moved))
+}
+
+/// How far pieces have come.
+enum Progress {
+    /// A read is over, or all has been written.
+    All,
+    /// There was no room for more.
+    Some,
+    /// As far as to a page that is missing.
+    Missing(usize, Access),
+}
+
+/// Moves what comes behind the first `moved` bytes, as much as goes at once.
+#[inline]
+fn go_on_through(
+    pipe: &Pipe,
+    direction: Direction,
+    vectors: &[IoVec],
+    moved: &mut usize,
+) -> Result<Progress, Errno> {
+    let mut rest = UserVectors::new(vectors);
+    rest.skip(*moved);
+    let wanted = fs::Sink::remaining(&rest);
+    let count = match direction {
+        Direction::Read => pipe.try_read(&mut rest)?,
+        Direction::Write => pipe.try_write(&mut rest)?,
+    };
+    *moved += count;
+    Ok(match rest.missing() {
+        Some((address, access)) => Progress::Missing(address, access),
+        None if direction == Direction::Read || count == wanted => Progress::All,
+        None => Progress::Some,
+    })
+}
+
+/// Tells who watches the file of a transfer; its bytes.
+fn note(file: &File, direction: Direction, moved: usize) -> usize {
     match direction {
-        Direction::Read => file.note_read(Ok(*moved)),
-        Direction::Write => file.note_written(Ok(*moved)),
+        Direction::Read => file.note_read(Ok(moved)),
+        Direction::Write => file.note_written(Ok(moved)),
     }
-    Ok(*moved)
+    moved
 }

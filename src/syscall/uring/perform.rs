@@ -182,7 +182,7 @@ fn on_file(
                     file,
                     events,
                     0,
-                    read_write::vectored_file(&caller, &file, &vectors, at, flags, direction)
+                    read_write::vectored_file(&caller, &file, (&vectors, 0), at, flags, direction)
                 )
             })?
         }

@@ -227,17 +227,13 @@ pub fn processes() -> io::Result<Figures> {
     if memory == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: plain data; and the page is ours.
-    let (mut set, mut action, mut usage, mut time): (
-        libc::sigset_t,
-        libc::sigaction,
-        libc::rusage,
-        libc::timespec,
-    ) = unsafe {
-        memory.cast::<u8>().write(1);
-        (zeroed(), zeroed(), zeroed(), zeroed())
-    };
+    // SAFETY: a page of ours.
+    unsafe { memory.cast::<u8>().write(1) };
     // SAFETY: plain data.
+    let (mut set, mut action): (libc::sigset_t, libc::sigaction) = unsafe { (zeroed(), zeroed()) };
+    // SAFETY: the same.
+    let (mut usage, mut time): (libc::rusage, libc::timespec) = unsafe { (zeroed(), zeroed()) };
+    // SAFETY: the same.
     let mut cpus: libc::cpu_set_t = unsafe { zeroed() };
     // SAFETY: a set of ours.
     unsafe { libc::sigaddset(&raw mut set, libc::SIGUSR1) };

@@ -1,11 +1,13 @@
 //! readv and writev and their kin: bytes in several pieces, of files and of pipes.
 
-use crate::check::{BAD, in_child, outcome, show, sys, value};
+use crate::check::{BAD, describe, in_child, outcome, show, sys, value};
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use support::memory::{Anonymous, PAGE};
 use support::patience::child_in_call;
 use support::pipe::{pipe, write};
+use support::process::fork;
 
 /// Pieces of these lengths, one behind the other from `start` on.
 fn pieces(start: *mut u8, lengths: &[usize]) -> Vec<libc::iovec> {
@@ -23,6 +25,7 @@ pub fn run() {
     wrong_ones();
     pipes();
     full_pipes();
+    records();
     fresh_memory();
 }
 
@@ -169,13 +172,40 @@ fn full_pipes() {
             sys!(SYS_read, reader, found[count..].as_mut_ptr(), found.len() - count).expect("read") as usize;
     }
     show("all comes", found == bytes);
-    show("the writer", crate::check::describe(child.wait().expect("waited")));
+    show("the writer", describe(child.wait().expect("waited")));
     let _ = sys!(SYS_fcntl, writer, libc::F_SETFL, libc::O_NONBLOCK);
     value("what fits", sys!(SYS_writev, writer, all.as_ptr(), 5));
     value("nothing fits", sys!(SYS_writev, writer, all.as_ptr(), 5));
     let mut some = [0; 5000];
     value("room", sys!(SYS_read, reader, some.as_mut_ptr(), 5000));
     value("pieces of less than a page", sys!(SYS_writev, writer, all[2..].as_ptr(), 1));
+}
+
+/// Pieces that together are no more than `PIPE_BUF` stay together, whoever else writes.
+fn records() {
+    const PIECES: usize = 5;
+    const LENGTH: usize = 40;
+    const EACH: usize = 3000;
+    let pipe = pipe().expect("a pipe");
+    let writer = pipe.writer.as_raw_fd();
+    let write_all = |byte: u8| {
+        let mut record = [byte; LENGTH];
+        let parts = pieces(record.as_mut_ptr(), &[LENGTH / PIECES; PIECES]);
+        (0..EACH).all(|_| {
+            sys!(SYS_writev, writer, parts.as_ptr(), PIECES).is_ok_and(|count| count == LENGTH as i64)
+        })
+    };
+    let children: Vec<_> =
+        (0..4).map(|number| fork(|| i32::from(!write_all(b'a' + number))).expect("fork")).collect();
+    drop(pipe.writer);
+    let mut all = Vec::new();
+    File::from(pipe.reader).read_to_end(&mut all).expect("read");
+    show("bytes", all.len());
+    show(
+        "records in one piece",
+        all.chunks(LENGTH).all(|record| record.iter().all(|byte| *byte == record[0])),
+    );
+    children.into_iter().for_each(|child| show("writer", describe(child.wait().expect("waited"))));
 }
 
 /// Pieces in memory that has never been touched.
