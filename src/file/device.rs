@@ -3,7 +3,8 @@
 use alloc::{string::String, sync::Arc};
 
 use drivers::{
-    memory::MemoryDevice,
+    memory::{Contents, MemoryDevice},
+    random::SHORT,
     tty::{Master, OpenAs},
 };
 use executor::sync::Readiness;
@@ -99,14 +100,29 @@ impl Memory {
 }
 
 impl Stream for Memory {
+    /// As much as takes some ten thousand instructions.
     fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
-        // What takes some ten thousand instructions.
-        let turn = match self.0 {
-            MemoryDevice::Random | MemoryDevice::Urandom => 1 << 10,
-            _ => 64 << 10,
-        };
-        let wanted = sink.remaining().min(turn);
-        Ok(self.0.read_with(random::generator(), wanted, &mut |run| sink.put(run)))
+        const ZEROS: usize = 64 << 10;
+        const RANDOM: usize = 1 << 10;
+        match self.0.contents() {
+            Contents::Nothing => Ok(0),
+            Contents::Zeros => Ok(sink.put_zeros(sink.remaining().min(ZEROS))),
+            Contents::Random => {
+                let wanted = sink.remaining().min(RANDOM);
+                let mut piece = [0; SHORT];
+                let mut moved = 0;
+                while moved < wanted {
+                    let piece = &mut piece[..SHORT.min(wanted - moved)];
+                    random::fill(piece);
+                    let taken = sink.put(piece);
+                    moved += taken;
+                    if taken < piece.len() {
+                        break;
+                    }
+                }
+                Ok(moved)
+            }
+        }
     }
 
     fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {

@@ -251,6 +251,13 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                                 Err(_) => syscall::sleep_interrupted(&mut caller, &context, end),
                             }
                         }
+                        Pause::Turn => {
+                            if !caller.thread.yield_reservation() {
+                                context.suspend();
+                                caller.thread.let_pass().await;
+                            }
+                            Ok(0)
+                        }
                         Pause::Child(seen) => {
                             let news = caller.thread.process.child_events.later_than(seen);
                             let news = interruptible(&caller.thread, news);

@@ -88,8 +88,10 @@ fn in_files() -> u64 {
 
 pub(super) fn memory(out: &mut TextBuffer) -> Made {
     for (name, bytes) in memory_sizes() {
-        let label = alloc::format!("{name}:");
-        writeln!(out, "{label:<15} {:>8} kB", bytes >> 10)?;
+        out.append(name.as_bytes())?;
+        out.left(b":", 16 - name.len())?;
+        out.right(bytes >> 10, 8)?;
+        out.append(b" kB\n")?;
     }
     Ok(())
 }

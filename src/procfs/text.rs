@@ -47,6 +47,27 @@ impl TextBuffer {
         Ok(())
     }
 
+    /// Appends a text on the left of a column of so many characters.
+    pub fn left(&mut self, text: &[u8], width: usize) -> fmt::Result {
+        self.append(text)?;
+        self.blanks(width.saturating_sub(text.len()))
+    }
+
+    /// Appends a number on the right of a column of so many characters. Tables are made of this, as the formatter takes
+    /// several hundred instructions for each number.
+    pub fn right(&mut self, number: u64, width: usize) -> fmt::Result {
+        let mut room = [0; DIGITS];
+        let digits = decimal(number, &mut room);
+        self.blanks(width.saturating_sub(digits.len()))?;
+        self.append(digits)
+    }
+
+    fn blanks(&mut self, count: usize) -> fmt::Result {
+        self.0.try_reserve(count).map_err(|_| fmt::Error)?;
+        self.0.resize(self.0.len() + count, b' ');
+        Ok(())
+    }
+
     /// What it is so far.
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -66,6 +87,22 @@ impl TextBuffer {
 impl fmt::Write for TextBuffer {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         self.append(more.as_bytes())
+    }
+}
+
+/// Most digits of a number.
+pub const DIGITS: usize = 20;
+
+/// A number's digits.
+pub fn decimal(number: u64, room: &mut [u8; DIGITS]) -> &[u8] {
+    let (mut rest, mut at) = (number, DIGITS);
+    loop {
+        at -= 1;
+        room[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &room[at..];
+        }
     }
 }
 

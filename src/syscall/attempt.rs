@@ -15,8 +15,8 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
-    clock, descriptor, epoll, file_owner, identity, lock, memory, metadata, open, poll, process, read_write,
-    schedule, signal, socket, thread, uring,
+    clock, descriptor, epoll, event_files, file_owner, identity, lock, memory, metadata, open, poll, process,
+    read_write, schedule, signal, socket, system, thread, timer, uring,
     user::{PathBuf, SysResult, UserBuffer},
     vectored,
 };
@@ -48,6 +48,8 @@ pub enum Pause {
     Futex(Instant),
     /// The call is a sleep until this time.
     Sleep(Instant),
+    /// The call lets others have their turn.
+    Turn,
     /// None of the signals that the thread awaits, until this time, has been sent yet.
     Signal(Instant),
     /// No child had anything to report after this many [events](crate::process::Process::child_events).
@@ -184,6 +186,7 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_set_robust_list => now(caller, context, |caller, of| {
             thread::set_robust_list(caller, of.rdi as usize, of.rsi as usize)
         }),
+        __NR_sched_yield => Err(Pause::Turn),
         __NR_sched_get_priority_max => now(caller, context, |_, of| schedule::priority_max(of.rdi as usize)),
         __NR_sched_get_priority_min => now(caller, context, |_, of| schedule::priority_min(of.rdi as usize)),
         __NR_sched_getscheduler => {
@@ -202,6 +205,67 @@ pub fn attempt(caller: &mut Caller, context: &mut UserContext, moved: &mut usize
         __NR_tgkill => now(caller, context, |caller, of| {
             signal::tgkill(caller, of.rdi as i32, of.rsi as i32, of.rdx as usize)
         }),
+        __NR_sigaltstack => signal::sigaltstack_now(caller, context),
+        __NR_rt_sigpending => signal::rt_sigpending(caller, context.rdi as usize, context.rsi as usize),
+        __NR_getresuid => identity::getresuid(caller, context),
+        __NR_getresgid => identity::getresgid(caller, context),
+        __NR_getgroups => identity::getgroups(caller, fd, context.rsi as usize),
+        __NR_getrusage => process::getrusage(caller, context.rdi as i32, context.rsi as usize),
+        __NR_times => process::times(caller, context.rdi as usize),
+        __NR_getrlimit => process::getrlimit(caller, context.rdi as u32, context.rsi as usize),
+        __NR_setrlimit => process::setrlimit_now(caller, context.rdi as u32, context.rsi as usize),
+        __NR_prlimit64 => process::prlimit_now(
+            caller,
+            context.rdi as i32,
+            context.rsi as u32,
+            context.rdx as usize,
+            context.r10 as usize,
+        ),
+        __NR_sched_getparam => schedule::sched_getparam(caller, context.rdi as i32, context.rsi as usize),
+        __NR_sched_getaffinity => schedule::sched_getaffinity(
+            caller,
+            context.rdi as i32,
+            context.rsi as usize,
+            context.rdx as usize,
+        ),
+        __NR_getcpu => schedule::getcpu(context.rdi as usize, context.rsi as usize),
+        __NR_getsockname => socket::getsockname(caller, fd, context.rsi as usize, context.rdx as usize),
+        __NR_getpeername => socket::getpeername(caller, fd, context.rsi as usize, context.rdx as usize),
+        __NR_getsockopt => socket::options::getsockopt(caller, context),
+        __NR_clock_gettime => clock::clock_gettime(caller, context.rdi as usize, context.rsi as usize),
+        __NR_clock_getres => clock::clock_getres(caller, context.rdi as usize, context.rsi as usize),
+        __NR_gettimeofday => clock::gettimeofday(context.rdi as usize, context.rsi as usize),
+        __NR_time => clock::time(context.rdi as usize),
+        __NR_alarm => timer::alarm_now(caller, context.rdi as u32),
+        __NR_getitimer => timer::getitimer(caller, context.rdi as u32, context.rsi as usize),
+        __NR_setitimer => {
+            timer::setitimer_now(caller, context.rdi as u32, context.rsi as usize, context.rdx as usize)
+        }
+        __NR_timer_settime => timer::timer_settime_now(
+            caller,
+            context.rdi as i32,
+            context.rsi as u32,
+            context.rdx as usize,
+            context.r10 as usize,
+        ),
+        __NR_timer_gettime => timer::timer_gettime(caller, context.rdi as i32, context.rsi as usize),
+        __NR_timer_getoverrun => {
+            now(caller, context, |caller, of| timer::timer_getoverrun(caller, of.rdi as i32))
+        }
+        __NR_timer_delete => now(caller, context, |caller, of| timer::timer_delete(caller, of.rdi as i32)),
+        __NR_timerfd_settime => event_files::timerfd_settime_now(
+            caller,
+            fd,
+            context.rsi as u32,
+            context.rdx as usize,
+            context.r10 as usize,
+        ),
+        __NR_timerfd_gettime => event_files::timerfd_gettime(caller, fd, context.rsi as usize),
+        __NR_fsync => open::fsync_now(caller, fd, false),
+        __NR_fdatasync => open::fsync_now(caller, fd, true),
+        __NR_uname => system::uname(caller, context.rdi as usize),
+        __NR_personality => Ok(system::personality(caller, context.rdi as u32)),
+        __NR_sysinfo => system::sysinfo(context.rdi as usize),
         __NR_mmap => memory::map_now(caller, context),
         __NR_munmap => memory::unmap_now(caller, context),
         __NR_brk => memory::brk_now(caller, context),
@@ -241,6 +305,15 @@ pub fn copy_in<T: FromBytes>(from: usize) -> Result<T, Pause> {
     }
 }
 
+/// Copies values out of user memory.
+#[inline]
+pub fn copy_in_all<T: FromBytes + IntoBytes>(into: &mut [T], from: usize) -> Result<(), Pause> {
+    match uaccess::copy_from_user(into.as_mut_bytes(), from) {
+        Ok(()) => Ok(()),
+        Err(Fault { address, .. }) => Err(Pause::Fault(address, Access::Read)),
+    }
+}
+
 /// Copies a large value out of user memory to where it is used.
 #[inline]
 pub fn copy_into<T: FromBytes>(slot: &mut MaybeUninit<T>, from: usize) -> Result<&mut T, Pause> {
@@ -252,11 +325,17 @@ pub fn copy_into<T: FromBytes>(slot: &mut MaybeUninit<T>, from: usize) -> Result
 
 /// Copies a value to user memory.
 #[inline]
-pub fn copy_out<T: IntoBytes + Immutable>(to: usize, value: &T) -> Result<(), Pause> {
+pub fn copy_out<T: IntoBytes + Immutable + ?Sized>(to: usize, value: &T) -> Result<(), Pause> {
     match uaccess::copy_to_user(to, value.as_bytes()) {
         Ok(()) => Ok(()),
         Err(Fault { address, .. }) => Err(Pause::Fault(address, Access::Write)),
     }
+}
+
+/// Copies a value to user memory unless `to` is null, which many calls take for "not wanted".
+#[inline]
+pub fn copy_out_optional<T: IntoBytes + Immutable>(to: usize, value: &T) -> Result<(), Pause> {
+    if to == 0 { Ok(()) } else { copy_out(to, value) }
 }
 
 /// Copies a path that is short enough for the stack; longer ones and those with missing pages go the general way.

@@ -9,7 +9,7 @@ use syscalls::Errno;
 
 use super::{
     Arguments,
-    attempt::{Attempt, Pause, copy_in},
+    attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional},
     poll, thread,
     user::{self, SysResult},
 };
@@ -51,15 +51,14 @@ fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
     Clock::of(caller, id as i32)?.now().ok_or(Errno::EINVAL)
 }
 
-pub async fn clock_gettime(caller: &Caller, id: usize, address: usize) -> SysResult {
-    let time = TimeSpec::from_ns(read_clock(caller, id)?);
-    user::write(caller, address, time).await?;
+pub fn clock_gettime(caller: &Caller, id: usize, address: usize) -> Attempt {
+    copy_out(address, &TimeSpec::from_ns(read_clock(caller, id)?))?;
     Ok(0)
 }
 
-pub async fn clock_getres(caller: &Caller, id: usize, address: usize) -> SysResult {
+pub fn clock_getres(caller: &Caller, id: usize, address: usize) -> Attempt {
     read_clock(caller, id)?;
-    user::write_optional(caller, address, TimeSpec { seconds: 0, nanoseconds: 1 }).await?;
+    copy_out_optional(address, &TimeSpec { seconds: 0, nanoseconds: 1 })?;
     Ok(0)
 }
 
@@ -88,9 +87,9 @@ pub fn set_wall(caller: &Caller, time: u64) -> SysResult {
     Ok(0)
 }
 
-pub async fn gettimeofday(caller: &Caller, time: usize, zone: usize) -> SysResult {
-    user::write_optional(caller, time, TimeVal::from_ns(wall_ns())).await?;
-    user::write_optional(caller, zone, [0u32; 2]).await?;
+pub fn gettimeofday(time: usize, zone: usize) -> Attempt {
+    copy_out_optional(time, &TimeVal::from_ns(wall_ns()))?;
+    copy_out_optional(zone, &[0u32; 2])?;
     Ok(0)
 }
 
@@ -102,9 +101,9 @@ pub async fn settimeofday(caller: &Caller, time: usize) -> SysResult {
     set_wall(caller, time)
 }
 
-pub async fn time(caller: &Caller, address: usize) -> SysResult {
+pub fn time(address: usize) -> Attempt {
     let seconds = wall_ns() / 1_000_000_000;
-    user::write_optional(caller, address, seconds).await?;
+    copy_out_optional(address, &seconds)?;
     Ok(seconds as usize)
 }
 

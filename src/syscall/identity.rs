@@ -3,11 +3,17 @@
 use fs::Credentials as FsCredentials;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
-use crate::process::{
-    Caller,
-    credentials::{Credentials, UNCHANGED, capability, checked},
-    job, tree,
+use super::{
+    attempt::{Attempt, Pause, copy_out},
+    user::{self, SysResult},
+};
+use crate::{
+    arch::user::UserContext,
+    process::{
+        Caller,
+        credentials::{Credentials, UNCHANGED, capability, checked},
+        job, tree,
+    },
 };
 
 pub fn getpgid(caller: &Caller, pid: i32) -> SysResult {
@@ -156,9 +162,20 @@ pub fn setfsgid(caller: &mut Caller, gid: u32) -> usize {
     old as usize
 }
 
-pub async fn getres(caller: &Caller, ids: [u32; 3], addresses: [usize; 3]) -> SysResult {
-    for (id, address) in ids.into_iter().zip(addresses) {
-        user::write(caller, address, id).await?;
+pub fn getresuid(caller: &Caller, context: &UserContext) -> Attempt {
+    tell(&caller.credentials.users, context)
+}
+
+pub fn getresgid(caller: &Caller, context: &UserContext) -> Attempt {
+    tell(&caller.credentials.groups, context)
+}
+
+/// Tells three ids, each in its place.
+#[inline(never)]
+fn tell(ids: &[u32; 3], context: &UserContext) -> Attempt {
+    let addresses = [context.rdi, context.rsi, context.rdx];
+    for (id, address) in ids.iter().zip(addresses) {
+        copy_out(address as usize, id)?;
     }
     Ok(0)
 }
@@ -166,15 +183,13 @@ pub async fn getres(caller: &Caller, ids: [u32; 3], addresses: [usize; 3]) -> Sy
 /// Most supplementary groups (`NGROUPS_MAX`).
 const NGROUPS_MAX: usize = 65536;
 
-pub async fn getgroups(caller: &Caller, size: i32, list: usize) -> SysResult {
+pub fn getgroups(caller: &Caller, size: i32, list: usize) -> Attempt {
     let groups = &caller.credentials.fs.groups;
     if size < 0 || size != 0 && (size as usize) < groups.len() {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
     if size != 0 {
-        for (index, group) in groups.iter().enumerate() {
-            user::write(caller, list + index * 4, *group).await?;
-        }
+        copy_out(list, &groups[..])?;
     }
     Ok(groups.len())
 }

@@ -167,6 +167,8 @@ fn makes_something(number: u32) -> bool {
             | __NR_io_uring_register
             | __NR_eventfd
             | __NR_eventfd2
+            | __NR_alarm
+            | __NR_setitimer
             | __NR_timer_create
             | __NR_timer_settime
             | __NR_timerfd_create
@@ -337,7 +339,6 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_epoll_ctl => Box::pin(epoll::control(caller, fd, a[1] as u32, a[2] as i32, a[3])),
         __NR_timerfd_create => Box::pin(ready(event_files::timerfd_create(caller, a[0] as u32, a[1] as u32))),
         __NR_timerfd_settime => Box::pin(event_files::timerfd_settime(caller, fd, a[1] as u32, a[2], a[3])),
-        __NR_timerfd_gettime => Box::pin(event_files::timerfd_gettime(caller, fd, a[1])),
         __NR_signalfd => Box::pin(event_files::signalfd4(caller, fd, a[1], a[2], 0)),
         __NR_signalfd4 => Box::pin(event_files::signalfd4(caller, fd, a[1], a[2], a[3] as u32)),
         __NR_eventfd => Box::pin(ready(event_files::eventfd2(caller, a[0] as u32, 0))),
@@ -377,8 +378,6 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_accept => Box::pin(socket::accept4(caller, fd, a[1], a[2], 0)),
         __NR_accept4 => Box::pin(socket::accept4(caller, fd, a[1], a[2], a[3] as u32)),
         __NR_connect => Box::pin(socket::connect(caller, fd, a[1], a[2] as i32)),
-        __NR_getsockname => Box::pin(socket::getsockname(caller, fd, a[1], a[2])),
-        __NR_getpeername => Box::pin(socket::getpeername(caller, fd, a[1], a[2])),
         __NR_shutdown => Box::pin(ready(socket::shutdown(caller, fd, a[1] as u32))),
         __NR_sendto => Box::pin(message::sendto(caller, fd, (a[1], a[2]), a[3] as u32, a[4], a[5] as i32)),
         __NR_sendmsg => Box::pin(message::sendmsg(caller, fd, a[1], a[2] as u32)),
@@ -386,7 +385,6 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_recvfrom => Box::pin(message::recvfrom(caller, fd, (a[1], a[2]), a[3] as u32, a[4], a[5])),
         __NR_recvmsg => Box::pin(message::recvmsg(caller, fd, a[1], a[2] as u32)),
         __NR_recvmmsg => Box::pin(message::recvmmsg(caller, fd, a[1], a[2] as u32, a[3] as u32, a[4])),
-        __NR_getsockopt => Box::pin(options::getsockopt(caller, fd, a[1] as i32, a[2] as u32, a[3], a[4])),
         __NR_setsockopt => {
             Box::pin(options::setsockopt(caller, fd, a[1] as i32, a[2] as u32, a[3], a[4] as i32))
         }
@@ -518,9 +516,6 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         }
 
         // Who one is.
-        __NR_getresuid => Box::pin(identity::getres(caller, caller.credentials.users, [a[0], a[1], a[2]])),
-        __NR_getresgid => Box::pin(identity::getres(caller, caller.credentials.groups, [a[0], a[1], a[2]])),
-        __NR_getgroups => Box::pin(identity::getgroups(caller, a[0] as i32, a[1])),
         __NR_capget => Box::pin(capability::capget(caller, a[0], a[1])),
         __NR_capset => Box::pin(capability::capset(caller, a[0], a[1])),
         __NR_setgroups => Box::pin(identity::setgroups(caller, a[0], a[1])),
@@ -543,10 +538,7 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_process_madvise => {
             Box::pin(process_file::process_madvise(caller, fd, (a[1], a[2]), a[3] as u32, a[4] as u32))
         }
-        __NR_getrusage => Box::pin(process::getrusage(caller, a[0] as i32, a[1])),
-        __NR_times => Box::pin(process::times(caller, a[0])),
         __NR_prlimit64 => Box::pin(process::prlimit64(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
-        __NR_getrlimit => Box::pin(process::getrlimit(caller, a[0] as u32, a[1])),
         __NR_setrlimit => Box::pin(process::setrlimit(caller, a[0] as u32, a[1])),
         __NR_get_robust_list => Box::pin(thread::get_robust_list(caller, a[0] as i32, a[1], a[2])),
         __NR_process_vm_readv => Box::pin(process_memory::process_vm_readv(caller, a)),
@@ -560,7 +552,6 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_futex => {
             Box::pin(thread::futex(caller, a[0], a[1] as u32, a[2] as u32, a[3], a[4], a[5] as u32))
         }
-        __NR_sched_yield => Box::pin(schedule::sched_yield(caller)),
         __NR_sched_rr_get_interval => Box::pin(schedule::sched_rr_get_interval(caller, a[0] as i32, a[1])),
         __NR_sched_setscheduler => {
             Box::pin(schedule::sched_setscheduler(caller, a[0] as i32, Some(a[1] as i32), a[2]))
@@ -570,11 +561,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_sched_getattr => Box::pin(schedule::sched_getattr(caller, a[0] as i32, a[1], a[2], a[3] as u32)),
         __NR_ioprio_set => Box::pin(ready(schedule::ioprio_set(caller, a[0], a[1] as u32, a[2] as u32))),
         __NR_ioprio_get => Box::pin(ready(schedule::ioprio_get(caller, a[0], a[1] as u32))),
-        __NR_sched_getparam => Box::pin(schedule::sched_getparam(caller, a[0] as i32, a[1])),
         __NR_sched_setaffinity => Box::pin(schedule::sched_setaffinity(caller, a[0] as i32, a[1], a[2])),
-        __NR_sched_getaffinity => Box::pin(schedule::sched_getaffinity(caller, a[0] as i32, a[1], a[2])),
         __NR_membarrier => Box::pin(barrier::membarrier(caller, a[0] as i32, a[1] as u32, a[2] as i32)),
-        __NR_getcpu => Box::pin(schedule::getcpu(caller, a[0], a[1])),
 
         // System V IPC.
         __NR_shmget => Box::pin(ready(segments::shmget(caller, a[0] as i32, a[1], a[2] as u32))),
@@ -603,36 +591,25 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_rt_tgsigqueueinfo => {
             Box::pin(signal::rt_tgsigqueueinfo(caller, a[0] as i32, a[1] as i32, a[2], a[3]))
         }
-        __NR_rt_sigpending => Box::pin(signal::rt_sigpending(caller, a[0], a[1])),
         // It has taken the signal already.
         __NR_rt_sigtimedwait => Box::pin(signal::tell_later(caller, a[1])),
 
         // Time.
-        __NR_clock_gettime => Box::pin(clock::clock_gettime(caller, a[0], a[1])),
-        __NR_clock_getres => Box::pin(clock::clock_getres(caller, a[0], a[1])),
         __NR_clock_settime => Box::pin(clock::clock_settime(caller, a[0], a[1])),
         __NR_nanosleep | __NR_clock_nanosleep => Box::pin(clock::sleep_ended(caller)),
         __NR_restart_syscall => Box::pin(clock::restart_syscall(caller, a)),
-        __NR_gettimeofday => Box::pin(clock::gettimeofday(caller, a[0], a[1])),
         __NR_adjtimex => Box::pin(adjust::adjtimex(caller, a[0])),
         __NR_clock_adjtime => Box::pin(adjust::clock_adjtime(caller, a[0] as u32, a[1])),
         __NR_settimeofday => Box::pin(clock::settimeofday(caller, a[0])),
-        __NR_time => Box::pin(clock::time(caller, a[0])),
+        // Done at once, but where memory is short.
         __NR_alarm => Box::pin(ready(timer::alarm(caller, a[0] as u32))),
-        __NR_getitimer => Box::pin(timer::getitimer(caller, a[0] as u32, a[1])),
         __NR_setitimer => Box::pin(timer::setitimer(caller, a[0] as u32, a[1], a[2])),
         __NR_timer_create => Box::pin(timer::timer_create(caller, a[0] as i32, a[1], a[2])),
         __NR_timer_settime => Box::pin(timer::timer_settime(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
-        __NR_timer_gettime => Box::pin(timer::timer_gettime(caller, a[0] as i32, a[1])),
-        __NR_timer_getoverrun => Box::pin(ready(timer::timer_getoverrun(caller, a[0] as i32))),
-        __NR_timer_delete => Box::pin(ready(timer::timer_delete(caller, a[0] as i32))),
 
         // The machine.
-        __NR_uname => Box::pin(system::uname(caller, a[0])),
-        __NR_personality => Box::pin(ready(Ok(system::personality(caller, a[0] as u32)))),
         __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], 0)),
         __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], 1)),
-        __NR_sysinfo => Box::pin(system::sysinfo(caller, a[0])),
         __NR_getrandom => Box::pin(system::getrandom(caller, a[0], a[1], a[2] as u32)),
         __NR_syslog => Box::pin(system::syslog(caller, a[0], a[1], a[2] as i32)),
         __NR_iopl => Box::pin(ready(system::iopl(a[0] as u32))),

@@ -8,6 +8,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
+    attempt::{Attempt, Pause},
     descriptor,
     user::{self, SysResult},
 };
@@ -181,6 +182,16 @@ pub async fn fallocate_file(caller: &Caller, file: &File, mode: u32, offset: i64
     fs::file::fallocate(&**inode, &caller.credentials.fs, flags, offset as u64, len as u64).await?;
     file.note(Happening::MODIFY);
     Ok(0)
+}
+
+/// `fsync` and `fdatasync` of a file that is on no disk.
+pub fn fsync_now(caller: &Caller, fd: i32, data_only: bool) -> Attempt {
+    let file = caller.files.get_open(fd)?;
+    match file.inode().ok_or(Errno::EINVAL)?.fsync(data_only).ready() {
+        Ok(done) => Ok(done.map(|()| 0)?),
+        // Nothing of it has begun.
+        Err(_) => Err(Pause::General),
+    }
 }
 
 pub async fn fsync(caller: &Caller, fd: i32, data_only: bool) -> SysResult {

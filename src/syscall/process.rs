@@ -7,7 +7,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
-    attempt::{Attempt, Pause, copy_out},
+    attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional},
     user::{self, SysResult},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     file::events::process::ProcessFile,
     file::lookup,
     ipc::semaphores,
-    memory::PAGE_SIZE,
+    memory::{PAGE_SIZE, frame},
     process::{
         Caller,
         arguments::{Arguments, MAX_ARGUMENTS, Strings},
@@ -240,47 +240,72 @@ impl From<&ResourceUsage> for RawUsage {
     }
 }
 
-pub async fn getrusage(caller: &Caller, who: i32, address: usize) -> SysResult {
+pub fn getrusage(caller: &Caller, who: i32, address: usize) -> Attempt {
     /// `RUSAGE_THREAD`.
     const THREAD: i32 = 1;
     let usage = match who {
         0 => ResourceUsage::of(caller.process()),
         THREAD => ResourceUsage::of_thread(&caller.thread),
         -1 => ResourceUsage::of_children(caller.process()),
-        _ => return Err(Errno::EINVAL),
+        _ => return Err(Pause::Failed(Errno::EINVAL)),
     };
     let mut raw = RawUsage::from(&usage);
     if who >= 0 {
         raw.max_rss = (caller.space.usage().resident / 1024) as i64;
     }
-    user::write(caller, address, raw).await?;
+    copy_out(address, &raw)?;
     Ok(0)
 }
 
-pub async fn times(caller: &Caller, address: usize) -> SysResult {
+pub fn times(caller: &Caller, address: usize) -> Attempt {
     if address != 0 {
         let own = ResourceUsage::of(caller.process());
         let children = ResourceUsage::of_children(caller.process());
         let times = [own.user(), own.system(), children.user(), children.system()].map(ticks);
-        user::write(caller, address, times).await?;
+        copy_out(address, &times)?;
     }
     Ok(ticks(crate::arch::clock::now_ns()) as usize)
 }
 
-pub async fn getrlimit(caller: &Caller, resource: u32, old: usize) -> SysResult {
-    let limit = caller.process().limits.get(resource)?;
-    user::write(caller, old, limit).await?;
+pub fn getrlimit(caller: &Caller, resource: u32, old: usize) -> Attempt {
+    copy_out(old, &caller.process().limits.get(resource)?)?;
     Ok(0)
 }
 
+/// `setrlimit`, without waiting; what is new is there.
+pub fn setrlimit_now(caller: &Caller, resource: u32, new: usize) -> Attempt {
+    if new == 0 { Err(Pause::Failed(Errno::EFAULT)) } else { prlimit_now(caller, 0, resource, new, 0) }
+}
+
+/// As [`setrlimit_now`], where memory is short.
 pub async fn setrlimit(caller: &Caller, resource: u32, new: usize) -> SysResult {
-    if new == 0 {
-        return Err(Errno::EFAULT);
-    }
     prlimit64(caller, 0, resource, new, 0).await
 }
 
+/// `prlimit64` that tells a limit or sets one. One that did both would tell what it has set if it was attempted again.
+pub fn prlimit_now(caller: &Caller, pid: i32, resource: u32, new: usize, old: usize) -> Attempt {
+    if new != 0 && (old != 0 || frame::is_short()) {
+        return Err(Pause::General);
+    }
+    let replacement = if new == 0 { None } else { Some(copy_in(new)?) };
+    copy_out_optional(old, &replace_limit(caller, pid, resource, replacement)?)?;
+    Ok(0)
+}
+
 pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old: usize) -> SysResult {
+    let replacement = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    let previous = replace_limit(caller, pid, resource, replacement)?;
+    user::write_optional(caller, old, previous).await?;
+    Ok(0)
+}
+
+/// Tells a limit of a process, and sets another if there is one.
+fn replace_limit(
+    caller: &Caller,
+    pid: i32,
+    resource: u32,
+    replacement: Option<Limit>,
+) -> Result<Limit, Errno> {
     let process = match pid {
         0 => caller.process().clone(),
         pid => tree::lock().process(pid as u32).ok_or(Errno::ESRCH)?,
@@ -292,25 +317,18 @@ pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old
             return Err(Errno::EPERM);
         }
     }
-    let replacement: Option<Limit> = if new == 0 { None } else { Some(user::read(caller, new).await?) };
-    let previous = match replacement {
-        None => process.limits.get(resource)?,
-        Some(limit) => {
-            let previous = process.limits.set(resource, limit, privileged)?;
-            // A `vfork` child's memory is its parent's, and so are that memory's limits.
-            if !process.borrows_space.load(Ordering::Relaxed)
-                && let Some(space) = &*process.space.lock()
-            {
-                process.limits.apply_to(space);
-            }
-            if resource == linux::RLIMIT_CPU {
-                timers::limit::watch(&process);
-            }
-            previous
-        }
-    };
-    user::write_optional(caller, old, previous).await?;
-    Ok(0)
+    let Some(limit) = replacement else { return process.limits.get(resource) };
+    let previous = process.limits.set(resource, limit, privileged)?;
+    // A `vfork` child's memory is its parent's, and so are that memory's limits.
+    if !process.borrows_space.load(Ordering::Relaxed)
+        && let Some(space) = &*process.space.lock()
+    {
+        process.limits.apply_to(space);
+    }
+    if resource == linux::RLIMIT_CPU {
+        timers::limit::watch(&process);
+    }
+    Ok(previous)
 }
 
 /// Whether the calling thread is the one by which its process is looked at.

@@ -7,7 +7,10 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use super::{
+    attempt::{Attempt, Pause, copy_out, copy_out_optional},
+    user::{self, SysResult},
+};
 use crate::{
     arch::cpu,
     process::{
@@ -20,13 +23,6 @@ use crate::{
         tree::{self, Node},
     },
 };
-
-pub async fn sched_yield(caller: &Caller) -> SysResult {
-    if !caller.thread.yield_reservation() {
-        caller.thread.let_pass().await;
-    }
-    Ok(0)
-}
 
 /// The range of static priorities: 1 to 99 for the real-time policies, nothing to choose for the others.
 fn priorities(policy: usize) -> Result<(usize, usize), Errno> {
@@ -58,12 +54,11 @@ pub fn sched_getscheduler(caller: &Caller, tid: i32) -> SysResult {
     Ok((now.policy | if now.resets_on_fork { RESET_ON_FORK } else { 0 }) as usize)
 }
 
-pub async fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> SysResult {
+pub fn sched_getparam(caller: &Caller, tid: i32, address: usize) -> Attempt {
     if address == 0 {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
-    let priority = subject(caller, tid)?.policy.get().priority;
-    user::write(caller, address, priority).await?;
+    copy_out(address, &subject(caller, tid)?.policy.get().priority)?;
     Ok(0)
 }
 
@@ -265,12 +260,11 @@ pub async fn sched_setaffinity(caller: &Caller, tid: i32, size: usize, address: 
     Ok(0)
 }
 
-pub async fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: usize) -> SysResult {
+pub fn sched_getaffinity(caller: &Caller, tid: i32, size: usize, address: usize) -> Attempt {
     if size * 8 < cpu::count() || !size.is_multiple_of(8) {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
-    let set = thread_of(caller, tid)?.cpus.get();
-    user::write(caller, address, set).await?;
+    copy_out(address, &thread_of(caller, tid)?.cpus.get())?;
     Ok(size_of::<u64>())
 }
 
@@ -391,8 +385,8 @@ pub fn ioprio_get(caller: &Caller, which: usize, who: u32) -> SysResult {
     best.map(|best| best as usize).ok_or(Errno::ESRCH)
 }
 
-pub async fn getcpu(caller: &Caller, cpu: usize, node: usize) -> SysResult {
-    user::write_optional(caller, cpu, cpu::id() as u32).await?;
-    user::write_optional(caller, node, 0u32).await?;
+pub fn getcpu(cpu: usize, node: usize) -> Attempt {
+    copy_out_optional(cpu, &(cpu::id() as u32))?;
+    copy_out_optional(node, &0u32)?;
     Ok(0)
 }

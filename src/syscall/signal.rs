@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
-    attempt::{Attempt, Pause, copy_in, copy_out},
+    attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional},
     user::{self, SysResult},
 };
 use crate::{
@@ -247,16 +247,16 @@ pub fn rt_sigprocmask(caller: &Caller, how: usize, new: usize, old: usize, size:
     Ok(0)
 }
 
-pub async fn rt_sigpending(caller: &Caller, set: usize, size: usize) -> SysResult {
+pub fn rt_sigpending(caller: &Caller, set: usize, size: usize) -> Attempt {
     if size > size_of::<SignalSet>() {
-        return Err(Errno::EINVAL);
+        return Err(Pause::Failed(Errno::EINVAL));
     }
     let pending = {
         let shared = caller.process().signals.lock();
         let own = caller.thread.signals.lock();
         SignalSet(own.pending.set().plus(shared.pending.set()).0 & own.blocked.0)
     };
-    user::copy_out(caller, set, &pending.0.to_ne_bytes()[..size]).await?;
+    copy_out(set, &pending.0.to_ne_bytes()[..size])?;
     Ok(0)
 }
 
@@ -284,13 +284,37 @@ pub fn rt_sigsuspend(caller: &mut Caller, mask: usize, size: usize) -> Attempt {
     Err(Pause::Sleep(Instant::FAR_FUTURE))
 }
 
+/// `sigaltstack` that tells which stack there is or sets one. One that did both would tell what it has set if it was attempted
+/// again.
+pub fn sigaltstack_now(caller: &mut Caller, context: &UserContext) -> Attempt {
+    let (new, old) = (context.rdi as usize, context.rsi as usize);
+    if new != 0 && old != 0 {
+        return Err(Pause::General);
+    }
+    let replacement = if new == 0 { None } else { Some(copy_in(new)?) };
+    let before = replace_alternate_stack(caller, context.rsp, replacement)?;
+    copy_out_optional(old, &before)?;
+    Ok(0)
+}
+
 pub async fn sigaltstack(caller: &mut Caller, rsp: u64, new: usize, old: usize) -> SysResult {
+    let replacement = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    let before = replace_alternate_stack(caller, rsp, replacement)?;
+    user::write_optional(caller, old, before).await?;
+    Ok(0)
+}
+
+/// Tells the stack for signals, and sets another if there is one.
+fn replace_alternate_stack(
+    caller: &mut Caller,
+    rsp: u64,
+    replacement: Option<AlternateStack>,
+) -> Result<AlternateStack, Errno> {
     /// `MINSIGSTKSZ` on x86_64.
     const MINIMUM: usize = 2048;
-    let current = caller.alternate_stack;
-    let in_use = current.contains(rsp);
-    if new != 0 {
-        let mut stack: AlternateStack = user::read(caller, new).await?;
+    let mut before = caller.alternate_stack;
+    let in_use = before.contains(rsp);
+    if let Some(mut stack) = replacement {
         let mode = stack.flags & !frame::SS_AUTODISARM;
         if in_use {
             return Err(Errno::EPERM);
@@ -306,14 +330,10 @@ pub async fn sigaltstack(caller: &mut Caller, rsp: u64, new: usize, old: usize) 
         stack.flags &= !linux::SS_ONSTACK;
         caller.alternate_stack = stack;
     }
-    if old != 0 {
-        let mut shown = current;
-        if in_use {
-            shown.flags |= linux::SS_ONSTACK;
-        }
-        user::write(caller, old, shown).await?;
+    if in_use {
+        before.flags |= linux::SS_ONSTACK;
     }
-    Ok(0)
+    Ok(before)
 }
 
 /// `rt_sigtimedwait`, up to the wait.

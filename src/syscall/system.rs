@@ -2,12 +2,16 @@
 
 use core::sync::atomic::Ordering;
 
+use drivers::random::SHORT;
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult, UserBuffer};
+use super::{
+    attempt::{Attempt, copy_out},
+    user::{self, SysResult, UserBuffer},
+};
 use crate::{
     arch::clock,
     memory, power,
@@ -49,14 +53,14 @@ pub fn set_host_name(name: &[u8]) {
     NAMES.lock()[0] = field;
 }
 
-pub async fn uname(caller: &Caller, address: usize) -> SysResult {
+pub fn uname(caller: &Caller, address: usize) -> Attempt {
     let [node, domain] = *NAMES.lock();
     let machine = match caller.process().personality.load(Ordering::Relaxed) & KIND {
         LINUX_32 => "i686",
         _ => "x86_64",
     };
     let fields = [field("Linux"), node, field(LINUX_RELEASE), field(VERSION), field(machine), domain];
-    user::copy_out(caller, address, fields.as_flattened()).await?;
+    copy_out(address, &fields)?;
     Ok(0)
 }
 
@@ -105,13 +109,13 @@ struct SysInfo {
     tail: u32,
 }
 
-pub async fn sysinfo(caller: &Caller, address: usize) -> SysResult {
-    let memory = memory::stats();
+pub fn sysinfo(address: usize) -> Attempt {
+    let frames = memory::frame::statistics();
     let (_, threads, _) = tree::lock().counts();
     let info = SysInfo {
         uptime: clock::now_ns() / 1_000_000_000,
         loads: load::averages(),
-        memory: [memory.total_bytes as u64, memory.free_bytes as u64],
+        memory: [frames.total, frames.free].map(|count| (count * memory::PAGE_SIZE) as u64),
         shared: 0,
         buffers: 0,
         swap: [0; 2],
@@ -121,7 +125,7 @@ pub async fn sysinfo(caller: &Caller, address: usize) -> SysResult {
         unit: 1,
         tail: 0,
     };
-    user::write(caller, address, info).await?;
+    copy_out(address, &info)?;
     Ok(0)
 }
 
@@ -178,9 +182,9 @@ pub async fn getrandom(caller: &Caller, address: usize, len: usize, flags: u32) 
     }
     let mut buffer = UserBuffer::new(address, len)?;
     let len = buffer.remaining();
-    let mut chunk = [0; 256];
+    let mut chunk = [0; SHORT];
     while buffer.remaining() > 0 {
-        let part = &mut chunk[..256.min(buffer.remaining())];
+        let part = &mut chunk[..SHORT.min(buffer.remaining())];
         random::fill(part);
         fs::Sink::put(&mut buffer, part);
         if let Err(errno) = buffer.resolve(caller).await {

@@ -5,19 +5,30 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
-use crate::process::{
-    Caller,
-    credentials::capability,
-    signal::numbers::{SIGALRM, SIGMAX},
-    timers::{
-        clock::Clock,
-        interval::{self, Which},
-        posix::{self, Message, Target},
-    },
-    times::{Interval, TimeVal},
-    tree,
+use super::{
+    attempt::{Attempt, Pause, copy_in, copy_out},
+    user::{self, SysResult},
 };
+use crate::{
+    memory::frame,
+    process::{
+        Caller,
+        credentials::capability,
+        signal::numbers::{SIGALRM, SIGMAX},
+        timers::{
+            clock::Clock,
+            interval::{self, Which},
+            posix::{self, Message, Target},
+        },
+        times::{Interval, TimeVal},
+        tree,
+    },
+};
+
+/// `alarm`, unless memory is short.
+pub fn alarm_now(caller: &Caller, seconds: u32) -> Attempt {
+    if frame::is_short() { Err(Pause::General) } else { Ok(alarm(caller, seconds)?) }
+}
 
 pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
     const SECOND: u64 = 1_000_000_000;
@@ -25,21 +36,35 @@ pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
     Ok(left.div_ceil(SECOND) as usize)
 }
 
-pub async fn getitimer(caller: &Caller, which: u32, address: usize) -> SysResult {
+pub fn getitimer(caller: &Caller, which: u32, address: usize) -> Attempt {
     let which = Which::from_number(which).ok_or(Errno::EINVAL)?;
     let (left, period) = interval::get(caller.process(), which);
-    user::write(caller, address, [TimeVal::from_ns(period), TimeVal::from_ns(left)]).await?;
+    copy_out(address, &[TimeVal::from_ns(period), TimeVal::from_ns(left)])?;
+    Ok(0)
+}
+
+/// `setitimer` that need not tell what it was set to before: attempted again, it would tell what it has set.
+pub fn setitimer_now(caller: &Caller, which: u32, new: usize, old: usize) -> Attempt {
+    if old != 0 || frame::is_short() {
+        return Err(Pause::General);
+    }
+    set_interval(caller, which, if new == 0 { Default::default() } else { copy_in(new)? })?;
     Ok(0)
 }
 
 pub async fn setitimer(caller: &Caller, which: u32, new: usize, old: usize) -> SysResult {
-    let [period, first]: [TimeVal; 2] =
-        if new == 0 { [TimeVal::default(); 2] } else { user::read(caller, new).await? };
+    let new = if new == 0 { Default::default() } else { user::read(caller, new).await? };
+    let before = set_interval(caller, which, new)?;
+    user::write_optional(caller, old, before).await?;
+    Ok(0)
+}
+
+/// Sets one of the three timers: its period, and when it expires first. Returns how it was.
+fn set_interval(caller: &Caller, which: u32, [period, first]: [TimeVal; 2]) -> Result<[TimeVal; 2], Errno> {
     let (period, first) = (period.to_ns().ok_or(Errno::EINVAL)?, first.to_ns().ok_or(Errno::EINVAL)?);
     let which = Which::from_number(which).ok_or(Errno::EINVAL)?;
     let (left, old_period) = interval::set(caller.process(), which, first, period);
-    user::write_optional(caller, old, [TimeVal::from_ns(old_period), TimeVal::from_ns(left)]).await?;
-    Ok(0)
+    Ok([TimeVal::from_ns(old_period), TimeVal::from_ns(left)])
 }
 
 /// The clock of a timer: EOPNOTSUPP for one that only tells the time.
@@ -101,21 +126,35 @@ pub async fn timer_create(caller: &Caller, clock: i32, event_at: usize, id_at: u
     Ok(0)
 }
 
+/// `timer_settime` that need not tell what it was set to before, as [`setitimer_now`].
+pub fn timer_settime_now(caller: &Caller, id: i32, flags: u32, new: usize, old: usize) -> Attempt {
+    if old != 0 || frame::is_short() {
+        return Err(Pause::General);
+    }
+    if new == 0 {
+        return Err(Pause::Failed(Errno::EINVAL));
+    }
+    set_timer(caller, id, flags, copy_in(new)?)?;
+    Ok(0)
+}
+
 pub async fn timer_settime(caller: &Caller, id: i32, flags: u32, new: usize, old: usize) -> SysResult {
     if new == 0 {
         return Err(Errno::EINVAL);
     }
-    let Interval { period, left } = user::read(caller, new).await?;
-    let (period, first) = (period.to_ns().ok_or(Errno::EINVAL)?, left.to_ns().ok_or(Errno::EINVAL)?);
-    let is_absolute = flags & linux::TIMER_ABSTIME != 0;
-    let before = posix::get(caller.process(), id)?.set(is_absolute, first, period)?;
+    let before = set_timer(caller, id, flags, user::read(caller, new).await?)?;
     user::write_optional(caller, old, before).await?;
     Ok(0)
 }
 
-pub async fn timer_gettime(caller: &Caller, id: i32, address: usize) -> SysResult {
-    let left = posix::get(caller.process(), id)?.left();
-    user::write(caller, address, left).await?;
+fn set_timer(caller: &Caller, id: i32, flags: u32, new: Interval) -> Result<Interval, Errno> {
+    let (period, first) = (new.period.to_ns().ok_or(Errno::EINVAL)?, new.left.to_ns().ok_or(Errno::EINVAL)?);
+    let is_absolute = flags & linux::TIMER_ABSTIME != 0;
+    posix::get(caller.process(), id)?.set(is_absolute, first, period)
+}
+
+pub fn timer_gettime(caller: &Caller, id: i32, address: usize) -> Attempt {
+    copy_out(address, &posix::get(caller.process(), id)?.left())?;
     Ok(0)
 }
 

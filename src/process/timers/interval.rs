@@ -52,7 +52,7 @@ impl Which {
     }
 }
 
-/// One of them: a task that waits and signals.
+/// One of them.
 #[derive(Default)]
 pub struct IntervalTimer {
     /// When it expires by its clock; 0 when it is off.
@@ -61,7 +61,12 @@ pub struct IntervalTimer {
     period: u64,
     /// It has expired, and goes on when its signal is delivered: only the timer of real time does that, as on Linux.
     rests: bool,
+    /// What waits and signals. One that waits for a time before the deadline is left alone: it will find out.
     task: Option<JoinHandle<()>>,
+    /// What that waits for.
+    awaited: u64,
+    /// How many of them have been cancelled, which may take a moment.
+    cancelled: u32,
 }
 
 impl IntervalTimer {
@@ -69,6 +74,11 @@ impl IntervalTimer {
     fn left(&self, now: u64) -> (u64, u64) {
         let left = self.deadline.saturating_sub(now);
         (if self.deadline == 0 || self.rests { 0 } else { left.max(1000) }, self.period)
+    }
+
+    /// It, for the task that came after so many that were cancelled: None if that has been, too.
+    fn of_task(&mut self, cancelled: u32) -> Option<&mut Self> {
+        (self.cancelled == cancelled).then_some(self)
     }
 }
 
@@ -80,15 +90,20 @@ pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u6
     let mut timers = all.intervals.lock();
     let timer = &mut timers[which as usize];
     let old = timer.left(now);
-    if let Some(task) = timer.task.take() {
-        task.cancel();
-    }
     timer.deadline = if first == 0 { 0 } else { now.saturating_add(first) };
     timer.period = period;
-    timer.rests = false;
-    if first != 0 {
-        let ring = ring(Arc::downgrade(process), all.clone(), which, timer.deadline);
-        timer.task = spawn(ring).ok();
+    // Only waiting for real time costs nothing.
+    let is_found_out = which == Which::Real && (first == 0 || timer.awaited <= timer.deadline);
+    let rested = core::mem::take(&mut timer.rests);
+    if (!is_found_out || rested)
+        && let Some(task) = timer.task.take()
+    {
+        timer.cancelled = timer.cancelled.wrapping_add(1);
+        task.cancel();
+    }
+    if first != 0 && timer.task.is_none() {
+        timer.awaited = timer.deadline;
+        timer.task = spawn(ring(Arc::downgrade(process), all.clone(), which, timer.cancelled)).ok();
     }
     old
 }
@@ -118,15 +133,28 @@ pub(super) fn delivered(process: &Process) {
     }
 }
 
-/// The task of a timer. Turning it off, or setting it anew, cancels this.
-async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, mut deadline: u64) {
+/// The task of a timer, until it finds it off. `cancelled` is how many there were before it.
+async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, cancelled: u32) {
     let clock = which.clock(target.clone());
-    while clock.reached(deadline).await {
+    loop {
+        let deadline = {
+            let mut timers = all.intervals.lock();
+            let Some(timer) = timers[which as usize].of_task(cancelled) else { return };
+            if timer.deadline == 0 {
+                timer.task = None;
+                return;
+            }
+            timer.awaited = timer.deadline;
+            timer.deadline
+        };
+        if !clock.reached(deadline).await {
+            return;
+        }
         let period = {
             let mut timers = all.intervals.lock();
-            let timer = &mut timers[which as usize];
+            let Some(timer) = timers[which as usize].of_task(cancelled) else { return };
             if timer.deadline != deadline {
-                return;
+                continue;
             }
             if timer.period == 0 {
                 timer.deadline = 0;
@@ -139,18 +167,16 @@ async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, mut deadline: 
         let _ = send::to_process(&process, SigInfo::kernel(which.signal()));
         drop(process);
         if period == 0 {
-            return;
+            continue;
         }
         let goes_on = || (!all.intervals.lock()[which as usize].rests).then_some(());
         all.alarm_delivered.wait_until(goes_on).await;
         let Some(now) = clock.now() else { return };
         let mut timers = all.intervals.lock();
-        let timer = &mut timers[which as usize];
-        if timer.deadline != deadline {
-            return;
+        let Some(timer) = timers[which as usize].of_task(cancelled) else { return };
+        if timer.deadline == deadline {
+            // Those that were missed are over.
+            (timer.deadline, _) = next(deadline, period, now);
         }
-        // Those that were missed are over.
-        (deadline, _) = next(deadline, period, now);
-        timer.deadline = deadline;
     }
 }

@@ -6,7 +6,8 @@
 //!   RLIMIT_CPU limit    ─┘
 //! ```
 //!
-//! A timer that is off has no task. Lock order: the table of timers, a timer, the tree.
+//! A timer that is set again, or off, may leave its task to find that out when the time comes that it waits for: most that are
+//! set never expire. Lock order: the table of timers, a timer, the tree.
 
 pub mod clock;
 pub mod interval;

@@ -85,6 +85,8 @@ struct State {
     /// Whether it is in its process's table no more, so that nobody would end a task of it.
     is_deleted: bool,
     task: Option<JoinHandle<()>>,
+    /// Until when that sleeps; what is set for later, it finds when it wakes up. None while it has to be told of changes.
+    sleeps_until: Option<u64>,
 }
 
 /// Without a signal that anybody would take, a timer of short periods looks no more often than this, in nanoseconds.
@@ -116,6 +118,7 @@ pub fn create(process: &Arc<Process>, clock: Clock, target: Target, message: Mes
         version: 0,
         is_deleted: false,
         task: None,
+        sleeps_until: None,
     };
     let timer = Timer {
         serial: SERIAL.fetch_add(1, Ordering::Relaxed),
@@ -197,6 +200,9 @@ impl Timer {
             _ if is_absolute => Some(first),
             _ => Some(now.saturating_add(first)),
         };
+        let is_same_clock = matches!((&state.by, &by), (Clock::Boot, Clock::Boot));
+        let sleeps_long_enough = |until| state.deadline.is_none_or(|deadline| until <= deadline);
+        let is_found_out = is_same_clock && state.sleeps_until.is_some_and(sleeps_long_enough);
         state.by = by;
         state.period = if first == 0 { 0 } else { period };
         state.is_due = false;
@@ -205,7 +211,9 @@ impl Timer {
         if state.task.is_none() && first != 0 && !matches!(self.target, Target::Nobody) {
             state.task = Some(spawn(tell(self.clone())).map_err(|_| Errno::ENOMEM)?);
         }
-        self.changed.wake_all();
+        if !is_found_out {
+            self.changed.wake_all();
+        }
         Ok(old)
     }
 
@@ -300,8 +308,10 @@ impl State {
 async fn tell(timer: Arc<Timer>) {
     loop {
         let (version, by, deadline) = {
-            let state = timer.state.lock();
-            (state.version, state.by.clone(), state.deadline.filter(|_| !state.is_due))
+            let mut state = timer.state.lock();
+            let deadline = state.deadline.filter(|_| !state.is_due);
+            state.sleeps_until = deadline.filter(|_| matches!(state.by, Clock::Boot));
+            (state.version, state.by.clone(), deadline)
         };
         let seen = deadline;
         let has_changed = || {

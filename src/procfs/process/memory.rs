@@ -19,6 +19,7 @@ use crate::{
         space::{Identity, Incomplete, Region},
     },
     process::{Thread, credentials::capability},
+    procfs::text::{DIGITS, decimal},
 };
 
 /// The column in which names begin, as on Linux.
@@ -215,7 +216,7 @@ pub(super) fn line(text: &mut Vec<u8>, region: &Region) -> Result<(), Errno> {
     text.push(b':');
     hexadecimal(text, minor.into(), 2);
     text.push(b' ');
-    decimal(text, inode);
+    text.extend_from_slice(decimal(inode, &mut [0; DIGITS]));
     text.push(b' ');
     if !name.is_empty() {
         text.resize(text.len().max(begin + NAME_COLUMN), b' ');
@@ -236,21 +237,6 @@ fn hexadecimal(text: &mut Vec<u8>, number: u64, least: u32) {
     for place in (0..digits).rev() {
         text.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
     }
-}
-
-/// Appends a number.
-fn decimal(text: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let (mut rest, mut at) = (number, digits.len());
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    text.extend_from_slice(&digits[at..]);
 }
 
 pub(super) fn identity(region: &Region) -> Identity {

@@ -22,7 +22,6 @@ pub use links::Own;
 use alloc::{
     boxed::Box,
     format,
-    string::String,
     sync::{Arc, Weak},
     vec::Vec,
 };
@@ -37,7 +36,7 @@ use syscalls::Errno;
 
 use super::{
     mounts,
-    text::{Made, TextBuffer},
+    text::{DIGITS, Made, TextBuffer, decimal},
 };
 use crate::{
     file::{File, context::Places},
@@ -369,11 +368,16 @@ fn limits(target: &Target, out: &mut TextBuffer) -> Made {
         ("Max realtime timeout", linux::RLIMIT_RTTIME, "us"),
     ];
     let limits = &target.process.limits;
-    let show = |value: u64| if value == UNLIMITED { String::from("unlimited") } else { format!("{value}") };
     writeln!(out, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
     for (name, resource, unit) in NAMES {
         let limit = limits.get(resource)?;
-        writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.soft), show(limit.hard))?;
+        out.left(name.as_bytes(), 26)?;
+        for value in [limit.soft, limit.hard] {
+            let digits = &mut [0; DIGITS];
+            out.left(if value == UNLIMITED { &b"unlimited"[..] } else { decimal(value, digits) }, 21)?;
+        }
+        out.left(unit.as_bytes(), 10)?;
+        out.append(b"\n")?;
     }
     Ok(())
 }

@@ -270,7 +270,10 @@ fn write_sizes(sizes: &Sizes, out: &mut TextBuffer) -> Made {
         ("VmLib", 0),
         ("VmSwap", 0),
     ] {
-        writeln!(out, "{name}:\t{:>8} kB", bytes >> 10)?;
+        out.append(name.as_bytes())?;
+        out.append(b":\t")?;
+        out.right(bytes as u64 >> 10, 8)?;
+        out.append(b" kB\n")?;
     }
     Ok(())
 }

@@ -6,13 +6,13 @@ use core::{mem::offset_of, ops::Range};
 
 use executor::sync::{Events, Watcher};
 use syscalls::Errno;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use crate::{
     file::{File, poll::Ready},
     process::Caller,
     syscall::{
-        attempt::{Pause, copy_in, copy_out},
+        attempt::{Pause, copy_in, copy_in_all, copy_out},
         descriptor::descriptor_limit,
     },
 };
@@ -109,15 +109,21 @@ fn look_at_list(sight: &mut Sight, caller: &Caller, address: usize, part: Range<
     if sight.is_waiting {
         sight.watchers.try_reserve_exact(part.len()).map_err(|_| Errno::ENOMEM)?;
     }
-    for (name, index) in (0..).zip(part) {
-        let entry: PollFd = copy_in(address.wrapping_add(index * size_of::<PollFd>()))?;
-        if entry.fd < 0 {
-            continue;
-        }
-        let asked = Events::from_bits_truncate(entry.events.into());
-        match caller.files.get_open(entry.fd) {
-            Ok(file) => sight.look_at(file, asked, name)?,
-            Err(_) => sight.note(Ready { name, asked, found: Events::NVAL })?,
+    // Some at a time, as each copy has a cost of its own.
+    let mut some = [PollFd::new_zeroed(); 16];
+    let mut names = 0..;
+    for start in part.clone().step_by(some.len()) {
+        let some = &mut some[..(part.end - start).min(16)];
+        copy_in_all(some, address.wrapping_add(start * size_of::<PollFd>()))?;
+        for (entry, name) in some.iter().zip(&mut names) {
+            if entry.fd < 0 {
+                continue;
+            }
+            let asked = Events::from_bits_truncate(entry.events.into());
+            match caller.files.get_open(entry.fd) {
+                Ok(file) => sight.look_at(file, asked, name)?,
+                Err(_) => sight.note(Ready { name, asked, found: Events::NVAL })?,
+            }
         }
     }
     Ok(())

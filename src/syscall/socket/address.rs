@@ -10,7 +10,10 @@ use syscalls::Errno;
 use crate::{
     file::{lookup, socket::DOMAIN},
     process::Caller,
-    syscall::user,
+    syscall::{
+        attempt::{Pause, copy_in, copy_out},
+        user,
+    },
 };
 
 /// The longest address of any family (`struct sockaddr_storage`).
@@ -95,7 +98,16 @@ impl Place<'_> {
 }
 
 /// Tells an address: as much of it as there is room for, and how long it is. The word at `len_at` says how much room
-/// there is; EINVAL if it is negative.
+/// there is; EINVAL if it is negative. It is written last, so that all may be attempted again.
+pub fn tell(to: usize, len_at: usize, name: Option<&Name>) -> Result<(), Pause> {
+    let room: i32 = copy_in(len_at)?;
+    let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    let (bytes, len) = encode(name);
+    copy_out(to, &bytes[..len.min(room)])?;
+    copy_out(len_at, &(len as i32))
+}
+
+/// As [`tell`], waiting for missing pages.
 pub async fn write(caller: &Caller, to: usize, len_at: usize, name: Option<&Name>) -> Result<(), Errno> {
     let room: i32 = user::read(caller, len_at).await?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;

@@ -16,6 +16,7 @@ use net::unix::{Kind, Name, OpenSocket};
 use syscalls::Errno;
 
 use super::{
+    attempt::Attempt,
     descriptor,
     user::{self, SysResult},
 };
@@ -226,17 +227,17 @@ fn name_if_asked(socket: &OpenSocket) -> Result<(), Errno> {
     if socket.passes_credentials.load(Relaxed) { socket.autobind() } else { Ok(()) }
 }
 
-pub async fn getsockname(caller: &Caller, fd: i32, address: usize, len_at: usize) -> SysResult {
+pub fn getsockname(caller: &Caller, fd: i32, address: usize, len_at: usize) -> Attempt {
     let file = of(caller, fd)?;
     let name = socket_of(&file)?.socket.name();
-    address::write(caller, address, len_at, name.as_deref()).await?;
+    address::tell(address, len_at, name.as_deref())?;
     Ok(0)
 }
 
-pub async fn getpeername(caller: &Caller, fd: i32, address: usize, len_at: usize) -> SysResult {
+pub fn getpeername(caller: &Caller, fd: i32, address: usize, len_at: usize) -> Attempt {
     let file = of(caller, fd)?;
     let name = socket_of(&file)?.socket.peer()?.name();
-    address::write(caller, address, len_at, name.as_deref()).await?;
+    address::tell(address, len_at, name.as_deref())?;
     Ok(0)
 }
 

@@ -9,12 +9,14 @@ use zerocopy::IntoBytes;
 
 use super::{of, socket_of};
 use crate::{
+    arch::user::UserContext,
     file::{
         File,
         socket::{self, SocketFile},
     },
     process::{Caller, credentials::capability, times::TimeVal},
     syscall::{
+        attempt::{Attempt, Pause, copy_in, copy_out},
         file_owner,
         user::{self, SysResult},
     },
@@ -43,40 +45,41 @@ fn number(this: &SocketFile, option: u32) -> Option<i32> {
     })
 }
 
-pub async fn getsockopt(
-    caller: &Caller,
-    fd: i32,
-    level: i32,
-    option: u32,
-    value: usize,
-    len_at: usize,
-) -> SysResult {
-    let file = of(caller, fd)?;
+pub fn getsockopt(caller: &Caller, context: &UserContext) -> Attempt {
+    let (level, option) = (context.rsi as u32, context.rdx as u32);
+    let (value, len_at) = (context.r10 as usize, context.r8 as usize);
+    let file = of(caller, context.rdi as i32)?;
     let this = socket_of(&file)?;
-    if level as u32 != SOL_SOCKET {
-        return Err(Errno::EOPNOTSUPP);
+    if level != SOL_SOCKET {
+        return Err(Pause::Failed(Errno::EOPNOTSUPP));
     }
-    let room: i32 = user::read(caller, len_at).await?;
+    let room: i32 = copy_in(len_at)?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
-    let tell = async |bytes: &[u8]| {
+    // The length is written last, so that all may be attempted again.
+    let tell = |bytes: &[u8]| {
         let len = bytes.len().min(room);
-        user::copy_out(caller, value, &bytes[..len]).await?;
-        user::write(caller, len_at, len as i32).await?;
+        copy_out(value, &bytes[..len])?;
+        copy_out(len_at, &(len as i32))?;
         Ok(0)
     };
+    if option == SO_ERROR {
+        // Who asks takes it: not before there is a place for it.
+        copy_out(value, &[0; size_of::<i32>()][..room.min(size_of::<i32>())])?;
+        copy_out(len_at, &(room as i32))?;
+    }
     if let Some(number) = number(this, option) {
-        return tell(number.as_bytes()).await;
+        return tell(number.as_bytes());
     }
     match option {
         SO_PEERCRED => {
             let known = this.socket.peer_credentials().map(|peer| [peer.pid, peer.uid, peer.gid]);
             // Nobody: process 0, and ids that are none.
-            tell(known.unwrap_or([0, u32::MAX, u32::MAX]).as_bytes()).await
+            tell(known.unwrap_or([0, u32::MAX, u32::MAX]).as_bytes())
         }
-        SO_RCVTIMEO => tell(TimeVal::from_ns(this.socket.receive_timeout.load(Relaxed)).as_bytes()).await,
-        SO_SNDTIMEO => tell(TimeVal::from_ns(this.socket.send_timeout.load(Relaxed)).as_bytes()).await,
-        SO_LINGER => tell([0_i32; 2].as_bytes()).await,
-        _ => Err(Errno::ENOPROTOOPT),
+        SO_RCVTIMEO => tell(TimeVal::from_ns(this.socket.receive_timeout.load(Relaxed)).as_bytes()),
+        SO_SNDTIMEO => tell(TimeVal::from_ns(this.socket.send_timeout.load(Relaxed)).as_bytes()),
+        SO_LINGER => tell([0_i32; 2].as_bytes()),
+        _ => Err(Pause::Failed(Errno::ENOPROTOOPT)),
     }
 }
 
