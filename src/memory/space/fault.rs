@@ -12,7 +12,7 @@ use crate::arch::layout::USER_END;
 use crate::arch::paging::{Entry, Flags, PAGE};
 use crate::arch::user::Access;
 use crate::memory;
-use crate::memory::frame::{Frame, physical_of};
+use crate::memory::frame::{self, Frame, physical_of};
 use crate::memory::provider::frame_of;
 use crate::memory::shootdown::Shootdown;
 use alloc::{boxed::Box, sync::Arc};
@@ -196,7 +196,11 @@ impl Layout {
         if region.object.is_some() {
             return show(space, region, slot, address, access);
         }
-        fill(space, region, slot, access)
+        fill(space, region, slot, access)?;
+        if access == Access::Write && goes_upwards(slot) {
+            fill_ahead(space, region, slot, address);
+        }
+        Ok(Step::Done)
     }
 
     /// The place of the region that contains `address`, after growing a stack down to it if that is what it takes.
@@ -256,6 +260,45 @@ pub(super) fn fill(
         slot.set(Entry::new(zero_frame()?, attributes));
     }
     Ok(Step::Done)
+}
+
+/// How many pages right below one have to be there for a program to be taken for one that goes through fresh memory
+/// from below...
+const BEHIND: usize = 16;
+/// ...and how many it then gets at once: as few as no program misses, and as many as make the fault itself, several
+/// hundred instructions and an exception, a small part of what a page costs.
+const AHEAD: usize = 8;
+
+/// Whether the pages below this one are there: the nearest and the last of them are looked at. What is at the beginning of
+/// a table is not worth the search in the one before.
+#[inline(always)]
+fn goes_upwards(slot: Slot) -> bool {
+    slot.index >= BEHIND
+        && slot.table.get(slot.index - 1) != Entry::EMPTY
+        && slot.table.get(slot.index - BEHIND) != Entry::EMPTY
+}
+
+/// Fills the pages behind the one at `address`, which has just been filled, up to the end of the region or of what is
+/// empty. Not where memory is short.
+fn fill_ahead(space: &AddressSpace, region: &Region, slot: Slot, address: usize) {
+    let behind = slot.index + 1;
+    let count = (region.end - address).div_ceil(PAGE) - 1;
+    let end = (behind + count.min(AHEAD)).min(512);
+    if end <= behind || frame::is_short() {
+        return;
+    }
+    let attributes = PRESENT | no_execute(region.flags) | WRITABLE | OWNED;
+    slot.table.expect(behind..end);
+    let mut filled = 0;
+    for place in behind..end {
+        if slot.table.get(place) != Entry::EMPTY {
+            break;
+        }
+        let Some(frame) = Frame::alloc_zeroed() else { break };
+        slot.table.update(place, Entry::new(frame.into_physical(), attributes));
+        filled += 1;
+    }
+    space.add_resident(filled);
 }
 
 /// A fault where there is a page already.

@@ -330,6 +330,40 @@ fn a_sole_owner_writes_without_copying() {
 }
 
 #[test]
+fn who_goes_upwards_through_fresh_memory_gets_pages_in_advance() {
+    let _machine = machine();
+    let space = AddressSpace::new().expect("memory");
+    let fixed = linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
+    let start = 1 << 30;
+    now(space.map(Mapping { hint: start, flags: fixed, ..Mapping::anonymous(64 * PAGE, 3) }))
+        .expect("a place");
+    let resident = || space.usage().resident / PAGE;
+    let at = |page: usize| start + page * PAGE;
+    // What is there already stays.
+    assert_eq!(write(&space, at(30), 30), Ok(()));
+    // Neither one page nor sixteen make a program that goes on and on; nor does reading.
+    (0..16).for_each(|page| write(&space, at(page), 1).expect("mapped"));
+    assert_eq!(read(&space, at(16)), Ok(0));
+    assert_eq!(resident(), 17);
+    // The page that was read is there, too: a frame of its own in its place is no fresh memory.
+    assert_eq!(write(&space, at(16), 1), Ok(()));
+    assert_eq!(resident(), 18);
+    // This is, and eight more come with it.
+    assert_eq!(write(&space, at(17), 1), Ok(()));
+    assert_eq!(resident(), 18 + 9);
+    assert!((18..26).all(|page| arch::translate(at(page), true).is_some()));
+    assert!((18..26).all(|page| read(&space, at(page)) == Ok(0)));
+    // Up to what is there.
+    assert_eq!(write(&space, at(26), 1), Ok(()));
+    assert_eq!(resident(), 31);
+    assert_eq!(read(&space, at(30)), Ok(30));
+    // Up to the end.
+    (31..64).for_each(|page| write(&space, at(page), 1).expect("mapped"));
+    assert_eq!(resident(), 64);
+    assert_eq!(write(&space, at(64), 1), Err(FaultError::NotMapped));
+}
+
+#[test]
 fn stacks_grow_to_their_limit_and_keep_their_gap() {
     let _machine = machine();
     let space = AddressSpace::new().expect("memory");
