@@ -164,6 +164,23 @@ macro_rules! copy_wide_blocks {
     };
 }
 
+/// Stores ymm0 at each displacement and the 32 bytes behind it.
+macro_rules! fill_wide_blocks {
+    ($to:literal, $displacements:literal) => {
+        concat!(
+            ".irp d, ",
+            $displacements,
+            "\nvmovups [",
+            $to,
+            " + \\d], ymm0",
+            "\nvmovups [",
+            $to,
+            " + \\d + 32], ymm0",
+            "\n.endr"
+        )
+    };
+}
+
 /// Stores xmm0 at each displacement and the 48 bytes behind it.
 macro_rules! fill_blocks {
     ($to:literal, $displacements:literal) => {
@@ -225,5 +242,5 @@ macro_rules! copy_small {
 
 pub(super) use {
     cfi_push_all, context_asm, copy_blocks, copy_small, copy_wide_blocks, ex_range, fill_blocks,
-    load_registers, load_xmm, pop_all, push_all, save_registers, save_xmm, smap,
+    fill_wide_blocks, load_registers, load_xmm, pop_all, push_all, save_registers, save_xmm, smap,
 };

@@ -1,13 +1,47 @@
 //! `memcpy` and its family: the symbols that compiled code calls, and pages as wholes.
 //!
-//! Sixteen bytes per instruction pair, unrolled: that is near the best of real processors for the sizes a kernel
-//! moves, and the best under QEMU's emulator, which runs `rep` instructions one element at a time. Sizes up to
+//! Sixteen bytes per instruction pair, unrolled, and 32 for whole pages: that is near the best of real processors for the
+//! sizes a kernel moves, and the best under QEMU's emulator, which runs `rep` instructions one element at a time. Sizes up to
 //! 64 bytes are done without a loop by blocks that overlap in the middle; larger ones read the last (or first)
 //! 64 bytes before the loop writes anything, so that the one routine serves `memmove`, too.
 
-use super::asm::{copy_blocks, copy_small, fill_blocks};
+use super::asm::{copy_blocks, copy_small, copy_wide_blocks, fill_blocks, fill_wide_blocks};
+use super::cpu::{self, State};
 use super::layout::PAGE;
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Does what there is of a page by the YMM registers, half as many moves, and returns; goes on at `$narrow` where that
+/// cannot be. Their upper halves are the program's. Mostly it has nothing there, and gets nothing back; else those of ymm0
+/// and ymm1 are kept meanwhile, in the red zone. What is above the YMM registers would be lost. Changes rax, rcx and rdx.
+macro_rules! by_wide {
+    ($narrow:literal, $moves:expr) => {
+        concat!(
+            "cmp byte ptr [rip + {is_wide}], 0\n",
+            "je ",
+            $narrow,
+            "\nmov ecx, 1\n",
+            "xgetbv\n",
+            "test al, {upper_zmm}\n",
+            "jnz ",
+            $narrow,
+            "\ntest al, {upper_ymm}\n",
+            "jz 3f\n",
+            "vextractf128 [rsp - 16], ymm0, 1\n",
+            "vextractf128 [rsp - 32], ymm1, 1\n",
+            "3:\n",
+            $moves,
+            "\ntest al, {upper_ymm}\n",
+            "jz 4f\n",
+            "vinsertf128 ymm0, ymm0, [rsp - 16], 1\n",
+            "vinsertf128 ymm1, ymm1, [rsp - 32], 1\n",
+            "ret\n",
+            "4:\n",
+            "vzeroupper\n",
+            "ret\n"
+        )
+    };
+}
 
 global_asm!(
     ".pushsection .text.mem, \"ax\"",
@@ -261,9 +295,21 @@ global_asm!(
     ".balign 64",
     "clear_page:",
     ".cfi_startproc",
-    "pxor xmm0, xmm0",
     "add rdi, 4096",
-    "mov rax, -4096",
+    "mov r8, -4096",
+    by_wide!(
+        "6f",
+        concat!(
+            "vxorps ymm0, ymm0, ymm0\n",
+            "5:\n",
+            fill_wide_blocks!("rdi + r8", "0, 64, 128, 192, 256, 320, 384, 448"),
+            "\nadd r8, 512\n",
+            "jnz 5b"
+        )
+    ),
+    "6:",
+    "pxor xmm0, xmm0",
+    "mov rax, r8",
     "2:",
     fill_blocks!("rdi + rax", "0, 64, 128, 192, 256, 320, 384, 448"),
     "add rax, 512",
@@ -277,7 +323,18 @@ global_asm!(
     ".cfi_startproc",
     "add rdi, 4096",
     "add rsi, 4096",
-    "mov rax, -4096",
+    "mov r8, -4096",
+    by_wide!(
+        "6f",
+        concat!(
+            "5:\n",
+            copy_wide_blocks!("rdi + r8", "rsi + r8", "0, 64, 128, 192, 256, 320, 384, 448"),
+            "\nadd r8, 512\n",
+            "jnz 5b"
+        )
+    ),
+    "6:",
+    "mov rax, r8",
     "2:",
     copy_blocks!("rdi + rax", "rsi + rax", "0, 64, 128, 192, 256, 320, 384, 448"),
     "add rax, 512",
@@ -285,7 +342,21 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".popsection",
+    is_wide = sym IS_WIDE,
+    upper_ymm = const State::AVX,
+    upper_zmm = const State::ZMM,
 );
+
+/// Whether YMM registers are there, and XGETBV tells whether a program has anything in their upper halves. Relaxed: set
+/// while one CPU runs.
+pub(super) static IS_WIDE: AtomicBool = AtomicBool::new(false);
+
+/// Chooses the way of long copies. Once, on the boot CPU, when its control registers are set up; any other CPU sets up its
+/// own before it does anything else.
+pub(super) fn init() {
+    let features = cpu::features();
+    IS_WIDE.store(features.xgetbv_in_use && features.state.components & State::AVX != 0, Ordering::Relaxed);
+}
 
 mod symbols {
     unsafe extern "C" {
@@ -294,7 +365,7 @@ mod symbols {
     }
 }
 
-/// Zeroes a page: 256 stores and a loop of eight rounds around them.
+/// Zeroes a page: 128 stores, or 256 where there are no YMM registers, and a loop of eight rounds around them.
 ///
 /// # Safety
 /// `page` must be a page-aligned address of 4096 bytes that the caller may write.

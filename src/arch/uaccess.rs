@@ -10,12 +10,12 @@
 //! them.
 
 use super::asm::{copy_blocks, copy_small, copy_wide_blocks, ex_range, fill_blocks, smap};
-use super::cpu::{self, State};
+use super::cpu::State;
 use super::layout::USER_END;
+use super::mem::IS_WIDE;
 use alloc::vec::Vec;
 use core::arch::{asm, global_asm};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, Ordering};
 use zerocopy::FromBytes;
 
 /// A user address could not be accessed.
@@ -328,16 +328,6 @@ unsafe fn user_copy(to: usize, from: usize, len: usize) -> usize {
 unsafe extern "C" {
     fn user_zero(to: usize, len: usize) -> usize;
     fn user_string();
-}
-
-/// Whether YMM registers are there, and XGETBV tells whether a program has anything in their upper halves. Relaxed: set
-/// before there are programs.
-static IS_WIDE: AtomicBool = AtomicBool::new(false);
-
-/// Chooses the way of long copies. Once, on the boot CPU, when its features are known.
-pub(super) fn init() {
-    let features = cpu::features();
-    IS_WIDE.store(features.xgetbv_in_use && features.state.components & State::AVX != 0, Ordering::Relaxed);
 }
 
 /// Blocks are moved in ascending order, at most this many bytes of them unfinished when one faults.

@@ -13,7 +13,8 @@ mod tables;
 
 use super::layout::{DIRECT_MAP, Image, PAGE, phys_to_virt};
 use super::{
-    acpi, apic, clock, console, cpu, descriptors, ioapic, paging, percpu, smp, stacks, timer, uaccess, user,
+    acpi, apic, clock, console, cpu, descriptors, ioapic, mem, paging, percpu, smp, stacks, timer, uaccess,
+    user,
 };
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegions, Optional};
@@ -56,7 +57,6 @@ static BOOT: Static = Static(UnsafeCell::new(Boot {
 unsafe extern "sysv64" fn start(start_info: u32) -> ! {
     console::init();
     cpu::detect();
-    uaccess::init();
     // SAFETY: only the boot CPU runs, and nothing else holds a reference yet.
     let boot = unsafe { &mut *BOOT.0.get() };
     // SAFETY: the loader's structures lie below 4 GiB, which the early tables show in the direct map; nothing has
@@ -73,6 +73,7 @@ unsafe extern "sysv64" fn start(start_info: u32) -> ! {
     paging::activate_kernel();
     descriptors::init_idt();
     init_cpu(0);
+    mem::init();
     // SAFETY: the stack was just mapped; nothing on the old one is used again.
     unsafe {
         asm!("mov rsp, {stack}", "xor ebp, ebp", "push 0", "jmp {continue_}",

@@ -59,12 +59,31 @@ fn over_loop(before: &Registers, rounds: u64) -> Registers {
     after
 }
 
+/// As [`over_call`], for a store to each page of some memory.
+fn over_stores(before: &Registers, memory: &mut [u8]) -> Registers {
+    let mut after = [[0; 32]; 16];
+    // SAFETY: as above; the stores are within the memory, of which there is some.
+    unsafe {
+        asm!(".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\nvmovups ymm\\n, [{before} + 32 * \\n]\n.endr",
+            "2: inc byte ptr [{at}]", "add {at}, 4096", "cmp {at}, {end}", "jb 2b",
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\nvmovups [{after} + 32 * \\n], ymm\\n\n.endr",
+            "vzeroupper",
+            before = in(reg) before, after = in(reg) &raw mut after,
+            at = inout(reg) memory.as_mut_ptr() => _, end = in(reg) memory.as_mut_ptr_range().end,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+            out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _);
+    }
+    after
+}
+
 pub fn run() {
     what_the_processor_says();
     if !std::is_x86_feature_detected!("avx") {
         return show("AVX", "none");
     }
     system_calls();
+    faults();
     forks();
     threads();
     handlers();
@@ -128,6 +147,20 @@ fn system_calls() {
     show("kept over a read into a hole", format!("{} ({result})", after == before));
     std::mem::forget(hole);
     let _ = sys!(SYS_close, file);
+}
+
+/// The kernel zeroes pages, and copies some.
+fn faults() {
+    let before = pattern(14);
+    let mut memory = Anonymous::map(64 * PAGE).expect("mmap");
+    show("kept over pages that were missing", over_stores(&before, memory.bytes()) == before);
+    in_child("pages that were shared", || {
+        show("kept", over_stores(&before, memory.bytes()) == before);
+        let is_right = |page: &[u8]| page[0] == 2 && page[1..].iter().all(|byte| *byte == 0);
+        show("and right", memory.bytes().chunks(PAGE).all(is_right));
+        0
+    });
+    show("the parent's are as they were", memory.bytes().chunks(PAGE).all(|page| page[0] == 1));
 }
 
 fn forks() {
