@@ -17,7 +17,10 @@ use core::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use executor::sync::{Events, Readiness};
+use executor::{
+    Builder,
+    sync::{Events, Readiness},
+};
 use fs::{
     Inode, Metadata, Path,
     watch::{Happening, Notice, Watcher, Watches},
@@ -124,9 +127,34 @@ impl Inotify {
 
 impl Drop for Inotify {
     fn drop(&mut self) {
-        while let Some(watch) = self.queue.remove_any() {
-            watch.leave();
+        /// A watch takes some eight hundred instructions.
+        const FEW: usize = 64;
+        let ending = Ending(self.queue.clone());
+        if (0..FEW).all(|_| ending.next()) {
+            // Without memory for a task, here.
+            drop(Builder::new().name("inotify close").try_spawn(async move {
+                while ending.next() {
+                    executor::make_way().await;
+                }
+            }));
         }
+    }
+}
+
+/// The watches of an instance that nobody has any more, all of which end with this at the latest.
+struct Ending(Arc<Queue>);
+
+impl Ending {
+    /// Ends one; false if there was none.
+    fn next(&self) -> bool {
+        let watch = self.0.remove_any();
+        watch.as_ref().inspect(|watch| watch.leave()).is_some()
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        while self.next() {}
     }
 }
 
