@@ -1,6 +1,6 @@
 //! The life of a user thread: one future, one loop.
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     future::Future,
     pin::Pin,
@@ -35,7 +35,7 @@ use crate::{
     syscall::{
         self, Ending, Unanswered,
         attempt::{self, Pause, attempt},
-        user,
+        user::{self, IoVec},
     },
 };
 
@@ -80,6 +80,8 @@ pub enum Restart {
     Answer(Unanswered),
     /// A signal that `rt_sigtimedwait` has taken, but could not tell of at once.
     Info(SigInfo),
+    /// Pieces of which some have been moved.
+    Pieces(Vec<IoVec>),
     /// A futex wait until this time.
     Futex {
         /// The word.

@@ -177,7 +177,7 @@ async fn write_flagged(
 /// readv, writev, preadv, pwritev and the `2` forms: one call's worth of bytes in several pieces, of which an attempt has moved
 /// some. An offset of −1 stands for the file's own. The flags are `RWF_*`.
 pub async fn vectored(
-    caller: &Caller,
+    caller: &mut Caller,
     fd: i32,
     (vectors, count, moved): (usize, u32, usize),
     offset: i64,
@@ -192,7 +192,10 @@ pub async fn vectored(
             Some(offset)
         }
     };
-    let vectors = user::read_iovecs(caller, vectors, count).await?;
+    let vectors = match vectored::kept(caller, moved) {
+        Some(vectors) => vectors,
+        None => user::read_iovecs(caller, vectors, count).await?,
+    };
     vectored_file(caller, &file, (&vectors, moved), at, flags, direction).await
 }
 
@@ -328,7 +331,7 @@ async fn sync_flagged(file: &File, flags: u32) -> Result<(), Errno> {
 
 /// preadv and pwritev: a negative offset is EINVAL.
 pub async fn vectored_at(
-    caller: &Caller,
+    caller: &mut Caller,
     fd: i32,
     pieces: (usize, u32, usize),
     offset: i64,
@@ -342,7 +345,7 @@ pub async fn vectored_at(
 
 /// preadv2 and pwritev2: an offset of −1 stands for the file's own.
 pub async fn vectored_with(
-    caller: &Caller,
+    caller: &mut Caller,
     fd: i32,
     pieces: (usize, u32, usize),
     (offset, flags): (i64, u32),

@@ -438,7 +438,7 @@ pub async fn tee_files(caller: &Caller, source: &File, target: &File, len: usize
 }
 
 /// vmsplice: into a pipe as much as fits, or out of it.
-pub async fn vmsplice(caller: &Caller, fd: i32, vectors: usize, count: usize, flags: u32) -> SysResult {
+pub async fn vmsplice(caller: &mut Caller, fd: i32, vectors: usize, count: usize, flags: u32) -> SysResult {
     check_flags(flags)?;
     let file = caller.files.get_open(fd)?;
     let stream = file.stream().filter(|stream| stream.pipe().is_some()).ok_or(Errno::EBADF)?;

@@ -421,7 +421,7 @@ impl<'a> UserVectors<'a> {
         self.offset -= len;
     }
 
-    /// Leaves out the first `len` bytes, which have been moved already.
+    /// Leaves out the first `len` bytes, which have been moved already; there are as many.
     pub fn skip(&mut self, len: usize) {
         self.offset += len;
         self.remaining -= len;

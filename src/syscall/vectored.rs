@@ -3,6 +3,8 @@
 //!
 //! What is large, has many pieces, or is of another kind of file goes the [general way](super::read_write::vectored).
 
+use alloc::{boxed::Box, vec::Vec};
+
 use executor::sync::Events;
 use fs::pipe::Pipe;
 use linux_raw_sys::general::*;
@@ -22,6 +24,7 @@ use crate::{
     file::{File, Object, bulk},
     process::{
         Caller, interruptible,
+        run::Restart,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
 };
@@ -31,7 +34,7 @@ const PIECES: usize = 8;
 
 /// Serves one of the calls. `moved` counts the bytes that have gone through a pipe.
 #[inline(never)]
-pub fn attempt(caller: &Caller, context: &UserContext, moved: &mut usize) -> Attempt {
+pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) -> Attempt {
     let number = context.orig_rax as u32;
     let (offset, flags) = (context.r10 as i64, context.r9 as u32);
     let at = match number {
@@ -55,6 +58,13 @@ pub fn attempt(caller: &Caller, context: &UserContext, moved: &mut usize) -> Att
         Object::Stream(stream, _) if at.is_none() => Some(stream.pipe().ok_or(Pause::General)?),
         _ => return Err(Pause::General),
     };
+    if let Some(vectors) = kept(caller, *moved) {
+        return match pipe {
+            Some(pipe) => attempt_through_pipe(caller, &file, pipe, direction, &vectors, moved),
+            // Something else has this descriptor now.
+            None => Ok(*moved),
+        };
+    }
     let mut vectors = <[IoVec; PIECES]>::new_zeroed();
     let vectors = &mut vectors[..count];
     uaccess::copy_from_user(vectors.as_mut_bytes(), context.rsi as usize)
@@ -71,8 +81,26 @@ pub fn attempt(caller: &Caller, context: &UserContext, moved: &mut usize) -> Att
     }
     match pipe {
         None => with_contents(caller, &file, direction, at, vectors, all),
-        Some(pipe) => attempt_through_pipe(&file, pipe, direction, vectors, moved),
+        Some(pipe) => attempt_through_pipe(caller, &file, pipe, direction, vectors, moved),
     }
+}
+
+/// Takes the pieces of a call that has moved bytes already. What tells of them in the program's memory may be another by now: a
+/// thread may have written there, or the call itself.
+pub fn kept(caller: &mut Caller, moved: usize) -> Option<Vec<IoVec>> {
+    let restart = caller.restart.take_if(|restart| moved > 0 && matches!(**restart, Restart::Pieces(_)))?;
+    if let Restart::Pieces(vectors) = *restart { Some(vectors) } else { None }
+}
+
+/// Keeps them for the next attempt; false without memory.
+fn keep(caller: &mut Caller, vectors: &[IoVec]) -> bool {
+    let mut all = Vec::new();
+    let has_room = all.try_reserve_exact(vectors.len()).is_ok();
+    if has_room {
+        all.extend_from_slice(vectors);
+        caller.restart = Some(Box::new(Restart::Pieces(all)));
+    }
+    has_room
 }
 
 /// Moves pieces from or to a file with contents, at an offset or at its own. What a missing page has stopped goes the general
@@ -116,17 +144,22 @@ fn with_contents(
 /// Moves pieces through a pipe, as one transfer: what fits into it as a whole is not mixed with what others write. Whatever has to
 /// wait goes the general way from there on.
 fn attempt_through_pipe(
+    caller: &mut Caller,
     file: &File,
     pipe: &Pipe,
     direction: Direction,
     vectors: &[IoVec],
     moved: &mut usize,
 ) -> Attempt {
-    match go_on_through(pipe, direction, vectors, moved) {
-        Ok(Progress::All) => Ok(note(file, direction, *moved)),
-        Ok(Progress::Missing(address, access)) => Err(Pause::Fault(address, access)),
-        Ok(Progress::Some) | Err(_) => Err(Pause::General),
+    let pause = match go_on_through(pipe, direction, vectors, moved) {
+        Ok(Progress::All) => return Ok(note(file, direction, *moved)),
+        Ok(Progress::Missing(address, access)) => Pause::Fault(address, access),
+        Ok(Progress::Some) | Err(_) => Pause::General,
+    };
+    if *moved > 0 && !keep(caller, vectors) {
+        return Ok(note(file, direction, *moved));
     }
+    Err(pause)
 }
 
 /// The same, waiting for whatever it takes; all that has been moved, with what an attempt has.

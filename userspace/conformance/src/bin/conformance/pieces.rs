@@ -27,6 +27,7 @@ pub fn run() {
     full_pipes();
     records();
     fresh_memory();
+    overwritten_ones();
 }
 
 fn files() {
@@ -206,6 +207,27 @@ fn records() {
         all.chunks(LENGTH).all(|record| record.iter().all(|byte| *byte == record[0])),
     );
     children.into_iter().for_each(|child| show("writer", describe(child.wait().expect("waited"))));
+}
+
+/// What is read lands where it is told where to read to, before a page of the next piece is there: who looks there again finds
+/// something else.
+fn overwritten_ones() {
+    for lengths in [[0, 0], [1, PAGE], [usize::MAX, 7]] {
+        let pipe = pipe().expect("a pipe");
+        let fresh = Anonymous::map(2 * PAGE).expect("memory");
+        let mut told = pieces(fresh.start(), &[32, 16]);
+        told[1].iov_base = fresh.start().cast();
+        told[0].iov_base = told.as_mut_ptr().cast();
+        let other = [0, lengths[0], fresh.start() as usize + PAGE, lengths[1]].map(usize::to_ne_bytes);
+        write(&pipe.writer, other.as_flattened()).expect("written");
+        write(&pipe.writer, b"the quick brown fox").expect("written");
+        value("read", sys!(SYS_readv, pipe.reader.as_raw_fd(), told.as_ptr(), 2));
+        // SAFETY: its memory is there for as long.
+        let bytes = unsafe { std::slice::from_raw_parts(fresh.start(), 2 * PAGE) };
+        show("bytes", String::from_utf8_lossy(&bytes[..16]));
+        show("no others", bytes[16..].iter().all(|byte| *byte == 0));
+        show("the first piece", told[1].iov_len == lengths[1]);
+    }
 }
 
 /// Pieces in memory that has never been touched.
