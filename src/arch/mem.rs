@@ -5,17 +5,19 @@
 //! 64 bytes are done without a loop by blocks that overlap in the middle; larger ones read the last (or first)
 //! 64 bytes before the loop writes anything, so that the one routine serves `memmove`, too.
 
-use super::asm::{copy_blocks, copy_small, copy_wide_blocks, fill_blocks, fill_wide_blocks};
+use super::asm::{
+    copy_blocks, copy_small, copy_wide_blocks, fill_blocks, fill_wide_blocks, keep_upper, restore_upper,
+};
 use super::cpu::{self, State};
 use super::layout::PAGE;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Does what there is of a page by the YMM registers, half as many moves, and returns; goes on at `$narrow` where that
-/// cannot be. Their upper halves are the program's. Mostly it has nothing there, and gets nothing back; else those of ymm0
-/// and ymm1 are kept meanwhile, in the red zone. What is above the YMM registers would be lost. Changes rax, rcx and rdx.
+/// cannot be. Their upper halves are the program's. Mostly it has nothing there, and gets nothing back; else those of the
+/// registers that are used are kept meanwhile. What is above the YMM registers would be lost. Changes rax, rcx and rdx.
 macro_rules! by_wide {
-    ($narrow:literal, $moves:expr) => {
+    ($narrow:literal, $registers:literal, $moves:expr) => {
         concat!(
             "cmp byte ptr [rip + {is_wide}], 0\n",
             "je ",
@@ -27,14 +29,12 @@ macro_rules! by_wide {
             $narrow,
             "\ntest al, {upper_ymm}\n",
             "jz 3f\n",
-            "vextractf128 [rsp - 16], ymm0, 1\n",
-            "vextractf128 [rsp - 32], ymm1, 1\n",
+            keep_upper!($registers),
             "3:\n",
             $moves,
             "\ntest al, {upper_ymm}\n",
             "jz 4f\n",
-            "vinsertf128 ymm0, ymm0, [rsp - 16], 1\n",
-            "vinsertf128 ymm1, ymm1, [rsp - 32], 1\n",
+            restore_upper!($registers),
             "ret\n",
             "4:\n",
             "vzeroupper\n",
@@ -299,6 +299,7 @@ global_asm!(
     "mov r8, -4096",
     by_wide!(
         "6f",
+        "0",
         concat!(
             "vxorps ymm0, ymm0, ymm0\n",
             "5:\n",
@@ -326,9 +327,10 @@ global_asm!(
     "mov r8, -4096",
     by_wide!(
         "6f",
+        "0, 1, 2, 3",
         concat!(
             "5:\n",
-            copy_wide_blocks!("rdi + r8", "rsi + r8", "0, 64, 128, 192, 256, 320, 384, 448"),
+            copy_wide_blocks!("rdi + r8", "rsi + r8", "0, 128, 256, 384"),
             "\nadd r8, 512\n",
             "jnz 5b"
         )

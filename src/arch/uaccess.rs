@@ -9,7 +9,9 @@
 //! With SMAP the processor refuses such accesses except between `stac` and `clac`, which stand directly around
 //! them.
 
-use super::asm::{copy_blocks, copy_small, copy_wide_blocks, ex_range, fill_blocks, smap};
+use super::asm::{
+    copy_blocks, copy_small, copy_wide_blocks, ex_range, fill_blocks, keep_upper, restore_upper, smap,
+};
 use super::cpu::State;
 use super::layout::USER_END;
 use super::mem::IS_WIDE;
@@ -148,7 +150,7 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     // The KiB of a long copy, by the YMM registers: half as many moves. Their upper halves are the program's. Mostly it has
-    // nothing there, and gets nothing back; else two of them are kept meanwhile, in the red zone.
+    // nothing there, and gets nothing back; else four of them are kept meanwhile.
     ".balign 64",
     "user_copy_wide:",
     ".cfi_startproc",
@@ -163,19 +165,16 @@ global_asm!(
     "mov r10d, eax",
     "test al, {upper_ymm}",
     "jz 2f",
-    "vextractf128 [rsp - 16], ymm0, 1",
-    "vextractf128 [rsp - 32], ymm1, 1",
+    keep_upper!("0, 1, 2, 3"),
     "user_copy_wide_start:",
     "2:",
-    copy_wide_blocks!("rdi + r9", "rsi + r9", "0, 64, 128, 192, 256, 320, 384, 448"),
-    copy_wide_blocks!("rdi + r9 + 512", "rsi + r9 + 512", "0, 64, 128, 192, 256, 320, 384, 448"),
+    copy_wide_blocks!("rdi + r9", "rsi + r9", "0, 128, 256, 384, 512, 640, 768, 896"),
     "add r9, 1024",
     "jnz 2b",
     "user_copy_wide_end:",
     "test r10b, {upper_ymm}",
     "jz 3f",
-    "vinsertf128 ymm0, ymm0, [rsp - 16], 1",
-    "vinsertf128 ymm1, ymm1, [rsp - 32], 1",
+    restore_upper!("0, 1, 2, 3"),
     "jmp user_copy_rest",
     "3:",
     "vzeroupper",
@@ -187,8 +186,7 @@ global_asm!(
     "user_fault_wide:",
     "test r10b, {upper_ymm}",
     "jz 4f",
-    "vinsertf128 ymm0, ymm0, [rsp - 16], 1",
-    "vinsertf128 ymm1, ymm1, [rsp - 32], 1",
+    restore_upper!("0, 1, 2, 3"),
     "jmp user_fault",
     "4:",
     "vzeroupper",

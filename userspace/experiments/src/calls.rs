@@ -121,7 +121,12 @@ pub fn names(folder: &str) -> io::Result<Figures> {
     measure!(figures, "rename", libc::rename(first, second), libc::rename(second, first));
     measure!(figures, "link_unlink", libc::link(first, second), libc::unlink(second));
     measure!(figures, "symlink_unlink", libc::symlink(first, second), libc::unlink(second));
-    for (name, path) in [("proc_stat", c"/proc/self/stat"), ("proc_maps", c"/proc/self/maps")] {
+    for (name, path) in [
+        ("proc_stat", c"/proc/self/stat"),
+        ("proc_maps", c"/proc/self/maps"),
+        ("proc_status", c"/proc/self/status"),
+        ("proc_meminfo", c"/proc/meminfo"),
+    ] {
         let mut text = [0_u8; 4096];
         let read = || {
             // SAFETY: a live path and a live buffer.
@@ -189,6 +194,24 @@ pub fn streams() -> io::Result<Figures> {
         libc::read(events, value.as_mut_ptr().cast(), 8)
     );
     measure!(figures, "poll_2", libc::poll(polled.as_mut_ptr(), 2, 0));
+    let mut many = [polled[0]; 100];
+    measure!(figures, "poll_100", libc::poll(many.as_mut_ptr(), 100, 0));
+    let (mut kind, mut len) = (0_i32, 4);
+    measure!(
+        figures,
+        "getsockopt",
+        libc::getsockopt(stream[0], libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut len)
+    );
+    // SAFETY: paths that live for ever.
+    let (zero, random) = unsafe {
+        (
+            cvt(libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY))?,
+            cvt(libc::open(c"/dev/urandom".as_ptr(), libc::O_RDONLY))?,
+        )
+    };
+    let mut page = [0_u8; 4096];
+    measure!(figures, "dev_zero", libc::read(zero, page.as_mut_ptr().cast(), page.len()));
+    measure!(figures, "dev_urandom", libc::read(random, bytes, 16));
     measure!(
         figures,
         "epoll_ctl",
@@ -211,7 +234,7 @@ pub fn streams() -> io::Result<Figures> {
         libc::close(pair[0]),
         libc::close(pair[1])
     );
-    for fd in [pipe, stream, packets, [events, poll]].as_flattened() {
+    for fd in [pipe, stream, packets, [events, poll], [zero, random]].as_flattened() {
         // SAFETY: they are not used any more.
         unsafe { libc::close(*fd) };
     }
@@ -256,6 +279,26 @@ pub fn processes() -> io::Result<Figures> {
     measure!(figures, "getrandom", libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0));
     measure!(figures, "sched_getaffinity", libc::sched_getaffinity(0, size_of_val(&cpus), &raw mut cpus));
     measure!(figures, "sched_yield", libc::sched_yield());
+    // SAFETY: plain data.
+    let (mut later, never): (libc::itimerval, libc::itimerval) = unsafe { (zeroed(), zeroed()) };
+    later.it_value.tv_sec = 1000;
+    let real = libc::ITIMER_REAL;
+    measure!(
+        figures,
+        "setitimer",
+        libc::setitimer(real, &raw const later, null_mut()),
+        libc::setitimer(real, &raw const never, null_mut())
+    );
+    // SAFETY: plain data.
+    let (mut limit, mut machine): (libc::rlimit, libc::utsname) = unsafe { (zeroed(), zeroed()) };
+    // SAFETY: the same.
+    let mut system: libc::sysinfo = unsafe { zeroed() };
+    let mut ids = [0; 3];
+    let [first, second, third] = ids.each_mut().map(std::ptr::from_mut);
+    measure!(figures, "getresuid", libc::getresuid(first, second, third));
+    measure!(figures, "getrlimit", libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit));
+    measure!(figures, "uname", libc::uname(&raw mut machine));
+    measure!(figures, "sysinfo", libc::sysinfo(&raw mut system));
     // SAFETY: it is not used any more.
     unsafe { libc::munmap(memory, 16 * PAGE) };
     Ok(figures)
