@@ -265,9 +265,9 @@ pub(super) fn fill(
 /// How many pages right below one have to be there for a program to be taken for one that goes through fresh memory
 /// from below...
 const BEHIND: usize = 16;
-/// ...and how many it then gets at once: as few as no program misses, and as many as make the fault itself, several
-/// hundred instructions and an exception, a small part of what a page costs.
-const AHEAD: usize = 8;
+/// ...and how many it then gets at once. As many again at most, so that nobody has twice what it has asked for; enough to
+/// make the fault itself, several hundred instructions and an exception, a small part of what a page costs.
+const AHEAD: usize = BEHIND;
 
 /// Whether the pages below this one are there: the nearest and the last of them are looked at. What is at the beginning of
 /// a table is not worth the search in the one before.

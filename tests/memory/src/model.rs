@@ -340,7 +340,7 @@ fn who_goes_upwards_through_fresh_memory_gets_pages_in_advance() {
     let resident = || space.usage().resident / PAGE;
     let at = |page: usize| start + page * PAGE;
     // What is there already stays.
-    assert_eq!(write(&space, at(30), 30), Ok(()));
+    assert_eq!(write(&space, at(40), 40), Ok(()));
     // Neither one page nor sixteen make a program that goes on and on; nor does reading.
     (0..16).for_each(|page| write(&space, at(page), 1).expect("mapped"));
     assert_eq!(read(&space, at(16)), Ok(0));
@@ -348,17 +348,17 @@ fn who_goes_upwards_through_fresh_memory_gets_pages_in_advance() {
     // The page that was read is there, too: a frame of its own in its place is no fresh memory.
     assert_eq!(write(&space, at(16), 1), Ok(()));
     assert_eq!(resident(), 18);
-    // This is, and eight more come with it.
+    // This is, and sixteen more come with it.
     assert_eq!(write(&space, at(17), 1), Ok(()));
-    assert_eq!(resident(), 18 + 9);
-    assert!((18..26).all(|page| arch::translate(at(page), true).is_some()));
-    assert!((18..26).all(|page| read(&space, at(page)) == Ok(0)));
+    assert_eq!(resident(), 18 + 17);
+    assert!((18..34).all(|page| arch::translate(at(page), true).is_some()));
+    assert!((18..34).all(|page| read(&space, at(page)) == Ok(0)));
     // Up to what is there.
-    assert_eq!(write(&space, at(26), 1), Ok(()));
-    assert_eq!(resident(), 31);
-    assert_eq!(read(&space, at(30)), Ok(30));
+    assert_eq!(write(&space, at(34), 1), Ok(()));
+    assert_eq!(resident(), 41);
+    assert_eq!(read(&space, at(40)), Ok(40));
     // Up to the end.
-    (31..64).for_each(|page| write(&space, at(page), 1).expect("mapped"));
+    (41..64).for_each(|page| write(&space, at(page), 1).expect("mapped"));
     assert_eq!(resident(), 64);
     assert_eq!(write(&space, at(64), 1), Err(FaultError::NotMapped));
 }
