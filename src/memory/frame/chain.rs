@@ -1,10 +1,11 @@
 //! Chains of free frames: what a CPU keeps for itself, and what CPUs pass to each other.
 //!
 //! A chain runs through the `link` words of its frames, a list of chains through the `word`s of their first frames,
-//! so neither needs memory of its own.
+//! so that neither needs memory of its own.
 
 use super::Number;
 use super::metadata::{self, Metadata};
+use crate::arch::cpu::MAX_CPUS;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -85,39 +86,49 @@ impl CpuChain {
     }
 }
 
-/// A list of chains. Guarded by the pool's lock.
+/// Chains, a list for each CPU: a CPU that wants one gets what it gave back last, which its cache may still have, and what
+/// another gave if there is none of its own. Guarded by the pool's lock.
 pub(super) struct Depot {
-    first: Number,
-    /// Chains in the list.
+    /// The first chain of each list.
+    first: [Number; MAX_CPUS],
+    /// A bit for each list that has chains.
+    occupied: u64,
+    /// Chains in all lists.
     pub(super) chains: u32,
     /// Frames in all of them.
     pub(super) frames: usize,
 }
 
+const _: () = assert!(MAX_CPUS <= u64::BITS as usize);
+
 impl Depot {
     pub(super) const fn new() -> Self {
-        Self { first: 0, chains: 0, frames: 0 }
+        Self { first: [0; MAX_CPUS], occupied: 0, chains: 0, frames: 0 }
     }
 
-    pub(super) fn put(&mut self, frames: &[Metadata], chain: Chain) {
+    /// Takes what a CPU gives back.
+    pub(super) fn put(&mut self, frames: &[Metadata], cpu: usize, chain: Chain) {
         if chain.head == 0 {
             return;
         }
-        frames[chain.head as usize].word.store(u64::from(self.first) | u64::from(chain.count) << 32, Relaxed);
-        self.first = chain.head;
+        let first = &mut self.first[cpu];
+        frames[chain.head as usize].word.store(u64::from(*first) | u64::from(chain.count) << 32, Relaxed);
+        *first = chain.head;
+        self.occupied |= 1 << cpu;
         self.chains += 1;
         self.frames += chain.count as usize;
     }
 
-    pub(super) fn take(&mut self, frames: &[Metadata]) -> Option<Chain> {
-        let head = self.first;
-        if head == 0 {
-            return None;
-        }
+    /// Gives a CPU a chain.
+    pub(super) fn take(&mut self, frames: &[Metadata], cpu: usize) -> Option<Chain> {
+        let list = if self.occupied >> cpu & 1 != 0 { cpu } else { self.occupied.trailing_zeros() as usize };
+        let first = self.first.get_mut(list)?;
+        let head = *first;
         // The frame's word becomes 0 again, as that of every frame inside a chain.
         let word = frames[head as usize].word.swap(0, Relaxed);
         let chain = Chain { head, count: (word >> 32) as u32 };
-        self.first = word as Number;
+        *first = word as Number;
+        self.occupied &= !(u64::from(*first == 0) << list);
         self.chains -= 1;
         self.frames -= chain.count as usize;
         Some(chain)

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Two chains per CPU, so that alloc and free in turn at a chain's end do not go to the pool each time (Bonwick and
-//! Adams, "Magazines and Vmem", USENIX 2001). Frames known to be zero have chains and a depot of their own.
+//! Adams, "Magazines and Vmem", USENIX 2001). Frames known to be zero have chains and a depot of their own. A depot has a list
+//! for each CPU, so that frames mostly stay with one.
 //!
 //! While memory is short, frames leave the pool one by one, each for a [`Purpose`] that may have it, and what a CPU has in its
 //! chains goes back first: else a chain taken for the kernel would end in user memory, and with it the kernel's reserve.
@@ -15,6 +16,7 @@ use super::buddy::Buddy;
 use super::chain::{BATCH, Chain, CpuChain, Depot};
 use super::metadata::{self, Metadata};
 use super::{Number, Purpose};
+use crate::arch;
 use crate::memory::cpu::{self, CPUS};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicUsize};
@@ -201,7 +203,7 @@ impl Pool {
 
     /// A chain of up to [`BATCH`] frames.
     fn take_chain(&mut self, frames: &[Metadata]) -> Option<Chain> {
-        if let Some(chain) = self.depot.take(frames) {
+        if let Some(chain) = self.depot.take(frames, arch::cpu::id()) {
             return Some(chain);
         }
         for order in (0..=BATCH_ORDER).rev() {
@@ -214,7 +216,7 @@ impl Pool {
                 return Some(chain);
             }
         }
-        let chain = self.zeroed.take(frames);
+        let chain = self.zeroed.take(frames, arch::cpu::id());
         ZEROED.store(self.zeroed.frames, Relaxed);
         chain
     }
@@ -222,7 +224,7 @@ impl Pool {
     /// Takes a chain back.
     fn put_chain(&mut self, frames: &[Metadata], chain: Chain) {
         if self.depot.chains < DEPOT_CHAINS {
-            self.depot.put(frames, chain);
+            self.depot.put(frames, arch::cpu::id(), chain);
         } else {
             self.join(frames, chain);
         }
@@ -248,7 +250,8 @@ impl Pool {
 
     /// Gives everything in the depots back to the buddy allocator, so that large blocks form.
     fn drain(&mut self, frames: &[Metadata]) {
-        while let Some(chain) = self.depot.take(frames).or_else(|| self.zeroed.take(frames)) {
+        // Whoever gave them: CPUs may not have numbers yet.
+        while let Some(chain) = self.depot.take(frames, 0).or_else(|| self.zeroed.take(frames, 0)) {
             self.join(frames, chain);
         }
         ZEROED.store(0, Relaxed);
@@ -321,7 +324,7 @@ fn refill_zeroed() -> Option<Number> {
     if pool.is_short() {
         return None;
     }
-    let chain = pool.zeroed.take(frames)?;
+    let chain = pool.zeroed.take(frames, arch::cpu::id())?;
     ZEROED.store(pool.zeroed.frames, Relaxed);
     let free = pool.free();
     drop(pool);
@@ -375,7 +378,7 @@ pub(super) fn give_zeroed(number: Number) {
 #[inline(never)]
 pub(super) fn put_zeroed(chain: Chain) {
     let mut pool = POOL.lock();
-    pool.zeroed.put(metadata::all(), chain);
+    pool.zeroed.put(metadata::all(), arch::cpu::id(), chain);
     ZEROED.store(pool.zeroed.frames, Relaxed);
 }
 
