@@ -193,17 +193,17 @@ impl<F> WaitUntil<'_, F> {
         }
         match (self.check)() {
             Some(value) => {
-                // If we were taken out meanwhile, that wake may be the reason why the condition
-                // holds, and it is used up.
-                self.leave(false);
+                self.leave();
                 Poll::Ready(value)
             }
             None => Poll::Pending,
         }
     }
 
-    /// Get out of the queue, if in it. `pass_on`: a wake that came is not used, so the next should have it.
-    fn leave(&self, pass_on: bool) {
+    /// Get out of the queue, if in it. The next gets the wake if one has come meanwhile. It may have been the reason why
+    /// the condition holds, and is used up then; or it was for whoever comes next, and we were still the first: a check that
+    /// leaves something behind, and wakes one for it, finds itself here.
+    fn leave(&self) {
         if self.node.state() == QUEUED {
             let list = self.queue.waiters.lock();
             if self.node.state() == QUEUED {
@@ -214,9 +214,7 @@ impl<F> WaitUntil<'_, F> {
         }
         if self.node.state() == WOKEN {
             self.node.reset();
-            if pass_on {
-                self.queue.wake_one();
-            }
+            self.queue.wake_one();
         }
     }
 }
@@ -225,7 +223,7 @@ impl<F> Drop for WaitUntil<'_, F> {
     #[inline]
     fn drop(&mut self) {
         if self.node.state() != IDLE {
-            self.leave(true);
+            self.leave();
         }
     }
 }

@@ -8,7 +8,7 @@ use executor::sync::{
 use executor::{JoinSet, sleep, spawn, spawn_on, timeout_after, yield_now};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -325,5 +325,37 @@ fn locks_survive_cancelled_waiters() {
         assert!(mutex.try_lock().is_some());
         assert!(rwlock.try_write().is_some());
         assert_eq!(semaphore.available(), 2);
+    });
+}
+
+/// A check that takes one thing, and wakes somebody for what it leaves, may find itself the first in the queue.
+#[test]
+fn what_a_check_leaves_behind_goes_to_another() {
+    seeds(|| async {
+        let state = Arc::new((WaitQueue::new(), AtomicUsize::new(0)));
+        let mut waiters = JoinSet::new();
+        for who in 0..3 {
+            let state = state.clone();
+            waiters.spawn(async move {
+                sleep(micros(random(4))).await;
+                let take = || {
+                    let there = state.1.fetch_update(SeqCst, SeqCst, |there| there.checked_sub(1)).ok()?;
+                    if there > 1 {
+                        state.0.wake_one();
+                    }
+                    Some(())
+                };
+                let mut wait = pin!(state.0.wait_until(take));
+                // One is patient, and the others look whenever they like.
+                match who {
+                    0 => wait.await,
+                    _ => while timeout_after(wait.as_mut(), micros(1 + random(3))).await.is_err() {},
+                }
+            });
+        }
+        sleep(micros(random(8))).await;
+        // Those who look find it.
+        state.1.store(3, SeqCst);
+        timeout_after(waiters.join_all(), micros(1000)).await.expect("all get one");
     });
 }
