@@ -60,6 +60,24 @@ pub fn fill(bytes: &mut [u8]) {
     }
 }
 
+/// Gives a program up to `most` random bytes; fewer if a page is missing. Returns how many.
+pub fn give(sink: &mut dyn fs::Sink, most: usize) -> usize {
+    let wanted = sink.remaining().min(most);
+    // On the stack, so not many.
+    let mut piece = [0; SHORT];
+    let mut given = 0;
+    while given < wanted {
+        let piece = &mut piece[..SHORT.min(wanted - given)];
+        fill(piece);
+        let taken = sink.put(piece);
+        given += taken;
+        if taken < piece.len() {
+            break;
+        }
+    }
+    given
+}
+
 /// Random numbers made in advance, as many as one request gives: it costs four thousand instructions.
 struct Batch {
     words: [usize; SHORT / size_of::<usize>()],

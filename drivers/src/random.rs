@@ -121,31 +121,15 @@ impl Random {
         self.waiting.wait_until(|| self.is_seeded().then_some(())).await;
     }
 
-    /// A stream of random bytes for one request.
-    pub fn stream(&self) -> Stream {
-        // Under a key of its own: who gets to see a stream's state must not learn the generator's next key.
-        let mut key = [0; KEY_SIZE];
-        self.state.lock().next_generator().fill_bytes(&mut key);
-        Stream(ChaCha20Rng::from_seed(key))
-    }
-
     /// Fills `bytes` with random bytes. Up to [`SHORT`] bytes cost the same, and half of what more cost at least.
     pub fn fill(&self, bytes: &mut [u8]) {
         if bytes.len() <= SHORT {
             self.state.lock().next_generator().fill_bytes(bytes);
         } else {
-            self.stream().fill(bytes);
+            let mut key = [0; KEY_SIZE];
+            self.state.lock().next_generator().fill_bytes(&mut key);
+            ChaCha20Rng::from_seed(key).fill_bytes(bytes);
         }
-    }
-}
-
-/// Random bytes for one request; see [`Random::stream`].
-pub struct Stream(ChaCha20Rng);
-
-impl Stream {
-    /// Fills `bytes` with the next random bytes.
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
     }
 }
 

@@ -4,7 +4,6 @@ use alloc::{string::String, sync::Arc};
 
 use drivers::{
     memory::{Contents, MemoryDevice},
-    random::SHORT,
     tty::{Master, OpenAs},
 };
 use executor::sync::Readiness;
@@ -107,21 +106,7 @@ impl Stream for Memory {
         match self.0.contents() {
             Contents::Nothing => Ok(0),
             Contents::Zeros => Ok(sink.put_zeros(sink.remaining().min(ZEROS))),
-            Contents::Random => {
-                let wanted = sink.remaining().min(RANDOM);
-                let mut piece = [0; SHORT];
-                let mut moved = 0;
-                while moved < wanted {
-                    let piece = &mut piece[..SHORT.min(wanted - moved)];
-                    random::fill(piece);
-                    let taken = sink.put(piece);
-                    moved += taken;
-                    if taken < piece.len() {
-                        break;
-                    }
-                }
-                Ok(moved)
-            }
+            Contents::Random => Ok(random::give(sink, RANDOM)),
         }
     }
 

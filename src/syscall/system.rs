@@ -2,7 +2,6 @@
 
 use core::sync::atomic::Ordering;
 
-use drivers::random::SHORT;
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -177,16 +176,15 @@ pub async fn reboot(caller: &Caller, magic: u32, magic2: u32, command: u32) -> S
 
 pub async fn getrandom(caller: &Caller, address: usize, len: usize, flags: u32) -> SysResult {
     const BOTH: u32 = linux::GRND_RANDOM | linux::GRND_INSECURE;
+    /// What takes some ten thousand instructions.
+    const PART: usize = 1 << 10;
     if flags & !(linux::GRND_NONBLOCK | BOTH) != 0 || flags & BOTH == BOTH {
         return Err(Errno::EINVAL);
     }
     let mut buffer = UserBuffer::new(address, len)?;
     let len = buffer.remaining();
-    let mut chunk = [0; SHORT];
     while buffer.remaining() > 0 {
-        let part = &mut chunk[..SHORT.min(buffer.remaining())];
-        random::fill(part);
-        fs::Sink::put(&mut buffer, part);
+        random::give(&mut buffer, PART);
         if let Err(errno) = buffer.resolve(caller).await {
             let done = len - buffer.remaining();
             return if done > 0 { Ok(done) } else { Err(errno) };

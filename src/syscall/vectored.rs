@@ -9,18 +9,15 @@ use executor::sync::Events;
 use fs::pipe::Pipe;
 use linux_raw_sys::general::*;
 use syscalls::Errno;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 use super::{
-    attempt::{Attempt, Pause, read_at, write_at},
+    attempt::{Attempt, Pause, copy_in_all, read_at, write_at},
     read_write::{Direction, check_direction},
     user::{self, IoVec, SysResult, UserBuffer, UserVectors},
 };
 use crate::{
-    arch::{
-        uaccess::{self, Fault},
-        user::{Access, UserContext},
-    },
+    arch::user::{Access, UserContext},
     file::{File, Object, bulk},
     process::{
         Caller, interruptible,
@@ -67,8 +64,7 @@ pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) ->
     }
     let mut vectors = <[IoVec; PIECES]>::new_zeroed();
     let vectors = &mut vectors[..count];
-    uaccess::copy_from_user(vectors.as_mut_bytes(), context.rsi as usize)
-        .map_err(|Fault { address, .. }| Pause::Fault(address, Access::Read))?;
+    copy_in_all(vectors, context.rsi as usize)?;
     // Nothing is moved if one of them is wrong.
     let mut all = 0_usize;
     for vector in &*vectors {

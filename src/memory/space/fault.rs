@@ -265,8 +265,9 @@ pub(super) fn fill(
 /// How many pages right below one have to be there for a program to be taken for one that goes through fresh memory
 /// from below...
 const BEHIND: usize = 16;
-/// ...and how many it then gets at once. As many again at most, so that nobody has twice what it has asked for; enough to
-/// make the fault itself, several hundred instructions and an exception, a small part of what a page costs.
+/// ...and how many it then gets at once: enough to make the fault itself, several hundred instructions and an exception, a
+/// small part of what a page costs. Who stops there has as many too many at most. (Only who takes every seventeenth page from
+/// there on, and never those between, has many more.)
 const AHEAD: usize = BEHIND;
 
 /// Whether the pages below this one are there: the nearest and the last of them are looked at. What is at the beginning of

@@ -109,11 +109,12 @@ fn look_at_list(sight: &mut Sight, caller: &Caller, address: usize, part: Range<
     if sight.is_waiting {
         sight.watchers.try_reserve_exact(part.len()).map_err(|_| Errno::ENOMEM)?;
     }
-    // Some at a time, as each copy has a cost of its own.
-    let mut some = [PollFd::new_zeroed(); 16];
+    /// Entries that are read at a time, as each copy has a cost of its own.
+    const SOME: usize = 16;
+    let mut some = [PollFd::new_zeroed(); SOME];
     let mut names = 0..;
-    for start in part.clone().step_by(some.len()) {
-        let some = &mut some[..(part.end - start).min(16)];
+    for start in part.clone().step_by(SOME) {
+        let some = &mut some[..SOME.min(part.end - start)];
         copy_in_all(some, address.wrapping_add(start * size_of::<PollFd>()))?;
         for (entry, name) in some.iter().zip(&mut names) {
             if entry.fd < 0 {

@@ -39,6 +39,28 @@ fn zeroed_frames_are_zero_whatever_was_in_them() {
 }
 
 #[test]
+fn frames_come_back_to_the_cpu_that_gave_them() {
+    const SOME: usize = 512;
+    let _machine = machine();
+    let take_some = |cpu| {
+        switch(cpu);
+        (0..SOME).map(|_| Frame::alloc().expect("memory")).collect::<Vec<_>>()
+    };
+    let all = [0, 1].map(take_some);
+    let numbers = all.each_ref().map(|frames| frames.iter().map(Frame::number).collect::<HashSet<_>>());
+    for (cpu, frames) in all.into_iter().enumerate() {
+        switch(cpu);
+        drop(frames);
+    }
+    // Both at a time, so that neither gives anything back.
+    let _again = [1, 0].map(|cpu| {
+        let frames = take_some(cpu);
+        assert!(frames.iter().all(|frame| !numbers[1 - cpu].contains(&frame.number())), "CPU {cpu}");
+        frames
+    });
+}
+
+#[test]
 fn owners_are_counted() {
     let _machine = machine();
     let before = frame::statistics().free;

@@ -17,10 +17,7 @@ use core::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use executor::{
-    Builder,
-    sync::{Events, Readiness},
-};
+use executor::sync::{Events, Readiness};
 use fs::{
     Inode, Metadata, Path,
     watch::{Happening, Notice, Watcher, Watches},
@@ -127,17 +124,10 @@ impl Inotify {
 
 impl Drop for Inotify {
     fn drop(&mut self) {
-        /// A watch takes some eight hundred instructions.
-        const FEW: usize = 64;
+        /// Watches that are ended in some ten thousand instructions.
+        const TURN: usize = 16;
         let ending = Ending(self.queue.clone());
-        if (0..FEW).all(|_| ending.next()) {
-            // Without memory for a task, here.
-            drop(Builder::new().name("inotify close").try_spawn(async move {
-                while ending.next() {
-                    executor::make_way().await;
-                }
-            }));
-        }
+        executor::take_apart(move || (0..TURN).all(|_| ending.next()));
     }
 }
 

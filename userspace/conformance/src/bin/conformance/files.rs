@@ -4,7 +4,7 @@ use crate::check::{aside, outcome, path, show, sorted, sys, value};
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use support::memory::Anonymous;
+use support::memory::{Anonymous, PAGE};
 
 pub fn run() {
     open_flags();
@@ -342,6 +342,17 @@ fn devices() {
     value("write full", sys!(SYS_write, full, buffer.as_ptr(), 10));
     let random = open("/dev/urandom", libc::O_RDONLY).expect("/dev/urandom");
     value("read urandom", sys!(SYS_read, random, buffer.as_mut_ptr(), 10));
+    // Up to where the memory ends.
+    let memory = Anonymous::map(2 * PAGE).expect("mmap");
+    let end = memory.start() as usize + PAGE;
+    let _ = sys!(SYS_munmap, end, PAGE);
+    for (name, file) in [("zero", zero), ("full", full), ("urandom", random)] {
+        value(&format!("{name} over the end"), sys!(SYS_read, file, end - 1024, 4096));
+        value(&format!("{name} behind it"), sys!(SYS_read, file, end, 16));
+    }
+    value("getrandom over the end", sys!(SYS_getrandom, end - 1024, 4096, 0));
+    value("getrandom behind it", sys!(SYS_getrandom, end, 16, 0));
+    std::mem::forget(memory);
     for name in
         ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/ptmx"]
     {
