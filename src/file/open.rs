@@ -18,10 +18,10 @@ pub fn of_opened(opened: Opened, flags: u32) -> Option<Result<Arc<File>, Errno>>
     }
 }
 
-/// Whether a file may be opened with `O_DIRECT`, which for a pipe means packets.
+/// Whether a file may be opened with `O_DIRECT`. For pipes it means packets, and can only be set later.
 fn takes_direct(opened: &Opened) -> bool {
     match opened.path.dentry().kind() {
-        FileType::Fifo | FileType::Block => true,
+        FileType::Block => true,
         _ => opened.stream.as_ref().unwrap_or(opened.path.inode()).direct() != Direct::Refused,
     }
 }

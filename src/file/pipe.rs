@@ -1,11 +1,11 @@
 //! Pipes and named pipes as streams.
 
 use alloc::{format, string::String, sync::Arc};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use executor::sync::Readiness;
 use fs::{
-    Birth, Device, FileType, Metadata, Path, Timestamp,
+    Birth, Device, FileType, Metadata, Path, Source, Timestamp,
     pipe::{Pipe, ReadEnd, WriteEnd},
 };
 use linux_raw_sys::general as linux;
@@ -50,7 +50,26 @@ struct Reader {
 
 struct Writer {
     end: WriteEnd,
+    packets: Packets,
     identity: Arc<Identity>,
+}
+
+/// Whether what a program writes goes in as packets: what `O_DIRECT` means for the writing end of a pipe.
+struct Packets(AtomicBool);
+
+impl Packets {
+    fn of(flags: u32) -> Self {
+        Self(AtomicBool::new(flags & linux::O_DIRECT != 0))
+    }
+
+    fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn write(&self, pipe: &Pipe, source: &mut (impl Source + ?Sized)) -> Result<usize, Errno> {
+        if self.0.load(Ordering::Relaxed) { pipe.try_write_packets(source) } else { pipe.try_write(source) }
+    }
 }
 
 impl Stream for Reader {
@@ -85,11 +104,15 @@ impl Stream for Reader {
 
 impl Stream for Writer {
     fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
-        self.end.try_write(source)
+        self.packets.write(&self.end, source)
     }
 
     fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
         self.end.try_write(&mut &*bytes)
+    }
+
+    fn set_direct(&self, direct: bool) {
+        self.packets.set(direct);
     }
 
     fn readiness(&self) -> Option<&Readiness> {
@@ -123,10 +146,12 @@ pub fn new_pipe(flags: u32) -> (Arc<File>, Arc<File>) {
     let identity = Identity::new();
     let status = flags & linux::O_NONBLOCK;
     let reader: Arc<dyn Stream> = Arc::new(Reader { end: reader, identity: identity.clone() });
-    let writer: Arc<dyn Stream> = Arc::new(Writer { end: writer, identity });
+    let packets = Packets::of(flags);
+    let writer: Arc<dyn Stream> = Arc::new(Writer { end: writer, packets, identity });
+    let direct = flags & linux::O_DIRECT;
     (
         File::new(Object::Stream(reader, None), status | linux::O_RDONLY),
-        File::new(Object::Stream(writer, None), status | linux::O_WRONLY),
+        File::new(Object::Stream(writer, None), status | direct | linux::O_WRONLY),
     )
 }
 
@@ -134,6 +159,7 @@ pub fn new_pipe(flags: u32) -> (Arc<File>, Arc<File>) {
 struct Both {
     reader: ReadEnd,
     writer: WriteEnd,
+    packets: Packets,
 }
 
 impl Drop for Both {
@@ -148,11 +174,15 @@ impl Stream for Both {
     }
 
     fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {
-        self.writer.try_write(source)
+        self.packets.write(&self.writer, source)
     }
 
     fn try_write_kernel(&self, _caller: &Caller, bytes: &[u8]) -> Result<usize, Errno> {
         self.writer.try_write(&mut &*bytes)
+    }
+
+    fn set_direct(&self, direct: bool) {
+        self.packets.set(direct);
     }
 
     fn readiness(&self) -> Option<&Readiness> {
@@ -199,11 +229,11 @@ pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<Fi
             } else {
                 interruptible(&caller.thread, pipe.open_write_with_reader()).await?
             };
-            Arc::new(Writer { end, identity })
+            Arc::new(Writer { end, packets: Packets::of(flags), identity })
         }
         _ => {
             let (reader, writer) = pipe.open_both();
-            Arc::new(Both { reader, writer })
+            Arc::new(Both { reader, writer, packets: Packets::of(flags) })
         }
     };
     Ok(File::new(Object::Stream(stream, Some(path)), flags))

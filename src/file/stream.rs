@@ -94,6 +94,9 @@ pub trait Stream: Any + Send + Sync {
         None
     }
 
+    /// `O_DIRECT` has been set, or cleared: what is written to a pipe is [packets](fs::pipe), or is not.
+    fn set_direct(&self, _direct: bool) {}
+
     /// The same, to be opened once more by way of `/proc/PID/fd`.
     fn shared_pipe(&self) -> Option<alloc::sync::Arc<fs::pipe::Pipe>> {
         None

@@ -148,6 +148,9 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
         linux::F_SETFL => {
             file_owner::set_signalling(caller, &file, fd, argument as u32 & linux::FASYNC != 0)?;
             file.set_flags(argument as u32);
+            if let Some(stream) = file.stream() {
+                stream.set_direct(argument as u32 & linux::O_DIRECT != 0);
+            }
             Ok(0)
         }
         linux::F_ADD_SEALS => {

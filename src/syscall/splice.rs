@@ -6,7 +6,10 @@
 use alloc::{sync::Arc, vec::Vec};
 
 use executor::sync::Events;
-use fs::{FileType, Inode, Position, pipe::Pipe};
+use fs::{
+    FileType, Inode, Position,
+    pipe::{Peeked, Pipe},
+};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -302,9 +305,19 @@ pub async fn splice_files(
     }
 }
 
-/// Writes bytes to the target of a splice as far as that is possible without waiting for others.
-async fn deliver(caller: &Caller, target: &File, offset: &mut Option<u64>, bytes: &[u8]) -> SysResult {
+/// Writes bytes to the target of a splice as far as that is possible without waiting for others. From pipe to pipe a packet stays
+/// one.
+async fn deliver(
+    caller: &Caller,
+    target: &File,
+    offset: &mut Option<u64>,
+    mut bytes: &[u8],
+    is_packet: bool,
+) -> SysResult {
     match (target.object(), offset) {
+        (Object::Stream(stream, _), _) if is_packet && let Some(pipe) = stream.pipe() => {
+            pipe.try_write_packets(&mut bytes)
+        }
         (Object::Stream(stream, _), _) => stream.try_write_kernel(caller, bytes),
         (_, Some(offset)) => {
             let written = write_inode(caller, target, *offset, bytes).await?;
@@ -332,8 +345,8 @@ async fn drain(
         let failure = match pipe.claim() {
             Ok(None) => break,
             Ok(Some(claim)) => {
-                let found = claim.peek(&mut chunk[..CHUNK.min(len - total)]);
-                match deliver(caller, target, offset, &chunk[..found]).await {
+                let Peeked { len: found, is_packet } = claim.peek(&mut chunk[..CHUNK.min(len - total)]);
+                match deliver(caller, target, offset, &chunk[..found], is_packet).await {
                     Ok(0) => break,
                     Ok(written) => {
                         claim.consume(written);
@@ -425,8 +438,9 @@ pub async fn tee_files(caller: &Caller, source: &File, target: &File, len: usize
             }
             Err(errno) => return Err(errno),
         };
-        let found = claim.peek(&mut chunk);
-        let written = writing.try_write_kernel(caller, &chunk[..found]);
+        let Peeked { len: found, is_packet } = claim.peek(&mut chunk);
+        let mut found = &chunk[..found];
+        let written = if is_packet { to.try_write_packets(&mut found) } else { to.try_write(&mut found) };
         drop(claim);
         match written {
             Err(Errno::EAGAIN) => {
@@ -441,7 +455,8 @@ pub async fn tee_files(caller: &Caller, source: &File, target: &File, len: usize
 pub async fn vmsplice(caller: &mut Caller, fd: i32, vectors: usize, count: usize, flags: u32) -> SysResult {
     check_flags(flags)?;
     let file = caller.files.get_open(fd)?;
-    let stream = file.stream().filter(|stream| stream.pipe().is_some()).ok_or(Errno::EBADF)?;
+    let stream = file.stream().ok_or(Errno::EBADF)?;
+    let pipe = stream.pipe().ok_or(Errno::EBADF)?;
     let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;
     if file.check_writable().is_err() {
         return read_write::vectored(caller, fd, (vectors, count, 0), -1, 0, Direction::Read).await;
@@ -452,7 +467,7 @@ pub async fn vmsplice(caller: &mut Caller, fd: i32, vectors: usize, count: usize
         let mut buffer = UserBuffer::new(vector.base, vector.len.min(MAX_RW_COUNT - total))?;
         while buffer.remaining() > 0 {
             let offered = buffer.remaining();
-            let failure = match stream.try_write(caller, &mut buffer) {
+            let failure = match pipe.try_write(&mut buffer) {
                 Ok(written) => {
                     total += written;
                     // The pipe may have taken more than it could use.

@@ -147,7 +147,7 @@ fn attempt_through_pipe(
     vectors: &[IoVec],
     moved: &mut usize,
 ) -> Attempt {
-    let pause = match go_on_through(pipe, direction, vectors, moved) {
+    let pause = match go_on_through(file, pipe, direction, vectors, moved) {
         Ok(Progress::All) => return Ok(note(file, direction, *moved)),
         Ok(Progress::Missing(address, access)) => Pause::Fault(address, access),
         Ok(Progress::Some) | Err(_) => Pause::General,
@@ -172,7 +172,7 @@ pub async fn through_pipe(
         Direction::Write => (Events::OUT, pipe.writer()),
     };
     loop {
-        let progress = go_on_through(pipe, direction, vectors, &mut moved);
+        let progress = go_on_through(file, pipe, direction, vectors, &mut moved);
         let failure = match progress {
             Ok(Progress::All) => break,
             Ok(Progress::Some) => {
@@ -215,6 +215,7 @@ enum Progress {
 /// Moves what comes behind the first `moved` bytes, as much as goes at once.
 #[inline]
 fn go_on_through(
+    file: &File,
     pipe: &Pipe,
     direction: Direction,
     vectors: &[IoVec],
@@ -225,6 +226,7 @@ fn go_on_through(
     let wanted = fs::Sink::remaining(&rest);
     let count = match direction {
         Direction::Read => pipe.try_read(&mut rest)?,
+        Direction::Write if file.flags() & O_DIRECT != 0 => pipe.try_write_packets(&mut rest)?,
         Direction::Write => pipe.try_write(&mut rest)?,
     };
     *moved += count;

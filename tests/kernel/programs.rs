@@ -125,6 +125,7 @@ programs! {
         mappings: "conformance mappings", 60, AsOnLinux;
         memory: "conformance memory", 60, AsOnLinux;
         pieces: "conformance pieces", 60, AsOnLinux;
+        pipe_packets: "conformance pipe_packets", 60, AsOnLinux;
         pipes: "conformance pipes", 60, AsOnLinux;
         polling: "conformance polling", 60, AsOnLinux;
         processes: "conformance processes", 60, AsOnLinux;

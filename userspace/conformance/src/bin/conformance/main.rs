@@ -32,6 +32,7 @@ mod memory;
 mod memory_policies;
 mod names;
 mod pieces;
+mod pipe_packets;
 mod pipes;
 mod pitfalls;
 mod polling;
@@ -85,6 +86,7 @@ const AREAS: &[(&str, fn())] = &[
     ("memory_policies", memory_policies::run),
     ("names", names::run),
     ("pieces", pieces::run),
+    ("pipe_packets", pipe_packets::run),
     ("pipes", pipes::run),
     ("pitfalls", pitfalls::run),
     ("polling", polling::run),

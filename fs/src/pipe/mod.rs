@@ -8,9 +8,13 @@
 //! Readers have a lock and writers have a lock; the two sides share only the positions, so a reader and a writer on two
 //! CPUs copy at the same time. Every operation answers at once, with `EAGAIN` where it would have to wait; whoever wants
 //! to wait does so on [`Pipe::reader`] or [`Pipe::writer`] and tries again.
+//!
+//! What is written as [`packets`] has pages of its own, and is read in another way.
+
+mod packets;
 
 use crate::{PAGE_SHIFT, PAGE_SIZE, Page, Result, Sink, Source};
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::{NonNull, null_mut};
@@ -20,6 +24,7 @@ use core::sync::atomic::{
     fence,
 };
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
+use packets::Mark;
 use smallvec::SmallVec;
 use syscalls::Errno;
 
@@ -128,36 +133,53 @@ struct ReadSide {
     ring: Arc<Ring>,
     /// Whether somebody has the next bytes for himself ([`Claim`]).
     is_claimed: bool,
+    /// Where bytes end before their page does, in the order in which they are read.
+    marks: VecDeque<Mark>,
+    /// Whether one of the two is so: reading is not just copying bytes then.
+    is_special: bool,
+}
+
+impl ReadSide {
+    fn note_special(&mut self) {
+        self.is_special = self.is_claimed || !self.marks.is_empty();
+    }
 }
 
 /// The bytes at the front of a pipe, which nobody else reads meanwhile: for who wants to know what becomes of them before
 /// they are gone.
 pub struct Claim<'a>(&'a Pipe);
 
+/// What was found at the front of a pipe.
+pub struct Peeked {
+    /// Bytes.
+    pub len: usize,
+    /// Whether they are of a packet.
+    pub is_packet: bool,
+}
+
 impl Claim<'_> {
-    /// Copies bytes from the front, as many as fit and are there; how many.
-    pub fn peek(&self, into: &mut [u8]) -> usize {
+    /// Copies bytes from the front, as many as fit and are there, but of one kind only: of one packet, or of none.
+    pub fn peek(&self, into: &mut [u8]) -> Peeked {
         let side = self.0.read_side.lock();
+        if !side.marks.is_empty() {
+            return self.0.peek_marked(&side, into);
+        }
         let tail = self.0.tail.load(Relaxed);
         let len = self.0.head.load(Acquire).wrapping_sub(tail).min(into.len());
-        let mut done = 0;
-        while done < len {
-            let position = tail.wrapping_add(done);
-            let start = offset_of(position);
-            let part = (PAGE_SIZE - start).min(len - done);
-            Pipe::with_page(side.ring.slot(position), |page| {
-                into[done..done + part].copy_from_slice(&page.bytes()[start..start + part]);
-            });
-            done += part;
-        }
-        len
+        self.0.copy_front(&side.ring, tail, &mut into[..len]);
+        Peeked { len, is_packet: false }
     }
 
     /// Takes so many bytes from the front, which are there.
     pub fn consume(self, len: usize) {
         let mut side = self.0.read_side.lock();
         side.is_claimed = false;
-        let _ = self.0.read_locked(&side.ring, &mut Discard(len), len);
+        let _ = if side.marks.is_empty() {
+            self.0.read_locked(&side.ring, &mut Discard(len), len)
+        } else {
+            self.0.read_marked(&mut side, &mut Discard(len), len, false)
+        };
+        side.note_special();
         drop(side);
         self.0.offer_bytes();
         // Nothing is left for the destructor.
@@ -167,7 +189,10 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.0.read_side.lock().is_claimed = false;
+        let mut side = self.0.read_side.lock();
+        side.is_claimed = false;
+        side.note_special();
+        drop(side);
         self.0.offer_bytes();
     }
 }
@@ -205,7 +230,12 @@ impl Pipe {
         Arc::new(Pipe {
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
-            read_side: SpinMutex::new(ReadSide { ring: ring.clone(), is_claimed: false }),
+            read_side: SpinMutex::new(ReadSide {
+                ring: ring.clone(),
+                is_claimed: false,
+                marks: VecDeque::new(),
+                is_special: false,
+            }),
             write_side: SpinMutex::new(ring),
             spare: SpinMutex::new(SmallVec::new()),
             readable: Readiness::new(),
@@ -306,13 +336,20 @@ impl Pipe {
 
     /// Bytes inside (`FIONREAD`).
     pub fn len(&self) -> usize {
-        let tail = self.tail.load(Acquire);
-        self.head.load(Acquire).wrapping_sub(tail)
+        let side = self.read_side.lock();
+        let unused: usize = side.marks.iter().map(Mark::unused).sum();
+        self.used() - unused
     }
 
     /// Whether nothing is inside.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.used() == 0
+    }
+
+    /// Bytes between the positions.
+    fn used(&self) -> usize {
+        let tail = self.tail.load(Acquire);
+        self.head.load(Acquire).wrapping_sub(tail)
     }
 
     /// Bytes that fit (`F_GETPIPE_SZ`).
@@ -357,12 +394,27 @@ impl Pipe {
         if want == 0 {
             return Ok(0);
         }
-        let side = self.read_side.lock();
+        let mut side = self.read_side.lock();
+        if side.is_special {
+            return self.read_special(&mut side, sink, want);
+        }
+        self.read_locked(&side.ring, sink, want)
+    }
+
+    /// [`try_read`](Self::try_read) while the next bytes are somebody's, or there are marks.
+    #[cold]
+    #[inline(never)]
+    fn read_special(
+        &self,
+        side: &mut ReadSide,
+        sink: &mut (impl Sink + ?Sized),
+        want: usize,
+    ) -> Result<usize> {
         if side.is_claimed {
             self.readable.clear(READABLE);
             return Err(Errno::EAGAIN);
         }
-        self.read_locked(&side.ring, sink, want)
+        self.read_marked(side, sink, want, true)
     }
 
     /// Claims what is at the front. `EAGAIN` when nothing is inside but there are writers, or somebody else has claimed it;
@@ -383,6 +435,7 @@ impl Pipe {
             }
         }
         side.is_claimed = true;
+        side.note_special();
         Ok(Some(Claim(self)))
     }
 
@@ -396,6 +449,17 @@ impl Pipe {
     /// Reads the `want` bytes that the sink still takes, under the readers' lock.
     #[inline(always)]
     fn read_locked(&self, ring: &Ring, sink: &mut (impl Sink + ?Sized), want: usize) -> Result<usize> {
+        let Some((tail, head)) = self.extent()? else { return Ok(0) };
+        let end = tail.wrapping_add(want.min(head.wrapping_sub(tail)));
+        let position = self.copy_out(ring, tail, end, sink);
+        self.finish_read(ring, position, head);
+        Ok(position.wrapping_sub(tail))
+    }
+
+    /// Under the readers' lock: the first and the last position of what is there to be read, as
+    /// [`try_read`](Self::try_read) says.
+    #[inline(always)]
+    fn extent(&self) -> Result<Option<(usize, usize)>> {
         let tail = self.tail.load(Relaxed);
         // Acquire pairs with the Release in `try_write`: the bytes and their pages are there.
         let mut head = self.head.load(Acquire);
@@ -406,11 +470,17 @@ impl Pipe {
             // The last writer may have written before it closed.
             head = self.head.load(Acquire);
             if head == tail {
-                return Ok(0);
+                return Ok(None);
             }
         }
-        let end = tail.wrapping_add(want.min(head.wrapping_sub(tail)));
-        let mut position = tail;
+        Ok(Some((tail, head)))
+    }
+
+    /// Under the readers' lock: copies what is between two positions out, and takes pages that have been read. The position
+    /// that it came to, which is not the second if the sink has stopped.
+    #[inline(always)]
+    fn copy_out(&self, ring: &Ring, start: usize, end: usize, sink: &mut (impl Sink + ?Sized)) -> usize {
+        let mut position = start;
         while position != end {
             let start = offset_of(position);
             let part = (PAGE_SIZE - start).min(end.wrapping_sub(position));
@@ -424,6 +494,26 @@ impl Pipe {
                 break;
             }
         }
+        position
+    }
+
+    /// Under the readers' lock: copies what is from a position on, and is there.
+    fn copy_front(&self, ring: &Ring, tail: usize, into: &mut [u8]) {
+        let mut done = 0;
+        while done < into.len() {
+            let position = tail.wrapping_add(done);
+            let start = offset_of(position);
+            let part = (PAGE_SIZE - start).min(into.len() - done);
+            Self::with_page(ring.slot(position), |page| {
+                into[done..done + part].copy_from_slice(&page.bytes()[start..start + part]);
+            });
+            done += part;
+        }
+    }
+
+    /// Under the readers' lock: everything up to `position` has been read; `head` is what was seen of the writers.
+    #[inline(always)]
+    fn finish_read(&self, ring: &Ring, position: usize, head: usize) {
         // Release pairs with the Acquire in `try_write`: the slots are empty before they are reused.
         self.tail.store(position, Release);
         // Either the writer sees the new tail when it decides that the pipe is full, or we see that it did.
@@ -438,7 +528,6 @@ impl Pipe {
         if !self.writable.events().contains(WRITABLE) {
             self.offer_space(ring, position);
         }
-        Ok(position.wrapping_sub(tail))
     }
 
     #[cold]
