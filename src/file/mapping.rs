@@ -3,7 +3,9 @@
 use alloc::{string::String, sync::Arc};
 use core::ops::Range;
 
-use fs::{Copies, FileType, Inode, Mappings, Op, Page, PageRun, Path, Seal, Seals};
+use fs::{
+    Copies, Credentials, FallocateFlags, FileType, Inode, Mappings, Op, Page, PageRun, Path, Seal, Seals,
+};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -66,6 +68,14 @@ impl FileObject for MappedFile {
 
     fn sync(&self) -> Op<'_, Result<(), Errno>> {
         self.inode.fsync(true)
+    }
+
+    fn remove(&self, range: Range<u64>) -> Op<'_, Result<(), Errno>> {
+        let Range { start, end } = bytes(range);
+        Op::waiting(async move {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fs::file::fallocate(&*self.inode, &Credentials::root(), flags, start, end - start).await
+        })
     }
 
     fn identity(&self) -> Identity {

@@ -103,6 +103,10 @@ impl FileObject for Entry<Segment> {
         self.object.pages.has(index)
     }
 
+    fn remove(&self, range: Range<u64>) -> Op<'_, Result<(), Errno>> {
+        self.object.pages.remove(range)
+    }
+
     fn identity(&self) -> Identity {
         let key = self.access.lock().key;
         Identity { name: format!("/SYSV{key:08x} (deleted)"), device: (0, 1), inode: self.id as u64 }

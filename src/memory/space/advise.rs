@@ -39,6 +39,8 @@ enum Advice {
     ReadAhead,
     /// Brings the pages in.
     Populate(Access),
+    /// Takes what is in the pages out of what is mapped, for all.
+    Remove,
 }
 
 fn meaning(advice: u32) -> Option<Advice> {
@@ -60,6 +62,7 @@ fn meaning(advice: u32) -> Option<Advice> {
         linux::MADV_DODUMP => Advice::Mark(NONE, RegionFlags::DONT_DUMP),
         linux::MADV_POPULATE_READ => Advice::Populate(Access::Read),
         linux::MADV_POPULATE_WRITE => Advice::Populate(Access::Write),
+        linux::MADV_REMOVE => Advice::Remove,
         _ => return None,
     })
 }
@@ -73,6 +76,7 @@ impl Advice {
             Advice::Discard => {
                 advice != linux::MADV_DONTNEED_LOCKED && region.flags.contains(RegionFlags::LOCKED)
             }
+            Advice::Remove => region.flags.contains(RegionFlags::LOCKED) || private_anonymous,
             Advice::Mark(set, _) => set.contains(RegionFlags::WIPE_ON_FORK) && !private_anonymous,
             Advice::Nothing | Advice::ReadAhead | Advice::Populate(_) => false,
         }
@@ -93,7 +97,8 @@ impl AddressSpace {
     ///
     /// # Errors
     /// EINVAL for bad arguments, and for advice that does not suit a region; ENOMEM if part of the range is not
-    /// mapped (the rest is still advised) or there is no memory; EFAULT from `MADV_POPULATE_*` behind a file's end.
+    /// mapped (the rest is still advised) or there is no memory; EFAULT from `MADV_POPULATE_*` behind a file's end; EACCES from
+    /// `MADV_REMOVE` for what is not shared, or may never be written; and those of the file.
     pub async fn advise(&self, start: usize, len: usize, advice: u32) -> Result<(), Errno> {
         let meaning = meaning(advice).ok_or(Errno::EINVAL)?;
         let range = page_range(start, len)?;
@@ -124,9 +129,21 @@ impl AddressSpace {
                 Advice::Nothing | Advice::Populate(_) => {}
                 Advice::ReadAhead => {
                     if let Some(object) = &region.object {
-                        let first = region.page_index(part.start);
-                        object.read_ahead(first..first + (part.len() / PAGE) as u64);
+                        object.read_ahead(region.page_indices(&part));
                     }
+                }
+                Advice::Remove => {
+                    let may_write = !region.flags.contains(RegionFlags::NEVER_WRITE);
+                    if !region.flags.contains(RegionFlags::SHARED) || !may_write {
+                        return Err(Errno::EACCES);
+                    }
+                    let (object, pages) = (region.object.clone(), region.page_indices(&part));
+                    // What shows the pages loses them meanwhile, and this space may.
+                    drop(layout);
+                    if let Some(object) = object {
+                        object.remove(pages).await?;
+                    }
+                    layout = self.locked().await;
                 }
                 Advice::Discard | Advice::Free => self.zap(&mut layout, &part).await?,
                 Advice::Mark(set, clear) => {
@@ -322,9 +339,10 @@ impl AddressSpace {
             });
             // A private mapping shows the object's own pages until they are written to.
             if let Some(object) = region.object.as_ref().filter(|_| !is_shared) {
-                let (first, count) = (region.page_index(part.start), part.len() / PAGE);
-                let words = &mut map[(part.start - range.start) / PAGE..][..count];
-                object.pages_in_memory(first..first + count as u64, &mut |index, run| {
+                let pages = region.page_indices(&part);
+                let first = pages.start;
+                let words = &mut map[(part.start - range.start) / PAGE..][..part.len() / PAGE];
+                object.pages_in_memory(pages, &mut |index, run| {
                     for (at, page) in run.iter() {
                         let word = &mut words[(index - first) as usize + at];
                         let frame = physical_of(page.as_ptr().addr().get()) / PAGE as u64;

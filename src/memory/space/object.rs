@@ -36,6 +36,12 @@ pub trait FileObject: Any + Send + Sync {
         fs::Op::Ready(Ok(()))
     }
 
+    /// Has the pages in a range read as zeros, and gives back the memory behind them where it can. EINVAL if it is none whose
+    /// contents anybody could take.
+    fn remove(&self, _range: Range<u64>) -> fs::Op<'_, Result<(), Errno>> {
+        fs::Op::Ready(Err(Errno::EINVAL))
+    }
+
     /// How `/proc/PID/maps` names it.
     fn identity(&self) -> Identity;
 
@@ -86,6 +92,21 @@ impl FileObject for SharedAnonymous {
 
     fn has(&self, index: u64) -> bool {
         self.pages.lock().contains_key(&index)
+    }
+
+    /// The pages stay: who shows them is not known.
+    fn remove(&self, range: Range<u64>) -> fs::Op<'_, Result<(), Errno>> {
+        fs::Op::waiting(async move {
+            let mut from = range.start;
+            loop {
+                let next =
+                    self.pages.lock().range(from..range.end).next().map(|(&at, frame)| (at, frame.clone()));
+                let Some((index, frame)) = next else { return Ok(()) };
+                page_of(frame).zero(0, fs::PAGE_SIZE);
+                from = index + 1;
+                executor::make_way().await;
+            }
+        })
     }
 
     fn identity(&self) -> Identity {

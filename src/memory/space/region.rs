@@ -92,6 +92,12 @@ impl Region {
         (self.offset + (address - self.start) as u64) / crate::arch::paging::PAGE as u64
     }
 
+    /// Indices of the pages of the object that a part of the region shows.
+    pub(super) fn page_indices(&self, part: &Range<usize>) -> Range<u64> {
+        let first = self.page_index(part.start);
+        first..first + (part.len() / crate::arch::paging::PAGE) as u64
+    }
+
     /// The part of it inside `start..end`, which must overlap it.
     pub(super) fn clip(&self, start: usize, end: usize) -> Self {
         let from = self.start.max(start);

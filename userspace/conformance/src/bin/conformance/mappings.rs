@@ -56,6 +56,7 @@ pub fn run() {
     reordered();
     calls_on_mapped_memory();
     executable();
+    removed();
 }
 
 fn shared() {
@@ -355,4 +356,55 @@ fn executable() {
     // SAFETY: the page holds `mov eax, 7; ret`.
     let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(at) };
     show("run from a file", function());
+}
+
+/// `MADV_REMOVE`: what is in pages goes, out of the file and for all who have mapped it.
+fn removed() {
+    let file =
+        sys!(SYS_memfd_create, c"removed".as_ptr(), libc::MFD_ALLOW_SEALING).expect("a file in memory");
+    let content: Vec<u8> = (0..6).flat_map(|page| [b'a' + page; PAGE]).collect();
+    let _ = sys!(SYS_write, file, content.as_ptr(), content.len());
+    let at = map(file, 6, RW, libc::MAP_SHARED, 0).expect("a mapping");
+    let other = map(file, 6, READ, libc::MAP_SHARED, 0).expect("a mapping");
+    let private = map(file, 6, RW, libc::MAP_PRIVATE, 0).expect("a mapping");
+    let pages =
+        |at: usize| (0..6).map(|page| read(at + page * PAGE).to_string()).collect::<Vec<_>>().join(" ");
+    write(private + PAGE, b'!');
+    show("at first", format!("{}, {}, {}", pages(at), pages(other), pages(private)));
+    let remove = |what: &str, at: usize, pages: usize| {
+        outcome(what, sys!(SYS_madvise, at, pages * PAGE, libc::MADV_REMOVE));
+    };
+    remove("REMOVE", at + PAGE, 2);
+    show("then", format!("{}, {}, {}", pages(at), pages(other), pages(private)));
+    let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    outcome("fstat", sys!(SYS_fstat, file, status.as_mut_ptr()));
+    // SAFETY: all zero is a value, too.
+    let status = unsafe { status.assume_init() };
+    show("size and blocks", format!("{} {}", status.st_size, status.st_blocks));
+    write(at + PAGE, b'n');
+    show("written anew", format!("{} {}", read(other + PAGE), read(private + PAGE)));
+    remove("of what is only shown", other, 1);
+    remove("of what is private", private, 1);
+    let only = sys!(SYS_open, path(&format!("/proc/self/fd/{file}")).as_ptr(), libc::O_RDONLY);
+    let only = map(only.expect("the file again"), 6, READ, libc::MAP_SHARED, 0).expect("a mapping");
+    remove("of what can only be shown", only + PAGE, 1);
+    outcome("mlock", sys!(SYS_mlock, at, PAGE));
+    remove("of what is locked", at, 2);
+    remove("behind it", at + PAGE, 1);
+    let behind = map(file, 3, RW, libc::MAP_SHARED, 5 * PAGE).expect("a mapping");
+    remove("behind the file's end", behind, 3);
+    show("the last page", read(behind));
+    outcome("unmap one", sys!(SYS_munmap, behind + PAGE, PAGE));
+    write(behind, b'z');
+    remove("over a hole", behind, 3);
+    show("the page before it", read(behind));
+    let anonymous = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    let shared = sys!(SYS_mmap, 0, 2 * PAGE, RW, anonymous, -1, 0).expect("memory") as usize;
+    write(shared, 1);
+    write(shared + PAGE, 2);
+    aside("a child removes a page", || remove("of shared memory", shared, 1));
+    show("for its parent, too", format!("{} {}", read(shared), read(shared + PAGE)));
+    let _ = sys!(SYS_munmap, at, 6 * PAGE);
+    let _ = sys!(SYS_munmap, behind, 3 * PAGE);
+    outcome("seal", sys!(SYS_fcntl, file, libc::F_ADD_SEALS, libc::F_SEAL_FUTURE_WRITE));
 }
