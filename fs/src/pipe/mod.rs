@@ -388,7 +388,7 @@ impl Pipe {
     }
 
     /// Reads. `EAGAIN` when nothing is inside but there are writers; zero at the end.
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&self, sink: &mut (impl Sink + ?Sized)) -> Result<usize> {
         let want = sink.remaining();
         if want == 0 {
