@@ -5,11 +5,12 @@ use core::ops::Range;
 
 use fs::{
     Copies, Credentials, FallocateFlags, FileType, Inode, Mappings, Op, Page, PageRun, Path, Seal, Seals,
+    watch::{self, Happening},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, Object};
+use super::{File, Object, regular};
 use crate::memory::{AddressSpace, Backing, FileObject, Identity, Kin};
 
 /// A file of the tree, mapped: its pages are the file's own.
@@ -167,7 +168,7 @@ pub async fn of_library(
     Ok(move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false })
 }
 
-/// A program's file: nobody writes it as long as this exists, which is as long as it is mapped.
+/// A program's file: open, and nobody writes it, as long as this exists, which is as long as it is mapped.
 pub struct Program(Path);
 
 impl Program {
@@ -175,7 +176,26 @@ impl Program {
     pub fn new(path: Path) -> Result<Arc<Self>, Errno> {
         // Undone in `drop`.
         path.inode().attributes().deny_write()?;
-        Ok(Arc::new(Self(path)))
+        let program = Arc::new(Self(path));
+        program.note(Happening::OPEN);
+        Ok(program)
+    }
+
+    /// Reads from an offset on until the buffer is full, or the file ends; how much there was.
+    pub async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let read = regular::read_exact_at(&**self.0.inode(), offset, buffer).await?;
+        self.0.note_access();
+        if read > 0 {
+            self.note(Happening::ACCESS);
+        }
+        Ok(read)
+    }
+
+    /// Tells those who watch the file.
+    fn note(&self, what: Happening) {
+        if watch::exist() {
+            watch::used(self.0.dentry(), what);
+        }
     }
 
     /// The file's place.
@@ -192,6 +212,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         self.0.inode().attributes().allow_write();
+        self.note(Happening::CLOSE_NOWRITE);
     }
 }
 

@@ -6,7 +6,7 @@
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::Ordering;
 
-use fs::{Inode, LookupFlags, Path};
+use fs::{LookupFlags, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -28,7 +28,6 @@ use crate::{
     file::{
         lookup,
         mapping::{self, Program},
-        regular,
     },
     memory::{self, AddressSpace, Backing, FaultError, Mapping, PAGE_SIZE},
     vdso,
@@ -80,10 +79,11 @@ async fn resolve_scripts(
     mut arguments: Arguments,
 ) -> Result<(Opened, Arguments), Errno> {
     let mut script = None;
+    let mut scripts = Vec::new();
     for _ in 0..=MAX_INTERPRETERS {
         let opened = open(caller, path).await?;
         if !opened.start.starts_with(b"#!") {
-            return Ok((opened, arguments));
+            return Ok((Opened { scripts, ..opened }, arguments));
         }
         let mut start = [0; SCRIPT_START];
         let known = opened.start.len().min(SCRIPT_START);
@@ -101,6 +101,7 @@ async fn resolve_scripts(
         }
         path = lookup::path(caller, lookup::CWD, interpreter, LookupFlags::FOLLOW).await?;
         script = Some(interpreter.to_vec());
+        scripts.push(opened.program);
     }
     Err(Errno::ELOOP)
 }
@@ -142,6 +143,9 @@ fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
 struct Opened {
     program: Arc<Program>,
     start: Vec<u8>,
+    /// What it interprets, each script the one before: they are open as long, as on Linux.
+    #[expect(dead_code, reason = "to be dropped with it")]
+    scripts: Vec<Arc<Program>>,
 }
 
 /// Opens a program. ETXTBSY if the file is open for writing; else as [`check_executable`].
@@ -149,9 +153,9 @@ async fn open(caller: &Caller, path: Path) -> Result<Opened, Errno> {
     check_executable(caller, &path)?;
     let program = Program::new(path)?;
     let mut start = vec![0; PROBE];
-    let read = regular::read_exact_at(&**program.path().inode(), 0, &mut start).await?;
+    let read = program.read_at(0, &mut start).await?;
     start.truncate(read);
-    Ok(Opened { program, start })
+    Ok(Opened { program, start, scripts: Vec::new() })
 }
 
 /// Bits of personality(2).
@@ -171,7 +175,6 @@ async fn load(
 ) -> Result<Loaded, Errno> {
     let program = &opened.program;
     let path = program.path();
-    let inode = path.inode();
     let executable = parse(opened).await?;
     let (credentials, is_secure) = credentials_after(caller, path);
     let space = AddressSpace::new()?;
@@ -189,7 +192,7 @@ async fn load(
     let mut entry = executable.entry.wrapping_add(bias);
     let mut interpreter_base = 0;
     if let Some((offset, len)) = executable.interpreter {
-        let name = read_interpreter_name(&**inode, offset, len).await?;
+        let name = read_interpreter_name(program, offset, len).await?;
         let interpreter = load_interpreter(caller, &space, &name).await?;
         (interpreter_base, entry) = (interpreter.base, interpreter.entry);
     }
@@ -221,16 +224,16 @@ async fn parse(opened: &Opened) -> Result<Executable, Errno> {
         return Executable::parse(start, headers);
     }
     let mut headers = vec![0; len];
-    if regular::read_exact_at(&**opened.program.path().inode(), offset, &mut headers).await? != len {
+    if opened.program.read_at(offset, &mut headers).await? != len {
         return Err(Errno::ENOEXEC);
     }
     Executable::parse(start, &headers)
 }
 
 /// The path in a program that names its interpreter. EIO where the file ends before it, ENOEXEC unless a NUL ends it.
-async fn read_interpreter_name(inode: &dyn Inode, offset: u64, len: usize) -> Result<Vec<u8>, Errno> {
+async fn read_interpreter_name(program: &Program, offset: u64, len: usize) -> Result<Vec<u8>, Errno> {
     let mut name = vec![0; len];
-    if regular::read_exact_at(inode, offset, &mut name).await? != len {
+    if program.read_at(offset, &mut name).await? != len {
         return Err(Errno::EIO);
     }
     if name.last() != Some(&0) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
 use support::process::{Child, fork};
 
 /// An instance, and the cookies that it has told so far, to be shown by number.
@@ -55,6 +56,21 @@ impl Instance {
         }
     }
 
+    /// Shows what it has to tell until so many files have been closed. Whoever waits for a process may be told of its end before
+    /// what it had open is closed.
+    fn await_closes(&mut self, mut left: usize) {
+        let mut bytes = [0_u8; 16];
+        while left > 0 {
+            let mut file = libc::pollfd { fd: self.fd as i32, events: libc::POLLIN, revents: 0 };
+            let _ = sys!(SYS_poll, &raw mut file, 1, -1);
+            let _ = sys!(SYS_read, self.fd, bytes.as_mut_ptr(), bytes.len());
+            let mask = u32::from_ne_bytes(bytes[4..8].try_into().expect("a word"));
+            left -= usize::from(mask & libc::IN_CLOSE != 0);
+            self.show(&bytes);
+        }
+        self.tell("and then");
+    }
+
     fn show(&mut self, mut bytes: &[u8]) {
         let word =
             |bytes: &[u8], at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("a word"));
@@ -103,6 +119,7 @@ pub fn run() {
     reading();
     limits();
     waiting();
+    programs();
     unmounted();
     std::env::set_current_dir("/").expect("the root");
     let _ = fs::remove_dir_all("/tmp/inotify");
@@ -507,6 +524,30 @@ fn waiting() {
     let _ = waiter.kill(libc::SIGTERM);
     value("a waiter that is killed", waiter.wait().map(describe));
     let _ = fs::remove_file("new");
+}
+
+/// What is executed is opened, read, and closed when the process has ended or executes something else.
+fn programs() {
+    fs::copy("/proc/self/exe", "program").expect("a program");
+    fs::write("script", "#!/tmp/inotify/program\n").expect("a script");
+    fs::write("none", "no program").expect("a file");
+    for name in ["script", "none"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(name, mode).expect("a program");
+    }
+    let mut instance = Instance::new();
+    let mask = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE;
+    for name in ["program", "script", "none"] {
+        value(name, instance.watch(name, mask));
+    }
+    for (name, closes) in [("program", 1), ("script", 2), ("none", 1)] {
+        let child = Command::new(format!("/tmp/inotify/{name}")).arg("none").stderr(Stdio::null()).status();
+        show(name, child.map_or_else(|error| error.kind().to_string(), |status| status.to_string()));
+        instance.await_closes(closes);
+    }
+    for name in ["program", "script", "none"] {
+        let _ = fs::remove_file(name);
+    }
 }
 
 fn unmounted() {
