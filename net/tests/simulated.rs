@@ -8,7 +8,7 @@ use common::{counted, credentials, dgram, domain, error, pass, receive, send, se
 use executor::sim::{Simulation, random};
 use executor::sync::Events;
 use executor::{JoinHandle, JoinSet, sleep, spawn, timeout_after, yield_now};
-use net::unix::{Domain, Kind, Obstacle, OpenSocket, SENDING, Socket};
+use net::unix::{Domain, Kind, Obstacle, OpenSocket, Passenger, Rights, SENDING, Socket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -276,6 +276,36 @@ fn rights_are_taken_apart_one_by_one() {
         drop(inner);
         gone(&count).await;
         task.cancel();
+    });
+}
+
+/// A file that is no socket.
+struct Plain;
+
+impl Passenger for Plain {
+    fn socket(&self) -> Option<&Arc<Socket>> {
+        None
+    }
+}
+
+#[test]
+fn a_cycle_is_collected_that_the_last_of_many_rights_held() {
+    seeds(|domain| async move {
+        let count = Arc::new(AtomicUsize::new(0));
+        let (sender, holder) = stream(domain);
+        {
+            // In its own queue, and the first of those that are taken apart from the last on.
+            let (a, b) = stream(domain);
+            let a = counted(a, &count);
+            pass(&b, &a);
+            let mut files: Vec<Arc<dyn Passenger>> = vec![a];
+            files.extend((0..200).map(|_| Arc::new(Plain) as Arc<dyn Passenger>));
+            let mut cargo = common::nothing();
+            cargo.rights = Some(Rights::new(files, 10, u64::MAX));
+            assert!(common::send_with(&sender, b"f", &mut cargo).is_ok());
+        }
+        drop((sender, holder));
+        gone(&count).await;
     });
 }
 

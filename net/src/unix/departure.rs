@@ -102,18 +102,19 @@ impl Domain {
 
     /// Takes the next on the list apart. False if there is none, and then nobody is at work any more.
     pub(super) fn take_one_apart(&self) -> bool {
-        let next = self.departures.list.lock().next();
-        if let Some(Departing::Right { user, file }) = &next {
+        let Some(next) = self.departures.list.lock().next() else { return false };
+        let mut others = false;
+        if let Departing::Right { user, file } = &next {
             let mut flight = self.flight.lock();
-            let others = flight.end(*user, core::slice::from_ref(file));
+            others = flight.end(*user, core::slice::from_ref(file));
             self.collector.note(&flight);
-            drop(flight);
-            if others {
-                // The one that goes may be the last that somebody could have received.
-                self.collector.wake();
-            }
         }
-        next.is_some()
+        drop(next);
+        if others {
+            // The one that has gone may have been the last that somebody could have received.
+            self.collector.wake();
+        }
+        true
     }
 
     /// Has others leave everything on the list, as when somebody is at work on another CPU.
