@@ -95,6 +95,35 @@ fn every_byte_arrives_once_and_in_order() {
 }
 
 #[test]
+fn who_is_told_of_room_has_it() {
+    seeds(|domain| async move {
+        const TOTAL: usize = 200_000;
+        let (a, b) = stream(domain);
+        a.set_send_buffer(0);
+        let reader = spawn(async move {
+            let mut received = 0;
+            while received < TOTAL {
+                received += receive_some(&b, 1 + random(5000) as usize).await.unwrap().len();
+            }
+        });
+        let mut sent = 0;
+        while sent < TOTAL {
+            let bytes = &[0; 4096][..[1, 4096][random(2) as usize].min(TOTAL - sent)];
+            if random(2) == 0 {
+                sent += send(&a, bytes).unwrap_or(0);
+                continue;
+            }
+            while !a.events().contains(Events::OUT) {
+                a.readiness().wait(Events::OUT).await;
+            }
+            // Nobody else takes the room.
+            sent += send(&a, bytes).unwrap();
+        }
+        reader.await.unwrap();
+    });
+}
+
+#[test]
 fn nobody_who_waits_is_forgotten() {
     seeds(|domain| async move {
         // Many send to one, whose queue is short; some give up, some find it closed.

@@ -227,7 +227,14 @@ impl Socket {
         if self.kind == Kind::Datagram {
             self.look_ahead();
         }
-        Events::from_bits_truncate(self.readiness.events().bits())
+        loop {
+            let events = self.readiness.events();
+            if !events.contains(WRITABLE) || self.is_writable() {
+                return Events::from_bits_truncate(events.bits());
+            }
+            // An offer from before it was filled, which whoever makes it is about to see.
+            self.withdraw_writing();
+        }
     }
 
     /// A datagram socket that would have to wait for the one that it is connected to is not writable. It is told when
@@ -315,6 +322,8 @@ impl Socket {
 
     #[cold]
     fn withdraw_writing(&self) {
+        // Either whoever makes an offer sees the charge, or we see the offer.
+        fence(SeqCst);
         self.readiness.clear(WRITABLE);
         // Either whoever reads sees that the offer is withdrawn, or we see the charge that he has taken away.
         fence(SeqCst);
@@ -330,10 +339,18 @@ impl Socket {
         }
     }
 
+    /// Offers to write if there is room. If the buffer is filled meanwhile, by who finds no offer to withdraw, there is none
+    /// afterwards: nobody who waits for room would sleep.
     #[cold]
     pub(super) fn offer_writing(&self) {
-        if self.is_writable() {
+        while self.is_writable() {
             self.readiness.set(WRITABLE);
+            fence(SeqCst);
+            if self.is_writable() {
+                return;
+            }
+            self.readiness.clear(WRITABLE);
+            fence(SeqCst);
         }
     }
 
