@@ -132,9 +132,12 @@ fn a_full_queue_keeps_others_waiting() {
     let count = (0..).take_while(|_| send(&client, b"x").is_ok()).count();
     assert_eq!(count, 11);
     assert!(matches!(send_with(&client, b"x", &mut common::nothing()), Err(Obstacle::Crowded(_))));
+    // Who is told so waits for an edge, perhaps without a look at the events.
+    assert!(!client.readiness().events().contains(Events::OUT));
     assert_eq!(client.events(), Events::empty());
     assert_eq!(server.room().events(), Events::empty());
     receive(&server, 1).unwrap();
+    assert!(client.readiness().events().contains(Events::OUT));
     assert_eq!(server.room().events(), Events::OUT);
     assert_eq!(client.events(), OUT);
     // Who is gone keeps nobody waiting.

@@ -91,6 +91,22 @@ impl Socket {
         cargo: &mut Cargo,
         sent: &mut usize,
     ) -> Result<(), Obstacle> {
+        loop {
+            match self.send_message_once(source, cargo, sent) {
+                // Who is told so may wait for poll to say that there is room, which must not be what has come by now.
+                Err(Obstacle::Crowded(peer)) if self.has_peer(&peer) && !self.follow(&peer) => {}
+                result => return result,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn send_message_once(
+        self: &Arc<Self>,
+        source: &mut impl Source,
+        cargo: &mut Cargo,
+        sent: &mut usize,
+    ) -> Result<(), Obstacle> {
         let len = source.remaining();
         let receiver = {
             let mut state = self.state.lock();

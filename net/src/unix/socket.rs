@@ -237,26 +237,40 @@ impl Socket {
         }
     }
 
-    /// A datagram socket that would have to wait for the one that it is connected to is not writable. It is told when
-    /// that one has room.
+    /// A datagram socket that would have to wait for the one that it is connected to is not writable.
     fn look_ahead(self: &Arc<Self>) {
-        let Some(peer) = self.state.lock().peer.clone() else { return };
-        if Arc::ptr_eq(&peer, self) {
-            return;
+        let peer = self.state.lock().peer.clone();
+        if let Some(peer) = peer.filter(|peer| !Arc::ptr_eq(peer, self)) {
+            self.follow(&peer);
         }
+    }
+
+    /// Is not writable until its peer, which keeps it waiting, tells it that there is room. False if it need not wait.
+    pub(super) fn follow(self: &Arc<Self>, peer: &Arc<Self>) -> bool {
         let mut theirs = peer.state.lock();
         if !self.bars(&theirs) {
-            return;
+            return false;
         }
         let this = Arc::downgrade(self);
         if !theirs.followers.iter().any(|follower| follower.ptr_eq(&this)) {
             // Who cannot be told stays writable.
             if theirs.followers.try_reserve(1).is_err() {
-                return;
+                return true;
             }
             theirs.followers.push(this);
         }
         self.readiness.clear(WRITABLE);
+        drop(theirs);
+        if !self.has_peer(peer) {
+            // It has been connected to another meanwhile, and has nothing to wait for.
+            self.offer_writing();
+        }
+        true
+    }
+
+    /// Whether this is its peer.
+    pub(super) fn has_peer(&self, other: &Arc<Self>) -> bool {
+        self.state.lock().peer.as_ref().is_some_and(|peer| Arc::ptr_eq(peer, other))
     }
 
     /// Whether the state of the socket that this one sends to keeps it waiting: only those that it is not connected to wait

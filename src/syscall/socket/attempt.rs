@@ -102,8 +102,6 @@ fn blocked(
     match *obstacle {
         Obstacle::Stopped => missing(buffer),
         Obstacle::Full | Obstacle::Crowded(_) if flags & MSG_DONTWAIT != 0 || file.is_nonblocking() => {
-            // That it is crowded is told by poll, which has to be told when it is no longer.
-            let _ = file.events();
             Err(Pause::Failed(Errno::EAGAIN))
         }
         Obstacle::Full => Err(Pause::Readiness(file.clone(), SENDING)),
