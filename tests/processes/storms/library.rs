@@ -2,9 +2,9 @@
 //!
 //! Functions and pieces of code here keep rbx, rbp and r12 to r15 as they are, unless they say otherwise.
 
-use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
-use processes::instruction::Register::{self, Rax, Rbx, Rcx, Rdi, Rsi};
+use linux_raw_sys::{errno, net};
+use processes::instruction::Register::{self, R12, Rax, Rbx, Rcx, Rdi, Rsi};
 use processes::observer::WRONG;
 use processes::program::{Label, Operand, Program};
 
@@ -23,6 +23,14 @@ const STACK: usize = 8192;
 pub struct Thread {
     /// Its word: not zero until it has ended.
     pub word: usize,
+}
+
+/// Who has been started: a thread or a process.
+pub enum Started {
+    /// A thread.
+    Thread(Thread),
+    /// Where the number of the process is.
+    Process(usize),
 }
 
 /// The result of a call that has failed.
@@ -51,6 +59,55 @@ pub fn expect_success(p: &mut Program, register: Register, code: i32) {
     p.put(wrong);
     p.tell(WRONG, &[code.into(), register.into()]);
     p.put(fine);
+}
+
+/// Tells the observer unless the two are equal; none of them is rdi, and `b` is not rsi.
+pub fn expect_equal(p: &mut Program, a: Register, b: Register, code: i32) {
+    let fine = p.label();
+    p.if_equal(a, b, fine);
+    p.tell(WRONG, &[code.into(), a.into(), b.into()]);
+    p.put(fine);
+}
+
+/// Goes on there if the result of a call is this error.
+pub fn on_error(p: &mut Program, error: u32, there: Label) {
+    p.set(Rcx, failed(error));
+    p.if_equal(Rax, Rcx, there);
+}
+
+/// Goes on there in one of so many cases, which the seed chooses each time.
+pub fn now_and_then(p: &mut Program, cases: i64, there: Label) {
+    p.random(Rax, cases);
+    p.set(Rcx, 0);
+    p.if_equal(Rax, Rcx, there);
+}
+
+/// `to = 32 bits at address`
+pub fn load(p: &mut Program, to: Register, address: usize) {
+    p.set(to, address);
+    p.read4(to, to, 0);
+}
+
+/// A page there that is shared with all processes that follow.
+pub fn share_page(p: &mut Program, address: usize) {
+    let protection = linux::PROT_READ | linux::PROT_WRITE;
+    let kind = linux::MAP_SHARED | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
+    let place = [address.into(), 4096.into(), protection.into(), kind.into(), (-1).into(), 0.into()];
+    p.system(linux::__NR_mmap, &place);
+    expect_success(p, Rax, 914);
+}
+
+/// Closes a descriptor.
+pub fn close(p: &mut Program, fd: Register) {
+    p.system(linux::__NR_close, &[fd.into()]);
+    expect(p, Rax, &[0], 915);
+}
+
+/// Sets an option of a socket.
+pub fn set_option(p: &mut Program, fd: Register, option: u32, value: usize, len: usize) {
+    let operands = [fd.into(), net::SOL_SOCKET.into(), option.into(), value.into(), len.into()];
+    p.system(linux::__NR_setsockopt, &operands);
+    expect(p, Rax, &[0], 916);
 }
 
 /// Starts a thread at `entry`, which has to end by [`end_thread`]. It has the registers of who starts it, but for rsp.
@@ -134,6 +191,35 @@ pub fn collect_children(p: &mut Program) {
     p.put(gone);
 }
 
+/// Starts a process or a thread at `entry`, which has to end by [`end_thread`].
+pub fn start(p: &mut Program, as_process: bool, entry: Label) -> Started {
+    if !as_process {
+        return Started::Thread(thread(p, entry));
+    }
+    let number = p.data(8);
+    fork(p, entry);
+    p.set(Rcx, number);
+    p.write4(Rcx, 0, Rax);
+    Started::Process(number)
+}
+
+/// Waits for the end of one that was started: of a process with one of these statuses. rbx and r12 are lost.
+pub fn finish(p: &mut Program, who: &Started, statuses: &[i64]) {
+    match who {
+        Started::Thread(thread) => join(p, thread),
+        Started::Process(number) => {
+            let status = p.data(8);
+            let again = p.here();
+            load(p, R12, *number);
+            p.system(linux::__NR_wait4, &[R12.into(), status.into(), 0.into(), 0.into()]);
+            on_error(p, errno::EINTR, again);
+            expect_equal(p, Rax, R12, 932);
+            load(p, Rbx, status);
+            expect(p, Rbx, statuses, 933);
+        }
+    }
+}
+
 /// Ends the process.
 pub fn exit(p: &mut Program, status: impl Into<Operand>) {
     p.system(linux::__NR_exit_group, &[status.into()]);
@@ -166,6 +252,13 @@ pub fn handle(p: &mut Program, signal: u32, handler: Label, flags: u32) {
     p.put(restorer);
     p.system(linux::__NR_rt_sigreturn, &[]);
     p.put(after);
+}
+
+/// Keeps a signal from this thread.
+pub fn block(p: &mut Program, signal: u32) {
+    let signals = p.words(&[1 << (signal - 1)]);
+    p.system(linux::__NR_rt_sigprocmask, &[linux::SIG_BLOCK.into(), signals.into(), 0.into(), 8.into()]);
+    expect(p, Rax, &[0], 951);
 }
 
 /// Loads one of `count` words of data.

@@ -6,6 +6,7 @@
 //!   NAME...     the storms whose names contain one of these
 //! ```
 
+mod datagram;
 mod epoll;
 mod exec;
 mod fork;
@@ -15,6 +16,8 @@ mod library;
 mod orphan;
 mod quiet;
 mod release;
+mod rights;
+mod socket;
 mod trace;
 
 use processes::run::{self, Storm};
@@ -35,10 +38,13 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 9] = [
+const STORMS: [Entry; 12] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
+    entry("socket", socket::storm, 200),
+    entry("datagram", datagram::storm, 200),
+    entry("rights", rights::storm, 300),
     entry("exec", exec::storm, 400),
     entry("fork", fork::storm, 200),
     entry("kill", kill::storm, 600),
