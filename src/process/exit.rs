@@ -19,7 +19,7 @@ use super::{
     tree::{self, Tree},
     wait::ExitStatus,
 };
-use crate::{device::loops, ipc::semaphores, power, syscall::user};
+use crate::{device::loops, file::FileTable, ipc::semaphores, power, syscall::user};
 
 /// Set in [`Process::exiting`] beside the status once the process is on its way out.
 const EXITING: u32 = 1 << 31;
@@ -116,6 +116,12 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         let thread = caller.thread.clone();
         let process = thread.process.clone();
         clear_tid(&mut caller).await;
+        // While the thread still counts: the last one is then alone with what they shared, and so is one that executes.
+        let Caller { space, files, fs, .. } = caller;
+        close(files).await;
+        drop(fs);
+        thread.leave_space();
+        drop(space);
         let last = {
             let mut tree = tree::lock();
             // With the tree locked, each thread counts once.
@@ -128,26 +134,22 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
             left == 0
         };
         if !last {
-            // The record in the tree is gone; what the thread alone held goes with `caller`.
-            thread.leave_space();
             process.thread_exits.wake_all();
             return;
         }
         // Before the parent hears of the end, everything the process held is given back: a parent that waits and then
         // measures or unmounts finds it gone.
-        process.peak_resident.store(caller.space.usage().resident as u64, Ordering::Relaxed);
-        process.files.lock().take();
-        process.fs.lock().take();
-        process.space.lock().take();
-        let Caller { space, mut files, fs, .. } = caller;
-        if let Some(files) = Arc::get_mut(&mut files) {
-            files.close_all().await;
+        let (files, space) = (process.files.lock().take(), process.space.lock().take());
+        if let Some(space) = &space {
+            process.peak_resident.store(space.usage().resident as u64, Ordering::Relaxed);
         }
-        drop((files, fs));
+        if let Some(files) = files {
+            close(files).await;
+        }
+        process.fs.lock().take();
         if process.undoes_semaphores.load(Ordering::Relaxed) {
             semaphores::take_back(process.pid);
         }
-        thread.leave_space();
         process.release_borrowed_space();
         drop(space);
         if loops::are_bound() {
@@ -155,6 +157,13 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         }
         finish(&process).await;
         process.thread_exits.wake_all();
+    }
+}
+
+/// Gives up a descriptor table; closes what is open if nobody else has it.
+async fn close(mut files: Arc<FileTable>) {
+    if let Some(files) = Arc::get_mut(&mut files) {
+        files.close_all().await;
     }
 }
 
