@@ -99,8 +99,12 @@ pub async fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> S
     let locks = file.locks();
     let request = if kind == linux::F_UNLCK { Request::Unlock(owner, extent) } else { Request::Lock(record) };
     locks.set(caller, request, wait).await?;
-    // Another thread may have closed the descriptor meanwhile, too early to take this lock with it.
-    if kind != linux::F_UNLCK && !caller.files.get(fd).is_ok_and(|now| now.address() == file.address()) {
+    // Another thread may have closed the descriptor meanwhile, too early to take this lock with it. An open file's locks go
+    // with the open file.
+    if kind != linux::F_UNLCK
+        && !of_file
+        && !caller.files.get(fd).is_ok_and(|now| now.address() == file.address())
+    {
         locks.set(caller, Request::Unlock(owner, extent), false).await?;
         return Err(Errno::EBADF);
     }
