@@ -128,7 +128,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
             process.time_of_dead.add(thread.cpu_time.parts());
             let left = tree.remove_thread(&thread);
             if left > 0 {
-                redirect_signals(&tree, &thread);
+                send::redirect(&tree, &thread);
             }
             trace::link::thread_ended(&mut tree, &thread, left == 0);
             left == 0
@@ -164,26 +164,6 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
 async fn close(mut files: Arc<FileTable>) {
     if let Some(files) = Arc::get_mut(&mut files) {
         files.close_all().await;
-    }
-}
-
-/// A signal for the process that this thread was called for must reach another thread.
-fn redirect_signals(tree: &Tree, leaving: &Thread) {
-    let process = &leaving.process;
-    let shared = process.signals.lock();
-    if shared.pending.set().is_empty() {
-        return;
-    }
-    if let Some(node) = tree.node(process.pid) {
-        for other in &node.threads {
-            let refused = {
-                let own = other.signals.lock();
-                own.blocked.minus(own.awaited)
-            };
-            if !shared.pending.set().minus(refused).is_empty() {
-                other.raise(Attention::SIGNAL);
-            }
-        }
     }
 }
 

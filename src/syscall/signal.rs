@@ -16,7 +16,7 @@ use crate::{
         Caller,
         run::Restart,
         signal::{
-            Action, Disposition, RawSigInfo, SI_TKILL, SI_USER, SigInfo, SignalSet, deliver,
+            Action, Disposition, RawSigInfo, SI_TKILL, SI_USER, SigInfo, SignalSet, await_none, deliver,
             frame::{self, AlternateStack},
             numbers::*,
             send,
@@ -361,7 +361,7 @@ pub fn signal_awaited(
     context: &UserContext,
     arrival: Result<SigInfo, Errno>,
 ) -> Attempt {
-    caller.thread.signals.lock().awaited = SignalSet::EMPTY;
+    await_none(&caller.thread);
     let (info, address) = (arrival?, context.rsi as usize);
     if address != 0 && copy_out(address, &info.to_raw()).is_err() {
         caller.restart = Some(Box::new(Restart::Info(info)));

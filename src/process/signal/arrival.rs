@@ -10,7 +10,7 @@ use executor::{Sleep, sleep_until, time::Instant};
 use pin_project::pin_project;
 use syscalls::Errno;
 
-use super::{SigInfo, SignalSet};
+use super::{SigInfo, SignalSet, send};
 use crate::process::{Thread, thread::Attention, timers};
 
 /// Waits until one of the signals that `thread` awaits has been sent, and takes it: EAGAIN at `deadline`, unless that is
@@ -134,6 +134,19 @@ impl Future for AnyPending<'_> {
 
 impl Drop for AnyPending<'_> {
     fn drop(&mut self) {
-        self.thread.signals.lock().awaited = SignalSet::EMPTY;
+        await_none(self.thread);
+    }
+}
+
+/// The thread awaits no signals any more. Those that it was called for and has not taken are there for others.
+pub fn await_none(thread: &Thread) {
+    let shared = thread.process.signals.lock();
+    let mut own = thread.signals.lock();
+    let refused = own.refused();
+    own.awaited = SignalSet::EMPTY;
+    let leaves_some = own.leaves_some(&shared, refused);
+    drop((own, shared));
+    if leaves_some {
+        send::hand_on(thread);
     }
 }

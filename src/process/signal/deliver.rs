@@ -267,7 +267,7 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstac
 fn next(thread: &Thread) -> Option<Delivery> {
     let mut shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
-    let mask = own.blocked;
+    let (mask, refused) = (own.blocked, own.refused());
     let found = loop {
         let Some(info) = own.pending.take(mask).or_else(|| shared.pending.take(mask)) else { break None };
         if let Some(delivery) = unless_ignored(&mut shared, &mut own, info) {
@@ -275,6 +275,11 @@ fn next(thread: &Thread) -> Option<Delivery> {
         }
     };
     settle(thread, &shared, &own);
+    let leaves_some = own.leaves_some(&shared, refused);
+    drop((own, shared));
+    if leaves_some {
+        send::hand_on(thread);
+    }
     found
 }
 
@@ -293,7 +298,14 @@ fn take(thread: &Thread) -> Option<SigInfo> {
 fn allowed(thread: &Thread, info: SigInfo) -> Option<Delivery> {
     let mut shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
-    unless_ignored(&mut shared, &mut own, info)
+    let refused = own.refused();
+    let found = unless_ignored(&mut shared, &mut own, info);
+    let leaves_some = own.leaves_some(&shared, refused);
+    drop((own, shared));
+    if leaves_some {
+        send::hand_on(thread);
+    }
+    found
 }
 
 /// What is to be done about a signal that was taken, unless that is nothing. A handler's mask is in force from here on.
@@ -383,10 +395,16 @@ pub fn set_mask(caller: &Caller, mask: SignalSet) {
 pub fn block(thread: &Thread, mask: SignalSet) {
     let shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
+    let refused = own.refused();
     own.blocked = mask.minus(SignalSet::UNBLOCKABLE);
     let pending = own.pending.set().plus(shared.pending.set());
     if !pending.minus(own.blocked).is_empty() {
         thread.raise(Attention::SIGNAL);
+    }
+    let leaves_some = own.leaves_some(&shared, refused);
+    drop((own, shared));
+    if leaves_some {
+        send::hand_on(thread);
     }
 }
 

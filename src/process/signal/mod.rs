@@ -18,7 +18,7 @@ pub mod send;
 mod set;
 
 pub use action::{Action, Actions, Disposition};
-pub use arrival::{arrival, is_any_pending, pending, take_if};
+pub use arrival::{arrival, await_none, is_any_pending, pending, take_if};
 pub use info::{FileSigInfo, RawSigInfo, Readied, SI_KERNEL, SI_TKILL, SI_USER, SigInfo};
 pub use pending::{ProcessSignals, ThreadSignals, any_stopped};
 pub use set::{SavedMask, SignalSet, numbers};

@@ -170,4 +170,15 @@ impl ThreadSignals {
     pub fn with_mask(blocked: SignalSet) -> Self {
         Self { blocked, ..Self::default() }
     }
+
+    /// What it does not take.
+    pub fn refused(&self) -> SignalSet {
+        self.blocked.minus(self.awaited)
+    }
+
+    /// Whether another thread must be [called](super::send::hand_on): something is pending for the process that this one has
+    /// taken as long as it `refused` no more than this.
+    pub fn leaves_some(&self, shared: &ProcessSignals, refused: SignalSet) -> bool {
+        shared.pending.set().0 & self.refused().minus(refused).0 != 0
+    }
 }

@@ -139,6 +139,29 @@ pub fn to_thread_if_taken(thread: &Thread, info: SigInfo) -> Result<bool, Errno>
     Ok(is_taken)
 }
 
+/// Calls other threads for what is pending for their process: `thread` may have been called for it, and does not take it.
+pub fn redirect(tree: &Tree, thread: &Thread) {
+    let process = &thread.process;
+    let shared = process.signals.lock();
+    if shared.pending.set().is_empty() {
+        return;
+    }
+    if let Some(node) = tree.node(process.pid) {
+        for other in node.threads.iter().filter(|other| other.tid() != thread.tid()) {
+            let refused = other.signals.lock().refused();
+            if !shared.pending.set().minus(refused).is_empty() {
+                other.raise(Attention::SIGNAL);
+            }
+        }
+    }
+}
+
+/// As [`redirect`], for a thread that goes on, and takes less than before. Takes the tree.
+#[cold]
+pub fn hand_on(thread: &Thread) {
+    redirect(&tree::lock(), thread);
+}
+
 /// Raises a signal that the thread's own instruction caused. If it is blocked or ignored the process dies of it, as
 /// it could make no progress.
 pub fn force(thread: &Thread, info: SigInfo) {
