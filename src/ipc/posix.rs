@@ -74,6 +74,8 @@ pub struct Message {
     pub priority: u32,
     /// What it says.
     pub text: Vec<u8>,
+    /// The process that has sent it, and whose it was.
+    pub sender: [u32; 2],
 }
 
 /// Whom a queue tells of a message that comes when there was none and nobody waits for it. Forgotten when the process closes
@@ -100,6 +102,18 @@ impl Notice {
     pub fn new(process: &Arc<Process>, signal: Option<(u8, u64)>) -> Self {
         NOTICES.fetch_add(1, Relaxed);
         Self { process: Arc::downgrade(process), signal }
+    }
+
+    /// Tells that this message has come.
+    fn tell([pid, uid]: [u32; 2], notice: Option<Self>) {
+        if let Some(notice) = notice
+            && let Some((signal, value)) = notice.signal
+            && let Some(process) = notice.process.upgrade()
+        {
+            let info = SigInfo { value, ..SigInfo::user(signal, SI_MESSAGE, pid, uid) };
+            // Whoever is gone, or has too many signals pending, is not told.
+            let _ = send::to_process(&process, info);
+        }
     }
 
     fn is_of(&self, process: &Arc<Process>) -> bool {
@@ -180,7 +194,7 @@ struct State {
     messages: Vec<Message>,
     /// Of all of them together.
     bytes: usize,
-    /// How many wait for a message.
+    /// How many wait for a message. As many of the messages, if they are there, are theirs, and nobody is told of them.
     receivers: usize,
     notice: Option<Notice>,
 }
@@ -306,12 +320,7 @@ impl Queue {
     }
 
     /// Adds a message, and tells whoever wants to know. None if there is no room; the message is then left where it is.
-    fn push(
-        &self,
-        sender: &Credentials,
-        pid: u32,
-        message: &mut Option<Message>,
-    ) -> Option<Result<(), Errno>> {
+    fn push(&self, message: &mut Option<Message>) -> Option<Result<(), Errno>> {
         let mut state = self.state.lock();
         if state.messages.len() >= self.attributes.messages {
             return None;
@@ -320,29 +329,22 @@ impl Queue {
             return Some(Err(Errno::ENOMEM));
         }
         let message = message.take()?;
+        let sender = message.sender;
         state.bytes += message.text.len();
         let place = state.messages.partition_point(|other| other.priority < message.priority);
-        let is_first = state.messages.is_empty();
+        let is_first = state.messages.len() == state.receivers;
         state.messages.insert(place, message);
-        let notice = if is_first && state.receivers == 0 { state.notice.take() } else { None };
+        let notice = if is_first { state.notice.take() } else { None };
         self.tell(&state);
         drop(state);
-        if let Some(notice) = notice
-            && let Some((signal, value)) = notice.signal
-            && let Some(process) = notice.process.upgrade()
-        {
-            let info = SigInfo { value, ..SigInfo::user(signal, SI_MESSAGE, pid, sender.users[0]) };
-            // Whoever is gone, or has too many signals pending, is not told.
-            let _ = send::to_process(&process, info);
-        }
+        Notice::tell(sender, notice);
         Some(Ok(()))
     }
 
-    fn take(&self) -> Option<Message> {
-        let mut state = self.state.lock();
+    fn take(&self, state: &mut State) -> Option<Message> {
         let message = state.messages.pop()?;
         state.bytes -= message.text.len();
-        self.tell(&state);
+        self.tell(state);
         Some(message)
     }
 
@@ -365,10 +367,9 @@ impl Queue {
     ///
     /// # Errors
     /// EAGAIN, ENOMEM.
-    pub async fn send(&self, caller: &Caller, message: Message, wait: bool) -> Result<(), Errno> {
+    pub async fn send(&self, message: Message, wait: bool) -> Result<(), Errno> {
         let mut message = Some(message);
-        let pid = caller.process().pid;
-        let sent = self.room.wait_until(|| match self.push(&caller.credentials, pid, &mut message) {
+        let sent = self.room.wait_until(|| match self.push(&mut message) {
             None if !wait => Some(Err(Errno::EAGAIN)),
             pushed => pushed,
         });
@@ -382,12 +383,13 @@ impl Queue {
     /// # Errors
     /// EAGAIN.
     pub async fn receive(&self, wait: bool) -> Result<Message, Errno> {
-        let message = match self.take() {
+        let message = self.take(&mut self.state.lock());
+        let message = match message {
             Some(message) => message,
             None if !wait => return Err(Errno::EAGAIN),
             None => {
-                let _receiver = Receiver::new(self);
-                self.arrivals.wait_until(|| self.take()).await
+                let mut receiver = Receiver::new(self);
+                self.arrivals.wait_until(|| receiver.take()).await
             }
         };
         self.room.wake_all();
@@ -421,19 +423,43 @@ impl Queue {
     }
 }
 
-/// Somebody who waits for a message, as long as this lives: nobody else is told of it.
-struct Receiver<'a>(&'a Queue);
+/// Somebody who waits for a message: nobody else is told of it.
+struct Receiver<'a> {
+    queue: &'a Queue,
+    waits: bool,
+}
 
 impl<'a> Receiver<'a> {
     fn new(queue: &'a Queue) -> Self {
         queue.state.lock().receivers += 1;
-        Self(queue)
+        Self { queue, waits: true }
+    }
+
+    /// Takes a message, if there is one, and does not wait any more.
+    fn take(&mut self) -> Option<Message> {
+        let mut state = self.queue.state.lock();
+        let message = self.queue.take(&mut state)?;
+        state.receivers -= 1;
+        self.waits = false;
+        Some(message)
     }
 }
 
 impl Drop for Receiver<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().receivers -= 1;
+        if !self.waits {
+            return;
+        }
+        let mut state = self.queue.state.lock();
+        state.receivers -= 1;
+        // The message that this one has left is there for nobody, as if it had come now.
+        let is_left = state.messages.len() == state.receivers + 1;
+        let Some(sender) = state.messages.first().filter(|_| is_left).map(|message| message.sender) else {
+            return;
+        };
+        let notice = state.notice.take();
+        drop(state);
+        Notice::tell(sender, notice);
     }
 }
 

@@ -105,7 +105,8 @@ pub async fn mq_timedsend(
         return Err(Errno::EMSGSIZE);
     }
     let text = user::read_array::<u8>(caller, text, len).await?;
-    let sending = queue.send(caller, Message { priority, text }, !file.is_nonblocking());
+    let sender = [caller.process().pid, caller.credentials.users[0]];
+    let sending = queue.send(Message { priority, text, sender }, !file.is_nonblocking());
     let sent = timeout(interruptible(&caller.thread, sending), end).await;
     sent.map_err(|_| Errno::ETIMEDOUT)??.map(|()| 0)
 }
