@@ -297,6 +297,13 @@ impl UserBuffer {
 }
 
 impl UserBuffer {
+    /// Takes all of `data`, or nothing where a page is missing; whether it did. There is room for it.
+    #[inline]
+    pub fn put_whole(&mut self, data: &[u8]) -> bool {
+        let result = uaccess::copy_bytes_to_user(self.address, data);
+        self.advance_whole(data.len(), Access::Write, result)
+    }
+
     /// Counts bytes that have been moved as a whole or not at all.
     #[inline(always)]
     fn advance_whole(&mut self, len: usize, access: Access, result: Result<(), Fault>) -> bool {
@@ -351,8 +358,7 @@ impl fs::Source for UserBuffer {
 impl net::Sink for UserBuffer {
     #[inline]
     fn put(&mut self, data: &[u8]) -> bool {
-        let result = uaccess::copy_bytes_to_user(self.address, data);
-        self.advance_whole(data.len(), Access::Write, result)
+        self.put_whole(data)
     }
 
     #[inline]

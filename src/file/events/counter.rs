@@ -7,7 +7,7 @@ use core::{
 };
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::{Metadata, Sink, Source};
+use fs::{Metadata, Sink as _, Source};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -138,7 +138,7 @@ impl Stream for Counter {
             return Err(Errno::EINVAL);
         }
         // Where a page is missing, nothing is taken.
-        match self.take(|value| sink.put(&value.to_ne_bytes()) == size_of::<u64>())? {
+        match self.take(|value| sink.put_whole(&value.to_ne_bytes()))? {
             0 => Ok(0),
             _ => Ok(size_of::<u64>()),
         }

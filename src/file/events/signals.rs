@@ -8,7 +8,7 @@ use alloc::{string::String, sync::Arc};
 use core::fmt;
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::{Metadata, Sink};
+use fs::{Metadata, Sink as _};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::IntoBytes;
@@ -59,7 +59,7 @@ impl Stream for SignalFile {
         let mut total = 0;
         while sink.remaining() >= SIZE
             && let Some(told) =
-                signal::take_if(&caller.thread, set, |info| sink.put(info.to_file().as_bytes()) == SIZE)
+                signal::take_if(&caller.thread, set, |info| sink.put_whole(info.to_file().as_bytes()))
         {
             if !told {
                 return Ok(total);

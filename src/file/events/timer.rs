@@ -15,7 +15,7 @@ use executor::{
     sync::{Events, Readiness, SpinMutex, WaitQueue},
     timeout,
 };
-use fs::{Metadata, Sink};
+use fs::{Metadata, Sink as _};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -247,7 +247,7 @@ impl Stream for TimerFile {
         if expirations == 0 {
             return Err(Errno::EAGAIN);
         }
-        if sink.put(&expirations.to_ne_bytes()) < size_of::<u64>() {
+        if !sink.put_whole(&expirations.to_ne_bytes()) {
             // A page is missing; nothing is taken.
             return Ok(0);
         }
