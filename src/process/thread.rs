@@ -408,10 +408,14 @@ impl<F: Future> Future for Interruptible<'_, F> {
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.future.poll(context) {
+        let mut this = self.project();
+        match this.future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if this.thread.is_called() => Poll::Ready(Err(Errno::ERESTARTSYS)),
+            // It may be pending because others want the CPU, and be done all the same.
+            Poll::Pending if this.thread.is_called() => match executor::poll_at_last(this.future, context) {
+                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                Poll::Pending => Poll::Ready(Err(Errno::ERESTARTSYS)),
+            },
             Poll::Pending => Poll::Pending,
         }
     }
