@@ -1,7 +1,7 @@
 //! Who waits for whose ranges: a wait that would close a circle is refused (EDEADLK).
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use executor::sync::SpinMutex;
 use syscalls::Errno;
@@ -22,6 +22,10 @@ struct Wait {
 /// moment.
 static WAITS: SpinMutex<Vec<Wait>> = SpinMutex::new(Vec::new());
 
+/// How many threads may wait: most of the time none. Relaxed: whoever is refused because of a lock was counted before it
+/// looked at the file's locks, and so before that lock was given up.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
 /// Most steps that a circle is followed, as on Linux.
 const MAX_STEPS: usize = 10;
 
@@ -40,8 +44,12 @@ fn waits_for(waits: &[Wait], from: Owner, to: Owner) -> bool {
     false
 }
 
-/// Strikes out the waits for a file's locks before those who wait look again.
+/// Strikes out the waits for a file's locks, of which some have been given up, before those who wait look again. Also the waits
+/// of those who are not in the file's queue yet, and so will look anyway: who has given up is not to be taken for their blocker.
 pub(super) fn forget_waits(locks: &FileLocks) {
+    if WAITING.load(Ordering::Relaxed) == 0 {
+        return;
+    }
     let locks = core::ptr::from_ref(locks).addr();
     WAITS.lock().retain(|wait| wait.locks != locks);
 }
@@ -57,6 +65,7 @@ impl Waiting {
     pub(super) fn new(locks: &FileLocks, owner: Owner) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        WAITING.fetch_add(1, Ordering::Relaxed);
         Self { number, owner, locks: core::ptr::from_ref(locks).addr() }
     }
 
@@ -81,5 +90,6 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         WAITS.lock().retain(|wait| wait.number != self.number);
+        WAITING.fetch_sub(1, Ordering::Relaxed);
     }
 }

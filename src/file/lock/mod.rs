@@ -80,8 +80,8 @@ impl From<Refusal> for Errno {
 impl FileLocks {
     /// Has those who wait look again.
     fn wake(&self) {
+        deadlock::forget_waits(self);
         if !self.freed.is_empty() {
-            deadlock::forget_waits(self);
             self.freed.wake_all();
         }
     }
