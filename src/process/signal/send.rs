@@ -197,7 +197,9 @@ fn prepare(node: &Node, signal: u8) -> bool {
     let mut shared = process.signals.lock();
     shared.pending.discard(cancelled);
     for thread in &node.threads {
-        thread.signals.lock().pending.discard(cancelled);
+        let mut own = thread.signals.lock();
+        own.pending.discard(cancelled);
+        own.may_stop &= signal != SIGCONT;
     }
     let was_stopped = signal == SIGCONT && shared.set_stopped(None);
     if was_stopped {

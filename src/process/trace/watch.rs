@@ -29,6 +29,8 @@ pub fn due(thread: &Thread, context: &UserContext, attention: Attention) -> Opti
         // The instruction that was stepped was the call.
         Pace::Step if in_call => {
             let info = SigInfo::fault(SIGTRAP, TRAP_BRKPT, context.rip() as usize);
+            // As if it had been taken: the tracer may let in another.
+            thread.signals.lock().may_stop = true;
             return Some(Point::Signal(info));
         }
         _ => {}
