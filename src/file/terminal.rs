@@ -13,7 +13,7 @@ use syscalls::Errno;
 use super::{File, Object};
 use crate::{
     process::{
-        Caller, interruptible,
+        Caller, exit, interruptible,
         signal::{Disposition, SigInfo, send},
         tree,
     },
@@ -239,7 +239,24 @@ impl JobControl for Jobs {
 
     fn set_terminal(&self, session: Pid, terminal: Option<Arc<Tty>>) {
         if let Some(session) = tree::lock().session(session as u32) {
+            session.former_foreground = session.former_foreground.filter(|_| terminal.is_none());
             session.terminal = terminal;
+        }
+    }
+
+    fn lose_terminal(&self, session: Pid, foreground: Pid) {
+        let (session, foreground) = (session as u32, foreground as u32);
+        let mut tree = tree::lock();
+        let is_led = tree.node(session).is_some_and(|leader| leader.zombie.is_none());
+        let Some(record) = tree.session(session) else { return };
+        record.terminal = None;
+        if foreground == 0 {
+            return;
+        }
+        if is_led {
+            record.former_foreground = Some(foreground);
+        } else {
+            exit::hang_up_group(&mut tree, foreground);
         }
     }
 

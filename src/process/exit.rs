@@ -192,6 +192,7 @@ async fn finish(process: &Arc<Process>) {
     let mut tree = tree::lock();
     let orphans = hand_on_children(&mut tree, process.pid);
     let terminal = terminal_of_leader(&mut tree, process.pid);
+    let hung_up = group_of_lost_terminal(&mut tree, process.pid);
     let newly_orphaned = newly_orphaned_groups(&mut tree, process.pid, orphans, status);
     process.end.set(Events::IN | Events::RDNORM);
     notify_parent(&mut tree, process.pid);
@@ -203,15 +204,20 @@ async fn finish(process: &Arc<Process>) {
             notify_parent(&mut tree, orphan);
         }
     }
-    for group in newly_orphaned {
-        send::to_group_locked(&mut tree, group, SigInfo::kernel(SIGHUP));
-        send::to_group_locked(&mut tree, group, SigInfo::kernel(SIGCONT));
+    for group in newly_orphaned.into_iter().chain(hung_up) {
+        hang_up_group(&mut tree, group);
     }
     drop(tree);
     // Hangs up the foreground group; takes locks of its own.
     if let Some(terminal) = terminal {
         terminal.leave_session(process.pid as Pid, true);
     }
+}
+
+/// Tells a group that nobody controls it any more.
+pub fn hang_up_group(tree: &mut Tree, group: u32) {
+    send::to_group_locked(tree, group, SigInfo::kernel(SIGHUP));
+    send::to_group_locked(tree, group, SigInfo::kernel(SIGCONT));
 }
 
 /// Gives a process's children to whoever takes orphans, and tells those who want to know (`PR_SET_PDEATHSIG`); says who the
@@ -243,6 +249,15 @@ fn terminal_of_leader(tree: &mut Tree, pid: u32) -> Option<Arc<Tty>> {
         return None;
     }
     tree.session(pid)?.terminal.clone()
+}
+
+/// The group that was in the foreground when a hangup took the terminal away from the leader that exits, if it is still there.
+fn group_of_lost_terminal(tree: &mut Tree, pid: u32) -> Option<u32> {
+    if tree.node(pid)?.session != pid {
+        return None;
+    }
+    let group = tree.session(pid)?.former_foreground.take()?;
+    (tree.group_session(group) == Some(pid)).then_some(group)
 }
 
 /// Marks the process a zombie and returns the groups with stopped members that its end has orphaned: they are its

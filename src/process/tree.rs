@@ -66,6 +66,8 @@ pub struct Session {
     pub members: usize,
     /// The controlling terminal.
     pub terminal: Option<Arc<Tty>>,
+    /// The group that was in the foreground when a hangup took the terminal away: it hears of that when the leader exits.
+    pub former_foreground: Option<u32>,
 }
 
 #[derive(Default)]
