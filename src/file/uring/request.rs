@@ -13,7 +13,7 @@ use core::{
     future::Future,
     pin::Pin,
     sync::atomic::{
-        AtomicU8, AtomicU32, AtomicU64,
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
     },
     task::{Context, Poll},
@@ -43,6 +43,8 @@ pub struct Request {
     pub events: AtomicU32,
     /// When a time-out ends, nanoseconds since boot.
     pub deadline: AtomicU64,
+    /// Whether a poll has been changed since it looked.
+    pub is_changed: AtomicBool,
     /// What tells it from others of its ring; the longest listed has the lowest.
     place: u64,
     /// Who it acts as.
@@ -73,6 +75,7 @@ impl Request {
             events: AtomicU32::new(0),
             deadline: AtomicU64::new(0),
             place: 0,
+            is_changed: AtomicBool::new(false),
             thread: thread.clone(),
             state: AtomicU8::new(0),
             wake: WakeCell::new(),

@@ -3,7 +3,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::{
     future::poll_fn,
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::Ordering::{Acquire, Relaxed, Release},
     task::{Context, Poll},
 };
 
@@ -39,8 +39,10 @@ pub async fn poll(ring: Arc<Ring>, file: Arc<File>, request: Arc<Request>, repea
     let mut is_first = true;
     loop {
         let look = |context: &mut Context<'_>| {
+            // Acquire: pairs with the change, so that what is asked for now is seen. Whatever is there then is told, as at first.
+            let is_changed = request.is_changed.swap(false, Acquire);
             let asked = asked();
-            let mut has_fired = is_first;
+            let mut has_fired = is_first || is_changed;
             watchers.arm(context.waker());
             for watcher in watchers.iter() {
                 watcher.set_events(asked);
@@ -73,6 +75,7 @@ pub fn update(ring: &Ring, entry: &Entry) -> SysResult {
     if changes & IORING_POLL_UPDATE_USER_DATA != 0 {
         ring.rename(&found, entry.offset);
     }
+    found.is_changed.store(true, Release);
     found.wake();
     Ok(0)
 }
