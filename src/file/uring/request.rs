@@ -263,6 +263,7 @@ impl Ring {
     /// Cancels all requests that act as this thread, which has been called. Who waits for the end of others is woken.
     pub async fn abandon(&self, thread: &Arc<Thread>) {
         let _ = self.cancel(true, Which::Of(thread), None).await;
+        self.end_deferred(thread).await;
         self.all_ended.wake_all();
         self.wake_poller();
     }

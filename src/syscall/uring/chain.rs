@@ -67,6 +67,31 @@ impl Ring {
         BACKLOG.max(self.memory.completion_count() as usize)
     }
 
+    /// Ends the chains of a thread, which has been called off, that wait for those before them; they need not wait for those of
+    /// other threads.
+    pub async fn end_deferred(&self, thread: &Arc<Thread>) {
+        /// So many are taken out with the lock held.
+        const FEW: usize = 8;
+        loop {
+            let mut found = [const { None }; FEW];
+            {
+                let mut seen = 0;
+                let mut deferred = self.deferred.lock();
+                for place in &mut found {
+                    let is_its = |chain: &Chain| Arc::ptr_eq(&chain.caller.thread, thread);
+                    let next = deferred.chains.range(seen..).position(is_its);
+                    seen = next.map_or(deferred.chains.len(), |next| seen + next);
+                    *place = deferred.chains.remove(seen);
+                }
+            }
+            if found[0].is_none() {
+                return;
+            }
+            found.into_iter().flatten().for_each(|chain| chain.end(self, Errno::ECANCELED));
+            executor::make_way().await;
+        }
+    }
+
     /// Whether so many wait that the poller waits for them, too.
     pub fn is_backed_up(&self) -> bool {
         self.deferred.lock().chains.len() >= self.backlog()
@@ -105,6 +130,11 @@ pub fn submit(ring: &Arc<Ring>, chain: Chain, context: &mut Context<'_>) {
     if !deferred.is_served && (!chain.drains() || ring.is_idle()) {
         drop(deferred);
         begin(ring, chain, context);
+        return;
+    }
+    if is_called_off(&chain.caller.thread, ring) {
+        drop(deferred);
+        chain.end(ring, Errno::ECANCELED);
         return;
     }
     if memory::check_wait().is_err() || deferred.chains.try_reserve(1).is_err() {
