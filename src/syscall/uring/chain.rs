@@ -104,7 +104,7 @@ impl Chain {
         self.requests.iter().any(|prepared| prepared.entry.has(DRAIN))
     }
 
-    /// Whether it is not to be tried in place.
+    /// Whether what it begins with is not to be tried in place.
     fn is_async(&self) -> bool {
         self.requests.last().is_some_and(|prepared| prepared.entry.has(ASYNC))
     }
@@ -214,8 +214,8 @@ fn begin(ring: &Arc<Ring>, chain: Chain, context: &mut Context<'_>) {
     let is_async = chain.is_async();
     let Chain { caller, engagement, requests, .. } = chain;
     let untold = Untold { ring: ring.clone(), requests, begun: [None; 2] };
-    let mut running: Running = Box::pin(run(ring.begin(), untold, caller.clone(), engagement));
-    if !is_async && as_caller(&caller, || running.as_mut().poll(context)).is_ready() {
+    let mut running: Running = Box::pin(run(ring.begin(), untold, caller.clone(), engagement, is_async));
+    if as_caller(&caller, || running.as_mut().poll(context)).is_ready() {
         return;
     }
     // Without memory for the task it is dropped: what has begun of it tells that it is cancelled.
@@ -277,8 +277,14 @@ impl Drop for Untold {
     }
 }
 
-/// Runs a chain.
-async fn run(_begun: Begun, mut untold: Untold, caller: Arc<Caller>, _engagement: Engagement) {
+/// Runs a chain. With `is_async` its first poll does no more than list what it begins with.
+async fn run(
+    _begun: Begun,
+    mut untold: Untold,
+    caller: Arc<Caller>,
+    _engagement: Engagement,
+    mut is_async: bool,
+) {
     let ring = untold.ring.clone();
     while let Some(prepared) = untold.requests.pop() {
         let entry = prepared.entry;
@@ -286,7 +292,8 @@ async fn run(_begun: Begun, mut untold: Untold, caller: Arc<Caller>, _engagement
         let limit = if entry.is_linked() { untold.requests.pop_if(is_limit) } else { None };
         untold.begun = [Some(entry.user_data), limit.as_ref().map(|limit| limit.entry.user_data)];
         let last = limit.as_ref().map_or(entry, |limit| limit.entry);
-        let (name, result) = carry_out(&ring, &caller, prepared, limit).await;
+        let is_listed_only = core::mem::take(&mut is_async);
+        let (name, result) = carry_out(&ring, &caller, prepared, limit, is_listed_only).await;
         untold.begun = [None; 2];
         let failed = has_failed(&entry, result);
         tell(&ring, &entry, name, result, failed);
@@ -339,12 +346,14 @@ pub fn encode(result: SysResult) -> i32 {
     }
 }
 
-/// Carries one request out, within a limit if it has one, of which it tells, too; its name and result.
+/// Carries one request out, within a limit if it has one, of which it tells, too; its name and result. The first poll lists it,
+/// and no more if that `is_listed_only`.
 async fn carry_out(
     ring: &Arc<Ring>,
     caller: &Arc<Caller>,
     prepared: Prepared,
     limit: Option<Prepared>,
+    mut is_listed_only: bool,
 ) -> (u64, SysResult) {
     let entry = prepared.entry;
     let (enlisted, work) = match perform::begin(ring, caller, prepared) {
@@ -357,6 +366,8 @@ async fn carry_out(
         }
     };
     let work = enlisted.run(work);
+    // Whoever polls it next needs not be woken: it becomes a task.
+    poll_fn(|_| if core::mem::take(&mut is_listed_only) { Poll::Pending } else { Poll::Ready(()) }).await;
     let result = match limit {
         None => work.await,
         Some(limit) => {
