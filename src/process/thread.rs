@@ -332,7 +332,7 @@ impl Thread {
         if let Some(lent) = self.lent_registers() {
             return Some(lent);
         }
-        let is_self = core::ptr::eq(arch::percpu::thread().cast(), self);
+        let is_self = core::ptr::eq(polled().cast(), self);
         let cell = self.task.get()?.cell();
         // SAFETY: the task's future is a thread's, and has its registers until it is said to end. A turn begins with an
         // exchange of `running_on`, which is a full fence, and is counted before it ends.
@@ -347,7 +347,7 @@ impl Thread {
 
     /// The thread that this CPU polls: whoever's system call the asking code serves. None in a kernel task.
     pub fn current() -> Option<Arc<Self>> {
-        let thread = arch::percpu::thread().cast::<Self>();
+        let thread = polled().cast::<Self>();
         if thread.is_null() {
             return None;
         }
@@ -372,6 +372,22 @@ impl Thread {
         }
     }
 
+    /// Polls what is done in the current thread's name and not wanted any more: it leaves whatever wait it is in that a signal
+    /// would end ([`interruptible`]), and so can say how far it has come.
+    pub fn call_off<T>(poll: impl FnOnce() -> T) -> T {
+        let thread = arch::percpu::thread();
+        arch::percpu::set_thread(thread.map_addr(|address| address | CALLED_OFF));
+        let result = poll();
+        arch::percpu::set_thread(thread);
+        result
+    }
+
+    /// Whether what this CPU polls is [called off](Self::call_off).
+    #[inline(always)]
+    pub fn is_called_off() -> bool {
+        arch::percpu::thread().addr() & CALLED_OFF != 0
+    }
+
     /// The CPU that polls the thread at this moment.
     pub fn running_on(&self) -> Option<usize> {
         (self.running_on.load(Ordering::Relaxed) as usize).checked_sub(1)
@@ -384,6 +400,15 @@ impl core::fmt::Display for Thread {
         let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
         write!(f, "{}[{}]", alloc::string::String::from_utf8_lossy(&name[..len]), self.tid())
     }
+}
+
+/// In the word that says which thread a CPU polls: what is polled is [called off](Thread::call_off).
+const CALLED_OFF: usize = 1;
+
+/// The thread that this CPU polls, or null.
+#[inline(always)]
+fn polled() -> *const () {
+    arch::percpu::thread().map_addr(|address| address & !CALLED_OFF)
 }
 
 /// Awaits `future`, but gives up with ERESTARTSYS as soon as the thread has a signal to attend to.
@@ -412,10 +437,12 @@ impl<F: Future> Future for Interruptible<'_, F> {
         match this.future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             // It may be pending because others want the CPU, and be done all the same.
-            Poll::Pending if this.thread.is_called() => match executor::poll_at_last(this.future, context) {
-                Poll::Ready(output) => Poll::Ready(Ok(output)),
-                Poll::Pending => Poll::Ready(Err(Errno::ERESTARTSYS)),
-            },
+            Poll::Pending if this.thread.is_called() || Thread::is_called_off() => {
+                match executor::poll_at_last(this.future, context) {
+                    Poll::Ready(output) => Poll::Ready(Ok(output)),
+                    Poll::Pending => Poll::Ready(Err(Errno::ERESTARTSYS)),
+                }
+            }
             Poll::Pending => Poll::Pending,
         }
     }

@@ -7,6 +7,8 @@
 //!      │ └──pending───┘  ▼
 //!      └──cancelled──► Cancelled: the future is dropped at its next poll, which comes at once; ECANCELED
 //! ```
+//!
+//! What may have moved bytes already, and waits to move more, tells how many: it is not dropped, but called out of its wait.
 
 use alloc::sync::Arc;
 use core::{
@@ -24,7 +26,7 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::Ring;
-use crate::{file::File, process::Thread};
+use crate::{file::File, process::Thread, syscall::uring::may_move_some};
 
 /// Its future is being polled.
 const POLLED: u8 = 1;
@@ -41,10 +43,10 @@ pub struct Request {
     file: Option<usize>,
     /// The events that a poll is for.
     pub events: AtomicU32,
-    /// When a time-out ends, nanoseconds since boot.
-    pub deadline: AtomicU64,
     /// Whether a poll has been changed since it looked.
     pub is_changed: AtomicBool,
+    /// When a time-out ends, nanoseconds since boot.
+    pub deadline: AtomicU64,
     /// What tells it from others of its ring; the longest listed has the lowest.
     place: u64,
     /// Who it acts as.
@@ -73,9 +75,9 @@ impl Request {
             opcode,
             file: file.map(File::address),
             events: AtomicU32::new(0),
+            is_changed: AtomicBool::new(false),
             deadline: AtomicU64::new(0),
             place: 0,
-            is_changed: AtomicBool::new(false),
             thread: thread.clone(),
             state: AtomicU8::new(0),
             wake: WakeCell::new(),
@@ -130,9 +132,9 @@ impl Enlisted {
         &self.request
     }
 
-    /// Runs a future that ends with ECANCELED when the request is cancelled.
+    /// Runs a future that ends when the request is cancelled: with ECANCELED, unless it has moved some bytes.
     pub fn run<F>(&self, future: F) -> Cancellable<F> {
-        Cancellable { request: self.request.clone(), future }
+        Cancellable { request: self.request.clone(), has_begun: false, future }
     }
 }
 
@@ -150,6 +152,7 @@ impl Drop for Enlisted {
 #[pin_project]
 pub struct Cancellable<F> {
     request: Arc<Request>,
+    has_begun: bool,
     #[pin]
     future: F,
 }
@@ -158,17 +161,21 @@ impl<T, F: Future<Output = Result<T, Errno>>> Future for Cancellable<F> {
     type Output = Result<T, Errno>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         // Before the look at the state, which is changed before the wake.
         this.request.wake.register(context.waker());
-        if this.request.state.fetch_or(POLLED, SeqCst) & CANCELLED != 0 {
+        if this.request.state.fetch_or(POLLED, SeqCst) & CANCELLED == 0 {
+            *this.has_begun = true;
+            let result = this.future.as_mut().poll(context);
+            if result.is_ready() || this.request.state.fetch_and(!POLLED, SeqCst) & CANCELLED == 0 {
+                return result;
+            }
+        }
+        if !*this.has_begun || !may_move_some(this.request.opcode) {
             return Poll::Ready(Err(Errno::ECANCELED));
         }
-        let result = this.future.poll(context);
-        if result.is_pending() && this.request.state.fetch_and(!POLLED, SeqCst) & CANCELLED != 0 {
-            return Poll::Ready(Err(Errno::ECANCELED));
-        }
-        result
+        let ended = Thread::call_off(|| this.future.poll(context));
+        ended.map_err(|_| Errno::ECANCELED)
     }
 }
 

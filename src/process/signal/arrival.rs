@@ -122,7 +122,9 @@ impl Future for AnyPending<'_> {
     type Output = Result<(), Errno>;
 
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
-        if is_any_pending(self.thread, self.set) {
+        if Thread::is_called_off() {
+            Poll::Ready(Err(Errno::ERESTARTSYS))
+        } else if is_any_pending(self.thread, self.set) {
             Poll::Ready(Ok(()))
         } else if self.thread.is_called() && is_interrupted(self.thread) {
             Poll::Ready(Err(Errno::ERESTARTSYS))

@@ -201,7 +201,7 @@ async fn serve_deferred(ring: Arc<Ring>) {
     }
 }
 
-/// Begins a chain: polls it once, and makes it a task if it has to wait.
+/// Begins a chain: polls it once, and makes it a task if it has to wait, or is to; then others find what it begins with.
 fn begin(ring: &Arc<Ring>, chain: Chain, context: &mut Context<'_>) {
     if chain.failed.is_some() {
         chain.end(ring, Errno::ECANCELED);
@@ -371,7 +371,7 @@ async fn carry_out(
     let result = match limit {
         None => work.await,
         Some(limit) => {
-            let (result, of_limit) = within(ring, caller, work, &limit).await;
+            let (result, of_limit) = within(ring, caller, (enlisted.request(), work), &limit).await;
             tell_limit(ring, &limit, of_limit);
             result
         }
@@ -383,11 +383,11 @@ fn tell_limit(ring: &Ring, limit: &Prepared, result: SysResult) {
     tell(ring, &limit.entry, limit.entry.user_data, result, true);
 }
 
-/// Awaits some work until its time is up: what has come of both.
+/// Awaits a request's work until its time is up: what has come of both.
 async fn within(
     ring: &Arc<Ring>,
     caller: &Caller,
-    work: impl Future<Output = SysResult>,
+    (limited, work): (&Request, impl Future<Output = SysResult>),
     limit: &Prepared,
 ) -> (SysResult, SysResult) {
     let Prepared { entry, data, .. } = limit;
@@ -403,15 +403,18 @@ async fn within(
     }));
     let mut work = pin!(work);
     let mut is_lifted = false;
+    let mut of_limit = Err(Errno::ECANCELED);
     poll_fn(|context| {
         if let Poll::Ready(result) = work.as_mut().poll(context) {
-            return Poll::Ready((result, Err(Errno::ECANCELED)));
+            return Poll::Ready((result, of_limit));
         }
         if !is_lifted && let Poll::Ready(ended) = timer.as_mut().poll(context) {
-            if ended.is_ok() {
-                return Poll::Ready((Err(Errno::ECANCELED), Err(Errno::ETIME)));
-            }
             is_lifted = true;
+            if ended.is_ok() {
+                of_limit = Err(Errno::ETIME);
+                let _ = limited.cancel();
+                return work.as_mut().poll(context).map(|result| (result, of_limit));
+            }
         }
         Poll::Pending
     })

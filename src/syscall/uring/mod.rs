@@ -31,6 +31,7 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub use chain::Deferred;
+pub use perform::may_move_some;
 
 use super::{
     attempt::{Attempt, Pause},

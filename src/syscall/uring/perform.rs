@@ -19,7 +19,7 @@ use crate::{
         uring::{Enlisted, Entry, Request, Ring, entry::*},
     },
     memory,
-    process::Caller,
+    process::{Caller, interruptible},
     syscall::{
         descriptor, directory, epoll, memory as mappings, metadata,
         open::{self, How},
@@ -72,6 +72,25 @@ pub fn has_file(opcode: u8) -> bool {
     )
 }
 
+/// Whether an operation may have moved some bytes when it has to wait to move more.
+pub fn may_move_some(opcode: u8) -> bool {
+    matches!(
+        u32::from(opcode),
+        operations::READV
+            | operations::WRITEV
+            | operations::READ_FIXED
+            | operations::WRITE_FIXED
+            | operations::SENDMSG
+            | operations::RECVMSG
+            | operations::READ
+            | operations::WRITE
+            | operations::SEND
+            | operations::RECV
+            | operations::SPLICE
+            | operations::TEE
+    )
+}
+
 /// The offset that an entry of a transfer gives; −1 stands for the file's own.
 #[inline]
 pub fn offset_of(entry: &Entry) -> Option<i64> {
@@ -121,10 +140,10 @@ pub fn begin(ring: &Arc<Ring>, caller: &Arc<Caller>, prepared: Prepared) -> Resu
 /// Does something again and again while it says EAGAIN only because the file is not to be waited on (`O_NONBLOCK`): a request
 /// waits all the same, as on Linux, unless its own flags (`MSG_*`) say that it is not to.
 macro_rules! persist {
-    ($file:ident, $events:expr, $flags:expr, $act:expr) => {
+    ($caller:ident, $file:ident, $events:expr, $flags:expr, $act:expr) => {
         loop {
             let result = $act.await;
-            if $flags & net::MSG_DONTWAIT != 0 || !has_waited(&$file, $events, &result).await {
+            if $flags & net::MSG_DONTWAIT != 0 || !has_waited(&$caller, &$file, $events, &result).await {
                 break result;
             }
         }
@@ -132,14 +151,14 @@ macro_rules! persist {
 }
 
 /// Waits for a file that something has found not to be ready, if it was not allowed to do so itself.
-async fn has_waited(file: &File, events: Events, result: &SysResult) -> bool {
+async fn has_waited(caller: &Caller, file: &File, events: Events, result: &SysResult) -> bool {
     if *result != Err(Errno::EAGAIN) || !file.is_nonblocking() {
         return false;
     }
     let Some(readiness) = io::readiness(file, events) else { return false };
-    readiness.wait(events).await;
+    let has_waited = interruptible(&caller.thread, readiness.wait(events)).await.is_ok();
     executor::make_way().await;
-    true
+    has_waited
 }
 
 /// What is done with a file.
@@ -161,7 +180,7 @@ fn on_file(
                 check_buffer(&ring, &caller, &entry)?;
             }
             memory::pinned(async move {
-                persist!(file, Events::IN, 0, read_write::read_file(&caller, &file, at, range, flags))
+                persist!(caller, file, Events::IN, 0, read_write::read_file(&caller, &file, at, range, flags))
             })?
         }
         (operations::WRITE | operations::WRITE_FIXED, _) => {
@@ -169,7 +188,13 @@ fn on_file(
                 check_buffer(&ring, &caller, &entry)?;
             }
             memory::pinned(async move {
-                persist!(file, Events::OUT, 0, read_write::write_file(&caller, &file, at, range, flags))
+                persist!(
+                    caller,
+                    file,
+                    Events::OUT,
+                    0,
+                    read_write::write_file(&caller, &file, at, range, flags)
+                )
             })?
         }
         (opcode @ (operations::READV | operations::WRITEV), Data::Vectors(vectors)) => {
@@ -179,6 +204,7 @@ fn on_file(
             };
             memory::pinned(async move {
                 persist!(
+                    caller,
                     file,
                     events,
                     0,
@@ -208,23 +234,41 @@ fn on_file(
             let address = if let Data::Address(address) = data { Some(address) } else { None };
             memory::pinned(async move {
                 let (flags, address) = (flags | net::MSG_NOSIGNAL, address.as_deref());
-                persist!(file, Events::OUT, flags, message::send_file(&caller, &file, range, flags, address))
+                persist!(
+                    caller,
+                    file,
+                    Events::OUT,
+                    flags,
+                    message::send_file(&caller, &file, range, flags, address)
+                )
             })?
         }
         (operations::RECV, _) => memory::pinned(async move {
-            persist!(file, Events::IN, flags, message::receive_file(&caller, &file, range, flags))
+            persist!(caller, file, Events::IN, flags, message::receive_file(&caller, &file, range, flags))
         })?,
         (operations::SENDMSG, Data::Outgoing(outgoing)) => memory::pinned(async move {
             let flags = flags | net::MSG_NOSIGNAL;
-            persist!(file, Events::OUT, flags, message::send_message(&caller, &file, &outgoing, flags))
+            persist!(
+                caller,
+                file,
+                Events::OUT,
+                flags,
+                message::send_message(&caller, &file, &outgoing, flags)
+            )
         })?,
         (operations::RECVMSG, Data::Incoming(incoming)) => memory::pinned(async move {
-            persist!(file, Events::IN, flags, message::receive_message(&caller, &file, &incoming, flags))
+            persist!(
+                caller,
+                file,
+                Events::IN,
+                flags,
+                message::receive_message(&caller, &file, &incoming, flags)
+            )
         })?,
         (operations::ACCEPT, _) => {
             let request = enlisted.request().clone();
             memory::pinned(async move {
-                persist!(file, Events::IN, 0, accept(&ring, &caller, &file, &entry, &request))
+                persist!(caller, file, Events::IN, 0, accept(&ring, &caller, &file, &entry, &request))
             })?
         }
         (operations::CONNECT, Data::Address(address)) => {
