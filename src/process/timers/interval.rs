@@ -150,6 +150,7 @@ async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, cancelled: u32
         if !clock.reached(deadline).await {
             return;
         }
+        let Some(process) = target.upgrade() else { return };
         let period = {
             let mut timers = all.intervals.lock();
             let Some(timer) = timers[which as usize].of_task(cancelled) else { return };
@@ -161,10 +162,10 @@ async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, cancelled: u32
             }
             // Before the signal is there to be delivered.
             timer.rests = which == Which::Real && timer.period != 0;
+            // Under the lock: whoever has set the timer anew need not expect the signal of what it was.
+            let _ = send::to_process(&process, SigInfo::kernel(which.signal()));
             timer.period
         };
-        let Some(process) = target.upgrade() else { return };
-        let _ = send::to_process(&process, SigInfo::kernel(which.signal()));
         drop(process);
         if period == 0 {
             continue;

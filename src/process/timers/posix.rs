@@ -238,36 +238,29 @@ impl Timer {
         state.overrun.min(MOST_OVERRUNS)
     }
 
-    /// It has expired.
+    /// It has expired. Its signal is sent under its lock: whoever has set it anew, turned it off or deleted it need not
+    /// expect that of what it was.
     fn expire(&self, version: u64) {
-        {
-            let mut state = self.state.lock();
-            if state.version != version || state.is_due {
-                return;
-            }
-            state.is_due = true;
-            if state.period == 0 {
-                state.deadline = None;
-            }
-        }
-        let is_pending = self.process.upgrade().is_some_and(|process| {
-            let info = SigInfo::timer(
-                self.message.signal,
-                self.id,
-                self.message.value.unwrap_or(self.id as u64),
-                self.serial,
-            );
-            match &self.target {
-                Target::Nobody => Ok(false),
-                Target::Process => send::to_process_if_taken(&process, info),
-                Target::Thread(thread) => {
-                    thread.upgrade().map_or(Ok(false), |thread| send::to_thread_if_taken(&thread, info))
-                }
-            }
-            .unwrap_or(false)
-        });
+        let process = self.process.upgrade();
+        let thread = if let Target::Thread(thread) = &self.target { thread.upgrade() } else { None };
         let mut state = self.state.lock();
-        if !is_pending && state.version == version && core::mem::take(&mut state.is_due) {
+        if state.version != version || state.is_due {
+            return;
+        }
+        let value = self.message.value.unwrap_or(self.id as u64);
+        let info = SigInfo::timer(self.message.signal, self.id, value, self.serial);
+        // Before the signal is there to be delivered.
+        state.is_due = true;
+        if state.period == 0 {
+            state.deadline = None;
+        }
+        let is_pending = match (&self.target, &process, &thread) {
+            (Target::Process, Some(process), _) => send::to_process_if_taken(process, info),
+            (Target::Thread(_), Some(_), Some(thread)) => send::to_thread_if_taken(thread, info),
+            _ => Ok(false),
+        };
+        if !is_pending.unwrap_or(false) {
+            state.is_due = false;
             let now = state.by.now();
             state.go_past(now.unwrap_or(0).saturating_add(IGNORED_PAUSE));
         }
@@ -276,6 +269,9 @@ impl Timer {
     fn end(&self) {
         let mut state = self.state.lock();
         state.is_deleted = true;
+        // Should its task be about to send the signal.
+        state.deadline = None;
+        state.version += 1;
         if let Some(task) = state.task.take() {
             task.cancel();
         }
