@@ -117,9 +117,12 @@ async fn read_stream(
 ) -> SysResult {
     let mut total = 0;
     loop {
+        let offered = buffer.remaining();
         match stream.try_read(caller, buffer) {
             Ok(read) => {
                 total += read;
+                // The stream may have given more than it says, which comes again.
+                buffer.give_back(offered.saturating_sub(buffer.remaining() + read));
                 let is_over = read == 0 || buffer.remaining() == 0 || caller.thread.is_called();
                 if !is_over && !buffer.faulted() && stream.never_ends() {
                     executor::make_way().await;

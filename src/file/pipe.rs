@@ -3,7 +3,7 @@
 use alloc::{format, string::String, sync::Arc};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use executor::sync::Readiness;
+use executor::sync::{Events, Readiness};
 use fs::{
     Birth, Device, FileType, Metadata, Path, Source, Timestamp,
     pipe::{Pipe, ReadEnd, WriteEnd},
@@ -81,6 +81,10 @@ impl Stream for Reader {
         Some(self.end.reader())
     }
 
+    fn events(&self) -> Events {
+        self.end.read_events()
+    }
+
     fn readable(&self) -> Result<usize, Errno> {
         Ok(self.end.len())
     }
@@ -117,6 +121,10 @@ impl Stream for Writer {
 
     fn readiness(&self) -> Option<&Readiness> {
         Some(self.end.writer())
+    }
+
+    fn events(&self) -> Events {
+        self.end.write_events()
     }
 
     fn readable(&self) -> Result<usize, Errno> {
@@ -191,6 +199,10 @@ impl Stream for Both {
 
     fn write_readiness(&self) -> Option<&Readiness> {
         Some(self.writer.writer())
+    }
+
+    fn events(&self) -> Events {
+        self.reader.read_events() | self.writer.write_events()
     }
 
     fn readable(&self) -> Result<usize, Errno> {

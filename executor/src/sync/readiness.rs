@@ -108,6 +108,12 @@ impl Readiness {
         }
     }
 
+    /// Add events, but wake nobody: [`notify`](Self::notify) is to follow, when no lock is held that a waiter's end may take.
+    #[inline]
+    pub fn mark(&self, events: Events) {
+        self.events.fetch_or(events.bits(), SeqCst);
+    }
+
     /// Take events away.
     #[inline]
     pub fn clear(&self, events: Events) {

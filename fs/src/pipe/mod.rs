@@ -28,7 +28,8 @@ use packets::Mark;
 use smallvec::SmallVec;
 use syscalls::Errno;
 
-/// Writes of up to this many bytes are not mixed with others' (`PIPE_BUF`), unless the source stops in the middle.
+/// Writes of up to this many bytes are not mixed with others' (`PIPE_BUF`), nor does another reader get a part of a read of
+/// as few.
 pub const ATOMIC: usize = PAGE_SIZE;
 /// Bytes that fit in a new pipe.
 pub const CAPACITY: usize = 16 * PAGE_SIZE;
@@ -93,8 +94,15 @@ pub struct Pipe {
     write_side: SpinMutex<Arc<Ring>>,
     /// Pages that were read, for the next writes: a pipe in steady use neither allocates nor frees.
     spare: SpinMutex<SmallVec<[Page; SPARE]>>,
+    /// What these two say of bytes and room may be outdated: a side that is overtaken on its way tells of what there was. Nothing
+    /// is ever kept back; who looks and finds nothing withdraws it.
     readable: Readiness,
     writable: Readiness,
+    /// How many bytes fit, as the ring says.
+    capacity: AtomicUsize,
+    /// Taken to say that nobody is at an end, or to take that back: one who closes may be overtaken by one who opens. It is
+    /// given back before anybody is woken: that may be who closes an end.
+    ends: SpinMutex<()>,
     readers: AtomicU32,
     writers: AtomicU32,
     /// How often each end was opened, for those who wait for the other end of a named pipe.
@@ -240,6 +248,8 @@ impl Pipe {
             spare: SpinMutex::new(SmallVec::new()),
             readable: Readiness::new(),
             writable: Readiness::with(WRITABLE),
+            capacity: AtomicUsize::new(CAPACITY),
+            ends: SpinMutex::new(()),
             readers: AtomicU32::new(0),
             writers: AtomicU32::new(0),
             read_opens: AtomicU32::new(0),
@@ -252,7 +262,7 @@ impl Pipe {
     /// Opens the reading end once more.
     pub fn open_read(self: &Arc<Self>) -> ReadEnd {
         if self.readers.fetch_add(1, SeqCst) == 0 {
-            self.writable.clear(Events::ERR);
+            self.settle_end(&self.readers, &self.writable, Events::ERR);
         }
         self.read_opens.fetch_add(1, SeqCst);
         self.opened.wake_all();
@@ -262,11 +272,23 @@ impl Pipe {
     /// Opens the writing end once more.
     pub fn open_write(self: &Arc<Self>) -> WriteEnd {
         if self.writers.fetch_add(1, SeqCst) == 0 {
-            self.readable.clear(Events::HUP);
+            self.settle_end(&self.writers, &self.readable, Events::HUP);
         }
         self.write_opens.fetch_add(1, SeqCst);
         self.opened.wake_all();
         WriteEnd(self.clone())
+    }
+
+    /// Tells those at one end that nobody is at the other, or takes that back.
+    fn settle_end(&self, users: &AtomicU32, told: &Readiness, event: Events) {
+        {
+            let _ends = self.ends.lock();
+            if users.load(Acquire) > 0 {
+                return told.clear(event);
+            }
+            told.mark(event);
+        }
+        told.notify(event);
     }
 
     /// Opens the reading end as fifo(7) says: waits for a writer, if only one that comes and goes.
@@ -301,6 +323,24 @@ impl Pipe {
     #[inline]
     pub fn writer(&self) -> &Readiness {
         &self.writable
+    }
+
+    /// What the reading end is ready for now.
+    #[inline]
+    pub fn read_events(&self) -> Events {
+        if self.readable.events().contains(READABLE) && self.is_empty() {
+            self.withdraw_bytes();
+        }
+        self.readable.events()
+    }
+
+    /// What the writing end is ready for now.
+    #[inline]
+    pub fn write_events(&self) -> Events {
+        if self.writable.events().contains(WRITABLE) && !self.has_room() {
+            self.withdraw_space();
+        }
+        self.writable.events()
     }
 
     /// Says that there is room, to those who wait at the reading end, too, if they may be waiting for that.
@@ -354,7 +394,7 @@ impl Pipe {
 
     /// Bytes that fit (`F_GETPIPE_SZ`).
     pub fn capacity(&self) -> usize {
-        self.write_side.lock().capacity
+        self.capacity.load(Relaxed)
     }
 
     /// Sets how many bytes fit (`F_SETPIPE_SZ`): rounded up to a power of two pages; returns what it became. `EBUSY`
@@ -382,12 +422,16 @@ impl Pipe {
         }
         read_side.ring = ring.clone();
         *write_side = ring;
+        self.capacity.store(capacity, Relaxed);
         drop(read_side);
         self.update_writable(&write_side, head);
         Ok(capacity)
     }
 
     /// Reads. `EAGAIN` when nothing is inside but there are writers; zero at the end.
+    ///
+    /// The pipe may have given more to the sink than it says: all that came of a read of up to [`ATOMIC`] bytes if the sink
+    /// stopped in its middle. It comes again.
     #[inline(always)]
     pub fn try_read(&self, sink: &mut (impl Sink + ?Sized)) -> Result<usize> {
         let want = sink.remaining();
@@ -425,14 +469,8 @@ impl Pipe {
             self.readable.clear(READABLE);
             return Err(Errno::EAGAIN);
         }
-        // As in `try_read`.
-        if self.is_empty() {
-            if self.writers.load(Acquire) > 0 {
-                return Err(Errno::EAGAIN);
-            }
-            if self.is_empty() {
-                return Ok(None);
-            }
+        if self.extent()?.is_none() {
+            return Ok(None);
         }
         side.is_claimed = true;
         side.note_special();
@@ -446,13 +484,27 @@ impl Pipe {
         }
     }
 
+    /// Withdraws the offer to read, unless there are bytes again.
+    #[cold]
+    fn withdraw_bytes(&self) {
+        self.readable.clear(READABLE);
+        // Either a writer sees that, or we see its bytes.
+        fence(SeqCst);
+        self.offer_bytes();
+    }
+
     /// Reads the `want` bytes that the sink still takes, under the readers' lock.
     #[inline(always)]
     fn read_locked(&self, ring: &Ring, sink: &mut (impl Sink + ?Sized), want: usize) -> Result<usize> {
         let Some((tail, head)) = self.extent()? else { return Ok(0) };
         let end = tail.wrapping_add(want.min(head.wrapping_sub(tail)));
         let position = self.copy_out(ring, tail, end, sink);
-        self.finish_read(ring, position, head);
+        if position != end && end.wrapping_sub(tail) <= ATOMIC {
+            // The sink stopped in the middle: what is short comes out whole or not at all.
+            return Ok(0);
+        }
+        self.take_pages(ring, tail, position);
+        self.finish_read(position, head);
         Ok(position.wrapping_sub(tail))
     }
 
@@ -465,6 +517,9 @@ impl Pipe {
         let mut head = self.head.load(Acquire);
         if head == tail {
             if self.writers.load(Acquire) > 0 {
+                if self.readable.events().contains(READABLE) {
+                    self.withdraw_bytes();
+                }
                 return Err(Errno::EAGAIN);
             }
             // The last writer may have written before it closed.
@@ -476,8 +531,8 @@ impl Pipe {
         Ok(Some((tail, head)))
     }
 
-    /// Under the readers' lock: copies what is between two positions out, and takes pages that have been read. The position
-    /// that it came to, which is not the second if the sink has stopped.
+    /// Under the readers' lock: copies what is between two positions out. The position that it came to, which is not the
+    /// second if the sink has stopped.
     #[inline(always)]
     fn copy_out(&self, ring: &Ring, start: usize, end: usize, sink: &mut (impl Sink + ?Sized)) -> usize {
         let mut position = start;
@@ -487,14 +542,21 @@ impl Pipe {
             let slot = ring.slot(position);
             let moved = Self::with_page(slot, |page| sink.put(&page.bytes()[start..start + part]));
             position = position.wrapping_add(moved);
-            if moved > 0 && offset_of(position) == 0 {
-                self.recycle(slot.swap(null_mut(), Relaxed));
-            }
             if moved < part {
                 break;
             }
         }
         position
+    }
+
+    /// Under the readers' lock: takes the pages out whose last bytes are between two positions, and have been read.
+    #[inline(always)]
+    fn take_pages(&self, ring: &Ring, start: usize, end: usize) {
+        let mut page = start - offset_of(start);
+        while end.wrapping_sub(page) >= PAGE_SIZE {
+            self.recycle(ring.slot(page).swap(null_mut(), Relaxed));
+            page = page.wrapping_add(PAGE_SIZE);
+        }
     }
 
     /// Under the readers' lock: copies what is from a position on, and is there.
@@ -513,7 +575,7 @@ impl Pipe {
 
     /// Under the readers' lock: everything up to `position` has been read; `head` is what was seen of the writers.
     #[inline(always)]
-    fn finish_read(&self, ring: &Ring, position: usize, head: usize) {
+    fn finish_read(&self, position: usize, head: usize) {
         // Release pairs with the Acquire in `try_write`: the slots are empty before they are reused.
         self.tail.store(position, Release);
         // Either the writer sees the new tail when it decides that the pipe is full, or we see that it did.
@@ -526,16 +588,30 @@ impl Pipe {
             }
         }
         if !self.writable.events().contains(WRITABLE) {
-            self.offer_space(ring, position);
+            self.offer_space();
         }
     }
 
+    /// Whether a write of [`ATOMIC`] bytes would not wait.
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.capacity.load(Relaxed).saturating_sub(self.used()) >= ATOMIC
+    }
+
     #[cold]
-    fn offer_space(&self, ring: &Ring, tail: usize) {
-        let used = self.head.load(Relaxed).wrapping_sub(tail);
-        if ring.capacity.saturating_sub(used) >= ATOMIC {
+    fn offer_space(&self) {
+        if self.has_room() {
             self.set_writable();
         }
+    }
+
+    /// Withdraws the offer to write, unless there is room again.
+    #[cold]
+    fn withdraw_space(&self) {
+        self.writable.clear(WRITABLE);
+        // Either a reader sees that, or we see its room.
+        fence(SeqCst);
+        self.offer_space();
     }
 
     /// Writes. `EAGAIN` when it would have to wait: a write of up to [`ATOMIC`] bytes until there is room for all of it, a
@@ -557,6 +633,9 @@ impl Pipe {
         // Acquire pairs with the Release in `try_read`.
         let free = ring.capacity - head.wrapping_sub(self.tail.load(Acquire));
         if free < want && (want <= ATOMIC || free == 0) {
+            if self.writable.events().contains(WRITABLE) {
+                self.withdraw_space();
+            }
             return Err(Errno::EAGAIN);
         }
         let end = head.wrapping_add(want.min(free));
@@ -605,11 +684,7 @@ impl Pipe {
             }
             return;
         }
-        self.writable.clear(WRITABLE);
-        fence(SeqCst);
-        if room(self.tail.load(Relaxed)) {
-            self.set_writable();
-        }
+        self.withdraw_space();
     }
 
     /// Uses the page in a slot, which is there.
@@ -675,11 +750,7 @@ impl Deref for WriteEnd {
 impl Drop for ReadEnd {
     fn drop(&mut self) {
         if self.0.readers.fetch_sub(1, AcqRel) == 1 {
-            self.0.writable.set(Events::ERR);
-            // An opener may have come between the two steps.
-            if self.0.readers() > 0 {
-                self.0.writable.clear(Events::ERR);
-            }
+            self.0.settle_end(&self.0.readers, &self.0.writable, Events::ERR);
         }
     }
 }
@@ -687,10 +758,7 @@ impl Drop for ReadEnd {
 impl Drop for WriteEnd {
     fn drop(&mut self) {
         if self.0.writers.fetch_sub(1, AcqRel) == 1 {
-            self.0.readable.set(Events::HUP);
-            if self.0.writers() > 0 {
-                self.0.readable.clear(Events::HUP);
-            }
+            self.0.settle_end(&self.0.writers, &self.0.readable, Events::HUP);
         }
     }
 }

@@ -163,9 +163,10 @@ impl Pipe {
             let part = (want - count).min(end.wrapping_sub(position));
             let after = position.wrapping_add(part);
             let came_to = self.copy_out(&side.ring, position, after, sink);
-            if came_to != after && is_taken {
+            if came_to != after && (is_taken || part <= ATOMIC) {
                 break;
             }
+            self.take_pages(&side.ring, position, came_to);
             count += came_to.wrapping_sub(position);
             position = came_to;
             if came_to != after {
@@ -183,7 +184,7 @@ impl Pipe {
             }
         }
         side.note_special();
-        self.finish_read(&side.ring, position, head);
+        self.finish_read(position, head);
         Ok(count)
     }
 
