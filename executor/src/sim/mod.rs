@@ -121,6 +121,15 @@ pub fn spend(ns: u64) {
     Machine::current().spend(ns);
 }
 
+/// The virtual time, in nanoseconds; looking at it is no place where another CPU goes on.
+///
+/// # Panics
+/// Outside of a simulation.
+#[must_use]
+pub fn now() -> u64 {
+    Machine::current().now()
+}
+
 /// A number that the seed decides, below `bound`.
 ///
 /// # Panics

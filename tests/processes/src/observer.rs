@@ -43,6 +43,11 @@ pub fn threads_of(process: u64) -> Option<usize> {
     crate::process::tree::lock().node(process as u32).map(|node| node.threads.len())
 }
 
+/// The time since boot, in nanoseconds.
+pub fn now() -> u64 {
+    executor::sim::now()
+}
+
 /// This watches from now on.
 pub fn watch(watch: Watch) {
     WATCH.set(Some(watch));

@@ -14,10 +14,12 @@ mod futex;
 mod kill;
 mod library;
 mod orphan;
+mod pipe;
 mod quiet;
 mod release;
 mod rights;
 mod socket;
+mod timer;
 mod trace;
 
 use processes::run::{self, Storm};
@@ -38,13 +40,15 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 12] = [
+const STORMS: [Entry; 14] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
     entry("socket", socket::storm, 200),
     entry("datagram", datagram::storm, 200),
     entry("rights", rights::storm, 300),
+    entry("pipe", pipe::storm, 200),
+    entry("timer", timer::storm, 250),
     entry("exec", exec::storm, 400),
     entry("fork", fork::storm, 200),
     entry("kill", kill::storm, 600),
