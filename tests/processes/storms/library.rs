@@ -237,10 +237,15 @@ pub fn nap(p: &mut Program, most: i64) {
 
 /// Has a signal handled by a function that ends by [`Program::ret`].
 pub fn handle(p: &mut Program, signal: u32, handler: Label, flags: u32) {
+    handle_alone(p, signal, handler, flags, 0);
+}
+
+/// The same, with the signals of `mask` blocked meanwhile.
+pub fn handle_alone(p: &mut Program, signal: u32, handler: Label, flags: u32, mask: u64) {
     let restorer = p.label();
     let after = p.label();
     // handler, flags, restorer, mask
-    let action = p.words(&[0, u64::from(flags | linux::SA_RESTORER), 0, 0]);
+    let action = p.words(&[0, u64::from(flags | linux::SA_RESTORER), 0, mask]);
     p.set(Rcx, action);
     p.set(Rax, handler);
     p.write8(Rcx, 0, Rax);
@@ -267,6 +272,13 @@ pub fn load_any(p: &mut Program, to: Register, words: usize, count: i64) {
     (0..3).for_each(|_| p.add(Rax, Rax));
     p.add_constant(Rax, words as i64);
     p.read8(to, Rax, 0);
+}
+
+/// Goes on at a label in one of `bound` cases; rax and rcx are lost.
+pub fn sometimes(p: &mut Program, bound: i64, label: Label) {
+    p.random(Rax, bound);
+    p.set(Rcx, 0);
+    p.if_equal(Rax, Rcx, label);
 }
 
 /// Numbers that a seed chooses while a program is written.

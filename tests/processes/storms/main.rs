@@ -13,6 +13,7 @@ mod fork;
 mod futex;
 mod kill;
 mod library;
+mod lock;
 mod orphan;
 mod pipe;
 mod quiet;
@@ -40,7 +41,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 14] = [
+const STORMS: [Entry; 15] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
@@ -55,6 +56,7 @@ const STORMS: [Entry; 14] = [
     entry("trace", trace::storm, 400),
     entry("release", release::storm, 400),
     entry("orphan", orphan::storm, 400),
+    entry("lock", lock::storm, 300),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
