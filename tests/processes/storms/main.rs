@@ -11,6 +11,7 @@ mod epoll;
 mod exec;
 mod fork;
 mod futex;
+mod ipc;
 mod kill;
 mod library;
 mod lock;
@@ -41,7 +42,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 15] = [
+const STORMS: [Entry; 16] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
@@ -57,6 +58,7 @@ const STORMS: [Entry; 15] = [
     entry("release", release::storm, 400),
     entry("orphan", orphan::storm, 400),
     entry("lock", lock::storm, 300),
+    entry("ipc", ipc::storm, 300),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
