@@ -22,6 +22,7 @@ mod release;
 mod rights;
 mod socket;
 mod timer;
+mod terminal;
 mod trace;
 
 use processes::run::{self, Storm};
@@ -42,7 +43,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 16] = [
+const STORMS: [Entry; 17] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
@@ -59,6 +60,7 @@ const STORMS: [Entry; 16] = [
     entry("orphan", orphan::storm, 400),
     entry("lock", lock::storm, 300),
     entry("ipc", ipc::storm, 300),
+    entry("terminal", terminal::storm, 300),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.

@@ -1,0 +1,378 @@
+//! A pseudo-terminal: a typist at its master, a session with jobs at its slave, and a hang-up in the middle of all.
+//!
+//! ```text
+//!   typist ─► bytes, ^C, ^Z ─► master │ slave ─► foreground: readers and writers; a worker that never looks at it
+//!   screen ◄─ what is written ◄───────┘       ─► background: a reader, whom SIGTTIN stops
+//!                                                 leader: continues who was stopped, changes modes, moves groups
+//! ```
+//!
+//! In the end the last master is closed, or the leader dies. Until then every byte arrives once where nobody drops any; then
+//! all readers and writers hear of it, everybody ends, and nobody may sleep for ever.
+
+use crate::library::{Choice, exit, expect, expect_success, failed, fork, handle, loop_forever, nap};
+use linux_raw_sys::errno;
+use linux_raw_sys::general as linux;
+use linux_raw_sys::ioctl;
+use processes::instruction::Register::{R12, R13, R14, Rax, Rbx, Rcx, Rdx};
+use processes::program::{Label, Program};
+use processes::run::Storm;
+
+/// The memory that all share: bytes that were read from the slave and from the master, and how many are to be.
+const SHARED: usize = 0x1000_0000;
+const TYPED: i64 = 0;
+const SHOWN: i64 = 64;
+/// Whether a job has been in the foreground.
+const READY: i64 = 128;
+
+/// The storm.
+pub fn storm(seed: u64) -> Storm {
+    let watch = |event, _, _, _| unreachable!("event {event}");
+    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+}
+
+/// What a seed decides.
+struct Shape {
+    /// No characters are special, and nobody drops anything: all bytes have to arrive.
+    is_raw: bool,
+    /// The leader dies; else the master is closed.
+    leader_dies: bool,
+    readers: u64,
+    writers: u64,
+    /// Somebody in the background reads.
+    has_background: bool,
+    /// The modes change meanwhile.
+    changes: bool,
+    /// Bytes that the typist types, and that the writers write.
+    typed: i64,
+    shown: i64,
+    /// Where the master's descriptor is, and the slave's.
+    master: usize,
+    slave: usize,
+}
+
+/// What each writer writes, in one go.
+const WRITTEN: i64 = 3_000;
+
+fn program(choice: &mut Choice) -> Program {
+    let mut p = Program::new();
+    let is_raw = choice.below(2) == 0;
+    let writers = choice.below(3);
+    let shape = Shape {
+        is_raw,
+        leader_dies: choice.below(2) == 0,
+        readers: 1 + choice.below(3),
+        writers,
+        has_background: choice.below(2) == 0,
+        changes: !is_raw && choice.below(2) == 0,
+        typed: 6 * 5,
+        shown: writers as i64 * WRITTEN,
+        master: p.data(8),
+        slave: p.data(8),
+    };
+    let main = p.label();
+    p.jump(main);
+    let handler = p.here();
+    p.ret();
+    let typist = typist(&mut p, &shape);
+    let screen = screen(&mut p, &shape);
+    let leader = leader(&mut p, &shape, handler);
+
+    p.put(main);
+    let (path, zero) = (p.string("/dev/ptmx"), p.data(8));
+    let protection = linux::PROT_READ | linux::PROT_WRITE;
+    let kind = linux::MAP_SHARED | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
+    p.system(
+        linux::__NR_mmap,
+        &[SHARED.into(), 4096.into(), protection.into(), kind.into(), (-1).into(), 0.into()],
+    );
+    expect_success(&mut p, Rax, 1);
+    p.system(linux::__NR_open, &[path.into(), (linux::O_RDWR | linux::O_NOCTTY).into()]);
+    expect_success(&mut p, Rax, 2);
+    p.set(R12, Rax);
+    p.set(Rcx, shape.master);
+    p.write8(Rcx, 0, R12);
+    p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TIOCSPTLCK.into(), zero.into()]);
+    expect(&mut p, Rax, &[0], 3);
+    p.system(
+        linux::__NR_ioctl,
+        &[R12.into(), ioctl::TIOCGPTPEER.into(), (linux::O_RDWR | linux::O_NOCTTY).into()],
+    );
+    expect_success(&mut p, Rax, 6);
+    p.set(Rcx, shape.slave);
+    p.write8(Rcx, 0, Rax);
+    if shape.is_raw {
+        let mode = raw(&mut p);
+        p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TCSETS.into(), mode.into()]);
+        expect(&mut p, Rax, &[0], 7);
+    }
+    fork(&mut p, leader);
+    p.set(R13, Rax);
+    fork(&mut p, screen);
+    p.set(R14, Rax);
+    fork(&mut p, typist);
+    // Until all bytes have arrived, or for a while.
+    let mut awaited = vec![(READY, 1)];
+    if shape.is_raw {
+        awaited.extend([(TYPED, shape.typed), (SHOWN, shape.shown)]);
+    }
+    for (place, total) in awaited {
+        let (look, all) = (p.here(), p.label());
+        p.set(Rcx, SHARED);
+        p.read4(Rax, Rcx, place);
+        p.set(Rcx, total);
+        p.if_equal(Rax, Rcx, all);
+        nap(&mut p, 500_000);
+        p.jump(look);
+        p.put(all);
+    }
+    nap(&mut p, 100_000);
+    if shape.leader_dies {
+        p.system(linux::__NR_kill, &[R13.into(), linux::SIGKILL.into()]);
+        expect(&mut p, Rax, &[0], 4);
+        nap(&mut p, 50_000);
+    }
+    p.system(linux::__NR_close, &[R12.into()]);
+    p.system(linux::__NR_kill, &[R14.into(), linux::SIGKILL.into()]);
+    expect(&mut p, Rax, &[0], 8);
+    // The leader ends by a signal, and the others by themselves.
+    let (again, gone) = (p.here(), p.label());
+    p.system(linux::__NR_wait4, &[(-1).into(), 0.into(), 0.into(), 0.into()]);
+    p.set(Rcx, failed(errno::ECHILD));
+    p.if_equal(Rax, Rcx, gone);
+    expect_success(&mut p, Rax, 5);
+    p.jump(again);
+    p.put(gone);
+    exit(&mut p, 0);
+    p
+}
+
+fn load(p: &mut Program, place: usize) {
+    p.set(Rcx, place);
+    p.read8(R12, Rcx, 0);
+}
+
+/// Types: numbers in raw mode, else lines with characters that send signals and ends of input among them.
+fn typist(p: &mut Program, shape: &Shape) -> Label {
+    let entry = p.here();
+    load(p, shape.master);
+    let pieces: [&[u8]; 6] = if shape.is_raw {
+        [b"\x03aaaa", b"\x1abbbb", b"\x04cccc", b"ddddd", b"\n\n\n\n\n", b"\x7feeee"]
+    } else {
+        [b"one\n2", b"\x1a", b"a\n\x04b\n", b"\x03", b"\x04", b"\x15x\ny\n"]
+    };
+    for piece in pieces {
+        let (address, len) = (p.bytes(piece), piece.len());
+        nap(p, 20_000);
+        p.system(linux::__NR_write, &[R12.into(), address.into(), len.into()]);
+        expect(p, Rax, &[len as i64], 10);
+    }
+    exit(p, 0);
+    entry
+}
+
+/// Reads what is written, until it is killed: maybe the last master is closed in the middle of its read.
+fn screen(p: &mut Program, shape: &Shape) -> Label {
+    let buffer = p.data(512);
+    let entry = p.here();
+    load(p, shape.master);
+    let (again, end) = (p.here(), p.label());
+    p.system(linux::__NR_read, &[R12.into(), buffer.into(), 512.into()]);
+    p.set(Rcx, failed(errno::EIO));
+    p.if_equal(Rax, Rcx, end);
+    expect_success(p, Rax, 20);
+    count(p, SHOWN);
+    p.jump(again);
+    p.put(end);
+    exit(p, 0);
+    entry
+}
+
+/// So many bytes, which are in rax, have arrived.
+fn count(p: &mut Program, place: i64) {
+    p.set(Rcx, SHARED);
+    p.exchange_add(Rcx, place, Rax);
+}
+
+/// The leader of the session: starts the jobs, and puts who is stopped into the foreground and continues it.
+fn leader(p: &mut Program, shape: &Shape, handler: Label) -> Label {
+    let (group, status) = (p.data(8), p.data(8));
+    let foreground = job(p, shape, shape.readers, shape.writers, !shape.has_background);
+    let background = job(p, shape, 1, 0, false);
+    let changer = changer(p);
+
+    let entry = p.here();
+    p.system(linux::__NR_setsid, &[]);
+    expect_success(p, Rax, 30);
+    load(p, shape.master);
+    p.system(linux::__NR_close, &[R12.into()]);
+    expect(p, Rax, &[0], 31);
+    load(p, shape.slave);
+    p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TIOCSCTTY.into(), 0.into()]);
+    expect(p, Rax, &[0], 32);
+    handle(p, linux::SIGINT, handler, 0);
+    ignore(p, linux::SIGTTOU);
+    if shape.has_background {
+        start(p, background);
+    }
+    if shape.changes {
+        fork(p, changer);
+    }
+    start(p, foreground);
+    let to_front = p.label();
+    p.jump(to_front);
+
+    let again = p.here();
+    p.system(linux::__NR_wait4, &[(-1).into(), status.into(), linux::WUNTRACED.into(), 0.into()]);
+    p.set(Rcx, failed(errno::EINTR));
+    p.if_equal(Rax, Rcx, again);
+    expect_success(p, Rax, 33);
+    p.set(Rbx, Rax);
+    p.set(Rcx, status);
+    p.read4(Rax, Rcx, 0);
+    p.and(Rax, 0xff);
+    p.set(Rcx, 0x7f);
+    p.if_unequal(Rax, Rcx, again);
+    p.put(to_front);
+    p.set(Rcx, group);
+    p.write4(Rcx, 0, Rbx);
+    p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TIOCSPGRP.into(), group.into()]);
+    expect(p, Rax, &[0, failed(errno::EIO), failed(errno::ENOTTY)], 34);
+    p.set(Rcx, SHARED);
+    p.set(Rax, 1);
+    p.write4(Rcx, READY, Rax);
+    p.set(Rdx, 0);
+    p.subtract(Rdx, Rbx);
+    p.system(linux::__NR_kill, &[Rdx.into(), linux::SIGCONT.into()]);
+    expect(p, Rax, &[0, failed(errno::ESRCH)], 35);
+    p.jump(again);
+    entry
+}
+
+/// Starts a job as a group of its own, whose number is in rbx then.
+fn start(p: &mut Program, entry: Label) {
+    fork(p, entry);
+    p.set(Rbx, Rax);
+    p.system(linux::__NR_setpgid, &[Rbx.into(), Rbx.into()]);
+    expect(p, Rax, &[0], 36);
+}
+
+fn ignore(p: &mut Program, signal: u32) {
+    let action = p.words(&[1, 0, 0, 0]);
+    p.system(linux::__NR_rt_sigaction, &[signal.into(), action.into(), 0.into(), 8.into()]);
+    expect(p, Rax, &[0], 37);
+}
+
+/// A group: children, and one who waits for them; or one who `stays` in the foreground, works and never looks at the terminal,
+/// so that only a signal ends it.
+fn job(p: &mut Program, shape: &Shape, readers: u64, writers: u64, stays: bool) -> Label {
+    let reader = reader(p, shape);
+    let writer = writer(p, shape);
+    let entry = p.here();
+    p.system(linux::__NR_setpgid, &[0.into(), 0.into()]);
+    expect(p, Rax, &[0], 40);
+    load(p, shape.slave);
+    (0..readers).for_each(|_| fork(p, reader));
+    (0..writers).for_each(|_| fork(p, writer));
+    if stays {
+        loop_forever(p, |p| nap(p, 500_000));
+    } else {
+        let again = p.here();
+        p.system(linux::__NR_wait4, &[(-1).into(), 0.into(), 0.into(), 0.into()]);
+        p.set(Rcx, failed(errno::ECHILD));
+        p.if_unequal(Rax, Rcx, again);
+        exit(p, 0);
+    }
+    entry
+}
+
+/// Reads until a hang-up.
+fn reader(p: &mut Program, shape: &Shape) -> Label {
+    let (buffer, modes) = (p.data(16), p.data(64));
+    let entry = p.here();
+    let (again, end, nothing) = (p.here(), p.label(), p.label());
+    p.system(linux::__NR_read, &[R12.into(), buffer.into(), 7.into()]);
+    p.set(Rcx, 0);
+    p.if_equal(Rax, Rcx, nothing);
+    p.set(Rcx, failed(errno::EIO));
+    p.if_equal(Rax, Rcx, end);
+    if !shape.is_raw {
+        p.set(Rcx, failed(errno::EINTR));
+        p.if_equal(Rax, Rcx, again);
+    }
+    expect_success(p, Rax, 50);
+    count(p, TYPED);
+    p.jump(again);
+    // The end of input, which somebody has typed, or of all.
+    p.put(nothing);
+    p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TCGETS.into(), modes.into()]);
+    p.set(Rcx, 0);
+    if !shape.is_raw {
+        p.if_equal(Rax, Rcx, again);
+    }
+    expect(p, Rax, &[failed(errno::EIO)], 51);
+    p.put(end);
+    exit(p, 0);
+    entry
+}
+
+/// Writes all, or until a hang-up.
+fn writer(p: &mut Program, shape: &Shape) -> Label {
+    let buffer = p.data(WRITTEN as usize);
+    let entry = p.here();
+    let (end, done) = (p.label(), p.label());
+    p.set(R13, WRITTEN);
+    let again = p.here();
+    p.system(linux::__NR_write, &[R12.into(), buffer.into(), R13.into()]);
+    p.set(Rcx, failed(errno::EIO));
+    p.if_equal(Rax, Rcx, end);
+    if !shape.is_raw {
+        p.set(Rcx, failed(errno::EINTR));
+        p.if_equal(Rax, Rcx, again);
+    }
+    expect_success(p, Rax, 60);
+    p.subtract(R13, Rax);
+    p.set(Rcx, 0);
+    p.if_equal(R13, Rcx, done);
+    p.jump(again);
+    p.put(done);
+    p.put(end);
+    exit(p, 0);
+    entry
+}
+
+/// Changes the modes until a hang-up.
+fn changer(p: &mut Program) -> Label {
+    let modes = [raw(p), cooked(p)];
+    let entry = p.here();
+    let (again, end) = (p.here(), p.label());
+    for mode in modes {
+        nap(p, 15_000);
+        p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TCSETS.into(), mode.into()]);
+        p.set(Rcx, failed(errno::EIO));
+        p.if_equal(Rax, Rcx, end);
+        expect(p, Rax, &[0], 70);
+    }
+    p.jump(again);
+    p.put(end);
+    exit(p, 0);
+    entry
+}
+
+/// A `struct termios` with these input, output and local modes.
+fn termios(p: &mut Program, [input, output, local]: [u32; 3]) -> usize {
+    let mut bytes: Vec<u8> = [input, output, linux::B38400 | linux::CS8 | linux::CREAD, local]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    // The line discipline, and the characters: INTR, QUIT, ERASE, KILL, EOF, TIME, MIN, SWTC, START, STOP, SUSP...
+    bytes.extend([0, 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0]);
+    p.bytes(&bytes)
+}
+
+fn raw(p: &mut Program) -> usize {
+    termios(p, [0, 0, 0])
+}
+
+fn cooked(p: &mut Program) -> usize {
+    termios(p, [linux::ICRNL, linux::OPOST | linux::ONLCR, linux::ICANON | linux::ISIG | linux::ECHO])
+}
