@@ -23,6 +23,7 @@ mod rights;
 mod socket;
 mod timer;
 mod terminal;
+mod ring;
 mod trace;
 
 use processes::run::{self, Storm};
@@ -43,7 +44,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 17] = [
+const STORMS: [Entry; 18] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
@@ -61,6 +62,7 @@ const STORMS: [Entry; 17] = [
     entry("lock", lock::storm, 300),
     entry("ipc", ipc::storm, 300),
     entry("terminal", terminal::storm, 300),
+    entry("ring", ring::storm, 100),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
