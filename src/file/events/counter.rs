@@ -7,7 +7,7 @@ use core::{
 };
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::{Metadata, Sink as _, Source};
+use fs::{Metadata, Source};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 

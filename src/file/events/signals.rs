@@ -8,7 +8,7 @@ use alloc::{string::String, sync::Arc};
 use core::fmt;
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::{Metadata, Sink as _};
+use fs::Metadata;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::IntoBytes;

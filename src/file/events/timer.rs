@@ -15,7 +15,7 @@ use executor::{
     sync::{Events, Readiness, SpinMutex, WaitQueue},
     timeout,
 };
-use fs::{Metadata, Sink as _};
+use fs::Metadata;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 

@@ -227,14 +227,16 @@ impl Timer {
         self.state.lock().overrun.min(MOST_OVERRUNS)
     }
 
-    /// Its signal is delivered. Returns its overruns.
+    /// Its signal is delivered. Returns its overruns: none if another signal, of what the timer was before it was set anew, has
+    /// stood for them.
     fn go_on(&self) -> u64 {
         let mut state = self.state.lock();
-        if core::mem::take(&mut state.is_due) {
-            let now = state.by.now();
-            state.overrun = state.go_past(now.unwrap_or(0));
-            self.changed.wake_all();
+        if !core::mem::take(&mut state.is_due) {
+            return 0;
         }
+        let now = state.by.now();
+        state.overrun = state.go_past(now.unwrap_or(0));
+        self.changed.wake_all();
         state.overrun.min(MOST_OVERRUNS)
     }
 

@@ -20,10 +20,10 @@ mod pipe;
 mod quiet;
 mod release;
 mod rights;
-mod socket;
-mod timer;
-mod terminal;
 mod ring;
+mod socket;
+mod terminal;
+mod timer;
 mod trace;
 
 use processes::run::{self, Storm};
@@ -48,21 +48,21 @@ const STORMS: [Entry; 18] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 400),
     entry("epoll", epoll::storm, 400),
+    entry("pipe", pipe::storm, 200),
+    entry("lock", lock::storm, 300),
+    entry("ipc", ipc::storm, 300),
+    entry("timer", timer::storm, 250),
+    entry("ring", ring::storm, 100),
     entry("socket", socket::storm, 200),
     entry("datagram", datagram::storm, 200),
     entry("rights", rights::storm, 300),
-    entry("pipe", pipe::storm, 200),
-    entry("timer", timer::storm, 250),
+    entry("terminal", terminal::storm, 300),
     entry("exec", exec::storm, 400),
     entry("fork", fork::storm, 200),
     entry("kill", kill::storm, 600),
     entry("trace", trace::storm, 400),
     entry("release", release::storm, 400),
     entry("orphan", orphan::storm, 400),
-    entry("lock", lock::storm, 300),
-    entry("ipc", ipc::storm, 300),
-    entry("terminal", terminal::storm, 300),
-    entry("ring", ring::storm, 100),
 ];
 
 /// So many of a storm's seeds run twice, to see that the two runs are the same.
