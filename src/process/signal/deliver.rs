@@ -267,7 +267,7 @@ pub async fn overcome(caller: &mut Caller, context: &mut UserContext, mut obstac
 fn next(thread: &Thread) -> Option<Delivery> {
     let mut shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
-    let (mask, refused) = (own.blocked, own.refused());
+    let mask = own.blocked;
     let found = loop {
         let Some(info) = own.pending.take(mask).or_else(|| shared.pending.take(mask)) else { break None };
         if let Some(delivery) = unless_ignored(&mut shared, &mut own, info, false) {
@@ -275,7 +275,7 @@ fn next(thread: &Thread) -> Option<Delivery> {
         }
     };
     settle(thread, &shared, &own);
-    let leaves_some = own.leaves_some(&shared, refused);
+    let leaves_some = own.leaves_some(&shared, mask.minus(own.awaited));
     drop((own, shared));
     if leaves_some {
         send::hand_on(thread);

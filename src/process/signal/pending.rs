@@ -180,7 +180,10 @@ impl ThreadSignals {
 
     /// Whether another thread must be [called](super::send::hand_on): something is pending for the process that this one has
     /// taken as long as it `refused` no more than this.
+    #[inline]
     pub fn leaves_some(&self, shared: &ProcessSignals, refused: SignalSet) -> bool {
-        shared.pending.set().0 & self.refused().minus(refused).0 != 0
+        let pending = shared.pending.set();
+        // Mostly there is nothing.
+        !pending.is_empty() && pending.0 & self.refused().minus(refused).0 != 0
     }
 }
