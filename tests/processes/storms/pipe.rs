@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Each unit of 64 bytes says who has written it, and where it stood. It must arrive once, behind what its writer wrote
-//! before, and a write of up to `PIPE_BUF` bytes must arrive in one piece. Under some seeds readers leave early, or come and
-//! go, or descriptors are closed while they are in use, or processes are killed: then what arrives may be less. Who is left
-//! must see the end, which is EOF or EPIPE, and not before it is there.
+//! before, and a write of up to `PIPE_BUF` bytes must arrive in one piece; as a packet, and by itself, if the pipes are of
+//! packets. Under some seeds readers leave early, or come and go, or descriptors are closed while they are in use, or
+//! processes are killed: then what arrives may be less. Who is left must see the end, which is EOF or EPIPE, and not before
+//! it is there.
 
 use crate::library::{
     Choice, Thread, end_thread, exit, expect, expect_success, failed, fork, handle, join, nap, thread,
@@ -82,6 +83,8 @@ struct Rules {
     /// The first pipe has a name.
     is_fifo: bool,
     is_nonblocking: bool,
+    /// What is written is packets of up to `PIPE_BUF` bytes, for each of which a read has room.
+    has_packets: bool,
     /// Handlers have SA_RESTART.
     restarts: bool,
     /// Writers change the size of the first pipe.
@@ -124,10 +127,12 @@ pub fn storm(seed: u64) -> Storm {
         5 => Ending::Killed,
         _ => Ending::Leaving,
     };
+    let is_fifo = ending == Ending::Visits || ending == Ending::Whole && choice.below(2) == 0;
     let rules = Rules {
         ending,
         as_processes: ending == Ending::Killed || choice.below(3) == 0,
-        is_fifo: ending == Ending::Visits || ending == Ending::Whole && choice.below(2) == 0,
+        is_fifo,
+        has_packets: !is_fifo && choice.below(3) == 0,
         is_nonblocking: choice.below(3) == 0,
         restarts: choice.below(2) == 0,
         resizes: choice.below(4) == 0,
@@ -193,7 +198,11 @@ struct Observer {
 impl Observer {
     fn new(rules: Rules, parties: Vec<Party>, writes: Vec<Vec<i64>>) -> Self {
         let is_followed = |units: i64| {
-            (1..=units).map(move |unit| unit < units && units <= ATOMIC_UNITS).collect::<Vec<_>>()
+            let goes_on = move |unit: i64| match rules.has_packets {
+                true => unit % ATOMIC_UNITS != 0,
+                false => units <= ATOMIC_UNITS,
+            };
+            (1..=units).map(move |unit| unit < units && goes_on(unit)).collect::<Vec<_>>()
         };
         let bound =
             writes.iter().map(|sizes| sizes.iter().flat_map(|size| is_followed(*size)).collect()).collect();
@@ -280,6 +289,9 @@ impl Observer {
         assert!(last < Some(unit), "unit {unit} of writer {writer} came behind {last:?}");
         let is_alone = self.parties.iter().filter(|other| other.input == Some(pipe)).count() == 1;
         let previous = self.previous[party].replace((writer, unit));
+        if let Some((before, at)) = previous.filter(|_| self.rules.has_packets && !is_first) {
+            assert!(self.bound[before][at], "one read has brought two packets of {before} and {writer}");
+        }
         if let Some((before, at)) =
             previous.filter(|_| !is_first || is_alone && self.rules.ending == Ending::Whole)
             && self.bound[before][at]
@@ -378,7 +390,8 @@ fn make_pipe(p: &mut Program, choice: &mut Choice, rules: Rules, parties: &[Part
         return;
     }
     let pair = p.data(8);
-    let flags = if rules.is_nonblocking { linux::O_NONBLOCK } else { 0 };
+    let flags = if rules.is_nonblocking { linux::O_NONBLOCK } else { 0 }
+        | if rules.has_packets { linux::O_DIRECT } else { 0 };
     p.system(linux::__NR_pipe2, &[pair.into(), flags.into()]);
     expect(p, Rax, &[0], 10);
     p.set(Rcx, pair);
@@ -759,7 +772,10 @@ impl Body<'_> {
     fn reader(&self, p: &mut Program, choice: &mut Choice, leave: Label) {
         let pipe = self.party().input.expect("it reads");
         let early = self.rules.ending == Ending::Leaving && choice.below(2) == 0;
-        let lens = [(); 3].map(|()| READS[choice.below(5) as usize]);
+        let lens = [(); 3].map(|()| match self.rules.has_packets {
+            true => READS[2 + choice.below(3) as usize],
+            false => READS[choice.below(5) as usize],
+        });
         let buffer = p.data(READS[4] as usize);
         if lens.iter().any(|len| *len > ATOMIC) {
             // Where a page is missing, a long read may come in pieces.
