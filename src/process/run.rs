@@ -80,8 +80,8 @@ pub enum Restart {
     Answer(Unanswered),
     /// A signal that `rt_sigtimedwait` has taken, but could not tell of at once.
     Info(SigInfo),
-    /// Pieces of which some have been moved.
-    Pieces(Vec<IoVec>),
+    /// The pieces of a transfer of which so many bytes have been moved.
+    Pieces(Vec<IoVec>, usize),
     /// A futex wait until this time.
     Futex {
         /// The word.

@@ -63,6 +63,9 @@ bitflags! {
         /// It has [reserved](super::deadline) time on the CPU, and may have no more: looks in each time before it enters user
         /// mode.
         const RESERVED = 2048;
+        /// No reason, but a note under its process's signal lock: it has taken a signal that may stop the process, and no SIGCONT
+        /// has come since, which would be lost behind the stop.
+        const MAY_STOP = 4096;
         /// What has it take the watched way through user mode.
         const WATCHED = Self::TRACED.bits() | Self::LOGGED.bits() | Self::CONFINED.bits();
         /// What only matters in user mode, so that it is no reason to leave a wait.
@@ -71,7 +74,8 @@ bitflags! {
             | Self::WATCHED.bits()
             | Self::SAMPLE.bits()
             | Self::ENDING.bits()
-            | Self::RESERVED.bits();
+            | Self::RESERVED.bits()
+            | Self::MAY_STOP.bits();
     }
 }
 
@@ -203,7 +207,7 @@ impl Thread {
     /// flag before the thread's next look.
     #[inline]
     pub fn wanted(&self) -> bool {
-        self.attention.load(Ordering::Relaxed) != 0
+        self.attention.load(Ordering::Relaxed) & !Attention::MAY_STOP.bits() != 0
     }
 
     /// What it is known by among all threads for as long as it exists; its id may change.
@@ -273,6 +277,24 @@ impl Thread {
     /// back what only matters in user mode.
     pub fn settle(&self, why: Attention) {
         self.attention.fetch_and(!why.bits(), Ordering::AcqRel);
+    }
+
+    /// Notes whether it has taken a signal that may stop the process. Under the process's signal lock.
+    #[inline]
+    pub fn note_may_stop(&self, may_stop: bool) {
+        if may_stop {
+            self.attention.fetch_or(Attention::MAY_STOP.bits(), Ordering::Relaxed);
+        } else {
+            self.take_may_stop();
+        }
+    }
+
+    /// Whether it has, and no SIGCONT has come since; it has not any more. Under the process's signal lock.
+    #[inline]
+    pub fn take_may_stop(&self) -> bool {
+        let mask = Attention::MAY_STOP.bits();
+        self.attention.load(Ordering::Relaxed) & mask != 0
+            && self.attention.fetch_and(!mask, Ordering::Relaxed) & mask != 0
     }
 
     /// Takes back a reason to leave a wait, for another thread. That may have left one already, with a call that is to be gone

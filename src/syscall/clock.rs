@@ -187,6 +187,6 @@ pub async fn restart_syscall(caller: &mut Caller, arguments: Arguments) -> SysRe
         }
         Restart::Poll { deadline } => poll::call_rest(caller, arguments, deadline).await,
         // These are gone on with elsewhere.
-        Restart::Answer(_) | Restart::Info(_) | Restart::Pieces(_) => Err(Errno::EINTR),
+        Restart::Answer(_) | Restart::Info(_) | Restart::Pieces(..) => Err(Errno::EINTR),
     }
 }

@@ -107,9 +107,12 @@ pub fn retry(
     found: Result<(), Errno>,
     moved: &mut usize,
 ) -> Attempt {
-    if found.is_err() && context.orig_rax as u32 == __NR_rt_sigreturn {
-        // There is no frame to return from, which is a fault like that of an instruction.
-        send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
+    if found.is_err() {
+        vectored::forget(caller);
+        if context.orig_rax as u32 == __NR_rt_sigreturn {
+            // There is no frame to return from, which is a fault like that of an instruction.
+            send::force(&caller.thread, SigInfo::kernel(SIGSEGV));
+        }
     }
     found?;
     attempt(caller, context, moved)

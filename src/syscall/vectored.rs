@@ -32,6 +32,7 @@ const PIECES: usize = 8;
 /// Serves one of the calls. `moved` counts the bytes that have gone through a pipe.
 #[inline(never)]
 pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) -> Attempt {
+    let kept = kept(caller, *moved);
     let number = context.orig_rax as u32;
     let (offset, flags) = (context.r10 as i64, context.r9 as u32);
     let at = match number {
@@ -55,7 +56,7 @@ pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) ->
         Object::Stream(stream, _) if at.is_none() => Some(stream.pipe().ok_or(Pause::General)?),
         _ => return Err(Pause::General),
     };
-    if let Some(vectors) = kept(caller, *moved) {
+    if let Some(vectors) = kept {
         return match pipe {
             Some(pipe) => attempt_through_pipe(caller, &file, pipe, direction, &vectors, moved),
             // Something else has this descriptor now.
@@ -81,20 +82,26 @@ pub fn attempt(caller: &mut Caller, context: &UserContext, moved: &mut usize) ->
     }
 }
 
-/// Takes the pieces of a call that has moved bytes already. What tells of them in the program's memory may be another by now: a
-/// thread may have written there, or the call itself.
+/// Takes the pieces of a call that goes on. What tells of them in the program's memory may be another by now: a thread may have
+/// written there, or the call itself.
 pub fn kept(caller: &mut Caller, moved: usize) -> Option<Vec<IoVec>> {
-    let restart = caller.restart.take_if(|restart| moved > 0 && matches!(**restart, Restart::Pieces(_)))?;
-    if let Restart::Pieces(vectors) = *restart { Some(vectors) } else { None }
+    let is_of_call = |restart: &mut Box<Restart>| matches!(**restart, Restart::Pieces(_, at) if at == moved);
+    let restart = caller.restart.take_if(is_of_call)?;
+    if let Restart::Pieces(vectors, _) = *restart { Some(vectors) } else { None }
 }
 
-/// Keeps them for the next attempt; false without memory.
-fn keep(caller: &mut Caller, vectors: &[IoVec]) -> bool {
+/// Forgets them: the call does not go on.
+pub fn forget(caller: &mut Caller) {
+    drop(caller.restart.take_if(|restart| matches!(**restart, Restart::Pieces(..))));
+}
+
+/// Keeps them for the next attempt, as so many bytes have been moved; false without memory.
+fn keep(caller: &mut Caller, vectors: &[IoVec], moved: usize) -> bool {
     let mut all = Vec::new();
     let has_room = all.try_reserve_exact(vectors.len()).is_ok();
     if has_room {
         all.extend_from_slice(vectors);
-        caller.restart = Some(Box::new(Restart::Pieces(all)));
+        caller.restart = Some(Box::new(Restart::Pieces(all, moved)));
     }
     has_room
 }
@@ -152,10 +159,13 @@ fn attempt_through_pipe(
         Ok(Progress::Missing(address, access)) => Pause::Fault(address, access),
         Ok(Progress::Some) | Err(_) => Pause::General,
     };
-    if *moved > 0 && !keep(caller, vectors) {
-        return Ok(note(file, direction, *moved));
+    // What has been put into a piece counts only when all of it is there, and may have been put over the pieces.
+    let goes_on = *moved > 0 || matches!(pause, Pause::Fault(..));
+    match goes_on && !keep(caller, vectors, *moved) {
+        false => Err(pause),
+        true if *moved == 0 => Err(Pause::Failed(Errno::ENOMEM)),
+        true => Ok(note(file, direction, *moved)),
     }
-    Err(pause)
 }
 
 /// The same, waiting for whatever it takes; all that has been moved, with what an attempt has.

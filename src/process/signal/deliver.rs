@@ -270,7 +270,7 @@ fn next(thread: &Thread) -> Option<Delivery> {
     let mask = own.blocked;
     let found = loop {
         let Some(info) = own.pending.take(mask).or_else(|| shared.pending.take(mask)) else { break None };
-        if let Some(delivery) = unless_ignored(&mut shared, &mut own, info, false) {
+        if let Some(delivery) = unless_ignored(&mut shared, &mut own, info, Some(thread)) {
             break Some(delivery);
         }
     };
@@ -291,7 +291,7 @@ fn take(thread: &Thread) -> Option<SigInfo> {
     let mask = own.blocked;
     let found = own.pending.take(mask).or_else(|| shared.pending.take(mask));
     // Whatever it is: a tracer may let in another.
-    own.may_stop = found.is_some();
+    thread.note_may_stop(found.is_some());
     settle(thread, &shared, &own);
     found
 }
@@ -301,7 +301,7 @@ fn allowed(thread: &Thread, info: SigInfo) -> Option<Delivery> {
     let mut shared = thread.process.signals.lock();
     let mut own = thread.signals.lock();
     let refused = own.refused();
-    let found = unless_ignored(&mut shared, &mut own, info, true);
+    let found = unless_ignored(&mut shared, &mut own, info, None);
     let leaves_some = own.leaves_some(&shared, refused);
     drop((own, shared));
     if leaves_some {
@@ -310,20 +310,24 @@ fn allowed(thread: &Thread, info: SigInfo) -> Option<Delivery> {
     found
 }
 
-/// What is to be done about a signal that was taken, unless that is nothing. A handler's mask is in force from here on.
+/// What is to be done about a signal that was taken, unless that is nothing. A handler's mask is in force from here on. That it
+/// may stop the process is noted of the `taker`; of what a tracer lets in it was noted when that was taken.
 #[inline(always)]
 fn unless_ignored(
     shared: &mut ProcessSignals,
     own: &mut ThreadSignals,
     info: SigInfo,
-    is_allowed: bool,
+    taker: Option<&Thread>,
 ) -> Option<Delivery> {
     let mask = own.blocked;
     let action = *shared.actions.get(info.signal);
     match action.disposition(info.signal) {
         Disposition::Ignore => return None,
-        // What a tracer lets in was noted as it was taken.
-        Disposition::Stop if !is_allowed => own.may_stop = true,
+        Disposition::Stop => {
+            if let Some(taker) = taker {
+                taker.note_may_stop(true);
+            }
+        }
         Disposition::Handle => {
             own.blocked = mask.plus(action.mask);
             if !action.has(linux::SA_NODEFER) {
@@ -428,7 +432,7 @@ fn stop(caller: &Caller, signal: u8) {
     }
     {
         let mut shared = process.signals.lock();
-        if !core::mem::take(&mut caller.thread.signals.lock().may_stop) {
+        if !caller.thread.take_may_stop() {
             return;
         }
         if shared.is_stopped() {

@@ -163,8 +163,6 @@ pub struct ThreadSignals {
     pub blocked: SignalSet,
     /// Signals that a `sigtimedwait` in progress takes although they are blocked.
     pub awaited: SignalSet,
-    /// It has taken a signal that may stop the process, and no SIGCONT has come since, which would be lost behind the stop.
-    pub may_stop: bool,
 }
 
 impl ThreadSignals {

@@ -197,9 +197,10 @@ fn prepare(node: &Node, signal: u8) -> bool {
     let mut shared = process.signals.lock();
     shared.pending.discard(cancelled);
     for thread in &node.threads {
-        let mut own = thread.signals.lock();
-        own.pending.discard(cancelled);
-        own.may_stop &= signal != SIGCONT;
+        thread.signals.lock().pending.discard(cancelled);
+        if signal == SIGCONT {
+            thread.note_may_stop(false);
+        }
     }
     let was_stopped = signal == SIGCONT && shared.set_stopped(None);
     if was_stopped {

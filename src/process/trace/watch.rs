@@ -30,7 +30,8 @@ pub fn due(thread: &Thread, context: &UserContext, attention: Attention) -> Opti
         Pace::Step if in_call => {
             let info = SigInfo::fault(SIGTRAP, TRAP_BRKPT, context.rip() as usize);
             // As if it had been taken: the tracer may let in another.
-            thread.signals.lock().may_stop = true;
+            let _signals = thread.process.signals.lock();
+            thread.note_may_stop(true);
             return Some(Point::Signal(info));
         }
         _ => {}
