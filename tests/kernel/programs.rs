@@ -90,6 +90,7 @@ programs! {
         loops: "conformance loops", 60, AsOnLinux;
         memory_policies: "conformance memory_policies", 60, AsOnLinux;
         names: "conformance names", 60, AsOnLinux;
+        pipe_packets: "conformance pipe_packets", 60, AsOnLinux;
         pitfalls: "conformance pitfalls", 60, AsOnLinux;
         process_files: "conformance process_files", 60, AsOnLinux;
         procfs: "conformance procfs", 60, AsOnLinux;
@@ -125,7 +126,6 @@ programs! {
         mappings: "conformance mappings", 60, AsOnLinux;
         memory: "conformance memory", 60, AsOnLinux;
         pieces: "conformance pieces", 60, AsOnLinux;
-        pipe_packets: "conformance pipe_packets", 60, AsOnLinux;
         pipes: "conformance pipes", 60, AsOnLinux;
         polling: "conformance polling", 60, AsOnLinux;
         processes: "conformance processes", 60, AsOnLinux;
