@@ -458,6 +458,7 @@ impl<F: Future> Future for Interruptible<'_, F> {
         let mut this = self.project();
         match this.future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if this.thread.is_killed() => Poll::Ready(Err(Errno::ERESTARTSYS)),
             // It may be pending because others want the CPU, and be done all the same.
             Poll::Pending if this.thread.is_called() || Thread::is_called_off() => {
                 match executor::poll_at_last(this.future, context) {

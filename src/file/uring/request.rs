@@ -32,6 +32,8 @@ use crate::{file::File, process::Thread, syscall::uring::may_move_some};
 const POLLED: u8 = 1;
 /// It is to end.
 const CANCELLED: u8 = 2;
+/// It is to end at once, whatever it waits for: its thread ends, or nobody has the ring open.
+const ABANDONED: u8 = 4;
 
 /// A request that has begun.
 pub struct Request {
@@ -109,6 +111,12 @@ impl Request {
         if before & POLLED != 0 { Err(Errno::EALREADY) } else { Ok(()) }
     }
 
+    /// Ends it at once, in the middle of what cannot be interrupted, too.
+    fn abandon(&self) {
+        self.state.fetch_or(CANCELLED | ABANDONED, SeqCst);
+        self.wake.wake();
+    }
+
     /// Whether it is meant.
     pub fn is(&self, which: &Which<'_>) -> bool {
         match which {
@@ -174,8 +182,14 @@ impl<T, F: Future<Output = Result<T, Errno>>> Future for Cancellable<F> {
         if !*this.has_begun || !may_move_some(this.request.opcode) {
             return Poll::Ready(Err(Errno::ECANCELED));
         }
-        let ended = Thread::call_off(|| this.future.poll(context));
-        ended.map_err(|_| Errno::ECANCELED)
+        let ended = Thread::call_off(|| executor::poll_at_last(this.future, context));
+        match ended.map_err(|_| Errno::ECANCELED) {
+            // As for a lock that another process has.
+            Poll::Pending if this.request.state.load(SeqCst) & ABANDONED != 0 => {
+                Poll::Ready(Err(Errno::ECANCELED))
+            }
+            ended => ended,
+        }
     }
 }
 
@@ -196,7 +210,7 @@ impl Ring {
         self.requests.lock().insert(request.key(), request.clone());
         // Its thread has ended meanwhile, or the ring is closed: either this sees it, or who cancels has seen the request.
         if request.thread.is_killed() || self.is_closed.load(SeqCst) {
-            let _ = request.cancel();
+            request.abandon();
         }
         Enlisted { ring: self.clone(), request }
     }
@@ -267,9 +281,17 @@ impl Ring {
         }
     }
 
+    /// Ends all requests that are meant, at once.
+    async fn abandon_all(&self, which: Which<'_>) {
+        let mut next = Key::FIRST;
+        while let Some(request) = self.next_request(&mut next, Key::LAST, &which).await {
+            request.abandon();
+        }
+    }
+
     /// Cancels all requests that act as this thread, which has been called. Who waits for the end of others is woken.
     pub async fn abandon(&self, thread: &Arc<Thread>) {
-        let _ = self.cancel(true, Which::Of(thread), None).await;
+        self.abandon_all(Which::Of(thread)).await;
         self.end_deferred(thread).await;
         self.all_ended.wake_all();
         self.wake_poller();
@@ -277,7 +299,7 @@ impl Ring {
 
     /// Cancels everything: nobody has the ring open any more.
     pub(super) async fn cancel_all(&self) {
-        let _ = self.cancel(true, Which::Any, None).await;
+        self.abandon_all(Which::Any).await;
         self.all_ended.wake_all();
         self.wake_poller();
     }
