@@ -146,9 +146,5 @@ pub fn await_none(thread: &Thread) {
     let mut own = thread.signals.lock();
     let refused = own.refused();
     own.awaited = SignalSet::EMPTY;
-    let leaves_some = own.leaves_some(&shared, refused);
-    drop((own, shared));
-    if leaves_some {
-        send::hand_on(thread);
-    }
+    send::hand_on(thread, shared, own, refused);
 }

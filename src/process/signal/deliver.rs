@@ -275,11 +275,8 @@ fn next(thread: &Thread) -> Option<Delivery> {
         }
     };
     settle(thread, &shared, &own);
-    let leaves_some = own.leaves_some(&shared, mask.minus(own.awaited));
-    drop((own, shared));
-    if leaves_some {
-        send::hand_on(thread);
-    }
+    let refused = mask.minus(own.awaited);
+    send::hand_on(thread, shared, own, refused);
     found
 }
 
@@ -302,11 +299,7 @@ fn allowed(thread: &Thread, info: SigInfo) -> Option<Delivery> {
     let mut own = thread.signals.lock();
     let refused = own.refused();
     let found = unless_ignored(&mut shared, &mut own, info, None);
-    let leaves_some = own.leaves_some(&shared, refused);
-    drop((own, shared));
-    if leaves_some {
-        send::hand_on(thread);
-    }
+    send::hand_on(thread, shared, own, refused);
     found
 }
 
@@ -414,11 +407,7 @@ pub fn block(thread: &Thread, mask: SignalSet) {
     if !pending.minus(own.blocked).is_empty() {
         thread.raise(Attention::SIGNAL);
     }
-    let leaves_some = own.leaves_some(&shared, refused);
-    drop((own, shared));
-    if leaves_some {
-        send::hand_on(thread);
-    }
+    send::hand_on(thread, shared, own, refused);
 }
 
 /// Stops the process: every thread is called, and halts on its way to user mode.

@@ -5,9 +5,10 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use executor::sync::SpinMutexGuard;
 use syscalls::Errno;
 
-use super::{Action, Disposition, SigInfo, SignalSet, info, numbers::*};
+use super::{Action, Disposition, ProcessSignals, SigInfo, SignalSet, ThreadSignals, info, numbers::*};
 use crate::process::{
     Process, Thread,
     credentials::{Credentials, capability},
@@ -156,9 +157,25 @@ pub fn redirect(tree: &Tree, thread: &Thread) {
     }
 }
 
-/// As [`redirect`], for a thread that goes on, and takes less than before. Takes the tree.
+/// Gives back a thread's signal locks, under which it may have come to take less than all but what it `refused`: others are
+/// called for what it leaves to them.
+#[inline]
+pub fn hand_on(
+    thread: &Thread,
+    shared: SpinMutexGuard<'_, ProcessSignals>,
+    own: SpinMutexGuard<'_, ThreadSignals>,
+    refused: SignalSet,
+) {
+    let leaves_some = own.leaves_some(&shared, refused);
+    drop((own, shared));
+    if leaves_some {
+        call_others(thread);
+    }
+}
+
 #[cold]
-pub fn hand_on(thread: &Thread) {
+#[inline(never)]
+fn call_others(thread: &Thread) {
     redirect(&tree::lock(), thread);
 }
 
