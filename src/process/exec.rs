@@ -58,7 +58,8 @@ pub async fn execve(
     arguments: Arguments,
 ) -> Result<(), Errno> {
     memory::claim().await?;
-    let (opened, arguments) = resolve_scripts(caller, path, display, arguments).await?;
+    // Scripts are open as long as what interprets them is loaded, as on Linux.
+    let (opened, _scripts, arguments) = resolve_scripts(caller, path, display, arguments).await?;
     arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
@@ -71,19 +72,19 @@ pub async fn execve(
     Ok(())
 }
 
-/// Follows `#!` lines to the program that runs in the end, with the arguments it gets.
+/// Follows `#!` lines to the program that runs in the end: that, the scripts on the way, and the arguments it gets.
 async fn resolve_scripts(
     caller: &Caller,
     mut path: Path,
     display: &[u8],
     mut arguments: Arguments,
-) -> Result<(Opened, Arguments), Errno> {
+) -> Result<(Opened, Vec<Arc<Program>>, Arguments), Errno> {
     let mut script = None;
     let mut scripts = Vec::new();
     for _ in 0..=MAX_INTERPRETERS {
         let opened = open(caller, path).await?;
         if !opened.start.starts_with(b"#!") {
-            return Ok((Opened { scripts, ..opened }, arguments));
+            return Ok((opened, scripts, arguments));
         }
         let mut start = [0; SCRIPT_START];
         let known = opened.start.len().min(SCRIPT_START);
@@ -143,9 +144,6 @@ fn check_executable(caller: &Caller, path: &Path) -> Result<(), Errno> {
 struct Opened {
     program: Arc<Program>,
     start: Vec<u8>,
-    /// What it interprets, each script the one before: they are open as long, as on Linux.
-    #[expect(dead_code, reason = "to be dropped with it")]
-    scripts: Vec<Arc<Program>>,
 }
 
 /// Opens a program. ETXTBSY if the file is open for writing; else as [`check_executable`].
@@ -155,7 +153,7 @@ async fn open(caller: &Caller, path: Path) -> Result<Opened, Errno> {
     let mut start = vec![0; PROBE];
     let read = program.read_at(0, &mut start).await?;
     start.truncate(read);
-    Ok(Opened { program, start, scripts: Vec::new() })
+    Ok(Opened { program, start })
 }
 
 /// Bits of personality(2).
