@@ -133,12 +133,13 @@ async fn submit_one(caller: &Caller, context: &Arc<Context>, place: usize) -> Re
     let deputy = caller.deputy()?;
     deputy.note(&context.ring)?;
     let acting = Arc::new(caller.deputised(&deputy));
+    let may_have_moved = perform::may_move_some(entry.opcode);
     let prepared = Prepared { entry, data, file: Some(Ok(file)) };
     let (enlisted, work) = perform::begin(&context.ring, &acting, prepared)?;
     let untold = context.begin(request.data, address as u64, told)?;
     let engagement = deputy.engage();
     let running: Running = Box::pin(async move {
-        let result = match enlisted.run(work).await {
+        let result = match enlisted.run(work, may_have_moved).await {
             // A poll that was cancelled has seen nothing.
             Err(Errno::ECANCELED) if is_poll => Ok(0),
             result => result,

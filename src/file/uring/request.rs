@@ -8,7 +8,8 @@
 //!      └──cancelled──► Cancelled: the future is dropped at its next poll, which comes at once; ECANCELED
 //! ```
 //!
-//! What may have moved bytes already, and waits to move more, tells how many: it is not dropped, but called out of its wait.
+//! What may have moved bytes already, and waits to move more, tells how many: it is not dropped, but called out of its wait;
+//! unless nobody wants to know, as its thread ends or the ring is closed.
 
 use alloc::sync::Arc;
 use core::{
@@ -26,7 +27,7 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::Ring;
-use crate::{file::File, process::Thread, syscall::uring::may_move_some};
+use crate::{file::File, process::Thread};
 
 /// Its future is being polled.
 const POLLED: u8 = 1;
@@ -140,9 +141,10 @@ impl Enlisted {
         &self.request
     }
 
-    /// Runs a future that ends when the request is cancelled: with ECANCELED, unless it has moved some bytes.
-    pub fn run<F>(&self, future: F) -> Cancellable<F> {
-        Cancellable { request: self.request.clone(), has_begun: false, future }
+    /// Runs a future that ends when the request is cancelled: with ECANCELED, unless it has moved some bytes; when it waits,
+    /// it `may_have_moved` some or not.
+    pub fn run<F>(&self, future: F, may_have_moved: bool) -> Cancellable<F> {
+        Cancellable { request: self.request.clone(), may_have_moved, has_begun: false, future }
     }
 }
 
@@ -160,6 +162,7 @@ impl Drop for Enlisted {
 #[pin_project]
 pub struct Cancellable<F> {
     request: Arc<Request>,
+    may_have_moved: bool,
     has_begun: bool,
     #[pin]
     future: F,
@@ -179,7 +182,7 @@ impl<T, F: Future<Output = Result<T, Errno>>> Future for Cancellable<F> {
                 return result;
             }
         }
-        if !*this.has_begun || !may_move_some(this.request.opcode) {
+        if !*this.has_begun || !*this.may_have_moved {
             return Poll::Ready(Err(Errno::ECANCELED));
         }
         let ended = Thread::call_off(|| executor::poll_at_last(this.future, context));

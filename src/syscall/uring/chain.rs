@@ -365,7 +365,7 @@ async fn carry_out(
             return (entry.user_data, Err(errno));
         }
     };
-    let work = enlisted.run(work);
+    let work = enlisted.run(work, perform::may_move_some(entry.opcode));
     // Whoever polls it next needs not be woken: it becomes a task.
     poll_fn(|_| if core::mem::take(&mut is_listed_only) { Poll::Pending } else { Poll::Ready(()) }).await;
     let result = match limit {
@@ -397,10 +397,11 @@ async fn within(
     }
     let enlisted = ring.enlist(request);
     let timer = Timer::new(enlisted.request().clone());
-    let mut timer = pin!(enlisted.run(async move {
+    let ends = async move {
         timer.await;
         Ok(())
-    }));
+    };
+    let mut timer = pin!(enlisted.run(ends, false));
     let mut work = pin!(work);
     let mut is_lifted = false;
     let mut of_limit = Err(Errno::ECANCELED);

@@ -31,7 +31,6 @@ use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub use chain::Deferred;
-pub use perform::may_move_some;
 
 use super::{
     attempt::{Attempt, Pause},
