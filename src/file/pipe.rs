@@ -54,7 +54,9 @@ struct Writer {
     identity: Arc<Identity>,
 }
 
-/// Whether what a program writes goes in as packets: what `O_DIRECT` means for the writing end of a pipe.
+/// Whether what a program writes goes in as packets: what `O_DIRECT` means for the writing end of a pipe. With a name, a pipe
+/// cannot be opened so.
+#[derive(Default)]
 struct Packets(AtomicBool);
 
 impl Packets {
@@ -241,11 +243,11 @@ pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<Fi
             } else {
                 interruptible(&caller.thread, pipe.open_write_with_reader()).await?
             };
-            Arc::new(Writer { end, packets: Packets::of(flags), identity })
+            Arc::new(Writer { end, packets: Packets::default(), identity })
         }
         _ => {
             let (reader, writer) = pipe.open_both();
-            Arc::new(Both { reader, writer, packets: Packets::of(flags) })
+            Arc::new(Both { reader, writer, packets: Packets::default() })
         }
     };
     Ok(File::new(Object::Stream(stream, Some(path)), flags))

@@ -10,7 +10,8 @@
 //!
 //! Whoever writes a packet holds both locks, the writers' first: marks are the readers'.
 
-use super::{ATOMIC, Peeked, Pipe, READABLE, ReadSide, Ring, WRITABLE, free_page, offset_of};
+use super::ring::{Ring, offset_of};
+use super::{ATOMIC, Peeked, Pipe, READABLE, ReadSide, WRITABLE};
 use crate::{PAGE_SIZE, Result, Sink, Source};
 use core::ptr::null_mut;
 use core::sync::atomic::{
@@ -67,20 +68,21 @@ impl Pipe {
             result = self.put_packet(&ring, &mut side, (want - count).min(ATOMIC), source);
         }
         side.note_special();
-        if count > 0 {
-            // As in `try_write`.
-            fence(SeqCst);
-            self.readable.set(READABLE);
-            self.update_writable(&ring, self.head.load(Relaxed));
+        if let Err(Errno::EAGAIN) = result
+            && count == 0
+        {
+            // There may be room for others. Who reads next offers it, as the readers' lock is held here.
+            self.writable.clear(WRITABLE);
+            return Err(Errno::EAGAIN);
         }
+        // As in `try_write`; and the positions may have moved on without a packet.
+        fence(SeqCst);
+        if count > 0 {
+            self.readable.set(READABLE);
+        }
+        self.update_writable();
         match result {
-            Err(errno) if count == 0 => {
-                // There may be room for others. Who reads next offers it, as the readers' lock is held here.
-                if errno == Errno::EAGAIN {
-                    self.writable.clear(WRITABLE);
-                }
-                Err(errno)
-            }
+            Err(errno) if count == 0 => Err(errno),
             _ => Ok(count),
         }
     }
@@ -95,11 +97,11 @@ impl Pipe {
     ) -> Result<Option<usize>> {
         let (head, tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
         let start = offset_of(head);
-        let has_room = start + len <= PAGE_SIZE && head.wrapping_sub(tail) + len <= ring.capacity;
+        let has_room = start + len <= PAGE_SIZE && head.wrapping_sub(tail) + len <= self.capacity();
         if start == 0 || head == tail || len == 0 || !has_room {
             return Ok(Some(0));
         }
-        if Self::with_page(ring.slot(head), |page| page.fill(start, len, source)) < len {
+        if ring.with_page(head, |page| page.fill(start, len, source)) < len {
             return Ok(None);
         }
         // As in `put_packet`.
@@ -115,17 +117,17 @@ impl Pipe {
         len: usize,
         source: &mut (impl Source + ?Sized),
     ) -> Result<Option<usize>> {
-        let head = self.head.load(Relaxed);
+        let (mut head, mut tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
         let start = next_page(head);
-        if start != head && head == self.tail.load(Relaxed) {
-            // All bytes of the page that was begun have been read.
-            free_page(ring.slot(head).swap(null_mut(), Relaxed));
-            self.tail.store(start, Release);
+        if start != head && head == tail {
+            // All bytes of the page that was begun have been read. The head first: it is never behind the tail.
+            self.recycle(ring.slot(head).swap(null_mut(), Relaxed));
             self.head.store(start, Release);
-            return self.put_packet(ring, side, len, source);
+            self.tail.store(start, Release);
+            (head, tail) = (start, start);
         }
         let end = start.wrapping_add(PAGE_SIZE);
-        if end.wrapping_sub(self.tail.load(Relaxed)) > ring.capacity {
+        if end.wrapping_sub(tail) > self.capacity() {
             return Err(Errno::EAGAIN);
         }
         side.marks.try_reserve(2).map_err(|_| Errno::ENOMEM)?;

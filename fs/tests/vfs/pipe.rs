@@ -186,3 +186,25 @@ fn records_arrive_whole_and_once() {
         assert_eq!(sum.load(Relaxed), all * (all - 1) / 2);
     });
 }
+
+#[test]
+fn who_finds_the_last_bytes_claimed_waits_until_they_are_given_back() {
+    const ALL: Events = Events::IN.union(Events::RDNORM).union(Events::HUP);
+    run(async {
+        let (reader, writer) = pipe();
+        write(&writer, b"last").unwrap();
+        drop(writer);
+        for consumed in [0, 3, 1] {
+            let claim = reader.claim().unwrap().expect("bytes");
+            assert_eq!(error(read(&reader, 10)), Errno::EAGAIN);
+            assert_eq!(reader.reader().events(), Events::empty(), "whoever waits would go round");
+            match consumed {
+                0 => drop(claim),
+                some => claim.consume(some),
+            }
+            assert!(reader.reader().events().contains(Events::HUP));
+            assert_eq!(reader.reader().events() == ALL, !reader.is_empty());
+        }
+        assert_eq!(read(&reader, 10).unwrap(), b"");
+    });
+}
