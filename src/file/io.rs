@@ -8,7 +8,7 @@ use super::{File, Object, Stream, regular, terminal};
 use crate::{
     memory,
     process::{
-        Caller, interruptible,
+        Caller, between_attempts,
         signal::{self, SigInfo, numbers::SIGPIPE, send},
     },
     syscall::{
@@ -104,7 +104,7 @@ pub async fn wait(caller: &Caller, stream: &dyn Stream, events: Events) -> Resul
         return signal::pending(&caller.thread, signals).await;
     }
     match readiness_of(stream, events) {
-        Some(readiness) => interruptible(&caller.thread, readiness.wait(events)).await.map(drop),
+        Some(readiness) => between_attempts(&caller.thread, readiness.wait(events)).await.map(drop),
         None => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use super::{File, Object};
 use crate::{
     memory,
     process::{
-        Caller, interruptible,
+        Caller, between_attempts,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
     syscall::user::{SysResult, UserVectors},
@@ -134,9 +134,9 @@ impl Patience {
             return Err(Errno::EAGAIN);
         }
         if self.end == Instant::FAR_FUTURE {
-            return interruptible(&caller.thread, readiness.wait(events)).await.map(drop);
+            return between_attempts(&caller.thread, readiness.wait(events)).await.map(drop);
         }
-        match interruptible(&caller.thread, timeout(readiness.wait(events), self.end)).await {
+        match between_attempts(&caller.thread, timeout(readiness.wait(events), self.end)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Errno::EAGAIN),
             Err(_) => Err(Errno::EINTR),

@@ -13,7 +13,7 @@ use syscalls::Errno;
 use super::{File, Object};
 use crate::{
     process::{
-        Caller, exit, interruptible,
+        Caller, between_attempts, exit, interruptible,
         signal::{Disposition, SigInfo, send},
         tree,
     },
@@ -136,7 +136,7 @@ pub async fn write_master(
                 }
                 Err(Errno::EAGAIN) if !file.is_nonblocking() => {
                     let room = master.readiness().wait(Events::OUT);
-                    match interruptible(&caller.thread, room).await {
+                    match between_attempts(&caller.thread, room).await {
                         Ok(_) => continue,
                         Err(errno) => errno,
                     }

@@ -50,4 +50,4 @@ mod siblings;
 pub use first::start as start_first;
 pub use record::Process;
 pub use run::Caller;
-pub use thread::{Thread, interruptible};
+pub use thread::{Thread, between_attempts, interruptible};

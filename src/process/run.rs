@@ -13,7 +13,7 @@ use pin_project::pin_project;
 use syscalls::Errno;
 
 use super::{
-    Process, Thread,
+    Process, Thread, between_attempts,
     credentials::Credentials,
     exit, futex, interruptible,
     signal::{
@@ -218,7 +218,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                             let ready = match io::readiness(&file, events) {
                                 None => Ok(()),
                                 Some(readiness) => {
-                                    let ready = interruptible(&caller.thread, readiness.wait(events));
+                                    let ready = between_attempts(&caller.thread, readiness.wait(events));
                                     suspending(&mut context, ready).await.map(drop)
                                 }
                             };

@@ -437,20 +437,26 @@ fn polled() -> *const () {
 ///
 /// The future is polled first, so an operation that is already done is never lost to a signal that arrives with it.
 /// Whoever gives up drops the future, which therefore must be safe to cancel.
-pub fn interruptible<F: Future>(thread: &Thread, future: F) -> Interruptible<'_, F> {
+pub fn interruptible<F: Future>(thread: &Thread, future: F) -> Interruptible<'_, F, true> {
     Interruptible { thread, future }
 }
 
-/// The future of [`interruptible`].
+/// As [`interruptible`], for what is awaited between two attempts, which does nothing by itself: where it is over and the next
+/// attempt finds nothing all the same, a thread with a signal must not go round for ever.
+pub fn between_attempts<F: Future>(thread: &Thread, future: F) -> Interruptible<'_, F, false> {
+    Interruptible { thread, future }
+}
+
+/// The future of [`interruptible`], which `DOES` something, and of [`between_attempts`].
 #[must_use = "a future does nothing unless awaited"]
 #[pin_project]
-pub struct Interruptible<'a, F> {
+pub struct Interruptible<'a, F, const DOES: bool> {
     thread: &'a Thread,
     #[pin]
     future: F,
 }
 
-impl<F: Future> Future for Interruptible<'_, F> {
+impl<F: Future, const DOES: bool> Future for Interruptible<'_, F, DOES> {
     type Output = Result<F::Output, Errno>;
 
     #[inline(always)]
@@ -458,15 +464,13 @@ impl<F: Future> Future for Interruptible<'_, F> {
         let mut this = self.project();
         match this.future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if this.thread.is_killed() => Poll::Ready(Err(Errno::ERESTARTSYS)),
+            Poll::Pending if !this.thread.is_called() && !Thread::is_called_off() => Poll::Pending,
             // It may be pending because others want the CPU, and be done all the same.
-            Poll::Pending if this.thread.is_called() || Thread::is_called_off() => {
-                match executor::poll_at_last(this.future, context) {
-                    Poll::Ready(output) => Poll::Ready(Ok(output)),
-                    Poll::Pending => Poll::Ready(Err(Errno::ERESTARTSYS)),
-                }
-            }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending if DOES => match executor::poll_at_last(this.future, context) {
+                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                Poll::Pending => Poll::Ready(Err(Errno::ERESTARTSYS)),
+            },
+            Poll::Pending => Poll::Ready(Err(Errno::ERESTARTSYS)),
         }
     }
 }

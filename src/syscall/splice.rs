@@ -314,10 +314,10 @@ async fn deliver(
     mut bytes: &[u8],
     is_packet: bool,
 ) -> SysResult {
+    if let Some(pipe) = pipe_of(target).filter(|_| is_packet) {
+        return pipe.try_write_packets(&mut bytes);
+    }
     match (target.object(), offset) {
-        (Object::Stream(stream, _), _) if is_packet && let Some(pipe) = stream.pipe() => {
-            pipe.try_write_packets(&mut bytes)
-        }
         (Object::Stream(stream, _), _) => stream.try_write_kernel(caller, bytes),
         (_, Some(offset)) => {
             let written = write_inode(caller, target, *offset, bytes).await?;

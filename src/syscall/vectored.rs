@@ -20,7 +20,7 @@ use crate::{
     arch::user::{Access, UserContext},
     file::{File, Object, bulk},
     process::{
-        Caller, interruptible,
+        Caller, between_attempts,
         run::Restart,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
@@ -194,7 +194,7 @@ pub async fn through_pipe(
                 user::fault_in(caller, address, access).await.err()
             }
             Err(Errno::EAGAIN) if !file.is_nonblocking() && (direction == Direction::Write || moved == 0) => {
-                interruptible(&caller.thread, readiness.wait(events)).await.err()
+                between_attempts(&caller.thread, readiness.wait(events)).await.err()
             }
             Err(errno) => Some(errno),
         };

@@ -19,7 +19,7 @@ use crate::{
         uring::{Enlisted, Entry, Request, Ring, entry::*},
     },
     memory,
-    process::{Caller, interruptible},
+    process::{Caller, between_attempts},
     syscall::{
         descriptor, directory, epoll, memory as mappings, metadata,
         open::{self, How},
@@ -156,7 +156,7 @@ async fn has_waited(caller: &Caller, file: &File, events: Events, result: &SysRe
         return false;
     }
     let Some(readiness) = io::readiness(file, events) else { return false };
-    let has_waited = interruptible(&caller.thread, readiness.wait(events)).await.is_ok();
+    let has_waited = between_attempts(&caller.thread, readiness.wait(events)).await.is_ok();
     executor::make_way().await;
     has_waited
 }
