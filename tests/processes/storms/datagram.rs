@@ -11,8 +11,9 @@
 //! told, and what is in their queues is lost. Nobody sleeps for ever.
 
 use crate::library::{
-    Choice, Started, block, close, end_thread, exit, expect, expect_equal, expect_success, failed, finish,
-    handle, load, nap, now_and_then, on_error, set_option, share_page, start,
+    Choice, SHARED, Started, await_ready, begin, block, close, count, end_thread, exit, expect, expect_equal,
+    expect_success, failed, finish, go_to_any, handle, header, if_not_zero, if_zero, interrupt_all, load,
+    nap, on_error, repeat, restart_flag, set_option, share_page, sometimes, start, store, unwatched,
 };
 use linux_raw_sys::general as linux;
 use linux_raw_sys::{errno, net};
@@ -21,8 +22,7 @@ use processes::observer::WRONG;
 use processes::program::{Label, Program};
 use processes::run::Storm;
 
-/// The memory that all share, and what is counted there.
-const SHARED: usize = 0x1000_0000;
+/// What is counted in the shared page.
 const SENT: i64 = 0;
 const RECEIVED: i64 = 4;
 /// Senders that have not ended.
@@ -77,17 +77,13 @@ struct Scene {
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+    unwatched(program(&mut Choice::new(seed)))
 }
 
 fn program(choice: &mut Choice) -> Program {
     let mut p = Program::new();
     let s = &scene(&mut p, choice);
-    let main = p.label();
-    p.jump(main);
-    let handler = p.here();
-    p.ret();
+    let (main, handler) = begin(&mut p);
     let mut entries = Vec::new();
     for index in 0..s.receivers.len() {
         entries.extend((0..s.ears[index]).map(|_| receiver(&mut p, choice, s, index)));
@@ -106,9 +102,8 @@ fn program(choice: &mut Choice) -> Program {
     }
 
     p.put(main);
-    let flags = if s.restarts { linux::SA_RESTART } else { 0 };
-    handle(&mut p, linux::SIGUSR1, handler, flags);
-    share_page(&mut p, SHARED);
+    handle(&mut p, linux::SIGUSR1, handler, restart_flag(s.restarts));
+    share_page(&mut p);
     let more = if moves { 2 } else { 0 } + i64::from(watches);
     count(&mut p, SENDERS, s.senders.len() as i64 + more);
     let all: Vec<Named> = [&s.receivers[..], &s.senders, &[deaf, moved, watched]].concat();
@@ -123,8 +118,7 @@ fn program(choice: &mut Choice) -> Program {
     // The others shall have the signals.
     block(&mut p, linux::SIGUSR1);
     for _ in 0..3 {
-        nap(&mut p, 40_000);
-        p.system(linux::__NR_kill, &[0.into(), linux::SIGUSR1.into()]);
+        interrupt_all(&mut p, 40_000);
     }
     started.iter().for_each(|who| finish(&mut p, who, &[0]));
     if !s.as_processes {
@@ -171,8 +165,7 @@ fn open(p: &mut Program, choice: &mut Choice, socket: Named) {
     p.system(linux::__NR_socket, &[net::AF_UNIX.into(), net::SOCK_DGRAM.into(), 0.into()]);
     expect_success(p, Rax, 10);
     p.set(R12, Rax);
-    p.set(Rcx, socket.fd);
-    p.write4(Rcx, 0, R12);
+    store(p, socket.fd, R12);
     p.system(linux::__NR_bind, &[R12.into(), socket.address.0.into(), socket.address.1.into()]);
     expect(p, Rax, &[0], 11);
     if choice.below(3) == 0 {
@@ -190,26 +183,6 @@ fn close_all(p: &mut Program, sockets: &[Named]) {
 
 fn connect(p: &mut Program, fd: Register, (address, len): (usize, usize)) {
     p.system(linux::__NR_connect, &[fd.into(), address.into(), len.into()]);
-}
-
-/// Adds to a number that all share, and leaves in rdx what that was; rcx is lost.
-fn count(p: &mut Program, what: i64, more: i64) {
-    p.set(Rdx, more);
-    p.set(Rcx, SHARED);
-    p.exchange_add(Rcx, what, Rdx);
-}
-
-/// Waits until the descriptor is ready for `events`.
-fn poll(p: &mut Program, fd: Register, events: u32) {
-    let place = p.data(8);
-    let again = p.here();
-    p.set(Rcx, place);
-    p.write4(Rcx, 0, fd);
-    p.set(Rax, events);
-    p.write4(Rcx, 4, Rax);
-    p.system(linux::__NR_poll, &[place.into(), 1.into(), (-1).into()]);
-    on_error(p, errno::EINTR, again);
-    expect(p, Rax, &[1], 12);
 }
 
 // Who receives.
@@ -230,8 +203,7 @@ fn receiver(p: &mut Program, choice: &mut Choice, s: &Scene, index: usize) -> La
     }
     receive(p, choice, s, (buffer, LONGEST));
     if s.is_rude {
-        p.set(Rcx, 0);
-        p.if_equal(Rax, Rcx, ended);
+        if_zero(p, Rax, ended);
     }
     p.set(R13, buffer);
     p.read4(Rbx, R13, LEN_AT);
@@ -253,8 +225,8 @@ fn receiver(p: &mut Program, choice: &mut Choice, s: &Scene, index: usize) -> La
     }
     count(p, RECEIVED, 1);
     if s.is_rude {
-        now_and_then(p, 24, leave);
-        now_and_then(p, 8, choose);
+        sometimes(p, 24, leave);
+        sometimes(p, 8, choose);
     }
     p.jump(again);
     p.put(choose);
@@ -267,8 +239,7 @@ fn receiver(p: &mut Program, choice: &mut Choice, s: &Scene, index: usize) -> La
     expect(p, Rax, &[0], 43);
     // The stops may have been among it.
     load(p, Rax, SHARED + SENDERS as usize);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, again);
+    if_not_zero(p, Rax, again);
     // What there is is received, and then all see the end.
     let shut = p.here();
     p.system(linux::__NR_shutdown, &[R12.into(), net::SHUT_RD.into()]);
@@ -290,12 +261,11 @@ fn receive(p: &mut Program, choice: &mut Choice, s: &Scene, (buffer, len): (usiz
     match choice.below(4) {
         0 => p.system(linux::__NR_read, &plain[..3]),
         1 => {
-            let range = p.words(&[buffer as u64, len as u64]);
-            let header = p.words(&[0, 0, range as u64, 1, 0, 0, 0]);
+            let (header, _) = header(p, buffer, len);
             p.system(linux::__NR_recvmsg, &[R12.into(), header.into(), 0.into()]);
         }
         2 => {
-            poll(p, R12, linux::POLLIN);
+            await_ready(p, R12, linux::POLLIN);
             p.system(linux::__NR_recvfrom, &plain);
         }
         _ => {
@@ -342,7 +312,7 @@ fn sender(p: &mut Program, choice: &mut Choice, s: &Scene, index: usize) -> Labe
     p.write4(R15, NUMBER_AT, R14);
     let (long, either) = (p.label(), p.label());
     p.set(R13, 64);
-    now_and_then(p, 3, long);
+    sometimes(p, 3, long);
     p.jump(either);
     p.put(long);
     p.set(R13, LONGEST);
@@ -350,14 +320,8 @@ fn sender(p: &mut Program, choice: &mut Choice, s: &Scene, index: usize) -> Labe
     p.write4(R15, LEN_AT, R13);
     let cases: Vec<(usize, u64)> =
         (0..3).map(|_| (choice.below(s.receivers.len() as u64) as usize, choice.below(4))).collect();
-    let labels: Vec<Label> = cases.iter().map(|_| p.label()).collect();
-    p.random(Rax, cases.len() as i64);
-    for (case, label) in labels.iter().enumerate() {
-        p.set(Rcx, case);
-        p.if_equal(Rax, Rcx, *label);
-    }
-    for (label, (to, way)) in labels.iter().zip(cases) {
-        p.put(*label);
+    for (label, (to, way)) in go_to_any(p, cases.len()).into_iter().zip(cases) {
+        p.put(label);
         send(p, s, s.receivers[to], way, sent);
         p.jump(next);
     }
@@ -383,7 +347,7 @@ fn send(p: &mut Program, s: &Scene, to: Named, way: u64, sent: Label) {
     }
     let flags = match way {
         2 => {
-            poll(p, R12, linux::POLLOUT);
+            await_ready(p, R12, linux::POLLOUT);
             net::MSG_DONTWAIT
         }
         3 => net::MSG_DONTWAIT,
@@ -451,23 +415,20 @@ fn mover(p: &mut Program, s: &Scene, deaf: Named, moved: Named) -> Label {
     p.jump(more);
     p.put(full);
     close(p, R13);
-    p.set(R14, MOVES);
-    let next = p.here();
-    connect(p, R12, deaf.address);
-    expect(p, Rax, &[0], 32);
-    load(p, R13, SHARED + GOT_ON as usize);
-    nap(p, 2_000);
-    connect(p, R12, s.receivers[0].address);
-    expect(p, Rax, &[0], 33);
-    let (wait, on) = (p.here(), p.label());
-    load(p, Rax, SHARED + GOT_ON as usize);
-    p.if_unequal(Rax, R13, on);
-    nap(p, 1_000);
-    p.jump(wait);
-    p.put(on);
-    p.add_constant(R14, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R14, Rcx, next);
+    repeat(p, R14, MOVES, |p| {
+        connect(p, R12, deaf.address);
+        expect(p, Rax, &[0], 32);
+        load(p, R13, SHARED + GOT_ON as usize);
+        nap(p, 2_000);
+        connect(p, R12, s.receivers[0].address);
+        expect(p, Rax, &[0], 33);
+        let (wait, on) = (p.here(), p.label());
+        load(p, Rax, SHARED + GOT_ON as usize);
+        p.if_unequal(Rax, R13, on);
+        nap(p, 1_000);
+        p.jump(wait);
+        p.put(on);
+    });
     count(p, ARRIVED, 1);
     end_sender(p, s);
     entry
@@ -476,8 +437,7 @@ fn mover(p: &mut Program, s: &Scene, deaf: Named, moved: Named) -> Label {
 /// Sends over a socket of its own as long as there is room, and then waits for the edge.
 fn watcher(p: &mut Program, choice: &mut Choice, s: &Scene, own: Named) -> Label {
     let message = stamped(p, WATCHER);
-    let range = p.words(&[message as u64, 64]);
-    let header = p.words(&[0, 0, range as u64, 1, 0, 0, 0]);
+    let (header, _) = header(p, message, 64);
     let event = p.data(16);
     p.set_bytes(event, &(linux::EPOLLOUT | linux::EPOLLET).to_le_bytes());
     let entry = p.here();
@@ -525,7 +485,7 @@ fn waiter(p: &mut Program, s: &Scene, moved: Named) -> Label {
     load(p, R12, moved.fd);
     p.set(R14, 1);
     let again = p.here();
-    poll(p, R12, linux::POLLOUT);
+    await_ready(p, R12, linux::POLLOUT);
     p.set(Rsi, message);
     p.write4(Rsi, NUMBER_AT, R14);
     p.system(linux::__NR_sendto, &[R12.into(), Rsi.into(), 64.into(), net::MSG_DONTWAIT.into(), 0.into()]);
@@ -537,8 +497,7 @@ fn waiter(p: &mut Program, s: &Scene, moved: Named) -> Label {
     count(p, GOT_ON, 1);
     p.add_constant(R14, 1);
     load(p, Rax, SHARED + ARRIVED as usize);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, again);
+    if_zero(p, Rax, again);
     end_sender(p, s);
     entry
 }

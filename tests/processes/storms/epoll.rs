@@ -9,8 +9,9 @@
 //! event that is lost leaves a token in its file for ever, and a waiter who is forgotten waits for ever.
 
 use crate::library::{
-    Choice, Thread, collect_children, end_thread, exit, expect, expect_success, failed, fork, handle, join,
-    nap, thread,
+    Choice, SHARED, add_shared, begin, end_thread, exit, expect, expect_success, failed, finish_all, handle,
+    if_not_zero, if_zero, interrupt_all, load, load_pair, nap, on_error, share_page, start_all, store,
+    unwatched,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -18,8 +19,8 @@ use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rbx, Rcx, Rdx, R
 use processes::program::{Label, Operand, Program};
 use processes::run::Storm;
 
-/// The memory that all share: tokens that were read.
-const SHARED: usize = 0x1000_0000;
+/// In the shared page: tokens that were read.
+const TOKENS: i64 = 0;
 
 /// What an event's own word at the end says of the file.
 const IS_COUNTER: i64 = 1;
@@ -47,8 +48,7 @@ impl Watched {
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+    unwatched(program(&mut Choice::new(seed)))
 }
 
 fn program(choice: &mut Choice) -> Program {
@@ -66,10 +66,7 @@ fn program(choice: &mut Choice) -> Program {
         .collect();
     let total: i64 = writes.iter().flatten().map(|(_, tokens)| tokens).sum();
 
-    let main = p.label();
-    p.jump(main);
-    let handler = p.here();
-    p.ret();
+    let (main, handler) = begin(&mut p);
     let waiters = epolls.map(|epoll| waiter(&mut p, epoll, stop, total));
     let mut entries: Vec<Label> = (0..2 + choice.below(2)).map(|_| waiters[0]).collect();
     if files.iter().any(Watched::is_exclusive) {
@@ -82,30 +79,14 @@ fn program(choice: &mut Choice) -> Program {
 
     p.put(main);
     handle(&mut p, linux::SIGUSR1, handler, 0);
-    let protection = linux::PROT_READ | linux::PROT_WRITE;
-    let kind = linux::MAP_SHARED | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
-    p.system(
-        linux::__NR_mmap,
-        &[SHARED.into(), 4096.into(), protection.into(), kind.into(), (-1).into(), 0.into()],
-    );
-    expect_success(&mut p, Rax, 1);
+    share_page(&mut p);
     set_up(&mut p, &files, epolls, stop);
-    let mut threads: Vec<Thread> = Vec::new();
-    for entry in entries {
-        if as_processes {
-            fork(&mut p, entry);
-        } else {
-            threads.push(thread(&mut p, entry));
-        }
-    }
+    let threads = start_all(&mut p, as_processes, &entries);
     for _ in 0..2 {
-        nap(&mut p, 20_000);
-        p.system(linux::__NR_kill, &[0.into(), linux::SIGUSR1.into()]);
+        interrupt_all(&mut p, 20_000);
     }
-    threads.iter().for_each(|thread| join(&mut p, thread));
-    collect_children(&mut p);
-    p.set(Rcx, SHARED);
-    p.read4(Rax, Rcx, 0);
+    finish_all(&mut p, &threads);
+    load(&mut p, Rax, SHARED + TOKENS as usize);
     expect(&mut p, Rax, &[total], 2);
     exit(&mut p, 0);
     p
@@ -136,8 +117,7 @@ fn set_up(p: &mut Program, files: &[Watched], epolls: [usize; 2], stop: usize) {
     for epoll in epolls {
         p.system(linux::__NR_epoll_create1, &[0.into()]);
         expect_success(p, Rax, 3);
-        p.set(Rcx, epoll);
-        p.write4(Rcx, 0, Rax);
+        store(p, epoll, Rax);
     }
     for file in files {
         if file.is_counter {
@@ -147,18 +127,14 @@ fn set_up(p: &mut Program, files: &[Watched], epolls: [usize; 2], stop: usize) {
         } else {
             p.system(linux::__NR_pipe2, &[pair.into(), linux::O_NONBLOCK.into()]);
             expect(p, Rax, &[0], 5);
-            p.set(Rcx, pair);
-            p.read4(Rax, Rcx, 0);
-            p.read4(Rdx, Rcx, 4);
+            load_pair(p, Rax, Rdx, pair);
         }
         p.set(Rcx, file.event);
         p.write4(Rcx, 4, Rax);
-        p.set(Rcx, file.write_end);
-        p.write4(Rcx, 0, Rdx);
+        store(p, file.write_end, Rdx);
     }
     p.system(linux::__NR_eventfd2, &[0.into(), linux::EFD_NONBLOCK.into()]);
-    p.set(Rcx, stop);
-    p.write4(Rcx, 0, Rax);
+    store(p, stop, Rax);
     let event = p.data(16);
     p.set(Rcx, event);
     p.write4(Rcx, 4, Rax);
@@ -178,8 +154,7 @@ fn set_up(p: &mut Program, files: &[Watched], epolls: [usize; 2], stop: usize) {
 fn control(p: &mut Program, epoll: usize, operation: u32, event: usize) {
     p.set(Rcx, event);
     p.read4(Rdx, Rcx, 4);
-    p.set(Rcx, epoll);
-    p.read4(Rcx, Rcx, 0);
+    load(p, Rcx, epoll);
     let operands: [Operand; 4] = [Rcx.into(), operation.into(), Rdx.into(), event.into()];
     p.system(linux::__NR_epoll_ctl, &operands);
 }
@@ -192,69 +167,58 @@ fn waiter(p: &mut Program, epoll: usize, stop: usize, total: i64) -> Label {
     let (end, next, file, more, drained) = (p.label(), p.label(), p.label(), p.label(), p.label());
     let (patient, waited) = (p.label(), p.label());
     p.add_constant(Rsp, -128);
-    p.set(Rcx, epoll);
-    p.read4(Rbx, Rcx, 0);
+    load(p, Rbx, epoll);
     let again = p.here();
     p.random(R13, 3);
     p.add_constant(R13, 1);
     p.random(Rax, 3);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, patient);
+    if_not_zero(p, Rax, patient);
     p.system(linux::__NR_epoll_wait, &[Rbx.into(), Rsp.into(), R13.into(), 1.into()]);
     p.jump(waited);
     p.put(patient);
     p.system(linux::__NR_epoll_wait, &[Rbx.into(), Rsp.into(), R13.into(), (-1).into()]);
     p.put(waited);
-    p.set(Rcx, failed(errno::EINTR));
-    p.if_equal(Rax, Rcx, again);
+    on_error(p, errno::EINTR, again);
     expect(p, Rax, &[0, 1, 2, 3], 10);
     p.set(R13, Rax);
     p.set(R12, Rsp);
     // Each event; r12 is where it is, r13 how many there are.
     p.put(next);
-    p.set(Rcx, 0);
-    p.if_equal(R13, Rcx, again);
+    if_zero(p, R13, again);
     p.read4(R14, R12, 4);
-    p.set(Rcx, stop);
-    p.read4(Rcx, Rcx, 0);
+    load(p, Rcx, stop);
     p.if_equal(R14, Rcx, end);
     p.read4(R15, R12, 8);
     p.put(more);
     p.set(Rsi, Rsp);
     p.add_constant(Rsi, BUFFER);
     p.system(linux::__NR_read, &[R14.into(), Rsi.into(), 8.into()]);
-    p.set(Rcx, failed(errno::EAGAIN));
-    p.if_equal(Rax, Rcx, drained);
+    on_error(p, errno::EAGAIN, drained);
     expect_success(p, Rax, 11);
     // Tokens: the bytes of a pipe, the count of a counter.
     p.read4(Rdx, R15, 12);
     p.and(Rdx, IS_COUNTER);
-    p.set(Rcx, 0);
-    p.if_equal(Rdx, Rcx, file);
+    if_zero(p, Rdx, file);
     p.read4(Rax, Rsp, BUFFER);
     p.put(file);
     let counted = p.label();
-    p.set(Rcx, SHARED);
     p.set(Rdx, Rax);
-    p.exchange_add(Rcx, 0, Rdx);
+    add_shared(p, TOKENS, Rdx);
     p.add(Rdx, Rax);
     p.set(Rcx, total);
     p.if_unequal(Rdx, Rcx, counted);
-    p.set(Rcx, stop);
-    p.read4(Rcx, Rcx, 0);
+    load(p, Rcx, stop);
     p.system(linux::__NR_write, &[Rcx.into(), one.into(), 8.into()]);
     expect(p, Rax, &[8], 12);
     p.put(counted);
     p.read4(Rdx, R15, 12);
     p.and(Rdx, HAS_EDGES);
-    p.set(Rcx, 0);
-    p.if_unequal(Rdx, Rcx, more);
+    if_not_zero(p, Rdx, more);
     p.put(drained);
     let armed = p.label();
     p.read4(Rdx, R15, 12);
     p.and(Rdx, IS_ONCE);
-    p.set(Rcx, 0);
-    p.if_equal(Rdx, Rcx, armed);
+    if_zero(p, Rdx, armed);
     let operands: [Operand; 4] = [Rbx.into(), linux::EPOLL_CTL_MOD.into(), R14.into(), R15.into()];
     p.system(linux::__NR_epoll_ctl, &operands);
     // It may be out of the instance at the moment.
@@ -276,8 +240,7 @@ fn writer(p: &mut Program, files: &[Watched], writes: &[(usize, i64)]) -> Label 
         let (address, len) =
             if file.is_counter { (p.words(&[*tokens as u64]), 8) } else { (p.data(8), *tokens) };
         nap(p, 3_000);
-        p.set(Rcx, file.write_end);
-        p.read4(Rcx, Rcx, 0);
+        load(p, Rcx, file.write_end);
         p.system(linux::__NR_write, &[Rcx.into(), address.into(), len.into()]);
         expect(p, Rax, &[len], 20);
     }

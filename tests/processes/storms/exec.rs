@@ -10,7 +10,8 @@
 //! there is none.
 
 use crate::library::{
-    Choice, exit, expect, expect_success, failed, fork, loop_forever, nap, thread_on_new_stack,
+    Choice, exit, expect, expect_success, failed, forget_children, fork, if_zero, load, loop_forever, map,
+    nap, store, thread_on_new_stack,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -71,13 +72,7 @@ fn new() -> Program {
         expect(&mut p, Rax, &[failed(errno::EBADF)], 2);
     }
     // Children of the old program's threads are this one's.
-    let (again, gone) = (p.here(), p.label());
-    p.system(linux::__NR_wait4, &[(-1).into(), 0.into(), 0.into(), 0.into()]);
-    p.set(Rcx, failed(errno::ECHILD));
-    p.if_equal(Rax, Rcx, gone);
-    expect_success(&mut p, Rax, 3);
-    p.jump(again);
-    p.put(gone);
+    forget_children(&mut p);
     exit(&mut p, NEW_STATUS);
     p
 }
@@ -150,8 +145,7 @@ fn watch(p: &mut Program, pair: usize) {
     p.set(Rdx, Rax);
     p.subtract(Rdx, R13);
     expect(p, Rdx, &[0], 13);
-    p.set(Rcx, status);
-    p.read4(Rcx, Rcx, 0);
+    load(p, Rcx, status);
     p.tell(STATUS, &[R13.into(), Rcx.into()]);
 }
 
@@ -216,8 +210,7 @@ fn function(p: &mut Program, kind: Kind) -> Label {
             p.system(linux::__NR_pipe2, &[pair.into(), linux::O_CLOEXEC.into()]);
             p.set(Rcx, pair);
             p.read4(R12, Rcx, if matches!(kind, Kind::Write) { 4 } else { 0 });
-            p.set(Rcx, asked);
-            p.write4(Rcx, 0, R12);
+            store(p, asked, R12);
             loop_forever(p, |p| match kind {
                 Kind::Read => p.system(linux::__NR_read, &[R12.into(), pair.into(), 1.into()]),
                 Kind::Write => p.system(linux::__NR_write, &[R12.into(), pair.into(), 4096.into()]),
@@ -236,12 +229,7 @@ fn function(p: &mut Program, kind: Kind) -> Label {
         Kind::Pause => loop_forever(p, |p| p.system(linux::__NR_pause, &[])),
         Kind::Compute => loop_forever(p, |p| p.work(700)),
         Kind::Map => loop_forever(p, |p| {
-            let protection = linux::PROT_READ | linux::PROT_WRITE;
-            let flags = linux::MAP_PRIVATE | linux::MAP_ANONYMOUS;
-            p.system(
-                linux::__NR_mmap,
-                &[0.into(), 8192.into(), protection.into(), flags.into(), (-1).into(), 0.into()],
-            );
+            map(p, 0, 8192, linux::MAP_PRIVATE);
             p.set(R12, Rax);
             p.write8(R12, 4096, R12);
             p.system(linux::__NR_munmap, &[R12.into(), 8192.into()]);
@@ -260,8 +248,7 @@ fn function(p: &mut Program, kind: Kind) -> Label {
             let child = p.label();
             loop_forever(p, |p| {
                 p.system(call, &[]);
-                p.set(Rcx, 0);
-                p.if_equal(Rax, Rcx, child);
+                if_zero(p, Rax, child);
                 expect_success(p, Rax, 30);
                 p.set(R14, Rax);
                 p.system(linux::__NR_wait4, &[R14.into(), 0.into(), 0.into(), 0.into()]);

@@ -4,9 +4,12 @@
 //! Each writer counts in a word of its own in pages that all share; a child reads all words, waits a little, and reads them
 //! again. A thread changes protections in the same pages, so that tables change, too.
 
-use crate::library::{Choice, collect_children, end_thread, exit, expect, fork, join, nap, thread};
+use crate::library::{
+    Choice, collect_children, end_thread, exit, expect, fork, join_all, load8, map, nap, repeat, thread,
+    unwatched,
+};
 use linux_raw_sys::general as linux;
-use processes::instruction::Register::{R12, R13, R14, Rax, Rbx, Rcx};
+use processes::instruction::Register::{R12, R13, R14, Rax, Rbx};
 use processes::observer::WRONG;
 use processes::program::{Label, Program};
 use processes::run::Storm;
@@ -19,8 +22,7 @@ const COUNT: i64 = 60;
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+    unwatched(program(&mut Choice::new(seed)))
 }
 
 fn program(choice: &mut Choice) -> Program {
@@ -35,22 +37,16 @@ fn program(choice: &mut Choice) -> Program {
     let protector = protector(&mut p);
 
     p.put(main);
-    let protection = linux::PROT_READ | linux::PROT_WRITE;
-    let flags = linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
-    p.system(
-        linux::__NR_mmap,
-        &[PAGES.into(), (3 * PAGE).into(), protection.into(), flags.into(), (-1).into(), 0.into()],
-    );
+    map(&mut p, PAGES, 3 * PAGE, linux::MAP_PRIVATE);
     expect(&mut p, Rax, &[PAGES as i64], 1);
     let mut threads: Vec<_> = writers.iter().map(|writer| thread(&mut p, *writer)).collect();
     threads.push(thread(&mut p, forker));
     if choice.below(2) == 0 {
         threads.push(thread(&mut p, protector));
     }
-    threads.iter().for_each(|thread| join(&mut p, thread));
+    join_all(&mut p, &threads);
     for place in &places {
-        p.set(Rcx, *place);
-        p.read8(Rax, Rcx, 0);
+        load8(&mut p, Rax, *place);
         expect(&mut p, Rax, &[COUNT], 2);
     }
     exit(&mut p, 0);
@@ -61,15 +57,12 @@ fn program(choice: &mut Choice) -> Program {
 fn writer(p: &mut Program, place: usize) -> Label {
     let entry = p.here();
     p.set(R14, place);
-    p.set(R13, COUNT);
-    let again = p.here();
-    p.read8(Rax, R14, 0);
-    p.add_constant(Rax, 1);
-    p.work(300);
-    p.write8(R14, 0, Rax);
-    p.add_constant(R13, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R13, Rcx, again);
+    repeat(p, R13, COUNT, |p| {
+        p.read8(Rax, R14, 0);
+        p.add_constant(Rax, 1);
+        p.work(300);
+        p.write8(R14, 0, Rax);
+    });
     end_thread(p);
     entry
 }
@@ -79,13 +72,10 @@ fn forker(p: &mut Program, places: &[usize]) -> Label {
     let seen = p.data(8 * places.len());
     let child = p.label();
     let entry = p.here();
-    p.set(R13, 4);
-    let again = p.here();
-    fork(p, child);
-    nap(p, 4_000);
-    p.add_constant(R13, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R13, Rcx, again);
+    repeat(p, R13, 4, |p| {
+        fork(p, child);
+        nap(p, 4_000);
+    });
     collect_children(p);
     end_thread(p);
 
@@ -114,26 +104,23 @@ fn forker(p: &mut Program, places: &[usize]) -> Label {
 fn protector(p: &mut Program) -> Label {
     let beside = PAGES + 2 * PAGE;
     let entry = p.here();
-    p.set(R13, 5);
-    let again = p.here();
-    p.set(R14, beside);
-    p.write8(R14, 0, R13);
-    p.system(linux::__NR_mprotect, &[beside.into(), PAGE.into(), linux::PROT_READ.into()]);
-    expect(p, Rax, &[0], 20);
-    p.read8(Rax, R14, 0);
-    p.set(Rbx, R13);
-    let same = p.label();
-    p.if_equal(Rax, Rbx, same);
-    p.tell(WRONG, &[21.into(), Rax.into(), Rbx.into()]);
-    p.put(same);
-    let all = linux::PROT_READ | linux::PROT_WRITE;
-    p.system(linux::__NR_mprotect, &[beside.into(), PAGE.into(), all.into()]);
-    expect(p, Rax, &[0], 22);
-    p.system(linux::__NR_madvise, &[beside.into(), PAGE.into(), linux::MADV_DONTNEED.into()]);
-    expect(p, Rax, &[0], 23);
-    p.add_constant(R13, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R13, Rcx, again);
+    repeat(p, R13, 5, |p| {
+        p.set(R14, beside);
+        p.write8(R14, 0, R13);
+        p.system(linux::__NR_mprotect, &[beside.into(), PAGE.into(), linux::PROT_READ.into()]);
+        expect(p, Rax, &[0], 20);
+        p.read8(Rax, R14, 0);
+        p.set(Rbx, R13);
+        let same = p.label();
+        p.if_equal(Rax, Rbx, same);
+        p.tell(WRONG, &[21.into(), Rax.into(), Rbx.into()]);
+        p.put(same);
+        let all = linux::PROT_READ | linux::PROT_WRITE;
+        p.system(linux::__NR_mprotect, &[beside.into(), PAGE.into(), all.into()]);
+        expect(p, Rax, &[0], 22);
+        p.system(linux::__NR_madvise, &[beside.into(), PAGE.into(), linux::MADV_DONTNEED.into()]);
+        expect(p, Rax, &[0], 23);
+    });
     end_thread(p);
     entry
 }

@@ -10,8 +10,8 @@
 //! sleep for ever, and what was produced must be consumed.
 
 use crate::library::{
-    Choice, collect_children, end_thread, exit, expect, expect_success, failed, fork, handle, join, nap,
-    thread,
+    Choice, SHARED, collect_children, end_thread, exit, expect, expect_success, failed, fork, handle,
+    if_not_zero, if_zero, interrupt_all, join_all, map, on_error, repeat, thread,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -24,8 +24,7 @@ use processes::run::Storm;
 const ENTER: u32 = OWN;
 const LEAVE: u32 = OWN + 1;
 
-/// Where the memory is that all share, and what is in it.
-const SHARED: usize = 0x1000_0000;
+/// What is in the shared page.
 const MUTEX: usize = SHARED;
 const NOT_EMPTY: usize = SHARED + 64;
 const NOT_FULL: usize = SHARED + 128;
@@ -104,13 +103,7 @@ fn program(parties: Parties, pairs: i64, capacity: i64, flags: u32) -> Program {
 
     p.put(main);
     handle(&mut p, linux::SIGUSR1, handler, flags);
-    let kind = if private == 0 { linux::MAP_SHARED } else { linux::MAP_PRIVATE };
-    let flags = kind | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
-    let protection = linux::PROT_READ | linux::PROT_WRITE;
-    p.system(
-        linux::__NR_mmap,
-        &[SHARED.into(), 4096.into(), protection.into(), flags.into(), (-1).into(), 0.into()],
-    );
+    map(&mut p, SHARED, 4096, if private == 0 { linux::MAP_SHARED } else { linux::MAP_PRIVATE });
     expect_success(&mut p, Rax, 1);
     p.system(linux::__NR_setpgid, &[0.into(), 0.into()]);
     match parties {
@@ -156,19 +149,15 @@ fn run_threads(p: &mut Program, entries: &[Label], each: i64) {
         threads.extend(entries.iter().map(|entry| thread(p, *entry)));
     }
     disturb(p);
-    threads.iter().for_each(|thread| join(p, thread));
+    join_all(p, &threads);
 }
 
 /// Sends some signals to the whole process group.
 fn disturb(p: &mut Program) {
-    p.set(R13, 3);
-    let again = p.here();
-    nap(p, 30_000);
-    p.system(linux::__NR_kill, &[0.into(), linux::SIGUSR1.into()]);
-    expect(p, Rax, &[0], 3);
-    p.add_constant(R13, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R13, Rcx, again);
+    repeat(p, R13, 3, |p| {
+        interrupt_all(p, 30_000);
+        expect(p, Rax, &[0], 3);
+    });
 }
 
 /// A thread or process that produces or consumes its items.
@@ -204,8 +193,7 @@ fn worker(p: &mut Program, f: Functions, produces: bool, capacity: i64) -> Label
     p.set(Rbp, other);
     let (one, told) = (p.label(), p.label());
     p.random(Rax, 3);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, one);
+    if_not_zero(p, Rax, one);
     p.call(f.broadcast);
     p.jump(told);
     p.put(one);
@@ -213,8 +201,7 @@ fn worker(p: &mut Program, f: Functions, produces: bool, capacity: i64) -> Label
     p.put(told);
     p.call(f.unlock);
     p.add_constant(R13, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R13, Rcx, item);
+    if_not_zero(p, R13, item);
     end_thread(p);
     entry
 }
@@ -231,8 +218,7 @@ fn functions(p: &mut Program, private: u32) -> Functions {
     p.set(Rax, 0);
     p.set(Rcx, 1);
     p.compare_exchange(Rbx, 0, Rcx);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, taken);
+    if_zero(p, Rax, taken);
     p.put(contended);
     p.set(Rcx, 2);
     p.exchange(Rbx, 0, Rcx);
@@ -240,8 +226,7 @@ fn functions(p: &mut Program, private: u32) -> Functions {
     p.if_equal(Rcx, Rdx, taken);
     let (patient, waited) = (p.label(), p.label());
     p.random(Rax, 4);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, patient);
+    if_not_zero(p, Rax, patient);
     p.system(linux::__NR_futex, &[Rbx.into(), wait.into(), 2.into(), soon.into()]);
     p.jump(waited);
     p.put(patient);
@@ -273,8 +258,7 @@ fn functions(p: &mut Program, private: u32) -> Functions {
     p.random(Rax, 4);
     p.set(Rcx, 1);
     p.if_equal(Rax, Rcx, several);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, patient);
+    if_not_zero(p, Rax, patient);
     p.system(linux::__NR_futex, &[Rbp.into(), wait.into(), R12.into(), soon.into()]);
     p.jump(waited);
     p.put(patient);
@@ -314,8 +298,7 @@ fn functions(p: &mut Program, private: u32) -> Functions {
     p.add_constant(Rcx, 1);
     let requeue = linux::FUTEX_CMP_REQUEUE | private;
     p.system(linux::__NR_futex, &[Rbp.into(), requeue.into(), 1.into(), 1000.into(), Rbx.into(), Rcx.into()]);
-    p.set(Rcx, failed(errno::EAGAIN));
-    p.if_equal(Rax, Rcx, broadcast);
+    on_error(p, errno::EAGAIN, broadcast);
     expect_success(p, Rax, 14);
     p.ret();
 

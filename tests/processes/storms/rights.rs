@@ -12,18 +12,18 @@
 //! the witness must come to its end. A message that is received has its witness, once.
 
 use crate::library::{
-    Choice, Started, block, close, end_thread, exit, expect, expect_equal, expect_success, failed, finish,
-    handle, load, nap, on_error, set_option, share_page, start,
+    Choice, SHARED, Started, await_shared, begin, block, close, count, end_thread, exit, expect,
+    expect_equal, expect_success, failed, finish, go_to_any, handle, if_zero, interrupt_all, kill, load, nap,
+    on_error, poll, restart_flag, set_option, share_page, start, unwatched,
 };
 use linux_raw_sys::general as linux;
 use linux_raw_sys::{errno, net};
-use processes::instruction::Register::{self, R12, R13, R14, R15, Rax, Rbx, Rcx, Rdi, Rdx};
+use processes::instruction::Register::{self, R12, R13, R14, R15, Rax, Rbx, Rcx, Rdi};
 use processes::observer::WRONG;
 use processes::program::{Label, Program};
 use processes::run::Storm;
 
-/// The memory that all share, and what is counted there.
-const SHARED: usize = 0x1000_0000;
+/// What is counted in the shared page.
 /// Witnesses that were received.
 const RECEIVED: i64 = 0;
 /// Actors that have their sockets.
@@ -99,8 +99,7 @@ const DEEDS_THAT_ARE: [Deed; 15] = [
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+    unwatched(program(&mut Choice::new(seed)))
 }
 
 fn program(choice: &mut Choice) -> Program {
@@ -114,16 +113,12 @@ fn program(choice: &mut Choice) -> Program {
         bytes: (p.data(BYTES), p.data(BYTES)),
     };
     let is_deadly = s.as_processes && choice.below(2) == 0;
-    let main = p.label();
-    p.jump(main);
-    let handler = p.here();
-    p.ret();
+    let (main, handler) = begin(&mut p);
     let actors: Vec<Label> = (0..2 + choice.below(3)).map(|_| actor(&mut p, choice, s)).collect();
 
     p.put(main);
-    let flags = if s.restarts { linux::SA_RESTART } else { 0 };
-    handle(&mut p, linux::SIGUSR1, handler, flags);
-    share_page(&mut p, SHARED);
+    handle(&mut p, linux::SIGUSR1, handler, restart_flag(s.restarts));
+    share_page(&mut p);
     p.system(linux::__NR_pipe2, &[s.witness.into(), 0.into()]);
     expect(&mut p, Rax, &[0], 1);
     for pair in &s.pairs {
@@ -131,29 +126,21 @@ fn program(choice: &mut Choice) -> Program {
     }
     let started: Vec<Started> = actors.iter().map(|actor| start(&mut p, s.as_processes, *actor)).collect();
     // From now on only the actors have the sockets.
-    let (wait, ready) = (p.here(), p.label());
-    load(&mut p, Rax, SHARED + READY as usize);
-    p.set(Rcx, actors.len());
-    p.if_equal(Rax, Rcx, ready);
-    nap(&mut p, 5_000);
-    p.jump(wait);
-    p.put(ready);
+    await_shared(&mut p, READY, actors.len() as i64, 5_000);
     for pair in &s.pairs {
         close_both(&mut p, *pair);
     }
     // The others shall have the signals.
     block(&mut p, linux::SIGUSR1);
     for _ in 0..2 {
-        nap(&mut p, 40_000);
-        p.system(linux::__NR_kill, &[0.into(), linux::SIGUSR1.into()]);
+        interrupt_all(&mut p, 40_000);
     }
     if is_deadly {
         for who in &started {
             let Started::Process(number) = who else { unreachable!("only processes are killed") };
             nap(&mut p, 20_000);
             load(&mut p, Rdi, *number);
-            p.system(linux::__NR_kill, &[Rdi.into(), linux::SIGKILL.into()]);
-            expect(&mut p, Rax, &[0], 2);
+            kill(&mut p, Rdi, linux::SIGKILL);
         }
     }
     let ends: &[i64] = if is_deadly { &[0, linux::SIGKILL as i64] } else { &[0] };
@@ -176,8 +163,7 @@ fn judge(p: &mut Program, choice: &mut Choice, s: &Scene, is_deadly: bool) {
     p.set(R13, 0);
     let (more, end) = (p.here(), p.label());
     p.system(linux::__NR_read, &[R12.into(), s.bytes.1.into(), BYTES.into()]);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, end);
+    if_zero(p, Rax, end);
     if !s.restarts {
         on_error(p, errno::EINTR, more);
     }
@@ -246,9 +232,7 @@ fn actor(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
         p.set(Rcx, slots);
         p.write8(Rcx, 8 * slot, Rax);
     }
-    p.set(Rdx, 1);
-    p.set(Rcx, SHARED);
-    p.exchange_add(Rcx, READY, Rdx);
+    count(p, READY, 1);
     if s.as_processes {
         // A fork has those of the others, which would keep them.
         s.pairs.iter().for_each(|pair| close_both(p, *pair));
@@ -264,14 +248,8 @@ fn actor(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
         _ => (0..3 + choice.below(4)).map(|_| DEEDS_THAT_ARE[choice.below(15) as usize]).collect(),
     };
     few.push(DEEDS_THAT_ARE[1 + choice.below(4) as usize]);
-    let labels: Vec<Label> = few.iter().map(|_| p.label()).collect();
-    p.random(Rax, few.len() as i64);
-    for (index, label) in labels.iter().enumerate() {
-        p.set(Rcx, index);
-        p.if_equal(Rax, Rcx, *label);
-    }
-    for (label, deed) in labels.iter().zip(few) {
-        p.put(*label);
+    for (label, deed) in go_to_any(p, few.len()).into_iter().zip(few) {
+        p.put(label);
         act(p, choice, s, slots, deed);
         p.jump(next);
     }
@@ -389,12 +367,7 @@ fn act(p: &mut Program, choice: &mut Choice, s: &Scene, slots: usize, deed: Deed
             expect(p, Rax, &[0], 32);
         }
         Deed::Poll => {
-            let place = p.data(8);
-            p.set(Rcx, place);
-            p.write4(Rcx, 0, R12);
-            p.set(Rax, linux::POLLIN);
-            p.write4(Rcx, 4, Rax);
-            p.system(linux::__NR_poll, &[place.into(), 1.into(), 1.into()]);
+            poll(p, R12, linux::POLLIN, 1);
             expect(p, Rax, &[0, 1, failed(errno::EINTR)], 33);
         }
     }
@@ -417,8 +390,7 @@ fn receive(p: &mut Program, s: &Scene, slots: usize, room: usize, flags: u32) {
         return;
     }
     // Nothing more comes, or there is a message, which has been received to its end, with its witness.
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, none);
+    if_zero(p, Rax, none);
     p.set(R13, control);
     p.set(Rcx, header);
     p.read8(Rax, Rcx, CONTROL_LEN_AT);
@@ -431,9 +403,7 @@ fn receive(p: &mut Program, s: &Scene, slots: usize, room: usize, flags: u32) {
     p.read8(R14, R13, 0);
     p.add(R14, R13);
     p.add_constant(R13, CONTROL);
-    p.set(Rdx, 1);
-    p.set(Rcx, SHARED);
-    p.exchange_add(Rcx, RECEIVED, Rdx);
+    count(p, RECEIVED, 1);
     p.read4(Rbx, R13, 0);
     let again = p.here();
     p.system(linux::__NR_write, &[Rbx.into(), s.bytes.0.into(), 1.into()]);

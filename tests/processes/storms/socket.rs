@@ -12,8 +12,10 @@
 //! says; errors are those of an end that is gone; and nobody sleeps for ever.
 
 use crate::library::{
-    Choice, Started, Thread, block, close, end_thread, expect, expect_equal, expect_success, failed, finish,
-    handle, join, load, load_any, nap, now_and_then, on_error, set_option, share_page, start, thread,
+    Choice, SHARED, Started, Thread, add_shared, await_ready, begin, block, close, count, either, end_thread,
+    exit, expect, expect_equal, expect_success, failed, finish, handle, header, if_not_zero, if_zero,
+    interrupt_all, join_all, kill, load, load_any, load8, nap, on_error, restart_flag, set_option,
+    share_page, sometimes, start, store, store8, thread, unwatched,
 };
 use linux_raw_sys::general as linux;
 use linux_raw_sys::{errno, net};
@@ -22,8 +24,7 @@ use processes::observer::WRONG;
 use processes::program::{Label, Program};
 use processes::run::Storm;
 
-/// The memory that all share, and what is counted there.
-const SHARED: usize = 0x1000_0000;
+/// What is counted in the shared page.
 const SENT: i64 = 0;
 const RECEIVED: i64 = 4;
 /// Connections that somebody has left in the middle.
@@ -93,17 +94,13 @@ impl Manners {
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+    unwatched(program(&mut Choice::new(seed)))
 }
 
 fn program(choice: &mut Choice) -> Program {
     let mut p = Program::new();
     let s = &scene(&mut p, choice);
-    let main = p.label();
-    p.jump(main);
-    let handler = p.here();
-    p.ret();
+    let (main, handler) = begin(&mut p);
     let pipe_handler = p.here();
     count(&mut p, PIPE_SIGNALS, 1);
     p.ret();
@@ -119,7 +116,7 @@ fn program(choice: &mut Choice) -> Program {
     }
 
     p.put(main);
-    let flags = if s.restarts { linux::SA_RESTART } else { 0 };
+    let flags = restart_flag(s.restarts);
     handle(&mut p, linux::SIGUSR1, handler, flags);
     handle(&mut p, linux::SIGPIPE, pipe_handler, flags);
     set_up(&mut p, choice, s, writers as i64);
@@ -131,16 +128,14 @@ fn program(choice: &mut Choice) -> Program {
     // The others shall have the signals.
     block(&mut p, linux::SIGUSR1);
     for _ in 0..2 + choice.below(3) {
-        nap(&mut p, 30_000);
-        p.system(linux::__NR_kill, &[0.into(), linux::SIGUSR1.into()]);
+        interrupt_all(&mut p, 30_000);
     }
     if s.is_doomed {
         nap(&mut p, 30_000);
         for server in &servers {
             let Started::Process(number) = server else { unreachable!("only processes are killed") };
             load(&mut p, Rdi, *number);
-            p.system(linux::__NR_kill, &[Rdi.into(), linux::SIGKILL.into()]);
-            expect(&mut p, Rax, &[0], 1);
+            kill(&mut p, Rdi, linux::SIGKILL);
         }
     } else if s.is_rude && choice.below(2) == 0 {
         shut_listener(&mut p, s, choice);
@@ -157,7 +152,7 @@ fn program(choice: &mut Choice) -> Program {
     }
     judge(&mut p, s);
     unlink(&mut p, s);
-    p.system(linux::__NR_exit_group, &[0.into()]);
+    exit(&mut p, 0);
     p
 }
 
@@ -191,29 +186,9 @@ fn scene(p: &mut Program, choice: &mut Choice) -> Scene {
 
 // What all do.
 
-/// Adds to a number that all share; rcx and rdx are lost.
-fn count(p: &mut Program, what: i64, more: i64) {
-    p.set(Rdx, more);
-    add_to(p, what);
-}
-
-/// Adds rdx to a number that all share, and leaves in it what that was; rcx is lost.
-fn add_to(p: &mut Program, what: i64) {
-    p.set(Rcx, SHARED);
-    p.exchange_add(Rcx, what, Rdx);
-}
-
 /// Waits until the descriptor is ready for `events`; rax is which there are, from bit 16 on.
 fn poll(p: &mut Program, fd: Register, events: u32) {
-    let place = p.data(8);
-    let again = p.here();
-    p.set(Rcx, place);
-    p.write4(Rcx, 0, fd);
-    p.set(Rax, events);
-    p.write4(Rcx, 4, Rax);
-    p.system(linux::__NR_poll, &[place.into(), 1.into(), (-1).into()]);
-    on_error(p, errno::EINTR, again);
-    expect(p, Rax, &[1], 10);
+    let place = await_ready(p, fd, events);
     p.set(Rcx, place);
     p.read4(Rax, Rcx, 4);
 }
@@ -246,21 +221,10 @@ fn set_options(p: &mut Program, choice: &mut Choice, fd: Register, manners: Mann
     }
 }
 
-/// A `struct msghdr` of one range.
-fn header(p: &mut Program, base: usize, len: usize) -> (usize, usize) {
-    let range = p.words(&[base as u64, len as u64]);
-    (p.words(&[0, 0, range as u64, 1, 0, 0, 0]), range)
-}
-
 /// Does it in one way or the other, both below `ways`, whichever the seed chooses each time.
-fn either_way(p: &mut Program, choice: &mut Choice, ways: u64, mut act: impl FnMut(&mut Program, u64)) {
-    let (other, done) = (p.label(), p.label());
-    now_and_then(p, 2, other);
-    act(p, choice.below(ways));
-    p.jump(done);
-    p.put(other);
-    act(p, choice.below(ways));
-    p.put(done);
+fn either_way(p: &mut Program, choice: &mut Choice, ways: u64, act: impl Fn(&mut Program, u64)) {
+    let (one, other) = (choice.below(ways), choice.below(ways));
+    either(p, 2, |p| act(p, one), |p| act(p, other));
 }
 
 /// Receives into `buffer`, by one call or another; rax is how many bytes, or an error that is an answer.
@@ -304,11 +268,9 @@ fn receive(
 /// Sends the rbx bytes at rsi, by one call or another; rax is how many were sent, or an error that is an answer.
 fn send(p: &mut Program, choice: &mut Choice, s: &Scene, manners: Manners, fd: Register, is_alone: bool) {
     let from = p.data(8);
-    p.set(Rcx, from);
-    p.write8(Rcx, 0, Rsi);
+    store8(p, from, Rsi);
     let again = p.here();
-    p.set(Rcx, from);
-    p.read8(Rsi, Rcx, 0);
+    load8(p, Rsi, from);
     let plain = [fd.into(), Rsi.into(), Rbx.into(), 0.into(), NOWHERE.into(), 0.into()];
     either_way(p, choice, 5, |p, way| match way {
         0 => p.system(linux::__NR_write, &plain[..3]),
@@ -326,8 +288,7 @@ fn send(p: &mut Program, choice: &mut Choice, s: &Scene, manners: Manners, fd: R
         }
         _ => {
             poll(p, fd, linux::POLLOUT);
-            p.set(Rcx, from);
-            p.read8(Rsi, Rcx, 0);
+            load8(p, Rsi, from);
             let mut at_once = plain;
             at_once[3] = net::MSG_DONTWAIT.into();
             p.system(linux::__NR_sendto, &at_once);
@@ -395,8 +356,7 @@ fn server(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
         p.set(Rcx, failed(errno::EAGAIN));
         p.if_unequal(Rax, Rcx, accepted);
         p.and(Rbx, i64::from(linux::POLLRDHUP) << 16);
-        p.set(Rcx, 0);
-        p.if_equal(Rbx, Rcx, next);
+        if_zero(p, Rbx, next);
         p.jump(end);
         p.put(accepted);
     } else {
@@ -412,8 +372,7 @@ fn server(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
         on_error(p, errno::ECONNRESET, broken);
     }
     expect_success(p, Rax, 21);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, ended);
+    if_zero(p, Rax, ended);
     // The first and the last word are those of their places.
     p.set(Rbx, Rax);
     p.set(R15, buffer);
@@ -430,8 +389,8 @@ fn server(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     expect_equal(p, R14, Rdx, 23);
     if s.is_rude {
         let unwilling = p.label();
-        now_and_then(p, 12, broken);
-        now_and_then(p, 12, unwilling);
+        sometimes(p, 12, broken);
+        sometimes(p, 12, unwilling);
         p.jump(more);
         p.put(unwilling);
         shut(p, R12, net::SHUT_RD);
@@ -441,15 +400,14 @@ fn server(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
         p.jump(more);
     }
     p.put(ended);
-    p.set(Rcx, answer);
-    p.write4(Rcx, 0, R13);
+    store(p, answer, R13);
     p.set(Rsi, answer);
     p.set(Rbx, 4);
     send(p, choice, s, inside, R12, true);
     expect_sent(p, s, broken, 24);
     p.put(broken);
     p.set(Rdx, R13);
-    add_to(p, RECEIVED);
+    add_shared(p, RECEIVED, Rdx);
     close(p, R12);
     p.jump(next);
     p.put(end);
@@ -474,8 +432,7 @@ fn client(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     p.set(R13, 0);
     let again = p.here();
     p.system(linux::__NR_connect, &[R12.into(), s.address.0.into(), s.address.1.into()]);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, connected);
+    if_zero(p, Rax, connected);
     if !s.restarts || manners.is_hasty {
         on_error(p, errno::EINTR, again);
     }
@@ -495,7 +452,7 @@ fn client(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     p.write4(Rcx, 0, Rax);
     p.put(more);
     if s.is_rude {
-        now_and_then(p, 20, broken);
+        sometimes(p, 20, broken);
     }
     load_any(p, Rbx, s.lengths.0, s.lengths.1);
     p.set(Rsi, R13);
@@ -506,17 +463,14 @@ fn client(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     p.add(R13, Rax);
     load(p, Rax, left);
     p.add_constant(Rax, -1);
-    p.set(Rcx, left);
-    p.write4(Rcx, 0, Rax);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, more);
+    store(p, left, Rax);
+    if_not_zero(p, Rax, more);
     shut(p, R12, net::SHUT_WR);
     // What the server has counted, and then the end.
     receive(p, choice, s, manners, R12, (answer, 64));
     if s.is_rude {
         on_error(p, errno::ECONNRESET, broken);
-        p.set(Rcx, 0);
-        p.if_equal(Rax, Rcx, broken);
+        if_zero(p, Rax, broken);
     }
     expect(p, Rax, &[4], 33);
     load(p, Rbx, answer);
@@ -528,11 +482,10 @@ fn client(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     count(p, BROKEN, 1);
     p.put(done);
     p.set(Rdx, R13);
-    add_to(p, SENT);
+    add_shared(p, SENT, Rdx);
     close(p, R12);
     p.add_constant(R15, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R15, Rcx, next);
+    if_not_zero(p, R15, next);
     p.jump(silent);
     p.put(end);
     close(p, R12);
@@ -545,7 +498,7 @@ fn client(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
 fn crew(p: &mut Program, entries: &[Label]) -> Label {
     let entry = p.here();
     let threads: Vec<Thread> = entries.iter().map(|entry| thread(p, *entry)).collect();
-    threads.iter().for_each(|thread| join(p, thread));
+    join_all(p, &threads);
     end_thread(p);
     entry
 }
@@ -566,11 +519,10 @@ fn writer(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     expect_sent(p, s, broken, 40);
     p.add(R13, Rax);
     p.add_constant(R14, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R14, Rcx, more);
+    if_not_zero(p, R14, more);
     p.put(broken);
     p.set(Rdx, R13);
-    add_to(p, SENT);
+    add_shared(p, SENT, Rdx);
     count(p, WRITERS, -1);
     p.set(Rcx, 1);
     p.if_unequal(Rdx, Rcx, others);
@@ -592,10 +544,9 @@ fn reader(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     receive(p, choice, s, Manners { polls: false, is_hasty: false }, R12, (buffer, LONGEST));
     expect_success(p, Rax, 41);
     p.add(R13, Rax);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, ended);
+    if_zero(p, Rax, ended);
     if s.is_rude {
-        now_and_then(p, 10, unwilling);
+        sometimes(p, 10, unwilling);
     }
     p.jump(more);
     p.put(unwilling);
@@ -610,7 +561,7 @@ fn reader(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
     }
     p.put(ended);
     p.set(Rdx, R13);
-    add_to(p, RECEIVED);
+    add_shared(p, RECEIVED, Rdx);
     end_thread(p);
     entry
 }
@@ -618,7 +569,7 @@ fn reader(p: &mut Program, choice: &mut Choice, s: &Scene) -> Label {
 // The main thread.
 
 fn set_up(p: &mut Program, choice: &mut Choice, s: &Scene, writers: i64) {
-    share_page(p, SHARED);
+    share_page(p);
     count(p, WRITERS, writers);
     p.system(linux::__NR_socketpair, &[net::AF_UNIX.into(), s.kind.into(), 0.into(), s.pair.into()]);
     expect(p, Rax, &[0], 51);
@@ -628,8 +579,7 @@ fn set_up(p: &mut Program, choice: &mut Choice, s: &Scene, writers: i64) {
     p.system(linux::__NR_socket, &[net::AF_UNIX.into(), kind.into(), 0.into()]);
     expect_success(p, Rax, 52);
     p.set(R12, Rax);
-    p.set(Rcx, s.listener);
-    p.write4(Rcx, 0, R12);
+    store(p, s.listener, R12);
     p.system(linux::__NR_bind, &[R12.into(), s.address.0.into(), s.address.1.into()]);
     expect(p, Rax, &[0], 53);
     p.system(linux::__NR_listen, &[R12.into(), (choice.below(3) as i64).into()]);
@@ -656,8 +606,7 @@ fn judge(p: &mut Program, s: &Scene) {
     p.read4(R14, R12, RECEIVED);
     p.read4(Rbx, R12, BROKEN);
     if s.is_rude {
-        p.set(Rcx, 0);
-        p.if_unequal(Rbx, Rcx, less);
+        if_not_zero(p, Rbx, less);
         if s.is_doomed {
             p.jump(less);
         }

@@ -9,7 +9,11 @@
 //! In the end the last master is closed, or the leader dies. Until then every byte arrives once where nobody drops any; then
 //! all readers and writers hear of it, everybody ends, and nobody may sleep for ever.
 
-use crate::library::{Choice, exit, expect, expect_success, failed, fork, handle, loop_forever, nap};
+use crate::library::{
+    Choice, SHARED, add_shared, await_shared, begin, close, exit, expect, expect_success, failed,
+    forget_children, fork, handle, if_zero, ignore, kill, load, load8, loop_forever, nap, on_error,
+    share_page, store, store8, unwatched,
+};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl;
@@ -17,8 +21,7 @@ use processes::instruction::Register::{R12, R13, R14, Rax, Rbx, Rcx, Rdx};
 use processes::program::{Label, Program};
 use processes::run::Storm;
 
-/// The memory that all share: bytes that were read from the slave and from the master, and how many are to be.
-const SHARED: usize = 0x1000_0000;
+/// In the shared page: bytes that were read from the slave and from the master.
 const TYPED: i64 = 0;
 const SHOWN: i64 = 64;
 /// Whether a job has been in the foreground.
@@ -26,8 +29,7 @@ const READY: i64 = 128;
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", program(&mut Choice::new(seed)))], watch: Box::new(watch) }
+    unwatched(program(&mut Choice::new(seed)))
 }
 
 /// What a seed decides.
@@ -50,6 +52,16 @@ struct Shape {
     slave: usize,
 }
 
+impl Shape {
+    /// Where the errors of a call that reads or writes lead: a hang-up ends it, and a signal has it begin anew.
+    fn on_failure(&self, p: &mut Program, again: Label, end: Label) {
+        on_error(p, errno::EIO, end);
+        if !self.is_raw {
+            on_error(p, errno::EINTR, again);
+        }
+    }
+}
+
 /// What each writer writes, in one go.
 const WRITTEN: i64 = 3_000;
 
@@ -69,28 +81,18 @@ fn program(choice: &mut Choice) -> Program {
         master: p.data(8),
         slave: p.data(8),
     };
-    let main = p.label();
-    p.jump(main);
-    let handler = p.here();
-    p.ret();
+    let (main, handler) = begin(&mut p);
     let typist = typist(&mut p, &shape);
     let screen = screen(&mut p, &shape);
     let leader = leader(&mut p, &shape, handler);
 
     p.put(main);
     let (path, zero) = (p.string("/dev/ptmx"), p.data(8));
-    let protection = linux::PROT_READ | linux::PROT_WRITE;
-    let kind = linux::MAP_SHARED | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
-    p.system(
-        linux::__NR_mmap,
-        &[SHARED.into(), 4096.into(), protection.into(), kind.into(), (-1).into(), 0.into()],
-    );
-    expect_success(&mut p, Rax, 1);
+    share_page(&mut p);
     p.system(linux::__NR_open, &[path.into(), (linux::O_RDWR | linux::O_NOCTTY).into()]);
     expect_success(&mut p, Rax, 2);
     p.set(R12, Rax);
-    p.set(Rcx, shape.master);
-    p.write8(Rcx, 0, R12);
+    store8(&mut p, shape.master, R12);
     p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TIOCSPTLCK.into(), zero.into()]);
     expect(&mut p, Rax, &[0], 3);
     p.system(
@@ -98,8 +100,7 @@ fn program(choice: &mut Choice) -> Program {
         &[R12.into(), ioctl::TIOCGPTPEER.into(), (linux::O_RDWR | linux::O_NOCTTY).into()],
     );
     expect_success(&mut p, Rax, 6);
-    p.set(Rcx, shape.slave);
-    p.write8(Rcx, 0, Rax);
+    store8(&mut p, shape.slave, Rax);
     if shape.is_raw {
         let mode = raw(&mut p);
         p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TCSETS.into(), mode.into()]);
@@ -116,45 +117,25 @@ fn program(choice: &mut Choice) -> Program {
         awaited.extend([(TYPED, shape.typed), (SHOWN, shape.shown)]);
     }
     for (place, total) in awaited {
-        let (look, all) = (p.here(), p.label());
-        p.set(Rcx, SHARED);
-        p.read4(Rax, Rcx, place);
-        p.set(Rcx, total);
-        p.if_equal(Rax, Rcx, all);
-        nap(&mut p, 500_000);
-        p.jump(look);
-        p.put(all);
+        await_shared(&mut p, place, total, 500_000);
     }
     nap(&mut p, 100_000);
     if shape.leader_dies {
-        p.system(linux::__NR_kill, &[R13.into(), linux::SIGKILL.into()]);
-        expect(&mut p, Rax, &[0], 4);
+        kill(&mut p, R13, linux::SIGKILL);
         nap(&mut p, 50_000);
     }
     p.system(linux::__NR_close, &[R12.into()]);
-    p.system(linux::__NR_kill, &[R14.into(), linux::SIGKILL.into()]);
-    expect(&mut p, Rax, &[0], 8);
+    kill(&mut p, R14, linux::SIGKILL);
     // The leader ends by a signal, and the others by themselves.
-    let (again, gone) = (p.here(), p.label());
-    p.system(linux::__NR_wait4, &[(-1).into(), 0.into(), 0.into(), 0.into()]);
-    p.set(Rcx, failed(errno::ECHILD));
-    p.if_equal(Rax, Rcx, gone);
-    expect_success(&mut p, Rax, 5);
-    p.jump(again);
-    p.put(gone);
+    forget_children(&mut p);
     exit(&mut p, 0);
     p
-}
-
-fn load(p: &mut Program, place: usize) {
-    p.set(Rcx, place);
-    p.read8(R12, Rcx, 0);
 }
 
 /// Types: numbers in raw mode, else lines with characters that send signals and ends of input among them.
 fn typist(p: &mut Program, shape: &Shape) -> Label {
     let entry = p.here();
-    load(p, shape.master);
+    load8(p, R12, shape.master);
     let pieces: [&[u8]; 6] = if shape.is_raw {
         [b"\x03aaaa", b"\x1abbbb", b"\x04cccc", b"ddddd", b"\n\n\n\n\n", b"\x7feeee"]
     } else {
@@ -174,23 +155,16 @@ fn typist(p: &mut Program, shape: &Shape) -> Label {
 fn screen(p: &mut Program, shape: &Shape) -> Label {
     let buffer = p.data(512);
     let entry = p.here();
-    load(p, shape.master);
+    load8(p, R12, shape.master);
     let (again, end) = (p.here(), p.label());
     p.system(linux::__NR_read, &[R12.into(), buffer.into(), 512.into()]);
-    p.set(Rcx, failed(errno::EIO));
-    p.if_equal(Rax, Rcx, end);
+    on_error(p, errno::EIO, end);
     expect_success(p, Rax, 20);
-    count(p, SHOWN);
+    add_shared(p, SHOWN, Rax);
     p.jump(again);
     p.put(end);
     exit(p, 0);
     entry
-}
-
-/// So many bytes, which are in rax, have arrived.
-fn count(p: &mut Program, place: i64) {
-    p.set(Rcx, SHARED);
-    p.exchange_add(Rcx, place, Rax);
 }
 
 /// The leader of the session: starts the jobs, and puts who is stopped into the foreground and continues it.
@@ -203,10 +177,9 @@ fn leader(p: &mut Program, shape: &Shape, handler: Label) -> Label {
     let entry = p.here();
     p.system(linux::__NR_setsid, &[]);
     expect_success(p, Rax, 30);
-    load(p, shape.master);
-    p.system(linux::__NR_close, &[R12.into()]);
-    expect(p, Rax, &[0], 31);
-    load(p, shape.slave);
+    load8(p, R12, shape.master);
+    close(p, R12);
+    load8(p, R12, shape.slave);
     p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TIOCSCTTY.into(), 0.into()]);
     expect(p, Rax, &[0], 32);
     handle(p, linux::SIGINT, handler, 0);
@@ -223,18 +196,15 @@ fn leader(p: &mut Program, shape: &Shape, handler: Label) -> Label {
 
     let again = p.here();
     p.system(linux::__NR_wait4, &[(-1).into(), status.into(), linux::WUNTRACED.into(), 0.into()]);
-    p.set(Rcx, failed(errno::EINTR));
-    p.if_equal(Rax, Rcx, again);
+    on_error(p, errno::EINTR, again);
     expect_success(p, Rax, 33);
     p.set(Rbx, Rax);
-    p.set(Rcx, status);
-    p.read4(Rax, Rcx, 0);
+    load(p, Rax, status);
     p.and(Rax, 0xff);
     p.set(Rcx, 0x7f);
     p.if_unequal(Rax, Rcx, again);
     p.put(to_front);
-    p.set(Rcx, group);
-    p.write4(Rcx, 0, Rbx);
+    store(p, group, Rbx);
     p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TIOCSPGRP.into(), group.into()]);
     expect(p, Rax, &[0, failed(errno::EIO), failed(errno::ENOTTY)], 34);
     p.set(Rcx, SHARED);
@@ -256,12 +226,6 @@ fn start(p: &mut Program, entry: Label) {
     expect(p, Rax, &[0], 36);
 }
 
-fn ignore(p: &mut Program, signal: u32) {
-    let action = p.words(&[1, 0, 0, 0]);
-    p.system(linux::__NR_rt_sigaction, &[signal.into(), action.into(), 0.into(), 8.into()]);
-    expect(p, Rax, &[0], 37);
-}
-
 /// A group: children, and one who waits for them; or one who `stays` in the foreground, works and never looks at the terminal,
 /// so that only a signal ends it.
 fn job(p: &mut Program, shape: &Shape, readers: u64, writers: u64, stays: bool) -> Label {
@@ -270,7 +234,7 @@ fn job(p: &mut Program, shape: &Shape, readers: u64, writers: u64, stays: bool) 
     let entry = p.here();
     p.system(linux::__NR_setpgid, &[0.into(), 0.into()]);
     expect(p, Rax, &[0], 40);
-    load(p, shape.slave);
+    load8(p, R12, shape.slave);
     (0..readers).for_each(|_| fork(p, reader));
     (0..writers).for_each(|_| fork(p, writer));
     if stays {
@@ -291,16 +255,10 @@ fn reader(p: &mut Program, shape: &Shape) -> Label {
     let entry = p.here();
     let (again, end, nothing) = (p.here(), p.label(), p.label());
     p.system(linux::__NR_read, &[R12.into(), buffer.into(), 7.into()]);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, nothing);
-    p.set(Rcx, failed(errno::EIO));
-    p.if_equal(Rax, Rcx, end);
-    if !shape.is_raw {
-        p.set(Rcx, failed(errno::EINTR));
-        p.if_equal(Rax, Rcx, again);
-    }
+    if_zero(p, Rax, nothing);
+    shape.on_failure(p, again, end);
     expect_success(p, Rax, 50);
-    count(p, TYPED);
+    add_shared(p, TYPED, Rax);
     p.jump(again);
     // The end of input, which somebody has typed, or of all.
     p.put(nothing);
@@ -323,16 +281,10 @@ fn writer(p: &mut Program, shape: &Shape) -> Label {
     p.set(R13, WRITTEN);
     let again = p.here();
     p.system(linux::__NR_write, &[R12.into(), buffer.into(), R13.into()]);
-    p.set(Rcx, failed(errno::EIO));
-    p.if_equal(Rax, Rcx, end);
-    if !shape.is_raw {
-        p.set(Rcx, failed(errno::EINTR));
-        p.if_equal(Rax, Rcx, again);
-    }
+    shape.on_failure(p, again, end);
     expect_success(p, Rax, 60);
     p.subtract(R13, Rax);
-    p.set(Rcx, 0);
-    p.if_equal(R13, Rcx, done);
+    if_zero(p, R13, done);
     p.jump(again);
     p.put(done);
     p.put(end);
@@ -348,8 +300,7 @@ fn changer(p: &mut Program) -> Label {
     for mode in modes {
         nap(p, 15_000);
         p.system(linux::__NR_ioctl, &[R12.into(), ioctl::TCSETS.into(), mode.into()]);
-        p.set(Rcx, failed(errno::EIO));
-        p.if_equal(Rax, Rcx, end);
+        on_error(p, errno::EIO, end);
         expect(p, Rax, &[0], 70);
     }
     p.jump(again);

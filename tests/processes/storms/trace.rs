@@ -11,13 +11,16 @@
 //! from the first call on that a victim makes as a tracee, execve, whatever interrupts it; there is no other stop in a call
 //! than those for what the call does; and each tracee's end is told.
 
-use crate::library::{Choice, exit, expect, expect_success, failed, fork, load_any, loop_forever, nap};
+use crate::library::{
+    Choice, exit, expect, expect_success, failed, fork, go_to_any, if_not_zero, load, load_any, load8,
+    loop_forever, nap, on_error,
+};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ptrace;
 use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rbx, Rcx, Rsp};
 use processes::observer::OWN;
-use processes::program::{Label, Operand, Program};
+use processes::program::{Operand, Program};
 use processes::run::Storm;
 use std::collections::BTreeMap;
 
@@ -185,8 +188,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
         p.set(Rcx, numbers);
         p.write8(Rcx, 8 * index, R12);
         p.system(linux::__NR_wait4, &[R12.into(), status.into(), linux::WUNTRACED.into(), 0.into()]);
-        p.set(Rcx, status);
-        p.read4(R13, Rcx, 0);
+        load(&mut p, R13, status);
         expect(&mut p, R13, &[i64::from(linux::SIGSTOP << 8 | 0x7f)], 1);
         p.tell(SEIZED, &[R12.into(), 0.into()]);
         request(&mut p, ptrace::PTRACE_SEIZE, R12, 0.into(), OPTIONS.into());
@@ -205,8 +207,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     nap(&mut p, 10_000);
     request(&mut p, ptrace::PTRACE_SEIZE, R12, 0.into(), OPTIONS.into());
     expect(&mut p, Rax, &[0, failed(errno::EPERM)], 12);
-    p.set(Rcx, 0);
-    p.if_unequal(Rax, Rcx, not_seized);
+    if_not_zero(&mut p, Rax, not_seized);
     p.tell(SEIZED, &[R12.into(), 1.into()]);
     p.put(not_seized);
     if !alone {
@@ -218,21 +219,17 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     if interrupts {
         let not_now = p.label();
         p.random(Rax, 4);
-        p.set(Rcx, 0);
-        p.if_unequal(Rax, Rcx, not_now);
-        p.set(Rcx, numbers);
-        p.read8(R12, Rcx, 0);
+        if_not_zero(&mut p, Rax, not_now);
+        load8(&mut p, R12, numbers);
         request(&mut p, ptrace::PTRACE_INTERRUPT, R12, 0.into(), 0.into());
         expect(&mut p, Rax, &[0, failed(errno::ESRCH)], 5);
         p.put(not_now);
     }
     p.system(linux::__NR_wait4, &[(-1).into(), status.into(), linux::__WALL.into(), 0.into()]);
-    p.set(Rcx, failed(errno::ECHILD));
-    p.if_equal(Rax, Rcx, gone);
+    on_error(&mut p, errno::ECHILD, gone);
     expect_success(&mut p, Rax, 6);
     p.set(R12, Rax);
-    p.set(Rcx, status);
-    p.read4(R13, Rcx, 0);
+    load(&mut p, R13, status);
     p.set(R14, NO_CALL_INFO as i64);
     p.set(Rax, R13);
     p.and(Rax, 0xff);
@@ -240,8 +237,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     p.if_unequal(Rax, Rcx, is_running);
     request(&mut p, ptrace::PTRACE_GET_SYSCALL_INFO, R12, 96.into(), info.into());
     expect_success(&mut p, Rax, 7);
-    p.set(Rcx, info);
-    p.read4(R14, Rcx, 0);
+    load(&mut p, R14, info);
     p.and(R14, 0xff);
     p.put(is_running);
     p.tell(STATUS, &[R12.into(), R13.into(), R14.into()]);
@@ -316,17 +312,13 @@ fn victim(choice: &mut Choice, alone: bool) -> Program {
     p.set(Rcx, 0);
     p.if_less(R14, Rcx, done);
     // A seed has few of the deeds, which meet all the more often.
-    let few: Vec<(Label, Deed)> = (0..3)
-        .map(|_| (p.label(), ALL_DEEDS[choice.below(ALL_DEEDS.len() as u64) as usize]))
-        .filter(|(_, deed)| !alone || !matches!(deed, Deed::Stop))
+    let few: Vec<Deed> = (0..3)
+        .map(|_| ALL_DEEDS[choice.below(ALL_DEEDS.len() as u64) as usize])
+        .filter(|deed| !alone || !matches!(deed, Deed::Stop))
         .collect();
-    p.random(Rax, few.len().max(1) as i64);
-    for (index, (label, _)) in few.iter().enumerate() {
-        p.set(Rcx, index);
-        p.if_equal(Rax, Rcx, *label);
-    }
+    let labels = go_to_any(&mut p, few.len());
     p.jump(next);
-    for (label, deed) in few {
+    for (label, deed) in labels.into_iter().zip(few) {
         p.put(label);
         match deed {
             Deed::Ask => {
@@ -339,8 +331,7 @@ fn victim(choice: &mut Choice, alone: bool) -> Program {
                 p.set(Rbx, Rax);
                 let wait = p.here();
                 p.system(linux::__NR_wait4, &[Rbx.into(), 0.into(), 0.into(), 0.into()]);
-                p.set(Rcx, failed(errno::EINTR));
-                p.if_equal(Rax, Rcx, wait);
+                on_error(&mut p, errno::EINTR, wait);
                 expect_success(&mut p, Rax, 20);
             }
             Deed::Stop => {

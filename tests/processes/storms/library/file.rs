@@ -1,0 +1,48 @@
+//! Descriptors: sockets, and waiting until one is ready.
+
+use super::check::expect;
+use super::flow::on_error;
+use linux_raw_sys::errno;
+use linux_raw_sys::general as linux;
+use linux_raw_sys::net;
+use processes::instruction::Register::{self, Rax, Rcx};
+use processes::program::Program;
+
+/// Closes a descriptor.
+pub fn close(p: &mut Program, fd: Register) {
+    p.system(linux::__NR_close, &[fd.into()]);
+    expect(p, Rax, &[0], 915);
+}
+
+/// Sets an option of a socket.
+pub fn set_option(p: &mut Program, fd: Register, option: u32, value: usize, len: usize) {
+    let operands = [fd.into(), net::SOL_SOCKET.into(), option.into(), value.into(), len.into()];
+    p.system(linux::__NR_setsockopt, &operands);
+    expect(p, Rax, &[0], 916);
+}
+
+/// A `struct msghdr` of one range: where it is, and where the range is.
+pub fn header(p: &mut Program, base: usize, len: usize) -> (usize, usize) {
+    let range = p.words(&[base as u64, len as u64]);
+    (p.words(&[0, 0, range as u64, 1, 0, 0, 0]), range)
+}
+
+/// Polls a descriptor for `events`; rax is the answer. Says where the `struct pollfd` is; rcx is lost.
+pub fn poll(p: &mut Program, fd: Register, events: u32, milliseconds: i64) -> usize {
+    let place = p.data(8);
+    p.set(Rcx, place);
+    p.write4(Rcx, 0, fd);
+    p.set(Rax, events);
+    p.write4(Rcx, 4, Rax);
+    p.system(linux::__NR_poll, &[place.into(), 1.into(), milliseconds.into()]);
+    place
+}
+
+/// Waits until the descriptor is ready for `events`. Says where the `struct pollfd` is.
+pub fn await_ready(p: &mut Program, fd: Register, events: u32) -> usize {
+    let again = p.here();
+    let place = poll(p, fd, events, -1);
+    on_error(p, errno::EINTR, again);
+    expect(p, Rax, &[1], 917);
+    place
+}
