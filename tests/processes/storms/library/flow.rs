@@ -22,6 +22,11 @@ pub fn on_error(p: &mut Program, error: u32, there: Label) {
     p.if_equal(Rax, Rcx, there);
 }
 
+/// The same with several errors.
+pub fn on_errors(p: &mut Program, errors: &[(u32, Label)]) {
+    errors.iter().for_each(|(error, there)| on_error(p, *error, *there));
+}
+
 /// Goes on there in one of so many cases, which the seed chooses each time; rax and rcx are lost.
 pub fn sometimes(p: &mut Program, cases: i64, there: Label) {
     p.random(Rax, cases);
