@@ -10,8 +10,8 @@
 
 use crate::library::{
     Choice, SHARED, add_shared, begin, end_thread, exit, expect, expect_success, failed, finish_all, handle,
-    if_not_zero, if_zero, interrupt_all, load, load_pair, nap, on_error, share_page, start_all, store,
-    unwatched,
+    if_not_zero, if_zero, interrupt_all, load, load_pair, mostly, nap, on_error, share_page, start_all,
+    store, unwatched,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -171,8 +171,7 @@ fn waiter(p: &mut Program, epoll: usize, stop: usize, total: i64) -> Label {
     let again = p.here();
     p.random(R13, 3);
     p.add_constant(R13, 1);
-    p.random(Rax, 3);
-    if_not_zero(p, Rax, patient);
+    mostly(p, 3, patient);
     p.system(linux::__NR_epoll_wait, &[Rbx.into(), Rsp.into(), R13.into(), 1.into()]);
     p.jump(waited);
     p.put(patient);

@@ -10,13 +10,13 @@
 //! there is none.
 
 use crate::library::{
-    Choice, exit, expect, expect_success, failed, forget_children, fork, if_zero, load, loop_forever, map,
-    nap, store, thread_on_new_stack,
+    Choice, execute, exit, expect, expect_success, failed, forget_children, fork, if_zero, load,
+    loop_forever, map, nap, store, thread_on_new_stack,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{R12, R13, R14, Rax, Rbx, Rcx, Rdx};
-use processes::observer::{OWN, WRONG, threads_of};
+use processes::observer::{OWN, threads_of};
 use processes::program::{Label, Program};
 use processes::run::Storm;
 use std::collections::BTreeMap;
@@ -151,12 +151,9 @@ fn watch(p: &mut Program, pair: usize) {
 
 /// A thread that replaces the program.
 fn executing(p: &mut Program) -> Label {
-    let path = p.string("/new");
-    let none = p.words(&[0]);
     let entry = p.here();
     nap(p, 40_000);
-    p.system(linux::__NR_execve, &[path.into(), none.into(), none.into()]);
-    p.tell(WRONG, &[20.into(), Rax.into()]);
+    execute(p, "/new");
     entry
 }
 

@@ -6,10 +6,10 @@ use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::net;
 use processes::instruction::Register::{self, Rax, Rcx};
-use processes::program::Program;
+use processes::program::{Operand, Program};
 
 /// Closes a descriptor.
-pub fn close(p: &mut Program, fd: Register) {
+pub fn close(p: &mut Program, fd: impl Into<Operand>) {
     p.system(linux::__NR_close, &[fd.into()]);
     expect(p, Rax, &[0], 915);
 }

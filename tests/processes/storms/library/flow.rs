@@ -33,6 +33,12 @@ pub fn sometimes(p: &mut Program, cases: i64, there: Label) {
     if_zero(p, Rax, there);
 }
 
+/// Goes on there but in one of so many cases, which the seed chooses each time; rax and rcx are lost.
+pub fn mostly(p: &mut Program, cases: i64, there: Label) {
+    p.random(Rax, cases);
+    if_not_zero(p, Rax, there);
+}
+
 /// Does what is usual, or in one of so many cases what is rare, as the seed chooses each time; rax and rcx are lost.
 pub fn either(
     p: &mut Program,

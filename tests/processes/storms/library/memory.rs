@@ -6,7 +6,7 @@ use linux_raw_sys::general as linux;
 use processes::instruction::Register::{self, Rax, Rcx, Rdx};
 use processes::program::Program;
 
-/// The page that all share, if a program has one.
+/// Where the memory is that all share, if a program has some: most have a page.
 pub const SHARED: usize = 0x1000_0000;
 
 /// `to = 32 bits at address`
@@ -58,7 +58,12 @@ pub fn map(p: &mut Program, address: usize, len: usize, kind: u32) {
 
 /// The page that is shared with all processes that follow.
 pub fn share_page(p: &mut Program) {
-    map(p, SHARED, 4096, linux::MAP_SHARED);
+    share(p, 4096);
+}
+
+/// The same with so many bytes.
+pub fn share(p: &mut Program, len: usize) {
+    map(p, SHARED, len, linux::MAP_SHARED);
     expect_success(p, Rax, 914);
 }
 

@@ -165,6 +165,13 @@ pub fn finish(p: &mut Program, who: &Started, statuses: &[i64]) {
     }
 }
 
+/// Executes a program, without arguments.
+pub fn execute(p: &mut Program, path: &str) {
+    let (path, none) = (p.string(path), p.words(&[0]));
+    p.system(linux::__NR_execve, &[path.into(), none.into(), none.into()]);
+    expect(p, Rax, &[0], 935);
+}
+
 /// Ends the process.
 pub fn exit(p: &mut Program, status: impl Into<Operand>) {
     p.system(linux::__NR_exit_group, &[status.into()]);

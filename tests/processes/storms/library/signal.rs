@@ -45,9 +45,19 @@ pub fn ignore(p: &mut Program, signal: u32) {
     expect(p, Rax, &[0], 953);
 }
 
+/// The bit of a signal in a mask.
+pub fn bit(signal: u32) -> u64 {
+    1 << (signal - 1)
+}
+
 /// Keeps a signal from this thread.
 pub fn block(p: &mut Program, signal: u32) {
-    let signals = p.words(&[1 << (signal - 1)]);
+    block_all(p, bit(signal));
+}
+
+/// Keeps all signals of a mask from this thread.
+pub fn block_all(p: &mut Program, mask: u64) {
+    let signals = p.words(&[mask]);
     change_mask(p, linux::SIG_BLOCK, signals);
 }
 
