@@ -1,5 +1,6 @@
 //! What a call answers: what it may, or the observer is told.
 
+use linux_raw_sys::errno;
 use processes::instruction::Register::{self, Rcx};
 use processes::observer::WRONG;
 use processes::program::Program;
@@ -7,6 +8,13 @@ use processes::program::Program;
 /// The result of a call that has failed.
 pub fn failed(error: u32) -> i64 {
     -i64::from(error)
+}
+
+/// The results of a call that answers `done`, that a signal interrupts unless handlers have SA_RESTART, and that may fail with
+/// `more`.
+pub fn ends(restarts: bool, done: i64, more: &[u32]) -> Vec<i64> {
+    let interrupted = (!restarts).then_some(errno::EINTR);
+    [done].into_iter().chain(interrupted.iter().chain(more).map(|error| failed(*error))).collect()
 }
 
 /// Tells the observer unless `register`, which is not rcx or rdi, is one of these; `code` says where.

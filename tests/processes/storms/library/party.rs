@@ -1,7 +1,7 @@
 //! Threads and processes: how they are started, sleep and end, and who waits for that.
 
 use super::check::{expect, expect_equal, expect_success, failed};
-use super::flow::{if_zero, on_error};
+use super::flow::{if_zero, on_error, sometimes};
 use super::memory::{load, map, store};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -185,4 +185,12 @@ pub fn nap(p: &mut Program, most: i64) {
     p.write8(Rcx, 8, Rax);
     p.system(linux::__NR_nanosleep, &[time.into(), 0.into()]);
     expect(p, Rax, &[0, failed(errno::EINTR)], 940);
+}
+
+/// Sleeps as [`nap`] does, but not in one of so many cases.
+pub fn maybe_nap(p: &mut Program, cases: i64, most: i64) {
+    let awake = p.label();
+    sometimes(p, cases, awake);
+    nap(p, most);
+    p.put(awake);
 }
