@@ -8,6 +8,9 @@
 //!
 //! Meanwhile signals interrupt all of them. The observer knows who has which bytes: a lock must exclude. Nobody may wait for
 //! ever, also not in a circle of processes; and no call may fail but as Linux has it.
+//!
+//! Start reading at [`range`] and [`claim`], then [`worker`], and who else takes part: [`wild`] and [`victim`]; what has to hold
+//! is in [`observer`].
 
 mod claim;
 mod family;

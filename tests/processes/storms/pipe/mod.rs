@@ -12,6 +12,8 @@
 //! packets. Under some seeds readers leave early, or come and go, or descriptors are closed while they are in use, or
 //! processes are killed: then what arrives may be less. Who is left must see the end, which is EOF or EPIPE, and not before
 //! it is there.
+//!
+//! Start reading at [`party`], then [`writer`], [`reader`] and [`splicer`]; what has to hold is in [`observer`].
 
 mod observer;
 mod party;
