@@ -12,7 +12,7 @@
 use crate::library::{
     Choice, SHARED, add_shared, await_shared, begin, close, exit, expect, expect_success, failed,
     forget_children, fork, handle, if_zero, ignore, kill, load, load8, loop_forever, nap, on_error,
-    share_page, store, store8, unwatched,
+    share_page, store, store8, unless_error, unwatched,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -242,8 +242,7 @@ fn job(p: &mut Program, shape: &Shape, readers: u64, writers: u64, stays: bool) 
     } else {
         let again = p.here();
         p.system(linux::__NR_wait4, &[(-1).into(), 0.into(), 0.into(), 0.into()]);
-        p.set(Rcx, failed(errno::ECHILD));
-        p.if_unequal(Rax, Rcx, again);
+        unless_error(p, errno::ECHILD, again);
         exit(p, 0);
     }
     entry

@@ -3,7 +3,9 @@
 use super::observer::ARRIVED;
 use super::plan::{EACH, MESSAGES, Plan, one_more};
 use super::{CREATE, REMOVE, keep};
-use crate::library::{Choice, SHARED, exit, expect, failed, if_zero, load, load8, nap, on_errors, sometimes};
+use crate::library::{
+    Choice, SHARED, exit, expect, failed, if_zero, load, load8, nap, on_any_error, sometimes,
+};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{R12, Rax, Rcx, Rsi};
@@ -56,14 +58,14 @@ pub fn messages(p: &mut Program, choice: &mut Choice, plan: &mut Plan) -> usize 
         let at_once: [Operand; 5] =
             [R12.into(), buffer.into(), 16.into(), kind.into(), (flags | NO_WAIT).into()];
         p.system(linux::__NR_msgrcv, &at_once);
-        on_errors(p, &[(errno::EINVAL, gone), (errno::EIDRM, gone)]);
+        on_any_error(p, &[errno::EINVAL, errno::EIDRM], gone);
         expect(p, Rax, &[failed(errno::E2BIG), failed(errno::ENOMSG)], 31);
         p.put(waits);
         let patient: [Operand; 5] = [R12.into(), buffer.into(), 16.into(), kind.into(), (flags | CUT).into()];
         p.system(linux::__NR_msgrcv, &patient);
         p.set(Rcx, 16);
         p.if_equal(Rax, Rcx, received);
-        on_errors(p, &[(errno::EINVAL, gone), (errno::EIDRM, gone)]);
+        on_any_error(p, &[errno::EINVAL, errno::EIDRM], gone);
         expect(p, Rax, &[failed(errno::EINTR)], 32);
         p.jump(again);
         p.put(received);

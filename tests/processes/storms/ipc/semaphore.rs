@@ -5,7 +5,7 @@ use super::plan::Plan;
 use super::{CREATE, REMOVE, keep};
 use crate::library::{
     Choice, exit, expect, expect_success, failed, fork, if_zero, kill, load8, loop_forever, maybe_nap, nap,
-    on_error, on_errors, repeat, sometimes,
+    on_any_error, on_error, repeat, sometimes,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -134,7 +134,7 @@ fn await_removal(p: &mut Program, set: usize, (operations, count): Operations) {
     load8(p, R12, set);
     let (again, removed) = (p.here(), p.label());
     p.system(linux::__NR_semop, &[R12.into(), operations.into(), count.into()]);
-    on_errors(p, &[(errno::EIDRM, removed), (errno::EINVAL, removed)]);
+    on_any_error(p, &[errno::EIDRM, errno::EINVAL], removed);
     expect(p, Rax, &[failed(errno::EINTR)], 23);
     p.jump(again);
     p.put(removed);

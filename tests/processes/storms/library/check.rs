@@ -40,6 +40,15 @@ pub fn expect_success(p: &mut Program, register: Register, code: i32) {
     p.put(fine);
 }
 
+/// Tells the observer if `a` is more than `most`, which is one more afterwards; none of them is rdi, and `most` is not rsi.
+pub fn expect_at_most(p: &mut Program, a: Register, most: Register, code: i32) {
+    let fine = p.label();
+    p.add_constant(most, 1);
+    p.if_less(a, most, fine);
+    p.tell(WRONG, &[code.into(), a.into(), most.into()]);
+    p.put(fine);
+}
+
 /// Tells the observer unless the two are equal; none of them is rdi, and `b` is not rsi.
 pub fn expect_equal(p: &mut Program, a: Register, b: Register, code: i32) {
     let fine = p.label();

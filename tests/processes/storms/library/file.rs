@@ -1,10 +1,9 @@
-//! Descriptors: sockets, and waiting until one is ready.
+//! Descriptors: closing one, and waiting until one is ready.
 
 use super::check::expect;
 use super::flow::on_error;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
-use linux_raw_sys::net;
 use processes::instruction::Register::{self, Rax, Rcx};
 use processes::program::{Operand, Program};
 
@@ -12,19 +11,6 @@ use processes::program::{Operand, Program};
 pub fn close(p: &mut Program, fd: impl Into<Operand>) {
     p.system(linux::__NR_close, &[fd.into()]);
     expect(p, Rax, &[0], 915);
-}
-
-/// Sets an option of a socket.
-pub fn set_option(p: &mut Program, fd: Register, option: u32, value: usize, len: usize) {
-    let operands = [fd.into(), net::SOL_SOCKET.into(), option.into(), value.into(), len.into()];
-    p.system(linux::__NR_setsockopt, &operands);
-    expect(p, Rax, &[0], 916);
-}
-
-/// A `struct msghdr` of one range: where it is, and where the range is.
-pub fn header(p: &mut Program, base: usize, len: usize) -> (usize, usize) {
-    let range = p.words(&[base as u64, len as u64]);
-    (p.words(&[0, 0, range as u64, 1, 0, 0, 0]), range)
 }
 
 /// Polls a descriptor for `events`; rax is the answer. Says where the `struct pollfd` is; rcx is lost.

@@ -1,6 +1,7 @@
 //! Branches and loops, and what the seed chooses.
 
 use super::check::failed;
+use linux_raw_sys::errno;
 use processes::instruction::Register::{self, Rax, Rcx};
 use processes::program::{Label, Program};
 
@@ -22,7 +23,25 @@ pub fn on_error(p: &mut Program, error: u32, there: Label) {
     p.if_equal(Rax, Rcx, there);
 }
 
-/// The same with several errors.
+/// Goes on there unless it is.
+pub fn unless_error(p: &mut Program, error: u32, there: Label) {
+    p.set(Rcx, failed(error));
+    p.if_unequal(Rax, Rcx, there);
+}
+
+/// Goes on there if a signal has interrupted a call, which it does not do if calls go on after one.
+pub fn on_interruption(p: &mut Program, restarts: bool, there: Label) {
+    if !restarts {
+        on_error(p, errno::EINTR, there);
+    }
+}
+
+/// Goes on there if the result of a call is any of these errors.
+pub fn on_any_error(p: &mut Program, errors: &[u32], there: Label) {
+    errors.iter().for_each(|error| on_error(p, *error, there));
+}
+
+/// Goes on where each of these errors leads, if it is the result of a call.
 pub fn on_errors(p: &mut Program, errors: &[(u32, Label)]) {
     errors.iter().for_each(|(error, there)| on_error(p, *error, *there));
 }

@@ -8,6 +8,7 @@ mod flow;
 mod memory;
 mod party;
 mod signal;
+mod socket;
 
 pub use check::*;
 pub use file::*;
@@ -15,6 +16,7 @@ pub use flow::*;
 pub use memory::*;
 pub use party::*;
 pub use signal::*;
+pub use socket::*;
 
 use processes::program::{Label, Program};
 use processes::run::Storm;

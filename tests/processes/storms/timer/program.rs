@@ -5,7 +5,7 @@ use super::party::Party;
 use super::{FIRST_SIGNAL, NO_SIGNAL, Role};
 use crate::library::{
     Choice, begin, bit, block, block_all, exit, expect, fork, handle, join_all, kill, load, load8, mostly,
-    nap, restart_flag, store8, thread,
+    nap, restart_flag, start_all, store8,
 };
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{R12, Rax};
@@ -38,7 +38,7 @@ pub fn program(choice: &mut Choice) -> Program {
     let number = p.data(8);
     fork(&mut p, child);
     store8(&mut p, number, Rax);
-    let threads: Vec<_> = entries.iter().map(|entry| thread(&mut p, *entry)).collect();
+    let threads = start_all(&mut p, false, &entries);
     block(&mut p, linux::SIGUSR1);
     for _ in 0..3 {
         nap(&mut p, 40_000);

@@ -4,10 +4,10 @@ use super::observer::IS_LAST;
 use super::party::Party;
 use super::{EXPIRATIONS, QUIET_NS, SPAN, TIMES};
 use crate::library::{
-    Choice, await_ready, expect, expect_success, failed, if_zero, load8, nap, on_error, poll,
+    Choice, await_ready, expect, expect_success, if_zero, load8, nap, on_error, poll, unless_error,
 };
 use linux_raw_sys::{errno, general as linux};
-use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rcx};
+use processes::instruction::Register::{R12, R13, R14, R15, Rax};
 use processes::program::{Operand, Program};
 
 impl Party {
@@ -70,8 +70,7 @@ impl Party {
         on_error(p, errno::EINTR, again);
         if is_shared {
             let found = p.label();
-            p.set(Rcx, failed(errno::EAGAIN));
-            p.if_unequal(Rax, Rcx, found);
+            unless_error(p, errno::EAGAIN, found);
             nap(p, 2_000);
             p.jump(again);
             p.put(found);
