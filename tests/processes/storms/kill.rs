@@ -11,8 +11,8 @@
 //! once, after all that it is told of its stops; nothing is left.
 
 use crate::library::{
-    Choice, exit, expect, expect_success, failed, fork, handle, load_any, loop_forever, nap,
-    thread_on_new_stack,
+    Choice, exit, expect, expect_success, failed, fork, handle, if_not_zero, if_zero, load, load_any, load8,
+    loop_forever, nap, on_error, repeat, sometimes, store8, thread_on_new_stack,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -30,7 +30,7 @@ const STATUS: u32 = OWN + 1;
 const NONE_LEFT: u32 = OWN + 2;
 
 /// Victims.
-const VICTIMS: i64 = 3;
+const VICTIMS: usize = 3;
 /// Things that a process does before it ends by itself.
 const DEEDS: i64 = 5;
 /// Signals that each of the two senders sends.
@@ -93,7 +93,7 @@ pub fn storm(seed: u64) -> Storm {
 
 fn parent(gently: bool) -> Program {
     let mut p = Program::new();
-    let numbers = p.data(8 * VICTIMS as usize);
+    let numbers = p.data(8 * VICTIMS);
     let (sent, last): (Vec<u32>, u32) = match gently {
         true => (vec![linux::SIGCONT, linux::SIGCONT, linux::SIGUSR1, linux::SIGTERM], linux::SIGTERM),
         false => (SENT.to_vec(), linux::SIGKILL),
@@ -112,20 +112,17 @@ fn parent(gently: bool) -> Program {
     p.set(R13, SIGNALS);
     let again = p.here();
     nap(&mut p, 40_000);
-    load_any(&mut p, R12, numbers, VICTIMS);
+    load_any(&mut p, R12, numbers, VICTIMS as i64);
     load_any(&mut p, Rbx, signals, sent.len() as i64);
     let single = p.label();
-    p.random(Rax, 2);
-    p.set(Rcx, 0);
-    p.if_equal(Rax, Rcx, single);
+    sometimes(&mut p, 2, single);
     negate(&mut p);
     p.put(single);
     p.system(linux::__NR_kill, &[R12.into(), Rbx.into()]);
     // Its group may not be one yet, or no more.
     expect(&mut p, Rax, &[0, failed(errno::ESRCH)], 1);
     p.add_constant(R13, -1);
-    p.set(Rcx, 0);
-    p.if_unequal(R13, Rcx, again);
+    if_not_zero(&mut p, R13, again);
     p.ret();
 
     p.put(main);
@@ -133,8 +130,7 @@ fn parent(gently: bool) -> Program {
     for index in 0..VICTIMS {
         fork(&mut p, child);
         p.set(R12, Rax);
-        p.set(Rcx, numbers);
-        p.write8(Rcx, 8 * index, R12);
+        store8(&mut p, numbers + 8 * index, R12);
         p.tell(FORKED, &[R12.into()]);
         p.system(linux::__NR_setpgid, &[R12.into(), R12.into()]);
         // It may have executed its program, and then has done it itself.
@@ -144,8 +140,7 @@ fn parent(gently: bool) -> Program {
     p.tell(FORKED, &[Rax.into()]);
     p.call(send);
     for index in 0..VICTIMS {
-        p.set(Rcx, numbers);
-        p.read8(R12, Rcx, 8 * index);
+        load8(&mut p, R12, numbers + 8 * index);
         negate(&mut p);
         p.system(linux::__NR_kill, &[R12.into(), last.into()]);
         // Nobody has collected the victim, so there is a group.
@@ -154,11 +149,9 @@ fn parent(gently: bool) -> Program {
     let (collect, gone) = (p.here(), p.label());
     let options = linux::WUNTRACED | linux::WCONTINUED;
     p.system(linux::__NR_wait4, &[(-1).into(), status.into(), options.into(), 0.into()]);
-    p.set(Rcx, failed(errno::ECHILD));
-    p.if_equal(Rax, Rcx, gone);
+    on_error(&mut p, errno::ECHILD, gone);
     expect_success(&mut p, Rax, 4);
-    p.set(Rcx, status);
-    p.read4(Rcx, Rcx, 0);
+    load(&mut p, Rcx, status);
     p.tell(STATUS, &[Rax.into(), Rcx.into()]);
     p.jump(collect);
     p.put(gone);
@@ -283,8 +276,7 @@ fn act(p: &mut Program, deed: Deed, live: Label) {
     match deed {
         Deed::Fork => {
             let (child, after) = (p.label(), p.label());
-            p.set(Rcx, 0);
-            p.if_equal(R15, Rcx, after);
+            if_zero(p, R15, after);
             fork(p, child);
             p.jump(after);
             p.put(child);
@@ -295,15 +287,11 @@ fn act(p: &mut Program, deed: Deed, live: Label) {
         Deed::ForkMany => {
             // Children that stay until they are killed: a signal to the group must not miss the one that is being made.
             let (child, after) = (p.label(), p.label());
-            p.set(Rcx, 0);
-            p.if_equal(R15, Rcx, after);
-            p.set(R13, 8);
-            let again = p.here();
-            fork(p, child);
-            nap(p, 3_000);
-            p.add_constant(R13, -1);
-            p.set(Rcx, 0);
-            p.if_unequal(R13, Rcx, again);
+            if_zero(p, R15, after);
+            repeat(p, R13, 8, |p| {
+                fork(p, child);
+                nap(p, 3_000);
+            });
             p.jump(after);
             p.put(child);
             loop_forever(p, |p| p.system(linux::__NR_pause, &[]));
@@ -313,12 +301,10 @@ fn act(p: &mut Program, deed: Deed, live: Label) {
             let path = p.string("/victim");
             let (child, after) = (p.label(), p.label());
             if matches!(deed, Deed::VforkExec) {
-                p.set(Rcx, 0);
-                p.if_equal(R15, Rcx, after);
+                if_zero(p, R15, after);
             }
             p.system(linux::__NR_vfork, &[]);
-            p.set(Rcx, 0);
-            p.if_equal(Rax, Rcx, child);
+            if_zero(p, Rax, child);
             expect_success(p, Rax, 20);
             p.jump(after);
             p.put(child);
@@ -365,9 +351,7 @@ fn act(p: &mut Program, deed: Deed, live: Label) {
             if matches!(deed, Deed::Read) {
                 // Half of them have somebody who writes: themselves.
                 let empty = p.label();
-                p.random(Rax, 2);
-                p.set(Rcx, 0);
-                p.if_equal(Rax, Rcx, empty);
+                sometimes(p, 2, empty);
                 p.system(linux::__NR_write, &[R13.into(), buffer.into(), 1.into()]);
                 p.put(empty);
                 p.system(linux::__NR_read, &[R12.into(), buffer.into(), 1.into()]);

@@ -7,7 +7,7 @@
 //!
 //! A parent that is about to be gone must not become a tracer: whoever takes its children would never hear of their end.
 
-use crate::library::{collect_children, exit, expect, fork, nap};
+use crate::library::{collect_children, exit, expect, fork, nap, unwatched};
 use linux_raw_sys::general as linux;
 use linux_raw_sys::prctl;
 use linux_raw_sys::ptrace;
@@ -22,8 +22,7 @@ const SPAN: i64 = 20_000;
 
 /// The storm.
 pub fn storm(_seed: u64) -> Storm {
-    let watch = |event, _, _, _| unreachable!("event {event}");
-    Storm { programs: vec![("storm", reaper())], watch: Box::new(watch) }
+    unwatched(reaper())
 }
 
 fn reaper() -> Program {

@@ -8,10 +8,10 @@
 //!
 //! A process that is stopped stays so when its tracer goes, whatever it was doing about that.
 
-use crate::library::{Choice, exit, expect, fork, nap};
+use crate::library::{Choice, exit, expect, fork, kill, load, load8, nap, store8};
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ptrace;
-use processes::instruction::Register::{R12, R13, Rax, Rcx};
+use processes::instruction::Register::{R12, R13, Rax};
 use processes::observer::OWN;
 use processes::program::Program;
 use processes::run::Storm;
@@ -22,7 +22,7 @@ const CONTINUED: u32 = OWN;
 /// A victim runs.
 const RUNS: u32 = OWN + 1;
 
-const VICTIMS: i64 = 3;
+const VICTIMS: usize = 3;
 
 /// The storm.
 pub fn storm(seed: u64) -> Storm {
@@ -41,43 +41,36 @@ pub fn storm(seed: u64) -> Storm {
 
 fn parent(interrupts: bool) -> Program {
     let mut p = Program::new();
-    let numbers = p.data(8 * VICTIMS as usize);
+    let numbers = p.data(8 * VICTIMS);
     let status = p.data(8);
     let (victim, tracer) = (p.label(), p.label());
     for index in 0..VICTIMS {
         fork(&mut p, victim);
         p.set(R12, Rax);
-        p.set(Rcx, numbers);
-        p.write8(Rcx, 8 * index, R12);
+        store8(&mut p, numbers + 8 * index, R12);
         p.system(linux::__NR_wait4, &[R12.into(), status.into(), linux::WUNTRACED.into(), 0.into()]);
-        p.set(Rcx, status);
-        p.read4(R13, Rcx, 0);
+        load(&mut p, R13, status);
         expect(&mut p, R13, &[i64::from(linux::SIGSTOP << 8 | 0x7f)], 1);
     }
     fork(&mut p, tracer);
     p.set(R12, Rax);
     p.system(linux::__NR_wait4, &[R12.into(), status.into(), 0.into(), 0.into()]);
-    p.set(Rcx, status);
-    p.read4(R13, Rcx, 0);
+    load(&mut p, R13, status);
     expect(&mut p, R13, &[0], 2);
     nap(&mut p, 40_000);
     for index in 0..VICTIMS {
-        p.set(Rcx, numbers);
-        p.read8(R12, Rcx, 8 * index);
+        load8(&mut p, R12, numbers + 8 * index);
         p.tell(CONTINUED, &[R12.into()]);
-        p.system(linux::__NR_kill, &[R12.into(), linux::SIGCONT.into()]);
-        expect(&mut p, Rax, &[0], 3);
+        kill(&mut p, R12, linux::SIGCONT);
         p.system(linux::__NR_wait4, &[R12.into(), status.into(), 0.into(), 0.into()]);
-        p.set(Rcx, status);
-        p.read4(R13, Rcx, 0);
+        load(&mut p, R13, status);
         expect(&mut p, R13, &[0], 4);
     }
     exit(&mut p, 0);
 
     p.put(tracer);
     for index in 0..VICTIMS {
-        p.set(Rcx, numbers);
-        p.read8(R12, Rcx, 8 * index);
+        load8(&mut p, R12, numbers + 8 * index);
         let mut ask = |request: u32| {
             p.system(linux::__NR_ptrace, &[request.into(), R12.into(), 0.into(), 0.into()]);
             expect(&mut p, Rax, &[0], 5);

@@ -12,8 +12,8 @@
 //! than those for what the call does; and each tracee's end is told.
 
 use crate::library::{
-    Choice, exit, expect, expect_success, failed, fork, go_to_any, if_not_zero, load, load_any, load8,
-    loop_forever, nap, on_error,
+    Choice, exit, expect, expect_success, failed, fork, go_to_any, if_not_zero, kill, load, load_any, load8,
+    loop_forever, nap, on_error, store8,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
@@ -40,7 +40,7 @@ const NOTHING: u64 = 0;
 /// All tracees have ended: the sender is to go.
 const ALL_ENDED: u64 = 1;
 
-const VICTIMS: i64 = 2;
+const VICTIMS: usize = 2;
 /// Things that a victim does before it ends.
 const DEEDS: i64 = 5;
 /// What the sender chooses from. The last victim's last stop is followed by a SIGCONT sooner or later.
@@ -173,7 +173,7 @@ fn request(
 
 fn tracer(choice: &mut Choice, alone: bool) -> Program {
     let mut p = Program::new();
-    let numbers = p.data(8 * (VICTIMS as usize + 1));
+    let numbers = p.data(8 * (VICTIMS + 1));
     let signals = p.words(&SENT.map(u64::from));
     let (status, info) = (p.data(8), p.data(128));
     let path = p.string("/victim");
@@ -185,8 +185,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     for index in 0..VICTIMS {
         fork(&mut p, child);
         p.set(R12, Rax);
-        p.set(Rcx, numbers);
-        p.write8(Rcx, 8 * index, R12);
+        store8(&mut p, numbers + 8 * index, R12);
         p.system(linux::__NR_wait4, &[R12.into(), status.into(), linux::WUNTRACED.into(), 0.into()]);
         load(&mut p, R13, status);
         expect(&mut p, R13, &[i64::from(linux::SIGSTOP << 8 | 0x7f)], 1);
@@ -195,15 +194,13 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
         expect(&mut p, Rax, &[0], 2);
         request(&mut p, ptrace::PTRACE_INTERRUPT, R12, 0.into(), 0.into());
         expect(&mut p, Rax, &[0], 3);
-        p.system(linux::__NR_kill, &[R12.into(), linux::SIGCONT.into()]);
-        expect(&mut p, Rax, &[0], 4);
+        kill(&mut p, R12, linux::SIGCONT);
     }
     // Another one is about to execute its program, or has done so, or has ended.
     let (running, not_seized) = (p.label(), p.label());
     fork(&mut p, running);
     p.set(R12, Rax);
-    p.set(Rcx, numbers);
-    p.write8(Rcx, 8 * VICTIMS, R12);
+    store8(&mut p, numbers + 8 * VICTIMS, R12);
     nap(&mut p, 10_000);
     request(&mut p, ptrace::PTRACE_SEIZE, R12, 0.into(), OPTIONS.into());
     expect(&mut p, Rax, &[0, failed(errno::EPERM)], 12);
@@ -254,8 +251,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     p.jump(again);
     p.put(all_ended);
     if !alone {
-        p.system(linux::__NR_kill, &[R15.into(), linux::SIGKILL.into()]);
-        expect(&mut p, Rax, &[0], 9);
+        kill(&mut p, R15, linux::SIGKILL);
     }
     p.jump(again);
     p.put(gone);
@@ -276,7 +272,7 @@ fn tracer(choice: &mut Choice, alone: bool) -> Program {
     p.put(sender);
     loop_forever(&mut p, |p| {
         nap(p, 40_000);
-        load_any(p, R12, numbers, VICTIMS + 1);
+        load_any(p, R12, numbers, VICTIMS as i64 + 1);
         load_any(p, Rbx, signals, SENT.len() as i64);
         p.system(linux::__NR_kill, &[R12.into(), Rbx.into()]);
         expect(p, Rax, &[0, failed(errno::ESRCH)], 11);
@@ -336,8 +332,7 @@ fn victim(choice: &mut Choice, alone: bool) -> Program {
             }
             Deed::Stop => {
                 p.system(linux::__NR_getpid, &[]);
-                p.system(linux::__NR_kill, &[Rax.into(), linux::SIGSTOP.into()]);
-                expect(&mut p, Rax, &[0], 21);
+                kill(&mut p, Rax, linux::SIGSTOP);
             }
             Deed::Execute => {
                 let last = p.label();
