@@ -1,10 +1,8 @@
-//! Attributes of files: stat(2), statx(2), access(2), chmod(2), chown(2), utimensat(2), xattr(7), statfs(2).
-
-use alloc::vec::Vec;
+//! Attributes of files: stat(2), statx(2), access(2), chmod(2), chown(2), utimensat(2), statfs(2).
 
 use fs::{
     Access, Attributes, Dentry, Direct, FileType, Inode, LookupFlags, Metadata, Mount, Path, SetTime, StatFs,
-    Timestamp, XattrMode,
+    Timestamp,
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -508,100 +506,5 @@ pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
     }
     let stat = StatFs { magic: PIPEFS_MAGIC, block_size: 4096, name_max: 255, ..StatFs::default() };
     user::write(caller, address, RawStatFs::from(stat)).await?;
-    Ok(0)
-}
-
-/// What an xattr call is about: a path, with or without following a last link, or a descriptor.
-#[derive(Clone, Copy)]
-pub enum Subject {
-    /// `getxattr` and its kin.
-    Path(usize),
-    /// `lgetxattr` and its kin.
-    Link(usize),
-    /// `fgetxattr` and its kin.
-    Descriptor(i32),
-}
-
-impl Subject {
-    async fn place(self, caller: &Caller) -> Result<Path, Errno> {
-        let (path, flags) = match self {
-            Self::Descriptor(fd) => {
-                // A pipe has no such attributes.
-                return caller.files.get_open(fd)?.path().cloned().ok_or(Errno::EOPNOTSUPP);
-            }
-            Self::Path(path) => (path, LookupFlags::FOLLOW),
-            Self::Link(path) => (path, LookupFlags::empty()),
-        };
-        let name = user::read_path(caller, path).await?;
-        lookup::path(caller, lookup::CWD, &name, flags).await
-    }
-}
-
-async fn attribute_name(caller: &Caller, name: usize) -> Result<Vec<u8>, Errno> {
-    let name = user::read_string(caller, name, 256).await;
-    let name = name.map_err(|errno| if errno == Errno::E2BIG { Errno::ERANGE } else { errno })?;
-    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
-}
-
-/// Hands a value out as these calls do: its length alone for a size of 0, ERANGE if it does not fit.
-async fn hand_out(caller: &Caller, bytes: &[u8], address: usize, size: usize) -> SysResult {
-    if size != 0 {
-        if bytes.len() > size {
-            return Err(Errno::ERANGE);
-        }
-        user::copy_out(caller, address, bytes).await?;
-    }
-    Ok(bytes.len())
-}
-
-pub async fn getxattr(
-    caller: &Caller,
-    subject: Subject,
-    name: usize,
-    value: usize,
-    size: usize,
-) -> SysResult {
-    let name = attribute_name(caller, name).await?;
-    let place = subject.place(caller).await?;
-    let bytes = fs::get_xattr(&place, &caller.credentials.fs, &name).await?;
-    hand_out(caller, &bytes, value, size).await
-}
-
-pub async fn listxattr(caller: &Caller, subject: Subject, list: usize, size: usize) -> SysResult {
-    let bytes = match subject.place(caller).await {
-        Err(Errno::EOPNOTSUPP) => Vec::new(),
-        place => fs::list_xattrs(&place?, &caller.credentials.fs).await?,
-    };
-    hand_out(caller, &bytes, list, size).await
-}
-
-pub async fn setxattr(
-    caller: &Caller,
-    subject: Subject,
-    name: usize,
-    value: usize,
-    size: usize,
-    flags: u32,
-) -> SysResult {
-    let mode = match flags {
-        0 => XattrMode::Set,
-        linux::XATTR_CREATE => XattrMode::Create,
-        linux::XATTR_REPLACE => XattrMode::Replace,
-        _ => return Err(Errno::EINVAL),
-    };
-    let name = attribute_name(caller, name).await?;
-    if size > 65536 {
-        return Err(Errno::E2BIG);
-    }
-    let value = user::read_array::<u8>(caller, value, size).await?;
-    let place = subject.place(caller).await?;
-    fs::set_xattr(&place, &caller.credentials.fs, &name, &value, mode).await?;
-    Ok(0)
-}
-
-pub async fn removexattr(caller: &Caller, subject: Subject, name: usize) -> SysResult {
-    let name = attribute_name(caller, name).await?;
-    let place = subject.place(caller).await?;
-    fs::remove_xattr(&place, &caller.credentials.fs, &name).await?;
     Ok(0)
 }

@@ -54,6 +54,7 @@ mod splice;
 mod thread;
 mod timer;
 mod vectored;
+mod xattr;
 
 use alloc::boxed::Box;
 use core::{
@@ -77,10 +78,10 @@ use crate::{
     },
 };
 use ipc::{messages, queues, segments, semaphores};
-use metadata::Subject;
 use read_write::Direction;
 use socket::{message, options};
 use user::SysResult;
+use xattr::Subject;
 
 /// The arguments of a call, in order.
 type Arguments = [usize; 6];
@@ -463,24 +464,24 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_open_by_handle_at => Box::pin(handle::open_by_handle_at(caller, fd, a[1], a[2] as u32)),
         __NR_statfs => Box::pin(metadata::statfs(caller, a[0], a[1])),
         __NR_fstatfs => Box::pin(metadata::fstatfs(caller, fd, a[1])),
-        __NR_getxattr => Box::pin(metadata::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])),
-        __NR_lgetxattr => Box::pin(metadata::getxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3])),
-        __NR_fgetxattr => Box::pin(metadata::getxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3])),
-        __NR_listxattr => Box::pin(metadata::listxattr(caller, Subject::Path(a[0]), a[1], a[2])),
-        __NR_llistxattr => Box::pin(metadata::listxattr(caller, Subject::Link(a[0]), a[1], a[2])),
-        __NR_flistxattr => Box::pin(metadata::listxattr(caller, Subject::Descriptor(fd), a[1], a[2])),
+        __NR_getxattr => Box::pin(xattr::getxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3])),
+        __NR_lgetxattr => Box::pin(xattr::getxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3])),
+        __NR_fgetxattr => Box::pin(xattr::getxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3])),
+        __NR_listxattr => Box::pin(xattr::listxattr(caller, Subject::Path(a[0]), a[1], a[2])),
+        __NR_llistxattr => Box::pin(xattr::listxattr(caller, Subject::Link(a[0]), a[1], a[2])),
+        __NR_flistxattr => Box::pin(xattr::listxattr(caller, Subject::Descriptor(fd), a[1], a[2])),
         __NR_setxattr => {
-            Box::pin(metadata::setxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3], a[4] as u32))
+            Box::pin(xattr::setxattr(caller, Subject::Path(a[0]), a[1], a[2], a[3], a[4] as u32))
         }
         __NR_lsetxattr => {
-            Box::pin(metadata::setxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3], a[4] as u32))
+            Box::pin(xattr::setxattr(caller, Subject::Link(a[0]), a[1], a[2], a[3], a[4] as u32))
         }
         __NR_fsetxattr => {
-            Box::pin(metadata::setxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3], a[4] as u32))
+            Box::pin(xattr::setxattr(caller, Subject::Descriptor(fd), a[1], a[2], a[3], a[4] as u32))
         }
-        __NR_removexattr => Box::pin(metadata::removexattr(caller, Subject::Path(a[0]), a[1])),
-        __NR_lremovexattr => Box::pin(metadata::removexattr(caller, Subject::Link(a[0]), a[1])),
-        __NR_fremovexattr => Box::pin(metadata::removexattr(caller, Subject::Descriptor(fd), a[1])),
+        __NR_removexattr => Box::pin(xattr::removexattr(caller, Subject::Path(a[0]), a[1])),
+        __NR_lremovexattr => Box::pin(xattr::removexattr(caller, Subject::Link(a[0]), a[1])),
+        __NR_fremovexattr => Box::pin(xattr::removexattr(caller, Subject::Descriptor(fd), a[1])),
 
         // Memory.
         __NR_mmap => Box::pin(memory::mmap(caller, a[0], a[1], a[2] as u32, a[3] as u32, a[4] as i32, a[5])),
