@@ -3,14 +3,13 @@
 //! A completion for which the ring has no room is kept aside, and put into the ring when there is room and somebody asks
 //! (`IORING_FEAT_NODROP`). Only where there is no memory for that either is it lost, and counted.
 
-use alloc::collections::{TryReserveError, VecDeque};
 use core::sync::atomic::Ordering::Relaxed;
 
 use executor::{Instant, sync::Events, timeout};
 use linux_raw_sys::io_uring::{IORING_CQ_EVENTFD_DISABLED, IORING_SQ_CQ_OVERFLOW};
 use syscalls::Errno;
 
-use super::{Ring, RingMemory};
+use super::{Ring, RingMemory, chunks::Chunks};
 use crate::{
     file::events::counter,
     process::{Thread, interruptible},
@@ -31,42 +30,6 @@ pub struct Completion {
     pub flags: u32,
 }
 
-/// Completions that had no room, oldest first. In chunks: there may be as many as memory has room for, and a queue that grows as a
-/// whole is moved as a whole.
-#[derive(Default)]
-struct Aside {
-    chunks: VecDeque<VecDeque<Completion>>,
-    len: usize,
-}
-
-impl Aside {
-    /// So many are in a chunk.
-    const CHUNK: usize = 2048;
-
-    fn push(&mut self, completion: Completion) -> Result<(), TryReserveError> {
-        if self.chunks.back().is_none_or(|last| last.len() == Self::CHUNK) {
-            self.chunks.try_reserve(1)?;
-            self.chunks.push_back(VecDeque::new());
-        }
-        if let Some(last) = self.chunks.back_mut() {
-            last.try_reserve(1)?;
-            last.push_back(completion);
-            self.len += 1;
-        }
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<Completion> {
-        let first = self.chunks.front_mut()?;
-        let completion = first.pop_front();
-        if first.is_empty() {
-            self.chunks.pop_front();
-        }
-        self.len -= usize::from(completion.is_some());
-        completion
-    }
-}
-
 /// What is known of a ring's completions, under its lock.
 #[derive(Default)]
 pub struct Completions {
@@ -74,7 +37,8 @@ pub struct Completions {
     tail: u32,
     /// How many of them were of time-outs, which no time-out counts.
     of_timeouts: u32,
-    aside: Aside,
+    /// Those that had no room, oldest first.
+    aside: Chunks<Completion>,
     /// Who waits is to be woken when there have been so many.
     wake_at: Option<u32>,
 }
@@ -88,7 +52,7 @@ impl Completions {
     /// Puts some into the ring, as far as there is room, and the others aside.
     #[inline]
     fn put(&mut self, memory: &RingMemory, completions: &[Completion]) {
-        let room = if self.aside.len == 0 { self.room(memory) } else { 0 };
+        let room = if self.aside.is_empty() { self.room(memory) } else { 0 };
         let (now, later) = completions.split_at(completions.len().min(room));
         for completion in now {
             memory.write_completion(self.tail, completion);
@@ -114,7 +78,7 @@ impl Completions {
     /// Puts some of those kept aside into the ring, as far as there is room. Whether there are more for which there is.
     #[inline]
     fn flush(&mut self, memory: &RingMemory) -> bool {
-        self.aside.len > 0 && self.flush_some(memory)
+        !self.aside.is_empty() && self.flush_some(memory)
     }
 
     #[cold]
@@ -136,7 +100,7 @@ impl Completions {
 
     /// How many there have been, in the ring or aside.
     fn count(&self) -> u32 {
-        self.tail.wrapping_add(self.aside.len as u32)
+        self.tail.wrapping_add(self.aside.len() as u32)
     }
 }
 
@@ -202,7 +166,7 @@ impl Ring {
     /// Whether there are completions that the program has not seen.
     pub fn has_completions(&self) -> bool {
         let completions = self.completions.lock();
-        completions.tail != self.memory.seen() || completions.aside.len > 0
+        completions.tail != self.memory.seen() || !completions.aside.is_empty()
     }
 
     /// How many completions there have been that time-outs count.

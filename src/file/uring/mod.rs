@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Here is what a ring is: its [`memory`], its [completions](completion), who [counts](counting) them, the
-//! [requests](request) that wait, and what is [`registered`] with it. What entries mean and how they are carried out is in
+//! [requests](request) that wait, the buffers that are [`provided`] for them, and what is [`registered`] with it. What entries mean and how they are carried out is in
 //! [`syscall::uring`](crate::syscall::uring), where the system calls are.
 //!
 //! Life: descriptors and mappings keep the [`RingFile`]; when the last is gone, all requests are cancelled. Requests keep the
@@ -17,12 +17,15 @@
 //!
 //! Lock order: submission (async), then any of the others, of which no two are held together.
 
+mod chunks;
 pub mod completion;
 pub mod counting;
 pub mod entry;
 pub mod memory;
+pub mod provided;
 pub mod registered;
 pub mod request;
+pub mod restrictions;
 
 use alloc::{collections::BTreeMap, string::String, sync::Arc};
 use core::sync::atomic::{
@@ -45,6 +48,7 @@ use crate::{memory::FileObject, process::Thread, syscall::uring::Deferred};
 use completion::Completions;
 use counting::Counting;
 use memory::MappedRing;
+use provided::Group;
 use registered::Registered;
 
 /// A ring.
@@ -57,6 +61,8 @@ pub struct Ring {
     pub submission: Mutex<Submission>,
     /// What is registered.
     pub registered: SpinMutex<Registered>,
+    /// Buffers for requests to choose from, in groups.
+    pub provided: SpinMutex<BTreeMap<u16, Group>>,
     completions: SpinMutex<Completions>,
     /// Who waits for completions, in `enter`.
     waiters: WaitQueue,
@@ -79,6 +85,8 @@ pub struct Ring {
     pub issuer: AtomicU32,
     /// Whether it does not take entries yet (`IORING_SETUP_R_DISABLED`).
     pub is_disabled: AtomicBool,
+    /// Whether its [restrictions] are in force.
+    pub is_restricted: AtomicBool,
     is_closed: AtomicBool,
 }
 
@@ -124,6 +132,7 @@ impl Ring {
             memory: RingMemory::new(entries, completions).await?,
             submission: Mutex::new(Submission::default()),
             registered: SpinMutex::default(),
+            provided: SpinMutex::default(),
             completions: SpinMutex::default(),
             waiters: WaitQueue::new(),
             counting: Counting::default(),
@@ -137,6 +146,7 @@ impl Ring {
             poller: Poller::default(),
             issuer: AtomicU32::new(0),
             is_disabled: AtomicBool::new(flags & IORING_SETUP_R_DISABLED != 0),
+            is_restricted: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         }))
     }
@@ -194,10 +204,11 @@ impl Drop for RingFile {
         let registered = core::mem::take(&mut *self.0.registered.lock());
         let closing = async move {
             ring.cancel_all().await;
-            for file in registered.files.into_iter().flatten() {
+            for file in registered.files.into_iter().flat_map(|files| files.files).flatten() {
                 drop(file);
                 executor::make_way().await;
             }
+            ring.forget_provided().await;
         };
         if let Ok(handle) = executor::Builder::new().name("ring close").try_spawn(closing) {
             handle.detach();

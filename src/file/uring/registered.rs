@@ -5,23 +5,72 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
+use core::ops::Range;
 
+use linux_raw_sys::io_uring::IORING_FILE_INDEX_ALLOC;
 use syscalls::Errno;
 
-use super::Ring;
+use super::{Ring, restrictions::Restrictions};
 use crate::{file::File, memory::AddressSpace, process::credentials::Credentials, syscall::user::IoVec};
 
 /// The things that are registered, under the ring's lock.
 #[derive(Default)]
 pub struct Registered {
-    /// Files by their numbers, if any are.
-    pub files: Option<Vec<Option<Arc<File>>>>,
+    /// Files, if any are.
+    pub files: Option<Files>,
     /// Buffers by their numbers, if any are.
     pub buffers: Option<Arc<Buffers>>,
     /// The counter to be added to for each completion (eventfd(2)).
     pub event_file: Option<Arc<File>>,
     /// Whose credentials requests may use, by number less one.
     pub personalities: Vec<Option<Arc<Credentials>>>,
+    /// What alone may be asked for.
+    pub restrictions: Option<Restrictions>,
+}
+
+/// Registered files.
+pub struct Files {
+    /// The files by their numbers.
+    pub files: Vec<Option<Arc<File>>>,
+    /// The places that are given away to files without a number.
+    places: Range<usize>,
+    /// Where the search for such a place begins, as on Linux: behind the last that was filled, or at the last that was freed.
+    next: usize,
+}
+
+impl Files {
+    /// These.
+    pub fn new(files: Vec<Option<Arc<File>>>) -> Self {
+        Self { places: 0..files.len(), files, next: 0 }
+    }
+
+    /// Gives away these places alone; EINVAL if there are not so many.
+    pub fn give_away(&mut self, places: Range<usize>) -> Result<(), Errno> {
+        if places.end > self.files.len() {
+            return Err(Errno::EINVAL);
+        }
+        self.next = places.start;
+        self.places = places;
+        Ok(())
+    }
+
+    /// Puts a file, or none, in a place; what was there. EINVAL for a number that none can have.
+    fn replace(&mut self, number: usize, file: Option<Arc<File>>) -> Result<Option<Arc<File>>, Errno> {
+        let place = self.files.get_mut(number).ok_or(Errno::EINVAL)?;
+        if file.is_some() {
+            self.next = number + 1;
+        } else if place.is_some() {
+            self.next = number;
+        }
+        Ok(core::mem::replace(place, file))
+    }
+
+    /// The next place to give away; ENFILE.
+    fn free_place(&self) -> Result<usize, Errno> {
+        let Range { start, end } = self.places;
+        let middle = self.next.clamp(start, end);
+        (middle..end).chain(start..middle).find(|place| self.files[*place].is_none()).ok_or(Errno::ENFILE)
+    }
 }
 
 /// Registered buffers: ranges of one program's memory.
@@ -56,7 +105,7 @@ impl Ring {
     pub fn registered_file(&self, number: i32) -> Result<Arc<File>, Errno> {
         let registered = self.registered.lock();
         let files = registered.files.as_ref().ok_or(Errno::EBADF)?;
-        files.get(number as usize).cloned().flatten().ok_or(Errno::EBADF)
+        files.files.get(number as usize).cloned().flatten().ok_or(Errno::EBADF)
     }
 
     /// Puts a file, or none, in the place of the registered one with this number; what was there. ENXIO where no files are
@@ -67,18 +116,26 @@ impl Ring {
         file: Option<Arc<File>>,
     ) -> Result<Option<Arc<File>>, Errno> {
         let mut registered = self.registered.lock();
-        let files = registered.files.as_mut().ok_or(Errno::ENXIO)?;
-        let place = files.get_mut(number).ok_or(Errno::EINVAL)?;
-        Ok(core::mem::replace(place, file))
+        registered.files.as_mut().ok_or(Errno::ENXIO)?.replace(number, file)
     }
 
-    /// Registers a file in the lowest free place; ENFILE if there is none.
+    /// Registers a file in a free place; ENFILE if there is none.
     pub fn register_file(&self, file: Arc<File>) -> Result<usize, Errno> {
         let mut registered = self.registered.lock();
         let files = registered.files.as_mut().ok_or(Errno::ENFILE)?;
-        let number = files.iter().position(Option::is_none).ok_or(Errno::ENFILE)?;
-        files[number] = Some(file);
+        let number = files.free_place()?;
+        files.replace(number, Some(file))?;
         Ok(number)
+    }
+
+    /// Registers a file in a place as an entry names it: its number plus one, or `IORING_FILE_INDEX_ALLOC` for a free one, whose
+    /// number is then returned; else 0.
+    pub fn register_in(&self, place: i32, file: Arc<File>) -> Result<usize, Errno> {
+        if place == IORING_FILE_INDEX_ALLOC {
+            return self.register_file(file);
+        }
+        self.replace_registered((place as usize).wrapping_sub(1), Some(file))?;
+        Ok(0)
     }
 
     /// The registered buffers; EFAULT.

@@ -23,10 +23,11 @@ use core::{
 };
 
 use executor::sync::WakeCell;
+use linux_raw_sys::io_uring::{IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER};
 use pin_project::pin_project;
 use syscalls::Errno;
 
-use super::Ring;
+use super::{Entry, Ring, provided::Choice};
 use crate::{file::File, process::Thread};
 
 /// Its future is being polled.
@@ -50,6 +51,10 @@ pub struct Request {
     pub is_changed: AtomicBool,
     /// When a time-out ends, nanoseconds since boot.
     pub deadline: AtomicU64,
+    /// What its completion says beside its result (`IORING_CQE_*`). Relaxed, as the next: told by who has set it.
+    pub completion_flags: AtomicU32,
+    /// The bytes that a transfer has been asked for.
+    pub asked: AtomicU32,
     /// What tells it from others of its ring; the longest listed has the lowest.
     place: u64,
     /// Who it acts as.
@@ -72,14 +77,16 @@ pub enum Which<'a> {
 
 impl Request {
     /// One that is known to nobody yet.
-    pub fn new(thread: &Arc<Thread>, name: u64, opcode: u8, file: Option<&File>) -> Self {
+    pub fn new(thread: &Arc<Thread>, entry: &Entry, file: Option<&File>) -> Self {
         Self {
-            name: AtomicU64::new(name),
-            opcode,
+            name: AtomicU64::new(entry.user_data),
+            opcode: entry.opcode,
             file: file.map(File::address),
             events: AtomicU32::new(0),
             is_changed: AtomicBool::new(false),
             deadline: AtomicU64::new(0),
+            completion_flags: AtomicU32::new(0),
+            asked: AtomicU32::new(entry.len),
             place: 0,
             thread: thread.clone(),
             state: AtomicU8::new(0),
@@ -90,6 +97,12 @@ impl Request {
     /// The program's name for it.
     pub fn name(&self) -> u64 {
         self.name.load(Relaxed)
+    }
+
+    /// Notes that it has used a chosen buffer up, which its completion tells.
+    pub fn use_up(&self, choice: Choice<'_>) {
+        self.asked.store(choice.vector().len as u32, Relaxed);
+        self.completion_flags.store(buffer_flags(choice), Relaxed);
     }
 
     /// Where it is listed. With the requests' lock held, once it is.
@@ -127,6 +140,11 @@ impl Request {
             Which::Of(thread) => Arc::ptr_eq(&self.thread, thread),
         }
     }
+}
+
+/// What a completion says of a buffer that has been used up.
+pub fn buffer_flags(choice: Choice<'_>) -> u32 {
+    IORING_CQE_F_BUFFER | u32::from(choice.use_up()) << IORING_CQE_BUFFER_SHIFT
 }
 
 /// A request among those of its ring, until it is dropped.
@@ -223,6 +241,17 @@ impl Ring {
         let requests = self.requests.lock();
         let mut found = requests.range(Key(name, opcode, 0)..=Key(name, opcode, u64::MAX));
         found.next().map(|(_, request)| request.clone())
+    }
+
+    /// Whether a request that is meant has been cancelled, and has not ended yet.
+    pub async fn has_cancelled(&self, which: &Which<'_>) -> bool {
+        let mut next = Key::FIRST;
+        while let Some(request) = self.next_request(&mut next, Key::LAST, which).await {
+            if request.state.load(SeqCst) & CANCELLED != 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// Gives a listed request another name.

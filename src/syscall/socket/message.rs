@@ -308,11 +308,120 @@ impl Incoming {
         let (header, vectors) = Header::read(caller, at).await?;
         Ok(Self { header, vectors, at })
     }
+
+    /// The same for messages that are [enclosed](receive_enclosed): the header only tells how much room there is to be for the
+    /// name and for what comes along. EOVERFLOW if that is too much.
+    pub async fn read_enclosed(caller: &Caller, at: usize) -> Result<Self, Errno> {
+        let name_len: i32 = user::read(caller, at.wrapping_add(NAME_LEN_AT)).await?;
+        let (mut header, vectors) = Header::read(caller, at).await?;
+        let control_len = i32::try_from(header.control_len).map_err(|_| Errno::EOVERFLOW)?;
+        let room = name_len.checked_add(control_len).and_then(|room| room.checked_add(ENCLOSURE as i32));
+        if name_len < 0 || room.is_none() {
+            return Err(Errno::EOVERFLOW);
+        }
+        header.name_len = name_len;
+        Ok(Self { header, vectors, at })
+    }
+
+    /// No more bytes than that are to be received into a buffer that is chosen later; 0 for as many as it has room for. EINVAL
+    /// if there are several ranges.
+    pub fn most(&self) -> Result<usize, Errno> {
+        match &self.vectors[..] {
+            [] => Ok(0),
+            [only] => Ok(only.len),
+            _ => Err(Errno::EINVAL),
+        }
+    }
 }
 
 /// Receives a message to where a header says that has been read.
 pub async fn receive_message(caller: &Caller, file: &File, message: &Incoming, flags: u32) -> SysResult {
-    let &Incoming { ref header, ref vectors, at } = message;
+    receive_into(caller, file, message, &message.vectors, flags).await
+}
+
+/// The same to other ranges than the header says.
+pub async fn receive_into(
+    caller: &Caller,
+    file: &File,
+    message: &Incoming,
+    vectors: &[IoVec],
+    flags: u32,
+) -> SysResult {
+    let &Incoming { ref header, at, .. } = message;
+    let name_len_at = at.wrapping_add(NAME_LEN_AT);
+    let Received { bytes, told, control } =
+        receive_parts(caller, file, header, vectors, name_len_at, flags).await?;
+    user::write(caller, at.wrapping_add(FLAGS_AT), told).await?;
+    user::write(caller, at.wrapping_add(CONTROL_LEN_AT), control).await?;
+    Ok(bytes)
+}
+
+/// What is told of a message in front of it (`struct io_uring_recvmsg_out`).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Enclosure {
+    name_len: u32,
+    control_len: u32,
+    payload_len: u32,
+    flags: u32,
+}
+
+const ENCLOSURE: usize = size_of::<Enclosure>();
+
+/// Receives a message into one buffer together with what is to be told of it: an [`Enclosure`], the name, what comes along, and
+/// the payload, each but the last with as much room as `message` asks for. The bytes in the buffer, and those of the payload.
+///
+/// # Errors
+/// EFAULT if there is no room for all but the payload, and those of recvmsg(2).
+pub async fn receive_enclosed(
+    caller: &Caller,
+    file: &File,
+    message: &Incoming,
+    buffer: IoVec,
+    flags: u32,
+) -> Result<(usize, usize), Errno> {
+    let (name_len, control_len) = (message.header.name_len, message.header.control_len);
+    let name = buffer.base + ENCLOSURE;
+    let control = name + name_len as usize;
+    let payload = control + control_len;
+    let before = payload - buffer.base;
+    let room = buffer.len.checked_sub(before).ok_or(Errno::EFAULT)?;
+    user::UserBuffer::new(buffer.base, buffer.len)?;
+    let header = Header {
+        name: if name_len == 0 { 0 } else { name },
+        control: if control_len == 0 { 0 } else { control },
+        ..message.header
+    };
+    let enclosure = Enclosure { name_len: name_len as u32, control_len: 0, payload_len: 0, flags: 0 };
+    user::write(caller, buffer.base, enclosure).await?;
+    let payload = [IoVec { base: payload, len: room }];
+    let Received { bytes, told, control } =
+        receive_parts(caller, file, &header, &payload, buffer.base, flags).await?;
+    let told = [control as u32, bytes as u32, told];
+    user::write(caller, buffer.base + core::mem::offset_of!(Enclosure, control_len), told).await?;
+    Ok((before + bytes.min(room), bytes))
+}
+
+/// What has come of receiving a message.
+struct Received {
+    /// What recvmsg(2) returns.
+    bytes: usize,
+    /// `MSG_*` of the message.
+    told: u32,
+    /// Bytes of what came along.
+    control: usize,
+}
+
+/// Receives a message: its bytes into ranges, its sender and what comes along to where the header says, and the length of the
+/// sender's name to another place.
+async fn receive_parts(
+    caller: &Caller,
+    file: &File,
+    header: &Header,
+    vectors: &[IoVec],
+    name_len_at: usize,
+    flags: u32,
+) -> Result<Received, Errno> {
     let this = &socket_of(file)?.socket;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -320,13 +429,13 @@ pub async fn receive_message(caller: &Caller, file: &File, message: &Incoming, f
     let mut delivery = Delivery::default();
     let (sink, name) = (&mut UserVectors::new(vectors), header.name != 0);
     let received = socket::receive(caller, file, sink, &mut delivery, flags, name).await?;
-    let result = whole_length(file, &delivery, flags).unwrap_or(received);
+    let bytes = whole_length(file, &delivery, flags).unwrap_or(received);
     let mut told = flags & MSG_CMSG_CLOEXEC;
     if delivery.truncated {
         told |= MSG_TRUNC;
     }
     if name {
-        tell_sender(caller, &delivery, header.name, at.wrapping_add(NAME_LEN_AT)).await?;
+        tell_sender(caller, &delivery, header.name, name_len_at).await?;
     }
     let tells_credentials = this.passes_credentials.load(Relaxed);
     let mut control = Control::new(header.control, header.control_len);
@@ -334,9 +443,7 @@ pub async fn receive_message(caller: &Caller, file: &File, message: &Incoming, f
     if control.truncated {
         told |= MSG_CTRUNC;
     }
-    user::write(caller, at.wrapping_add(FLAGS_AT), told).await?;
-    user::write(caller, at.wrapping_add(CONTROL_LEN_AT), control.written).await?;
-    Ok(result)
+    Ok(Received { bytes, told, control: control.written })
 }
 
 pub async fn recvmmsg(

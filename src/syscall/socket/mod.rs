@@ -40,7 +40,8 @@ fn of(caller: &Caller, fd: i32) -> Result<Arc<File>, Errno> {
     if file.socket().is_some() { Ok(file) } else { Err(Errno::ENOTSOCK) }
 }
 
-fn socket_of(file: &File) -> Result<&SocketFile, Errno> {
+/// The socket that a file is; ENOTSOCK.
+pub fn socket_of(file: &File) -> Result<&SocketFile, Errno> {
     file.socket().ok_or(Errno::ENOTSOCK)
 }
 

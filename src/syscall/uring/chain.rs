@@ -293,10 +293,10 @@ async fn run(
         untold.begun = [Some(entry.user_data), limit.as_ref().map(|limit| limit.entry.user_data)];
         let last = limit.as_ref().map_or(entry, |limit| limit.entry);
         let is_listed_only = core::mem::take(&mut is_async);
-        let (name, result) = carry_out(&ring, &caller, prepared, limit, is_listed_only).await;
+        let ended = carry_out(&ring, &caller, prepared, limit, is_listed_only).await;
         untold.begun = [None; 2];
-        let failed = has_failed(&entry, result);
-        tell(&ring, &entry, name, result, failed);
+        let failed = ended.has_failed(&entry);
+        tell(&ring, &entry, &ended, failed);
         if failed && last.is_linked() && !last.has(HARD_LINK) {
             // What is left of the chain is told of, unless success of this one would not have been.
             if entry.has(SKIP_SUCCESS) {
@@ -308,30 +308,53 @@ async fn run(
     }
 }
 
-/// Whether a result ends a chain: a transfer that moved fewer bytes than it was asked for does.
-fn has_failed(entry: &Entry, result: SysResult) -> bool {
-    match result {
-        Ok(moved) => {
-            let is_transfer = matches!(
-                u32::from(entry.opcode),
-                operations::READ | operations::WRITE | operations::READ_FIXED | operations::WRITE_FIXED
-            );
-            is_transfer && moved != entry.len as usize
+/// What has come of a request.
+struct Ended {
+    /// Its name.
+    name: u64,
+    result: SysResult,
+    /// What its completion says beside that (`IORING_CQE_*`).
+    flags: u32,
+    /// The bytes that a transfer was asked for.
+    asked: u32,
+}
+
+impl Ended {
+    fn new(request: &Request, result: SysResult) -> Self {
+        let (flags, asked) = (request.completion_flags.load(Relaxed), request.asked.load(Relaxed));
+        Self { name: request.name(), result, flags, asked }
+    }
+
+    /// That of a request that has not begun.
+    fn at_once(entry: &Entry, result: SysResult) -> Self {
+        Self { name: entry.user_data, result, flags: 0, asked: entry.len }
+    }
+
+    /// Whether it ends a chain: a transfer that moved fewer bytes than it was asked for does.
+    fn has_failed(&self, entry: &Entry) -> bool {
+        match self.result {
+            Ok(moved) => {
+                let is_transfer = matches!(
+                    u32::from(entry.opcode),
+                    operations::READ | operations::WRITE | operations::READ_FIXED | operations::WRITE_FIXED
+                );
+                is_transfer && moved != self.asked as usize
+            }
+            Err(Errno::ETIME) => entry.op_flags & IORING_TIMEOUT_ETIME_SUCCESS == 0,
+            Err(_) => true,
         }
-        Err(Errno::ETIME) => entry.op_flags & IORING_TIMEOUT_ETIME_SUCCESS == 0,
-        Err(_) => true,
     }
 }
 
-fn tell(ring: &Ring, entry: &Entry, name: u64, result: SysResult, failed: bool) {
+fn tell(ring: &Ring, entry: &Entry, ended: &Ended, failed: bool) {
     if entry.has(SKIP_SUCCESS) && !failed {
         return;
     }
-    let result = encode(result);
+    let result = encode(ended.result);
     if u32::from(entry.opcode) == operations::TIMEOUT {
-        ring.complete_timeout(name, result);
+        ring.complete_timeout(ended.name, result);
     } else {
-        ring.complete(name, result, 0);
+        ring.complete(ended.name, result, ended.flags);
     }
 }
 
@@ -346,15 +369,15 @@ pub fn encode(result: SysResult) -> i32 {
     }
 }
 
-/// Carries one request out, within a limit if it has one, of which it tells, too; its name and result. The first poll lists it,
-/// and no more if that `is_listed_only`.
+/// Carries one request out, within a limit if it has one, of which it tells, too. The first poll lists it, and no more if that
+/// `is_listed_only`.
 async fn carry_out(
     ring: &Arc<Ring>,
     caller: &Arc<Caller>,
     prepared: Prepared,
     limit: Option<Prepared>,
     mut is_listed_only: bool,
-) -> (u64, SysResult) {
+) -> Ended {
     let entry = prepared.entry;
     let (enlisted, work) = match perform::begin(ring, caller, prepared) {
         Ok(begun) => begun,
@@ -362,7 +385,7 @@ async fn carry_out(
             if let Some(limit) = limit {
                 tell_limit(ring, &limit, Err(Errno::ECANCELED));
             }
-            return (entry.user_data, Err(errno));
+            return Ended::at_once(&entry, Err(errno));
         }
     };
     let work = enlisted.run(work, perform::may_move_some(entry.opcode));
@@ -376,11 +399,11 @@ async fn carry_out(
             result
         }
     };
-    (enlisted.request().name(), result)
+    Ended::new(enlisted.request(), result)
 }
 
 fn tell_limit(ring: &Ring, limit: &Prepared, result: SysResult) {
-    tell(ring, &limit.entry, limit.entry.user_data, result, true);
+    tell(ring, &limit.entry, &Ended::at_once(&limit.entry, result), true);
 }
 
 /// Awaits a request's work until its time is up: what has come of both.
@@ -391,7 +414,7 @@ async fn within(
     limit: &Prepared,
 ) -> (SysResult, SysResult) {
     let Prepared { entry, data, .. } = limit;
-    let request = Request::new(&caller.thread, entry.user_data, entry.opcode, None);
+    let request = Request::new(&caller.thread, entry, None);
     if let Data::Deadline(deadline) = data {
         request.deadline.store(*deadline, Relaxed);
     }

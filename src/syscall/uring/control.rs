@@ -15,7 +15,10 @@ use syscalls::Errno;
 
 use super::operations;
 use crate::{
-    file::uring::{Counted, Entry, Request, Ring, Which},
+    file::{
+        File,
+        uring::{Counted, Entry, Request, Ring, Which},
+    },
     process::Caller,
     syscall::user::SysResult,
 };
@@ -79,20 +82,49 @@ pub fn remove_timeout(ring: &Ring, entry: &Entry, deadline: Option<u64>) -> SysR
     Ok(0)
 }
 
+/// Which requests are to be cancelled, as the flags say (`IORING_ASYNC_CANCEL_*`).
+pub struct Meant {
+    name: u64,
+    any: bool,
+    file: Option<Arc<File>>,
+    /// Whether all that there are of those, not just the first.
+    pub all: bool,
+}
+
+impl Meant {
+    /// Whether there are such flags, and they do not contradict each other.
+    pub fn are_known(flags: u32) -> bool {
+        let known = IORING_ASYNC_CANCEL_ALL
+            | IORING_ASYNC_CANCEL_FD
+            | IORING_ASYNC_CANCEL_ANY
+            | IORING_ASYNC_CANCEL_FD_FIXED;
+        flags & !known == 0 && (flags & IORING_ASYNC_CANCEL_FD == 0 || flags & IORING_ASYNC_CANCEL_ANY == 0)
+    }
+
+    /// Those of a name, on a file, or any; EBADF.
+    pub fn new(ring: &Ring, caller: &Caller, name: u64, fd: i32, flags: u32) -> Result<Self, Errno> {
+        let file = match flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED) {
+            0 => None,
+            IORING_ASYNC_CANCEL_FD => Some(caller.files.get(fd)?),
+            _ => Some(ring.registered_file(fd)?),
+        };
+        let any = flags & IORING_ASYNC_CANCEL_ANY != 0;
+        Ok(Self { name, any, file, all: any || flags & IORING_ASYNC_CANCEL_ALL != 0 })
+    }
+
+    /// The same for those who look for them.
+    pub fn which(&self) -> Which<'_> {
+        match &self.file {
+            Some(file) => Which::On(file),
+            None if self.any => Which::Any,
+            None => Which::Named(self.name),
+        }
+    }
+}
+
 /// Cancels other requests: those of a name, on a file, or all; how many, where more than one may be meant.
 pub async fn cancel(ring: &Arc<Ring>, caller: &Caller, entry: &Entry, own: &Request) -> SysResult {
-    let flags = entry.op_flags;
-    let file = match flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED) {
-        0 => None,
-        IORING_ASYNC_CANCEL_FD => Some(caller.files.get(entry.fd)?),
-        _ => Some(ring.registered_file(entry.fd)?),
-    };
-    let which = match &file {
-        Some(file) => Which::On(file),
-        None if flags & IORING_ASYNC_CANCEL_ANY != 0 => Which::Any,
-        None => Which::Named(entry.address),
-    };
-    let all = flags & (IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY) != 0;
-    let count = ring.cancel(all, which, Some(own)).await?;
-    Ok(if all { count } else { 0 })
+    let meant = Meant::new(ring, caller, entry.address, entry.fd, entry.op_flags)?;
+    let count = ring.cancel(meant.all, meant.which(), Some(own)).await?;
+    Ok(if meant.all { count } else { 0 })
 }

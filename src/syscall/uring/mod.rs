@@ -10,7 +10,9 @@
 //! What a ring is, is in [`file::uring`](crate::file::uring). Where to start reading: [`enter`], then [`mod@submit`].
 
 pub(super) mod chain;
+mod chosen;
 mod control;
+mod message;
 pub(super) mod operations;
 pub(super) mod perform;
 mod poller;
@@ -21,7 +23,7 @@ mod watch;
 
 use alloc::sync::Arc;
 use core::{
-    sync::atomic::Ordering::{Relaxed, SeqCst},
+    sync::atomic::Ordering::{Acquire, Relaxed, SeqCst},
     time::Duration,
 };
 
@@ -204,7 +206,9 @@ pub fn attempt_enter(caller: &Caller, context: &UserContext, moved: &mut usize) 
     }
     let file = caller.files.get_open(context.rdi as i32)?;
     let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
-    if ring.flags & IORING_SETUP_SQPOLL != 0 || ring.is_disabled.load(Relaxed) {
+    // Acquire: an enabled ring is restricted, if it is to be.
+    let is_strange = ring.is_disabled.load(Acquire) || ring.is_restricted.load(Relaxed);
+    if ring.flags & IORING_SETUP_SQPOLL != 0 || is_strange {
         return Err(Pause::General);
     }
     if count > 0 {
@@ -238,7 +242,7 @@ pub async fn enter(
     // Kept open for as long as this takes.
     let file = caller.files.get_open(fd)?;
     let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
-    if ring.is_disabled.load(Relaxed) {
+    if ring.is_disabled.load(Acquire) {
         return Err(Errno::EBADFD);
     }
     let mut submitted = taken as usize;

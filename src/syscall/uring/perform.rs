@@ -4,18 +4,19 @@ use alloc::{boxed::Box, sync::Arc};
 use core::{future::Future, pin::Pin, sync::atomic::Ordering::Relaxed};
 
 use executor::sync::Events;
-use fs::LookupFlags;
+use fs::{LookupFlags, Path};
 use linux_raw_sys::{general as linux, io_uring::*, net};
 use syscalls::Errno;
 
 use super::{
-    control, operations,
+    chosen::{self, Chosen},
+    control, message, operations,
     prepare::{Data, Prepared},
     register, watch,
 };
 use crate::{
     file::{
-        self, File, io,
+        self, File, io, lookup,
         uring::{Enlisted, Entry, Request, Ring, entry::*},
     },
     memory,
@@ -24,9 +25,9 @@ use crate::{
         descriptor, directory, epoll, memory as mappings, metadata,
         open::{self, How},
         read_write::{self, Direction},
-        socket::{self, message},
-        splice,
+        socket, splice,
         user::SysResult,
+        xattr,
     },
 };
 
@@ -69,6 +70,9 @@ pub fn has_file(opcode: u8) -> bool {
             | operations::SPLICE
             | operations::TEE
             | operations::SHUTDOWN
+            | operations::MSG_RING
+            | operations::FSETXATTR
+            | operations::FGETXATTR
     )
 }
 
@@ -123,7 +127,7 @@ pub fn begin(ring: &Arc<Ring>, caller: &Arc<Caller>, prepared: Prepared) -> Resu
         None if has_file(entry.opcode) => Some(file_of(ring, caller, &entry)?),
         None => None,
     };
-    let request = Request::new(&caller.thread, entry.user_data, entry.opcode, file.as_deref());
+    let request = Request::new(&caller.thread, &entry, file.as_deref());
     match (u32::from(entry.opcode), &data) {
         (operations::POLL_ADD, _) => request.events.store(watch::events(entry.op_flags), Relaxed),
         (_, Data::Deadline(deadline)) => request.deadline.store(*deadline, Relaxed),
@@ -174,6 +178,10 @@ fn on_file(
     let range = (entry.address as usize, entry.len as usize);
     let flags = entry.op_flags;
     let at = offset_of(&entry);
+    if entry.has(BUFFER_SELECT) {
+        let request = enlisted.request().clone();
+        return chosen::into_chosen(Chosen { ring, caller, file, entry, request }, data);
+    }
     Ok(match (u32::from(entry.opcode), data) {
         (operations::READ | operations::READ_FIXED, _) => {
             if u32::from(entry.opcode) == operations::READ_FIXED {
@@ -239,12 +247,18 @@ fn on_file(
                     file,
                     Events::OUT,
                     flags,
-                    message::send_file(&caller, &file, range, flags, address)
+                    socket::message::send_file(&caller, &file, range, flags, address)
                 )
             })?
         }
         (operations::RECV, _) => memory::pinned(async move {
-            persist!(caller, file, Events::IN, flags, message::receive_file(&caller, &file, range, flags))
+            persist!(
+                caller,
+                file,
+                Events::IN,
+                flags,
+                socket::message::receive_file(&caller, &file, range, flags)
+            )
         })?,
         (operations::SENDMSG, Data::Outgoing(outgoing)) => memory::pinned(async move {
             let flags = flags | net::MSG_NOSIGNAL;
@@ -253,7 +267,7 @@ fn on_file(
                 file,
                 Events::OUT,
                 flags,
-                message::send_message(&caller, &file, &outgoing, flags)
+                socket::message::send_message(&caller, &file, &outgoing, flags)
             )
         })?,
         (operations::RECVMSG, Data::Incoming(incoming)) => memory::pinned(async move {
@@ -262,7 +276,7 @@ fn on_file(
                 file,
                 Events::IN,
                 flags,
-                message::receive_message(&caller, &file, &incoming, flags)
+                socket::message::receive_message(&caller, &file, &incoming, flags)
             )
         })?,
         (operations::ACCEPT, _) => {
@@ -289,6 +303,14 @@ fn on_file(
                     }
                 }
             })?
+        }
+        (operations::MSG_RING, _) => memory::pinned(async move { message::send(&ring, &file, &entry) })?,
+        (operations::FGETXATTR, Data::Attribute(asked)) => memory::pinned(async move {
+            let (value, size) = (entry.offset as usize, entry.len as usize);
+            xattr::get_attribute(&caller, xattr::place_of(&file)?, &asked.0, value, size).await
+        })?,
+        (operations::FSETXATTR, Data::SetAttribute(change)) => {
+            memory::pinned(async move { change.0.make(&caller, xattr::place_of(&file)?).await })?
         }
         (operations::TEE, _) => {
             let source = other_file(&ring, &caller, &entry)?;
@@ -357,6 +379,21 @@ fn elsewhere(
         (operations::EPOLL_CTL, Data::Event(event)) => memory::pinned(async move {
             epoll::carry_out(&caller, entry.fd, entry.len, entry.offset as i32, event)
         })?,
+        (operations::GETXATTR, Data::Attribute(asked)) => memory::pinned(async move {
+            let (value, size) = (entry.offset as usize, entry.len as usize);
+            let place = attribute_place(&caller, asked.1.as_deref()).await?;
+            xattr::get_attribute(&caller, &place, &asked.0, value, size).await
+        })?,
+        (operations::SETXATTR, Data::SetAttribute(change)) => memory::pinned(async move {
+            let place = attribute_place(&caller, change.1.as_deref()).await?;
+            change.0.make(&caller, &place).await
+        })?,
+        (operations::PROVIDE_BUFFERS, _) => {
+            memory::pinned(async move { chosen::provide(&ring, &entry).await })?
+        }
+        (operations::REMOVE_BUFFERS, _) => {
+            memory::pinned(async move { ring.remove_provided(entry.buffer, entry.fd as usize).await })?
+        }
         (operations::FILES_UPDATE, _) => memory::pinned(async move {
             let (from, address) = (entry.offset as u32, entry.address as usize);
             register::update_files(&caller, &ring, from, address, entry.len).await
@@ -378,6 +415,11 @@ fn elsewhere(
     })
 }
 
+/// The file of a path that a request about an attribute has.
+async fn attribute_place(caller: &Caller, name: Option<&[u8]>) -> Result<Path, Errno> {
+    lookup::path(caller, lookup::CWD, name.ok_or(Errno::EINVAL)?, LookupFlags::FOLLOW).await
+}
+
 /// Where a new file goes: the lowest free descriptor, or a place among the registered ones.
 fn install(
     ring: &Ring,
@@ -391,11 +433,7 @@ fn install(
             let descriptor = descriptor::reserve(caller)?;
             Ok(descriptor.fill(file()?, flags & linux::O_CLOEXEC != 0))
         }
-        IORING_FILE_INDEX_ALLOC => ring.register_file(file()?),
-        place => {
-            ring.replace_registered(place as usize - 1, Some(file()?))?;
-            Ok(0)
-        }
+        place => ring.register_in(place, file()?),
     }
 }
 

@@ -2,11 +2,16 @@
 //! (`IORING_FEAT_SUBMIT_STABLE`).
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::sync::atomic::Ordering::Relaxed;
 
-use linux_raw_sys::{general as linux, io_uring::*};
+use linux_raw_sys::{general as linux, io_uring::*, net};
 use syscalls::Errno;
 
-use super::operations::{self, Unused};
+use super::{
+    chosen,
+    control::Meant,
+    operations::{self, Unused},
+};
 use crate::{
     arch::clock,
     file::{
@@ -23,6 +28,7 @@ use crate::{
         },
         splice,
         user::{self, IoVec, PathBuf},
+        xattr::{self, AttributeChange},
     },
 };
 
@@ -42,6 +48,8 @@ pub enum Data {
     None,
     /// Ranges to read into or write from.
     Vectors(Vec<IoVec>),
+    /// No more bytes than that.
+    Length(usize),
     /// A path.
     Name(Box<PathBuf>),
     /// Two paths.
@@ -58,17 +66,24 @@ pub enum Data {
     Incoming(Box<Incoming>),
     /// An event to wait for.
     Event(Option<Event>),
+    /// The name of an attribute and maybe a path.
+    Attribute(Box<(Vec<u8>, Option<PathBuf>)>),
+    /// An attribute, and maybe a path.
+    SetAttribute(Box<(AttributeChange, Option<PathBuf>)>),
 }
 
-/// Checks what can be seen in the entry alone.
+/// Checks what can be seen in the entry alone, and whether the ring allows it.
 #[inline]
-pub fn check(entry: &Entry) -> Result<(), Errno> {
+pub fn check(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
     let Some(unused) = operations::unused(entry.opcode) else { return Err(Errno::EINVAL) };
     if entry.flags & !KNOWN_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    if entry.has(BUFFER_SELECT) {
+    if entry.has(BUFFER_SELECT) && !operations::chooses(entry.opcode) {
         return Err(Errno::EOPNOTSUPP);
+    }
+    if ring.is_restricted.load(Relaxed) {
+        ring.check_restrictions(entry)?;
     }
     let sets = |field, is_set| unused.contains(field) && is_set;
     let strange = sets(Unused::PRIORITY, entry.ioprio != 0)
@@ -109,6 +124,13 @@ pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared
     let address = entry.address as usize;
     let second = entry.offset as usize;
     let data = match u32::from(entry.opcode) {
+        // Of the only range no more than the length counts.
+        operations::READV if entry.has(BUFFER_SELECT) => {
+            if entry.len != 1 {
+                return Err(Errno::EINVAL);
+            }
+            Data::Length(user::read::<IoVec>(caller, address).await?.len)
+        }
         operations::READV | operations::WRITEV => {
             Data::Vectors(user::read_iovecs(caller, address, entry.len).await?)
         }
@@ -135,14 +157,42 @@ pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared
             Data::Address(Box::new(Address::read(caller, second, len).await?))
         }
         operations::SENDMSG => Data::Outgoing(Box::new(Outgoing::read(caller, address).await?)),
-        operations::RECVMSG => Data::Incoming(Box::new(Incoming::read(caller, address).await?)),
+        operations::RECVMSG => {
+            let incoming = match u32::from(entry.ioprio) & IORING_RECV_MULTISHOT {
+                0 => Incoming::read(caller, address).await?,
+                _ => Incoming::read_enclosed(caller, address).await?,
+            };
+            if entry.has(BUFFER_SELECT) {
+                incoming.most()?;
+            }
+            Data::Incoming(Box::new(incoming))
+        }
         operations::EPOLL_CTL => Data::Event(match epoll::has_event(entry.len) {
             true => Some(user::read(caller, address).await?),
             false => None,
         }),
+        operations::FGETXATTR | operations::GETXATTR => {
+            let name = xattr::attribute_name(caller, address).await?;
+            Data::Attribute(Box::new((name, attribute_path(caller, &entry).await?)))
+        }
+        operations::FSETXATTR | operations::SETXATTR => {
+            let (len, flags) = (entry.len as usize, entry.op_flags);
+            let change = AttributeChange::read(caller, address, second, len, flags).await?;
+            Data::SetAttribute(Box::new((change, attribute_path(caller, &entry).await?)))
+        }
         _ => Data::None,
     };
     Ok(Prepared { entry, data, file: None })
+}
+
+/// The path of a request about an attribute, if it is not about a descriptor.
+async fn attribute_path(caller: &Caller, entry: &Entry) -> Result<Option<PathBuf>, Errno> {
+    match u32::from(entry.opcode) {
+        operations::GETXATTR | operations::SETXATTR => {
+            Ok(Some(user::read_path(caller, entry.address3 as usize).await?))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Checks what only some operations have.
@@ -164,6 +214,10 @@ fn check_operation(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
         | operations::MKDIRAT
         | operations::SYMLINKAT
         | operations::LINKAT
+        | operations::FGETXATTR
+        | operations::GETXATTR
+        | operations::FSETXATTR
+        | operations::SETXATTR
             if entry.has(FIXED_FILE) =>
         {
             return Err(Errno::EBADF);
@@ -185,10 +239,23 @@ fn check_operation(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
                 || entry.other_fd != 0 && flags & linux::O_CLOEXEC != 0
                 || multishot && entry.other_fd > 0
         }
-        operations::SEND | operations::RECV | operations::SENDMSG | operations::RECVMSG => {
+        operations::SEND | operations::SENDMSG => {
             u32::from(entry.ioprio) & !IORING_RECVSEND_POLL_FIRST != 0
                 || u32::from(entry.opcode) == operations::SENDMSG && entry.offset != 0
         }
+        operations::RECV | operations::RECVMSG => {
+            let repeats = u32::from(entry.ioprio) & IORING_RECV_MULTISHOT != 0;
+            u32::from(entry.ioprio) & !(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT) != 0
+                || repeats && !entry.has(BUFFER_SELECT)
+                || repeats && flags & net::MSG_WAITALL != 0
+                || repeats && u32::from(entry.opcode) == operations::RECV && entry.len != 0
+        }
+        operations::GETXATTR | operations::FGETXATTR => flags != 0,
+        operations::MSG_RING => {
+            entry.buffer != 0 || entry.personality != 0 || flags & !IORING_MSG_RING_CQE_SKIP != 0
+        }
+        operations::PROVIDE_BUFFERS => return chosen::check_provide(entry),
+        operations::REMOVE_BUFFERS => !chosen::is_count(entry.fd),
         operations::SOCKET => entry.other_fd != 0 && entry.offset as u32 & linux::O_CLOEXEC != 0,
         operations::POLL_ADD => {
             entry.len & !IORING_POLL_ADD_MULTI != 0
@@ -218,13 +285,7 @@ fn check_operation(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
             0 => flags != 0,
             _ => flags & !(IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK) != 0,
         },
-        operations::ASYNC_CANCEL => {
-            let known = IORING_ASYNC_CANCEL_ALL
-                | IORING_ASYNC_CANCEL_FD
-                | IORING_ASYNC_CANCEL_ANY
-                | IORING_ASYNC_CANCEL_FD_FIXED;
-            flags & !known != 0 || flags & IORING_ASYNC_CANCEL_FD != 0 && flags & IORING_ASYNC_CANCEL_ANY != 0
-        }
+        operations::ASYNC_CANCEL => !Meant::are_known(flags),
         operations::FILES_UPDATE => entry.len == 0,
         _ => false,
     };

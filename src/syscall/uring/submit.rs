@@ -6,7 +6,7 @@
 //! Everything else is a [`chain`].
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{future::poll_fn, ops::Range, task::Poll};
+use core::{future::poll_fn, ops::Range, sync::atomic::Ordering::Relaxed, task::Poll};
 
 use syscalls::Errno;
 
@@ -177,7 +177,8 @@ pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32)
     let mut chain: Vec<Prepared> = Vec::new();
     let mut failed = None;
     let mut entry = Entry::new_zeroed();
-    let mut is_plain = !ring.defers();
+    let is_free = !ring.is_restricted.load(Relaxed);
+    let mut is_plain = is_free && !ring.defers();
     loop {
         let trial = match is_plain && chain.is_empty() {
             false => Trial::None,
@@ -212,7 +213,7 @@ pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32)
             continue;
         }
         launch(ring, submitter, &mut chain, &mut failed).await;
-        is_plain = !ring.defers();
+        is_plain = is_free && !ring.defers();
         if !ok && ring.flags & IORING_SETUP_SUBMIT_ALL == 0 {
             break;
         }
@@ -480,7 +481,7 @@ async fn read(
 ) -> bool {
     let limits = u32::from(entry.opcode) == operations::LINK_TIMEOUT;
     let after_limit = |last: &Prepared| u32::from(last.entry.opcode) == operations::LINK_TIMEOUT;
-    let prepared = match prepare::check(&entry) {
+    let prepared = match prepare::check(ring, &entry) {
         Ok(()) if entry.has(DRAIN) && *skips => Err(Errno::EOPNOTSUPP),
         Ok(()) if limits && chain.last().is_none_or(after_limit) => Err(Errno::EINVAL),
         Ok(()) if entry.personality != 0 && ring.personality(entry.personality).is_err() => {

@@ -38,6 +38,8 @@ pub mod names {
     pub const OPENAT2: u8 = 28;
     pub const EPOLL_CTL: u8 = 29;
     pub const SPLICE: u8 = 30;
+    pub const PROVIDE_BUFFERS: u8 = 31;
+    pub const REMOVE_BUFFERS: u8 = 32;
     pub const TEE: u8 = 33;
     pub const SHUTDOWN: u8 = 34;
     pub const RENAMEAT: u8 = 35;
@@ -45,6 +47,11 @@ pub mod names {
     pub const MKDIRAT: u8 = 37;
     pub const SYMLINKAT: u8 = 38;
     pub const LINKAT: u8 = 39;
+    pub const MSG_RING: u8 = 40;
+    pub const FSETXATTR: u8 = 41;
+    pub const SETXATTR: u8 = 42;
+    pub const FGETXATTR: u8 = 43;
+    pub const GETXATTR: u8 = 44;
     pub const SOCKET: u8 = 45;
 
     pub const FIXED_FILE: u8 = 1;
@@ -52,7 +59,10 @@ pub mod names {
     pub const LINK: u8 = 4;
     pub const HARDLINK: u8 = 8;
     pub const ASYNC: u8 = 16;
+    pub const BUFFER_SELECT: u8 = 32;
     pub const SKIP_SUCCESS: u8 = 64;
+
+    pub const RECV_MULTISHOT: u16 = 2;
 
     pub const SETUP_SQPOLL: u32 = 2;
     pub const SETUP_CQSIZE: u32 = 8;
@@ -66,7 +76,15 @@ pub mod names {
 
     pub const SQ_NEED_WAKEUP: u32 = 1;
     pub const SQ_CQ_OVERFLOW: u32 = 2;
+    pub const CQE_BUFFER: u32 = 1;
     pub const CQE_MORE: u32 = 2;
+
+    pub const REGISTER_ENABLE_RINGS: u32 = 12;
+    pub const REGISTER_RESTRICTIONS: u32 = 11;
+    pub const REGISTER_BUFFER_RING: u32 = 22;
+    pub const UNREGISTER_BUFFER_RING: u32 = 23;
+    pub const REGISTER_SYNC_CANCEL: u32 = 24;
+    pub const REGISTER_FILE_RANGE: u32 = 25;
 }
 
 /// `struct io_uring_params`.

@@ -5,7 +5,10 @@ use crate::{arena, files, hostile, objects};
 use std::os::fd::AsRawFd;
 use support::memory::PAGE;
 use support::random::Random;
-use support::ring::{Entry, Parameters, Ring, names::SETUP_SQPOLL};
+use support::ring::{
+    Entry, Parameters, Ring,
+    names::{BUFFER_SELECT, SETUP_SQPOLL},
+};
 
 /// Numbers that make trouble as lengths, flags, descriptors or whatever.
 const EXTREMES: [u64; 16] = [
@@ -201,9 +204,10 @@ impl Generator {
 
     fn entry(&mut self, requests: &[Request]) -> Entry {
         let request = self.random.of(requests);
+        let chooses = if request.chooses { !self.random.one_in(8) } else { self.random.one_in(60) };
         Entry {
             opcode: *self.random.of(request.opcodes),
-            flags: self.word(MANNER) as u8,
+            flags: self.word(MANNER) as u8 | if chooses { BUFFER_SELECT } else { 0 },
             ioprio: self.word(PRIORITY) as u16,
             fd: self.word(request.fd) as i32,
             off: self.word(request.off),
@@ -214,6 +218,7 @@ impl Generator {
             buf_index: self.random.below(3) as u16,
             personality: u16::from(self.random.one_in(40)),
             file_index: self.word(request.other) as i32,
+            addr3: self.word(request.third),
             ..Entry::default()
         }
     }

@@ -71,6 +71,10 @@ pub struct Request {
     pub flags: Kind,
     /// A second descriptor, or the place of a registered one.
     pub other: Kind,
+    /// A third address, or the place of a registered file.
+    pub third: Kind,
+    /// Whether it mostly chooses its buffer from a group.
+    pub chooses: bool,
 }
 
 impl Request {
@@ -80,6 +84,16 @@ impl Request {
     /// The same with a second descriptor.
     pub const fn with(self, other: Kind) -> Self {
         Self { other, ..self }
+    }
+
+    /// The same with a third address.
+    pub const fn and(self, third: Kind) -> Self {
+        Self { third, ..self }
+    }
+
+    /// The same with a buffer that is chosen.
+    pub const fn choosing(self) -> Self {
+        Self { chooses: true, ..self }
     }
 }
 
@@ -92,7 +106,8 @@ pub const fn request(
     len: Kind,
     flags: Kind,
 ) -> Request {
-    Request { opcodes, fd, off, addr, len, flags, other: Kind::One(&[0]) }
+    const NONE: Kind = Kind::One(&[0]);
+    Request { opcodes, fd, off, addr, len, flags, other: NONE, third: NONE, chooses: false }
 }
 
 /// Of what sort a descriptor is.

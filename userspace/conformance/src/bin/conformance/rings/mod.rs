@@ -3,6 +3,8 @@
 mod chains;
 mod hostile;
 mod names;
+mod others;
+mod provided;
 mod registered;
 mod setup;
 mod sockets;
@@ -26,6 +28,8 @@ pub fn run() {
     names::run();
     registered::run();
     sockets::run();
+    provided::run();
+    others::run();
     hostile::run();
 }
 

@@ -35,7 +35,7 @@ const TIMES: Kind = Either(&[
         (8, One(&[0x3fff_ffff, 0x3fff_fffe])),
     ]),
 ]);
-const ATTRIBUTE: Kind = Text(&["user.a", "user.b", "trusted.a", "security.a", "system.a", "a", ""]);
+pub const ATTRIBUTE: Kind = Text(&["user.a", "user.b", "trusted.a", "security.a", "system.a", "a", ""]);
 const NODE: Kind = One(&[0o100_644, 0o010_644, 0o140_644, 0o020_644, 0o060_644, 0o040_755]);
 
 pub const CALLS: &[Call] = &[

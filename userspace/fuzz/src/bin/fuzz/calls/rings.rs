@@ -2,6 +2,7 @@
 
 use super::events::EVENT;
 use super::files::{RWF, SPLICE as SPLICING};
+use super::names::ATTRIBUTE;
 use super::names::{AT_FLAGS, HOW, MODE, OPEN};
 use super::sockets::{FLAGS, MESSAGE, NAMED, SIZE};
 use super::{NAME, NONE, OFFSET, PATH, SHORT, SIGNALS, SIGNALS_SIZE, TIME, VECTOR};
@@ -30,6 +31,26 @@ const OTHER: Kind = Below(Request::NAMES);
 const EVENTS: Kind = Bits(&[1, 4, 1, 4, 2, 8, 0x10, 0x2000, 1 << 30, 1 << 31]);
 /// io_uring_getevents_arg.
 const WAITING: Kind = Block(&[(8, SIGNALS), (4, SIGNALS_SIZE), (4, NONE), (8, TIME)]);
+
+/// io_uring_buf_reg: where, how many, the group.
+const BUFFER_RING: &[(u8, Kind)] = &[
+    (8, Page),
+    (4, One(&[1, 4, 8, 256, 0x8000])),
+    (2, Below(3)),
+    (2, NONE),
+    (8, NONE),
+    (8, NONE),
+    (8, NONE),
+];
+/// io_uring_sync_cancel_reg: a name, a descriptor, flags, a time.
+const CANCEL: &[(u8, Kind)] = &[
+    (8, OTHER),
+    (4, Fd(Any)),
+    (4, Bits(&[1, 2, 4])),
+    (8, One(&[0, u64::MAX])),
+    (8, One(&[0, 1000, u64::MAX])),
+    (32, Kind::Gap),
+];
 
 const REQUESTS: &[Request] = &[
     request(&[NOP], NONE, NONE, NONE, NONE, NONE),
@@ -68,11 +89,28 @@ const REQUESTS: &[Request] = &[
     request(&[SPLICE], Fd(Writer), PLACE, PLACE, Below(9000), SPLICING).with(Fd(Any)),
     request(&[TEE], Fd(Writer), NONE, NONE, Below(9000), SPLICING).with(Fd(Reader)),
     request(&[FILES_UPDATE], NONE, Below(9), Array(4, &[(4, Fd(Any))]), Length, NONE),
+    // Buffers in groups.
+    request(&[PROVIDE_BUFFERS], Below(9), Below(20), Buffer(3000), Below(400), NONE),
+    request(&[PROVIDE_BUFFERS], Below(9), Below(20), Buffer(3000), Below(400), NONE),
+    request(&[PROVIDE_BUFFERS], One(&[1, 0x8000, 0x1_0000]), Below(2), Page, Below(3), NONE),
+    request(&[REMOVE_BUFFERS], One(&[1, 2, 0x1_0000]), NONE, NONE, NONE, NONE),
+    request(&[READ], Either(&[Fd(Reader), Fd(Socket), Fd(Event)]), One(&[u64::MAX]), NONE, NONE, NONE)
+        .choosing(),
+    request(&[READ, READV], Fd(Any), PLACE, VECTOR, One(&[0, 1, 1, 50]), NONE).choosing(),
+    request(&[RECV], Fd(Socket), NONE, NONE, NONE, Either(&[NONE, FLAGS])).choosing(),
+    request(&[RECVMSG], Fd(Socket), NONE, Block(MESSAGE), One(&[1]), Either(&[NONE, FLAGS])).choosing(),
+    // Other rings, and attributes.
+    request(&[MSG_RING], Fd(Ring), OTHER, NONE, Below(99), NONE),
+    request(&[MSG_RING], Fd(Ring), OTHER, One(&[1]), Below(99), Below(2)).with(Below(9)).and(Below(9)),
+    request(&[FSETXATTR], Fd(Any), Buffer(300), ATTRIBUTE, Length, Below(4)),
+    request(&[FGETXATTR], Fd(Any), Buffer(300), ATTRIBUTE, Below(300), NONE),
+    request(&[SETXATTR], NONE, Buffer(300), ATTRIBUTE, Length, Below(4)).and(NAME),
+    request(&[GETXATTR], NONE, Buffer(300), ATTRIBUTE, Below(300), NONE).and(NAME),
     // What is registered is opened, accepted and closed.
     request(&[OPENAT], At, NONE, PATH, MODE, OPEN).with(Below(9)),
     request(&[ACCEPT], Fd(Listener), NONE, NONE, NONE, NONE).with(Below(9)),
     request(&[CLOSE], NONE, NONE, NONE, NONE, NONE).with(Below(9)),
-    request(&[8, 31, 32, 40, 41, 42, 43, 44, 46, 47, 48, 60, 255], Fd(Any), OFFSET, BYTES, Length, Below(4)),
+    request(&[8, 46, 47, 48, 60, 255], Fd(Any), OFFSET, BYTES, Length, Below(4)),
 ];
 const ENTRIES: Kind = Entries(6, REQUESTS);
 
@@ -104,6 +142,26 @@ pub const CALLS: &[Call] = &[
         "io_uring_register of an event",
         SYS_io_uring_register,
         &[Fd(Ring), One(&[4, 7]), Block(&[(4, Fd(Event))]), One(&[1])],
+    ),
+    call(
+        "io_uring_register of a ring of buffers",
+        SYS_io_uring_register,
+        &[Fd(Ring), One(&[22, 22, 23]), Block(BUFFER_RING), One(&[1])],
+    ),
+    call(
+        "io_uring_register of a cancellation",
+        SYS_io_uring_register,
+        &[Fd(Ring), One(&[24]), Block(CANCEL), One(&[1])],
+    ),
+    call(
+        "io_uring_register of restrictions, or places",
+        SYS_io_uring_register,
+        &[
+            Fd(Ring),
+            One(&[11, 25]),
+            Array(4, &[(4, Either(&[Below(5), Bits(&[1, 1 << 16, 1 << 17])])), (4, Below(9)), (8, NONE)]),
+            Length,
+        ],
     ),
     call(
         "io_uring_register",

@@ -1,31 +1,31 @@
 //! io_uring_register(2).
+//!
+//! Here is which registration is which, and what is small: events, credentials, the probe.
+
+mod buffers;
+mod cancel;
+mod files;
+mod provided;
+mod restrictions;
 
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use linux_raw_sys::io_uring::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+pub use files::update_files;
+
 use super::operations;
 use crate::{
-    file::{
-        File,
-        events::counter,
-        uring::{self, Ring, registered::Buffers},
-    },
+    file::{events::counter, uring::Ring},
     process::Caller,
-    syscall::{
-        descriptor::descriptor_limit,
-        user::{self, IoVec, SysResult},
-    },
+    syscall::user::{self, SysResult},
 };
+use buffers::{register_buffers, update_buffers};
+use files::register_files;
 
-/// The most files that can be registered.
-const FILES_MAX: u32 = 1 << 15;
-/// The most buffers that can be registered, and bytes of one.
-const BUFFERS_MAX: u32 = 1 << 14;
-const BUFFER_MAX: usize = 1 << 30;
 /// The most credentials that can be registered.
 const PERSONALITIES_MAX: usize = u16::MAX as usize;
 
@@ -91,6 +91,10 @@ pub async fn register(
     use io_uring_register_op::*;
     let is = |wanted: io_uring_register_op| operation == wanted as u32;
     let takes_nothing = argument == 0 && count == 0;
+    if ring.is_restricted.load(Relaxed) {
+        check(operation < LAST)?;
+        ring.check_registration(operation)?;
+    }
     if is(IORING_REGISTER_BUFFERS) {
         register_buffers(caller, ring, argument, count, false).await
     } else if is(IORING_UNREGISTER_BUFFERS) {
@@ -102,7 +106,7 @@ pub async fn register(
     } else if is(IORING_UNREGISTER_FILES) {
         check(takes_nothing)?;
         let files = ring.registered.lock().files.take().ok_or(Errno::ENXIO)?;
-        for file in files {
+        for file in files.files {
             drop(file);
             executor::make_way().await;
         }
@@ -132,7 +136,21 @@ pub async fn register(
         place.and_then(Option::take).map(|_| 0).ok_or(Errno::EINVAL)
     } else if is(IORING_REGISTER_ENABLE_RINGS) {
         check(takes_nothing)?;
-        if ring.is_disabled.swap(false, Relaxed) { Ok(0) } else { Err(Errno::EBADFD) }
+        enable(ring)
+    } else if is(IORING_REGISTER_RESTRICTIONS) {
+        restrictions::register(caller, ring, argument, count).await
+    } else if is(IORING_REGISTER_PBUF_RING) {
+        check(argument != 0 && count == 1)?;
+        provided::register(caller, ring, argument).await
+    } else if is(IORING_UNREGISTER_PBUF_RING) {
+        check(argument != 0 && count == 1)?;
+        provided::unregister(caller, ring, argument).await
+    } else if is(IORING_REGISTER_SYNC_CANCEL) {
+        check(argument != 0 && count == 1)?;
+        cancel::cancel(caller, ring, argument).await
+    } else if is(IORING_REGISTER_FILE_ALLOC_RANGE) {
+        check(argument != 0 && count == 0)?;
+        files::give_away(caller, ring, argument).await
     } else if is(IORING_REGISTER_FILES2) || is(IORING_REGISTER_BUFFERS2) {
         check(count as usize == size_of::<Resources>())?;
         let asked: Resources = user::read(caller, argument).await?;
@@ -160,139 +178,24 @@ pub async fn register(
     }
 }
 
+/// The number behind the last registration that Linux 6.1 has.
+const LAST: u32 = io_uring_register_op::IORING_REGISTER_FILE_ALLOC_RANGE as u32 + 1;
+
+/// Has a ring take entries from now on; EBADFD if it does already.
+fn enable(ring: &Ring) -> SysResult {
+    if !ring.is_disabled.load(Relaxed) {
+        return Err(Errno::EBADFD);
+    }
+    if ring.registered.lock().restrictions.is_some() {
+        ring.is_restricted.store(true, Relaxed);
+    }
+    // Release: who finds the ring enabled finds it restricted.
+    if ring.is_disabled.swap(false, Release) { Ok(0) } else { Err(Errno::EBADFD) }
+}
+
 /// EINVAL unless something holds.
 fn check(holds: bool) -> Result<(), Errno> {
     if holds { Ok(()) } else { Err(Errno::EINVAL) }
-}
-
-/// A file to register, by its descriptor, of which −1 stands for none. EBADF, for rings as well: one that has itself
-/// registered would never end.
-fn file_to_register(caller: &Caller, fd: i32) -> Result<Option<Arc<File>>, Errno> {
-    if fd == -1 {
-        return Ok(None);
-    }
-    let file = caller.files.get_open(fd)?;
-    if uring::of(&file).is_some() { Err(Errno::EBADF) } else { Ok(Some(file)) }
-}
-
-/// Registers files by an array of descriptors, or as many places for files without one.
-async fn register_files(caller: &Caller, ring: &Ring, fds: usize, count: u32) -> SysResult {
-    if ring.registered.lock().files.is_some() {
-        return Err(Errno::EBUSY);
-    }
-    check(count > 0)?;
-    if count > FILES_MAX || u64::from(count) > descriptor_limit(caller) {
-        return Err(Errno::EMFILE);
-    }
-    let mut files = Vec::new();
-    files.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
-    for index in 0..count as usize {
-        let fd = match fds {
-            0 => -1,
-            fds => user::read(caller, fds.wrapping_add(index * size_of::<i32>())).await?,
-        };
-        files.push(file_to_register(caller, fd)?);
-        executor::make_way().await;
-    }
-    let mut registered = ring.registered.lock();
-    if registered.files.is_some() {
-        return Err(Errno::EBUSY);
-    }
-    registered.files = Some(files);
-    Ok(0)
-}
-
-/// Puts files in places of the registered ones from `from` on, by an array of descriptors; how many places that were. Those
-/// of −2 are left as they are.
-pub async fn update_files(caller: &Caller, ring: &Ring, from: u32, fds: usize, count: u32) -> SysResult {
-    let places = ring.registered.lock().files.as_ref().map(Vec::len).ok_or(Errno::ENXIO)?;
-    let end = from.checked_add(count).ok_or(Errno::EOVERFLOW)?;
-    check(end as usize <= places)?;
-    for index in 0..count {
-        let changed = async {
-            let fd: i32 = user::read(caller, fds.wrapping_add(index as usize * size_of::<i32>())).await?;
-            if fd != IORING_REGISTER_FILES_SKIP {
-                // What was there goes even if there is nothing to come.
-                drop(ring.replace_registered((from + index) as usize, None)?);
-                let file = file_to_register(caller, fd)?;
-                drop(ring.replace_registered((from + index) as usize, file)?);
-            }
-            Ok(())
-        };
-        match changed.await {
-            Ok(()) => {}
-            Err(errno) if index == 0 => return Err(errno),
-            Err(_) => return Ok(index as usize),
-        }
-        executor::make_way().await;
-    }
-    Ok(count as usize)
-}
-
-/// A range of memory to register, with its pages brought in.
-async fn range_to_register(caller: &Caller, range: IoVec) -> Result<IoVec, Errno> {
-    if range.base == 0 && range.len == 0 {
-        return Ok(range);
-    }
-    if range.base == 0 || range.len == 0 || range.len > BUFFER_MAX {
-        return Err(Errno::EFAULT);
-    }
-    let end = range.base.checked_add(range.len).ok_or(Errno::EOVERFLOW)?;
-    user::UserBuffer::new(range.base, range.len)?;
-    let first = range.base & !(crate::memory::PAGE_SIZE - 1);
-    caller.space.populate(first..end, true).await.map_err(|errno| match errno {
-        Errno::ENOMEM if crate::memory::is_short() => Errno::ENOMEM,
-        _ => Errno::EFAULT,
-    })?;
-    Ok(range)
-}
-
-/// Registers buffers by an array of ranges, or as many places for buffers.
-async fn register_buffers(
-    caller: &Caller,
-    ring: &Ring,
-    ranges: usize,
-    count: u32,
-    is_sparse: bool,
-) -> SysResult {
-    if ring.registered.lock().buffers.is_some() {
-        return Err(Errno::EBUSY);
-    }
-    check(count > 0 && count <= BUFFERS_MAX)?;
-    let mut list = Vec::new();
-    list.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
-    for index in 0..count as usize {
-        let range = match is_sparse {
-            true => IoVec { base: 0, len: 0 },
-            false => user::read(caller, ranges.wrapping_add(index * size_of::<IoVec>())).await?,
-        };
-        list.push(range_to_register(caller, range).await?);
-    }
-    let buffers = Buffers { space: Arc::downgrade(&caller.space), ranges: list };
-    let mut registered = ring.registered.lock();
-    if registered.buffers.is_some() {
-        return Err(Errno::EBUSY);
-    }
-    registered.buffers = Some(Arc::new(buffers));
-    Ok(0)
-}
-
-/// Puts buffers in places of the registered ones; as [`update_files`].
-async fn update_buffers(caller: &Caller, ring: &Ring, from: u32, ranges: usize, count: u32) -> SysResult {
-    let before = ring.registered.lock().buffers.clone().ok_or(Errno::ENXIO)?;
-    let end = from.checked_add(count).ok_or(Errno::EOVERFLOW)?;
-    check(end as usize <= before.ranges.len())?;
-    check(before.space.as_ptr() == Arc::as_ptr(&caller.space))?;
-    let mut list = Vec::new();
-    list.try_reserve_exact(before.ranges.len()).map_err(|_| Errno::ENOMEM)?;
-    list.extend_from_slice(&before.ranges);
-    for index in 0..count as usize {
-        let range = user::read(caller, ranges.wrapping_add(index * size_of::<IoVec>())).await?;
-        list[from as usize + index] = range_to_register(caller, range).await?;
-    }
-    let buffers = Buffers { space: before.space.clone(), ranges: list };
-    ring.registered.lock().buffers = Some(Arc::new(buffers));
-    Ok(count as usize)
 }
 
 /// Registers the counter that is added to for each completion.
