@@ -10,7 +10,10 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use executor::sync::{SpinMutex, WaitQueue};
 use once_cell::race::OnceBox;
@@ -22,7 +25,7 @@ use super::{
     signal::{SavedMask, SignalSet, ThreadSignals, frame::AlternateStack},
     thread::Attention,
 };
-use crate::file::uring::Ring;
+use crate::file::{File, uring::Ring};
 
 /// Who a thread's operations act as.
 pub struct Deputy {
@@ -33,6 +36,8 @@ pub struct Deputy {
     all_ended: WaitQueue,
     /// The rings that the thread has used.
     rings: SpinMutex<Vec<Weak<Ring>>>,
+    /// Rings that the thread has under numbers of its own (`IORING_REGISTER_RING_FDS`).
+    own_rings: SpinMutex<[Option<Arc<File>>; Self::OWN_RINGS]>,
 }
 
 /// The deputies of a process's threads, by the threads' ids and in their order. Most processes have none, and one word.
@@ -53,6 +58,14 @@ impl Deputies {
         let deputy = make();
         all.insert(place, (tid, deputy.clone()));
         Ok(deputy)
+    }
+
+    /// The deputy of a thread, if it has one.
+    #[inline]
+    fn find(&self, tid: u32) -> Option<Arc<Deputy>> {
+        let all = self.0.get()?.lock();
+        let place = all.binary_search_by_key(&tid, |(tid, _)| *tid).ok()?;
+        Some(all[place].1.clone())
     }
 
     /// Takes out the deputy of a thread, if it has one.
@@ -98,6 +111,7 @@ impl Deputy {
             in_flight: AtomicUsize::new(0),
             all_ended: WaitQueue::new(),
             rings: SpinMutex::new(Vec::new()),
+            own_rings: SpinMutex::default(),
         })
     }
 
@@ -121,8 +135,26 @@ impl Deputy {
         Ok(())
     }
 
+    /// So many rings a thread can have under numbers of its own.
+    pub const OWN_RINGS: usize = 16;
+
+    /// Has the thread have a ring under the first of these numbers that is free; EBUSY.
+    pub fn add_own_ring(&self, mut numbers: Range<usize>, ring: Arc<File>) -> Result<usize, Errno> {
+        let mut own = self.own_rings.lock();
+        let number = numbers.find(|number| own[*number].is_none()).ok_or(Errno::EBUSY)?;
+        own[number] = Some(ring);
+        Ok(number)
+    }
+
+    /// Takes away the ring that the thread has under a number, if there is one.
+    pub fn take_own_ring(&self, number: usize) -> Option<Arc<File>> {
+        self.own_rings.lock()[number].take()
+    }
+
     /// Ends everything in flight, and waits for it.
     async fn dismiss(&self) {
+        let own = core::mem::take(&mut *self.own_rings.lock());
+        drop(own);
         // What is registered with a ring after this sees it there.
         self.thread.raise(Attention::KILL);
         let rings = core::mem::take(&mut *self.rings.lock());
@@ -140,6 +172,14 @@ impl Caller {
     /// Who its operations act as; ENOMEM.
     pub fn deputy(&self) -> Result<Arc<Deputy>, Errno> {
         self.process().deputies.get(self.thread.tid(), || Deputy::new(self))
+    }
+
+    /// The ring that the thread has under a number of its own: EINVAL if it can have none, EBADF if it has none.
+    #[inline]
+    pub fn own_ring(&self, number: usize) -> Result<Arc<File>, Errno> {
+        let deputy = self.process().deputies.find(self.thread.tid()).ok_or(Errno::EINVAL)?;
+        let own = deputy.own_rings.lock();
+        own.get(number).ok_or(Errno::EINVAL)?.clone().ok_or(Errno::EBADF)
     }
 
     /// The caller as its deputy: with the files, the memory and the credentials that it has now.

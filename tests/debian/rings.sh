@@ -123,6 +123,96 @@ int main(int argc, char **argv)
     return 0;
 }
 END
+# A server's way: one request receives many messages, each in a buffer that it chooses.
+cat >serve.c <<'END'
+#include <liburing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define COUNT 8
+#define SIZE 32
+
+static struct io_uring ring;
+static char buffers[COUNT][SIZE];
+
+static struct io_uring_cqe take(void)
+{
+    struct io_uring_cqe *cqe, copy;
+    if (io_uring_wait_cqe(&ring, &cqe))
+        exit(1);
+    copy = *cqe;
+    io_uring_cqe_seen(&ring, cqe);
+    return copy;
+}
+
+/* Receives messages until there is no buffer, and gives each buffer back that is told. */
+static void serve(int from, int to, int group, struct io_uring_buf_ring *shared)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+    io_uring_prep_recv_multishot(sqe, from, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = group;
+    io_uring_submit(&ring);
+    for (int i = 0; i < 3 * COUNT; i++) {
+        char text[SIZE];
+        int length = snprintf(text, sizeof text, "message %d", i);
+        if (write(to, text, length) != length)
+            exit(1);
+        struct io_uring_cqe done = take();
+        int buffer = done.flags >> IORING_CQE_BUFFER_SHIFT;
+        if (i < 3 || done.res < 0)
+            printf("%d: %d, more %d, buffer %d, %.*s\n", group, done.res, (done.flags & IORING_CQE_F_MORE) != 0, buffer,
+                   done.res > 0 ? done.res : 0, buffers[buffer]);
+        if (done.res < 0)
+            return;
+        if (shared && i < COUNT) {
+            io_uring_buf_ring_add(shared, buffers[buffer], SIZE, buffer, io_uring_buf_ring_mask(COUNT), 0);
+            io_uring_buf_ring_advance(shared, 1);
+        }
+    }
+    sqe = io_uring_get_sqe(&ring);
+    io_uring_prep_cancel(sqe, NULL, IORING_ASYNC_CANCEL_ANY);
+    io_uring_submit(&ring);
+}
+
+int main(void)
+{
+    int pair[2];
+    struct io_uring other;
+    if (io_uring_queue_init(8, &ring, 0) || io_uring_queue_init(8, &other, 0) || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
+        return 1;
+    printf("a number of its own: %d\n", io_uring_register_ring_fd(&ring));
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+    io_uring_prep_provide_buffers(sqe, buffers, SIZE, COUNT, 1, 0);
+    io_uring_submit(&ring);
+    printf("provided: %d\n", take().res);
+    serve(pair[0], pair[1], 1, NULL);
+
+    struct io_uring_buf_ring *shared = aligned_alloc(4096, 4096);
+    struct io_uring_buf_reg registration = { .ring_addr = (unsigned long)shared, .ring_entries = COUNT, .bgid = 2 };
+    printf("registered: %d\n", io_uring_register_buf_ring(&ring, &registration, 0));
+    io_uring_buf_ring_init(shared);
+    for (int i = 0; i < COUNT; i++)
+        io_uring_buf_ring_add(shared, buffers[i], SIZE, i, io_uring_buf_ring_mask(COUNT), i);
+    io_uring_buf_ring_advance(shared, COUNT);
+    serve(pair[0], pair[1], 2, shared);
+
+    sqe = io_uring_get_sqe(&ring);
+    io_uring_prep_msg_ring(sqe, other.ring_fd, 5, 7, 0);
+    io_uring_submit(&ring);
+    struct io_uring_cqe *cqe;
+    if (io_uring_wait_cqe(&other, &cqe))
+        return 1;
+    printf("from another ring: %d, %d\n", cqe->res, (int)cqe->user_data);
+    printf("away: %d %d\n", io_uring_unregister_buf_ring(&ring, 2), io_uring_unregister_ring_fd(&ring));
+    io_uring_queue_exit(&ring);
+    return 0;
+}
+END
+gcc -O2 -Wall -o serve serve.c -luring && ./serve
 gcc -O2 -Wall -o copy copy.c -luring && seq 100000 >from
 ./copy from to && cmp from to && echo same
 ./copy from to poll && cmp from to && echo same

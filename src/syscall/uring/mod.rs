@@ -42,7 +42,10 @@ use super::{
 };
 use crate::{
     arch::{clock, user::UserContext},
-    file::uring::{self, Ring, memory::offset},
+    file::{
+        File,
+        uring::{self, Ring, memory::offset},
+    },
     memory,
     process::{Caller, signal::SignalSet, times::TimeSpec},
 };
@@ -183,9 +186,21 @@ fn ring_of(caller: &Caller, fd: i32) -> Result<Arc<Ring>, Errno> {
     uring::of(&file).cloned().ok_or(Errno::EOPNOTSUPP)
 }
 
-/// The flags of [`enter`] that there are. No thread has descriptors of its own for rings.
-const ENTER_KNOWN: u32 =
-    IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT | IORING_ENTER_EXT_ARG;
+/// The file that [`enter`] is for: of a descriptor, or of a number that only the thread has for it.
+#[inline]
+fn file_to_enter(caller: &Caller, number: i32, flags: u32) -> Result<Arc<File>, Errno> {
+    match flags & IORING_ENTER_REGISTERED_RING {
+        0 => caller.files.get_open(number),
+        _ => caller.own_ring(number as usize),
+    }
+}
+
+/// The flags of [`enter`] that there are.
+const ENTER_KNOWN: u32 = IORING_ENTER_GETEVENTS
+    | IORING_ENTER_SQ_WAKEUP
+    | IORING_ENTER_SQ_WAIT
+    | IORING_ENTER_EXT_ARG
+    | IORING_ENTER_REGISTERED_RING;
 
 /// `struct io_uring_getevents_arg`.
 #[derive(Clone, Copy, FromBytes, IntoBytes)]
@@ -201,10 +216,10 @@ struct WaitArgument {
 #[inline(never)]
 pub fn attempt_enter(caller: &Caller, context: &UserContext, moved: &mut usize) -> Attempt {
     let (count, least, flags) = (context.rsi as u32, context.rdx as u32, context.r10 as u32);
-    if flags & !IORING_ENTER_GETEVENTS != 0 || memory::is_short() {
+    if flags & !(IORING_ENTER_GETEVENTS | IORING_ENTER_REGISTERED_RING) != 0 || memory::is_short() {
         return Err(Pause::General);
     }
-    let file = caller.files.get_open(context.rdi as i32)?;
+    let file = file_to_enter(caller, context.rdi as i32, flags)?;
     let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
     // Acquire: an enabled ring is restricted, if it is to be.
     let is_strange = ring.is_disabled.load(Acquire) || ring.is_restricted.load(Relaxed);
@@ -240,7 +255,7 @@ pub async fn enter(
         return Err(Errno::EINVAL);
     }
     // Kept open for as long as this takes.
-    let file = caller.files.get_open(fd)?;
+    let file = file_to_enter(caller, fd, flags)?;
     let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
     if ring.is_disabled.load(Acquire) {
         return Err(Errno::EBADFD);

@@ -73,6 +73,7 @@ pub mod names {
     pub const GETEVENTS: u32 = 1;
     pub const SQ_WAKEUP: u32 = 2;
     pub const EXT_ARG: u32 = 8;
+    pub const REGISTERED_RING: u32 = 16;
 
     pub const SQ_NEED_WAKEUP: u32 = 1;
     pub const SQ_CQ_OVERFLOW: u32 = 2;
@@ -81,6 +82,8 @@ pub mod names {
 
     pub const REGISTER_ENABLE_RINGS: u32 = 12;
     pub const REGISTER_RESTRICTIONS: u32 = 11;
+    pub const REGISTER_RING_FDS: u32 = 20;
+    pub const UNREGISTER_RING_FDS: u32 = 21;
     pub const REGISTER_BUFFER_RING: u32 = 22;
     pub const UNREGISTER_BUFFER_RING: u32 = 23;
     pub const REGISTER_SYNC_CANCEL: u32 = 24;

@@ -5,6 +5,7 @@
 mod buffers;
 mod cancel;
 mod files;
+mod own_rings;
 mod provided;
 mod restrictions;
 
@@ -29,8 +30,8 @@ use files::register_files;
 /// The most credentials that can be registered.
 const PERSONALITIES_MAX: usize = u16::MAX as usize;
 
-/// `struct io_uring_files_update`.
-#[derive(Clone, Copy, FromBytes, IntoBytes)]
+/// `struct io_uring_rsrc_update`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct Update {
     offset: u32,
@@ -145,6 +146,10 @@ pub async fn register(
     } else if is(IORING_UNREGISTER_PBUF_RING) {
         check(argument != 0 && count == 1)?;
         provided::unregister(caller, ring, argument).await
+    } else if is(IORING_REGISTER_RING_FDS) {
+        own_rings::add(caller, argument, count).await
+    } else if is(IORING_UNREGISTER_RING_FDS) {
+        own_rings::take(caller, argument, count).await
     } else if is(IORING_REGISTER_SYNC_CANCEL) {
         check(argument != 0 && count == 1)?;
         cancel::cancel(caller, ring, argument).await

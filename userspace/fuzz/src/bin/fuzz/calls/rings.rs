@@ -149,6 +149,24 @@ pub const CALLS: &[Call] = &[
         &[Fd(Ring), One(&[22, 22, 23]), Block(BUFFER_RING), One(&[1])],
     ),
     call(
+        "io_uring_register of numbers",
+        SYS_io_uring_register,
+        &[
+            Fd(Ring),
+            One(&[20, 20, 21]),
+            Array(
+                4,
+                &[(4, Either(&[Below(17), One(&[0xffff_ffff])])), (4, NONE), (8, Either(&[Fd(Ring), NONE]))],
+            ),
+            Length,
+        ],
+    ),
+    call(
+        "io_uring_enter by a number",
+        SYS_io_uring_enter,
+        &[Below(17), Below(9), Below(3), One(&[16, 17]), NONE, NONE],
+    ),
+    call(
         "io_uring_register of a cancellation",
         SYS_io_uring_register,
         &[Fd(Ring), One(&[24]), Block(CANCEL), One(&[1])],
