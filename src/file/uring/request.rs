@@ -197,7 +197,9 @@ impl<T, F: Future<Output = Result<T, Errno>>> Future for Cancellable<F> {
             *this.has_begun = true;
             let result = this.future.as_mut().poll(context);
             if result.is_ready() || this.request.state.fetch_and(!POLLED, SeqCst) & CANCELLED == 0 {
-                return result;
+                // Nothing but its thread's end calls a request out of a wait.
+                return result
+                    .map_err(|errno| if errno == Errno::ERESTARTSYS { Errno::ECANCELED } else { errno });
             }
         }
         if !*this.has_begun || !*this.may_have_moved {
