@@ -1,8 +1,8 @@
 //! A driver's bell: rung by interrupt handlers and by whoever has work for the task.
 
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::{Acquire, Release};
 use core::task::Poll;
+use executor::atomic::AtomicBool;
+use executor::atomic::Ordering::{Acquire, Release};
 
 use executor::sync::WakeCell;
 

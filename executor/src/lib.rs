@@ -64,6 +64,8 @@ extern crate alloc;
 mod platform;
 mod primitive;
 
+#[cfg(not(loom))]
+pub mod atomic;
 mod boxed;
 mod coop;
 mod fan_out;

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use bitflags::bitflags;
 use core::any::{Any, TypeId};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -360,13 +360,13 @@ impl Attributes {
     /// sees the contents below it.
     #[inline]
     pub fn size(&self) -> u64 {
-        self.size.load(core::sync::atomic::Ordering::Acquire)
+        self.size.load(executor::atomic::Ordering::Acquire)
     }
 
     /// Sets the size, after the contents below it are in place.
     #[inline]
     pub fn set_size(&self, size: u64) {
-        self.size.store(size, core::sync::atomic::Ordering::Release);
+        self.size.store(size, executor::atomic::Ordering::Release);
     }
 
     /// All attributes at once.

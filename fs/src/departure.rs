@@ -1,6 +1,6 @@
 //! File systems that are being taken apart in the background: their memory is on its way back.
 
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use executor::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// How many are under way. Relaxed: a hint.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);

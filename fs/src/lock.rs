@@ -1,7 +1,7 @@
 //! A lock that a task may hold while it waits.
 
 use core::future::Future;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, SeqCst},
 };

@@ -13,7 +13,7 @@ use alloc::{
 use bitflags::bitflags;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicIsize, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
 };

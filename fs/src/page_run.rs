@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, Ordering::Acquire};
+use executor::atomic::{AtomicPtr, Ordering::Acquire};
 
 /// Neighbouring pages, of which any may be missing.
 #[derive(Clone, Copy)]

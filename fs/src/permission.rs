@@ -8,7 +8,7 @@ use crate::{
     path::Path,
     watch::{self, Happening},
 };
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use executor::atomic::{AtomicBool, Ordering::Relaxed};
 use syscalls::Errno;
 
 /// Checks an access against the permission bits, for the class (owner, group, others) that the caller is in, and

@@ -2,7 +2,7 @@
 
 use crate::{PAGE_SIZE, Result};
 use bitflags::bitflags;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 

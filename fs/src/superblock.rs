@@ -8,7 +8,7 @@ use crate::{
     watch,
 };
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use executor::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Steps of a long clean-up after which other tasks get a turn.
 const PAUSE: usize = 128;

@@ -1,6 +1,6 @@
 //! Time stamps of files, and the clock they come from.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A point in time: seconds since 1970-01-01 00:00:00 UTC, and nanoseconds within the second.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]

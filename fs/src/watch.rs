@@ -20,7 +20,7 @@ use alloc::{
 };
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicU32, AtomicUsize,
     Ordering::{Relaxed, Release},
 };

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
-use core::sync::atomic::{AtomicBool, AtomicU32};
 use core::time::Duration;
+use executor::atomic::Ordering::{AcqRel, Acquire, Release};
+use executor::atomic::{AtomicBool, AtomicU32};
 
 use super::registers::{Capabilities, Handoff, HostControl, PortEvents, PortRegisters, host};
 use crate::bell::Bell;

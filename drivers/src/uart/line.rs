@@ -1,6 +1,6 @@
 //! What the terminal wants of the line: speed, framing, modem lines, breaks.
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use executor::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use uart_16550::spec::CLK_FREQUENCY_HZ;
 use uart_16550::spec::registers::{LCR, MCR, MSR, Parity, WordLength};

@@ -28,8 +28,8 @@ mod section;
 mod task;
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use executor::atomic::Ordering::Relaxed;
+use executor::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 
 use uart_16550::backend::Backend;
 use uart_16550::spec::registers::{FCR, IER, ISR, InterruptType, LSR, MCR, MSR, offsets};

@@ -2,8 +2,8 @@
 //! consumer. The producer is whoever holds the section.
 
 use core::array::from_fn;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU16, AtomicUsize};
+use executor::atomic::Ordering::{Acquire, Relaxed, Release};
+use executor::atomic::{AtomicU16, AtomicUsize};
 
 use uart_16550::spec::registers::LSR;
 

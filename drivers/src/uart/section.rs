@@ -1,7 +1,7 @@
 //! Exclusive access to registers for tasks and interrupt handlers, without anybody waiting for it.
 
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::{AcqRel, Acquire};
+use executor::atomic::AtomicUsize;
+use executor::atomic::Ordering::{AcqRel, Acquire};
 
 /// Lets one at a time at the registers. Who comes while it is taken leaves word, and the holder does the work once
 /// more before it leaves: so an interrupt that arrives in the middle is never lost, and never spins.
@@ -54,8 +54,8 @@ mod tests {
     }
     #[test]
     fn threads_exclude_each_other_and_no_word_is_lost() {
-        use core::sync::atomic::AtomicU64;
-        use core::sync::atomic::Ordering::Relaxed;
+        use executor::atomic::AtomicU64;
+        use executor::atomic::Ordering::Relaxed;
         const THREADS: u64 = 4;
         const ROUNDS: u64 = 50_000;
         let section = Section::new();

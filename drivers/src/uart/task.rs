@@ -1,7 +1,7 @@
 //! The driver's task: moves bytes between the chip and the terminal, a little at a time.
 
-use core::sync::atomic::Ordering::{Relaxed, Release};
 use core::time::Duration;
+use executor::atomic::Ordering::{Relaxed, Release};
 
 use executor::timeout_after;
 use uart_16550::spec::registers::{LCR, LSR, MSR, offsets};

@@ -11,7 +11,7 @@
 //! one sees the new entry, or the other that it has to tell.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{Ordering, fence};
+use executor::atomic::{Ordering, fence};
 
 use bitflags::bitflags;
 

@@ -1,8 +1,8 @@
 //! The task of a disk.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
+use executor::atomic::{AtomicBool, Ordering::Relaxed};
 
 use executor::{Instant, timeout, yield_now};
 

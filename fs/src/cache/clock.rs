@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use executor::atomic::{AtomicUsize, Ordering::Relaxed};
 use executor::{
     rcu::{self, Linked},
     sync::SpinMutex,

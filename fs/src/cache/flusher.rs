@@ -19,11 +19,11 @@ use super::{PageCache, write_back::AGE};
 use crate::slots::Slots;
 use alloc::sync::Arc;
 use core::mem::take;
-use core::sync::atomic::{
+use core::time::Duration;
+use executor::atomic::{
     AtomicBool,
     Ordering::{AcqRel, Relaxed},
 };
-use core::time::Duration;
 use executor::{
     Instant,
     sync::{Notify, Semaphore, SpinMutex},
@@ -237,7 +237,7 @@ mod tests {
     use alloc::collections::VecDeque;
     use alloc::vec::Vec;
     use core::future::pending;
-    use core::sync::atomic::AtomicUsize;
+    use executor::atomic::AtomicUsize;
 
     /// A file that counts how often it is stored.
     struct Counted {

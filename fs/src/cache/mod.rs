@@ -48,7 +48,7 @@ use crate::{
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::AtomicBool;
+use executor::atomic::AtomicBool;
 use executor::{
     rcu,
     sync::{SpinMutex, WaitQueue},

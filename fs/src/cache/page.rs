@@ -16,7 +16,7 @@
 use crate::{Page, tree::Item};
 use alloc::sync::Arc;
 use core::ptr::NonNull;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };

@@ -21,7 +21,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use executor::atomic::{AtomicU32, Ordering::Relaxed};
 use executor::{JoinHandle, rcu, sync::SpinMutex};
 
 /// Readers of one file that are followed at the same time.

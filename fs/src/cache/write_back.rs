@@ -9,11 +9,11 @@ use crate::{Copies, Op, Page, Result, mapping, urgently};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::{
+use core::time::Duration;
+use executor::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Relaxed},
 };
-use core::time::Duration;
 use executor::{JoinHandle, rcu};
 use smallvec::SmallVec;
 use syscalls::Errno;

@@ -19,7 +19,7 @@
 use super::{entry::Entry, name::Name};
 use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicPtr, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };

@@ -5,7 +5,7 @@ use crate::{Attributes, Caching, FileType, Inode, watch};
 use alloc::{boxed::Box, sync::Arc};
 use core::ops::Deref;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool, AtomicPtr, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };

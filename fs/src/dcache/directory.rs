@@ -12,7 +12,7 @@ use crate::{Caching, Inode, lock::SleepLock};
 use alloc::sync::Arc;
 use core::ops::Deref;
 use core::ptr::{NonNull, null};
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool, AtomicU32,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,

@@ -7,7 +7,7 @@ use super::{
 };
 use alloc::boxed::Box;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use executor::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use executor::rcu::Linked;
 
 /// A name, the directory it is in, and the file it leads to: none for a *negative* entry, a name known

@@ -1,7 +1,7 @@
 //! The two forms of looking a name up in a directory, to be compared: as Biscuit's authors did ("The benefits and costs of
 //! writing a POSIX kernel in a high-level language", section 8.10).
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use executor::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How names are looked up in directories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

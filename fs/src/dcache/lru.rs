@@ -12,7 +12,7 @@ use super::{
 };
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use executor::atomic::{AtomicUsize, Ordering::Relaxed};
 use executor::{rcu, sync::SpinMutex};
 
 const LISTS: usize = 64;

@@ -4,7 +4,7 @@
 //! those: finding the slash that ends it, the hash, and equality. Names of up to sixteen bytes, which nearly all are, are
 //! equal when their length and two words are.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 use smallvec::SmallVec;
 
 /// A name that is kept: short ones inline.

@@ -4,7 +4,7 @@ use crate::Device;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use executor::atomic::{AtomicU32, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{FileType, Result, Timestamp, cache::PageCache};
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 
 impl Volume {
     /// Frees a file that nobody can reach any more.

@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use executor::atomic::{AtomicBool, Ordering::Relaxed};
 use executor::rcu::ReadGuard;
 use syscalls::Errno;
 
@@ -215,7 +215,7 @@ async fn target(node: &Node) -> Result<Box<[u8]>> {
         return Err(node.corrupt("length of the link is wrong"));
     }
     let xattr_blocks = if node.xattr_block() == 0 { 0 } else { block_size / 512 };
-    let is_fast = node.attributes.blocks.load(core::sync::atomic::Ordering::Relaxed) == xattr_blocks;
+    let is_fast = node.attributes.blocks.load(executor::atomic::Ordering::Relaxed) == xattr_blocks;
     let target = if node.has(InodeFlags::INLINE_DATA) {
         node.inline_data()?
     } else if is_fast && size < node.block().len() {

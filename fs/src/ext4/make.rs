@@ -15,7 +15,7 @@ use super::{
 use crate::{Birth, Device, FileType, Inode, Kind, NewInode, PAGE_SIZE, Result, Timestamp, cache::PageCache};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use executor::atomic::{AtomicU32, Ordering::Relaxed};
 use syscalls::Errno;
 use zerocopy::{FromZeros, IntoBytes};
 

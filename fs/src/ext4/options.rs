@@ -3,11 +3,11 @@
 use crate::Result;
 use alloc::string::String;
 use core::fmt::Write;
-use core::sync::atomic::{
+use core::time::Duration;
+use executor::atomic::{
     AtomicBool, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
-use core::time::Duration;
 use syscalls::Errno;
 
 /// Seconds between commits, if nobody says so (`commit=0` does not).

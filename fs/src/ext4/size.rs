@@ -259,7 +259,7 @@ impl Node {
 impl File {
     /// Whether cutting it to no bytes changes nothing but times.
     pub fn is_empty(&self) -> bool {
-        let blocks = self.node.attributes.blocks.load(core::sync::atomic::Ordering::Relaxed);
+        let blocks = self.node.attributes.blocks.load(executor::atomic::Ordering::Relaxed);
         self.node.attributes.size() == 0 && blocks == 0 && self.node.promised.lock().is_empty()
     }
 }

@@ -21,7 +21,7 @@ pub use trouble::{Deed, Trouble};
 use crate::{Clock, PAGE_SIZE, PageProvider, Timestamp};
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };

@@ -1,7 +1,7 @@
 //! How much of something may still be used, counted without a shared line.
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use executor::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// What a CPU takes from, and gives back to, the common pool at a time.
 const BATCH: i64 = 256;

@@ -9,7 +9,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use executor::{rcu, sync::SpinMutex};
 use syscalls::Errno;
 

@@ -12,7 +12,7 @@ use crate::{
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::any::Any;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use executor::atomic::{AtomicBool, Ordering::Relaxed};
 use executor::{rcu::ReadGuard, sync::SpinMutex};
 use syscalls::Errno;
 

@@ -24,7 +24,7 @@ use crate::{
 };
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use budget::Budget;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 use inode::MemInode;
 use syscalls::Errno;
 use teardown::Teardown;

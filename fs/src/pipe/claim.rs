@@ -3,7 +3,7 @@
 use super::ring::{Ring, offset_of};
 use super::{Pipe, READABLE};
 use crate::{PAGE_SIZE, Result, Sink};
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use executor::atomic::Ordering::{Acquire, Relaxed};
 use executor::sync::Events;
 use syscalls::Errno;
 

@@ -3,7 +3,7 @@
 use super::Pipe;
 use alloc::sync::Arc;
 use core::ops::Deref;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, SeqCst},
 };

@@ -25,7 +25,7 @@ pub use ends::{ReadEnd, WriteEnd, pipe};
 use crate::{PAGE_SIZE, Page, Result, Sink, Source};
 use alloc::{collections::VecDeque, sync::Arc};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicU32, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,

@@ -4,7 +4,7 @@
 //! what is outdated, and offers it again if it has come meanwhile.
 
 use super::{ATOMIC, Pipe, READABLE, WRITABLE};
-use core::sync::atomic::{
+use executor::atomic::{
     Ordering::{Relaxed, SeqCst},
     fence,
 };

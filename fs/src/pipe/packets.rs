@@ -14,7 +14,7 @@ use super::ring::{Ring, offset_of};
 use super::{ATOMIC, Peeked, Pipe, READABLE, ReadSide, WRITABLE};
 use crate::{PAGE_SIZE, Result, Sink, Source};
 use core::ptr::null_mut;
-use core::sync::atomic::{
+use executor::atomic::{
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };

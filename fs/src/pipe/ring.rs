@@ -4,7 +4,7 @@ use crate::{PAGE_SHIFT, PAGE_SIZE, Page};
 use alloc::{boxed::Box, sync::Arc};
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use executor::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// The pages between the positions; a page is there from the first byte written to it to the last byte read.
 pub(super) struct Ring {

@@ -39,10 +39,8 @@ use super::{
     flight::{Flight, Flying, Place},
 };
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
-use core::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Duration,
-};
+use core::time::Duration;
+use executor::atomic::{AtomicBool, Ordering::Relaxed};
 use executor::{Instant, sleep, sync::WaitQueue, yield_now};
 
 /// Files and sockets that are looked at in one step.

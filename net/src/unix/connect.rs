@@ -6,7 +6,7 @@ use super::{
     socket::{READABLE, State},
 };
 use alloc::{collections::VecDeque, sync::Arc};
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use executor::sync::{Events, SpinMutexGuard};
 use syscalls::Errno;
 

@@ -9,7 +9,7 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 
 /// Parts that the table of sockets is in, so that CPUs that make sockets seldom meet.

@@ -7,10 +7,8 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::{
-    borrow::Borrow,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-};
+use core::borrow::Borrow;
+use executor::atomic::{AtomicU32, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::Sink;
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use executor::sync::SpinMutexGuard;
 use syscalls::Errno;
 

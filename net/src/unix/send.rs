@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Source;
 use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use executor::sync::Events;
 use syscalls::Errno;
 

@@ -6,13 +6,11 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::{
-    ops::Deref,
-    sync::atomic::{
-        AtomicBool, AtomicI32, AtomicU64, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
-        fence,
-    },
+use core::ops::Deref;
+use executor::atomic::{
+    AtomicBool, AtomicI32, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+    fence,
 };
 use executor::sync::{Events, Readiness, SpinMutex};
 use syscalls::Errno;

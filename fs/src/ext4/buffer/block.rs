@@ -22,7 +22,7 @@ use crate::Page;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
 };

@@ -22,7 +22,7 @@ use crate::{
     cache,
 };
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use executor::atomic::{AtomicUsize, Ordering::Relaxed};
 use executor::sync::SpinMutex;
 use hashbrown::HashMap;
 use syscalls::Errno;

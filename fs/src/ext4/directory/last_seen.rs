@@ -3,7 +3,7 @@
 //!
 //! It is a hint: the entry may have moved, or been another of the file's names. It is right if the name is there with the file.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A place in a directory: a block, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Where a directory's blocks are on the disk, as far as it was looked up lately: the first one, which is the root of a hash
 //! tree, and one other. They never move as long as there is the directory.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use executor::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bits for a block's place on the disk; one that lies further behind is not remembered.
 const PLACE: u32 = 36;

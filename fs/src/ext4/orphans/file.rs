@@ -7,7 +7,7 @@ use crate::{
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use executor::atomic::{AtomicU32, Ordering::Relaxed};
 use executor::sync::SpinRwLock;
 use syscalls::Errno;
 use zerocopy::FromBytes;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use alloc::vec::Vec;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };

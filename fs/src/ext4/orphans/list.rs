@@ -12,7 +12,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::mem::{offset_of, replace, take};
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use hashbrown::HashSet;
 use syscalls::Errno;
 use zerocopy::FromBytes;

@@ -46,7 +46,7 @@ struct Image {
 impl Image {
     fn new(options: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        let number = NEXT.fetch_add(1, executor::atomic::Ordering::Relaxed);
         let folder = std::env::temp_dir().join(std::format!("rusk-orphans-{}-{number}", std::process::id()));
         let source = folder.join("source");
         std::fs::create_dir_all(&source).unwrap();

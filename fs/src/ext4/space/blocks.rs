@@ -12,7 +12,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use syscalls::Errno;
 
 /// Blocks that lie together and that nobody else gets, until they are taken or this is dropped.

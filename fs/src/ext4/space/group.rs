@@ -15,7 +15,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool,
     Ordering::{Acquire, Release},
 };

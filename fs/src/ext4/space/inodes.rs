@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use syscalls::Errno;
 
 /// The number of an inode that nobody else gets, until it is taken or this is dropped.

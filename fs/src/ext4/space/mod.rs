@@ -31,7 +31,7 @@ use crate::{Result, SleepLock};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use executor::atomic::{AtomicI64, Ordering::Relaxed};
 use syscalls::Errno;
 
 /// Groups whose bitmaps are read at the same time, at most.

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::AcqRel;
+use executor::atomic::Ordering::AcqRel;
 use executor::sync::SpinMutex;
 use syscalls::Errno;
 

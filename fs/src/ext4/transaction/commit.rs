@@ -15,7 +15,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use executor::atomic::Ordering::{Acquire, Release, SeqCst};
 use syscalls::Errno;
 use zerocopy::FromBytes;
 

@@ -36,7 +36,7 @@ use crate::{Page, SleepLock, block::BlockDeviceRef};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{
+use executor::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, SeqCst},
 };

@@ -8,11 +8,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
-use core::sync::atomic::{
+use core::task::Poll;
+use executor::atomic::{
     AtomicBool,
     Ordering::{Relaxed, SeqCst},
 };
-use core::task::Poll;
 
 /// Polls a future so often; `None` if it is not done then.
 pub async fn polled<F: Future>(mut future: Pin<&mut F>, most: usize) -> Option<F::Output> {

@@ -12,7 +12,7 @@ use crate::{
     ext4::{Ext4, Log, node::Expected, options::LENIENT, volume::Volume},
     host::Image,
 };
-use core::sync::atomic::Ordering::Relaxed;
+use executor::atomic::Ordering::Relaxed;
 use std::path::PathBuf;
 use std::process::Command;
 use std::string::String;
