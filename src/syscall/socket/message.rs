@@ -380,13 +380,13 @@ pub async fn receive_enclosed(
     buffer: IoVec,
     flags: u32,
 ) -> Result<(usize, usize), Errno> {
+    user::UserBuffer::new(buffer.base, buffer.len)?;
     let (name_len, control_len) = (message.header.name_len, message.header.control_len);
     let name = buffer.base + ENCLOSURE;
     let control = name + name_len as usize;
     let payload = control + control_len;
     let before = payload - buffer.base;
     let room = buffer.len.checked_sub(before).ok_or(Errno::EFAULT)?;
-    user::UserBuffer::new(buffer.base, buffer.len)?;
     let header = Header {
         name: if name_len == 0 { 0 } else { name },
         control: if control_len == 0 { 0 } else { control },
