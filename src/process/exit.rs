@@ -126,6 +126,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
             let mut tree = tree::lock();
             // With the tree locked, each thread counts once.
             process.time_of_dead.add(thread.cpu_time.parts());
+            process.switches.add_turns(thread.turns().into());
             let left = tree.remove_thread(&thread);
             if left > 0 {
                 send::redirect(&tree, &thread);

@@ -1,5 +1,6 @@
 //! Resource limits (getrlimit(2)).
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use executor::sync::SpinMutex;
@@ -27,8 +28,8 @@ pub const UNLIMITED: u64 = u64::MAX;
 /// hangs on when a change is seen.
 pub struct Limits {
     soft: [AtomicU64; 16],
-    /// The hard limits; held while a soft one changes.
-    hard: SpinMutex<[u64; 16]>,
+    /// The hard limits, which a child shares until one of both changes them; held while a soft one changes.
+    hard: SpinMutex<Arc<[u64; 16]>>,
 }
 
 impl Limits {
@@ -46,7 +47,7 @@ impl Limits {
         limits[linux::RLIMIT_RTPRIO as usize] = Limit { soft: 0, hard: 0 };
         Self {
             soft: limits.map(|limit| AtomicU64::new(limit.soft)),
-            hard: SpinMutex::new(limits.map(|limit| limit.hard)),
+            hard: SpinMutex::new(Arc::new(limits.map(|limit| limit.hard))),
         }
     }
 
@@ -61,7 +62,7 @@ impl Limits {
     pub fn duplicate(&self) -> Self {
         let hard = self.hard.lock();
         let soft = core::array::from_fn(|resource| AtomicU64::new(self.soft(resource as u32)));
-        Self { soft, hard: SpinMutex::new(*hard) }
+        Self { soft, hard: SpinMutex::new(hard.clone()) }
     }
 
     /// The soft limit of a resource known to exist.
@@ -89,18 +90,20 @@ impl Limits {
     /// Returns what it was.
     pub fn set(&self, resource: u32, new: Limit, privileged: bool) -> Result<Limit, Errno> {
         let mut hard = self.hard.lock();
-        let limit = hard.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
+        let limit = *hard.get(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
         }
-        if new.hard > *limit && !privileged {
+        if new.hard > limit && !privileged {
             return Err(Errno::EPERM);
         }
         if resource == linux::RLIMIT_NOFILE && new.hard > 1 << 20 {
             return Err(Errno::EPERM);
         }
-        let old = Limit { soft: self.soft(resource), hard: *limit };
-        *limit = new.hard;
+        let old = Limit { soft: self.soft(resource), hard: limit };
+        if new.hard != limit {
+            Arc::make_mut(&mut hard)[resource as usize] = new.hard;
+        }
         self.soft[resource as usize].store(new.soft, Relaxed);
         Ok(old)
     }

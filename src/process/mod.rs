@@ -35,6 +35,7 @@ pub mod run;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
+pub mod switches;
 pub mod thread;
 pub mod timers;
 pub mod times;

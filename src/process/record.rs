@@ -17,6 +17,7 @@ use super::{
     oom,
     seccomp::Confinements,
     signal::{Actions, ProcessSignals},
+    switches,
     timers::Timers,
     trace::Traced,
 };
@@ -98,6 +99,8 @@ pub struct Process {
     pub faults: AtomicU64,
     /// Page faults of children that were waited for, and of theirs.
     pub faults_of_children: AtomicU64,
+    /// How often its threads have left a CPU.
+    pub switches: switches::Account,
     /// Its timers that send signals.
     pub timers: Timers,
     /// Who acts for its threads in operations that they do not wait for.
@@ -162,6 +165,7 @@ impl Process {
             delay: AtomicU32::new(0),
             faults: AtomicU64::new(0),
             faults_of_children: AtomicU64::new(0),
+            switches: switches::Account::default(),
             timers: Timers::default(),
             deputies: Deputies::default(),
             personality: AtomicU32::new(0),

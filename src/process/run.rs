@@ -201,6 +201,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                         // meets the page again.
                         Pause::Fault(..) if executor::should_yield() => {
                             context.suspend();
+                            caller.process().switches.note_involuntary();
                             caller.thread.make_way().await;
                             syscall::retry(&mut caller, &mut context, Ok(()), &mut moved)
                         }

@@ -336,12 +336,27 @@ impl Thread {
     /// Counts a poll that begins.
     #[inline(always)]
     pub(super) fn begin_turn(&self) {
-        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let turns = self.turns.load(Ordering::Relaxed).wrapping_add(1);
+        self.turns.store(turns, Ordering::Relaxed);
+        if turns == 0 {
+            self.carry_turns();
+        }
+    }
+
+    /// Has the process keep the turns that it can count no further.
+    #[cold]
+    fn carry_turns(&self) {
+        self.process.switches.add_turns(1 << 32);
     }
 
     /// How many turns it has had on a CPU, modulo 2³².
     pub fn turns(&self) -> u32 {
         self.turns.load(Ordering::Relaxed)
+    }
+
+    /// How often it has left a CPU: its first turn is none, and it may be in another.
+    pub fn switches(&self) -> u64 {
+        u64::from(self.turns().saturating_sub(1))
     }
 
     /// Its registers are about to go.

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Process, Thread, cpu_time::Parts, tree};
+use super::{Process, Thread, cpu_time::Parts, switches::Switches, tree};
 use crate::arch::clock;
 
 /// What user space calls a clock tick (`sysconf(_SC_CLK_TCK)`).
@@ -22,6 +22,8 @@ pub struct ResourceUsage {
     pub faults: u64,
     /// Most memory at once, bytes; known when a process has ended.
     pub peak_resident: u64,
+    /// How often it has left a CPU.
+    pub switches: Switches,
 }
 
 impl ResourceUsage {
@@ -31,9 +33,12 @@ impl ResourceUsage {
         let tree = tree::lock();
         // With the tree locked, each thread counts once.
         usage.cycles = process.time_of_dead.get();
+        let mut switches = 0;
         for thread in tree.node(process.pid).into_iter().flat_map(|node| &node.threads) {
             usage.cycles += thread.cpu_time.parts();
+            switches += thread.switches();
         }
+        usage.switches = process.switches.with(switches);
         usage
     }
 
@@ -43,6 +48,7 @@ impl ResourceUsage {
             cycles: process.time_of_dead.get(),
             faults: process.faults.load(Ordering::Relaxed),
             peak_resident: process.peak_resident.load(Ordering::Relaxed),
+            switches: process.switches.with(0),
         }
     }
 
@@ -52,6 +58,7 @@ impl ResourceUsage {
             cycles: process.time_of_children.get(),
             faults: process.faults_of_children.load(Ordering::Relaxed),
             peak_resident: process.peak_of_children.load(Ordering::Relaxed),
+            switches: process.switches.of_children(),
         }
     }
 
@@ -61,12 +68,18 @@ impl ResourceUsage {
         usage.cycles += children.cycles;
         usage.faults += children.faults;
         usage.peak_resident = usage.peak_resident.max(children.peak_resident);
+        usage.switches += children.switches;
         usage
     }
 
-    /// What a thread has used so far: its page faults are not counted apart from those of its process.
+    /// What a thread has used so far. Its page faults are not counted apart from those of its process; nor is how often others
+    /// wanted its CPU, unless it is alone: then it counts as if it had waited.
     pub fn of_thread(thread: &Thread) -> Self {
-        Self { cycles: thread.cpu_time.parts(), ..Self::of_dead(&thread.process) }
+        let process = &thread.process;
+        let is_alone = tree::lock().node(process.pid).is_some_and(|node| node.threads.len() == 1);
+        let involuntary = if is_alone { process.switches.involuntary() } else { 0 };
+        let switches = Switches::new(thread.switches(), involuntary.min(thread.switches()));
+        Self { cycles: thread.cpu_time.parts(), switches, ..Self::of_dead(process) }
     }
 
     /// Nanoseconds in user mode.
@@ -89,6 +102,7 @@ impl ResourceUsage {
         parent.time_of_children.add(self.cycles);
         parent.faults_of_children.fetch_add(self.faults, Ordering::Relaxed);
         parent.peak_of_children.fetch_max(self.peak_resident, Ordering::Relaxed);
+        parent.switches.add_child(self.switches);
     }
 }
 
@@ -104,8 +118,10 @@ impl Process {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that one of its threads goes on after making way for others since this value of the cycle counter.
+    /// Notes that one of its threads goes on after making way for others, who wanted its CPU, since this value of the cycle
+    /// counter.
     pub fn note_delay(&self, since: u64) {
+        self.switches.note_involuntary();
         let ns = clock::span_ns(clock::cycles().saturating_sub(since));
         // Rounded: one of less than half a unit does not count.
         self.delay.fetch_add(((ns + DELAY_UNIT / 2) / DELAY_UNIT) as u32, Ordering::Relaxed);

@@ -225,7 +225,9 @@ struct RawUsage {
     unused1: [i64; 3],
     minor_faults: i64,
     major_faults: i64,
-    unused2: [i64; 8],
+    unused2: [i64; 6],
+    voluntary_switches: i64,
+    involuntary_switches: i64,
 }
 
 impl From<&ResourceUsage> for RawUsage {
@@ -235,6 +237,8 @@ impl From<&ResourceUsage> for RawUsage {
             system: TimeVal::from_ns(usage.system()),
             max_rss: (usage.peak_resident / 1024) as i64,
             minor_faults: usage.faults as i64,
+            voluntary_switches: usage.switches.voluntary as i64,
+            involuntary_switches: usage.switches.involuntary as i64,
             ..Self::default()
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     process::{
         Thread, affinity,
         signal::{SignalSet, numbers::SIGMAX},
+        switches::Switches,
         times::{ResourceUsage, ticks},
         tree,
     },
@@ -236,7 +237,12 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     writeln!(out, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t{}", ranges(cpus))?;
     // As wide as a Linux of Debian's has it, with room for 1024 nodes: libnuma counts the digits.
     writeln!(out, "Mems_allowed:\t{}00000001\nMems_allowed_list:\t0", "00000000,".repeat(31))?;
-    Ok(())
+    let Switches { voluntary, involuntary } = match &target.thread {
+        Some(thread) => ResourceUsage::of_thread(thread).switches,
+        None => process.switches.with(0),
+    };
+    let name = "voluntary_ctxt_switches";
+    Ok(writeln!(out, "{name}:\t{voluntary}\nnon{name}:\t{involuntary}")?)
 }
 
 /// The members of a set as Linux lists them: `0-2,5`.

@@ -37,6 +37,67 @@ impl Used {
     }
 }
 
+/// How often somebody has left a CPU, to wait and because others wanted it.
+fn switches(who: i32) -> [i64; 2] {
+    let mut words = [0_i64; 18];
+    let _ = sys!(SYS_getrusage, who, words.as_mut_ptr());
+    [words[16], words[17]]
+}
+
+/// The same as `/proc` has it.
+fn switches_in(file: &str) -> [i64; 2] {
+    let status = fs::read_to_string(file).expect("a status");
+    ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"].map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().parse().expect("a number")
+    })
+}
+
+/// Context switches: who waits often, and who is never let wait.
+fn leaving() {
+    const ROUNDS: i64 = 20;
+    let about = |count: i64| (ROUNDS..2 * ROUNDS + 20).contains(&count);
+    let before = switches(libc::RUSAGE_SELF);
+    let thread = switches(libc::RUSAGE_THREAD);
+    (0..ROUNDS).for_each(|_| sleep_ms(1));
+    show("after naps", about(switches(libc::RUSAGE_SELF)[0] - before[0]));
+    show("of the thread", about(switches(libc::RUSAGE_THREAD)[0] - thread[0]));
+    let now = switches(libc::RUSAGE_SELF);
+    let told = switches_in("/proc/self/status");
+    show("in its status", told[0] >= now[0] && told[0] < now[0] + 20);
+    let told = switches_in(&format!("/proc/self/task/{}/status", std::process::id()));
+    show("of its first thread", told[0] >= now[0] && told[0] < now[0] + 20);
+    // Of children, once they have been waited for.
+    let before = switches(libc::RUSAGE_CHILDREN);
+    let child = fork(|| {
+        (0..ROUNDS).for_each(|_| sleep_ms(1));
+        0
+    });
+    let child = child.expect("a child");
+    sleep_ms(200);
+    show("not yet waited for", switches(libc::RUSAGE_CHILDREN) == before);
+    let mut words = [0_i64; 18];
+    let _ = sys!(SYS_wait4, child.pid, 0, 0, words.as_mut_ptr());
+    show("of a child", about(words[16]));
+    show("of children", switches(libc::RUSAGE_CHILDREN)[0] - before[0] == words[16]);
+    // Two who calculate on one CPU take it from each other.
+    let begun = std::time::Instant::now();
+    let pair = [(); 2].map(|()| {
+        fork(|| {
+            let mut first = [1_u64; 16];
+            let _ = sys!(SYS_sched_setaffinity, 0, 8, first.as_mut_ptr());
+            while begun.elapsed().as_millis() < 500 {
+                calculate();
+            }
+            i32::from(switches(libc::RUSAGE_SELF)[1] < 4)
+        })
+        .expect("a child")
+    });
+    for child in pair {
+        show("taken its CPU", child.wait_success().is_ok());
+    }
+}
+
 /// Waits for a child, and says what it has used.
 fn wait(pid: i32) -> Used {
     let mut words = [0_i64; 18];
@@ -109,6 +170,7 @@ pub fn run() {
     aside("time of threads", threads);
     aside("time never goes back", never_back);
     aside("time of user mode alone", user_timer);
+    aside("switches", leaving);
 }
 
 /// What a process uses that does this.
