@@ -1,11 +1,15 @@
 //! io_uring: setup, enter, register, and every operation.
 
+mod attributes;
+mod cancelling;
 mod chains;
 mod hostile;
+mod messages;
 mod names;
-mod others;
+mod own_numbers;
 mod provided;
 mod registered;
+mod restrictions;
 mod setup;
 mod sockets;
 mod transfers;
@@ -29,7 +33,11 @@ pub fn run() {
     registered::run();
     sockets::run();
     provided::run();
-    others::run();
+    messages::run();
+    attributes::run();
+    cancelling::run();
+    restrictions::run();
+    own_numbers::run();
     hostile::run();
 }
 

@@ -3,10 +3,11 @@
 use super::{file, one, ring, submit};
 use crate::check::{outcome, path, show, sys, value};
 use std::os::fd::AsRawFd;
-use support::ring::{Entry, names::*};
+use support::ring::{Entry, Ring, names::*};
 
 pub fn run() {
     files();
+    places();
     tables();
 }
 
@@ -158,5 +159,41 @@ fn tables() {
         value("forgotten", ring.register(10, std::ptr::null::<u8>(), 1));
         value("again", ring.register(10, std::ptr::null::<u8>(), 1));
         submit(&mut ring, "used", &[nop], 1);
+    }
+}
+
+/// Which places of registered files are given away.
+fn places() {
+    let mut ring = ring();
+    #[repr(C)]
+    struct Range(u32, u32, u64);
+    let ask = |ring: &Ring, what: &str, range: Range| {
+        // SAFETY: it is live.
+        value(what, unsafe { ring.register(REGISTER_FILE_RANGE, &raw const range, 0) });
+    };
+    ask(&ring, "no places", Range(0, 1, 0));
+    // SAFETY: the argument is live.
+    outcome("register", unsafe { ring.register(2, [-1_i32; 8].as_ptr(), 8) });
+    ask(&ring, "a range", Range(2, 3, 0));
+    ask(&ring, "too long a range", Range(6, 3, 0));
+    ask(&ring, "an endless one", Range(2, u32::MAX, 0));
+    ask(&ring, "reserved", Range(0, 1, 1));
+    let counted = Range(2, 3, 0);
+    // SAFETY: it is live.
+    outcome("counted", unsafe { ring.register(REGISTER_FILE_RANGE, &raw const counted, 1) });
+    let name = path("/dev/null");
+    let open =
+        Entry { fd: libc::AT_FDCWD, addr: name.as_ptr() as u64, file_index: -1, ..Entry::new(OPENAT, 1) };
+    for _ in 0..4 {
+        one(&mut ring, "opened", open);
+    }
+    one(&mut ring, "closed", Entry { file_index: 4, ..Entry::new(CLOSE, 1) });
+    one(&mut ring, "elsewhere", Entry { file_index: 8, ..open });
+    one(&mut ring, "opened", open);
+    ask(&ring, "an empty range", Range(8, 0, 0));
+    one(&mut ring, "opened nowhere", open);
+    ask(&ring, "all", Range(0, 8, 0));
+    for _ in 0..5 {
+        one(&mut ring, "opened", open);
     }
 }
