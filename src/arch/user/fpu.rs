@@ -209,10 +209,9 @@ impl UserContext {
 #[inline(always)]
 fn extended_components(from: usize) -> Result<Option<u64>, Fault> {
     let State { components, size } = cpu::features().state;
-    let magic_and_size = uaccess::read_user::<u64>(from + SOFTWARE)?;
-    let held = uaccess::read_user::<u64>(from + SOFTWARE + 8)?;
-    let area_size = uaccess::read_user::<u32>(from + SOFTWARE + 16)? as usize;
+    let [magic_and_size, held, area_size]: [u64; 3] = uaccess::copy_value_from_user(from + SOFTWARE)?;
     let (magic, extended_size) = (magic_and_size as u32, (magic_and_size >> 32) as usize);
+    let area_size = area_size as u32 as usize;
     let is_sane = (EXTENDED..=size).contains(&area_size) && area_size <= extended_size;
     if magic != MAGIC_1 || !is_sane || uaccess::read_user::<u32>(from + area_size)? != MAGIC_2 {
         return Ok(None);

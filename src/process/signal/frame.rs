@@ -14,7 +14,7 @@ use core::mem::{MaybeUninit, offset_of};
 
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Action, SigInfo, SignalSet, info::RawSigInfo};
 use crate::{
@@ -124,21 +124,32 @@ pub fn push(
     let missing = |Fault { address, .. }| Pause::Fault(address, Access::Write);
     context.save_fpu(fp_state as usize).map_err(missing)?;
     let (numbered, others) = context.registers();
+    let mut frame = MaybeUninit::<Frame>::uninit();
+    let at = frame.as_mut_ptr();
     // Set in place: a nested literal would be built and then copied.
-    let mut frame = Frame::new_zeroed();
-    frame.return_address = action.restorer;
-    frame.info = info.to_raw();
-    let interrupted = &mut frame.interrupted;
-    interrupted.flags = if fpu::frame_is_extended() { UC_FLAGS | UC_FP_XSTATE } else { UC_FLAGS };
-    interrupted.stack = stack;
-    interrupted.mask = mask;
-    let machine = &mut interrupted.machine;
-    machine.numbered = *numbered;
-    machine.others = *others;
-    machine.segments = [USER_CS, 0, 0, USER_SS];
-    machine.old_mask = mask.0;
-    machine.fp_state = fp_state;
-    copy_out(address as usize, &frame)?;
+    // SAFETY: these are all fields of a frame, of which `at` is the place.
+    let frame = unsafe {
+        (&raw mut (*at).return_address).write(action.restorer);
+        (&raw mut (*at).info).write(info.to_raw());
+        let interrupted = &raw mut (*at).interrupted;
+        let flags = if fpu::frame_is_extended() { UC_FLAGS | UC_FP_XSTATE } else { UC_FLAGS };
+        (&raw mut (*interrupted).flags).write(flags);
+        (&raw mut (*interrupted).link).write(0);
+        (&raw mut (*interrupted).stack).write(stack);
+        (&raw mut (*interrupted).mask).write(mask);
+        let machine = &raw mut (*interrupted).machine;
+        (&raw mut (*machine).numbered).write(*numbered);
+        (&raw mut (*machine).others).write(*others);
+        (&raw mut (*machine).segments).write([USER_CS, 0, 0, USER_SS]);
+        (&raw mut (*machine).error).write(0);
+        (&raw mut (*machine).trap).write(0);
+        (&raw mut (*machine).old_mask).write(mask.0);
+        (&raw mut (*machine).cr2).write(0);
+        (&raw mut (*machine).fp_state).write(fp_state);
+        (&raw mut (*machine).reserved).write([0; 8]);
+        frame.assume_init_ref()
+    };
+    copy_out(address as usize, frame)?;
     if stack.flags & SS_AUTODISARM != 0 {
         caller.alternate_stack = AlternateStack::DISABLED;
     }
