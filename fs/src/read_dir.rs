@@ -9,6 +9,10 @@ pub async fn read_dir(path: &Path, mut cookie: u64, emit: &mut Emit<'_>) -> Resu
     if path.dentry().kind() != FileType::Directory {
         return Err(Errno::ENOTDIR);
     }
+    if path.dentry().is_unlinked() {
+        // A removed directory lists nothing, not even itself.
+        return Err(Errno::ENOENT);
+    }
     let inode = path.inode();
     path.note_access();
     if cookie == 0 {
@@ -24,10 +28,6 @@ pub async fn read_dir(path: &Path, mut cookie: u64, emit: &mut Emit<'_>) -> Resu
             return Ok(());
         }
         cookie = 2;
-    }
-    if path.dentry().is_unlinked() {
-        // A removed directory lists nothing more.
-        return Err(Errno::ENOENT);
     }
     inode.read_dir(cookie, emit).await
 }

@@ -117,6 +117,18 @@ fn times_follow_the_operations() {
     });
 }
 
+#[test]
+fn a_removed_directory_lists_nothing() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        tree.mkdir("/d").await.unwrap();
+        let directory = tree.find("/d").await.unwrap();
+        tree.view().rmdir(b"/d").await.unwrap();
+        let listed = read_dir(&directory, 0, &mut |entry| panic!("{:?} is listed", entry.name)).await;
+        assert_eq!(error(listed), Errno::ENOENT);
+    });
+}
+
 /// Between the steps of a write no other write comes, but a mapping's page does, as a step may wait for just that.
 #[test]
 fn a_write_in_steps_is_alone_until_its_end() {
