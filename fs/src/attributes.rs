@@ -165,6 +165,10 @@ bitflags! {
     }
 }
 
+/// The links of a file that was made without a name and may get one (`O_TMPFILE` without `O_EXCL`): there are none, and there
+/// have not been any.
+const LINKABLE: u32 = 1 << 31;
+
 /// The attributes of a live file, in the memory of its inode.
 ///
 /// Every inode has one. Readers (stat, permission checks in path walks) take no lock, so each field is
@@ -183,6 +187,7 @@ pub struct Attributes {
     mode: AtomicU32,
     uid: AtomicU32,
     gid: AtomicU32,
+    /// Hard links, or [`LINKABLE`] of a file that has not had any.
     links: AtomicU32,
     size: AtomicU64,
     /// Storage used, in units of 512 bytes.
@@ -334,12 +339,17 @@ impl Attributes {
     /// Hard links.
     #[inline]
     pub fn links(&self) -> u32 {
-        self.links.load(Relaxed)
+        self.links.load(Relaxed) & !LINKABLE
     }
 
     /// Sets the number of hard links.
     pub fn set_links(&self, links: u32) {
         self.links.store(links, Relaxed);
+    }
+
+    /// Says that this file, which was made without a name and which nobody else knows yet, may get one.
+    pub(crate) fn set_linkable(&self) {
+        self.links.store(LINKABLE, Relaxed);
     }
 
     /// Adds to the number of hard links, or takes away. Callers of one file may be in different
@@ -348,10 +358,15 @@ impl Attributes {
         self.links.fetch_add(change as u32, Relaxed).wrapping_add_signed(change)
     }
 
-    /// One more hard link, unless there are none left (the file is being deleted) or too many.
+    /// One more hard link, unless there are none left (the file is being deleted) or too many. A file that may get its first
+    /// name gets one link, and with its last one it is deleted as any other.
     pub fn try_add_link(&self, limit: u32) -> Result<(), Errno> {
+        let more = |links| match links {
+            LINKABLE => Some(1),
+            links => (links != 0 && links < limit).then_some(links + 1),
+        };
         self.links
-            .fetch_update(Relaxed, Relaxed, |links| (links != 0 && links < limit).then_some(links + 1))
+            .fetch_update(Relaxed, Relaxed, more)
             .map(drop)
             .map_err(|links| if links == 0 { Errno::ENOENT } else { Errno::EMLINK })
     }

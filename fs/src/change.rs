@@ -167,9 +167,8 @@ impl<'v> View<'v> {
         Ok(place.directory.with(dentry))
     }
 
-    /// Gives the file at `from` another name (link(2)). `from_unnamed` says that `from` was opened by the caller without a
-    /// name (`O_TMPFILE` without `O_EXCL`), the only file without links that may get one.
-    pub async fn link(self, from: &Path, path: &[u8], from_unnamed: bool) -> Result<()> {
+    /// Gives the file at `from` another name (link(2)). Without links it gets one only if it was made so, to get one.
+    pub async fn link(self, from: &Path, path: &[u8]) -> Result<()> {
         let place = self.place(path, |_| Errno::EEXIST).await?;
         let reachable = if from.mount().same(place.directory.mount()) {
             permission::check_link_source(from, self.credentials)
@@ -181,7 +180,7 @@ impl<'v> View<'v> {
             return Err(Errno::EPERM);
         }
         let parent = locked.inode().clone();
-        let op = parent.link(&place.name, from.inode(), from_unnamed);
+        let op = parent.link(&place.name, from.inode());
         let (name, inode) = (place.name, from.inode().clone());
         commit(op, locked, move |locked, made| {
             made.map(|()| watch::linked(locked, &name, &locked.insert(Name::new(&name), inode)))

@@ -385,8 +385,8 @@ pub trait Inode: Send + Sync + Any {
     }
 
     /// Gives `target`, a file of this file system and no directory, another name; `EEXIST` when the name
-    /// is taken. `from_unnamed` permits a link count of zero.
-    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>, _from_unnamed: bool) -> Op<'static, Result<()>> {
+    /// is taken, `ENOENT` when `target` has no links and may not get any ([`Attributes::try_add_link`]).
+    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
         Op::Ready(Err(Errno::EPERM))
     }
 

@@ -332,6 +332,9 @@ impl<'v> View<'v> {
         permission::check(parent.attributes(), self.credentials, Access::WRITE | Access::EXECUTE)?;
         let new = self.inherit(parent.attributes(), Kind::Regular, permissions);
         let inode = parent.create_unnamed(new).await?;
+        if !flags.contains(OpenFlags::EXCLUSIVE) {
+            inode.attributes().set_linkable();
+        }
         Ok(Opened { path: directory.with(DentryRef::new_root(inode)), stream: None, created: true })
     }
 }

@@ -110,7 +110,7 @@ pub async fn link_named(
         if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
     let from = lookup::path_or_descriptor(caller, old_directory, old_name, follow, flags).await?;
     let origin = Origin::new(caller, new_directory, new_name)?;
-    origin.view(caller).link(&from, new_name, old_name.is_empty()).await?;
+    origin.view(caller).link(&from, new_name).await?;
     Ok(0)
 }
 

@@ -220,10 +220,10 @@ impl Unpacker<'_, '_> {
         let path = match known {
             Some(first) => {
                 self.remove(name).await?;
-                match self.view.link(&first, name, false).await {
+                match self.view.link(&first, name).await {
                     Err(Errno::ENOENT) => {
                         self.make_parents(name).await?;
-                        self.view.link(&first, name, false).await?;
+                        self.view.link(&first, name).await?;
                     }
                     linked => linked?,
                 }

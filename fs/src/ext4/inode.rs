@@ -430,11 +430,11 @@ impl Inode for Ext4Inode {
         self.make(None, &new)
     }
 
-    fn link(&self, name: &[u8], target: &Arc<dyn Inode>, from_unnamed: bool) -> Op<'static, Result<()>> {
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
         match node_of(target) {
             Ok(target) => {
                 let volume = self.node.volume.clone();
-                Op::eager(volume.link(self.node.clone(), name.into(), target, from_unnamed))
+                Op::eager(volume.link(self.node.clone(), name.into(), target))
             }
             Err(error) => Op::Ready(Err(error)),
         }

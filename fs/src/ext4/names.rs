@@ -59,22 +59,15 @@ impl Volume {
         directory: Arc<Node>,
         name: Box<[u8]>,
         target: Arc<Node>,
-        from_unnamed: bool,
     ) -> Result<()> {
         let addition = directory.plan_entry(name).await?;
         let apply = self.begin(addition.credits() + 2 + ORPHAN_CREDITS).await?;
-        let links = target.attributes.links();
-        if links >= LINKS_MAX {
-            return Err(Errno::EMLINK);
-        }
-        if links == 0 {
-            if !from_unnamed {
-                return Err(Errno::ENOENT);
-            }
+        let is_orphan = target.attributes.links() == 0;
+        target.attributes.try_add_link(LINKS_MAX)?;
+        if is_orphan {
             apply.forget_orphan(&target);
         }
         addition.apply(&apply, &target);
-        target.attributes.add_links(1);
         target.attributes.note_change();
         target.store(&apply);
         directory.attributes.note_modification();

@@ -153,18 +153,15 @@ impl MemInode {
         Ok(made)
     }
 
-    fn add_link(&self, name: &[u8], target: &Arc<dyn Inode>, from_unnamed: bool) -> Result<()> {
+    fn add_link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let entries = self.entries()?;
         let attributes = &Self::as_mem(target)?.attributes;
-        if from_unnamed && attributes.links() == 0 {
-            attributes.set_links(1);
-        } else {
-            attributes.try_add_link(LINK_MAX)?;
-        }
         let count = {
+            // No listing sees the name before it is certain.
             let mut entries = entries.lock();
-            if let Err(error) = entries.insert(name, target.clone()) {
-                attributes.add_links(-1);
+            entries.insert(name, target.clone())?;
+            if let Err(error) = attributes.try_add_link(LINK_MAX) {
+                entries.remove(name);
                 return Err(error);
             }
             entries.len()
@@ -416,8 +413,8 @@ impl Inode for MemInode {
         }))
     }
 
-    fn link(&self, name: &[u8], target: &Arc<dyn Inode>, from_unnamed: bool) -> Op<'static, Result<()>> {
-        Op::Ready(self.add_link(name, target, from_unnamed))
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
+        Op::Ready(self.add_link(name, target))
     }
 
     fn unlink(&self, name: &[u8], _victim: &Arc<dyn Inode>) -> Op<'static, Result<()>> {

@@ -10,7 +10,6 @@ use syscalls::Errno;
 struct Open {
     path: Path,
     flags: OpenFlags,
-    unnamed: bool,
 }
 
 impl Open {
@@ -192,7 +191,7 @@ impl Machine {
             Operation::LinkSlot { .. } if self.credentials.uid != 0 => Ok("skipped".into()),
             Operation::LinkSlot { slot, path } => {
                 let open = self.slot(*slot)?;
-                self.view().link(&open.path, path.as_bytes(), open.unnamed).await.map(ok)
+                self.view().link(&open.path, path.as_bytes()).await.map(ok)
             }
             Operation::Mkdir { path, mode } => {
                 // mkdir ignores the set-id bits.
@@ -218,7 +217,7 @@ impl Machine {
             }
             Operation::Link { old, new, follow } => {
                 let from = self.find(old, *follow).await?;
-                self.view().link(&from, new.as_bytes(), false).await.map(ok)
+                self.view().link(&from, new.as_bytes()).await.map(ok)
             }
             Operation::Rename { old, new, flags } => {
                 let flags = RenameFlags::from_bits_retain(*flags);
@@ -297,8 +296,7 @@ impl Machine {
             return Ok("special".into());
         }
         let stat = opened.path.metadata().await?;
-        let unnamed = flags.contains(OpenFlags::UNNAMED) && !flags.contains(OpenFlags::EXCLUSIVE);
-        self.slots[slot] = Some(Open { path: opened.path, flags, unnamed });
+        self.slots[slot] = Some(Open { path: opened.path, flags });
         Ok(self.order.show(&shown(&stat)))
     }
 

@@ -251,7 +251,7 @@ fn operation(random: &mut Random) -> Operation {
                 flags &= !libc::O_DIRECTORY;
             }
             if random.chance(5) {
-                flags = libc::O_TMPFILE | libc::O_RDWR;
+                flags = libc::O_TMPFILE | libc::O_RDWR | if random.chance(20) { libc::O_EXCL } else { 0 };
             }
             Operation::Open { slot, path: random.path(), flags, mode: random.mode() }
         }

@@ -169,11 +169,11 @@ impl Inode for Wrapped {
         })
     }
 
-    fn link(&self, name: &[u8], target: &Arc<dyn Inode>, from_unnamed: bool) -> Op<'static, Result<()>> {
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Op<'static, Result<()>> {
         let (inner, name, target) = (self.inner.clone(), name.to_vec(), unwrap(target));
         Op::waiting(async move {
             wait().await;
-            let done = inner.link(&name, &target, from_unnamed).await;
+            let done = inner.link(&name, &target).await;
             wait().await;
             done
         })

@@ -301,7 +301,7 @@ fn names_that_nobody_has_looked_up_are_taken() {
         let new = NewInode { kind: Kind::Regular, permissions: 0o644, umask: 0, uid: 0, gid: 0 };
         assert_eq!(root.create(b"taken", new).await.err(), Some(Errno::EEXIST));
         let other = root.create(b"other", new).await.unwrap();
-        assert_eq!(root.link(b"taken", &other, false).await, Err(Errno::EEXIST));
+        assert_eq!(root.link(b"taken", &other).await, Err(Errno::EEXIST));
         drop((root, other));
         assert_eq!(tree.read_file("/taken").await.unwrap(), b"first");
         unmount(tree, claim).await;

@@ -37,7 +37,7 @@ async fn consume(tree: &Tree, random: &mut Random, files: &mut Files, number: u6
             let from = tree.find(from).await?;
             let (len, name) = (1 + random.below(500) as usize, format!("user.{number}"));
             set_xattr(&from, &Credentials::root(), name.as_bytes(), &noise(len), XattrMode::Set).await?;
-            tree.view().link(&from, path.as_bytes(), false).await
+            tree.view().link(&from, path.as_bytes()).await
         }
         _ => {
             let file = tree.open(&path, OpenFlags::CREATE | OpenFlags::WRITE_ONLY).await?;

@@ -56,7 +56,7 @@ async fn act(tree: &Tree, deed: &str) -> Result<()> {
         "rename" => tree.rename("/d/empty", "/e/moved").await,
         "replace" => tree.rename("/d/other", "/e/small").await,
         "exchange" => tree.rename_with("/d/empty", "/e/small", RenameFlags::EXCHANGE).await,
-        "link" => tree.view().link(&tree.find("/d/file").await?, long.as_bytes(), false).await,
+        "link" => tree.view().link(&tree.find("/d/file").await?, long.as_bytes()).await,
         "symlink" => tree.symlink(&"t".repeat(200), &long).await.map(drop),
         "xattr" => {
             set_xattr(&tree.find("/d/file").await?, &root, b"user.large", &noise(700), XattrMode::Set).await

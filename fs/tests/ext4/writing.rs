@@ -93,7 +93,7 @@ pub async fn call(tree: &Tree, random: &mut Random) -> String {
         }
         12 => {
             let result = match tree.find(&one).await {
-                Ok(from) => tree.view().link(&from, other.as_bytes(), false).await,
+                Ok(from) => tree.view().link(&from, other.as_bytes()).await,
                 Err(error) => Err(error),
             };
             format!("link {one} {other}: {}", show(result))
@@ -268,7 +268,7 @@ fn names_that_are_there_are_not_made_again() {
         let file = tree.find("/directory").await.unwrap();
         drop(file);
         let from = tree.write_file("/other", b"").await.unwrap();
-        assert_eq!(tree.view().link(&from, b"/file", false).await, Err(Errno::EEXIST));
+        assert_eq!(tree.view().link(&from, b"/file").await, Err(Errno::EEXIST));
         drop(from);
         assert_eq!(tree.list("/").await.unwrap(), [".", "..", "directory", "file", "lost+found", "other"]);
         assert_eq!(tree.read_file("/file").await.unwrap(), b"new");

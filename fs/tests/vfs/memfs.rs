@@ -112,8 +112,35 @@ fn times_follow_the_operations() {
         assert!(times(&file).1 > changed.1 && times(&file).2 > changed.2);
         let linked = times(&file);
         pause();
-        tree.view().link(&file, b"/d/g", false).await.unwrap();
+        tree.view().link(&file, b"/d/g").await.unwrap();
         assert!(times(&file).2 > linked.2 && times(&file).1 == linked.1);
+    });
+}
+
+/// Without links there is only one way back: that of a file that was made to get a name, and only for its first.
+#[test]
+fn a_file_without_names_gets_one_only_if_it_was_made_for_it() {
+    run(async {
+        let tree = Tree::new(UNLIMITED);
+        let view = tree.view();
+        let file = tree.write_file("/file", b"").await.unwrap();
+        view.unlink(b"/file").await.unwrap();
+        assert_eq!(error(view.link(&file, b"/again").await), Errno::ENOENT);
+        let open = |flags| {
+            view.open(b"/", OpenFlags::UNNAMED | OpenFlags::READ_WRITE | flags, 0o600, LookupFlags::empty())
+        };
+        let private = open(OpenFlags::EXCLUSIVE).await.unwrap().path;
+        assert_eq!(error(view.link(&private, b"/again").await), Errno::ENOENT);
+        let unnamed = open(OpenFlags::empty()).await.unwrap().path;
+        assert_eq!(unnamed.inode().attributes().links(), 0);
+        for (name, links) in [(b"/one", 1), (b"/two", 2)] {
+            view.link(&unnamed, name).await.unwrap();
+            assert_eq!(unnamed.inode().attributes().links(), links);
+        }
+        for name in [b"/one", b"/two"] {
+            view.unlink(name).await.unwrap();
+        }
+        assert_eq!(error(view.link(&unnamed, b"/again").await), Errno::ENOENT);
     });
 }
 
