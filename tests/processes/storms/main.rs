@@ -15,6 +15,7 @@ mod ipc;
 mod kill;
 mod library;
 mod lock;
+mod names;
 mod orphan;
 mod pipe;
 mod quiet;
@@ -44,12 +45,13 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 18] = [
+const STORMS: [Entry; 19] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 150),
     entry("epoll", epoll::storm, 150),
     entry("pipe", pipe::storm, 100),
     entry("lock", lock::storm, 100),
+    entry("names", names::storm, 100),
     entry("ipc", ipc::storm, 100),
     entry("timer", timer::storm, 100),
     entry("ring", ring::storm, 100),
