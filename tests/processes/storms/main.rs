@@ -15,6 +15,7 @@ mod ipc;
 mod kill;
 mod library;
 mod lock;
+mod map;
 mod names;
 mod orphan;
 mod pipe;
@@ -61,6 +62,7 @@ const STORMS: [Entry; 19] = [
     entry("terminal", terminal::storm, 100),
     entry("exec", exec::storm, 150),
     entry("fork", fork::storm, 100),
+    entry("map", map::storm, 100),
     entry("kill", kill::storm, 200),
     entry("trace", trace::storm, 150),
     entry("release", release::storm, 100),
