@@ -1,15 +1,13 @@
 //! Operations on an open file's contents that need to know who asks.
 
 use crate::{
-    Copies, Credentials, FallocateFlags, FileType, Inode, PAGE_SIZE, Position, Result, SetAttributes, Source,
-    Written, mapping, permission::lost_privileges,
+    Credentials, FallocateFlags, FileType, Inode, Position, Result, SetAttributes, Source, Written,
+    permission::lost_privileges,
 };
 use syscalls::Errno;
 
 /// The largest offset behind a byte of a file: what a signed 64-bit offset can say.
 pub const SIZE_MAX: u64 = i64::MAX as u64;
-
-const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Takes away the set-id bits that a change of contents by the caller takes away.
 pub async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
@@ -47,9 +45,7 @@ pub async fn truncate(inode: &dyn Inode, credentials: &Credentials, size: u64) -
         return Err(Errno::EINVAL);
     }
     strip_privileges(inode, credentials).await?;
-    inode.truncate(size).await?;
-    mapping::lose(inode.attributes(), size.div_ceil(PAGE)..u64::MAX, Copies::Go).await;
-    Ok(())
+    inode.truncate(size).await
 }
 
 /// Allocates, punches or zeroes a range (fallocate(2)); the caller has checked that the file may be written.
@@ -81,11 +77,5 @@ pub async fn fallocate(
         return Err(Errno::EFBIG);
     }
     inode.fallocate(flags, offset, len).await?;
-    if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
-        // The last page of the file is whole where the file ends.
-        let (end, size) = (offset + len, inode.attributes().size());
-        let last = if end >= size { size.div_ceil(PAGE).max(end / PAGE) } else { end / PAGE };
-        mapping::lose(inode.attributes(), offset.div_ceil(PAGE)..last, Copies::Stay).await;
-    }
     strip_privileges(inode, credentials).await
 }

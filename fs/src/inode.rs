@@ -279,12 +279,14 @@ pub trait Inode: Send + Sync + Any {
         Op::Ready(Err(Errno::EINVAL))
     }
 
-    /// Sets the size: cuts off, or adds a hole. Programs that have mapped pages that go lose them afterwards.
+    /// Sets the size: cuts off, or adds a hole. Programs that have mapped pages that go [lose](crate::Mapping::lose) them before
+    /// the file can become longer again: else they would be shown old pages in place of new ones.
     fn truncate(&self, _size: u64) -> Op<'_, Result<()>> {
         Op::Ready(Err(Errno::EINVAL))
     }
 
-    /// Allocates, punches or zeroes a range of bytes (fallocate(2)).
+    /// Allocates, punches or zeroes a range of bytes (fallocate(2)). Programs lose mapped pages that go, as in
+    /// [`truncate`](Self::truncate).
     fn fallocate(&self, _flags: FallocateFlags, _offset: u64, _len: u64) -> Op<'_, Result<()>> {
         Op::Ready(Err(Errno::ENODEV))
     }

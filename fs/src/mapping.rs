@@ -1,6 +1,6 @@
 //! Who shows a file's pages to user programs, and hears when they are no longer the file's.
 
-use crate::{Attributes, Op};
+use crate::{Attributes, Inode, Op};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::ops::Bound::{Excluded, Unbounded};
@@ -21,6 +21,9 @@ pub trait Mapping: Send + Sync {
     /// The file has lost the pages with these indices: takes them from all programs. Ready when none sees them any more;
     /// a page that the file has got in their place may be taken, too, and is shown again when it is wanted.
     fn lose(self: Arc<Self>, pages: Range<u64>, copies: Copies) -> Op<'static, ()>;
+
+    /// The file.
+    fn inode(&self) -> Arc<dyn Inode>;
 }
 
 /// The mappings of one file: [attached](Attributes::attached) to it as long as there are some.
@@ -56,8 +59,16 @@ impl Mappings {
         others.find_map(|(address, mapping)| Some((*address, mapping.upgrade()?)))
     }
 
+    /// Those of the file with these attributes, and the file itself, if anything shows its pages.
+    pub(crate) fn known(attributes: &Attributes) -> Option<(Arc<Self>, Arc<dyn Inode>)> {
+        let mappings = attributes.attached::<Self>()?;
+        let (_, first) = mappings.after(0)?;
+        let inode = first.inode();
+        Some((mappings, inode))
+    }
+
     /// Has all mappings lose the pages. One that is added meanwhile finds the file without them.
-    async fn lose(self: Arc<Self>, pages: Range<u64>, copies: Copies) {
+    pub(crate) async fn lose(self: Arc<Self>, pages: Range<u64>, copies: Copies) {
         let mut at = 0;
         while let Some((address, mapping)) = self.after(at) {
             at = address;

@@ -93,6 +93,10 @@ impl fs::Mapping for MappedFile {
         let kin = self.kin.clone();
         Op::waiting(async move { kin.lose(self, pages, copies).await })
     }
+
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.inode.clone()
+    }
 }
 
 /// A range of pages in bytes.

@@ -8,7 +8,7 @@ use super::{
     node::{Node, size_max},
     orphans::ORPHAN_CREDITS,
 };
-use crate::{FallocateFlags, PAGE_SIZE, Result, cache::PageCache};
+use crate::{Copies, FallocateFlags, PAGE_SIZE, Result, cache::PageCache, mapping};
 use alloc::sync::Arc;
 use core::ops::Range;
 use syscalls::Errno;
@@ -57,6 +57,8 @@ impl File {
         self.cache.zero_tail(size);
         drop(node.take_promises(first..u64::MAX));
         self.settle_size();
+        // While nobody makes the file longer.
+        mapping::lose(&node.attributes, first..u64::MAX, Copies::Go).await;
         node.cut_off(size).await
     }
 
@@ -188,6 +190,8 @@ impl File {
             // Nobody reads from the blocks meanwhile, so that nothing is brought that was there before.
             let _blocks = self.node.map_lock.write().await;
             self.cache.discard(first..end).await;
+            // While nobody has other pages in their place.
+            mapping::lose(&self.node.attributes, first..end, Copies::Stay).await;
             drop(self.node.take_promises(first..end));
             self.settle_size();
             let removal = self.node.plan_remove(rest.clone()).await?;

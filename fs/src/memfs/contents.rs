@@ -1,15 +1,17 @@
 //! A regular file's contents: pages, holes, and the operations on them.
 
-use super::Anchor;
+use super::{Anchor, inode::MemInode};
 use crate::{
-    Attributes, FallocateFlags, Op, PAGE_SHIFT, PAGE_SIZE, Page, PageRun, Position, Result, Seals, Seek,
-    Sink, SleepLock, Source, Written,
+    Attributes, Copies, FallocateFlags, Inode, Mappings, Op, PAGE_SHIFT, PAGE_SIZE, Page, PageRun, Position,
+    Result, Seals, Seek, Sink, SleepGuard, SleepLock, Source, Written,
     file::SIZE_MAX,
     tree::{ItemRef, Removed, Tree, index_of, pages_to},
 };
 use alloc::sync::Arc;
+use core::future::Future;
 use core::ops::Range;
-use executor::atomic::Ordering::Relaxed;
+use executor::atomic::AtomicBool;
+use executor::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use executor::{rcu, sync::SpinMutex};
 use syscalls::Errno;
 
@@ -24,11 +26,63 @@ pub(super) const BLOCKS: u64 = PAGE_SIZE as u64 / 512;
 /// allocating take `order`, so that each is whole before the next begins, and hold it also while they wait for the
 /// program's memory. What is waited for may be a page of this file in a mapping: a mapping takes `shape` alone, the
 /// inner lock, under which the set of pages changes and nothing waits.
+///
+/// A page that leaves the file while programs see it is taken from all of them before anybody can have another one in its
+/// place: some would store into the one, and some load from the other. What is cut off is behind the end until then, since
+/// `order` is held. What becomes a hole is taken from the programs first, and whoever wants a page meanwhile waits.
 pub(super) struct Contents {
     tree: Tree<Page>,
     order: SleepLock,
     shape: SpinMutex<()>,
     seals: Seals,
+    /// Programs are losing pages that are still the file's: none is to be shown. Under `order`.
+    is_hiding: AtomicBool,
+}
+
+/// `order` of a file that somebody has mapped, for a task that goes on whatever happens to who waits for it.
+struct Held(Arc<dyn Inode>);
+
+impl Held {
+    fn file(&self) -> Option<File<'_>> {
+        MemInode::as_mem(&self.0).ok()?.file()
+    }
+}
+
+/// Has a task do what is left to be done under `order`, to the end whatever happens to who waits for it. Where there is no memory
+/// for a task, it is done as long as somebody waits.
+fn carry_through<F>(
+    held: SleepGuard<'_>,
+    inode: Arc<dyn Inode>,
+    job: impl Fn(Arc<Held>) -> F,
+) -> Op<'static, Result<()>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    core::mem::forget(held);
+    let held = Arc::new(Held(inode));
+    match executor::try_spawn(job(held.clone())) {
+        Ok(task) => Op::waiting(async move {
+            let _ = task.await;
+            Ok(())
+        }),
+        Err(_) => {
+            let job = job(held);
+            Op::waiting(async move {
+                job.await;
+                Ok(())
+            })
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(file) = self.file() {
+            // Release: pairs with the look in `page`.
+            file.contents.is_hiding.store(false, Release);
+            file.contents.order.unlock();
+        }
+    }
 }
 
 /// A file's parts, as its operations need them.
@@ -50,6 +104,7 @@ impl Contents {
             order: SleepLock::new(),
             shape: SpinMutex::new(()),
             seals: Seals::closed(),
+            is_hiding: AtomicBool::new(false),
         }
     }
 
@@ -258,12 +313,30 @@ impl<'a> File<'a> {
 
     pub fn truncate(self, size: u64) -> Op<'a, Result<()>> {
         match self.contents.order.try_lock() {
-            Some(_held) => Op::Ready(self.truncate_locked(size)),
+            Some(held) => self.cut(held, size),
             None => Op::waiting(async move {
-                let _held = self.contents.order.lock().await;
-                self.truncate_locked(size)
+                let held = self.contents.order.lock().await;
+                self.cut(held, size).await
             }),
         }
+    }
+
+    /// Sets the size, and has programs lose what is behind it.
+    fn cut(self, held: SleepGuard<'a>, size: u64) -> Op<'a, Result<()>> {
+        let is_cut = size <= self.attributes.size();
+        if let Err(error) = self.truncate_locked(size) {
+            return Op::Ready(Err(error));
+        }
+        let Some((mappings, inode)) = Mappings::known(self.attributes).filter(|_| is_cut) else {
+            return Op::Ready(Ok(()));
+        };
+        carry_through(held, inode, |held| {
+            let mappings = mappings.clone();
+            async move {
+                mappings.lose(pages_to(size)..u64::MAX, Copies::Go).await;
+                drop(held);
+            }
+        })
     }
 
     fn truncate_locked(self, size: u64) -> Result<()> {
@@ -310,24 +383,62 @@ impl<'a> File<'a> {
         if flags.intersects(FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE) {
             return Err(Errno::EOPNOTSUPP);
         }
-        let _held = self.contents.order.lock().await;
+        let held = self.contents.order.lock().await;
         let end = offset + len;
         if flags.contains(FallocateFlags::PUNCH_HOLE) {
             self.contents.seals.check_punch()?;
-        } else {
-            self.contents.seals.check_size(self.attributes.size(), end.max(self.attributes.size()))?;
+            return self.punch_hidden(held, offset, end).await;
         }
-        if flags.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE) {
-            self.punch(offset, end);
+        self.contents.seals.check_size(self.attributes.size(), end.max(self.attributes.size()))?;
+        if flags.contains(FallocateFlags::ZERO_RANGE) {
+            self.clear(offset, end).await;
         }
-        if !flags.contains(FallocateFlags::PUNCH_HOLE) {
-            self.allocate(index_of(offset), pages_to(end)).await?;
-            if !flags.contains(FallocateFlags::KEEP_SIZE) && end > self.attributes.size() {
-                self.attributes.set_size(end);
-            }
+        self.allocate(index_of(offset), pages_to(end)).await?;
+        if !flags.contains(FallocateFlags::KEEP_SIZE) && end > self.attributes.size() {
+            self.attributes.set_size(end);
         }
         self.attributes.note_modification();
         Ok(())
+    }
+
+    /// Sets what there is of a range to zero.
+    async fn clear(self, offset: u64, end: u64) {
+        let mut at = offset;
+        loop {
+            let next = self.contents.tree.next(index_of(at), pages_to(end), true, &rcu::read());
+            let Some(index) = next else { return };
+            let start = at.max(index << PAGE_SHIFT);
+            let stop = end.min((index + 1) << PAGE_SHIFT);
+            self.zero(start, (stop - start) as usize);
+            if stop == end {
+                return;
+            }
+            at = stop;
+            executor::make_way().await;
+        }
+    }
+
+    /// Makes a hole when no program sees its pages any more.
+    fn punch_hidden(self, held: SleepGuard<'a>, offset: u64, end: u64) -> Op<'static, Result<()>> {
+        // Before the look at who has mapped the file: what is mapped later asks, and waits.
+        self.contents.is_hiding.store(true, SeqCst);
+        let Some((mappings, inode)) = Mappings::known(self.attributes) else {
+            self.punch(offset, end);
+            self.contents.is_hiding.store(false, Release);
+            return Op::Ready(Ok(()));
+        };
+        carry_through(held, inode, |held| {
+            let mappings = mappings.clone();
+            async move {
+                let (first, last) = (pages_to(offset), index_of(end));
+                if first < last {
+                    mappings.lose(first..last, Copies::Stay).await;
+                }
+                if let Some(file) = held.file() {
+                    file.punch(offset, end);
+                }
+            }
+        })
     }
 
     /// Makes a range read as zeros: whole pages are freed, parts of pages zeroed.
@@ -344,6 +455,7 @@ impl<'a> File<'a> {
         if first < last {
             self.remove(first, last);
         }
+        self.attributes.note_modification();
     }
 
     /// Fills the holes of a range with pages of zeros, or, when that is impossible, leaves them as they were.
@@ -372,8 +484,22 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The page at `index`, made if there is none; `EFAULT` behind the end of the file.
-    pub fn page(self, index: u64) -> Result<Page> {
+    /// The page at `index`, made if there is none; `EFAULT` behind the end of the file. Waits while programs lose pages.
+    #[inline]
+    pub fn page(self, index: u64) -> Op<'a, Result<Page>> {
+        // Acquire: pairs with the end of `punch_hidden`. Who shows the page has a lock that is taken by whoever takes it away.
+        if !self.contents.is_hiding.load(Acquire) {
+            return Op::Ready(self.page_now(index));
+        }
+        Op::waiting(async move {
+            while self.contents.is_hiding.load(Acquire) {
+                drop(self.contents.order.lock().await);
+            }
+            self.page_now(index)
+        })
+    }
+
+    fn page_now(self, index: u64) -> Result<Page> {
         // A hole gets a page also for reading, so that all mappings of it agree.
         self.page_at(index, || index < pages_to(self.attributes.size()))?.ok_or(Errno::EFAULT)
     }
@@ -399,8 +525,11 @@ impl<'a> File<'a> {
         Ok(Some(page))
     }
 
-    /// Calls `each` for the runs of pages in a range; what is behind the end is left out.
+    /// Calls `each` for the runs of pages in a range; what is behind the end is left out, and all while programs lose pages.
     pub fn pages(self, range: Range<u64>, each: &mut dyn FnMut(u64, PageRun<'_>)) {
+        if self.contents.is_hiding.load(Acquire) {
+            return;
+        }
         let end = range.end.min(index_of(self.attributes.size() + PAGE_SIZE as u64 - 1));
         self.contents.tree.runs(range.start..end, &rcu::read(), each);
     }

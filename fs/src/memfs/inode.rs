@@ -84,7 +84,7 @@ impl MemInode {
         }))
     }
 
-    fn file(&self) -> Option<File<'_>> {
+    pub(super) fn file(&self) -> Option<File<'_>> {
         match &self.body {
             Body::File(contents) => {
                 Some(File { contents, attributes: &self.attributes, anchor: &self.anchor })
@@ -112,7 +112,7 @@ impl MemInode {
         self.attributes.changed.store(now);
     }
 
-    fn as_mem(inode: &Arc<dyn Inode>) -> Result<&MemInode> {
+    pub(super) fn as_mem(inode: &Arc<dyn Inode>) -> Result<&MemInode> {
         inode.as_any().downcast_ref().ok_or(Errno::EXDEV)
     }
 
@@ -366,7 +366,7 @@ impl Inode for MemInode {
 
     fn page(&self, index: u64, _write: bool) -> Op<'_, Result<Page>> {
         match self.file() {
-            Some(file) => Op::Ready(file.page(index)),
+            Some(file) => file.page(index),
             None => Op::Ready(Err(Errno::ENODEV)),
         }
     }
