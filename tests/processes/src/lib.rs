@@ -22,6 +22,10 @@
 extern crate alloc;
 // The kernel's atomics become the simulator's.
 extern crate interleaved as core;
+pub fn fault(n: u32) -> bool {
+    static F: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *F.get_or_init(|| std::env::var("FAULT").ok().and_then(|v| v.parse().ok()).unwrap_or(0)) == n
+}
 
 mod arch;
 mod archive;

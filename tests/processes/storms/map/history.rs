@@ -7,27 +7,29 @@
 //! ```
 
 /// One time at which it became something.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Write {
     value: u64,
     begin: u64,
     /// When it had done so at the latest.
     end: u64,
+    /// It is known to be over.
+    is_gone: bool,
 }
 
 /// All that it became.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct History(Vec<Write>);
 
 impl History {
     /// What it is at first.
     pub fn new(value: u64) -> Self {
-        Self(vec![Write { value, begin: 0, end: 0 }])
+        Self(vec![Write { value, begin: 0, end: 0, is_gone: false }])
     }
 
     /// It begins to become something.
     pub fn begin(&mut self, value: u64, now: u64) {
-        self.0.push(Write { value, begin: now, end: u64::MAX });
+        self.0.push(Write { value, begin: now, end: u64::MAX, is_gone: false });
     }
 
     /// It has, since `begin`.
@@ -50,7 +52,22 @@ impl History {
     pub fn may_be(&self, is_one: impl Fn(u64) -> bool, from: u64, to: u64) -> bool {
         let before = |write: &&Write| write.end < from;
         let last = self.0.iter().filter(before).map(|write| write.begin).max().unwrap_or(0);
-        self.0.iter().any(|write| is_one(write.value) && write.begin < to && write.end >= last)
+        self.0
+            .iter()
+            .any(|write| is_one(write.value) && write.begin < to && write.end >= last && !write.is_gone)
+    }
+
+    /// Whether all writes of a value had ended by then.
+    pub fn had_ended(&self, value: u64, then: u64) -> bool {
+        self.0.iter().all(|write| write.value != value || write.end < then)
+    }
+
+    /// Whatever it has become is over, but for zero.
+    pub fn is_wiped(&mut self) {
+        self.0
+            .iter_mut()
+            .filter(|write| write.value != 0 && write.end != u64::MAX)
+            .for_each(|write| write.is_gone = true);
     }
 
     /// Whether it ever was this.

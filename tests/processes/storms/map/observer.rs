@@ -27,6 +27,9 @@ pub const CHANGE: usize = 6;
 /// A party gives up its private copies.
 pub const FORGET: usize = 7;
 
+/// A party is about to make a child, which has its private copies.
+pub const INHERIT: usize = 8;
+
 /// How an access is made, if not through a page of a window, whose number that is else.
 pub const PLAIN: usize = 255;
 pub const FILE: usize = 254;
@@ -222,11 +225,30 @@ impl Observer {
             }
         }
         self.note_cuts(deed);
+        if matches!(deed.what, CUT | HALVE) {
+            self.wipe(deed);
+        }
+        if deed.what == INHERIT {
+            for page in 0..PAGES {
+                self.words[own_word(deed.a, page)] = self.words[own_word(party, page)].clone();
+            }
+            self.kept[deed.a] = self.kept[party];
+        }
         if is_store && deed.b == PRIVATE && how != FINE {
             self.kept[party][page_of(deed.a)] = None;
         }
         if matches!(deed.what, LOAD | STORE) {
             self.accessed(party, deed, how, value);
+        }
+    }
+
+    /// A page that has been cut away, and that nobody has begun to bring back, has nothing that was stored up to now: none of that
+    /// was stored behind the end.
+    fn wipe(&mut self, deed: Deed) {
+        let first = deed.a + usize::from(deed.what == HALVE);
+        for page in (first..PAGES).filter(|page| self.pages[*page].had_ended(1, deed.begin)) {
+            let words = self.words.iter_mut().enumerate().filter(|(word, _)| page_of(*word) == page);
+            words.for_each(|(_, word)| word.is_wiped());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::access::{handle_faults, handler};
 use super::cutter::cutter;
-use super::keeper::keeper;
+use super::keeper::{keeper, map_for, watcher};
 use super::mover::mover;
 use super::observer::DONE;
 use super::place::{GROUPS, LEN, MEMORY, PAGE, WINDOW, enter, show, window};
@@ -93,8 +93,15 @@ fn group(p: &mut Program, choice: &mut Choice, shape: &mut Shape, number: usize,
     if number == 0 || choice.below(3) == 0 {
         parties.push(cutter(p, choice, shape));
     }
+    let mut keeps = None;
     if shape.has_file() && choice.below(2) == 0 {
-        parties.push(keeper(p, choice, shape));
+        let (party, child) = (shape.party(), shape.party());
+        keeps = Some(party);
+        let is_watched = choice.below(2) == 0;
+        parties.push(keeper(p, choice, (party, child), is_watched));
+        if is_watched {
+            parties.push(watcher(p, choice, shape, party));
+        }
     }
     if plays {
         let count = shape.groups;
@@ -102,6 +109,7 @@ fn group(p: &mut Program, choice: &mut Choice, shape: &mut Shape, number: usize,
     }
     let entry = p.here();
     show(p, shape, window(number, 0), WINDOW * PAGE, 0);
+    keeps.into_iter().for_each(|party| map_for(p, shape, party));
     enter(p, number);
     let threads = start_all(p, false, &parties);
     mover(p, choice, shape, number);
