@@ -13,8 +13,8 @@ struct Write {
     begin: u64,
     /// When it had done so at the latest.
     end: u64,
-    /// It is known to be over.
-    is_gone: bool,
+    /// When this was over, if it is known otherwise than by what was written behind.
+    over: u64,
 }
 
 /// All that it became.
@@ -24,12 +24,12 @@ pub struct History(Vec<Write>);
 impl History {
     /// What it is at first.
     pub fn new(value: u64) -> Self {
-        Self(vec![Write { value, begin: 0, end: 0, is_gone: false }])
+        Self(vec![Write { value, begin: 0, end: 0, over: u64::MAX }])
     }
 
     /// It begins to become something.
     pub fn begin(&mut self, value: u64, now: u64) {
-        self.0.push(Write { value, begin: now, end: u64::MAX, is_gone: false });
+        self.0.push(Write { value, begin: now, end: u64::MAX, over: u64::MAX });
     }
 
     /// It has, since `begin`.
@@ -54,7 +54,7 @@ impl History {
         let last = self.0.iter().filter(before).map(|write| write.begin).max().unwrap_or(0);
         self.0
             .iter()
-            .any(|write| is_one(write.value) && write.begin < to && write.end >= last && !write.is_gone)
+            .any(|write| is_one(write.value) && write.begin < to && write.end >= last && write.over >= from)
     }
 
     /// Whether all writes of a value had ended by then.
@@ -62,12 +62,12 @@ impl History {
         self.0.iter().all(|write| write.value != value || write.end < then)
     }
 
-    /// Whatever it has become is over, but for zero.
-    pub fn is_wiped(&mut self) {
+    /// Whatever it has become is over now, but for zero.
+    pub fn is_wiped(&mut self, now: u64) {
         self.0
             .iter_mut()
             .filter(|write| write.value != 0 && write.end != u64::MAX)
-            .for_each(|write| write.is_gone = true);
+            .for_each(|write| write.over = write.over.min(now));
     }
 
     /// Whether it ever was this.

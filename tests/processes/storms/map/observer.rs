@@ -40,7 +40,7 @@ pub const FINE: u64 = 0;
 pub const EFAULT: u64 = 14;
 pub const GIVEN_UP: u64 = 1;
 pub const BEHIND: u64 = 2;
-const NOT_MAPPED: u64 = 11 * 16 + 1;
+pub const NOT_MAPPED: u64 = 11 * 16 + 1;
 const FORBIDDEN: u64 = 11 * 16 + 2;
 const NO_PAGE: u64 = 7 * 16 + 2;
 
@@ -248,7 +248,7 @@ impl Observer {
         let first = deed.a + usize::from(deed.what == HALVE);
         for page in (first..PAGES).filter(|page| self.pages[*page].had_ended(1, deed.begin)) {
             let words = self.words.iter_mut().enumerate().filter(|(word, _)| page_of(*word) == page);
-            words.for_each(|(_, word)| word.is_wiped());
+            words.for_each(|(_, word)| word.is_wiped(self.now));
         }
     }
 

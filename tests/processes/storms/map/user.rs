@@ -2,15 +2,15 @@
 
 use super::Shape;
 use super::access::{Access, VALUE_BITS, first_value};
-use super::observer::{PLAIN, VIEWS};
-use super::place::{LEN, PAGES, SLOTS, WINDOW, Word, plain, remap, show, window};
+use super::observer::{NOT_MAPPED, PLAIN, VIEWS};
+use super::place::{LEN, PAGE, PAGES, SLOTS, WINDOW, Word, plain, remap, show, window};
 use crate::library::{
     Choice, end_thread, execute, exit, expect, expect_equal, expect_success, failed, fork, go_to_any,
     if_not_zero, if_zero, load, nap, on_error,
 };
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
-use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rbp, Rbx};
+use processes::instruction::Register::{R12, R13, R14, R15, Rax, Rbp, Rbx, Rcx};
 use processes::program::{Label, Program};
 
 /// How much a user does.
@@ -31,7 +31,7 @@ fn any_view(choice: &mut Choice, group: usize, word: Word) -> (usize, usize) {
 /// In r12 is where its own mapping is, in r13 how much is left, in r14 the file.
 pub fn user(p: &mut Program, choice: &mut Choice, shape: &mut Shape, group: usize) -> Label {
     let (party, child) = (shape.party(), shape.party());
-    let mut deeds: Vec<u64> = (0..3 + choice.below(3)).map(|_| choice.below(13)).collect();
+    let mut deeds: Vec<u64> = (0..3 + choice.below(3)).map(|_| choice.below(14)).collect();
     deeds.extend([choice.below(2), 2, 3]);
     let buffer = p.data(8);
 
@@ -76,6 +76,7 @@ pub fn user(p: &mut Program, choice: &mut Choice, shape: &mut Shape, group: usiz
             8 => map_anew(p, choice, shape, party),
             9 => advise(p, choice),
             10 => renew(p),
+            12 => shrink(p, shape, party),
             11 => inherit(p, choice, party, child),
             _ => move_plain(p, party),
         }
@@ -93,6 +94,25 @@ fn move_plain(p: &mut Program, party: usize) {
     let flags = linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED;
     remap(p, R12, LEN, LEN, flags, Rbp);
     p.set(R12, Rbp);
+}
+
+/// All but the first page of its mapping goes when that moves to the other place.
+fn shrink(p: &mut Program, shape: &Shape, party: usize) {
+    p.set(Rbp, plain(party, 0) + plain(party, 1));
+    p.subtract(Rbp, R12);
+    remap(p, R12, LEN, PAGE, linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED, Rbp);
+    for page in [0, PAGES - 1] {
+        p.set(Rbx, R12);
+        p.add_constant(Rbx, (page * PAGE) as i64);
+        p.set(Rcx, 0);
+        p.read8(Rax, Rbx, 0);
+        p.set(Rax, Rcx);
+        expect(p, Rax, &[NOT_MAPPED as i64], 38);
+    }
+    p.set(R12, plain(party, 0));
+    show(p, shape, plain(party, 0), LEN, 0);
+    p.system(linux::__NR_munmap, &[plain(party, 1).into(), LEN.into()]);
+    expect(p, Rax, &[0], 39);
 }
 
 /// Its mapping goes, and there is another one.
