@@ -126,7 +126,11 @@ impl AddressSpace {
         let new = target..target + source.new_len;
         let kept = old.len().min(new.len());
         let moving = source.start..source.start + kept;
+        let rest = moving.end..old.end;
         layout.make_tables(self, &moving, target)?;
+        if !rest.is_empty() {
+            layout.prepare(&self.residency, &rest, &(0..0))?;
+        }
         let region = source.moved_to(target);
         layout.regions.insert(region)?;
         if flags & DONT_UNMAP == 0
@@ -136,12 +140,14 @@ impl AddressSpace {
             layout.regions.remove(&new)?;
             return Err(error);
         }
-        if !moving.is_empty() && layout.tables.relocate(&moving, target, &self.residency) {
-            self.residency.flush(&Extent::Range(moving.clone())).await;
+        let is_known = !moving.is_empty() && layout.tables.relocate(&moving, target, &self.residency);
+        // A move that also shrinks: the rest of the pages goes. Before anything waits: a call that ends there leaves none behind.
+        let reap = (!rest.is_empty()).then(|| layout.sever(self, &rest, &(0..0)));
+        if is_known {
+            self.residency.flush(&Extent::Range(moving)).await;
         }
-        if old.len() > kept {
-            // A move that also shrinks: the rest of the pages goes.
-            self.zap(layout, &(moving.end..old.end)).await?;
+        if let Some(reap) = reap {
+            reap.complete().await;
         }
         Ok(target)
     }

@@ -127,7 +127,7 @@ impl Layout {
     }
 
     /// Severs what `range` has, after `prepare`, and begins to flush it from the TLBs.
-    fn sever<'a>(
+    pub(super) fn sever<'a>(
         &'a mut self,
         space: &'a AddressSpace,
         range: &Range<usize>,
@@ -222,7 +222,7 @@ impl Severed {
 }
 
 /// Severed entries that are to be reaped once no TLB has them.
-struct Reap<'a> {
+pub(super) struct Reap<'a> {
     layout: &'a mut Layout,
     space: &'a AddressSpace,
     left: Severed,
@@ -230,7 +230,7 @@ struct Reap<'a> {
 }
 
 impl Reap<'_> {
-    async fn complete(mut self) {
+    pub(super) async fn complete(mut self) {
         if self.left.at.is_empty() {
             return;
         }
