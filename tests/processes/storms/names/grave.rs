@@ -1,7 +1,7 @@
 //! A directory that is made and removed again and again. What was made in it keeps it; in a removed one nothing is made.
 
 use super::list::is_gone;
-use super::place::{A, Name, call, links, look, must_be, open, remove, rename, settle};
+use super::place::{A, DIRECTORY_MODE, Name, call, links, look, must_be, open, remove, rename, settle};
 use super::way::{ALL, Own, Way, make, unmake};
 use super::{Who, rounds};
 use crate::library::{
@@ -26,7 +26,7 @@ pub fn digger(p: &mut Program, choice: &mut Choice, who: Who) -> Label {
         let deeds = go_to_any(p, 4);
         let [dig, close, close_too, replace] = *deeds else { unreachable!("four deeds") };
         p.put(dig);
-        call(p, linux::__NR_mkdirat, grave, &[0o700.into()]);
+        call(p, linux::__NR_mkdirat, grave, &[DIRECTORY_MODE.into()]);
         expect(p, Rax, &[0, failed(errno::EEXIST)], 120);
         p.jump(next);
         p.put(close);
@@ -38,7 +38,7 @@ pub fn digger(p: &mut Program, choice: &mut Choice, who: Who) -> Label {
         rename(p, own.directory, grave, 0);
         expect(p, Rax, &[0, failed(errno::ENOTEMPTY)], 122);
         if_not_zero(p, Rax, next);
-        call(p, linux::__NR_mkdirat, own.directory, &[0o700.into()]);
+        call(p, linux::__NR_mkdirat, own.directory, &[DIRECTORY_MODE.into()]);
         expect(p, Rax, &[0], 123);
         p.put(next);
         maybe_nap(p, 2, 2_000);
@@ -73,7 +73,7 @@ pub fn mourner(p: &mut Program, choice: &mut Choice, who: Who, number: i32) -> L
             must_be(p, inner, 132);
             links(p, number);
             p.set(R13, Rax);
-            expect(p, R13, &[2, 3], 133);
+            expect(p, R13, &[2, 3, 4], 133);
             unmake(p, *way, inner, own);
             expect(p, Rax, &[0], 134);
             p.jump(closed);

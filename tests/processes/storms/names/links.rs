@@ -1,9 +1,9 @@
-//! A file that gets names and loses them, and one that had none: there are as many links as names.
+//! A file that gets names and loses them, and some that had none: there are as many links as names.
 
 use super::place::{A, B, LINKED, Name, UNNAMED, call_both, links, must_be, open_as, remove_own, rename};
 use super::way::{Own, give_name, own_names};
 use super::{Who, rounds};
-use crate::library::{Choice, close, expect, failed, maybe_nap, mostly, sometimes};
+use crate::library::{Choice, await_shared, close, count, expect, failed, maybe_nap, mostly, sometimes};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{R13, R15, Rax};
@@ -11,13 +11,19 @@ use processes::program::{Label, Program};
 
 /// The name that the file has all the time.
 const NAME: &str = "k";
+/// What the names of those begin with that had none.
+pub const UNNAMED_NAMES: [char; 3] = ['n', 'o', 'p'];
+/// In the shared page: how many are about to give them names.
+const READY: [i64; 3] = [24, 28, 32];
 
-/// Makes both files.
+/// Makes the files.
 pub fn prepare(p: &mut Program, choice: &mut Choice) {
     let name = Name::spell(p, choice, B, NAME);
     open_as(p, name, linux::O_CREAT | linux::O_EXCL | linux::O_RDWR, LINKED);
     let home = Name::spell(p, choice, A, ".");
-    open_as(p, home, linux::__O_TMPFILE | linux::O_DIRECTORY | linux::O_RDWR, UNNAMED);
+    for number in UNNAMED {
+        open_as(p, home, linux::__O_TMPFILE | linux::O_DIRECTORY | linux::O_RDWR, number);
+    }
 }
 
 /// How many names there are, and that a file that has lost its last one gets no more.
@@ -27,14 +33,16 @@ pub fn judge(p: &mut Program, choice: &mut Choice, linkers: &[usize]) {
     expect(p, Rax, &[1], 180);
     let name = Name::spell(p, choice, B, NAME);
     remove_own(p, name, false, 181);
-    links(p, UNNAMED);
-    p.set(R13, Rax);
-    expect(p, R13, &[linkers.len() as i64], 182);
-    for who in linkers {
-        let name = unnamed(p, choice, *who);
-        remove_own(p, name, false, 183);
+    for which in 0..UNNAMED.len() {
+        links(p, UNNAMED[which]);
+        p.set(R13, Rax);
+        expect(p, R13, &[linkers.len() as i64], 182);
+        for who in linkers {
+            let name = unnamed(p, choice, which, *who);
+            remove_own(p, name, false, 183);
+        }
     }
-    for fd in [LINKED, UNNAMED] {
+    for fd in UNNAMED.into_iter().chain([LINKED]) {
         links(p, fd);
         expect(p, Rax, &[0], 184);
         p.set(R15, i64::from(fd));
@@ -44,10 +52,10 @@ pub fn judge(p: &mut Program, choice: &mut Choice, linkers: &[usize]) {
     }
 }
 
-/// The name that a linker gives to the file that had none.
-fn unnamed(p: &mut Program, choice: &mut Choice, who: usize) -> Name {
+/// The name that a linker gives to one of the files that had none.
+fn unnamed(p: &mut Program, choice: &mut Choice, which: usize, who: usize) -> Name {
     let [file, _] = own_names(who);
-    Name::spell(p, choice, [A, B][who % 2], &format!("n{file}"))
+    Name::spell(p, choice, [A, B][who % 2], &format!("{}{file}", UNNAMED_NAMES[which]))
 }
 
 /// Gives names, and takes them away; so do others, `all` with this one.
@@ -55,10 +63,15 @@ pub fn linker(p: &mut Program, choice: &mut Choice, who: Who, all: usize) -> Lab
     let own = Own::of(p, choice, who.index);
     let entry = p.here();
     own.make(p);
-    let name = unnamed(p, choice, who.index);
-    p.set(R15, i64::from(UNNAMED));
-    give_name(p, name);
-    expect(p, Rax, &[0], 190);
+    for (which, number) in UNNAMED.into_iter().enumerate() {
+        let name = unnamed(p, choice, which, who.index);
+        // All at once.
+        count(p, READY[which], 1);
+        await_shared(p, READY[which], all as i64, 200);
+        p.set(R15, i64::from(number));
+        give_name(p, name);
+        expect(p, Rax, &[0], 190);
+    }
     remove_own(p, own.file, false, 191);
     rounds(p, who, 6, |p| {
         let (by_name, named, same) = (p.label(), p.label(), p.label());

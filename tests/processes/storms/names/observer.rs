@@ -1,6 +1,7 @@
 //! What is known of a run, and what must hold.
 
 use super::append::WRITES;
+use super::links::UNNAMED_NAMES;
 use super::list::TEXT_SHIFT;
 use super::place::{A, PERMANENT};
 use super::{Game, Scene, ball, swap};
@@ -21,6 +22,8 @@ pub const APPENDED: u32 = OWN + 4;
 pub const READ_ALL: u32 = OWN + 5;
 /// Somebody has done something of which a watcher must be told.
 pub const DID: u32 = OWN + 6;
+/// For that: both halves of a rename.
+pub const PAIR: u32 = 0;
 /// A watcher is told: what, its cookie, the watch and the name. Answers whether that was the end.
 pub const HAPPENED: u32 = OWN + 7;
 /// All is over.
@@ -110,7 +113,10 @@ impl Observer {
             let [first, second] = [*name as u8, (*name >> 8) as u8];
             let known = match second {
                 0 => b".PQ".contains(&first) || first.is_ascii_alphanumeric(),
-                _ => [first, second] == *b".." || first == b'n' && second.is_ascii_digit(),
+                _ => {
+                    [first, second] == *b".."
+                        || UNNAMED_NAMES.contains(&char::from(first)) && second.is_ascii_digit()
+                }
             };
             assert!(known, "nobody made {name:x} in {names:x?}");
         }
@@ -197,6 +203,9 @@ impl Watch {
         if scene.churners_die {
             return;
         }
+        // Both halves of what was renamed in it have one cookie.
+        let pairs = count(&self.did, PAIR) as usize;
+        assert!(self.from.intersection(&self.to).count() >= pairs, "halves that nothing joins");
         let perhaps = count(&self.did, linux::IN_MOVED_FROM | linux::IN_MOVED_TO);
         for what in [linux::IN_CREATE, linux::IN_DELETE, linux::IN_MOVED_FROM, linux::IN_MOVED_TO] {
             let (told, did) = (count(&self.told, what), count(&self.did, what));

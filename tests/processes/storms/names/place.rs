@@ -21,9 +21,11 @@ pub const WATCHED_FD: i32 = 23;
 pub const TREE: i32 = 24;
 pub const BALL: i32 = 30;
 pub const LINKED: i32 = 31;
-pub const UNNAMED: i32 = 32;
-pub const INSTANCE: i32 = 33;
+pub const INSTANCE: i32 = 32;
+pub const UNNAMED: [i32; 3] = [33, 34, 35];
 pub const PARTY: i32 = 40;
+/// Who may search directories: all, so that paths are walked the short way, too.
+pub const DIRECTORY_MODE: u32 = 0o755;
 /// Files that are in both directories all the time.
 pub const PERMANENT: [&str; 2] = ["P", "Q"];
 
@@ -153,7 +155,7 @@ pub fn plant(p: &mut Program) {
 
 /// Makes a directory with a descriptor of this number.
 pub fn plant_one(p: &mut Program, name: Name, number: i32) {
-    call(p, linux::__NR_mkdirat, name, &[0o700.into()]);
+    call(p, linux::__NR_mkdirat, name, &[DIRECTORY_MODE.into()]);
     expect(p, Rax, &[0], 25);
     open_as(p, name, linux::O_DIRECTORY, number);
 }

@@ -95,9 +95,9 @@ pub fn program(choice: &mut Choice, s: &Scene) -> (Program, usize) {
 fn cast(p: &mut Program, choice: &mut Choice, s: &Scene) -> Cast {
     let mut cast = Cast { entries: Vec::new(), watcher: None, linkers: Vec::new(), writers: 0 };
     for game in &s.games {
-        let count = 2 + choice.below(2) as usize;
         let first = cast.entries.len();
-        for index in first..first + count.min(VICTIM - first) {
+        let count = (2 + choice.below(2) as usize).min(VICTIM - first);
+        for index in first..first + count {
             let who = Who { index, forever: false };
             let number = place::PARTY + index as i32;
             let is_first = index == first;
@@ -125,7 +125,8 @@ fn cast(p: &mut Program, choice: &mut Choice, s: &Scene) -> Cast {
             cast.watcher = Some(watch::watcher(p, choice, s));
         }
     }
-    if cast.entries.len() < VICTIM && choice.below(2) == 0 {
+    let is_shown = s.games.contains(&Game::Swap) || s.games.contains(&Game::Ball);
+    if cast.entries.len() < VICTIM && (is_shown || choice.below(2) == 0) {
         let who = Who { index: cast.entries.len(), forever: false };
         cast.entries.push(list::lister(p, choice, who));
     }

@@ -1,7 +1,8 @@
 //! Names that others take the place of, again and again: each is found whenever it is looked for.
 
 use super::place::{
-    A, B, NUMBER, Name, PERMANENT, call, call_both, look, must_be, open, remove_own, rename, settle,
+    A, B, DIRECTORY_MODE, NUMBER, Name, PERMANENT, call, call_both, look, must_be, open, remove_own, rename,
+    settle,
 };
 use super::way::{Own, give_name};
 use super::{Who, rounds};
@@ -64,7 +65,7 @@ pub fn prepare(p: &mut Program, choice: &mut Choice) {
     make_link(p, PERMANENT[0], name);
     for (home, name) in [(A, EMPTY), FULL[0], FULL[1]] {
         let place = Name::spell(p, choice, home, name);
-        call(p, linux::__NR_mkdirat, place, &[0o700.into()]);
+        call(p, linux::__NR_mkdirat, place, &[DIRECTORY_MODE.into()]);
         expect(p, Rax, &[0], 66);
         if name != EMPTY {
             let name = Name::spell(p, choice, home, &format!("{name}/{INNER}"));
@@ -131,7 +132,7 @@ pub fn swapper(p: &mut Program, choice: &mut Choice, who: Who) -> Label {
         p.put(empty);
         rename(p, own.directory, place, 0);
         expect(p, Rax, &[0], 77);
-        call(p, linux::__NR_mkdirat, own.directory, &[0o700.into()]);
+        call(p, linux::__NR_mkdirat, own.directory, &[DIRECTORY_MODE.into()]);
         expect(p, Rax, &[0], 78);
         p.jump(next);
         p.put(full);
@@ -172,7 +173,7 @@ pub fn seeker(p: &mut Program, choice: &mut Choice, who: Who, number: i32) -> La
         p.put(refused);
         open(p, file, linux::O_CREAT | linux::O_EXCL | linux::O_RDWR);
         expect(p, Rax, &[failed(errno::EEXIST)], 93);
-        call(p, linux::__NR_mkdirat, file, &[0o700.into()]);
+        call(p, linux::__NR_mkdirat, file, &[DIRECTORY_MODE.into()]);
         expect(p, Rax, &[failed(errno::EEXIST)], 94);
         p.jump(next);
         // Which may have lost its only name by then.

@@ -137,8 +137,10 @@ fn stand(p: &mut Program, index: usize) {
     let buffer = p.data(SIZE);
     p.system(linux::__NR_fchdir, &[node(index).into()]);
     expect(p, Rax, &[0], 170);
-    p.system(linux::__NR_getcwd, &[buffer.into(), SIZE.into()]);
     // Each directory is in the answer at most once, and the NUL.
     let lengths: Vec<i64> = (1..=NAMES.len()).map(|depth| (TOP.len() + 2 * depth + 1) as i64).collect();
-    expect(p, Rax, &lengths, 171);
+    for _ in 0..4 {
+        p.system(linux::__NR_getcwd, &[buffer.into(), SIZE.into()]);
+        expect(p, Rax, &lengths, 171);
+    }
 }

@@ -1,6 +1,6 @@
 //! A directory where names come and go, and who is told of it (inotify(7)).
 
-use super::observer::{DID, HAPPENED};
+use super::observer::{DID, HAPPENED, PAIR};
 use super::place::{INSTANCE, Name, WATCHED, WATCHED_FD, remove, rename, settle};
 use super::way::{Own, Way, make};
 use super::{Scene, Who, rounds};
@@ -80,8 +80,9 @@ pub fn churner(p: &mut Program, choice: &mut Choice, who: Who, s: &Scene) -> Lab
                     rename(p, one, other, keeps);
                     expect(p, Rax, &[0, failed(errno::ENOENT), failed(errno::EEXIST)], 214);
                     if_not_zero(p, Rax, next);
-                    did(p, linux::IN_MOVED_FROM);
-                    did(p, linux::IN_MOVED_TO);
+                    for event in [linux::IN_MOVED_FROM, linux::IN_MOVED_TO, PAIR] {
+                        did(p, event);
+                    }
                 }
                 5 => {
                     rename(p, one, own.file, 0);
@@ -100,7 +101,7 @@ pub fn churner(p: &mut Program, choice: &mut Choice, who: Who, s: &Scene) -> Lab
                     rename(p, one, other, linux::RENAME_EXCHANGE);
                     expect(p, Rax, &[0, failed(errno::ENOENT)], 217);
                     if_not_zero(p, Rax, next);
-                    for event in [linux::IN_MOVED_FROM, linux::IN_MOVED_TO] {
+                    for event in [linux::IN_MOVED_FROM, linux::IN_MOVED_TO, PAIR] {
                         did(p, event);
                         did(p, event);
                     }

@@ -1,6 +1,6 @@
 //! Ways to make a name, of which only one can succeed while the name is not there; and to be rid of it again.
 
-use super::place::{A, B, Name, call, call_both, open, remove, remove_own, rename};
+use super::place::{A, B, DIRECTORY_MODE, Name, call, call_both, open, remove, remove_own, rename};
 use crate::library::{Choice, close, expect, expect_success};
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{R14, R15, Rax, Rcx};
@@ -74,7 +74,7 @@ impl Own {
     /// Makes both.
     pub fn make(self, p: &mut Program) {
         self.make_file(p);
-        call(p, linux::__NR_mkdirat, self.directory, &[0o700.into()]);
+        call(p, linux::__NR_mkdirat, self.directory, &[DIRECTORY_MODE.into()]);
         expect(p, Rax, &[0], 40);
     }
 
@@ -103,7 +103,7 @@ pub fn make(p: &mut Program, way: Way, name: Name, own: Own) {
             p.put(failed);
         }
         Way::Fifo => call(p, linux::__NR_mknodat, name, &[(linux::S_IFIFO | 0o600).into(), 0.into()]),
-        Way::Directory => call(p, linux::__NR_mkdirat, name, &[0o700.into()]),
+        Way::Directory => call(p, linux::__NR_mkdirat, name, &[DIRECTORY_MODE.into()]),
         Way::Symlink => {
             let target = p.string("nowhere");
             p.system(linux::__NR_symlinkat, &[target.into(), name.fd.into(), name.path.into()]);
