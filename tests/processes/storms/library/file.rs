@@ -4,13 +4,21 @@ use super::check::expect;
 use super::flow::on_error;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
-use processes::instruction::Register::{self, Rax, Rcx};
+use processes::instruction::Register::{self, R12, Rax, Rcx};
 use processes::program::{Operand, Program};
 
 /// Closes a descriptor.
 pub fn close(p: &mut Program, fd: impl Into<Operand>) {
     p.system(linux::__NR_close, &[fd.into()]);
     expect(p, Rax, &[0], 915);
+}
+
+/// A descriptor is at this number from now on, and not where it was, in `from`; r12 is lost.
+pub fn place_descriptor(p: &mut Program, from: Register, number: i32) {
+    p.set(R12, from);
+    p.system(linux::__NR_dup2, &[R12.into(), number.into()]);
+    expect(p, Rax, &[number.into()], 922);
+    close(p, R12);
 }
 
 /// Polls a descriptor for `events`; rax is the answer. Says where the `struct pollfd` is; rcx is lost.

@@ -1,6 +1,7 @@
 //! Words of memory, and the page that all share.
 
 use super::check::expect_success;
+use super::flow::if_zero;
 use super::party::nap;
 use linux_raw_sys::general as linux;
 use processes::instruction::Register::{self, Rax, Rcx, Rdx};
@@ -88,4 +89,25 @@ pub fn await_shared(p: &mut Program, what: i64, number: i64, most: i64) {
     nap(p, most);
     p.jump(look);
     p.put(done);
+}
+
+/// Takes a lock in the shared memory; rdx is lost.
+pub fn lock_shared(p: &mut Program, lock: i64) {
+    let (again, taken) = (p.label(), p.label());
+    p.put(again);
+    p.set(Rax, 0);
+    p.set(Rcx, 1);
+    p.set(Rdx, SHARED);
+    p.compare_exchange(Rdx, lock, Rcx);
+    if_zero(p, Rax, taken);
+    p.system(linux::__NR_sched_yield, &[]);
+    p.jump(again);
+    p.put(taken);
+}
+
+/// Gives it back; rdx is lost.
+pub fn unlock_shared(p: &mut Program, lock: i64) {
+    p.set(Rcx, 0);
+    p.set(Rdx, SHARED);
+    p.write4(Rdx, lock, Rcx);
 }

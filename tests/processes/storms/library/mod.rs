@@ -9,6 +9,7 @@ mod memory;
 mod party;
 mod signal;
 mod socket;
+mod uring;
 
 pub use check::*;
 pub use file::*;
@@ -17,6 +18,7 @@ pub use memory::*;
 pub use party::*;
 pub use signal::*;
 pub use socket::*;
+pub use uring::*;
 
 use processes::program::{Label, Program};
 use processes::run::Storm;

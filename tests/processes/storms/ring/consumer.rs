@@ -1,15 +1,13 @@
 //! Who waits for completions: consumers, which take them and tell of them, and onlookers.
 
 use super::Shape;
-use super::access::{enter, if_over, lock, ring_word, unlock};
 use super::observer::{COMPLETED, COUNTED, DRAIN, OVER, STOP};
-use super::places::{
-    COMPLETION, COMPLETION_HEAD, COMPLETION_TAIL, COMPLETIONS, COUNTER, DONE, EVENT, FLAGS, RING,
-};
+use super::places::{COUNTER, DONE, EVENT, RING};
 use super::request::Plan;
 use super::submitter::submit_some;
 use crate::library::{
-    Choice, SHARED, end_thread, expect, failed, go_to_any, if_zero, load8, mostly, nap, on_error,
+    COMPLETION, Choice, SHARED, awhile, end_thread, expect, failed, go_to_any, if_not_zero, load, load8,
+    mostly, nap, on_error,
 };
 use linux_raw_sys::errno::{EAGAIN, EINTR, ETIME};
 use linux_raw_sys::{general as linux, io_uring};
@@ -19,12 +17,18 @@ use processes::program::{Label, Program};
 /// Null operations in the end, for those who still wait: as many as anybody waits for.
 const WAKES: usize = 3;
 
+/// Goes on there if all is over.
+pub fn if_over(p: &mut Program, there: Label) {
+    load(p, Rax, SHARED + DONE as usize);
+    if_not_zero(p, Rax, there);
+}
+
 /// Waits for more than one completion, and leaves them to others, until all is over.
-pub fn onlooker(p: &mut Program) -> Label {
+pub fn onlooker(p: &mut Program, shape: &Shape) -> Label {
     let entry = p.here();
     let over = p.label();
     if_over(p, over);
-    enter(p, 0, WAKES, io_uring::IORING_ENTER_GETEVENTS, (0, 0));
+    shape.ring.enter(p, 0, WAKES, io_uring::IORING_ENTER_GETEVENTS, (0, 0));
     expect(p, Rax, &[0, failed(EINTR)], 48);
     nap(p, 5_000);
     p.jump(entry);
@@ -40,7 +44,7 @@ pub fn consumer(p: &mut Program, choice: &mut Choice, shape: &Shape, plan: &Plan
     let one = p.words(&[1]);
     let entry = p.here();
     let (empty, drain, stop, finish, over) = (p.label(), p.label(), p.label(), p.label(), p.label());
-    lock(p, COMPLETION);
+    shape.ring.lock(p, COMPLETION);
     let next = p.here();
     if_over(p, over);
     take_completion(p, choice, shape, empty);
@@ -49,7 +53,7 @@ pub fn consumer(p: &mut Program, choice: &mut Choice, shape: &Shape, plan: &Plan
         p.if_equal(Rax, Rcx, place);
     }
     mostly(p, 4, next);
-    unlock(p, COMPLETION);
+    shape.ring.unlock(p, COMPLETION);
     p.jump(entry);
 
     p.put(drain);
@@ -75,31 +79,25 @@ pub fn consumer(p: &mut Program, choice: &mut Choice, shape: &Shape, plan: &Plan
     let wake = |number| [0, 0, 0, 0, (plan.all.len() + number) as u64, 0, 0, 0];
     submit_some(p, submit, &(0..WAKES).map(wake).collect::<Vec<_>>());
     p.put(over);
-    unlock(p, COMPLETION);
+    shape.ring.unlock(p, COMPLETION);
     p.system(linux::__NR_write, &[EVENT.into(), one.into(), 8.into()]);
     expect(p, Rax, &[8], 41);
     end_thread(p);
 
     // What had no room comes into the ring when somebody asks.
     p.put(empty);
-    unlock(p, COMPLETION);
+    shape.ring.unlock(p, COMPLETION);
     let ready = p.label();
-    ring_word(p, Rax, FLAGS);
-    p.and(Rax, io_uring::IORING_SQ_CQ_OVERFLOW.into());
-    if_zero(p, Rax, ready);
-    enter(p, 0, 0, io_uring::IORING_ENTER_GETEVENTS, (0, 0));
-    expect(p, Rax, &[0], 42);
+    shape.ring.flush(p, ready);
     p.jump(entry);
     p.put(ready);
-    wait_somehow(p, choice, scratch, entry);
+    wait_somehow(p, choice, shape, scratch, entry);
     entry
 }
 
 /// Takes one completion out of the ring, whose lock is held, and tells of it; rax is the answer. Goes on at `empty` if there is none.
 pub fn take_completion(p: &mut Program, choice: &mut Choice, shape: &Shape, empty: Label) {
-    ring_word(p, R12, COMPLETION_TAIL);
-    ring_word(p, Rax, COMPLETION_HEAD);
-    p.if_equal(R12, Rax, empty);
+    shape.ring.if_empty(p, empty);
     if choice.below(2) == 0 {
         // Nobody else takes any, so whatever ends a wait for more, there is something to see.
         let plenty = p.label();
@@ -108,39 +106,23 @@ pub fn take_completion(p: &mut Program, choice: &mut Choice, shape: &Shape, empt
         p.if_unequal(Rcx, Rdx, plenty);
         let flags = io_uring::IORING_ENTER_GETEVENTS | io_uring::IORING_ENTER_EXT_ARG;
         let argument = awhile(p, 2_000);
-        enter(p, 0, shape.completions, flags, argument);
+        shape.ring.enter(p, 0, shape.ring.completions, flags, argument);
         expect(p, Rax, &[0], 43);
         p.put(plenty);
     }
-    ring_word(p, R12, COMPLETION_HEAD);
-    p.set(Rax, R12);
-    p.and(Rax, i64::from(shape.completions - 1));
-    (0..4).for_each(|_| p.add(Rax, Rax));
-    p.set(Rcx, SHARED);
-    p.read8(Rcx, Rcx, COMPLETIONS);
-    p.add(Rax, Rcx);
-    p.read8(R13, Rax, 0);
-    p.read8(R14, Rax, 8);
-    p.add_constant(R12, 1);
-    p.write4(Rdx, 0, R12);
+    shape.ring.take(p);
     p.tell(COMPLETED, &[R13.into(), R14.into()]);
 }
 
-/// `struct io_uring_getevents_arg` and its size, for a wait of so many nanoseconds.
-fn awhile(p: &mut Program, nanoseconds: u64) -> (usize, usize) {
-    let time = p.words(&[0, nanoseconds]);
-    (p.words(&[0, 0, time as u64]), 24)
-}
-
 /// Waits for completions in one of the ways that the seed has, and goes on at `next`.
-fn wait_somehow(p: &mut Program, choice: &mut Choice, scratch: usize, next: Label) {
+fn wait_somehow(p: &mut Program, choice: &mut Choice, shape: &Shape, scratch: usize, next: Label) {
     let polled = p.words(&[RING as u64 | u64::from(linux::POLLIN) << 32]);
     let ways: Vec<u64> = (0..1 + choice.below(3)).map(|_| choice.below(4)).collect();
     for (label, way) in go_to_any(p, ways.len()).into_iter().zip(ways) {
         p.put(label);
         match way {
             0 => {
-                enter(p, 0, 1, io_uring::IORING_ENTER_GETEVENTS, (0, 0));
+                shape.ring.enter(p, 0, 1, io_uring::IORING_ENTER_GETEVENTS, (0, 0));
                 expect(p, Rax, &[0, failed(EINTR)], 44);
             }
             1 => {
@@ -148,7 +130,7 @@ fn wait_somehow(p: &mut Program, choice: &mut Choice, scratch: usize, next: Labe
                 let argument = awhile(p, 1_000 + choice.below(20_000));
                 p.random(R12, 3);
                 p.add_constant(R12, 1);
-                enter(p, 0, R12, flags, argument);
+                shape.ring.enter(p, 0, R12, flags, argument);
                 expect(p, Rax, &[0, failed(EINTR), failed(ETIME)], 45);
             }
             2 => {

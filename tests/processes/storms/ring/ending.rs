@@ -1,10 +1,9 @@
 //! How a run comes to its end: all is told, or it is cut short.
 
-use super::access::if_over;
-use super::consumer::take_completion;
+use super::consumer::{if_over, take_completion};
 use super::feeder::read_narrow;
 use super::observer::{END, READ};
-use super::places::{DRY, ENTRIES, NARROW, PAGE, RING, RINGS, SEMAPHORE, TOKENS};
+use super::places::{DRY, NARROW, PAGE, SEMAPHORE, TOKENS};
 use super::program::Functions;
 use super::request::Plan;
 use super::setup::set_up;
@@ -46,7 +45,7 @@ pub fn end_orderly(p: &mut Program, choice: &mut Choice, shape: &Shape, entries:
         p.jump(next);
         p.put(empty);
     }
-    close_ring(p);
+    shape.ring.close(p);
     close(p, NARROW[1]);
     collect_children(p);
     let buffer = p.data(8);
@@ -66,15 +65,6 @@ pub fn end_orderly(p: &mut Program, choice: &mut Choice, shape: &Shape, entries:
     }
     p.tell(END, &[]);
     exit(p, 0);
-}
-
-/// The ring is neither open nor mapped any more.
-fn close_ring(p: &mut Program) {
-    close(p, RING);
-    for address in [RINGS, ENTRIES] {
-        p.system(linux::__NR_munmap, &[address.into(), PAGE.into()]);
-        expect(p, Rax, &[0], 63);
-    }
 }
 
 /// Has a child begin all, and not go on to the end.
@@ -120,7 +110,7 @@ pub fn end_abruptly(
     match ending {
         Ending::Execute => execute(p, "/next"),
         Ending::Kill => loop_forever(p, |p| p.system(linux::__NR_pause, &[])),
-        Ending::Close => close_ring(p),
+        Ending::Close => shape.ring.close(p),
         Ending::Leave => join_all(p, &threads[..leaving]),
         Ending::Exit | Ending::Orderly => exit(p, 0),
     }

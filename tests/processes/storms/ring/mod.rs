@@ -18,7 +18,6 @@
 //! Start reading at [`request`] and [`plan`], then who takes part: [`submitter`], [`consumer`] and [`feeder`]; and at last what
 //! has to hold, [`observer`].
 
-mod access;
 mod consumer;
 mod ending;
 mod feeder;
@@ -30,8 +29,9 @@ mod request;
 mod setup;
 mod submitter;
 
-use crate::library::{Choice, exit};
+use crate::library::{Choice, Ring, exit};
 use observer::Observer;
+use places::{ENTRIES, RING, RINGS};
 use processes::program::Program;
 use processes::run::Storm;
 
@@ -56,16 +56,12 @@ enum Ending {
 struct Shape {
     ending: Ending,
     as_processes: bool,
-    /// A task of the kernel's takes the entries.
-    has_poller: bool,
-    /// The lock of what is submitted is held until it is taken, so there may be chains.
-    holds: bool,
+    /// The ring; where it holds the lock until what is submitted is taken, there may be chains.
+    ring: Ring,
     /// Requests wait for all before them, so none may be there that waits for one after it.
     drains: bool,
     /// Whether files and buffers are registered.
     registers: bool,
-    entries: u32,
-    completions: u32,
 }
 
 impl Shape {
@@ -73,16 +69,20 @@ impl Shape {
         let endings = [Ending::Kill, Ending::Exit, Ending::Execute, Ending::Close, Ending::Leave];
         let ending = if choice.below(3) > 0 { Ending::Orderly } else { endings[choice.below(5) as usize] };
         let entries = 4 << choice.below(2);
-        Self {
-            ending,
-            as_processes: ending == Ending::Orderly && choice.below(3) == 0,
+        let as_processes = ending == Ending::Orderly && choice.below(3) == 0;
+        let ring = Ring {
+            fd: RING,
+            words: 0,
+            rings: RINGS,
+            array: ENTRIES,
+            entries,
             has_poller: choice.below(4) == 0 && ending != Ending::Leave,
             holds: choice.below(3) > 0,
-            drains: choice.below(3) == 0,
-            registers: choice.below(2) == 0 && ending != Ending::Leave,
-            entries,
             completions: entries << choice.below(2),
-        }
+        };
+        let drains = choice.below(3) == 0;
+        let registers = choice.below(2) == 0 && ending != Ending::Leave;
+        Self { ending, as_processes, ring, drains, registers }
     }
 }
 

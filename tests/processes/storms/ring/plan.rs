@@ -50,13 +50,13 @@ fn add_batches(
             let some = (0..1 + choice.below(3)).map(|_| plain(p, choice, shape, plan)).collect();
             batches.push(some);
         }
-        2..=4 if shape.holds => {
+        2..=4 if shape.ring.holds => {
             let flag = if choice.below(2) == 0 { LINK } else { HARD_LINK };
             let some: Vec<usize> = (0..2 + choice.below(2)).map(|_| plain(p, choice, shape, plan)).collect();
             link(plan, &some, flag);
             batches.push(some);
         }
-        5 if shape.holds => {
+        5 if shape.ring.holds => {
             // With a limit, and perhaps one more that comes after.
             let limited =
                 if choice.below(2) == 0 { stay(p, choice, plan) } else { plain(p, choice, shape, plan) };
@@ -91,7 +91,10 @@ fn add_batches(
             some.push(plain(p, choice, shape, plan));
             batches.push(some);
         }
-        8 if shape.holds && plan.stop.is_some() && batches.first().is_some_and(|first| first == &[0]) => {
+        8 if shape.ring.holds
+            && plan.stop.is_some()
+            && batches.first().is_some_and(|first| first == &[0]) =>
+        {
             // For a while the poll that repeats is for something that does not come.
             let change = |plan: &mut Plan, events| {
                 let entry = Entry {
@@ -166,7 +169,7 @@ fn plain(p: &mut Program, choice: &mut Choice, shape: &Shape, plan: &mut Plan) -
         ..Entry::default()
     };
     // Buffers are registered by their addresses in one process.
-    let has_buffers = shape.registers && (shape.has_poller || !shape.as_processes);
+    let has_buffers = shape.registers && (shape.ring.has_poller || !shape.as_processes);
     let by_buffer = has_buffers && choice.below(3) == 0;
     let (reads, writes) = match by_buffer {
         true => (op::IORING_OP_READ_FIXED, op::IORING_OP_WRITE_FIXED),

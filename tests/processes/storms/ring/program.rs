@@ -3,11 +3,11 @@
 use super::consumer::{consumer, onlooker};
 use super::ending::{end_abruptly, end_orderly};
 use super::feeder::{feeder, reader};
-use super::observer::BEGIN;
+use super::observer::{BEGIN, SUBMITTED};
 use super::places::{BUFFER_PAGES, PAGE};
 use super::request::Plan;
 use super::setup::{make_files, set_up};
-use super::submitter::{submit_function, submitter};
+use super::submitter::submitter;
 use super::{Ending, Shape};
 use crate::library::{Choice, begin, fork, handle, restart_flag, share};
 use linux_raw_sys::general as linux;
@@ -25,7 +25,7 @@ pub struct Functions {
 /// Writes it.
 pub fn write(p: &mut Program, choice: &mut Choice, shape: &Shape, plan: &Plan) {
     let (main, handler) = begin(p);
-    let submit = submit_function(p, shape);
+    let submit = shape.ring.submit_function(p, SUBMITTED);
     let consume = consumer(p, choice, shape, plan, submit);
     let functions = Functions { submit, consume };
     let count = plan.batches.len();
@@ -40,7 +40,7 @@ pub fn write(p: &mut Program, choice: &mut Choice, shape: &Shape, plan: &Plan) {
     let feeder = feeder(p, choice, plan);
     let reader = reader(p);
     let consumers = choice.below(3);
-    let onlooker = onlooker(p);
+    let onlooker = onlooker(p, shape);
     let restarts = choice.below(2) == 0;
 
     p.put(main);
