@@ -87,13 +87,15 @@ impl Completions {
             if self.room(memory) == 0 {
                 return false;
             }
-            let Some(completion) = self.aside.pop() else {
-                memory.set_flags(IORING_SQ_CQ_OVERFLOW, false);
-                return false;
-            };
+            let Some(completion) = self.aside.pop() else { return false };
             memory.write_completion(self.tail, &completion);
             self.tail = self.tail.wrapping_add(1);
             memory.tell_completed(self.tail);
+            // With the last one, even if it has taken the last room: nobody comes here for none.
+            if self.aside.is_empty() {
+                memory.set_flags(IORING_SQ_CQ_OVERFLOW, false);
+                return false;
+            }
         }
         true
     }
