@@ -76,7 +76,7 @@ pub fn has_file(opcode: u8) -> bool {
     )
 }
 
-/// Whether an operation may have moved some bytes when it has to wait to move more.
+/// Whether an operation may have moved some bytes when it has to wait to move more, or buffers when it makes way for others.
 pub fn may_move_some(opcode: u8) -> bool {
     matches!(
         u32::from(opcode),
@@ -92,6 +92,8 @@ pub fn may_move_some(opcode: u8) -> bool {
             | operations::RECV
             | operations::SPLICE
             | operations::TEE
+            | operations::PROVIDE_BUFFERS
+            | operations::REMOVE_BUFFERS
     )
 }
 
