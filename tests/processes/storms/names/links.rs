@@ -33,8 +33,8 @@ pub fn judge(p: &mut Program, choice: &mut Choice, linkers: &[usize]) {
     expect(p, Rax, &[1], 180);
     let name = Name::spell(p, choice, B, NAME);
     remove_own(p, name, false, 181);
-    for which in 0..UNNAMED.len() {
-        links(p, UNNAMED[which]);
+    for (which, number) in UNNAMED.into_iter().enumerate() {
+        links(p, number);
         p.set(R13, Rax);
         expect(p, R13, &[linkers.len() as i64], 182);
         for who in linkers {

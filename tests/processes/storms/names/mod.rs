@@ -74,6 +74,8 @@ struct Scene {
     truncates: bool,
     /// Where the ball is thrown.
     field: Field,
+    /// How many names come and go where it is watched.
+    watched_names: u64,
     /// There is a second watch, on `b`.
     watches_two: bool,
     /// The watch ends with its directory.
@@ -104,6 +106,7 @@ impl Scene {
             exchanges: choice.below(2) == 0,
             truncates: choice.below(3) == 0,
             field: Field::new(choice),
+            watched_names: 2 + choice.below(2),
             watches_two: choice.below(2) == 0,
             removes_watched: choice.below(2) == 0,
             games,

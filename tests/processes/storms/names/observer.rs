@@ -26,8 +26,10 @@ pub const DID: u32 = OWN + 6;
 pub const PAIR: u32 = 0;
 /// A watcher is told: what, its cookie, the watch and the name. Answers whether that was the end.
 pub const HAPPENED: u32 = OWN + 7;
+/// Somebody has asked where it is: what the answer says behind the name of the directory that has all in the tree.
+pub const WHERE: u32 = OWN + 8;
 /// All is over.
-pub const OVER: u32 = OWN + 8;
+pub const OVER: u32 = OWN + 9;
 
 /// What somebody has read: where it stands, and how many writes of each writer there were.
 #[derive(Default)]
@@ -87,6 +89,12 @@ impl Observer {
                     let all = writes.values().filter(|writes| **writes == WRITES as u64).count();
                     assert_eq!(all, self.writers, "writes that are not there");
                 }
+            }
+            WHERE => {
+                let text: Vec<u8> = c.to_le_bytes().into_iter().take_while(|byte| *byte != 0).collect();
+                let names: BTreeSet<&[u8]> = text.chunks(2).collect();
+                let text = String::from_utf8_lossy(&text);
+                assert_eq!(2 * names.len(), text.len(), "a directory is in itself: {text}");
             }
             DID => *self.watch.did.entry(a).or_default() += 1,
             HAPPENED => return self.watch.happened(&self.scene, a as u32, b, c).into(),

@@ -1,12 +1,13 @@
 //! Directories that are moved into each other: they stay a tree.
 
+use super::observer::WHERE;
 use super::place::{BASE, NUMBER, Name, TREE, call_both, links, look, plant_one, remove, rename};
 use super::way::Own;
 use super::{Scene, Who, rounds};
 use crate::library::{Choice, expect, expect_equal, failed, go_to_any, maybe_nap};
 use linux_raw_sys::errno;
 use linux_raw_sys::general as linux;
-use processes::instruction::Register::{R13, R14, Rax, Rcx};
+use processes::instruction::Register::{R13, R14, Rax, Rcx, Rdx};
 use processes::program::{Label, Program};
 
 /// Names of the directories; their descriptors follow that of the one that has them all.
@@ -80,7 +81,7 @@ pub fn mover(p: &mut Program, choice: &mut Choice, who: Who, s: &Scene) -> Label
     let own = Own::of(p, choice, who.index);
     let entry = p.here();
     own.make(p);
-    rounds(p, who, 6, |p| {
+    rounds(p, who, 8, |p| {
         let next = p.label();
         // Several of each, with directories that the seed chooses.
         for (number, label) in go_to_any(p, 8).into_iter().enumerate() {
@@ -119,7 +120,7 @@ pub fn mover(p: &mut Program, choice: &mut Choice, who: Who, s: &Scene) -> Label
                     call_both(p, linux::__NR_linkat, from, to, 0);
                     expect(p, Rax, &[failed(errno::EPERM), failed(errno::ENOENT)], 169);
                 }
-                5 | 6 => climb(p, node(one)),
+                5 => climb(p, node(one)),
                 _ => stand(p, one),
             }
             p.jump(next);
@@ -142,5 +143,8 @@ fn stand(p: &mut Program, index: usize) {
     for _ in 0..4 {
         p.system(linux::__NR_getcwd, &[buffer.into(), SIZE.into()]);
         expect(p, Rax, &lengths, 171);
+        p.set(Rcx, buffer);
+        p.read8(Rdx, Rcx, TOP.len() as i64);
+        p.tell(WHERE, &[0.into(), 0.into(), Rdx.into()]);
     }
 }

@@ -55,12 +55,12 @@ pub fn churner(p: &mut Program, choice: &mut Choice, who: Who, s: &Scene) -> Lab
     let own = Own::of(p, choice, who.index);
     let entry = p.here();
     own.make(p);
-    rounds(p, who, 8, |p| {
+    rounds(p, who, 14, |p| {
         let next = p.label();
-        for (number, label) in go_to_any(p, 8).into_iter().enumerate() {
+        for (number, label) in go_to_any(p, 10).into_iter().enumerate() {
             p.put(label);
-            let one = choice.below(3) as usize;
-            let other = (one + 1 + choice.below(2) as usize) % 3;
+            let one = choice.below(s.watched_names) as usize;
+            let other = (one + 1) % s.watched_names as usize;
             let [one, other] = [one, other].map(|at| Name::spell(p, choice, WATCHED, NAMES[at]));
             let keeps = if s.exchanges { linux::RENAME_NOREPLACE } else { 0 };
             match number {
@@ -70,7 +70,7 @@ pub fn churner(p: &mut Program, choice: &mut Choice, who: Who, s: &Scene) -> Lab
                     if_not_zero(p, Rax, next);
                     did(p, linux::IN_CREATE);
                 }
-                3 => {
+                3 | 8 | 9 => {
                     remove(p, one, false);
                     expect(p, Rax, &[0, failed(errno::ENOENT)], 213);
                     if_not_zero(p, Rax, next);
