@@ -46,7 +46,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 19] = [
+const STORMS: [Entry; 20] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 150),
     entry("epoll", epoll::storm, 150),
