@@ -72,6 +72,7 @@ pub struct Ring {
     /// Whether there is a counter to add to.
     pub has_event_file: AtomicBool,
     requests: SpinMutex<BTreeMap<request::Key, Arc<Request>>>,
+    /// What tells requests, and groups of buffers, from others: the next one's.
     places: AtomicU64,
     /// Chains that have begun and not ended.
     begun: AtomicUsize,

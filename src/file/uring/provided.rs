@@ -10,6 +10,7 @@
 //! ```
 
 use alloc::sync::{Arc, Weak};
+use core::sync::atomic::Ordering::Relaxed;
 
 use syscalls::Errno;
 use zerocopy::{FromBytes, IntoBytes};
@@ -42,8 +43,9 @@ pub struct Provided {
 const TAIL_AT: usize = core::mem::offset_of!(Provided, reserved);
 
 /// A group.
-#[derive(Default)]
 pub struct Group {
+    /// What tells it from others that have had its number: what was chosen from those is not given back to it.
+    place: u64,
     buffers: Chunks<Provided>,
     shared: Option<SharedRing>,
 }
@@ -65,6 +67,7 @@ pub struct SharedRing {
 pub struct Choice<'a> {
     ring: &'a Ring,
     group: u16,
+    place: u64,
     buffer: Option<Provided>,
     /// No more of its bytes count.
     len: usize,
@@ -87,7 +90,7 @@ impl Drop for Choice<'_> {
         if let Some(buffer) = self.buffer.take() {
             let mut groups = self.ring.provided.lock();
             // Where there is no group or no room any more, nobody misses it.
-            if let Some(group) = groups.get_mut(&self.group) {
+            if let Some(group) = groups.get_mut(&self.group).filter(|group| group.place == self.place) {
                 let _ = group.buffers.push_first(buffer);
             }
         }
@@ -95,6 +98,10 @@ impl Drop for Choice<'_> {
 }
 
 impl Ring {
+    fn new_group(&self) -> Group {
+        Group { place: self.places.fetch_add(1, Relaxed), buffers: Chunks::default(), shared: None }
+    }
+
     /// Adds so many buffers to a group, of which each begins where the one before ends, and has the next number.
     ///
     /// # Errors
@@ -105,7 +112,7 @@ impl Ring {
             memory::check_wait()?;
             let result = {
                 let mut groups = self.provided.lock();
-                let group = groups.entry(group).or_default();
+                let group = groups.entry(group).or_insert_with(|| self.new_group());
                 if group.shared.is_some() {
                     return Err(Errno::EINVAL);
                 }
@@ -153,7 +160,7 @@ impl Ring {
     /// Makes a group of a ring of buffers. EEXIST if there is one with buffers.
     pub fn share(&self, group: u16, ring: SharedRing) -> Result<(), Errno> {
         let mut groups = self.provided.lock();
-        let group = groups.entry(group).or_default();
+        let group = groups.entry(group).or_insert_with(|| self.new_group());
         if group.shared.is_some() || !group.buffers.is_empty() {
             return Err(Errno::EEXIST);
         }
@@ -173,17 +180,18 @@ impl Ring {
         Ok(())
     }
 
-    /// Looks where the next buffer of a group is: among those that the kernel keeps, or else in this ring.
+    /// Looks where the next buffer of a group is: among those that the kernel keeps, or else in this ring; and what tells the group
+    /// from others.
     ///
     /// # Errors
     /// ENOBUFS if there is none; EFAULT if the ring of them is not in the memory of this program.
-    async fn find_provided(&self, caller: &Caller, group: u16) -> Result<Option<SharedRing>, Errno> {
-        let shared = {
+    async fn find_provided(&self, caller: &Caller, group: u16) -> Result<(u64, Option<SharedRing>), Errno> {
+        let (place, shared) = {
             let groups = self.provided.lock();
             let group = groups.get(&group).ok_or(Errno::ENOBUFS)?;
             match &group.shared {
-                _ if !group.buffers.is_empty() => return Ok(None),
-                Some(shared) => shared.clone(),
+                _ if !group.buffers.is_empty() => return Ok((group.place, None)),
+                Some(shared) => (group.place, shared.clone()),
                 None => return Err(Errno::ENOBUFS),
             }
         };
@@ -191,7 +199,7 @@ impl Ring {
             return Err(Errno::EFAULT);
         }
         let tail: u16 = user::read(caller, shared.address + TAIL_AT).await?;
-        if tail == shared.head { Err(Errno::ENOBUFS) } else { Ok(Some(shared)) }
+        if tail == shared.head { Err(Errno::ENOBUFS) } else { Ok((place, Some(shared))) }
     }
 
     /// ENOBUFS if a group has no buffer now; EFAULT as [`choose`](Self::choose).
@@ -205,15 +213,20 @@ impl Ring {
     /// ENOBUFS if there is none; EFAULT if the ring of them is not in the memory of this program.
     pub async fn choose(&self, caller: &Caller, group: u16, most: usize) -> Result<Choice<'_>, Errno> {
         loop {
-            let taken = match self.find_provided(caller, group).await? {
-                None => self.provided.lock().get_mut(&group).and_then(|group| group.buffers.pop()),
+            let (place, shared) = self.find_provided(caller, group).await?;
+            let is_it = |group: &&mut Group| group.place == place;
+            let taken = match shared {
+                None => {
+                    let mut groups = self.provided.lock();
+                    groups.get_mut(&group).filter(is_it).and_then(|group| group.buffers.pop())
+                }
                 Some(found) => {
                     // The program writes a place before it moves the tail; the processor keeps the order of these loads.
                     let place = usize::from(found.head & found.mask) * size_of::<Provided>();
                     let buffer = user::read(caller, found.address + place).await?;
                     let mut groups = self.provided.lock();
-                    let now = groups.get_mut(&group).and_then(|group| group.shared.as_mut());
-                    now.filter(|now| now.address == found.address && now.head == found.head).map(|now| {
+                    let now = groups.get_mut(&group).filter(is_it).and_then(|group| group.shared.as_mut());
+                    now.filter(|now| now.head == found.head).map(|now| {
                         now.head = now.head.wrapping_add(1);
                         buffer
                     })
@@ -222,7 +235,7 @@ impl Ring {
             if let Some(buffer) = taken {
                 let room = buffer.len as usize;
                 let len = if most == 0 { room } else { most.min(room) };
-                return Ok(Choice { ring: self, group, buffer: Some(buffer), len });
+                return Ok(Choice { ring: self, group, place, buffer: Some(buffer), len });
             }
             // Somebody else has been faster.
             executor::make_way().await;
