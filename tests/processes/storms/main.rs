@@ -6,6 +6,7 @@
 //!   NAME...     the storms whose names contain one of these
 //! ```
 
+mod chosen;
 mod datagram;
 mod epoll;
 mod exec;
@@ -46,7 +47,7 @@ const fn entry(name: &'static str, storm: fn(u64) -> Storm, seeds: u64) -> Entry
     Entry { name, storm, seeds }
 }
 
-const STORMS: [Entry; 20] = [
+const STORMS: [Entry; 21] = [
     entry("quiet", quiet::storm, 20),
     entry("futex", futex::storm, 150),
     entry("epoll", epoll::storm, 150),
@@ -56,6 +57,7 @@ const STORMS: [Entry; 20] = [
     entry("ipc", ipc::storm, 100),
     entry("timer", timer::storm, 100),
     entry("ring", ring::storm, 100),
+    entry("chosen", chosen::storm, 100),
     entry("socket", socket::storm, 100),
     entry("datagram", datagram::storm, 100),
     entry("rights", rights::storm, 100),
