@@ -51,8 +51,12 @@ pub fn take_all(p: &mut Program, shape: &Shape, index: usize, look: Label, cases
     }
     p.jump(next);
     p.put(empty);
-    // What had no room comes into the ring when somebody asks.
-    ring.flush(p, done);
+    // What had no room comes into the ring when somebody asks; so it may have done just now, for somebody who has not got the lock.
+    let calm = p.label();
+    ring.flush(p, calm);
+    p.jump(next);
+    p.put(calm);
+    ring.if_empty(p, done);
     p.jump(next);
     p.put(done);
 }
