@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Here is what a ring is: its [`memory`], its [completions](completion), who [counts](counting) them, the
-//! [requests](request) that wait, the buffers that are [`provided`] for them, and what is [`registered`] with it. What entries mean and how they are carried out is in
+//! [requests](request) that wait, the buffers that are [`provided`] for them, what is [`registered`] with it, and what alone it
+//! may be asked for ([`restrictions`]). What entries mean and how they are carried out is in
 //! [`syscall::uring`](crate::syscall::uring), where the system calls are.
 //!
 //! Life: descriptors and mappings keep the [`RingFile`]; when the last is gone, all requests are cancelled. Requests keep the
@@ -84,10 +85,8 @@ pub struct Ring {
     pub poller: Poller,
     /// The only thread that entries are taken from, by its id (`IORING_SETUP_SINGLE_ISSUER`).
     pub issuer: AtomicU32,
-    /// Whether it does not take entries yet (`IORING_SETUP_R_DISABLED`).
-    pub is_disabled: AtomicBool,
-    /// Whether its [restrictions] are in force.
-    pub is_restricted: AtomicBool,
+    is_disabled: AtomicBool,
+    is_restricted: AtomicBool,
     is_closed: AtomicBool,
 }
 

@@ -1,7 +1,6 @@
 //! Messages between rings: `IORING_OP_MSG_RING`, a completion in another ring, maybe with a registered file.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Acquire;
 
 use linux_raw_sys::io_uring::{io_uring_msg_ring_flags::*, *};
 use syscalls::Errno;
@@ -46,5 +45,5 @@ pub fn send(ring: &Arc<Ring>, file: &File, entry: &Entry) -> SysResult {
 }
 
 fn check_awake(ring: &Ring) -> Result<(), Errno> {
-    if ring.is_disabled.load(Acquire) { Err(Errno::EBADFD) } else { Ok(()) }
+    if ring.is_disabled() { Err(Errno::EBADFD) } else { Ok(()) }
 }

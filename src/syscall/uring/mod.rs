@@ -23,7 +23,7 @@ mod watch;
 
 use alloc::sync::Arc;
 use core::{
-    sync::atomic::Ordering::{Acquire, Relaxed, SeqCst},
+    sync::atomic::Ordering::{Relaxed, SeqCst},
     time::Duration,
 };
 
@@ -221,8 +221,7 @@ pub fn attempt_enter(caller: &Caller, context: &UserContext, moved: &mut usize) 
     }
     let file = file_to_enter(caller, context.rdi as i32, flags)?;
     let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
-    // Acquire: an enabled ring is restricted, if it is to be.
-    let is_strange = ring.is_disabled.load(Acquire) || ring.is_restricted.load(Relaxed);
+    let is_strange = ring.is_disabled() || ring.is_restricted();
     if ring.flags & IORING_SETUP_SQPOLL != 0 || is_strange {
         return Err(Pause::General);
     }
@@ -257,7 +256,7 @@ pub async fn enter(
     // Kept open for as long as this takes.
     let file = file_to_enter(caller, fd, flags)?;
     let ring = uring::of(&file).ok_or(Errno::EOPNOTSUPP)?;
-    if ring.is_disabled.load(Acquire) {
+    if ring.is_disabled() {
         return Err(Errno::EBADFD);
     }
     let mut submitted = taken as usize;

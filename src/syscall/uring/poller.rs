@@ -55,7 +55,7 @@ async fn run(
     let is_over = || is_called_off(&caller.thread, &ring);
     let mut busy_until = Instant::now() + idle;
     while !is_over() {
-        let may_take = || (!ring.is_backed_up() || is_over()).then_some(());
+        let may_take = || (!ring.is_disabled() && !ring.is_backed_up() || is_over()).then_some(());
         ring.poller.asleep.wait_until(may_take).await;
         let taken = submit(&ring, &mut submitter, u32::MAX).await;
         if taken.is_ok_and(|taken| taken > 0) {

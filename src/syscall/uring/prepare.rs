@@ -2,7 +2,6 @@
 //! (`IORING_FEAT_SUBMIT_STABLE`).
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering::Relaxed;
 
 use linux_raw_sys::{general as linux, io_uring::*, net};
 use syscalls::Errno;
@@ -82,7 +81,7 @@ pub fn check(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
     if entry.has(BUFFER_SELECT) && !operations::chooses(entry.opcode) {
         return Err(Errno::EOPNOTSUPP);
     }
-    if ring.is_restricted.load(Relaxed) {
+    if ring.is_restricted() {
         ring.check_restrictions(entry)?;
     }
     let sets = |field, is_set| unused.contains(field) && is_set;

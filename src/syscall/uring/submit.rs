@@ -6,7 +6,7 @@
 //! Everything else is a [`chain`].
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{future::poll_fn, ops::Range, sync::atomic::Ordering::Relaxed, task::Poll};
+use core::{future::poll_fn, ops::Range, task::Poll};
 
 use syscalls::Errno;
 
@@ -177,7 +177,7 @@ pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32)
     let mut chain: Vec<Prepared> = Vec::new();
     let mut failed = None;
     let mut entry = Entry::new_zeroed();
-    let is_free = !ring.is_restricted.load(Relaxed);
+    let is_free = !ring.is_restricted();
     let mut is_plain = is_free && !ring.defers();
     loop {
         let trial = match is_plain && chain.is_empty() {

@@ -10,7 +10,7 @@ mod provided;
 mod restrictions;
 
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::Ordering::Relaxed;
 
 use linux_raw_sys::io_uring::*;
 use syscalls::Errno;
@@ -92,7 +92,7 @@ pub async fn register(
     use io_uring_register_op::*;
     let is = |wanted: io_uring_register_op| operation == wanted as u32;
     let takes_nothing = argument == 0 && count == 0;
-    if ring.is_restricted.load(Relaxed) {
+    if ring.is_restricted() {
         check(operation < LAST)?;
         ring.check_registration(operation)?;
     }
@@ -137,7 +137,8 @@ pub async fn register(
         place.and_then(Option::take).map(|_| 0).ok_or(Errno::EINVAL)
     } else if is(IORING_REGISTER_ENABLE_RINGS) {
         check(takes_nothing)?;
-        enable(ring)
+        ring.enable()?;
+        Ok(0)
     } else if is(IORING_REGISTER_RESTRICTIONS) {
         restrictions::register(caller, ring, argument, count).await
     } else if is(IORING_REGISTER_PBUF_RING) {
@@ -185,18 +186,6 @@ pub async fn register(
 
 /// The number behind the last registration that Linux 6.1 has.
 const LAST: u32 = io_uring_register_op::IORING_REGISTER_FILE_ALLOC_RANGE as u32 + 1;
-
-/// Has a ring take entries from now on; EBADFD if it does already.
-fn enable(ring: &Ring) -> SysResult {
-    if !ring.is_disabled.load(Relaxed) {
-        return Err(Errno::EBADFD);
-    }
-    if ring.registered.lock().restrictions.is_some() {
-        ring.is_restricted.store(true, Relaxed);
-    }
-    // Release: who finds the ring enabled finds it restricted.
-    if ring.is_disabled.swap(false, Release) { Ok(0) } else { Err(Errno::EBADFD) }
-}
 
 /// EINVAL unless something holds.
 fn check(holds: bool) -> Result<(), Errno> {

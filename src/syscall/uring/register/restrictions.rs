@@ -1,7 +1,5 @@
 //! Registering what alone a ring may be asked for.
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use linux_raw_sys::io_uring::io_uring_register_restriction_op::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, IntoBytes};
@@ -33,7 +31,7 @@ struct Restriction {
 /// # Errors
 /// EBADFD if it does already, EBUSY if some are registered, EINVAL for what there is not, or too many.
 pub async fn register(caller: &Caller, ring: &Ring, argument: usize, count: u32) -> SysResult {
-    if !ring.is_disabled.load(Relaxed) {
+    if !ring.is_disabled() {
         return Err(Errno::EBADFD);
     }
     if ring.registered.lock().restrictions.is_some() {
@@ -59,10 +57,6 @@ pub async fn register(caller: &Caller, ring: &Ring, argument: usize, count: u32)
             return Err(Errno::EINVAL);
         }
     }
-    let mut registered = ring.registered.lock();
-    if registered.restrictions.is_some() {
-        return Err(Errno::EBUSY);
-    }
-    registered.restrictions = Some(restrictions);
+    ring.restrict(restrictions)?;
     Ok(0)
 }

@@ -1,8 +1,9 @@
 //! Rings that may be asked for some things only.
 
-use super::{one, ring};
+use super::{one, ring, submit, told};
 use crate::check::{BAD, outcome};
 use std::os::fd::AsRawFd;
+use support::clock::sleep_ms;
 use support::ring::{Entry, Parameters, Ring, names::*};
 
 /// `struct io_uring_restriction`: what is restricted, and to what.
@@ -63,6 +64,15 @@ pub fn run() {
     one(&mut ring, "with it", Entry::new(NOP, 1).flags(FIXED_FILE));
     one(&mut ring, "with more", Entry::new(NOP, 1).flags(FIXED_FILE | ASYNC));
     one(&mut ring, "with too much", Entry::new(NOP, 1).flags(FIXED_FILE | LINK));
+    // A poller takes nothing before that either.
+    let parameters = Parameters { flags: SETUP_R_DISABLED | SETUP_SQPOLL, ..Parameters::default() };
+    let mut ring = Ring::with(8, parameters).expect("a ring");
+    ask(&ring, "for a poller", &[of(1, READ)]);
+    ring.push(Entry::new(NOP, 1));
+    sleep_ms(50);
+    told(&mut ring, "not yet");
+    enable(&ring, "enable");
+    submit(&mut ring, "not allowed", &[], 1);
     for restrictions in [&[of(0, 12)][..], &[]] {
         let ring = asleep();
         ask(&ring, "no request", restrictions);
