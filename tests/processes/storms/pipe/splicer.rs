@@ -23,14 +23,7 @@ impl Body<'_> {
         expect_whole_units(p, 100);
         if_zero(p, Rax, end);
         p.jump(again);
-        p.put(nothing);
-        self.look(p, choice, R12, false, R14);
-        nap(p, PAUSE);
-        p.jump(again);
-        p.put(broken);
-        self.broken(p, 1, again, leave);
-        p.put(end);
-        self.end(p, again, leave);
+        self.ways_out(p, choice, [again, nothing, broken, end, leave]);
     }
 
     /// Copies bytes to one pipe, then moves the same to another, until the end.
@@ -56,6 +49,12 @@ impl Body<'_> {
         p.jump(more);
         p.put(gone);
         self.broken(p, 2, more, leave);
+        self.ways_out(p, choice, [again, nothing, broken, end, leave]);
+    }
+
+    /// Where both go when there is nothing to move from what is in r12, when nobody reads any more, and at the end.
+    fn ways_out(&self, p: &mut Program, choice: &mut Choice, labels: [Label; 5]) {
+        let [again, nothing, broken, end, leave] = labels;
         p.put(nothing);
         self.look(p, choice, R12, false, R14);
         nap(p, PAUSE);
