@@ -59,11 +59,16 @@ impl Header {
         if header.name_len < 0 {
             return Err(Errno::EINVAL);
         }
-        if header.vector_count > IOV_MAX {
+        let vectors = header.read_vectors(caller).await?;
+        Ok((header, vectors))
+    }
+
+    /// The ranges that it has.
+    async fn read_vectors(&self, caller: &Caller) -> Result<Vec<IoVec>, Errno> {
+        if self.vector_count > IOV_MAX {
             return Err(Errno::EMSGSIZE);
         }
-        let vectors = user::read_iovecs(caller, header.vectors, header.vector_count as u32).await?;
-        Ok((header, vectors))
+        user::read_iovecs(caller, self.vectors, self.vector_count as u32).await
     }
 }
 
@@ -312,14 +317,13 @@ impl Incoming {
     /// The same for messages that are [enclosed](receive_enclosed): the header only tells how much room there is to be for the
     /// name and for what comes along. EOVERFLOW if that is too much.
     pub async fn read_enclosed(caller: &Caller, at: usize) -> Result<Self, Errno> {
-        let name_len: i32 = user::read(caller, at.wrapping_add(NAME_LEN_AT)).await?;
-        let (mut header, vectors) = Header::read(caller, at).await?;
+        let header: Header = user::read(caller, at).await?;
+        let vectors = header.read_vectors(caller).await?;
         let control_len = i32::try_from(header.control_len).map_err(|_| Errno::EOVERFLOW)?;
-        let room = name_len.checked_add(control_len).and_then(|room| room.checked_add(ENCLOSURE as i32));
-        if name_len < 0 || room.is_none() {
+        let room = header.name_len.checked_add(control_len);
+        if header.name_len < 0 || room.and_then(|room| room.checked_add(ENCLOSURE as i32)).is_none() {
             return Err(Errno::EOVERFLOW);
         }
-        header.name_len = name_len;
         Ok(Self { header, vectors, at })
     }
 

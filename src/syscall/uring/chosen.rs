@@ -49,23 +49,26 @@ pub struct Chosen {
     pub request: Arc<Request>,
 }
 
-/// What such a request does.
-pub fn into_chosen(chosen: Chosen, data: Data) -> Result<Work, Errno> {
-    Ok(match (u32::from(chosen.entry.opcode), data) {
-        (operations::READ, _) => {
-            let most = chosen.entry.len as usize;
-            memory::pinned(async move { chosen.read(most).await })?
-        }
-        (operations::READV, Data::Length(most)) => memory::pinned(async move { chosen.read(most).await })?,
-        (operations::RECV, _) => memory::pinned(async move { chosen.receive().await })?,
-        (operations::RECVMSG, Data::Incoming(incoming)) => {
-            memory::pinned(async move { chosen.receive_messages(&incoming).await })?
-        }
-        _ => return Err(Errno::EINVAL),
-    })
-}
-
 impl Chosen {
+    /// What is to be done for it.
+    ///
+    /// # Errors
+    /// ENOMEM; EINVAL for an operation that does not choose.
+    pub fn into_work(self, data: Data) -> Result<Work, Errno> {
+        Ok(match (u32::from(self.entry.opcode), data) {
+            (operations::READ, _) => {
+                let most = self.entry.len as usize;
+                memory::pinned(async move { self.read(most).await })?
+            }
+            (operations::READV, Data::Length(most)) => memory::pinned(async move { self.read(most).await })?,
+            (operations::RECV, _) => memory::pinned(async move { self.receive().await })?,
+            (operations::RECVMSG, Data::Incoming(incoming)) => {
+                memory::pinned(async move { self.receive_messages(&incoming).await })?
+            }
+            _ => return Err(Errno::EINVAL),
+        })
+    }
+
     /// Chooses a buffer once the file may have something, if the request waits for that.
     async fn choose(&self, most: usize, waits: bool) -> Result<Choice<'_>, Errno> {
         let group = self.entry.buffer;
@@ -77,12 +80,11 @@ impl Chosen {
     }
 
     /// Whether to begin anew after a result: somebody else has taken what there was, and only the file is not to be waited on.
-    async fn is_overtaken(&self, result: &SysResult, waits: bool) -> bool {
-        let is_overtaken = waits && *result == Err(Errno::EAGAIN) && self.file.is_nonblocking();
-        if is_overtaken {
-            executor::make_way().await;
-        }
-        is_overtaken && io::readiness(&self.file, Events::IN).is_some()
+    fn is_overtaken(&self, result: &SysResult, waits: bool) -> bool {
+        waits
+            && *result == Err(Errno::EAGAIN)
+            && self.file.is_nonblocking()
+            && io::readiness(&self.file, Events::IN).is_some()
     }
 
     /// Reads. A buffer that has been chosen for that is used up, whatever comes of it, as on Linux.
@@ -94,11 +96,12 @@ impl Chosen {
             let (range, flags) = ((buffer.base, buffer.len), self.entry.op_flags);
             let at = offset_of(&self.entry);
             let result = read_write::read_file(&self.caller, &self.file, at, range, flags).await;
-            if self.is_overtaken(&result, waits).await {
-                continue;
+            if !self.is_overtaken(&result, waits) {
+                self.request.use_up(choice);
+                return result;
             }
-            self.request.use_up(choice);
-            return result;
+            drop(choice);
+            executor::make_way().await;
         }
     }
 
@@ -161,7 +164,9 @@ impl Chosen {
         result: SysResult,
         is_something: impl FnOnce(&usize) -> bool,
     ) -> Option<SysResult> {
-        if self.is_overtaken(&result, self.waits()).await {
+        if self.is_overtaken(&result, self.waits()) {
+            drop(choice);
+            executor::make_way().await;
             return None;
         }
         let goes_on = self.repeats() && result.as_ref().is_ok_and(is_something);

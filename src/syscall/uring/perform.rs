@@ -76,7 +76,8 @@ pub fn has_file(opcode: u8) -> bool {
     )
 }
 
-/// Whether an operation may have moved some bytes when it has to wait to move more, or buffers when it makes way for others.
+/// Whether an operation may have moved some bytes when it has to wait to move more; or buffers or files, when it makes way for
+/// others.
 pub fn may_move_some(opcode: u8) -> bool {
     matches!(
         u32::from(opcode),
@@ -94,6 +95,7 @@ pub fn may_move_some(opcode: u8) -> bool {
             | operations::TEE
             | operations::PROVIDE_BUFFERS
             | operations::REMOVE_BUFFERS
+            | operations::FILES_UPDATE
     )
 }
 
@@ -182,7 +184,7 @@ fn on_file(
     let at = offset_of(&entry);
     if entry.has(BUFFER_SELECT) {
         let request = enlisted.request().clone();
-        return chosen::into_chosen(Chosen { ring, caller, file, entry, request }, data);
+        return Chosen { ring, caller, file, entry, request }.into_work(data);
     }
     Ok(match (u32::from(entry.opcode), data) {
         (operations::READ | operations::READ_FIXED, _) => {

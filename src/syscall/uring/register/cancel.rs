@@ -28,8 +28,8 @@ struct Cancel {
     reserved: [u64; 4],
 }
 
-/// Cancels the requests that are meant; how many, where more than one may be. It has been told of them
-/// all when this ends.
+/// Cancels the requests that are meant; how many, where more than one may be. What has come of all of them has been told when
+/// this ends.
 ///
 /// # Errors
 /// EINVAL for strange flags, ENOENT if the one that is meant is not there, ETIME if it has not ended in time, EINTR.
