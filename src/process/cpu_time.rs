@@ -10,9 +10,9 @@ use core::{
     },
 };
 
-use super::Thread;
+use super::{Process, Thread, tree::Tree};
 use crate::{
-    arch::{cpu, interrupts, user},
+    arch::{clock, cpu, interrupts, user},
     procfs::idle,
     stopwatch::Stopwatch,
 };
@@ -55,6 +55,32 @@ pub struct Parts {
     pub user: u64,
     /// Spent in the kernel.
     pub kernel: u64,
+}
+
+impl Parts {
+    /// Those of a process so far, in cycles, its live threads' included. With the tree locked, each thread counts once.
+    pub fn of(process: &Process, tree: &Tree) -> Self {
+        let mut parts = process.time_of_dead.get();
+        for thread in tree.node(process.pid).into_iter().flat_map(|node| &node.threads) {
+            parts += thread.cpu_time.parts();
+        }
+        parts
+    }
+
+    /// Of cycles: nanoseconds in user mode.
+    pub fn user_ns(&self) -> u64 {
+        clock::span_ns(self.user)
+    }
+
+    /// Of cycles: nanoseconds in the kernel.
+    pub fn kernel_ns(&self) -> u64 {
+        clock::span_ns(self.kernel)
+    }
+
+    /// Of cycles: nanoseconds in all.
+    pub fn total_ns(&self) -> u64 {
+        self.user_ns() + self.kernel_ns()
+    }
 }
 
 impl AddAssign for Parts {

@@ -8,6 +8,11 @@ use core::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use super::{
+    Process, Thread,
+    tree::{self, Tree},
+};
+
 /// How often somebody has left a CPU.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Switches {
@@ -18,9 +23,25 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// So many in all, of which so many because others wanted the CPU.
-    pub fn new(all: u64, involuntary: u64) -> Self {
-        Self { voluntary: all.saturating_sub(involuntary), involuntary }
+    /// So many in all, of which so many because others wanted the CPU: a thread that is just leaving may not have counted yet.
+    fn new(all: u64, involuntary: u64) -> Self {
+        let involuntary = involuntary.min(all);
+        Self { voluntary: all - involuntary, involuntary }
+    }
+
+    /// Those of a process so far, its live threads' included. With the tree locked, each thread counts once.
+    pub fn of(process: &Process, tree: &Tree) -> Self {
+        let threads = tree.node(process.pid).into_iter().flat_map(|node| &node.threads);
+        process.switches.with(threads.map(|thread| thread.switches()).sum())
+    }
+
+    /// Those of a thread. How often others wanted its CPU is not counted apart from the other threads of its process: unless it is
+    /// alone, that counts as if it had waited.
+    pub fn of_thread(thread: &Thread) -> Self {
+        let process = &thread.process;
+        let is_alone = tree::lock().node(process.pid).is_some_and(|node| node.threads.len() == 1);
+        let involuntary = if is_alone { process.switches.involuntary.load(Relaxed) } else { 0 };
+        Self::new(thread.switches(), involuntary)
     }
 }
 
@@ -53,14 +74,9 @@ impl Account {
         self.involuntary.fetch_add(1, Relaxed);
     }
 
-    /// How often that was.
-    pub fn involuntary(&self) -> u64 {
-        self.involuntary.load(Relaxed)
-    }
-
     /// What the process comes to whose live threads have left a CPU so often.
     pub fn with(&self, live: u64) -> Switches {
-        Switches::new(self.of_dead.load(Relaxed) + live, self.involuntary())
+        Switches::new(self.of_dead.load(Relaxed) + live, self.involuntary.load(Relaxed))
     }
 
     /// What the children come to.

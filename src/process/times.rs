@@ -29,17 +29,9 @@ pub struct ResourceUsage {
 impl ResourceUsage {
     /// What a process has used so far, its live threads included.
     pub fn of(process: &Process) -> Self {
-        let mut usage = Self::of_dead(process);
         let tree = tree::lock();
-        // With the tree locked, each thread counts once.
-        usage.cycles = process.time_of_dead.get();
-        let mut switches = 0;
-        for thread in tree.node(process.pid).into_iter().flat_map(|node| &node.threads) {
-            usage.cycles += thread.cpu_time.parts();
-            switches += thread.switches();
-        }
-        usage.switches = process.switches.with(switches);
-        usage
+        let (cycles, switches) = (Parts::of(process, &tree), Switches::of(process, &tree));
+        Self { cycles, switches, ..Self::of_dead(process) }
     }
 
     /// What a process used, once its threads are gone.
@@ -72,29 +64,20 @@ impl ResourceUsage {
         usage
     }
 
-    /// What a thread has used so far. Its page faults are not counted apart from those of its process; nor is how often others
-    /// wanted its CPU, unless it is alone: then it counts as if it had waited.
+    /// What a thread has used so far: its page faults are not counted apart from those of its process.
     pub fn of_thread(thread: &Thread) -> Self {
-        let process = &thread.process;
-        let is_alone = tree::lock().node(process.pid).is_some_and(|node| node.threads.len() == 1);
-        let involuntary = if is_alone { process.switches.involuntary() } else { 0 };
-        let switches = Switches::new(thread.switches(), involuntary.min(thread.switches()));
-        Self { cycles: thread.cpu_time.parts(), switches, ..Self::of_dead(process) }
+        let (cycles, switches) = (thread.cpu_time.parts(), Switches::of_thread(thread));
+        Self { cycles, switches, ..Self::of_dead(&thread.process) }
     }
 
     /// Nanoseconds in user mode.
     pub fn user(&self) -> u64 {
-        clock::span_ns(self.cycles.user)
+        self.cycles.user_ns()
     }
 
     /// Nanoseconds in the kernel.
     pub fn system(&self) -> u64 {
-        clock::span_ns(self.cycles.kernel)
-    }
-
-    /// Nanoseconds in all.
-    pub fn total(&self) -> u64 {
-        self.user() + self.system()
+        self.cycles.kernel_ns()
     }
 
     /// Adds this to what `parent`'s children have used.

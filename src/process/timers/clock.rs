@@ -9,7 +9,7 @@ use syscalls::Errno;
 
 use crate::{
     arch::clock,
-    process::{Caller, Process, Thread, times::ResourceUsage, tree},
+    process::{Caller, Process, Thread, cpu_time::Parts, tree},
     syscall::clock::{realtime_to_monotonic, wall_ns},
 };
 
@@ -97,9 +97,9 @@ impl Clock {
         match self {
             Self::Wall => Some(wall_ns()),
             Self::Boot => Some(clock::now_ns()),
-            Self::Process(process) => Some(ResourceUsage::of(&*process.upgrade()?).total()),
-            Self::User(process) => Some(ResourceUsage::of(&*process.upgrade()?).user()),
-            Self::Thread(thread) => Some(ResourceUsage::of_thread(&*thread.upgrade()?).total()),
+            Self::Process(process) => Some(parts_of(process)?.total_ns()),
+            Self::User(process) => Some(parts_of(process)?.user_ns()),
+            Self::Thread(thread) => Some(thread.upgrade()?.cpu_time.parts().total_ns()),
         }
     }
 
@@ -146,4 +146,11 @@ impl Clock {
             }
         }
     }
+}
+
+/// The CPU time of a process, if it is known to anybody.
+fn parts_of(process: &Weak<Process>) -> Option<Parts> {
+    // A record that is the last one goes after the tree's lock, not under it.
+    let process = process.upgrade()?;
+    Some(Parts::of(&process, &tree::lock()))
 }

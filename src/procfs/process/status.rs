@@ -165,7 +165,7 @@ pub fn stat(target: &Target, out: &mut TextBuffer) -> Made {
 /// [`delay_ns`](crate::process::Process::delay_ns)), and turns. Of a process as a whole: its first thread's, as on Linux.
 pub fn turns(target: &Target, out: &mut TextBuffer) -> Made {
     let Some(thread) = &target.thread else { return Ok(writeln!(out, "0 0 0")?) };
-    let (ran, waited) = (ResourceUsage::of_thread(thread).total(), target.process.delay_ns());
+    let (ran, waited) = (thread.cpu_time.parts().total_ns(), target.process.delay_ns());
     Ok(writeln!(out, "{ran} {waited} {}", thread.turns())?)
 }
 
@@ -238,7 +238,7 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     // As wide as a Linux of Debian's has it, with room for 1024 nodes: libnuma counts the digits.
     writeln!(out, "Mems_allowed:\t{}00000001\nMems_allowed_list:\t0", "00000000,".repeat(31))?;
     let Switches { voluntary, involuntary } = match &target.thread {
-        Some(thread) => ResourceUsage::of_thread(thread).switches,
+        Some(thread) => Switches::of_thread(thread),
         None => process.switches.with(0),
     };
     let name = "voluntary_ctxt_switches";
