@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use support::clock::sleep_ms;
+use support::memory::Shared;
 use support::process::fork;
 
 /// CPU time in microseconds.
@@ -81,13 +82,19 @@ fn leaving() {
     let _ = sys!(SYS_wait4, child.pid, 0, 0, words.as_mut_ptr());
     show("of a child", about(words[16]));
     show("of children", switches(libc::RUSAGE_CHILDREN)[0] - before[0] == words[16]);
-    // Two who calculate on one CPU take it from each other.
+    // Two who calculate on one CPU take it from each other, both until both have had it taken.
+    let done = Shared::new(AtomicU64::new(0)).expect("shared memory");
     let begun = std::time::Instant::now();
     let pair = [(); 2].map(|()| {
         fork(|| {
             let mut first = [1_u64; 16];
             let _ = sys!(SYS_sched_setaffinity, 0, 8, first.as_mut_ptr());
-            while begun.elapsed().as_millis() < 500 {
+            let is_late = || begun.elapsed().as_secs() >= 30;
+            while switches(libc::RUSAGE_SELF)[1] < 4 && !is_late() {
+                calculate();
+            }
+            done.fetch_add(1, Relaxed);
+            while done.load(Relaxed) < 2 && !is_late() {
                 calculate();
             }
             i32::from(switches(libc::RUSAGE_SELF)[1] < 4)
