@@ -10,7 +10,7 @@ use executor::{
 };
 use fs::{Birth, Device, FileType, Metadata, Path, Timestamp};
 use linux_raw_sys::{general as linux, net as constants};
-use net::unix::{Cargo, Delivery, Domain, How, Kind, Obstacle, OpenSocket, Passenger, SENDING, Socket};
+use net::unix::{Call, Cargo, Delivery, Domain, How, Kind, Obstacle, OpenSocket, Passenger, SENDING, Socket};
 use syscalls::Errno;
 
 use super::{File, Object};
@@ -202,14 +202,17 @@ pub async fn receive(
     let this = file.socket().ok_or(Errno::ENOTSOCK)?;
     let socket = &this.socket;
     let patience = Patience::new(file, flags, socket.receive_timeout.load(Relaxed));
+    let mut received = 0;
+    let mut call = Call { number: (&raw const received).addr(), resumes: false };
     let how = How { peek: flags & constants::MSG_PEEK != 0, name };
     let is_stream = socket.kind == Kind::Stream;
     let least = this.receive_low_water.load(Relaxed);
     let enough = if flags & constants::MSG_WAITALL != 0 { usize::MAX } else { least };
     let enough = enough.min(sink.remaining()).max(1);
-    let mut received = 0;
     loop {
-        let waited = match socket.try_receive(sink, how, delivery, &mut received) {
+        let outcome = socket.try_receive(sink, how, call, delivery, &mut received);
+        call.resumes = received > 0 && matches!(outcome, Err(Obstacle::Stopped));
+        let waited = match outcome {
             Ok(()) => return Ok(received),
             Err(Obstacle::Empty { .. }) if is_stream && received >= enough => return Ok(received),
             Err(Obstacle::Empty { ended: true }) if socket.kind == Kind::Sequenced => return Ok(0),
@@ -217,7 +220,7 @@ pub async fn receive(
             Err(Obstacle::Empty { .. }) => patience.wait(caller, socket.readiness(), Events::IN).await,
             Err(Obstacle::Stopped) => sink.resolve(caller).await.inspect_err(|_| {
                 if !is_stream && !how.peek {
-                    socket.discard();
+                    socket.discard(call);
                 }
             }),
             Err(Obstacle::Failed(errno)) => Err(errno),

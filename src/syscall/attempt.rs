@@ -392,7 +392,7 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
         Object::Socket(_) => {
             file.check_readable()?;
             let buffer = UserBuffer::new(address, len)?;
-            socket::attempt::read(file, buffer, moved)
+            socket::attempt::read(caller, file, buffer, moved)
         }
         _ => Err(Pause::General),
     }

@@ -34,7 +34,7 @@ impl Socket {
             self.give_up_name(&name);
         }
         // Nobody reads any more, as nobody has it open.
-        let current = self.reader.lock().take();
+        let current = self.reader.lock().message.take();
         let mut state = self.state.lock();
         let waited = state.waits_in.is_some();
         let unread = current.is_some() || !state.queue.is_empty();

@@ -186,7 +186,7 @@ impl Socket {
     /// What the datagram socket's former peer has sent is lost; if that was connected to it, it is told.
     pub(super) fn disconnect(self: &Arc<Self>, old: &Arc<Socket>) {
         let mut reader = self.reader.lock();
-        let current = reader.take();
+        let current = core::mem::take(&mut *reader).message;
         let mut state = self.state.lock();
         let lost: VecDeque<_> = core::mem::take(&mut state.queue);
         if current.is_none() && lost.is_empty() {

@@ -51,7 +51,7 @@ mod socket;
 pub use domain::{Domain, Listed};
 pub use message::Credentials;
 pub use name::{NAME_MAX, Name};
-pub use receive::{Delivery, How};
+pub use receive::{Call, Delivery, How};
 pub use rights::{Passenger, RIGHTS_MAX, Rights};
 pub use send::Cargo;
 pub use socket::{BUFFER_DEFAULT, BUFFER_MAX, Kind, OpenSocket, SENDING, Socket};

@@ -22,6 +22,15 @@ pub struct How {
     pub name: bool,
 }
 
+/// The call that receives.
+#[derive(Clone, Copy, Default)]
+pub struct Call {
+    /// What tells it from all others that receive meanwhile; 0 for one that does not go on after it has stopped.
+    pub number: usize,
+    /// Whether it goes on after [`Obstacle::Stopped`], with what it has received.
+    pub resumes: bool,
+}
+
 /// What comes along with bytes.
 #[derive(Default)]
 pub struct Delivery {
@@ -40,18 +49,22 @@ pub struct Delivery {
 impl Socket {
     /// Moves bytes that are there into `sink`, and adds their number to `received`. Done when the sink is full, a message
     /// ends what may be received in one call, or no more will come. [`Obstacle::Empty`] when more may come.
+    ///
+    /// What one call receives from a stream without having to wait follows each other there: if others have read while it had
+    /// [stopped](Obstacle::Stopped), it has received what it has. A peek that stops begins again.
     #[inline(always)]
     pub fn try_receive(
         self: &Arc<Self>,
         sink: &mut impl Sink,
         how: How,
+        call: Call,
         delivery: &mut Delivery,
         received: &mut usize,
     ) -> Result<(), Obstacle> {
         match self.kind {
             Kind::Stream if how.peek => self.peek_bytes(sink, how, delivery, received),
-            Kind::Stream => self.receive_bytes(sink, how, delivery, received),
-            _ => self.receive_message(sink, how, delivery, received),
+            Kind::Stream => self.receive_bytes(sink, how, call, delivery, received),
+            _ => self.receive_message(sink, how, call, delivery, received),
         }
     }
 
@@ -60,18 +73,22 @@ impl Socket {
         &self,
         sink: &mut impl Sink,
         how: How,
+        call: Call,
         delivery: &mut Delivery,
         received: &mut usize,
     ) -> Result<(), Obstacle> {
         // Who has to wait is told so without a lock.
-        if !self.readiness.events().intersects(ANSWERS) {
+        if self.has_no_answer() {
             return Err(Obstacle::Empty { ended: false });
         }
-        let mut reader = self.reader.lock();
+        let reading = &mut *self.reader.lock();
+        if call.resumes && reading.stopped != call.number {
+            return Ok(());
+        }
         loop {
             // Whether the offer to read has been withdrawn, or need not be looked at.
             let mut settled = false;
-            if reader.is_none() {
+            if reading.message.is_none() {
                 let mut state = self.state.lock();
                 let Some(message) = state.queue.pop_front() else {
                     return self.find_no_bytes(&mut state, *received > 0);
@@ -81,17 +98,18 @@ impl Socket {
                 if settled && state.queue.is_empty() && !state.receive_closed {
                     self.readiness.clear(READABLE);
                 }
-                *reader = Some(message);
+                reading.message = Some(message);
             }
-            let Some(message) = reader.as_mut() else { return Ok(()) };
+            let Some(message) = reading.message.as_mut() else { return Ok(()) };
             let len = message.unread().min(sink.remaining());
             let admitted = self.admits(message, how, delivery);
             if !admitted || !message.copy(0, len, sink) {
                 self.readiness.set(READABLE);
-                return if admitted { Err(Obstacle::Stopped) } else { Ok(()) };
+                return if admitted { Err(reading.stop(call)) } else { Ok(()) };
             }
             message.advance(len);
             *received += len;
+            reading.stopped = 0;
             self.move_peek_back(len);
             let has_rights = message.rights().is_some();
             if has_rights {
@@ -101,7 +119,7 @@ impl Socket {
                 return Ok(());
             }
             // Its sender is no longer charged for it.
-            *reader = None;
+            reading.message = None;
             if has_rights || sink.remaining() == 0 {
                 if !settled {
                     self.settle();
@@ -109,6 +127,12 @@ impl Socket {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether it is a stream without anything to receive, and without any other answer to who tries; found out without a lock.
+    #[inline(always)]
+    pub fn has_no_answer(&self) -> bool {
+        self.kind == Kind::Stream && !self.readiness.events().intersects(ANSWERS)
     }
 
     /// There is nothing more: is that the end?
@@ -201,34 +225,38 @@ impl Socket {
         let reader = self.reader.lock();
         let mut state = self.state.lock();
         let mut skip = self.peek_offset();
-        for message in reader.iter().chain(&state.queue) {
+        let (mut finds, mut rights) = (false, None);
+        for message in reader.message.iter().chain(&state.queue) {
             if skip >= message.unread() {
                 skip -= message.unread();
                 continue;
             }
             if !self.admits(message, how, delivery) {
-                return Ok(());
+                break;
             }
             let len = (message.unread() - skip).min(sink.remaining());
             if !message.copy(skip, len, sink) {
+                // Others may read before it goes on.
+                sink.take_back(core::mem::take(received));
+                *delivery = Delivery::default();
                 return Err(Obstacle::Stopped);
             }
-            skip = 0;
+            (skip, finds) = (0, true);
             *received += len;
-            self.move_peek_forward(len);
-            if let Some(place) = message.rights() {
-                drop(state);
-                self.copy_rights(place, delivery);
-                return Ok(());
-            }
-            if sink.remaining() == 0 {
-                return Ok(());
+            rights = message.rights();
+            if rights.is_some() || sink.remaining() == 0 {
+                break;
             }
         }
-        if *received > 0 {
+        if finds {
+            self.move_peek_forward(*received);
+            drop(state);
+            if let Some(place) = rights {
+                self.copy_rights(place, delivery);
+            }
             return Ok(());
         }
-        if state.queue.is_empty() && reader.is_none() {
+        if state.queue.is_empty() && reader.message.is_none() {
             return self.find_no_bytes(&mut state, false);
         }
         // There are bytes, but none behind those that have been peeked at.
@@ -243,17 +271,19 @@ impl Socket {
         self: &Arc<Self>,
         sink: &mut impl Sink,
         how: How,
+        call: Call,
         delivery: &mut Delivery,
         received: &mut usize,
     ) -> Result<(), Obstacle> {
-        let mut reader = self.reader.lock();
+        let reading = &mut *self.reader.lock();
+        let reader = &mut reading.message;
         let mut state = self.state.lock();
         if self.kind == Kind::Sequenced && state.phase != Phase::Connected {
             return Err(Errno::ENOTCONN.into());
         }
         state.take_error(&self.readiness)?;
         if how.peek {
-            return self.peek_at_message(&reader, state, sink, how, delivery, received);
+            return self.peek_at_message(reader, state, sink, how, delivery, received);
         }
         if reader.is_none() {
             *reader = state.queue.pop_front();
@@ -269,18 +299,22 @@ impl Socket {
         Self::tell(&followers);
         if !self.look_at(message, 0, sink, how, delivery, received) {
             self.readiness.set(READABLE);
-            return Err(Obstacle::Stopped);
+            return Err(reading.stop(call));
         }
         self.move_peek_back(message.len());
         self.take_rights(message, delivery);
-        *reader = None;
+        (*reader, reading.stopped) = (None, 0);
         Ok(())
     }
 
-    /// Throws the message away that would be received next, as there is no memory where it was to go.
-    pub fn discard(&self) {
+    /// Throws the message away in which a call has stopped, as there is no memory where it was to go; if another has received
+    /// it meanwhile, that has it.
+    pub fn discard(&self, call: Call) {
         let mut reader = self.reader.lock();
-        let current = reader.take();
+        if reader.stopped != call.number {
+            return;
+        }
+        let current = core::mem::take(&mut *reader).message;
         self.settle();
         drop(reader);
         drop(current);

@@ -1,6 +1,6 @@
 //! A socket and its state.
 
-use super::{Credentials, Domain, Name, connect::Phase, message::Message};
+use super::{Call, Credentials, Domain, Name, Obstacle, connect::Phase, message::Message};
 use alloc::{
     collections::VecDeque,
     sync::{Arc, Weak},
@@ -67,8 +67,7 @@ pub struct Socket {
     pub number: u64,
     pub(super) domain: &'static Domain,
     pub(super) state: SpinMutex<State>,
-    /// The message that is being read, taken out of the queue.
-    pub(super) reader: SpinMutex<Option<Message>>,
+    pub(super) reader: SpinMutex<Reading>,
     pub(super) readiness: Readiness,
     /// `OUT` while others may put something into the queue.
     pub(super) room: Readiness,
@@ -87,6 +86,24 @@ pub struct Socket {
     pub receive_timeout: AtomicU64,
     /// How long one waits for room, ns; 0 for ever (`SO_SNDTIMEO`).
     pub send_timeout: AtomicU64,
+}
+
+/// What readers have under way.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// The message that is being read, taken out of the queue.
+    pub message: Option<Message>,
+    /// The [number](Call::number) of the call that has stopped in it, if nothing has been read since; 0 for none.
+    pub stopped: usize,
+}
+
+impl Reading {
+    /// A call stops in the message.
+    #[cold]
+    pub fn stop(&mut self, call: Call) -> Obstacle {
+        self.stopped = call.number;
+        Obstacle::Stopped
+    }
 }
 
 /// What a socket's lock guards.
@@ -187,7 +204,7 @@ impl OpenSocket {
                 followers: Vec::new(),
                 departing: None,
             }),
-            reader: SpinMutex::new(None),
+            reader: SpinMutex::default(),
             readiness: Readiness::with(if kind.is_connected() {
                 WRITABLE.union(Events::HUP).union(UNCONNECTED)
             } else {
@@ -457,7 +474,7 @@ impl Socket {
         if state.phase == Phase::Listening {
             return Err(Errno::EINVAL);
         }
-        let mut unread = reader.iter().chain(&state.queue).map(Message::unread);
+        let mut unread = reader.message.iter().chain(&state.queue).map(Message::unread);
         Ok(if self.kind == Kind::Datagram { unread.next().unwrap_or(0) } else { unread.sum() })
     }
 }

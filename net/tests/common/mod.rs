@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use net::unix::{
-    Cargo, Credentials, Delivery, Domain, How, Kind, Obstacle, OpenSocket, Passenger, Rights, Socket,
+    Call, Cargo, Credentials, Delivery, Domain, How, Kind, Obstacle, OpenSocket, Passenger, Rights, Socket,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -85,7 +85,8 @@ pub fn send_to(socket: &Arc<Socket>, to: &Arc<Socket>, bytes: &[u8]) -> Result<u
 
 pub fn receive_with(socket: &Arc<Socket>, room: usize, how: How) -> Result<(Vec<u8>, Delivery), Errno> {
     let (mut buffer, mut delivery, mut received) = (vec![0; room], Delivery::default(), 0);
-    match socket.try_receive(&mut net::Room::from(&mut buffer[..]), how, &mut delivery, &mut received) {
+    let sink = &mut net::Room::from(&mut buffer[..]);
+    match socket.try_receive(sink, how, Call::default(), &mut delivery, &mut received) {
         Err(obstacle) if received == 0 => return Err(errno(obstacle)),
         _ => {}
     }

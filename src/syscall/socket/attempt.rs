@@ -10,7 +10,7 @@ use executor::sync::Events;
 use linux_raw_sys::net::{MSG_CONFIRM, MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL};
 use net::{
     Source,
-    unix::{Cargo, Delivery, How, Kind, Obstacle, SENDING},
+    unix::{Call, Cargo, Delivery, How, Kind, Obstacle, SENDING},
 };
 use syscalls::Errno;
 
@@ -50,7 +50,7 @@ pub fn recvfrom(caller: &Caller, context: &UserContext, moved: &mut usize) -> At
     }
     let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
     let file = super::of(caller, context.rdi as i32)?;
-    receive(file, buffer, flags, moved)
+    receive(caller, file, buffer, flags, moved)
 }
 
 /// Goes on with sending that has waited for room.
@@ -64,7 +64,11 @@ pub fn resume(
 ) -> Attempt {
     let buffer = UserBuffer::new(context.rsi as usize, context.rdx as usize)?;
     let flags = if has_flags { context.r10 as u32 } else { 0 };
-    if sends { send(caller, &file, buffer, flags, moved, true) } else { receive(file, buffer, flags, moved) }
+    if sends {
+        send(caller, &file, buffer, flags, moved, true)
+    } else {
+        receive(caller, file, buffer, flags, moved)
+    }
 }
 
 /// Sends the bytes of a buffer, of which `moved` have been sent.
@@ -126,28 +130,47 @@ fn missing(buffer: &UserBuffer) -> Attempt {
 
 /// Receives into a buffer, of which `moved` bytes have been received.
 #[inline(always)]
-pub fn receive(file: Arc<File>, mut buffer: UserBuffer, flags: u32, moved: &mut usize) -> Attempt {
+pub fn receive(
+    caller: &Caller,
+    file: Arc<File>,
+    mut buffer: UserBuffer,
+    flags: u32,
+    moved: &mut usize,
+) -> Attempt {
     let socket = &socket_of(&file)?.socket;
+    if socket.has_no_answer() {
+        return nothing(file, flags, *moved);
+    }
     buffer.skip(*moved);
-    let obstacle = match socket.try_receive(&mut buffer, How::default(), &mut Delivery::default(), moved) {
+    // The thread has no other call meanwhile; and it has waited for nothing but a page once it has something.
+    let call = Call { number: Arc::as_ptr(&caller.thread).addr(), resumes: *moved > 0 };
+    let delivery = &mut Delivery::default();
+    let obstacle = match socket.try_receive(&mut buffer, How::default(), call, delivery, moved) {
         Ok(()) => return Ok(*moved),
         Err(obstacle) => obstacle,
     };
     match obstacle {
-        Obstacle::Empty { .. } if *moved > 0 => Ok(*moved),
         // The general way finds out what that means.
-        Obstacle::Empty { ended: true } => Err(Pause::General),
-        Obstacle::Empty { .. } if flags & MSG_DONTWAIT != 0 || file.is_nonblocking() => {
-            Err(Pause::Failed(Errno::EAGAIN))
-        }
-        Obstacle::Empty { .. } if socket.receive_timeout.load(Relaxed) == 0 => {
-            Err(Pause::Readiness(file, Events::IN))
-        }
+        Obstacle::Empty { ended: true } if *moved == 0 => Err(Pause::General),
+        Obstacle::Empty { .. } => nothing(file, flags, *moved),
         // A page that cannot be had costs a message, which the general way sees to.
         Obstacle::Stopped if socket.kind == Kind::Stream => missing(&buffer),
         Obstacle::Failed(errno) => Err(Pause::Failed(errno)),
         _ => Err(Pause::General),
     }
+}
+
+/// What to do where there is nothing to receive, or nothing more.
+#[inline(always)]
+fn nothing(file: Arc<File>, flags: u32, moved: usize) -> Attempt {
+    if moved > 0 {
+        return Ok(moved);
+    }
+    if flags & MSG_DONTWAIT != 0 || file.is_nonblocking() {
+        return Err(Pause::Failed(Errno::EAGAIN));
+    }
+    let has_limit = socket_of(&file)?.socket.receive_timeout.load(Relaxed) != 0;
+    Err(if has_limit { Pause::General } else { Pause::Readiness(file, Events::IN) })
 }
 
 /// `write`: of a buffer without bytes only a message is made.
@@ -158,6 +181,6 @@ pub fn write(caller: &Caller, file: &Arc<File>, buffer: UserBuffer, moved: &mut 
 
 /// `read`: into a buffer without room nothing is received, not even a message without bytes.
 #[inline(always)]
-pub fn read(file: Arc<File>, buffer: UserBuffer, moved: &mut usize) -> Attempt {
-    if Source::remaining(&buffer) == 0 { Ok(0) } else { receive(file, buffer, 0, moved) }
+pub fn read(caller: &Caller, file: Arc<File>, buffer: UserBuffer, moved: &mut usize) -> Attempt {
+    if Source::remaining(&buffer) == 0 { Ok(0) } else { receive(caller, file, buffer, 0, moved) }
 }

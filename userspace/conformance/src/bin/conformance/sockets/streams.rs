@@ -5,11 +5,13 @@ use super::{
     receive, send, set_option, show_name, shut, socket, vector,
 };
 use crate::check::{alarms, aside, in_child, outcome, show, sys, value};
+use support::memory::{Anonymous, PAGE};
 use support::patience::{child_in_call, until_in_call};
 use support::process::fork;
 
 pub fn run() {
     bytes();
+    untouched();
     ends();
     shutdowns();
     listening();
@@ -58,6 +60,31 @@ fn bytes() {
     poll("a third read", a);
     value("read", sys!(SYS_read, b, large.as_mut_ptr(), 20_000));
     poll("more read", a);
+    close(a);
+    close(b);
+}
+
+/// Several messages at once into memory that nobody has touched.
+fn untouched() {
+    const LEN: usize = 3 * PAGE;
+    let (a, b) = pair(STREAM);
+    for letter in [b'a', b'b', b'c'] {
+        let _ = send(a, &[letter; PAGE], 0);
+    }
+    // The letters in the order in which they come first.
+    let take = |name, flags| {
+        let mut memory = Anonymous::map(LEN + PAGE).expect("memory");
+        let at = memory.start().wrapping_add(PAGE / 2);
+        value(name, sys!(SYS_recvfrom, b, at, LEN, flags, 0, 0));
+        let mut letters = memory.bytes().to_vec();
+        letters.dedup();
+        show("letters", format!("{letters:?}"));
+    };
+    take("peek", libc::MSG_PEEK);
+    let _ = set_option(b, libc::SO_PEEK_OFF, PAGE as i32 + 1);
+    take("peek from an offset on", libc::MSG_PEEK);
+    value("offset", option(b, libc::SO_PEEK_OFF));
+    take("receive", 0);
     close(a);
     close(b);
 }
