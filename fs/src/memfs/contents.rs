@@ -7,7 +7,7 @@ use crate::{
     file::SIZE_MAX,
     tree::{ItemRef, Removed, Tree, index_of, pages_to},
 };
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::future::Future;
 use core::ops::Range;
 use executor::atomic::AtomicBool;
@@ -37,6 +37,16 @@ pub(super) struct Contents {
     seals: Seals,
     /// Programs are losing pages that are still the file's: none is to be shown. Under `order`.
     is_hiding: AtomicBool,
+}
+
+/// Ends the time in which a file shows no pages.
+struct Hiding<'a>(&'a Contents);
+
+impl Drop for Hiding<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the look in `page`.
+        self.0.is_hiding.store(false, Release);
+    }
 }
 
 /// `order` of a file that somebody has mapped, for a task that goes on whatever happens to who waits for it.
@@ -78,8 +88,7 @@ where
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(file) = self.file() {
-            // Release: pairs with the look in `page`.
-            file.contents.is_hiding.store(false, Release);
+            drop(Hiding(file.contents));
             file.contents.order.unlock();
         }
     }
@@ -393,7 +402,11 @@ impl<'a> File<'a> {
         if flags.contains(FallocateFlags::ZERO_RANGE) {
             self.clear(offset, end).await;
         }
-        self.allocate(index_of(offset), pages_to(end)).await?;
+        let mut added = Vec::new();
+        if let Err(error) = self.allocate(index_of(offset)..pages_to(end), &mut added).await {
+            self.give_back(held, added).await;
+            return Err(error);
+        }
         if !flags.contains(FallocateFlags::KEEP_SIZE) && end > self.attributes.size() {
             self.attributes.set_size(end);
         }
@@ -423,8 +436,8 @@ impl<'a> File<'a> {
         // Before the look at who has mapped the file: what is mapped later asks, and waits.
         self.contents.is_hiding.store(true, SeqCst);
         let Some((mappings, inode)) = Mappings::known(self.attributes) else {
+            let _hiding = Hiding(self.contents);
             self.punch(offset, end);
-            self.contents.is_hiding.store(false, Release);
             return Op::Ready(Ok(()));
         };
         carry_through(held, inode, |held| {
@@ -458,27 +471,61 @@ impl<'a> File<'a> {
         self.attributes.note_modification();
     }
 
-    /// Fills the holes of a range with pages of zeros, or, when that is impossible, leaves them as they were.
-    async fn allocate(self, first: u64, end: u64) -> Result<()> {
-        let mut index = first;
+    /// Fills the holes of a range with pages of zeros, and says which ones it has added, also if it fails halfway.
+    async fn allocate(self, range: Range<u64>, added: &mut Vec<Range<u64>>) -> Result<()> {
+        let mut index = range.start;
         let mut turn = 0;
-        let mut added = alloc::vec::Vec::new();
         loop {
-            let hole = self.contents.tree.next(index, end, false, &rcu::read());
+            let hole = self.contents.tree.next(index, range.end, false, &rcu::read());
             let Some(hole) = hole else { return Ok(()) };
-            if let Err(error) = self.page_at(hole, || true) {
-                for (from, to) in added {
-                    self.remove(from, to);
-                }
-                return Err(error);
-            }
+            added.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.page_at(hole, || true)?;
             match added.last_mut() {
-                Some((_, to)) if *to == hole => *to += 1,
-                _ => added.push((hole, hole + 1)),
+                Some(last) if last.end == hole => last.end += 1,
+                _ => added.push(hole..hole + 1),
             }
             index = hole + 1;
             turn += 1;
             if turn % TURN == 0 {
+                executor::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes out again what a failed [`allocate`](Self::allocate) has added, when no program sees it any more; but not what
+    /// programs have written to meanwhile.
+    async fn give_back(self, held: SleepGuard<'a>, added: Vec<Range<u64>>) {
+        let added = Arc::new(added);
+        self.contents.is_hiding.store(true, SeqCst);
+        let Some((mappings, inode)) = Mappings::known(self.attributes) else {
+            let _hiding = Hiding(self.contents);
+            self.remove_unused(&added).await;
+            drop(held);
+            return;
+        };
+        let _ = carry_through(held, inode, |held| {
+            let (mappings, added) = (mappings.clone(), added.clone());
+            async move {
+                for range in &*added {
+                    mappings.clone().lose(range.clone(), Copies::Stay).await;
+                }
+                if let Some(file) = held.file() {
+                    file.remove_unused(&added).await;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Frees those pages in the ranges that are zero and nobody else's.
+    async fn remove_unused(self, ranges: &[Range<u64>]) {
+        for (turn, index) in ranges.iter().cloned().flatten().enumerate() {
+            let is_unused = |page: &Page| !page.is_shared() && page.bytes().iter().all(|byte| *byte == 0);
+            let page = self.contents.tree.get(index, &rcu::read()).map(|page| page.with(is_unused));
+            if page == Some(true) {
+                self.remove(index, index + 1);
+            }
+            if turn % TURN == TURN - 1 {
                 executor::yield_now().await;
             }
         }

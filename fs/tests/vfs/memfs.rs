@@ -2,6 +2,8 @@
 
 use crate::common::*;
 use fs::*;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 use syscalls::Errno;
 
 #[test]
@@ -35,6 +37,60 @@ fn limits_hold_and_come_back() {
         tree.view().rmdir(b"/a").await.unwrap();
         executor::rcu::synchronize().await;
         tree.mkdir("/c").await.unwrap();
+    });
+}
+
+/// A program that has mapped a file.
+struct Program {
+    inode: Arc<dyn Inode>,
+    shown: Mutex<Vec<Page>>,
+}
+
+impl Mapping for Program {
+    fn lose(self: Arc<Self>, _: Range<u64>, copies: Copies) -> Op<'static, ()> {
+        assert_eq!(copies, Copies::Stay);
+        self.shown.lock().unwrap().clear();
+        Op::Ready(())
+    }
+
+    fn inode(&self) -> Arc<dyn Inode> {
+        self.inode.clone()
+    }
+}
+
+/// What a program stores into pages that an allocation has just added stays, though that fails in the end.
+#[test]
+fn a_failed_allocation_takes_nothing_that_was_written() {
+    run(async {
+        let tree = Tree::new(memfs::Limits { size: Some(1000 * 4096), inodes: None });
+        tree.write_file("/file", b"").await.unwrap();
+        let file = tree.find("/file").await.unwrap();
+        let inode = file.inode().clone();
+        inode.truncate(2000 * 4096).await.unwrap();
+        let program = Arc::new(Program { inode: inode.clone(), shown: Mutex::default() });
+        let mappings = Mappings::of(inode.attributes());
+        mappings.add(&program);
+        let stores = executor::spawn({
+            let program = program.clone();
+            async move {
+                while !program.inode.has_page(7) {
+                    executor::yield_now().await;
+                }
+                for index in [5, 7] {
+                    let page = program.inode.page(index, true).await.unwrap();
+                    if index == 7 {
+                        page.write(100, b"stored");
+                    }
+                    program.shown.lock().unwrap().push(page);
+                }
+            }
+        });
+        let all = inode.fallocate(FallocateFlags::empty(), 0, 2000 * 4096).await;
+        assert_eq!(error(all), Errno::ENOSPC);
+        stores.await.unwrap();
+        assert_eq!(read_at(&file, 7 * 4096 + 100, 6).await.unwrap(), b"stored");
+        assert_eq!(inode.attributes().snapshot().blocks, 8);
+        assert!(!inode.has_page(5));
     });
 }
 
