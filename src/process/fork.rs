@@ -206,7 +206,7 @@ pub async fn clone(
     }
     thread.inherit_cpus(&caller.thread);
     if !request.has(linux::CLONE_THREAD) && thread.process.limits.soft(linux::RLIMIT_CPU) != UNLIMITED {
-        timers::limit::watch(&thread.process);
+        timers::limit::watch(&thread.process)?;
     }
     thread.inherit_policy(&caller.thread);
     thread.set_memory_policy(caller.thread.memory_policy());

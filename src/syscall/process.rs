@@ -330,7 +330,9 @@ fn replace_limit(
         process.limits.apply_to(space);
     }
     if resource == linux::RLIMIT_CPU {
-        timers::limit::watch(&process);
+        timers::limit::watch(&process).inspect_err(|_| {
+            let _ = process.limits.set(resource, previous, true);
+        })?;
     }
     Ok(previous)
 }

@@ -32,7 +32,7 @@ pub fn alarm_now(caller: &Caller, seconds: u32) -> Attempt {
 
 pub fn alarm(caller: &Caller, seconds: u32) -> SysResult {
     const SECOND: u64 = 1_000_000_000;
-    let (left, _) = interval::set(caller.process(), Which::Real, u64::from(seconds) * SECOND, 0);
+    let (left, _) = interval::set(caller.process(), Which::Real, u64::from(seconds) * SECOND, 0)?;
     Ok(left.div_ceil(SECOND) as usize)
 }
 
@@ -63,7 +63,7 @@ pub async fn setitimer(caller: &Caller, which: u32, new: usize, old: usize) -> S
 fn set_interval(caller: &Caller, which: u32, [period, first]: [TimeVal; 2]) -> Result<[TimeVal; 2], Errno> {
     let (period, first) = (period.to_ns().ok_or(Errno::EINVAL)?, first.to_ns().ok_or(Errno::EINVAL)?);
     let which = Which::from_number(which).ok_or(Errno::EINVAL)?;
-    let (left, old_period) = interval::set(caller.process(), which, first, period);
+    let (left, old_period) = interval::set(caller.process(), which, first, period)?;
     Ok([TimeVal::from_ns(old_period), TimeVal::from_ns(left)])
 }
 

@@ -3,6 +3,7 @@
 use alloc::sync::{Arc, Weak};
 
 use executor::JoinHandle;
+use syscalls::Errno;
 
 use super::{
     All,
@@ -83,29 +84,35 @@ impl IntervalTimer {
 }
 
 /// Has a timer expire in `first` nanoseconds of its clock, and then every `period`; 0 turns it off. Returns the time that was
-/// left, and the old period.
-pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> (u64, u64) {
+/// left, and the old period. ENOMEM, and then nothing has changed.
+pub fn set(process: &Arc<Process>, which: Which, first: u64, period: u64) -> Result<(u64, u64), Errno> {
     let now = which.clock(Arc::downgrade(process)).now().unwrap_or(0);
     let all = process.timers.made();
     let mut timers = all.intervals.lock();
     let timer = &mut timers[which as usize];
-    let old = timer.left(now);
-    timer.deadline = if first == 0 { 0 } else { now.saturating_add(first) };
-    timer.period = period;
+    let deadline = if first == 0 { 0 } else { now.saturating_add(first) };
     // Only waiting for real time costs nothing.
-    let is_found_out = which == Which::Real && (first == 0 || timer.awaited <= timer.deadline);
-    let rested = core::mem::take(&mut timer.rests);
-    if (!is_found_out || rested)
+    let is_found_out = which == Which::Real && !timer.rests && (first == 0 || timer.awaited <= deadline);
+    let replaced = u32::from(!is_found_out && timer.task.is_some());
+    let cancelled = timer.cancelled.wrapping_add(replaced);
+    let needs_task = first != 0 && (replaced != 0 || timer.task.is_none());
+    let task = match needs_task {
+        true => Some(spawn(ring(Arc::downgrade(process), all.clone(), which, cancelled))),
+        false => None,
+    };
+    let task = task.transpose().map_err(|_| Errno::ENOMEM)?;
+    let old = timer.left(now);
+    (timer.deadline, timer.period, timer.rests) = (deadline, period, false);
+    if replaced != 0
         && let Some(task) = timer.task.take()
     {
-        timer.cancelled = timer.cancelled.wrapping_add(1);
         task.cancel();
     }
-    if first != 0 && timer.task.is_none() {
-        timer.awaited = timer.deadline;
-        timer.task = spawn(ring(Arc::downgrade(process), all.clone(), which, timer.cancelled)).ok();
+    timer.cancelled = cancelled;
+    if task.is_some() {
+        (timer.awaited, timer.task) = (deadline, task);
     }
-    old
+    Ok(old)
 }
 
 /// The time until a timer expires (0 when it is off), and its period.

@@ -3,6 +3,7 @@
 use alloc::sync::{Arc, Weak};
 
 use linux_raw_sys::general::RLIMIT_CPU;
+use syscalls::Errno;
 
 use super::{All, clock::Clock};
 use crate::process::{
@@ -19,24 +20,24 @@ use crate::process::{
 const SECOND: u64 = 1_000_000_000;
 
 /// Has a process watched, if its time is limited. To be called when the limit has changed, and for a process that has
-/// inherited one.
-pub fn watch(process: &Arc<Process>) {
+/// inherited one. ENOMEM, and then it is watched as before.
+pub fn watch(process: &Arc<Process>) -> Result<(), Errno> {
     let is_limited = process.limits.soft(RLIMIT_CPU) != UNLIMITED;
     let Some(all) = (if is_limited { Some(process.timers.made()) } else { process.timers.get() }) else {
-        return;
+        return Ok(());
     };
     let mut watcher = all.limit.lock();
-    if let Some(task) = watcher.take() {
-        task.cancel();
-    }
-    if is_limited {
-        *watcher = executor::try_spawn(enforce(Arc::downgrade(process))).ok();
+    let task = is_limited.then(|| executor::try_spawn(enforce(Arc::downgrade(process))));
+    let task = task.transpose().map_err(|_| Errno::ENOMEM)?;
+    if let Some(old) = core::mem::replace(&mut *watcher, task) {
+        old.cancel();
     }
     drop(watcher);
     // Others may limit it while it ends. Either it has threads still, and its end is yet to find the watcher; or this does.
     if tree::lock().node(process.pid).is_none_or(|node| node.threads.is_empty()) {
         end(&all);
     }
+    Ok(())
 }
 
 /// Lets a process that ends alone.
