@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     device::loops,
-    file::{self, File, Reservation, disk, looped, terminal},
+    file::{self, File, Reservation, disk, events::dnotify, looped, terminal},
     memory,
     process::Caller,
 };
@@ -162,6 +162,7 @@ pub fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResu
         linux::F_SETOWN => file_owner::set(caller, &file, argument as i32),
         // A group's number is negative here, and may be taken for an error's, as on Linux.
         linux::F_GETOWN => Ok(file_owner::get(&file) as isize as usize),
+        linux::F_NOTIFY => dnotify::ask(caller, &file, fd, argument as u32).map(|()| 0),
         linux::F_SETSIG => file_owner::set_signal(&file, argument),
         linux::F_GETSIG => Ok(file_owner::signal(&file).into()),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => {

@@ -33,7 +33,7 @@ pub fn is_command(command: u32) -> bool {
 /// Whether a command may make a file's owner, or what tells him of its events.
 pub fn makes_something(command: u32, argument: usize) -> bool {
     match command {
-        linux::F_SETOWN | linux::F_SETSIG => true,
+        linux::F_SETOWN | linux::F_SETSIG | linux::F_NOTIFY => true,
         linux::F_SETFL => argument as u32 & linux::FASYNC != 0,
         _ => false,
     }

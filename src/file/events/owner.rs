@@ -22,7 +22,7 @@ use super::{Target, inotify::Inotify, process};
 use crate::{
     file::File,
     process::{
-        Process, Thread,
+        Caller, Process, Thread,
         credentials::Credentials,
         signal::{Readied, SigInfo, numbers::SIGIO, send},
         tree,
@@ -141,6 +141,12 @@ impl Ownership {
         drop(before);
     }
 
+    /// Has the calling process get the signals.
+    pub fn set_to_process(&self, caller: &Caller) {
+        let who = Who::Process(Arc::downgrade(caller.process()));
+        self.set_owner(who, linux::F_OWNER_PID, &caller.credentials);
+    }
+
     /// Whether nobody was ever set, or nobody is.
     pub fn is_unset(&self) -> bool {
         matches!(self.settings.lock().who, Who::Nobody)
@@ -176,7 +182,7 @@ impl Ownership {
     }
 
     /// Tells what has happened.
-    fn tell(&self, fd: i32, what: Readied) {
+    pub(super) fn tell(&self, fd: i32, what: Readied) {
         let settings = self.settings.lock().clone();
         match &settings.who {
             Who::Nobody => {}

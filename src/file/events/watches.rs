@@ -4,12 +4,14 @@ use alloc::{
     boxed::Box,
     collections::BTreeMap,
     sync::{Arc, Weak},
+    vec::Vec,
 };
 
 use executor::sync::SpinMutex;
+use syscalls::Errno;
 
-use super::{epoll::Epoll, owner::Ownership};
-use crate::file::File;
+use super::{dnotify::Request, epoll::Epoll, owner::Ownership};
+use crate::file::{File, lock::Owner};
 
 /// A part of each open file, and nothing at all for most.
 #[derive(Default)]
@@ -25,6 +27,8 @@ struct Watching {
     file: Weak<File>,
     /// Who gets signals.
     ownership: Option<Arc<Ownership>>,
+    /// Who is told of what happens in it, a directory; by each table once.
+    requests: Vec<Arc<Request>>,
 }
 
 impl Watches {
@@ -54,6 +58,44 @@ impl Watches {
     /// The same, to set it.
     pub fn ownership_to_set(&self) -> Arc<Ownership> {
         self.0.lock().get_or_insert_default().ownership.get_or_insert_default().clone()
+    }
+
+    /// Has the request of a table extended, or if it has none, or `extend` says that it is over, another made.
+    ///
+    /// # Errors
+    /// That of `make`; ENOMEM.
+    pub(super) fn request(
+        &self,
+        table: Owner,
+        extend: impl Fn(&Request) -> bool,
+        make: impl FnOnce() -> Result<Arc<Request>, Errno>,
+    ) -> Result<(), Errno> {
+        let mut watches = self.0.lock();
+        let requests = &mut watches.get_or_insert_default().requests;
+        let known = requests.iter().position(|known| known.table == table);
+        if known.is_some_and(|known| extend(&requests[known])) {
+            return Ok(());
+        }
+        requests.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let made = make()?;
+        let before = match known {
+            Some(known) => Some(core::mem::replace(&mut requests[known], made)),
+            None => {
+                requests.push(made);
+                None
+            }
+        };
+        drop(watches);
+        drop(before);
+        Ok(())
+    }
+
+    /// Takes the request of a table out.
+    pub(super) fn take_request(&self, table: Owner) -> Option<Arc<Request>> {
+        let mut watches = self.0.lock();
+        let requests = &mut watches.as_mut()?.requests;
+        let known = requests.iter().position(|known| known.table == table)?;
+        Some(requests.swap_remove(known))
     }
 
     /// Ends all that is told of the file that these are a part of, by its address, as it is being closed.
@@ -90,6 +132,7 @@ impl Watching {
         if let Some(ownership) = &self.ownership {
             ownership.end_signals();
         }
+        self.requests.iter().for_each(|request| request.end());
         let mut ending = Ending { instances: self.instances, address, _file: self.file };
         executor::take_apart(move || ending.step());
     }

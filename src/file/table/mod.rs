@@ -13,6 +13,7 @@ use stretch::{Slots, Stretch};
 
 use super::{
     File,
+    events::dnotify,
     lock::{self, Owner},
 };
 use crate::ipc::posix::{self, OpenQueue};
@@ -20,7 +21,7 @@ use crate::ipc::posix::{self, OpenQueue};
 /// Whether a file may have what [goes](FileTable::leave) when one of several descriptors is closed.
 #[inline]
 fn closing_matters() -> bool {
-    lock::exist() || posix::notices_exist()
+    lock::exist() || posix::notices_exist() || dnotify::exist()
 }
 
 #[inline]
@@ -37,6 +38,9 @@ fn leave_for_all(owner: Owner, file: &File) {
     }
     if let Some(OpenQueue { queue, .. }) = file.stream_as() {
         queue.leave();
+    }
+    if dnotify::exist() {
+        dnotify::forget(owner, file);
     }
 }
 
@@ -61,7 +65,7 @@ impl FileTable {
     }
 
     /// What closing any of the descriptors of a file does besides: the locks of its ranges are given up (fcntl(2)), and its
-    /// process is not told of messages any more (mq_notify(3)).
+    /// process is not told any more of messages (mq_notify(3)) and of what happens in the directory.
     #[inline]
     fn leave(&self, file: &File) {
         leave(self.owner(), file);

@@ -45,6 +45,7 @@ const SI_TIMER: i32 = -2;
 /// Sent because of events of a file: there is something to read, there is room, the other side is gone.
 const POLL_IN: i32 = 1;
 const POLL_OUT: i32 = 2;
+const POLL_MSG: i32 = 3;
 const POLL_HUP: i32 = 6;
 /// The same by a signal whose codes mean something else.
 const SI_SIGIO: i32 = -5;
@@ -56,6 +57,8 @@ pub enum Readied {
     Readable,
     /// There is room to write.
     Writable,
+    /// Something has happened in the directory.
+    Message,
     /// The other side is gone.
     HungUp,
 }
@@ -133,6 +136,7 @@ impl SigInfo {
         let (code, band) = match what {
             Readied::Readable => (POLL_IN, Events::IN | Events::RDNORM),
             Readied::Writable => (POLL_OUT, Events::OUT | Events::WRNORM | Events::WRBAND),
+            Readied::Message => (POLL_MSG, Events::IN | Events::RDNORM | Events::MSG),
             Readied::HungUp => (POLL_HUP, Events::HUP | Events::ERR),
         };
         // The codes of these mean something else.

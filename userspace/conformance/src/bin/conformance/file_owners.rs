@@ -124,6 +124,11 @@ pub fn run() {
         block();
         of_sockets();
     });
+    aside("directories", || {
+        outcome("a group", sys!(SYS_setpgid, 0, 0));
+        block();
+        directories();
+    });
     aside("terminals", || {
         block();
         terminals();
@@ -317,6 +322,106 @@ fn pipes() {
     let _ = fs::write("watched/file", "");
     told("a file was made", watch);
     let _ = fs::remove_dir_all("watched");
+}
+
+/// What happens in directories.
+fn directories() {
+    const NOTIFY: i32 = 1026;
+    const CREATE: u32 = 4;
+    const DELETE: u32 = 8;
+    const MULTISHOT: u32 = 1 << 31;
+    const ALL: u32 = MULTISHOT | 0x3f;
+    let _ = fs::create_dir_all("seen/deeper");
+    let open = |flags: i32| {
+        let flags = flags | libc::O_DIRECTORY;
+        made("open", sys!(SYS_openat, libc::AT_FDCWD, path("seen").as_ptr(), flags))
+    };
+    let ask = |fd: i32, events: u32| outcome("ask", fcntl(fd, NOTIFY, events as usize));
+    let several = |what: &str, count: usize, fd: i32| (0..count).for_each(|_| told(what, fd));
+    let [read, into] = pipe();
+    ask(read, CREATE);
+    ask(read, 0);
+    close(read);
+    close(into);
+    let place = open(libc::O_PATH);
+    ask(place, CREATE);
+    close(place);
+    // Once, by the plain signal.
+    let fd = open(0);
+    ask(fd, CREATE | DELETE);
+    owner("of itself", fd, own_id());
+    let _ = fs::write("seen/file", "");
+    told("made", fd);
+    let _ = fs::remove_file("seen/file");
+    silent("removed");
+    // Always, and by which descriptor.
+    outcome("signal", fcntl(fd, SETSIG, RICH));
+    ask(fd, ALL);
+    let _ = fs::write("seen/file", "bytes");
+    several("made and written", 2, fd);
+    let _ = fs::read("seen/file");
+    several("read", 1, fd);
+    let mode = |name: &str| sys!(SYS_fchmodat, libc::AT_FDCWD, path(name).as_ptr(), 0o700);
+    outcome("mode", mode("seen/file"));
+    several("its mode", 1, fd);
+    outcome("mode", mode("seen"));
+    several("the directory's mode", 1, fd);
+    let _ = fs::rename("seen/file", "seen/other");
+    several("renamed", 3, fd);
+    let _ = fs::rename("seen/other", "seen/deeper/file");
+    several("moved out", 1, fd);
+    let _ = fs::rename("seen/deeper/file", "seen/file");
+    several("moved in", 1, fd);
+    let _ = fs::read_dir("seen").map(Iterator::count);
+    several("listed", 2, fd);
+    let _ = fs::write("seen/deeper/other", "bytes");
+    silent("deeper");
+    let _ = fs::create_dir("seen/directory");
+    several("a directory", 1, fd);
+    let _ = fs::remove_dir("seen/directory");
+    several("and no more", 1, fd);
+    // By another descriptor of the same open file, and another open file.
+    let copy = fcntl(fd, libc::F_DUPFD, 100).unwrap_or(-1) as i32;
+    ask(copy, CREATE);
+    let _ = fs::remove_file("seen/file");
+    several("by the second", 1, copy);
+    let second = open(0);
+    ask(second, CREATE);
+    outcome("signal", fcntl(second, SETSIG, libc::SIGUSR1));
+    let _ = fs::File::create("seen/file");
+    let (mut first, mut other) =
+        (next(10_000).map_or(0, |info| info[0]), next(10_000).map_or(0, |info| info[0]));
+    if first > other {
+        (first, other) = (other, first);
+    }
+    println!("two open files: {first} {other}");
+    // A child's copy is none of ours.
+    aside("a child", || {
+        close(fd);
+        ask(second, 0);
+    });
+    show("its end", next(10_000).map_or(0, |info| info[0]));
+    let _ = fs::remove_file("seen/file");
+    several("after a child has closed it", 1, copy);
+    ask(fd, 0);
+    let _ = fs::File::create("seen/file");
+    silent("no more");
+    ask(fd, ALL);
+    let _ = fs::remove_file("seen/file");
+    close(copy);
+    several("before one descriptor was closed", 1, fd);
+    let _ = fs::File::create("seen/file");
+    silent("after that");
+    // It belongs to somebody already.
+    let group = [PGRP, sys!(SYS_getpgid, 0).unwrap_or(0) as i32];
+    outcome("a group", fcntl(second, SETOWN_EX, group.as_ptr()));
+    ask(second, DELETE);
+    owner("of a group", second, group[1]);
+    outcome("nobody", fcntl(second, SETOWN, 0));
+    let _ = fs::remove_dir_all("seen");
+    silent("to nobody");
+    close(second);
+    close(fd);
 }
 
 fn of_sockets() {
