@@ -208,6 +208,10 @@ pub struct Attributes {
 
 /// In the word with the permission bits: there is a list, too.
 const HAS_ACL: u32 = 1 << 16;
+/// There: the file may bring capabilities to who executes it.
+const HAS_CAPABILITIES: u32 = 1 << 17;
+/// What is there besides the permission bits.
+const BESIDES: u32 = HAS_ACL | HAS_CAPABILITIES;
 
 /// Something that openers of a file share, and the next thing: one of each type, which stays when nobody holds the object any
 /// more.
@@ -289,7 +293,7 @@ impl Attributes {
 
     /// Sets the permission bits.
     pub fn set_permissions(&self, permissions: u32) {
-        self.mode.store(permissions & 0o7777 | self.mode.load(Relaxed) & HAS_ACL, Relaxed);
+        self.mode.store(permissions & 0o7777 | self.mode.load(Relaxed) & BESIDES, Relaxed);
     }
 
     /// Whether everyone may execute the file or search the directory: nothing else needs to be looked at.
@@ -311,11 +315,35 @@ impl Attributes {
 
     /// Sets or takes the list; the permission bits are the caller's to set.
     pub fn set_acl(&self, acl: Option<Arc<Acl>>) {
-        let flag = if acl.is_some() { HAS_ACL } else { 0 };
         let mut place = self.acl.lock();
+        let is_some = acl.is_some();
         let _old = core::mem::replace(&mut *place, acl);
-        self.mode.store(self.permissions() | flag, Relaxed);
+        self.set_flag(HAS_ACL, is_some);
         drop(place);
+    }
+
+    fn set_flag(&self, flag: u32, on: bool) {
+        match on {
+            true => self.mode.fetch_or(flag, Relaxed),
+            false => self.mode.fetch_and(!flag, Relaxed),
+        };
+    }
+
+    /// Whether the file may have [capabilities](crate::CAPABILITY).
+    #[inline]
+    pub fn has_capabilities(&self) -> bool {
+        self.mode.load(Relaxed) & HAS_CAPABILITIES != 0
+    }
+
+    /// Notes that it may have some, or has none.
+    pub(crate) fn set_has_capabilities(&self, has: bool) {
+        self.set_flag(HAS_CAPABILITIES, has);
+    }
+
+    /// Whether who executes the file may come to more rights by it, which a change of its contents takes away.
+    #[inline]
+    pub fn is_privileged(&self) -> bool {
+        self.mode.load(Relaxed) & (HAS_CAPABILITIES | 0o6000) != 0
     }
 
     /// Owning user.

@@ -22,6 +22,8 @@ bitflags! {
         const SYS_ADMIN = 1 << 21;
         /// Create device nodes.
         const MKNOD = 1 << 27;
+        /// Give programs capabilities.
+        const SETFCAP = 1 << 31;
         /// The numbers of other capabilities pass through.
         const _ = !0;
     }

@@ -2,15 +2,16 @@
 
 use crate::{
     Credentials, FallocateFlags, FileType, Inode, Position, Result, SetAttributes, Source, Written,
-    permission::lost_privileges,
+    permission::lost_privileges, xattr,
 };
 use syscalls::Errno;
 
 /// The largest offset behind a byte of a file: what a signed 64-bit offset can say.
 pub const SIZE_MAX: u64 = i64::MAX as u64;
 
-/// Takes away the set-id bits that a change of contents by the caller takes away.
+/// Takes away what a change of contents by the caller takes away: set-id bits, and capabilities, whoever it is.
 pub async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
+    xattr::drop_capabilities(inode).await?;
     match lost_privileges(inode.attributes(), credentials) {
         None => Ok(()),
         Some(permissions) => {
@@ -20,7 +21,7 @@ pub async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> R
     }
 }
 
-/// Writes; as [`Inode::write_at`], and takes away set-id bits.
+/// Writes; as [`Inode::write_at`], and takes away [privileges](strip_privileges).
 #[inline]
 pub async fn write(
     inode: &dyn Inode,
@@ -28,7 +29,7 @@ pub async fn write(
     position: Position,
     source: &mut dyn Source,
 ) -> Result<Written> {
-    if inode.attributes().permissions() & 0o6000 != 0 {
+    if inode.attributes().is_privileged() && source.remaining() > 0 {
         strip_privileges(inode, credentials).await?;
     }
     inode.write_at(position, source).await

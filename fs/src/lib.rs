@@ -104,4 +104,4 @@ pub use time::{AtomicTimestamp, Clock, SECONDS_MAX, SECONDS_MIN, Timestamp, note
 pub use transfer::{Sink, Source};
 pub use urgent::urgently;
 pub use walk::{LINKS_MAX, LookupFlags, PATH_MAX, View};
-pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
+pub use xattr::{CAPABILITY, get_xattr, list_xattrs, remove_xattr, set_xattr};

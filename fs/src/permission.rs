@@ -7,6 +7,7 @@ use crate::{
     mount::MountFlags,
     path::Path,
     watch::{self, Happening},
+    xattr,
 };
 use executor::atomic::{AtomicBool, Ordering::Relaxed};
 use syscalls::Errno;
@@ -191,6 +192,9 @@ pub async fn set_owner(
     let stripped = attributes.kind != FileType::Directory && left != permissions;
     if stripped && !is_owner(attributes, credentials) {
         return Err(Errno::EPERM);
+    }
+    if attributes.kind != FileType::Directory {
+        xattr::drop_capabilities(&**path.inode()).await?;
     }
     let change = SetAttributes { uid, gid, permissions: stripped.then_some(left), ..Default::default() };
     path.inode().set_attributes(change).await?;

@@ -1,7 +1,7 @@
 //! Extended attributes: who may use which name space (xattr(7)).
 
 use crate::{
-    Credentials, FileType, Path, Result, SetAttributes, XattrMode, acl,
+    Credentials, FileType, Inode, Path, Result, SetAttributes, XattrMode, acl,
     attributes::Access,
     credentials::Capabilities,
     permission::{check, is_owner},
@@ -14,6 +14,14 @@ use syscalls::Errno;
 pub const NAME_MAX: usize = 255;
 /// The longest value, bytes (`XATTR_SIZE_MAX`).
 pub const VALUE_MAX: usize = 65536;
+
+/// The attribute by which a program brings capabilities to who executes it (capabilities(7), "File capabilities"). Its value is
+/// that of a `struct vfs_cap_data`, or of a `struct vfs_ns_cap_data`, which belongs to a user's namespace.
+pub const CAPABILITY: &[u8] = b"security.capability";
+
+/// The length of a value and its revision, without and with a namespace's user.
+const PLAIN: (usize, u8) = (20, 2);
+const OWNED: (usize, u8) = (24, 3);
 
 fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() || name.len() > NAME_MAX { Err(Errno::ERANGE) } else { Ok(()) }
@@ -36,6 +44,9 @@ fn check_space(path: &Path, credentials: &Credentials, name: &[u8], write: bool)
     if matches!(name, acl::ACCESS | acl::DEFAULT) {
         // Anyone may look at a list; the file system knows whether it has any.
         return if write && !is_owner(inode.attributes(), credentials) { Err(Errno::EPERM) } else { Ok(()) };
+    }
+    if name == CAPABILITY {
+        return if write && !credentials.has(Capabilities::SETFCAP) { Err(Errno::EPERM) } else { Ok(()) };
     }
     if name.starts_with(b"security.") || name.starts_with(b"system.") {
         // The file system or a security module decides; there is none, so administration decides about writing.
@@ -70,7 +81,41 @@ fn check_space(path: &Path, credentials: &Credentials, name: &[u8], write: bool)
 /// The value of an attribute (getxattr(2)).
 pub async fn get_xattr(path: &Path, credentials: &Credentials, name: &[u8]) -> Result<Vec<u8>> {
     check_rights(path, credentials, name, false)?;
-    path.inode().xattr(name).await
+    let mut value = path.inode().xattr(name).await?;
+    if name == CAPABILITY {
+        match form_of_capabilities(&value) {
+            Some(PLAIN) => {}
+            // That of the namespace that there is looks like one of none.
+            Some(_) if value[PLAIN.0..] == [0; 4] => {
+                value.truncate(PLAIN.0);
+                value[3] = PLAIN.1;
+            }
+            Some(_) => {}
+            None => return Err(Errno::EINVAL),
+        }
+    }
+    Ok(value)
+}
+
+/// Which of the two forms a program's capabilities have; `None` for nonsense.
+fn form_of_capabilities(value: &[u8]) -> Option<(usize, u8)> {
+    // The lowest bit says that they become effective by themselves.
+    let begins = |revision| value[0] & !1 == 0 && value[1..4] == [0, 0, revision];
+    [PLAIN, OWNED].into_iter().find(|&(len, revision)| value.len() == len && begins(revision))
+}
+
+/// A program loses its capabilities: what is in it, or whose it is, is being changed.
+pub(crate) async fn drop_capabilities(inode: &dyn Inode) -> Result<()> {
+    if !inode.attributes().has_capabilities() {
+        return Ok(());
+    }
+    match inode.remove_xattr(CAPABILITY).await {
+        Ok(()) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {
+            inode.attributes().set_has_capabilities(false);
+            Ok(())
+        }
+        failed => failed,
+    }
 }
 
 /// Sets an attribute (setxattr(2)).
@@ -84,7 +129,15 @@ pub async fn set_xattr(
     if value.len() > VALUE_MAX {
         return Err(Errno::E2BIG);
     }
+    let is_capability = name == CAPABILITY;
+    if is_capability && form_of_capabilities(value).is_none() {
+        return Err(Errno::EINVAL);
+    }
     check_rights(path, credentials, name, true)?;
+    if is_capability {
+        // Before it has some. Where they cannot be set it is found out later that there are none.
+        path.inode().attributes().set_has_capabilities(true);
+    }
     path.inode().set_xattr(name, value, mode).await?;
     if name == acl::ACCESS {
         drop_set_group_id(path, credentials).await?;
@@ -111,6 +164,9 @@ async fn drop_set_group_id(path: &Path, credentials: &Credentials) -> Result<()>
 pub async fn remove_xattr(path: &Path, credentials: &Credentials, name: &[u8]) -> Result<()> {
     check_rights(path, credentials, name, true)?;
     path.inode().remove_xattr(name).await?;
+    if name == CAPABILITY {
+        path.inode().attributes().set_has_capabilities(false);
+    }
     watch::changed(path.dentry(), Happening::ATTRIB);
     Ok(())
 }

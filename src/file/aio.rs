@@ -132,7 +132,7 @@ impl Context {
         let object = Arc::new(MappedContext { context, page: SharedAnonymous::default(), _file: file });
         let mapping = Mapping {
             flags: linux::MAP_SHARED,
-            backing: Backing::File { object, offset: 0, readable: true, writable: true },
+            backing: Backing::File { object, offset: 0, readable: true, writable: true, executable: true },
             // A child has none of its parent's contexts.
             extra: RegionFlags::DONT_FORK,
             ..Mapping::anonymous(PAGE_SIZE, linux::PROT_READ | linux::PROT_WRITE)

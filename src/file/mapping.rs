@@ -4,7 +4,8 @@ use alloc::{string::String, sync::Arc};
 use core::ops::Range;
 
 use fs::{
-    Copies, Credentials, FallocateFlags, FileType, Inode, Mappings, Op, Page, PageRun, Path, Seal, Seals,
+    Copies, Credentials, FallocateFlags, FileType, Inode, Mappings, MountFlags, Op, Page, PageRun, Path,
+    Seal, Seals,
     watch::{self, Happening},
 };
 use linux_raw_sys::general as linux;
@@ -140,7 +141,7 @@ pub async fn of_file(
         Object::Stream(stream, _) if stream.maps_as_memory() => return Ok(Backing::Anonymous),
         Object::Stream(stream, _) => {
             let object = stream.mapped(offset)?;
-            return Ok(Backing::File { object, offset, readable: true, writable: true });
+            return Ok(Backing::File { object, offset, readable: true, writable: true, executable: true });
         }
         _ => return Err(Errno::ENODEV),
     };
@@ -157,6 +158,7 @@ pub async fn of_file(
         offset,
         readable: file.check_readable().is_ok(),
         writable,
+        executable: !path.mount().flags().contains(MountFlags::NO_EXEC),
     })
 }
 
@@ -169,7 +171,13 @@ pub async fn of_library(
     let inode = path.inode().clone();
     path.note_access();
     let object = MappedFile::new(path, inode, space.kin().await, false)?;
-    Ok(move |offset| Backing::File { object: object.clone(), offset, readable: true, writable: false })
+    Ok(move |offset| Backing::File {
+        object: object.clone(),
+        offset,
+        readable: true,
+        writable: false,
+        executable: true,
+    })
 }
 
 /// A program's file: open, and nobody writes it, as long as this exists, which is as long as it is mapped.
@@ -209,7 +217,7 @@ impl Program {
 
     /// What the program loader maps of it.
     pub fn backing(self: &Arc<Self>, offset: u64) -> Backing {
-        Backing::File { object: self.clone(), offset, readable: true, writable: false }
+        Backing::File { object: self.clone(), offset, readable: true, writable: false, executable: true }
     }
 }
 

@@ -104,7 +104,9 @@ pub async fn write_at(
     {
         buffer.limit(limit_size(caller, offset, buffer.remaining())?);
     }
-    fs::file::strip_privileges(&**inode, &caller.credentials.fs).await?;
+    if buffer.remaining() > 0 {
+        fs::file::strip_privileges(&**inode, &caller.credentials.fs).await?;
+    }
     match inode.clone().begin_write().await? {
         Some(writing) => memory::pinned(write_steps(caller, inode, writing, position, buffer))?.await,
         None => write_parts(caller, &**inode, position, buffer).await,

@@ -1,13 +1,16 @@
 //! The capabilities that a thread has beside its effective ones, and how they change (capabilities(7)).
 //!
-//! The effective ones are among [`fs::Credentials`], where every check finds them. Files have no capabilities of their own
-//! here, so an `execve` computes with those of user 0 and with the ambient ones alone.
+//! The effective ones are among [`fs::Credentials`], where every check finds them. Those that a program's file brings are in
+//! [`file_capabilities`](super::file_capabilities).
 
 use bitflags::bitflags;
 use fs::Capabilities;
 use syscalls::Errno;
 
-use super::credentials::{Credentials, capability};
+use super::{
+    credentials::{Credentials, capability},
+    file_capabilities::Granted,
+};
 
 /// How many there are: Linux 6.1 ends with `CAP_CHECKPOINT_RESTORE`.
 pub const COUNT: usize = 41;
@@ -111,19 +114,29 @@ impl Credentials {
         }
     }
 
-    /// Capabilities after an `execve` that leaves these user ids; `old` is who called it, `sets_id` says whether the file's
-    /// bits made it somebody else. Whether the program has rights that its caller has not given it.
-    pub(super) fn follow_exec(&mut self, old: &Self, sets_id: bool) -> bool {
+    /// Capabilities after an `execve` of a file with some, or none, that leaves or has set these user and group ids. `old` is who
+    /// called it; if it `gains_nothing`, it has no more afterwards. Whether the program has rights that its caller has not given it.
+    ///
+    /// The rules are those of Linux's `cap_bprm_creds_from_file`, as capabilities(7) tells them.
+    pub(super) fn follow_exec(&mut self, old: &Self, file: Option<Granted>, gains_nothing: bool) -> bool {
+        let none = Granted { permitted: Capabilities::empty(), is_effective: false };
+        let Granted { mut permitted, mut is_effective } = file.unwrap_or(none);
+        // A program that has capabilities of its own does not get all because it is user 0's.
+        let only_acts_as_root = self.users[1] == 0 && self.users[0] != 0;
         let as_root = !self.sets.secure.contains(SecureBits::NO_ROOT);
-        let mut gained = Capabilities::empty();
-        if as_root && self.users[..2].contains(&0) {
-            gained = old.sets.bounding | old.sets.inheritable;
+        if as_root && self.users[..2].contains(&0) && !(file.is_some() && only_acts_as_root) {
+            permitted = old.sets.bounding | old.sets.inheritable;
+            is_effective |= self.users[1] == 0;
         }
-        let is_effective = as_root && self.users[1] == 0;
-        if sets_id {
+        let sets_id = self.users[0] != self.users[1] || self.groups[0] != self.groups[1];
+        if gains_nothing && (sets_id || !old.sets.permitted.contains(permitted)) {
+            (self.users[1], self.groups[1]) = (self.users[0], self.groups[0]);
+            permitted &= old.sets.permitted;
+        }
+        if sets_id || file.is_some() {
             self.sets.ambient = Capabilities::empty();
         }
-        self.sets.permitted = gained | self.sets.ambient;
+        self.sets.permitted = permitted | self.sets.ambient;
         self.fs.capabilities = if is_effective { self.sets.permitted } else { self.sets.ambient };
         self.sets.secure -= SecureBits::KEEP_CAPS;
         let has_more = is_effective || !self.sets.ambient.contains(self.sets.permitted);

@@ -3,7 +3,10 @@
 use fs::{Attributes, Capabilities};
 use syscalls::Errno;
 
-use super::capabilities::{self, Sets};
+use super::{
+    capabilities::{self, Sets},
+    file_capabilities::Granted,
+};
 use crate::arch::answers::Answers;
 
 /// Leaves an id as it is.
@@ -108,28 +111,39 @@ impl Credentials {
         self.fs.gid = groups[1];
     }
 
-    /// The credentials after executing a file: its set-id bits, unless it `gains_nothing` by them, and what capabilities go
-    /// with that. Also whether the program runs with more rights than its caller has (`AT_SECURE`).
-    pub fn after_exec(&self, file: &Attributes, gains_nothing: bool) -> (Self, bool) {
+    /// The credentials after executing a program with set-id bits and capabilities like these, or without gaining anything. Also
+    /// whether it runs with more rights than its caller has (`AT_SECURE`).
+    pub fn after_exec(&self, file: &Privileges<'_>, gains_nothing: bool) -> (Self, bool) {
         const SET_UID: u32 = 0o4000;
         const SET_GID: u32 = 0o2000;
         const GROUP_EXECUTE: u32 = 0o10;
         let mut new = self.clone();
-        let permissions = if gains_nothing { 0 } else { file.permissions() };
+        let Privileges { file, counts_ids, capabilities } = *file;
+        let permissions = if gains_nothing || !counts_ids { 0 } else { file.permissions() };
         if permissions & SET_UID != 0 {
             new.users[1] = file.uid();
         }
         if permissions & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE {
             new.groups[1] = file.gid();
         }
+        let is_secure = new.follow_exec(self, capabilities, gains_nothing);
         new.users[2] = new.users[1];
         new.groups[2] = new.groups[1];
         new.fs.uid = new.users[1];
         new.fs.gid = new.groups[1];
-        let sets_id = new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
-        let secure = new.follow_exec(self, sets_id);
-        (new, secure)
+        (new, is_secure)
     }
+}
+
+/// By what a program's file gives its rights to who executes it.
+#[derive(Clone, Copy)]
+pub struct Privileges<'a> {
+    /// The file, with its owners and set-id bits.
+    pub file: &'a Attributes,
+    /// Whether these bits count where it is mounted.
+    pub counts_ids: bool,
+    /// What its capabilities grant, if it has any.
+    pub capabilities: Option<Granted>,
 }
 
 /// `setresuid` and `setresgid`: without privilege each new id must be one of the three present ones.

@@ -6,16 +6,18 @@
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::sync::atomic::Ordering;
 
-use fs::{LookupFlags, Path};
+use fs::{LookupFlags, MountFlags, Path};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
     Caller,
     arguments::{Arguments, Strings},
-    credentials::Credentials,
+    credentials::{Credentials, Privileges},
     elf::{Executable, Segment},
-    exit, futex,
+    exit,
+    file_capabilities::{FileCapabilities, Granted},
+    futex,
     initial_stack::{self, Auxiliary, InitialStack},
     placement::Placement,
     record::Image,
@@ -46,6 +48,8 @@ struct Loaded {
     entry: usize,
     stack_pointer: usize,
     image: Image,
+    /// The capabilities that its file brings.
+    granted: Option<Granted>,
     name: [u8; 16],
 }
 
@@ -174,7 +178,9 @@ async fn load(
     let program = &opened.program;
     let path = program.path();
     let executable = parse(opened).await?;
-    let (credentials, is_secure) = credentials_after(caller, path);
+    let capabilities = FileCapabilities::of(path).await?;
+    let granted = capabilities.map(|file| file.granted_to(&caller.credentials)).transpose()?;
+    let (credentials, is_secure) = credentials_after(caller, path, granted);
     let space = AddressSpace::new()?;
     let placement = {
         let limits = &caller.process().limits;
@@ -211,7 +217,7 @@ async fn load(
     let InitialStack { pointer: stack_pointer, arguments, environment, auxiliary } = stack;
     space.preload().await;
     let image = Image { file: Some(path.clone()), arguments, environment, auxiliary };
-    Ok(Loaded { space, entry, stack_pointer, image, name: short_name(display) })
+    Ok(Loaded { space, entry, stack_pointer, image, granted, name: short_name(display) })
 }
 
 async fn parse(opened: &Opened) -> Result<Executable, Errno> {
@@ -378,7 +384,7 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     timers::posix::delete_all(&process);
     caller.files.close_for_exec().await;
     loops::settled().await;
-    apply_set_id(caller, path);
+    apply_privileges(caller, path, loaded.granted);
 
     *process.space.lock() = Some(loaded.space.clone());
     caller.thread.enter_space(&loaded.space);
@@ -402,15 +408,18 @@ fn become_leader(caller: &Caller) {
 }
 
 /// Who the caller is once it executes the file, and whether that is somebody with more rights.
-fn credentials_after(caller: &Caller, path: &Path) -> (Credentials, bool) {
+fn credentials_after(caller: &Caller, path: &Path, capabilities: Option<Granted>) -> (Credentials, bool) {
     let gains_nothing =
         caller.process().gains_nothing.load(Ordering::Relaxed) || trace::link::gains_nothing(&caller.thread);
-    caller.credentials.after_exec(path.inode().attributes(), gains_nothing)
+    let counts_ids = !path.mount().flags().contains(MountFlags::NO_SUID);
+    let file = Privileges { file: path.inode().attributes(), counts_ids, capabilities };
+    caller.credentials.after_exec(&file, gains_nothing)
 }
 
-/// Set-user-id and set-group-id bits of the file. Who has become another hears of its parent's end no more.
-fn apply_set_id(caller: &mut Caller, path: &Path) {
-    let (credentials, is_secure) = credentials_after(caller, path);
+/// Set-user-id and set-group-id bits and capabilities of the file: looked at once more, as somebody may trace the caller by now.
+/// Who has become another hears of its parent's end no more.
+fn apply_privileges(caller: &mut Caller, path: &Path, granted: Option<Granted>) {
+    let (credentials, is_secure) = credentials_after(caller, path, granted);
     if is_secure {
         caller.process().death_signal.store(0, Ordering::Relaxed);
         // Nor may whoever starts it make it easier to attack.

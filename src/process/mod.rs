@@ -23,6 +23,7 @@ pub mod deputy;
 pub mod elf;
 pub mod exec;
 pub mod exit;
+pub mod file_capabilities;
 pub mod first;
 pub mod fork;
 pub mod futex;

@@ -490,12 +490,12 @@ fn unless_short(errno: Errno) -> Pause {
 }
 
 /// A write is done at once unless it is large or more goes with it: appending, going past the page cache, waiting for stable storage, taking
-/// set-id bits away, telling those who watch files.
+/// privileges away, telling those who watch files.
 #[inline]
 fn check_plain(file: &File, path: &Path, len: usize) -> Result<(), Pause> {
     let more = watch::exist()
         || file.flags() & (O_APPEND | O_SYNC | O_DIRECT) != 0
-        || path.dentry().attributes().permissions() & 0o6000 != 0;
+        || path.dentry().attributes().is_privileged();
     if more || len >= bulk::LARGE { Err(Pause::General) } else { Ok(()) }
 }
 

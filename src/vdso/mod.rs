@@ -134,7 +134,13 @@ async fn show(
     prot: u32,
     extra: RegionFlags,
 ) -> Result<(), Errno> {
-    let backing = Backing::File { object: object.clone(), offset: 0, readable: true, writable: false };
+    let backing = Backing::File {
+        object: object.clone(),
+        offset: 0,
+        readable: true,
+        writable: false,
+        executable: true,
+    };
     let mapping = Mapping {
         hint: address,
         flags: linux::MAP_PRIVATE | linux::MAP_FIXED_NOREPLACE,

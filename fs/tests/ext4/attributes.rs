@@ -361,3 +361,33 @@ fn a_full_disk() {
         image.check();
     });
 }
+
+/// Capabilities that a program has on the disk are known without being looked for, and go with the first change of its contents.
+#[test]
+fn capabilities_go_with_what_they_were_given_to() {
+    let image = image(&["-t", "ext4", "-b", "4096"]);
+    let value = image.path().with_file_name("capability");
+    std::fs::write(&value, [&[1, 0, 0, 2, 33][..], &[0; 15]].concat()).unwrap();
+    image.debugfs(&format!("ea_set -f {} file security.capability\n", value.display()));
+    image.check();
+    run(async move {
+        let mounted = Mounted::new(&image).await;
+        let (file, other) = (mounted.find("file").await, mounted.find("other").await);
+        assert!(file.attributes().has_capabilities() && file.attributes().is_privileged());
+        assert!(!other.attributes().has_capabilities());
+        assert_eq!(file.xattr(CAPABILITY).await.unwrap().len(), 20);
+        let write = async |bytes: &[u8]| {
+            let mut source = bytes;
+            fs::file::write(&*file, &Credentials::root(), Position::At(0), &mut source).await.unwrap()
+        };
+        assert_eq!(write(b"").await.count, 0);
+        assert!(file.attributes().has_capabilities());
+        assert_eq!(write(b"x").await.count, 1);
+        assert!(!file.attributes().has_capabilities());
+        assert_eq!(file.xattr(CAPABILITY).await, Err(Errno::ENODATA));
+        assert_eq!(file.xattr(b"user.a").await.unwrap(), b"small value");
+        drop((file, other));
+        mounted.unmount().await;
+        image.check();
+    });
+}

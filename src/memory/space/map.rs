@@ -36,6 +36,8 @@ pub enum Backing {
         readable: bool,
         /// Whether the descriptor was opened for writing.
         writable: bool,
+        /// Whether what it has may be executed.
+        executable: bool,
     },
 }
 
@@ -337,7 +339,7 @@ fn region_for(mapping: &Mapping, range: &Range<usize>) -> Result<Region, Errno> 
         Backing::Anonymous if mapping.has(linux::MAP_HUGETLB) => return Err(Errno::ENOMEM),
         Backing::Anonymous if shared => (Some(Arc::new(SharedAnonymous::default())), 0),
         Backing::Anonymous => (None, 0),
-        Backing::File { object, offset, readable, writable } => {
+        Backing::File { object, offset, readable, writable, executable } => {
             if kind == linux::MAP_SHARED_VALIDATE && mapping.flags & !KNOWN != 0 {
                 return Err(Errno::EOPNOTSUPP);
             }
@@ -349,6 +351,12 @@ fn region_for(mapping: &Mapping, range: &Range<usize>) -> Result<Region, Errno> 
             }
             if !readable {
                 return Err(Errno::EACCES);
+            }
+            if !executable {
+                if flags.contains(RegionFlags::EXECUTE) {
+                    return Err(Errno::EPERM);
+                }
+                flags |= RegionFlags::NEVER_EXECUTE;
             }
             if grows {
                 return Err(Errno::EINVAL);

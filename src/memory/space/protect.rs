@@ -125,7 +125,10 @@ impl Layout {
             if region.start > at {
                 return (range.start..at, Err(Errno::ENOMEM));
             }
-            if wanted.contains(RegionFlags::WRITE) && region.flags.contains(RegionFlags::NEVER_WRITE) {
+            let has = |flags| region.flags.contains(flags);
+            if wanted.contains(RegionFlags::WRITE) && has(RegionFlags::NEVER_WRITE)
+                || wanted.contains(RegionFlags::EXECUTE) && has(RegionFlags::NEVER_EXECUTE)
+            {
                 return (range.start..at, Err(Errno::EACCES));
             }
             at = region.end.min(range.end);

@@ -41,6 +41,8 @@ bitflags! {
         const KEPT = 1 << 14;
         /// Cannot be grown or moved by mremap (`VM_DONTEXPAND`): the vDSO.
         const FIXED_SIZE = 1 << 13;
+        /// mprotect may not make it executable: of a file where nothing may be executed.
+        const NEVER_EXECUTE = 1 << 15;
         /// Its memory policy: not a property but a number.
         const POLICY = ((1 << MemoryPolicy::BITS) - 1) << Self::POLICY_SHIFT;
     }

@@ -107,7 +107,8 @@ impl AddressSpace {
             flags |= linux::MAP_LOCKED;
         }
         let object = region.object.ok_or(Errno::EINVAL)?;
-        let backing = Backing::File { object, offset, readable: true, writable: true };
+        let executable = !region.flags.contains(RegionFlags::NEVER_EXECUTE);
+        let backing = Backing::File { object, offset, readable: true, writable: true, executable };
         let prot = protection(region.flags);
         let mapping =
             Mapping { hint: start, flags, backing, privileged: true, ..Mapping::anonymous(len, prot) };

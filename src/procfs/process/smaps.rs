@@ -355,7 +355,7 @@ fn flags(out: &mut TextBuffer, region: &Region) -> fmt::Result {
         (is_shared && !has(RegionFlags::NEVER_WRITE), "sh"),
         (true, "mr"),
         (!has(RegionFlags::NEVER_WRITE), "mw"),
-        (true, "me"),
+        (!has(RegionFlags::NEVER_EXECUTE), "me"),
         (is_shared, "ms"),
         (has(RegionFlags::GROWS_DOWN), "gd"),
         (has(RegionFlags::LOCKED), "lo"),

@@ -70,7 +70,13 @@ pub async fn shmat(caller: &Caller, id: i32, address: usize, flags: u32) -> SysR
         len: entry.object.size,
         prot,
         flags: linux::MAP_SHARED | place,
-        backing: Backing::File { object: entry.clone(), offset: 0, readable: true, writable: !read_only },
+        backing: Backing::File {
+            object: entry.clone(),
+            offset: 0,
+            readable: true,
+            writable: !read_only,
+            executable: true,
+        },
         privileged: caller.credentials.has(capability::SYS_RAWIO),
         extra: RegionFlags::empty(),
     };

@@ -67,7 +67,8 @@ impl FileObject for File {
 /// Maps all of a file; the address of its page N is N pages behind the result.
 fn map(space: &AddressSpace, file: &Arc<File>, flags: u32) -> usize {
     let len = file.pages.lock().expect("no panic").len() * PAGE;
-    let backing = Backing::File { object: file.clone(), offset: 0, readable: true, writable: true };
+    let backing =
+        Backing::File { object: file.clone(), offset: 0, readable: true, writable: true, executable: true };
     let mapping = Mapping { flags, backing, ..Mapping::anonymous(len, linux::PROT_READ | linux::PROT_WRITE) };
     now(space.map(mapping)).expect("a place")
 }

@@ -1,7 +1,9 @@
 //! Capabilities: the sets, and what changes them.
 
 use crate::check::{BAD, aside, outcome, show, sys, value};
-use std::io;
+use std::ffi::CStr;
+use std::{fs, io};
+use support::memory::PAGE;
 
 const CHOWN: u64 = 1 << 0;
 const KILL: u64 = 1 << 5;
@@ -38,9 +40,14 @@ fn prctl(option: i32, argument: u64, others: [u64; 3]) -> io::Result<i64> {
 
 /// Executes this program again, to show its sets.
 fn again() {
+    execute(c"/proc/self/exe");
+}
+
+/// Executes a copy of it for that.
+fn execute(program: &CStr) {
     let arguments = [c"conformance".as_ptr(), c"child".as_ptr(), c"capabilities".as_ptr(), std::ptr::null()];
     let environment = [std::ptr::null::<u8>()];
-    let _ = sys!(SYS_execve, c"/proc/self/exe".as_ptr(), arguments.as_ptr(), environment.as_ptr());
+    outcome("execve", sys!(SYS_execve, program.as_ptr(), arguments.as_ptr(), environment.as_ptr()));
 }
 
 pub fn run() {
@@ -49,6 +56,8 @@ pub fn run() {
     users();
     bits();
     programs();
+    files();
+    mounts();
 }
 
 fn calls() {
@@ -254,4 +263,186 @@ fn programs() {
         });
         let _ = std::fs::remove_file("secret");
     });
+}
+
+const PROGRAM: &CStr = c"./program";
+const NAME: &CStr = c"security.capability";
+
+/// A `struct vfs_cap_data` of revision 2.
+fn of_file(permitted: u64, inheritable: u64, is_effective: bool) -> Vec<u8> {
+    let words =
+        [0x0200_0000 | u64::from(is_effective), permitted, inheritable, permitted >> 32, inheritable >> 32];
+    words.iter().flat_map(|word| (*word as u32).to_le_bytes()).collect()
+}
+
+fn give(value: &[u8]) -> io::Result<i64> {
+    sys!(SYS_setxattr, PROGRAM.as_ptr(), NAME.as_ptr(), value.as_ptr(), value.len(), 0)
+}
+
+fn show_given(what: &str) {
+    let mut bytes = [0_u8; 64];
+    let len = sys!(SYS_getxattr, PROGRAM.as_ptr(), NAME.as_ptr(), bytes.as_mut_ptr(), bytes.len());
+    value(what, len.map(|len| format!("{:x?}", &bytes[..len as usize])));
+}
+
+fn copy_program(to: &str) {
+    fs::copy("/proc/self/exe", to).expect("a copy");
+    let _ = sys!(SYS_chmod, c".".as_ptr(), 0o755);
+}
+
+/// What a program's file brings.
+fn files() {
+    copy_program("program");
+    let mode = |bits: u32| outcome("mode", sys!(SYS_chmod, PROGRAM.as_ptr(), bits));
+    let user = || outcome("a user", sys!(SYS_setresuid, 1000, 1000, 1000));
+    mode(0o755);
+    let plain = of_file(KILL | CHOWN, 0, true);
+    for (what, bytes) in [
+        ("half", plain[..10].to_vec()),
+        ("revision 1", [&[1, 0, 0, 1], &plain[4..12]].concat()),
+        ("revision 4", [&[1, 0, 0, 4], &plain[4..]].concat()),
+        ("more", [&plain[..], &[0; 4]].concat()),
+        ("another bit", [&[3], &plain[1..]].concat()),
+    ] {
+        outcome(what, give(&bytes));
+    }
+    show_given("none");
+    aside("by a user", || {
+        user();
+        outcome("give", give(&plain));
+        outcome("nonsense", give(&plain[..10]));
+    });
+    aside("without SETFCAP", || {
+        let all = get().expect("the sets")[1];
+        let _ = set([all & !(1 << 31), all, 0]);
+        outcome("give", give(&plain));
+        let _ = set([1 << 31, all, 0]);
+        outcome("with it alone", give(&plain));
+    });
+    show_given("given");
+    let owned = |owner: u8| [&[1, 0, 0, 3], &plain[4..], &[owner, 0, 0, 0]].concat();
+    outcome("of user 0", give(&owned(0)));
+    show_given("looks like");
+    aside("of user 0", || {
+        user();
+        execute(PROGRAM);
+    });
+    outcome("of user 5", give(&owned(5)));
+    show_given("looks like");
+    aside("of user 5", || {
+        user();
+        execute(PROGRAM);
+    });
+    for (what, bytes) in [
+        ("effective", plain.clone()),
+        ("permitted", of_file(KILL | CHOWN | 1 << 40, 0, false)),
+        ("more than there are", of_file(KILL | 1 << 50, 0, true)),
+        ("inheritable", of_file(KILL, CHOWN | SETUID, false)),
+        ("none", of_file(0, 0, false)),
+    ] {
+        outcome(what, give(&bytes));
+        aside(&format!("{what}, a user"), || {
+            user();
+            execute(PROGRAM);
+        });
+        aside(&format!("{what}, root"), || execute(PROGRAM));
+        aside(&format!("{what}, only the effective user is root"), || {
+            let _ = sys!(SYS_setresuid, 1000, 0, 0);
+            execute(PROGRAM);
+        });
+        aside(&format!("{what}, without some"), || {
+            outcome("drop", prctl(libc::PR_CAPBSET_DROP, 5, [0; 3]));
+            let all = get().expect("the sets")[1];
+            let _ = set([all, all, SETUID]);
+            outcome("keep", prctl(libc::PR_SET_SECUREBITS, 0b0100, [0; 3]));
+            let _ = prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, [7, 0, 0]);
+            user();
+            show_all("before");
+            execute(PROGRAM);
+        });
+        for (who, keeps) in [("a user", false), ("root with few", true)] {
+            aside(&format!("{what}, nothing new, {who}"), || {
+                outcome("nothing new", prctl(libc::PR_SET_NO_NEW_PRIVS, 1, [0; 3]));
+                if keeps {
+                    outcome("few", set([CHOWN, CHOWN, 0]));
+                } else {
+                    user();
+                }
+                execute(PROGRAM);
+            });
+        }
+    }
+    aside("nothing new for who acts as root", || {
+        outcome("nothing new", prctl(libc::PR_SET_NO_NEW_PRIVS, 1, [0; 3]));
+        let _ = sys!(SYS_setresuid, 1000, 0, 0);
+        execute(c"/proc/self/exe");
+    });
+    // A program of root's.
+    mode(0o4755);
+    for (what, bytes) in [("effective", plain.clone()), ("permitted", of_file(CHOWN, 0, false))] {
+        outcome(what, give(&bytes));
+        aside(&format!("{what}, set-user-id"), || {
+            user();
+            execute(PROGRAM);
+        });
+    }
+    // What takes them away.
+    mode(0o755);
+    let change = |flags: i32| sys!(SYS_open, PROGRAM.as_ptr(), flags).unwrap_or(-1) as i32;
+    let changes: [(&str, &dyn Fn() -> io::Result<i64>); 7] = [
+        ("mode", &|| sys!(SYS_chmod, PROGRAM.as_ptr(), 0o711)),
+        ("owner", &|| sys!(SYS_chown, PROGRAM.as_ptr(), 1000, -1)),
+        ("no owner", &|| sys!(SYS_chown, PROGRAM.as_ptr(), -1, -1)),
+        ("written", &|| sys!(SYS_pwrite64, change(libc::O_WRONLY), c"\x7f".as_ptr(), 1, 0)),
+        ("nothing written", &|| sys!(SYS_pwrite64, change(libc::O_WRONLY), c"".as_ptr(), 0, 0)),
+        ("size", &|| sys!(SYS_truncate, PROGRAM.as_ptr(), 100_000)),
+        ("emptied", &|| sys!(SYS_open, PROGRAM.as_ptr(), libc::O_WRONLY | libc::O_TRUNC).map(|_| 0)),
+    ];
+    for (what, change) in changes {
+        outcome(what, give(&plain).and_then(|_| change()));
+        show_given(what);
+    }
+    outcome("take", give(&plain).and_then(|_| sys!(SYS_removexattr, PROGRAM.as_ptr(), NAME.as_ptr())));
+    show_given("taken");
+    let _ = fs::remove_file("program");
+}
+
+/// Where files bring nothing, or nothing is executed.
+fn mounts() {
+    let _ = fs::create_dir("mounted");
+    outcome("mount", sys!(SYS_mount, c"none".as_ptr(), c"mounted".as_ptr(), c"tmpfs".as_ptr(), 0, 0));
+    copy_program("mounted/program");
+    let name = c"mounted/program";
+    let bytes = of_file(KILL, 0, true);
+    outcome("give", sys!(SYS_setxattr, name.as_ptr(), NAME.as_ptr(), bytes.as_ptr(), bytes.len(), 0));
+    let remount = |flags: u64| {
+        let flags = flags | libc::MS_REMOUNT | libc::MS_BIND;
+        outcome("remount", sys!(SYS_mount, 0, c"mounted".as_ptr(), 0, flags, 0));
+    };
+    for flags in [0, libc::MS_NOSUID] {
+        remount(flags);
+        for mode in [0o755, 0o6755] {
+            outcome("mode", sys!(SYS_chmod, name.as_ptr(), mode));
+            aside(&format!("flags {flags}, mode {mode:o}"), || {
+                outcome("a group", sys!(SYS_setresgid, 1000, 1000, 1000));
+                outcome("a user", sys!(SYS_setresuid, 1000, 1000, 1000));
+                execute(name);
+            });
+        }
+    }
+    let executable = libc::PROT_READ | libc::PROT_EXEC;
+    for flags in [0, libc::MS_NOEXEC] {
+        remount(flags);
+        aside("execute", || {
+            let file = sys!(SYS_open, name.as_ptr(), libc::O_RDONLY).unwrap_or(-1) as i32;
+            let map = |rights: i32| sys!(SYS_mmap, 0, PAGE, rights, libc::MAP_PRIVATE, file, 0);
+            outcome("map to execute", map(executable));
+            let plain = map(libc::PROT_READ);
+            show("map to read", plain.is_ok());
+            outcome("execute then", sys!(SYS_mprotect, plain.unwrap_or(0), PAGE, executable));
+            execute(name);
+        });
+    }
+    outcome("unmount", sys!(SYS_umount2, c"mounted".as_ptr(), 0));
+    let _ = fs::remove_dir("mounted");
 }
