@@ -77,6 +77,8 @@ pub const CALLS: &[Call] = &[
         SYS_fcntl,
         &[Fd(Reader), One(&[1031, 1032]), One(&[0, 4096, 65536, 1 << 20, 1 << 31])],
     ),
+    call("fcntl of directories", SYS_fcntl, &[Fd(Any), One(&[1026]), Bits(&[1, 2, 4, 8, 16, 32, 1 << 31])])
+        .reaches(),
     call("fcntl of seals", SYS_fcntl, &[Fd(Nameless), One(&[1033, 1034]), Bits(&[1, 2, 4, 8, 16])]),
     call("flock", SYS_flock, &[Fd(Regular), Bits(&[1, 2, 4, 8])]),
     call("ioctl", SYS_ioctl, &[Fd(Any), One(&[FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC]), Buffer(4)]),

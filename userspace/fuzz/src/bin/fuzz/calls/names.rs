@@ -36,6 +36,15 @@ const TIMES: Kind = Either(&[
     ]),
 ]);
 pub const ATTRIBUTE: Kind = Text(&["user.a", "user.b", "trusted.a", "security.a", "system.a", "a", ""]);
+/// A `struct vfs_cap_data`, mostly.
+const CAPABILITIES: Kind = Block(&[
+    (4, One(&[0x0200_0001, 0x0200_0000, 0x0300_0001, 0x0100_0000])),
+    (4, One(&[u64::MAX, 0x21, 0])),
+    (4, One(&[u64::MAX, 0x80, 0])),
+    (4, One(&[0, 1])),
+    (4, One(&[0, 1])),
+    (4, One(&[0, 5])),
+]);
 const NODE: Kind = One(&[0o100_644, 0o010_644, 0o140_644, 0o020_644, 0o060_644, 0o040_755]);
 
 pub const CALLS: &[Call] = &[
@@ -105,6 +114,11 @@ pub const CALLS: &[Call] = &[
     call("getcwd", SYS_getcwd, &[Buffer(300), Length]),
     call("umask", SYS_umask, &[One(&[0, 0o22, 0o777])]),
     call("setxattr", SYS_setxattr, &[NAME, ATTRIBUTE, Buffer(300), Length, Below(4)]),
+    call(
+        "setxattr of capabilities",
+        SYS_setxattr,
+        &[NAME, Text(&["security.capability"]), CAPABILITIES, One(&[20, 24]), Below(3)],
+    ),
     call("getxattr", SYS_getxattr, &[NAME, ATTRIBUTE, Buffer(300), Length]),
     call("listxattr", SYS_listxattr, &[NAME, Buffer(300), Length]),
     call("removexattr", SYS_removexattr, &[NAME, ATTRIBUTE]),
