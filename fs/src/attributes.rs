@@ -293,7 +293,9 @@ impl Attributes {
 
     /// Sets the permission bits.
     pub fn set_permissions(&self, permissions: u32) {
-        self.mode.store(permissions & 0o7777 | self.mode.load(Relaxed) & BESIDES, Relaxed);
+        // In one step, since what is besides has locks of its own.
+        let changed = |mode| Some(permissions & 0o7777 | mode & BESIDES);
+        let _ = self.mode.fetch_update(Relaxed, Relaxed, changed);
     }
 
     /// Whether everyone may execute the file or search the directory: nothing else needs to be looked at.
@@ -335,9 +337,12 @@ impl Attributes {
         self.mode.load(Relaxed) & HAS_CAPABILITIES != 0
     }
 
-    /// Notes that it may have some, or has none.
-    pub(crate) fn set_has_capabilities(&self, has: bool) {
-        self.set_flag(HAS_CAPABILITIES, has);
+    /// Notes that it may have an extended attribute, or has it no more. To be called by the file system, which keeps changes of
+    /// attributes apart, so that the note and the attribute change together.
+    pub(crate) fn note_xattr(&self, name: &[u8], is_there: bool) {
+        if name == crate::CAPABILITY {
+            self.set_flag(HAS_CAPABILITIES, is_there);
+        }
     }
 
     /// Whether who executes the file may come to more rights by it, which a change of its contents takes away.

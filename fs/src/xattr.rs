@@ -110,11 +110,8 @@ pub(crate) async fn drop_capabilities(inode: &dyn Inode) -> Result<()> {
         return Ok(());
     }
     match inode.remove_xattr(CAPABILITY).await {
-        Ok(()) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {
-            inode.attributes().set_has_capabilities(false);
-            Ok(())
-        }
-        failed => failed,
+        Err(Errno::ENODATA) => Ok(()),
+        removed => removed,
     }
 }
 
@@ -129,15 +126,10 @@ pub async fn set_xattr(
     if value.len() > VALUE_MAX {
         return Err(Errno::E2BIG);
     }
-    let is_capability = name == CAPABILITY;
-    if is_capability && form_of_capabilities(value).is_none() {
+    if name == CAPABILITY && form_of_capabilities(value).is_none() {
         return Err(Errno::EINVAL);
     }
     check_rights(path, credentials, name, true)?;
-    if is_capability {
-        // Before it has some. Where they cannot be set it is found out later that there are none.
-        path.inode().attributes().set_has_capabilities(true);
-    }
     path.inode().set_xattr(name, value, mode).await?;
     if name == acl::ACCESS {
         drop_set_group_id(path, credentials).await?;
@@ -164,9 +156,6 @@ async fn drop_set_group_id(path: &Path, credentials: &Credentials) -> Result<()>
 pub async fn remove_xattr(path: &Path, credentials: &Credentials, name: &[u8]) -> Result<()> {
     check_rights(path, credentials, name, true)?;
     path.inode().remove_xattr(name).await?;
-    if name == CAPABILITY {
-        path.inode().attributes().set_has_capabilities(false);
-    }
     watch::changed(path.dentry(), Happening::ATTRIB);
     Ok(())
 }

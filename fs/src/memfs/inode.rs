@@ -454,6 +454,7 @@ impl Inode for MemInode {
             _ => (),
         }
         xattrs.insert(name.into(), value.into());
+        self.attributes.note_xattr(name, true);
         self.attributes.note_change();
         Op::Ready(Ok(()))
     }
@@ -462,8 +463,10 @@ impl Inode for MemInode {
         if is_list(name) {
             return Op::Ready(Err(Errno::EOPNOTSUPP));
         }
-        let removed = self.xattrs.lock().as_mut().and_then(|xattrs| xattrs.remove(name));
+        let mut xattrs = self.xattrs.lock();
+        let removed = xattrs.as_mut().and_then(|xattrs| xattrs.remove(name));
         if removed.is_some() {
+            self.attributes.note_xattr(name, false);
             self.attributes.note_change();
         }
         Op::Ready(removed.map(drop).ok_or(Errno::ENODATA))

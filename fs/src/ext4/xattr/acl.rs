@@ -6,7 +6,7 @@ use super::{
     read::search,
 };
 use crate::{
-    CAPABILITY, FileType, Result, XattrMode,
+    FileType, Result, XattrMode,
     acl::{ACCESS, Acl, DEFAULT},
     ext4::{acl, node::Node},
 };
@@ -31,16 +31,10 @@ async fn find(node: &Node, index: u8) -> Result<Option<Acl>> {
     }
 }
 
-/// Brings the list of a file that has just been read into memory, and notes whether it has capabilities.
-pub(in crate::ext4) async fn load(node: &Node) -> Result<()> {
+/// Brings the list of a file that has just been read into memory.
+pub(super) async fn load(node: &Node) -> Result<()> {
     if let Some(list) = find(node, ACL_ACCESS).await? {
         node.attributes.set_acl(Some(Arc::new(list)));
-    }
-    let name = Name::parse(CAPABILITY);
-    let capability = search(node, |attribute| (Some(attribute.name) == name).then_some(()));
-    // What cannot be read is found out by who wants it.
-    if node.attributes.kind == FileType::Regular && !matches!(capability.await, Ok(None)) {
-        node.attributes.set_has_capabilities(true);
     }
     Ok(())
 }

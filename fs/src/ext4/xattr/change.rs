@@ -386,6 +386,7 @@ pub(in crate::ext4) async fn set(
     } else {
         plan_set(&node, &name, &value, mode).await?
     };
+    node.attributes.note_xattr(&name, true);
     carry_out(&node, change).await
 }
 
@@ -396,7 +397,16 @@ pub(in crate::ext4) async fn remove(node: Arc<Node>, name: Box<[u8]>) -> Result<
     let change = if acl::is_list(&name) {
         acl::plan(&node, &name, None).await?
     } else {
-        plan_remove(&node, &name).await?
+        match plan_remove(&node, &name).await {
+            // It may have been noted, and then not been set.
+            Err(Errno::ENODATA) => {
+                node.attributes.note_xattr(&name, false);
+                return Err(Errno::ENODATA);
+            }
+            planned => planned?,
+        }
     };
-    carry_out(&node, change).await
+    carry_out(&node, change).await?;
+    node.attributes.note_xattr(&name, false);
+    Ok(())
 }

@@ -20,10 +20,10 @@ mod change;
 mod list;
 mod read;
 
-pub(super) use acl::{inherit, load, plan_inherited, plan_permissions};
+pub(super) use acl::{inherit, plan_inherited, plan_permissions};
 pub(super) use change::{Change, plan_release, remove, set};
 pub(super) use list::copy;
-pub(super) use read::{get, inline_data, list};
+pub(super) use read::{get, inline_data, list, load};
 
 /// What names begin with, by index.
 const PREFIXES: &[(u8, &[u8])] = &[

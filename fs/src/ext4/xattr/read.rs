@@ -5,7 +5,7 @@ use super::{
     list::{Attribute, Attributes, Form, copy},
 };
 use crate::{
-    Result,
+    CAPABILITY, FileType, Result,
     ext4::{
         acl,
         buffer::{Buffer, Owner},
@@ -50,6 +50,22 @@ pub(super) async fn search<R>(
     let Some(block) = read_block(node).await? else { return Ok(None) };
     let found = search_in(Form::Block.attributes(&block.read()), &mut each);
     found.map_err(|what| node.volume.corrupt(Place::Block(block.number()), what))
+}
+
+/// Brings into memory what is to be known of the attributes of a file that has just been read without a look at them: the list of
+/// what others may do, and whether it has capabilities.
+pub(in crate::ext4) async fn load(node: &Node) -> Result<()> {
+    super::acl::load(node).await?;
+    if node.attributes.kind == FileType::Regular {
+        let name = Name::parse(CAPABILITY);
+        let found = search(node, |attribute| (Some(attribute.name) == name).then_some(())).await;
+        if found == Err(Errno::ENOMEM) {
+            return Err(Errno::ENOMEM);
+        }
+        // What cannot be read gives nobody anything.
+        node.attributes.note_xattr(CAPABILITY, found == Ok(Some(())));
+    }
+    Ok(())
 }
 
 /// Reads the block of attributes.
