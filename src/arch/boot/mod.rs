@@ -57,6 +57,8 @@ static BOOT: Static = Static(UnsafeCell::new(Boot {
 unsafe extern "sysv64" fn start(start_info: u32) -> ! {
     console::init();
     cpu::detect();
+    // A panic says on which CPU it is.
+    percpu::init(0);
     // SAFETY: only the boot CPU runs, and nothing else holds a reference yet.
     let boot = unsafe { &mut *BOOT.0.get() };
     // SAFETY: the loader's structures lie below 4 GiB, which the early tables show in the direct map; nothing has

@@ -75,29 +75,29 @@ impl Completions {
         }
     }
 
-    /// Puts some of those kept aside into the ring, as far as there is room. Whether there are more for which there is.
-    #[inline]
-    fn flush(&mut self, memory: &RingMemory) -> bool {
-        !self.aside.is_empty() && self.flush_some(memory)
-    }
-
-    #[cold]
-    fn flush_some(&mut self, memory: &RingMemory) -> bool {
-        for _ in 0..FLUSH {
+    /// Puts some of those kept aside into the ring, as far as there is room. How many.
+    fn flush(&mut self, memory: &RingMemory) -> usize {
+        for moved in 0..FLUSH {
             if self.room(memory) == 0 {
-                return false;
+                return moved;
             }
-            let Some(completion) = self.aside.pop() else { return false };
+            let Some(completion) = self.aside.pop() else { return moved };
             memory.write_completion(self.tail, &completion);
             self.tail = self.tail.wrapping_add(1);
             memory.tell_completed(self.tail);
             // With the last one, even if it has taken the last room: nobody comes here for none.
             if self.aside.is_empty() {
                 memory.set_flags(IORING_SQ_CQ_OVERFLOW, false);
-                return false;
+                return moved + 1;
             }
         }
-        true
+        FLUSH
+    }
+
+    /// Whether the program has `least` to see.
+    #[inline]
+    fn are_enough(&self, memory: &RingMemory, least: u32) -> bool {
+        self.tail.wrapping_sub(memory.seen()) >= least
     }
 
     /// How many there have been, in the ring or aside.
@@ -180,8 +180,25 @@ impl Ring {
     /// Whether the program has `least` completions to see now, and all for which there is room.
     #[inline]
     pub fn has_enough(&self, least: u32) -> bool {
+        let completions = self.completions.lock();
+        if completions.aside.is_empty() {
+            return completions.are_enough(&self.memory, least);
+        }
+        drop(completions);
+        !self.flush() && self.completions.lock().are_enough(&self.memory, least)
+    }
+
+    /// Puts some of the completions that are kept aside, if any are, into the ring, as far as there is room, and tells those who
+    /// look at completions. Whether there may be more for which there is.
+    #[cold]
+    pub fn flush(&self) -> bool {
         let mut completions = self.completions.lock();
-        !completions.flush(&self.memory) && completions.tail.wrapping_sub(self.memory.seen()) >= least
+        let moved = completions.flush(&self.memory);
+        drop(completions);
+        if moved > 0 {
+            self.announce(false);
+        }
+        moved == FLUSH
     }
 
     /// Waits until the program has `least` completions to see, or a time-out has ended.
@@ -190,11 +207,7 @@ impl Ring {
     /// ETIME at the deadline, EINTR for a signal.
     pub async fn wait(&self, thread: &Thread, least: u32, deadline: Instant) -> Result<(), Errno> {
         let least = least.min(self.memory.completion_count());
-        loop {
-            let more = self.completions.lock().flush(&self.memory);
-            if !more {
-                break;
-            }
+        while self.flush() {
             executor::make_way().await;
         }
         let (target, timeouts) = {
@@ -202,9 +215,9 @@ impl Ring {
             (self.memory.seen().wrapping_add(least), completions.of_timeouts)
         };
         let enough = || {
+            self.flush();
             let mut completions = self.completions.lock();
-            completions.flush(&self.memory);
-            let done = completions.tail.wrapping_sub(self.memory.seen()) >= least
+            let done = completions.are_enough(&self.memory, least)
                 || completions.tail.wrapping_sub(target) as i32 >= 0
                 || completions.of_timeouts != timeouts;
             if !done {

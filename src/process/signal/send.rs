@@ -9,14 +9,17 @@ use executor::sync::SpinMutexGuard;
 use syscalls::Errno;
 
 use super::{Action, Disposition, ProcessSignals, SigInfo, SignalSet, ThreadSignals, info, numbers::*};
-use crate::process::{
-    Process, Thread,
-    credentials::{Credentials, capability},
-    exit,
-    thread::Attention,
-    trace::link::notify_continued,
-    tree::{self, JobEvent, Node, Tree},
-    wait,
+use crate::{
+    arch,
+    process::{
+        Process, Thread,
+        credentials::{Credentials, capability},
+        exit,
+        thread::Attention,
+        trace::link::notify_continued,
+        tree::{self, JobEvent, Node, Tree},
+        wait,
+    },
 };
 
 /// Sends to a process: the signal is taken by any of its threads that does not block it.
@@ -28,6 +31,20 @@ pub fn to_process(process: &Process, info: SigInfo) -> Result<(), Errno> {
 pub fn to_process_if_taken(process: &Process, info: SigInfo) -> Result<bool, Errno> {
     let mut tree = tree::lock();
     send_to_process(&mut tree, process.pid, info)
+}
+
+/// As [`to_process`], of a time that the process has spent on CPUs: one of those who spend it takes the signal, if any can, as
+/// profilers expect.
+pub fn to_spender(process: &Process, info: SigInfo) -> Result<(), Errno> {
+    let mut tree = tree::lock();
+    let Some(node) = tree.node(process.pid) else { return Err(Errno::ESRCH) };
+    let spenders = || node.threads.iter().filter(|thread| thread.is_runnable() && takes(thread, info.signal).is_some());
+    // None more often than another: when a timer expires has nothing to do with who they are.
+    let chosen = (arch::clock::cycles() >> 8) as usize % spenders().count().max(1);
+    match spenders().nth(chosen).cloned() {
+        Some(spender) => post(node, info, Some(&spender)).map(drop),
+        None => send_to_process(&mut tree, process.pid, info).map(drop),
+    }
 }
 
 /// As [`to_process_locked`], to one of many. Who forks meanwhile forks again, so that the child is either signalled, too,
@@ -52,16 +69,17 @@ fn send_to_process(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<bool, Err
         return Ok(false);
     }
     let continued = SignalSet::JOB_CONTROL.has(info.signal) && prepare(node, info.signal);
-    let accepted = post(node, info);
+    let accepted = post(node, info, None);
     if continued {
         wait::report_job_event(tree, pid, JobEvent::Continued);
     }
     accepted
 }
 
-/// Queues the signal for the process, unless it would be ignored, and calls a thread. Says whether it is pending.
+/// Queues the signal for the process, unless it would be ignored, and calls a thread: the one that is `preferred`, if any. Says
+/// whether it is pending.
 #[inline]
-fn post(node: &Node, info: SigInfo) -> Result<bool, Errno> {
+fn post(node: &Node, info: SigInfo, preferred: Option<&Arc<Thread>>) -> Result<bool, Errno> {
     let signal = info.signal;
     let process = &node.process;
     let mut shared = process.signals.lock();
@@ -74,11 +92,8 @@ fn post(node: &Node, info: SigInfo) -> Result<bool, Errno> {
         exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL));
         return Ok(true);
     }
-    let taker = node.threads.iter().find_map(|thread| {
-        let own = thread.signals.lock();
-        let awaits = own.awaited.has(signal);
-        (awaits || !own.blocked.has(signal)).then_some((thread, awaits))
-    });
+    let taker =
+        preferred.into_iter().chain(&node.threads).find_map(|thread| Some((thread, takes(thread, signal)?)));
     let ignored = action.disposition(signal) == Disposition::Ignore;
     // A tracer wants to know even of those.
     if ignored && taker.is_some_and(|(thread, awaits)| !awaits && !thread.is_traced()) {
@@ -92,6 +107,14 @@ fn post(node: &Node, info: SigInfo) -> Result<bool, Errno> {
         thread.raise(Attention::SIGNAL);
     }
     Ok(true)
+}
+
+/// Whether a thread takes a signal, and then whether that is because it waits for it.
+#[inline]
+fn takes(thread: &Thread, signal: u8) -> Option<bool> {
+    let own = thread.signals.lock();
+    let awaits = own.awaited.has(signal);
+    (awaits || !own.blocked.has(signal)).then_some(awaits)
 }
 
 /// The first process is not killed by signals that it has no handler for (kill(2), "Notes").

@@ -283,6 +283,9 @@ pub async fn enter(
 
 /// Wakes a ring's poller, or waits until it has taken some entries.
 async fn call_poller(caller: &Caller, ring: &Ring, flags: u32) -> Result<(), Errno> {
+    while ring.flush() {
+        executor::make_way().await;
+    }
     if ring.poller.is_over.load(SeqCst) {
         return Err(Errno::EOWNERDEAD);
     }

@@ -86,6 +86,7 @@ pub fn run() {
     aside("lifetime", lifetime);
     aside("CPU time", cpu_time);
     aside("interval timers of CPU time", intervals);
+    aside("threads that spend CPU time", spenders);
     limits();
 }
 
@@ -458,6 +459,38 @@ fn intervals() {
     outcome("no such timer, bad time", sys!(SYS_setitimer, 3, [0_i64, -1, 0, 0].as_ptr(), 0));
     outcome("no such timer, bad address", sys!(SYS_setitimer, 3, BAD, 0));
     outcome("getitimer", sys!(SYS_getitimer, 3, BAD));
+}
+
+thread_local! {
+    /// How many signals this thread has handled.
+    static HANDLED: AtomicI32 = const { AtomicI32::new(0) };
+}
+
+static HANDLED_BY_ANYBODY: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn count(_signal: i32) {
+    HANDLED.with(|count| count.fetch_add(1, SeqCst));
+    HANDLED_BY_ANYBODY.fetch_add(1, SeqCst);
+}
+
+/// Of the time that a process has spent, a thread is told that spends it: what samples it is not told of who sleeps.
+fn spenders() {
+    // SAFETY: an all-zero sigaction is valid; the handler touches atomics only, which need nothing made first.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = count as *const () as usize;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGPROF, &raw const action, null_mut());
+    }
+    let spender = std::thread::spawn(|| {
+        outcome("setitimer", sys!(SYS_setitimer, libc::ITIMER_PROF, [0_i64, 5_000, 0, 5_000].as_ptr(), 0));
+        spin_until(|| HANDLED_BY_ANYBODY.load(SeqCst) >= 20);
+        outcome("stop", sys!(SYS_setitimer, libc::ITIMER_PROF, [0_i64; 4].as_ptr(), 0));
+        HANDLED.with(|count| count.load(SeqCst))
+    });
+    let own = spender.join().unwrap_or(0);
+    // The other may have been about to sleep, or to wake.
+    show("told of its own time", own >= 18);
 }
 
 fn limits() {

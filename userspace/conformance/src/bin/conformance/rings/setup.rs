@@ -154,6 +154,17 @@ fn overflow() {
         value("submit", ring.submit_within(0));
     }
     show("overfull", ring.flags() & SQ_CQ_OVERFLOW);
+    // Told of what comes into the ring, even if that is what had no room.
+    let epoll = sys!(SYS_epoll_create1, 0).expect("an epoll instance");
+    let event =
+        libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: ring.as_raw_fd() as u64 };
+    sys!(SYS_epoll_ctl, epoll, libc::EPOLL_CTL_ADD, ring.as_raw_fd(), &raw const event).expect("epoll");
+    let edge = |when: &str| {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        value(when, sys!(SYS_epoll_wait, epoll, &raw mut event, 1, 0));
+    };
+    edge("edge");
+    edge("none");
     show("lost", ring.word(ring.parameters.cq_off[4]).load(std::sync::atomic::Ordering::Relaxed));
     let mut total = 0;
     loop {
@@ -162,7 +173,9 @@ fn overflow() {
         if count == 0 {
             break;
         }
+        edge("none");
         value("more", ring.enter(0, 0, 1));
+        edge("edge, if there were more");
     }
     show("in all", total);
     show("overfull", ring.flags() & SQ_CQ_OVERFLOW);
