@@ -30,6 +30,7 @@ pub mod direct;
 pub mod disk;
 pub mod looped;
 pub mod nameless;
+pub mod node;
 mod open;
 mod open_file;
 pub mod pipe;
@@ -37,6 +38,7 @@ pub mod socket;
 pub mod terminal;
 
 pub use context::FsContext;
+pub use node::Node;
 pub use open::{of_opened, open, open_place};
 pub use open_file::{File, Object};
 pub use pipe::new_pipe;

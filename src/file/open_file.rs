@@ -9,14 +9,14 @@ use core::{
 use drivers::tty::OpenTty;
 use executor::sync::{Events, Mutex, Readiness};
 use fs::{
-    FileType, Inode, Metadata, Opened, Path,
+    FileType, Inode, Opened, Path,
     watch::{self, Happening},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
 use super::{
-    Stream,
+    Node, Stream,
     events::Watches,
     lock::{self, FileLocks},
     socket::SocketFile,
@@ -223,11 +223,11 @@ impl File {
         }
     }
 
-    /// What `fstat` says of a file that has no node in the tree.
-    pub fn metadata(&self) -> Option<Metadata> {
+    /// What a file has that has no name in the tree.
+    pub fn node(&self) -> Option<&Arc<Node>> {
         match &self.object {
-            Object::Stream(stream, _) => stream.metadata(),
-            Object::Socket(socket) => Some(socket.metadata()),
+            Object::Stream(stream, _) => stream.node(),
+            Object::Socket(socket) => Some(&socket.node),
             _ => None,
         }
     }
@@ -236,7 +236,7 @@ impl File {
     pub fn name(&self) -> Option<String> {
         match &self.object {
             Object::Stream(stream, _) => Some(stream.name()),
-            Object::Socket(socket) => Some(socket.name()),
+            Object::Socket(socket) => Some(socket.node.name()),
             _ => None,
         }
     }

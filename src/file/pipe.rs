@@ -1,57 +1,33 @@
 //! Pipes and named pipes as streams.
 
-use alloc::{format, string::String, sync::Arc};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use executor::sync::{Events, Readiness};
 use fs::{
-    Birth, Device, FileType, Metadata, Path, Source, Timestamp,
+    Credentials, Path, Source,
     pipe::{Pipe, ReadEnd, WriteEnd},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{File, Object, Stream};
+use super::{File, Node, Object, Stream};
 use crate::{
     process::{Caller, interruptible},
     syscall::user::UserBuffer,
 };
 
-/// What tells one pipe from another in `stat` and `/proc/PID/fd`.
-struct Identity {
-    ino: u64,
-    created: Timestamp,
-}
-
-impl Identity {
-    fn new() -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), created: Timestamp::now() })
-    }
-
-    fn metadata(&self) -> Metadata {
-        let birth = Birth {
-            dev: Device::new(0, 13),
-            ino: self.ino,
-            kind: FileType::Fifo,
-            permissions: 0o600,
-            uid: 0,
-            gid: 0,
-            rdev: Device(0),
-        };
-        Metadata::new(birth, self.created)
-    }
-}
-
 struct Reader {
     end: ReadEnd,
-    identity: Arc<Identity>,
+    /// None if it was opened by a path.
+    node: Option<Arc<Node>>,
 }
 
 struct Writer {
     end: WriteEnd,
     packets: Packets,
-    identity: Arc<Identity>,
+    /// As the reader's.
+    node: Option<Arc<Node>>,
 }
 
 /// Whether what a program writes goes in as packets: what `O_DIRECT` means for the writing end of a pipe. With a name, a pipe
@@ -95,16 +71,8 @@ impl Stream for Reader {
         Some(&self.end)
     }
 
-    fn shared_pipe(&self) -> Option<Arc<Pipe>> {
-        Some(self.end.pipe().clone())
-    }
-
-    fn metadata(&self) -> Option<Metadata> {
-        Some(self.identity.metadata())
-    }
-
-    fn name(&self) -> String {
-        format!("pipe:[{}]", self.identity.ino)
+    fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
     }
 }
 
@@ -137,27 +105,19 @@ impl Stream for Writer {
         Some(&self.end)
     }
 
-    fn shared_pipe(&self) -> Option<Arc<Pipe>> {
-        Some(self.end.pipe().clone())
-    }
-
-    fn metadata(&self) -> Option<Metadata> {
-        Some(self.identity.metadata())
-    }
-
-    fn name(&self) -> String {
-        format!("pipe:[{}]", self.identity.ino)
+    fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
     }
 }
 
 /// Makes a pipe; returns the open files of its reading and its writing end.
-pub fn new_pipe(flags: u32) -> (Arc<File>, Arc<File>) {
+pub fn new_pipe(maker: &Credentials, flags: u32) -> (Arc<File>, Arc<File>) {
     let (reader, writer) = fs::pipe::pipe();
-    let identity = Identity::new();
+    let node = Node::of_pipe(reader.pipe(), maker);
     let status = flags & linux::O_NONBLOCK;
-    let reader: Arc<dyn Stream> = Arc::new(Reader { end: reader, identity: identity.clone() });
+    let reader: Arc<dyn Stream> = Arc::new(Reader { end: reader, node: Some(node.clone()) });
     let packets = Packets::of(flags);
-    let writer: Arc<dyn Stream> = Arc::new(Writer { end: writer, packets, identity });
+    let writer: Arc<dyn Stream> = Arc::new(Writer { end: writer, packets, node: Some(node) });
     let direct = flags & linux::O_DIRECT;
     (
         File::new(Object::Stream(reader, None), status | linux::O_RDONLY),
@@ -216,16 +176,12 @@ impl Stream for Both {
     }
 }
 
-/// The type of the file systems that stand for pipes without a name.
-pub const NAMELESS: &str = "pipefs";
-
 /// Opens a named pipe: waits for the other end as fifo(7) says; ENXIO for a writer that may not wait.
 pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<File>, Errno> {
     let pipe = path.inode().attributes().attached_or_insert(Pipe::new);
     // A pipe without a name, opened by its link in /proc, waits for nobody, as on Linux.
-    let named = path.mount().superblock().file_system().name() != NAMELESS;
+    let named = Node::at(&path).is_none();
     let nonblocking = flags & linux::O_NONBLOCK != 0;
-    let identity = Identity::new();
     let stream: Arc<dyn Stream> = match flags & linux::O_ACCMODE {
         linux::O_RDONLY => {
             let end = if named && !nonblocking {
@@ -233,7 +189,7 @@ pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<Fi
             } else {
                 pipe.open_read()
             };
-            Arc::new(Reader { end, identity })
+            Arc::new(Reader { end, node: None })
         }
         linux::O_WRONLY => {
             let end = if !named {
@@ -243,7 +199,7 @@ pub async fn open_fifo(caller: &Caller, path: Path, flags: u32) -> Result<Arc<Fi
             } else {
                 interruptible(&caller.thread, pipe.open_write_with_reader()).await?
             };
-            Arc::new(Writer { end, packets: Packets::default(), identity })
+            Arc::new(Writer { end, packets: Packets::default(), node: None })
         }
         _ => {
             let (reader, writer) = pipe.open_both();

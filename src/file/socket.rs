@@ -1,6 +1,6 @@
 //! Open sockets: how a thread waits to send, to receive, to connect and to accept.
 
-use alloc::{format, string::String, sync::Arc};
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use executor::{
@@ -8,12 +8,12 @@ use executor::{
     sync::{Events, Readiness, SpinMutex},
     timeout,
 };
-use fs::{Birth, Device, FileType, Metadata, Path, Timestamp};
+use fs::Path;
 use linux_raw_sys::{general as linux, net as constants};
 use net::unix::{Call, Cargo, Delivery, Domain, How, Kind, Obstacle, OpenSocket, Passenger, SENDING, Socket};
 use syscalls::Errno;
 
-use super::{File, Object};
+use super::{File, Node, Object};
 use crate::{
     memory,
     process::{
@@ -36,8 +36,8 @@ pub struct SocketFile {
     pub flags: AtomicU32,
     /// How many bytes of a stream a reader waits for (`SO_RCVLOWAT`).
     pub receive_low_water: AtomicUsize,
-    created: Timestamp,
-    owner: (u32, u32),
+    /// What `fstat` says.
+    pub node: Arc<Node>,
 }
 
 /// The bit of an option that is on or off, and is only remembered.
@@ -48,37 +48,15 @@ pub fn flag_of(option: u32) -> Option<u32> {
     KNOWN.iter().position(|known| *known == option).map(|place| 1 << place)
 }
 
-impl SocketFile {
-    /// What `fstat` says.
-    pub fn metadata(&self) -> Metadata {
-        let birth = Birth {
-            dev: Device::new(0, 8),
-            ino: self.socket.number,
-            kind: FileType::Socket,
-            permissions: 0o777,
-            uid: self.owner.0,
-            gid: self.owner.1,
-            rdev: Device(0),
-        };
-        Metadata::new(birth, self.created)
-    }
-
-    /// What `/proc/PID/fd` shows.
-    pub fn name(&self) -> String {
-        format!("socket:[{}]", self.socket.number)
-    }
-}
-
 /// The open file of a socket; `flags` may have `O_NONBLOCK`.
 pub fn open(caller: &Caller, socket: OpenSocket, flags: u32) -> Arc<File> {
-    let owner = (caller.credentials.fs.uid, caller.credentials.fs.gid);
+    let node = Node::of_socket(socket.number, &caller.credentials.fs);
     let file = SocketFile {
         socket,
         place: SpinMutex::new(None),
         flags: AtomicU32::new(0),
         receive_low_water: AtomicUsize::new(1),
-        created: Timestamp::now(),
-        owner,
+        node,
     };
     File::new(Object::Socket(file), flags & linux::O_NONBLOCK | linux::O_RDWR)
 }

@@ -1,11 +1,12 @@
 //! Things that bytes flow through: pipes, terminals, devices.
 
+use alloc::{string::String, sync::Arc};
 use core::{any::Any, fmt};
 
 use executor::sync::{Events, Readiness};
-use fs::Metadata;
 use syscalls::Errno;
 
+use super::Node;
 use crate::{
     memory::FileObject,
     process::{Caller, signal::SignalSet},
@@ -52,7 +53,7 @@ pub trait Stream: Any + Send + Sync {
     }
 
     /// What a mapping shows from an offset on, shared and writable; ENODEV for what has no memory to share.
-    fn mapped(&self, _offset: u64) -> Result<alloc::sync::Arc<dyn FileObject>, Errno> {
+    fn mapped(&self, _offset: u64) -> Result<Arc<dyn FileObject>, Errno> {
         Err(Errno::ENODEV)
     }
 
@@ -97,19 +98,14 @@ pub trait Stream: Any + Send + Sync {
     /// `O_DIRECT` has been set, or cleared: what is written to a pipe is [packets](fs::pipe), or is not.
     fn set_direct(&self, _direct: bool) {}
 
-    /// The same, to be opened once more by way of `/proc/PID/fd`.
-    fn shared_pipe(&self) -> Option<alloc::sync::Arc<fs::pipe::Pipe>> {
+    /// What a stream has that has no name in the tree.
+    fn node(&self) -> Option<&Arc<Node>> {
         None
     }
 
-    /// What `fstat` says of a stream that has no node in the tree.
-    fn metadata(&self) -> Option<Metadata> {
-        None
-    }
-
-    /// What `/proc/PID/fd` shows for a stream that has no node in the tree.
-    fn name(&self) -> alloc::string::String {
-        alloc::string::String::from("anon_inode:[stream]")
+    /// What `/proc/PID/fd` shows for such a stream.
+    fn name(&self) -> String {
+        self.node().map_or_else(Default::default, |node| node.name())
     }
 
     /// What `/proc/PID/fdinfo` shows beyond what it does of any file.

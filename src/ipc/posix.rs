@@ -13,13 +13,12 @@ use alloc::{
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
-use fs::{Birth, Device, FileType, Metadata, Sink, Timestamp};
+use fs::Sink;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::now;
 use crate::{
-    file::Stream,
+    file::{Node, Stream},
     process::{
         Caller, Process, Thread,
         credentials::{Credentials, capability},
@@ -178,8 +177,7 @@ impl Drop for Charge {
 pub struct Queue {
     /// What it holds at most.
     pub attributes: Attributes,
-    owner: [u32; 2],
-    mode: u32,
+    node: Arc<Node>,
     state: SpinMutex<State>,
     /// Tells epoll and its kin.
     readiness: Readiness,
@@ -247,7 +245,7 @@ pub fn open(caller: &Caller, name: &str, opening: &Opening) -> Result<Arc<Queue>
             let charge = Charge::new(caller, attributes)?;
             names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let by = &caller.credentials.fs;
-            let queue = Arc::new(Queue::new(attributes, [by.uid, by.gid], mode, charge));
+            let queue = Arc::new(Queue::new(attributes, Node::of_queue(mode, by), charge));
             names.insert(place, (String::from(name), queue.clone()));
             Ok(queue)
         }
@@ -262,7 +260,7 @@ pub fn unlink(by: &Credentials, name: &str) -> Result<(), Errno> {
     let mut names = NAMES.lock();
     let found = names.binary_search_by(|(other, _)| other.as_str().cmp(name));
     let place = found.map_err(|_| Errno::ENOENT)?;
-    let owner = names[place].1.owner[0];
+    let owner = names[place].1.node.attributes().uid();
     if owner != by.fs.uid && !by.has(fs::Capabilities::FOWNER) {
         return Err(Errno::EPERM);
     }
@@ -273,11 +271,10 @@ pub fn unlink(by: &Credentials, name: &str) -> Result<(), Errno> {
 }
 
 impl Queue {
-    fn new(attributes: Attributes, owner: [u32; 2], mode: u32, charge: Charge) -> Self {
+    fn new(attributes: Attributes, node: Arc<Node>, charge: Charge) -> Self {
         Self {
             attributes,
-            owner,
-            mode,
+            node,
             state: SpinMutex::default(),
             readiness: Readiness::with(Events::OUT | Events::WRNORM),
             arrivals: WaitQueue::new(),
@@ -288,9 +285,10 @@ impl Queue {
 
     /// EACCES unless somebody may do what `wanted`, one digit of permission bits, says.
     fn check(&self, by: &Credentials, wanted: u32) -> Result<(), Errno> {
-        let granted = match self.mode {
-            mode if by.fs.uid == self.owner[0] => mode >> 6,
-            mode if by.fs.in_group(self.owner[1]) => mode >> 3,
+        let attributes = self.node.attributes();
+        let granted = match attributes.permissions() {
+            mode if by.fs.uid == attributes.uid() => mode >> 6,
+            mode if by.fs.in_group(attributes.gid()) => mode >> 3,
             mode => mode,
         };
         let allowed = wanted & !granted == 0 || by.has(fs::Capabilities::DAC_OVERRIDE);
@@ -477,17 +475,8 @@ impl Stream for OpenQueue {
         Some(&self.queue.readiness)
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        let birth = Birth {
-            dev: Device::new(0, 18),
-            ino: 1,
-            kind: FileType::Regular,
-            permissions: self.queue.mode,
-            uid: self.queue.owner[0],
-            gid: self.queue.owner[1],
-            rdev: Device(0),
-        };
-        Some(Metadata::new(birth, Timestamp { seconds: now(), nanoseconds: 0 }))
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(&self.queue.node)
     }
 
     fn name(&self) -> String {

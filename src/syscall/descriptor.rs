@@ -207,7 +207,7 @@ pub async fn pipe2(caller: &Caller, pair: usize, flags: u32) -> SysResult {
     }
     let (first, second) = (reserve(caller)?, reserve(caller)?);
     user::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
-    let (reader, writer) = file::new_pipe(flags);
+    let (reader, writer) = file::new_pipe(&caller.credentials.fs, flags);
     for (descriptor, end) in [(first, reader), (second, writer)] {
         descriptor.fill(end, flags & linux::O_CLOEXEC != 0);
     }

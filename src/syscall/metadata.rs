@@ -78,7 +78,7 @@ impl From<&Metadata> for Stat {
 async fn of_file(file: &File) -> Result<Metadata, Errno> {
     match file.path() {
         Some(path) => path.metadata().await,
-        None => file.metadata().ok_or(Errno::EBADF),
+        None => Ok(file.node().ok_or(Errno::EBADF)?.attributes().snapshot()),
     }
 }
 
@@ -336,7 +336,8 @@ pub async fn fchmodat(caller: &Caller, directory: i32, path: usize, mode: u32, f
 
 /// The place of an open file, for calls that change its attributes.
 fn place_of(file: &File) -> Result<Path, Errno> {
-    file.path().cloned().ok_or(Errno::EPERM)
+    let nameless = || file.node().map(|node| node.place());
+    file.path().cloned().or_else(nameless).ok_or(Errno::EPERM)
 }
 
 pub async fn fchmod(caller: &Caller, fd: i32, mode: u32) -> SysResult {
@@ -498,13 +499,11 @@ pub async fn statfs(caller: &Caller, path: usize, address: usize) -> SysResult {
 }
 
 pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
-    /// What the file system of pipes is called.
-    const PIPEFS_MAGIC: u64 = 0x5049_5045;
     let file = caller.files.get(fd)?;
     if let Some(place) = file.path() {
         return statfs_of(caller, place, address).await;
     }
-    let stat = StatFs { magic: PIPEFS_MAGIC, block_size: 4096, name_max: 255, ..StatFs::default() };
+    let stat = file.node().ok_or(Errno::EBADF)?.statfs();
     user::write(caller, address, RawStatFs::from(stat)).await?;
     Ok(0)
 }

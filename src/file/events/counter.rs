@@ -7,13 +7,13 @@ use core::{
 };
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::{Metadata, Source};
+use fs::Source;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{READABLE, WRITABLE, nameless_metadata};
+use super::{READABLE, WRITABLE};
 use crate::{
-    file::{File, Object, Stream, io},
+    file::{File, Node, Object, Stream, io},
     process::Caller,
     syscall::user::{self, IoVec, SysResult, UserBuffer},
 };
@@ -176,8 +176,8 @@ impl Stream for Counter {
         events
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {

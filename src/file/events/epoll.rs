@@ -32,15 +32,14 @@ use executor::{
     sync::{Events, Gathering, Membership, Readiness, Round, Source, SpinMutex},
     time::Instant,
 };
-use fs::Metadata;
 use linux_raw_sys::general as linux;
 use pin_project::pin_project;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Target, nameless_metadata, nesting::Nested};
+use super::{Target, nesting::Nested};
 use crate::{
-    file::{File, Object, Stream},
+    file::{File, Node, Object, Stream},
     process::Thread,
     syscall::attempt::{Attempt, Pause, copy_out},
 };
@@ -343,8 +342,8 @@ impl Stream for Instance {
         if self.0.is_ready() { Events::IN } else { Events::empty() }
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {
@@ -356,7 +355,7 @@ impl Stream for Instance {
             let interest = membership.member().source();
             let Event { events, data } = *interest.settings.lock();
             let ino = match &interest.target {
-                Target::Stream(stream) => stream.metadata().map_or(0, |metadata| metadata.ino),
+                Target::Stream(stream) => stream.node().map_or(0, |node| node.attributes().ino),
                 Target::Socket(socket) => socket.number,
                 Target::Terminal(_) => 0,
             };

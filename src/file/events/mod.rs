@@ -21,23 +21,8 @@ pub use target::Target;
 pub use watches::Watches;
 
 use executor::sync::Events;
-use fs::{Birth, Device, FileType, Metadata, Timestamp};
 
 /// There is something to read.
 const READABLE: Events = Events::IN.union(Events::RDNORM);
 /// There is room to write.
 const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
-
-/// What `fstat` says of all of these: they share one node, which has no type (`anon_inode` of Linux).
-pub fn nameless_metadata() -> Metadata {
-    let birth = Birth {
-        dev: Device::new(0, 14),
-        ino: 1,
-        kind: FileType::Untyped,
-        permissions: 0o600,
-        uid: 0,
-        gid: 0,
-        rdev: Device(0),
-    };
-    Metadata::new(birth, Timestamp { seconds: 0, nanoseconds: 0 })
-}

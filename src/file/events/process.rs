@@ -4,13 +4,11 @@ use alloc::{string::String, sync::Arc};
 use core::fmt;
 
 use executor::sync::Readiness;
-use fs::Metadata;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::nameless_metadata;
 use crate::{
-    file::{File, Object, Stream},
+    file::{File, Node, Object, Stream},
     process::{Process, tree::Tree},
 };
 
@@ -51,8 +49,8 @@ impl Stream for ProcessFile {
         Some(&self.0.end)
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {

@@ -8,14 +8,12 @@ use alloc::{string::String, sync::Arc};
 use core::fmt;
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::Metadata;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::IntoBytes;
 
-use super::nameless_metadata;
 use crate::{
-    file::{File, Object, Stream},
+    file::{File, Node, Object, Stream},
     process::{
         Caller, Process, Thread,
         signal::{self, FileSigInfo, SignalSet},
@@ -83,8 +81,8 @@ impl Stream for SignalFile {
         if any { Events::IN } else { Events::empty() }
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {

@@ -15,14 +15,13 @@ use executor::{
     sync::{Events, Readiness, SpinMutex, WaitQueue},
     timeout,
 };
-use fs::Metadata;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{READABLE, nameless_metadata};
+use super::READABLE;
 use crate::{
     arch::clock,
-    file::{File, Object, Stream},
+    file::{File, Node, Object, Stream},
     process::{
         Caller,
         times::{Interval, TimeSpec},
@@ -269,8 +268,8 @@ impl Stream for TimerFile {
         if ready { Events::IN } else { Events::empty() }
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {

@@ -35,7 +35,6 @@ use core::sync::atomic::{
 };
 
 use executor::sync::{Events, Mutex, Readiness, SpinMutex, WaitQueue};
-use fs::Metadata;
 use linux_raw_sys::{general as linux, io_uring::IORING_SETUP_R_DISABLED};
 use syscalls::Errno;
 
@@ -44,7 +43,7 @@ pub use entry::Entry;
 pub use memory::RingMemory;
 pub use request::{Enlisted, Request, Which};
 
-use super::{File, Object, Stream, events::nameless_metadata};
+use super::{File, Node, Object, Stream};
 use crate::{memory::FileObject, process::Thread, syscall::uring::Deferred};
 use completion::Completions;
 use counting::Counting;
@@ -247,8 +246,8 @@ impl Stream for Instance {
         if memory::is_mapped(offset) { Ok(Arc::new(MappedRing(self.0.clone()))) } else { Err(Errno::ENOMEM) }
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {

@@ -38,7 +38,8 @@ pub fn to_process_if_taken(process: &Process, info: SigInfo) -> Result<bool, Err
 pub fn to_spender(process: &Process, info: SigInfo) -> Result<(), Errno> {
     let mut tree = tree::lock();
     let Some(node) = tree.node(process.pid) else { return Err(Errno::ESRCH) };
-    let spenders = || node.threads.iter().filter(|thread| thread.is_runnable() && takes(thread, info.signal).is_some());
+    let spenders =
+        || node.threads.iter().filter(|thread| thread.is_runnable() && takes(thread, info.signal).is_some());
     // None more often than another: when a timer expires has nothing to do with who they are.
     let chosen = (arch::clock::cycles() >> 8) as usize % spenders().count().max(1);
     match spenders().nth(chosen).cloned() {

@@ -171,7 +171,11 @@ async fn ring(target: Weak<Process>, all: Arc<All>, which: Which, cancelled: u32
             timer.rests = which == Which::Real && timer.period != 0;
             // Under the lock: whoever has set the timer anew need not expect the signal of what it was.
             let info = SigInfo::kernel(which.signal());
-            let _ = if which == Which::Real { send::to_process(&process, info) } else { send::to_spender(&process, info) };
+            let _ = if which == Which::Real {
+                send::to_process(&process, info)
+            } else {
+                send::to_spender(&process, info)
+            };
             timer.period
         };
         drop(process);

@@ -1,19 +1,17 @@
 //! `fd` and `fdinfo`: a process's open files (proc_pid_fd(5)).
 //!
 //! A link in `fd` leads to the open file itself, not to what its text names: to a file that has been removed, or to a
-//! pipe, which has no name at all. For those, a file system of one file is made for the length of the use.
+//! pipe, which has no name at all.
 
 use alloc::{
     format,
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::{any::Any, fmt::Write};
+use core::fmt::Write;
 
 use fs::{
-    Attributes, Birth, FileSystem, FileType, Inode, Metadata, MountFlags, Namespace, Op, Path, SetAttributes,
-    StatFs, Superblock,
-    pipe::Pipe,
+    FileType, Op, Path,
     procfs::{Directory, Link, Node, Text},
 };
 use linux_raw_sys::general as linux;
@@ -21,7 +19,7 @@ use syscalls::Errno;
 
 use super::{FIRST_PLACE, Subject, asking_root, parse_id};
 use crate::{
-    file::{File, FileTable, pipe::NAMELESS},
+    file::{self, File, FileTable},
     procfs::text::TextBuffer,
 };
 
@@ -97,19 +95,20 @@ impl Descriptor {
 impl Link for Descriptor {
     fn text(&self) -> Result<Vec<u8>, Errno> {
         let (file, _) = self.file()?;
-        Ok(match (file.path(), file.name()) {
-            // A pipe that was opened by its link has a place, but still no name.
-            (Some(path), Some(name)) if is_nameless(path) => name.into_bytes(),
-            (Some(path), _) => path.text(&asking_root()).0,
-            (None, Some(name)) => name.into_bytes(),
-            (None, None) => return Err(Errno::ENOENT),
+        Ok(match file.path() {
+            Some(path) => match file::Node::at(path) {
+                // A pipe that was opened by its link has a path, but still no name.
+                Some(node) => node.name().into_bytes(),
+                None => path.text(&asking_root()).0,
+            },
+            None => file.name().ok_or(Errno::ENOENT)?.into_bytes(),
         })
     }
 
     fn target(&self) -> Option<Result<Path, Errno>> {
-        Some(self.file().map(|(file, _)| match file.path() {
-            Some(path) => path.clone(),
-            None => nameless(&file),
+        Some(self.file().and_then(|(file, _)| match file.path() {
+            Some(path) => Ok(path.clone()),
+            None => Ok(file.node().ok_or(Errno::ENXIO)?.place()),
         }))
     }
 
@@ -145,9 +144,9 @@ impl Text for Descriptor {
             }
             // Held only while a call moves it; then it has no position that anybody could rely on.
             let position = file.offset.try_lock().map_or(0, |offset| *offset);
-            let (mount, ino) = match (file.path(), file.metadata()) {
-                (Some(path), _) => (path.mount().id(), path.inode().attributes().ino),
-                (None, metadata) => (0, metadata.map_or(0, |metadata| metadata.ino)),
+            let (mount, ino) = match file.path() {
+                Some(path) => (path.mount().id(), path.inode().attributes().ino),
+                None => (0, file.node().map_or(0, |node| node.attributes().ino)),
             };
             TextBuffer::filled(|out| {
                 writeln!(out, "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}")?;
@@ -162,78 +161,5 @@ impl Text for Descriptor {
 
     fn permissions(&self) -> u32 {
         0o444
-    }
-}
-
-/// A place for an open file that has none in the tree. Opening it opens a pipe anew, as a named pipe would; others cannot be
-/// opened again (ENXIO, as a socket).
-fn nameless(file: &File) -> Path {
-    let birth = match file.metadata() {
-        Some(Metadata { dev, ino, kind, permissions, uid, gid, rdev, .. }) => {
-            Birth { dev, ino, kind, permissions, uid, gid, rdev }
-        }
-        None => Birth {
-            dev: fs::Device::new(0, 14),
-            ino: 1,
-            kind: FileType::Socket,
-            permissions: 0o600,
-            uid: 0,
-            gid: 0,
-            rdev: fs::Device(0),
-        },
-    };
-    let attributes = Attributes::new(birth);
-    let pipe = file.stream().and_then(|stream| stream.shared_pipe());
-    if let Some(pipe) = &pipe {
-        attributes.attached_or_insert(|| pipe.clone());
-    }
-    let file_system = OneFile { inode: Arc::new(Nameless { attributes, _pipe: pipe }) };
-    // The path keeps the mount alive after its namespace is gone.
-    Namespace::new(Superblock::new(Arc::new(file_system)), "none", MountFlags::empty()).root()
-}
-
-fn is_nameless(path: &Path) -> bool {
-    path.inode().as_any().is::<Nameless>()
-}
-
-/// A stream as a file.
-struct Nameless {
-    attributes: Attributes,
-    /// Kept so that the attributes' weak reference to it holds.
-    _pipe: Option<Arc<Pipe>>,
-}
-
-impl Inode for Nameless {
-    fn attributes(&self) -> &Attributes {
-        &self.attributes
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn set_attributes(&self, _change: SetAttributes) -> Op<'_, Result<(), Errno>> {
-        Op::Ready(Err(Errno::EPERM))
-    }
-}
-
-/// A file system that is one file.
-struct OneFile {
-    inode: Arc<Nameless>,
-}
-
-impl FileSystem for OneFile {
-    fn name(&self) -> &'static str {
-        NAMELESS
-    }
-
-    fn root(&self) -> Arc<dyn Inode> {
-        self.inode.clone()
-    }
-
-    fn statfs(&self) -> Op<'_, Result<StatFs, Errno>> {
-        const PIPEFS_MAGIC: u64 = 0x5049_5045;
-        let (block_size, name_max) = (fs::PAGE_SIZE as u64, fs::NAME_MAX as u64);
-        Op::Ready(Ok(StatFs { magic: PIPEFS_MAGIC, block_size, name_max, ..StatFs::default() }))
     }
 }

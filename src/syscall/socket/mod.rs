@@ -117,7 +117,8 @@ async fn bind_path(caller: &Caller, this: &SocketFile, path: &[u8]) -> Result<()
     let name = Name::new(&name[..=path.len()])?;
     let origin = lookup::Origin::new(caller, lookup::CWD, path)?;
     let view = origin.view(caller);
-    let made = view.make(path, NodeKind::Socket, 0o777).await;
+    let permissions = this.node.attributes().permissions();
+    let made = view.make(path, NodeKind::Socket, permissions).await;
     let made = made.map_err(|errno| if errno == Errno::EEXIST { Errno::EADDRINUSE } else { errno })?;
     if let Err(errno) = this.socket.bind_path(name) {
         let _ = view.unlink(path).await;

@@ -19,15 +19,14 @@ use core::{
 
 use executor::sync::{Events, Readiness};
 use fs::{
-    Inode, Metadata, Path,
+    Inode, Path,
     watch::{Happening, Notice, Watcher, Watches},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::nameless_metadata;
 use crate::{
-    file::{File, Object, Stream},
+    file::{File, Node, Object, Stream},
     process::Caller,
     syscall::user::UserBuffer,
 };
@@ -211,8 +210,8 @@ impl Stream for Inotify {
         Ok(self.queue.size())
     }
 
-    fn metadata(&self) -> Option<Metadata> {
-        Some(nameless_metadata())
+    fn node(&self) -> Option<&Arc<Node>> {
+        Some(Node::of_events())
     }
 
     fn name(&self) -> String {

@@ -15,6 +15,7 @@ pub fn run() {
     aside("after exec", after_exec);
     aside("far apart", far_apart);
     aside("of one's own", own);
+    aside("without a name", crate::nameless::run);
 }
 
 fn open(name: &str, flags: i32) -> io::Result<i64> {

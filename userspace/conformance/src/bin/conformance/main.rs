@@ -30,6 +30,7 @@ mod loops;
 mod mappings;
 mod memory;
 mod memory_policies;
+mod nameless;
 mod names;
 mod pieces;
 mod pipe_packets;
