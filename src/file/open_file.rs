@@ -9,7 +9,7 @@ use core::{
 use drivers::tty::OpenTty;
 use executor::sync::{Events, Mutex, Readiness};
 use fs::{
-    FileType, Inode, Opened, Path,
+    Attributes, FileType, Inode, Opened, Path,
     watch::{self, Happening},
 };
 use linux_raw_sys::general as linux;
@@ -164,21 +164,24 @@ impl File {
         core::ptr::from_ref(self).addr()
     }
 
-    /// The locks of the file, to ask for one. What has no place in the tree, such as a pipe, is one file with each open one.
+    /// The attributes of the file, wherever it is.
+    fn attributes(&self) -> &Attributes {
+        match self.path() {
+            Some(path) => path.inode().attributes(),
+            None => self.node().unwrap_or_else(|| Node::of_events()).attributes(),
+        }
+    }
+
+    /// The locks of the file, to ask for one.
     pub fn locks(&self) -> Arc<FileLocks> {
         // Before there can be a lock that the drop must know of.
         self.asks_for_locks.store(true, Ordering::Relaxed);
-        lock::through(self.address(), || {
-            self.path().map_or_else(Arc::default, |path| lock::of(path.inode().attributes()))
-        })
+        lock::through(self.address(), || lock::of(self.attributes()))
     }
 
     /// The locks of the file, if there are any.
     pub fn known_locks(&self) -> Option<Arc<FileLocks>> {
-        match self.path() {
-            Some(path) => path.inode().attributes().attached(),
-            None => lock::known_through(self.address()),
-        }
+        self.attributes().attached()
     }
 
     /// Where it was opened, if it has a place in the tree.

@@ -7,6 +7,7 @@
 //!          │                             cpus.rs      interrupts and turns, CPU by CPU
 //!          ├─ sys/                       settings.rs  what can be set
 //!          ├─ partitions, diskstats      disks.rs     disks, which /sys has, too
+//!          ├─ locks                      locks.rs     locks of files
 //!          ├─ net/                       net.rs       sockets
 //!          └─ executor, rusk/            executor.rs, objects.rs, caches.rs, profile.rs: what only Rusk has
 //!   /sys ─── class/, devices/, kernel/   sysfs.rs; of the CPUs: processors.rs
@@ -24,6 +25,7 @@ mod caches;
 mod cpus;
 mod disks;
 mod executor;
+mod locks;
 mod mounts;
 mod net;
 mod nodes;
@@ -74,6 +76,7 @@ fn root() -> Arc<Fixed> {
         ("filesystems", file(system::file_systems)),
         ("interrupts", file(cpus::interrupts)),
         ("loadavg", file(load::show)),
+        ("locks", Node::Text(Arc::new(locks::Locks))),
         ("meminfo", file(system::memory)),
         ("mounts", link("self/mounts")),
         ("net", link("self/net")),

@@ -4,6 +4,7 @@
 //! somebody has given up a lock.
 
 mod deadlock;
+mod list;
 mod record;
 mod whole;
 
@@ -11,9 +12,12 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use executor::sync::{SpinMutex, WaitQueue};
+use fs::{Attributes, Device};
 use syscalls::Errno;
 
 use crate::process::{Caller, interruptible};
+use list::{Wanted, Wanting};
+pub use list::{Lock, files};
 pub use record::{Extent, Record, Request};
 use whole::Whole;
 
@@ -38,8 +42,11 @@ pub enum Refusal {
 /// The locks of one file: [attached](fs::Attributes::attached) to it as long as a file is open [through](through()) which
 /// one was asked for.
 pub struct FileLocks {
+    /// The file's device and number.
+    pub file: (Device, u64),
     whole: SpinMutex<Vec<Whole>>,
     records: SpinMutex<record::Holdings>,
+    wanted: SpinMutex<Wanted>,
     /// Those who wait for a lock, to be woken when one is given up.
     freed: WaitQueue,
 }
@@ -54,10 +61,16 @@ pub fn exist() -> bool {
     FILES.load(Relaxed) > 0
 }
 
-impl Default for FileLocks {
-    fn default() -> Self {
+impl FileLocks {
+    fn new(attributes: &Attributes) -> Self {
         FILES.fetch_add(1, Relaxed);
-        Self { whole: SpinMutex::default(), records: SpinMutex::default(), freed: WaitQueue::new() }
+        Self {
+            file: (attributes.dev, attributes.ino),
+            whole: SpinMutex::default(),
+            records: SpinMutex::default(),
+            wanted: SpinMutex::default(),
+            freed: WaitQueue::new(),
+        }
     }
 }
 
@@ -86,12 +99,14 @@ impl FileLocks {
         }
     }
 
-    /// Awaits an attempt that is not refused; ERESTARTSYS for a signal.
+    /// Awaits an attempt to get a lock that is not refused; ERESTARTSYS for a signal.
     async fn wait_for<T>(
         &self,
         caller: &Caller,
+        lock: Lock,
         mut attempt: impl FnMut() -> Result<T, Refusal> + Send,
     ) -> Result<T, Errno> {
+        let _wanting = Wanting::new(self, lock)?;
         let free = self.freed.wait_until(|| match attempt() {
             Err(Refusal::HeldBy(_)) => None,
             outcome => Some(outcome.map_err(Errno::from)),
@@ -101,7 +116,7 @@ impl FileLocks {
 
     /// Takes back all that the open file with this address has, as its last descriptor is closed.
     fn leave_file(&self, file: usize) {
-        let _ = self.try_lock_whole(file, None);
+        let _ = self.try_lock_whole(file, None, 0);
         self.leave(Owner::File(file));
     }
 
@@ -116,8 +131,8 @@ impl FileLocks {
 }
 
 /// The locks of the file with these attributes, made if there are none.
-pub fn of(attributes: &fs::Attributes) -> Arc<FileLocks> {
-    attributes.attached_or_insert(Arc::default)
+pub fn of(attributes: &Attributes) -> Arc<FileLocks> {
+    attributes.attached_or_insert(|| Arc::new(FileLocks::new(attributes)))
 }
 
 /// The locks that were asked for through open files, by the addresses of these. They are few among the open files, so that

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use syscalls::Errno;
 
-use super::{FileLocks, Owner, Refusal, deadlock};
+use super::{FileLocks, Lock, Owner, Refusal, deadlock};
 use crate::process::Caller;
 
 /// A range of bytes, the last one included: a range without an end goes up to `i64::MAX`.
@@ -144,6 +144,11 @@ impl Holdings {
         done
     }
 
+    /// All of them.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.0.iter().flat_map(|holding| &holding.records)
+    }
+
     /// Takes out all that an owner has, if there is anything.
     pub fn leave(&mut self, owner: Owner) -> Option<Holding> {
         let number = self.0.binary_search_by_key(&owner, |holding| holding.owner).ok()?;
@@ -176,9 +181,9 @@ impl FileLocks {
     pub async fn set(&self, caller: &Caller, request: Request, wait: bool) -> Result<(), Errno> {
         let changed = match self.try_set(&request) {
             Ok(changed) => changed,
-            Err(Refusal::HeldBy(_)) if wait => {
+            Err(Refusal::HeldBy(_)) if let (true, Request::Lock(record)) = (wait, request) => {
                 let waiting = deadlock::Waiting::new(self, request.owner());
-                self.wait_for(caller, || waiting.attempt(|| self.try_set(&request))).await?
+                self.wait_for(caller, Lock { is_whole: false, record }, || waiting.attempt(|| self.try_set(&request))).await?
             }
             Err(refusal) => return Err(refusal.into()),
         };

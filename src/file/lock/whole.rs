@@ -2,20 +2,22 @@
 
 use syscalls::Errno;
 
-use super::{FileLocks, Owner, Refusal};
+use super::{FileLocks, Lock, Owner, Refusal};
 use crate::process::Caller;
 
 /// One open file's lock.
 pub(super) struct Whole {
     /// The open file, by its address.
-    file: usize,
-    exclusive: bool,
+    pub file: usize,
+    pub exclusive: bool,
+    /// The process that asked for it.
+    pub pid: u32,
 }
 
 impl FileLocks {
     /// Gives the open file at address `file` a shared or exclusive lock in place of the one it has, or takes that away.
     /// As on Linux, the old one is gone even if the new one is refused.
-    pub(super) fn try_lock_whole(&self, file: usize, exclusive: Option<bool>) -> Result<(), Refusal> {
+    pub(super) fn try_lock_whole(&self, file: usize, exclusive: Option<bool>, pid: u32) -> Result<(), Refusal> {
         let mut held = self.whole.lock();
         let own = held.iter().position(|lock| lock.file == file);
         if own.is_some_and(|own| exclusive == Some(held[own].exclusive)) {
@@ -31,7 +33,7 @@ impl FileLocks {
                     Some(other) => Err(Refusal::HeldBy(Owner::File(other))),
                     None if held.try_reserve(1).is_err() => Err(Refusal::Failed(Errno::ENOLCK)),
                     None => {
-                        held.push(Whole { file, exclusive });
+                        held.push(Whole { file, exclusive, pid });
                         Ok(())
                     }
                 }
@@ -55,9 +57,11 @@ impl FileLocks {
         exclusive: Option<bool>,
         wait: bool,
     ) -> Result<(), Errno> {
-        match self.try_lock_whole(file, exclusive) {
-            Err(Refusal::HeldBy(_)) if wait => {
-                self.wait_for(caller, || self.try_lock_whole(file, exclusive)).await
+        let pid = caller.process().pid;
+        let attempt = || self.try_lock_whole(file, exclusive, pid);
+        match attempt() {
+            Err(Refusal::HeldBy(_)) if let (true, Some(exclusive)) = (wait, exclusive) => {
+                self.wait_for(caller, Lock::whole(file, exclusive, pid), attempt).await
             }
             outcome => Ok(outcome?),
         }

@@ -4,6 +4,7 @@ use crate::check::{BAD, alarms, aside, outcome, path, show, sys, value};
 use std::fs;
 use std::io;
 use std::mem::zeroed;
+use std::os::unix::fs::MetadataExt;
 use std::ptr::null;
 use std::thread;
 use support::patience::{child_in_call, thread_in_call};
@@ -22,6 +23,7 @@ pub fn run() {
     open_file_locks();
     at_random();
     other_files();
+    aside("listed", listed);
 }
 
 fn open(name: &str, flags: i32) -> i64 {
@@ -429,6 +431,77 @@ fn other_files() {
     let mut ends = [0_i32; 2];
     let _ = sys!(SYS_pipe2, ends.as_mut_ptr(), 0);
     outcome("pipe", flock(ends[0].into(), EXCLUSIVE));
+    outcome("its other end", flock(ends[1].into(), EXCLUSIVE));
     outcome("range of a pipe", set(ends[1].into(), WRITE, 0, 1));
     ends.into_iter().for_each(|end| close(end.into()));
+}
+
+/// `/proc/locks`, of the locks of some files: whoever waits stands below the lock that it waits for.
+fn listed() {
+    let names = ["one", "two"];
+    let [one, two] = names.map(|name| open(name, libc::O_RDWR | libc::O_CREAT));
+    let numbers = names.map(|name| fs::metadata(name).expect("a file").ino());
+    let show_all = |what: &str, people: &[i32]| {
+        println!("{what}");
+        let text = fs::read_to_string("/proc/locks").expect("the list");
+        let mut groups: Vec<Vec<String>> = Vec::new();
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [.., pid, place, first, last] = fields[..] else { panic!("{line}") };
+            let number = place.rsplit(':').next().and_then(|number| number.parse().ok());
+            let Some(file) = numbers.iter().position(|own| Some(*own) == number) else { continue };
+            let who = people.iter().position(|person| person.to_string() == pid);
+            let who = who.map_or_else(|| pid.to_string(), |who| format!("process {who}"));
+            let (_, kind) = line.split_once(": ").expect("a number");
+            let kind = kind.split(pid).next().unwrap_or_default();
+            let line = format!("{kind}{who} {} {first} {last}", names[file]);
+            match groups.last_mut() {
+                Some(group) if kind.contains("->") => group.push(line),
+                _ => groups.push(vec![line]),
+            }
+        }
+        groups.sort();
+        groups.iter().flatten().for_each(|line| println!("{line}"));
+    };
+    let mut people = vec![std::process::id() as i32];
+    show_all("none", &people);
+    outcome("write", set(one, WRITE, 10, 5));
+    outcome("read to the end", set(one, READ, 100, 0));
+    let lock = record(READ, libc::SEEK_SET, 0, 0);
+    outcome("of the open file", sys!(SYS_fcntl, two, libc::F_OFD_SETLK, &raw const lock));
+    outcome("whole", flock(one, SHARED));
+    show_all("four", &people);
+    let mut children = Vec::new();
+    let mut wait = |call: i64, child: &dyn Fn() -> io::Result<i64>| {
+        let child = child_in_call(call, || {
+            let _ = child();
+            0
+        });
+        people.push(child.pid);
+        children.push(child);
+    };
+    let set_wait = |start, len| set_wait(one, libc::F_SETLKW, WRITE, start, len);
+    let whole = || flock(open("one", libc::O_RDWR), libc::LOCK_EX);
+    let of_file = || {
+        let lock = record(READ, libc::SEEK_SET, 10, 2);
+        sys!(SYS_fcntl, open("one", libc::O_RDWR), libc::F_OFD_SETLKW, &raw const lock)
+    };
+    wait(libc::SYS_fcntl, &|| set_wait(12, 1));
+    wait(libc::SYS_fcntl, &|| set_wait(12, 1));
+    wait(libc::SYS_flock, &whole);
+    wait(libc::SYS_fcntl, &of_file);
+    wait(libc::SYS_flock, &whole);
+    wait(libc::SYS_fcntl, &|| set_wait(200, 1));
+    wait(libc::SYS_fcntl, &|| set_wait(12, 2));
+    show_all("some wait", &people);
+    for child in &children {
+        let _ = sys!(SYS_kill, child.pid, libc::SIGKILL);
+        let _ = sys!(SYS_wait4, child.pid, 0, 0, 0);
+    }
+    show_all("they are gone", &people);
+    outcome("unlock", set(one, NONE, 12, 1));
+    show_all("in two", &people);
+    close(one);
+    close(two);
+    show_all("none", &people);
 }
