@@ -1,4 +1,4 @@
-//! What open files have that have no name in the tree: pipes, sockets, message queues, events.
+//! What open files have that have no name in the tree: pipes, sockets, message queues, events; and namespaces.
 //!
 //! A [`Node`] is what `fstat` tells of one, and what `fchmod` and its kin change. Calls that want a path get one into a file
 //! system of that one file, made for the length of the use: so a pipe can be opened once more by its link in `/proc/PID/fd`.
@@ -19,6 +19,9 @@ use fs::{
     SetAttributes, StatFs, Superblock, pipe::Pipe,
 };
 use syscalls::Errno;
+
+/// The minor device number of what namespaces are.
+const NSFS: u32 = 4;
 
 /// The attributes of an open file without a name, which all who have it open share.
 pub struct Node {
@@ -59,6 +62,11 @@ impl Node {
         Self::new(FileType::Regular, 18, 1, permissions, &owner(maker), None)
     }
 
+    /// That of a namespace with this number (namespaces(7)).
+    pub fn of_namespace(number: u64) -> Arc<Self> {
+        Self::new(FileType::Regular, NSFS, number, 0o444, &(0, 0), None)
+    }
+
     /// That of all others, which share one of no type (`anon_inode` of Linux).
     pub fn of_events() -> &'static Arc<Self> {
         static SHARED: OnceCell<Arc<Node>> = OnceCell::uninit();
@@ -76,15 +84,21 @@ impl Node {
         format!("{kind}:[{}]", self.attributes.ino)
     }
 
+    fn is_namespace(&self) -> bool {
+        self.attributes.dev == Device::new(0, NSFS)
+    }
+
     /// What statfs(2) says of the file system that Linux has them on.
     pub fn statfs(&self) -> StatFs {
         const PIPEFS_MAGIC: u64 = 0x5049_5045;
         const SOCKFS_MAGIC: u64 = 0x534f_434b;
         const MQUEUE_MAGIC: u64 = 0x1980_0202;
+        const NSFS_MAGIC: u64 = 0x6e73_6673;
         const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
         let magic = match self.attributes.kind {
             FileType::Fifo => PIPEFS_MAGIC,
             FileType::Socket => SOCKFS_MAGIC,
+            _ if self.is_namespace() => NSFS_MAGIC,
             FileType::Regular => MQUEUE_MAGIC,
             _ => ANON_INODE_FS_MAGIC,
         };
@@ -123,6 +137,9 @@ impl Inode for Node {
     }
 
     fn set_attributes(&self, change: SetAttributes) -> Op<'_, Result<(), Errno>> {
+        if self.is_namespace() {
+            return Op::Ready(Err(Errno::EPERM));
+        }
         change.apply(&self.attributes);
         Op::Ready(Ok(()))
     }

@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// Most messages and bytes of one without `CAP_SYS_RESOURCE`, with it, and if nothing is said (`/proc/sys/fs/mqueue`).
-const LIMITS: Attributes = Attributes { messages: 10, size: 8192 };
+pub const LIMITS: Attributes = Attributes { messages: 10, size: 8192 };
 const HARD_LIMITS: Attributes = Attributes { messages: 65536, size: 16 << 20 };
 /// Most queues without `CAP_SYS_RESOURCE`.
-const COUNT_MAX: usize = 256;
+pub const COUNT_MAX: usize = 256;
 /// What Linux counts for a message beside its text, towards `RLIMIT_MSGQUEUE`; and for each priority that there may be.
 const OVERHEAD: usize = 48;
 /// `MQ_PRIO_MAX`: priorities are below it.

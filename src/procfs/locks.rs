@@ -24,7 +24,8 @@ impl Text for Locks {
                     count += 1;
                     text.append(&TextBuffer::filled(|out| line(out, count, 0, lock, &file))?)?;
                     for waiting in waiting.iter().filter(|waiting| waiting.behind == place) {
-                        let line = |out: &mut TextBuffer| line(out, count, waiting.depth, &waiting.lock, &file);
+                        let line =
+                            |out: &mut TextBuffer| line(out, count, waiting.depth, &waiting.lock, &file);
                         text.append(&TextBuffer::filled(line)?)?;
                     }
                     executor::make_way().await;
@@ -53,8 +54,9 @@ async fn placed(held: &[Lock], waiting: Vec<Lock>) -> Result<Vec<Waiting>, Errno
         // One that nobody holds any more is about to be had.
         let Some(behind) = held.iter().position(|held| held.excludes(&lock)) else { continue };
         let (mut depth, mut from, mut end) = (1, 0, placed.len());
-        let is_before =
-            |other: &Waiting, depth| other.behind == behind && other.depth == depth && other.lock.excludes(&lock);
+        let is_before = |other: &Waiting, depth| {
+            other.behind == behind && other.depth == depth && other.lock.excludes(&lock)
+        };
         while let Some(place) = placed[from..end].iter().position(|other| is_before(other, depth)) {
             from += place + 1;
             let followers = placed[from..end].iter().take_while(|other| other.depth > depth).count();

@@ -69,6 +69,7 @@ fn root() -> Arc<Fixed> {
         |entries: alloc::vec::Vec<(&'static str, Node)>| Node::Directory(Fixed::new(entries, None));
     let entries = alloc::vec![
         ("cmdline", file(system::command_line)),
+        ("consoles", file(system::consoles)),
         ("cpuinfo", file(system::cpu_info)),
         ("devices", file(system::devices)),
         ("diskstats", file(disks::traffic)),
@@ -104,6 +105,7 @@ fn root() -> Arc<Fixed> {
             ]),
         ),
         ("sysrq-trigger", Node::Text(Arc::new(requests::RequestTrigger))),
+        ("tty", directory(alloc::vec![("drivers", file(system::terminal_drivers))])),
         ("thread-self", Node::Link(Arc::new(process::Own { thread: true }))),
         ("uptime", file(system::uptime)),
         ("version", file(system::version)),

@@ -73,6 +73,15 @@ pub fn table(from: &Path, out: &mut TextBuffer) -> Made {
     Ok(())
 }
 
+/// The table that tells what is known of each mount beyond what it is, which is nothing.
+pub fn statistics(from: &Path, out: &mut TextBuffer) -> Made {
+    for (mount, place) in visible(from) {
+        let (source, kind) = (source(&mount), mount.mount().superblock().file_system().name());
+        writeln!(out, "device {source} mounted on {place} with fstype {kind}")?;
+    }
+    Ok(())
+}
+
 /// The table with the numbers of the mounts.
 pub fn details(from: &Path, out: &mut TextBuffer) -> Made {
     for (mount, place) in visible(from) {

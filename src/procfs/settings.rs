@@ -17,10 +17,14 @@ use crate::{
         aio,
         events::inotify::limits::{self, Kind},
     },
+    ipc::posix,
     memory::{self, Form},
     process::tree,
     random,
-    syscall::system,
+    syscall::{
+        socket,
+        system::{self, DOMAIN, HOST},
+    },
 };
 
 /// The directory.
@@ -29,10 +33,20 @@ pub fn directory() -> Node {
         ("fs", folder(file_limits())),
         ("kernel", folder(kernel())),
         (
+            "net",
+            folder(vec![
+                ("core", folder(vec![("somaxconn", file(backlog_max))])),
+                ("unix", folder(vec![("max_dgram_qlen", file(datagrams_max))])),
+            ]),
+        ),
+        (
             "vm",
             folder(vec![
                 ("drop_caches", Node::Text(Arc::new(caches::DropCaches))),
+                ("legacy_va_layout", line("0")),
                 ("max_map_count", line("65530")),
+                ("mmap_min_addr", file(lowest_address)),
+                ("nr_hugepages", line("0")),
                 ("overcommit_memory", line("1")),
             ]),
         ),
@@ -64,7 +78,10 @@ fn file_limits() -> Vec<(&'static str, Node)> {
             ]),
         ),
         ("lookup_form", setting(lookup_form, set_lookup_form)),
+        ("mqueue", folder(queues())),
         ("nr_open", line("1048576")),
+        ("overflowgid", line("65534")),
+        ("overflowuid", line("65534")),
         ("pipe-max-size", file(pipe_max_size)),
     ]
 }
@@ -82,14 +99,17 @@ fn set_limit(kind: Kind, text: &str) -> Result<(), Errno> {
 fn kernel() -> Vec<(&'static str, Node)> {
     vec![
         ("cap_last_cap", line("40")),
+        ("domainname", setting(|| system::name(DOMAIN), |name| system::rename(DOMAIN, name.as_bytes()))),
         ("fork_form", setting(fork_form, set_fork_form)),
-        ("hostname", setting(system::host_name, set_host_name)),
+        ("hostname", setting(|| system::name(HOST), |name| system::rename(HOST, name.as_bytes()))),
         ("msgmax", line("8192")),
         ("msgmnb", line("16384")),
         ("msgmni", line("32000")),
         ("ngroups_max", line("65536")),
         ("osrelease", line(system::LINUX_RELEASE)),
         ("ostype", line("Linux")),
+        ("overflowgid", line("65534")),
+        ("overflowuid", line("65534")),
         ("pid_max", file(pid_max)),
         (
             "random",
@@ -100,13 +120,39 @@ fn kernel() -> Vec<(&'static str, Node)> {
                 ("uuid", file(uuid)),
             ]),
         ),
+        ("randomize_va_space", line("2")),
         ("sem", line("32000\t1024000000\t500\t32000")),
         ("shmall", line("18446744073692774399")),
         ("shmmax", line("18446744073692774399")),
         ("shmmni", line("4096")),
+        ("tainted", line("0")),
         ("threads-max", file(threads_max)),
         ("version", line(system::VERSION)),
+        ("yama", folder(vec![("ptrace_scope", line("0"))])),
     ]
+}
+
+/// Of message queues (mq_overview(7)).
+fn queues() -> Vec<(&'static str, Node)> {
+    vec![
+        ("msg_default", file(|out| Ok(writeln!(out, "{}", posix::LIMITS.messages)?))),
+        ("msg_max", file(|out| Ok(writeln!(out, "{}", posix::LIMITS.messages)?))),
+        ("msgsize_default", file(|out| Ok(writeln!(out, "{}", posix::LIMITS.size)?))),
+        ("msgsize_max", file(|out| Ok(writeln!(out, "{}", posix::LIMITS.size)?))),
+        ("queues_max", file(|out| Ok(writeln!(out, "{}", posix::COUNT_MAX)?))),
+    ]
+}
+
+fn backlog_max(out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", socket::BACKLOG_MAX)?)
+}
+
+fn datagrams_max(out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", net::unix::DATAGRAMS_MAX)?)
+}
+
+fn lowest_address(out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{}", memory::space::LOWEST)?)
 }
 
 fn aio_max(out: &mut TextBuffer) -> Made {
@@ -145,14 +191,6 @@ fn lookup_form() -> String {
 
 fn set_lookup_form(name: &str) -> Result<(), Errno> {
     LookupForm::from_name(name).ok_or(Errno::EINVAL)?.set();
-    Ok(())
-}
-
-fn set_host_name(name: &str) -> Result<(), Errno> {
-    if name.len() > 64 {
-        return Err(Errno::EINVAL);
-    }
-    system::set_host_name(name.as_bytes());
     Ok(())
 }
 

@@ -289,6 +289,26 @@ pub(super) fn devices(out: &mut TextBuffer) -> Made {
     Ok(())
 }
 
+/// Which numbers terminals have, and of which kind they are.
+pub(super) fn terminal_drivers(out: &mut TextBuffer) -> Made {
+    for (driver, name, major, minors, kind) in [
+        ("/dev/tty", "/dev/tty", 5, "0", "system:/dev/tty"),
+        ("/dev/console", "/dev/console", 5, "1", "system:console"),
+        ("/dev/ptmx", "/dev/ptmx", 5, "2", "system"),
+        ("serial", "/dev/ttyS", 4, "64", "serial"),
+        ("pty_slave", "/dev/pts", 136, "0-1048575", "pty:slave"),
+        ("pty_master", "/dev/ptm", 128, "0-1048575", "pty:master"),
+    ] {
+        writeln!(out, "{driver:<20} {name:<13} {major:3} {minors:>7} {kind}")?;
+    }
+    Ok(())
+}
+
+/// Where the kernel's messages go: written to, enabled, `/dev/console`, printed to early, in a panic.
+pub(super) fn consoles(out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "ttyS0                -W- (EC p a)    4:64")?)
+}
+
 /// Nothing is swapped out.
 pub(super) fn swaps(out: &mut TextBuffer) -> Made {
     out.write_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")?;

@@ -612,8 +612,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
         __NR_timer_settime => Box::pin(timer::timer_settime(caller, a[0] as i32, a[1] as u32, a[2], a[3])),
 
         // The machine.
-        __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], 0)),
-        __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], 1)),
+        __NR_sethostname => Box::pin(system::set_name(caller, a[0], a[1], system::HOST)),
+        __NR_setdomainname => Box::pin(system::set_name(caller, a[0], a[1], system::DOMAIN)),
         __NR_getrandom => Box::pin(system::getrandom(caller, a[0], a[1], a[2] as u32)),
         __NR_syslog => Box::pin(system::syslog(caller, a[0], a[1], a[2] as i32)),
         __NR_iopl => Box::pin(ready(system::iopl(a[0] as u32))),

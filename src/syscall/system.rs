@@ -37,19 +37,23 @@ const fn field(text: &str) -> [u8; 65] {
     bytes
 }
 
-/// The host name.
-pub fn host_name() -> alloc::string::String {
-    let name = NAMES.lock()[0];
+/// Which of them is the host's, and which the domain's.
+pub const HOST: usize = 0;
+pub const DOMAIN: usize = 1;
+
+/// One of them.
+pub fn name(which: usize) -> alloc::string::String {
+    let name = NAMES.lock()[which];
     let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     alloc::string::String::from_utf8_lossy(&name[..len]).into_owned()
 }
 
-/// Changes the host name (`/proc/sys/kernel/hostname`): at most 64 bytes.
-pub fn set_host_name(name: &[u8]) {
+/// Changes one of them (`/proc/sys/kernel/hostname`): EINVAL for more than 64 bytes.
+pub fn rename(which: usize, name: &[u8]) -> Result<(), Errno> {
     let mut field = [0; 65];
-    let len = name.len().min(64);
-    field[..len].copy_from_slice(&name[..len]);
-    NAMES.lock()[0] = field;
+    field[..64].get_mut(..name.len()).ok_or(Errno::EINVAL)?.copy_from_slice(name);
+    NAMES.lock()[which] = field;
+    Ok(())
 }
 
 pub fn uname(caller: &Caller, address: usize) -> Attempt {

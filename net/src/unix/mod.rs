@@ -54,7 +54,7 @@ pub use name::{NAME_MAX, Name};
 pub use receive::{Call, Delivery, How};
 pub use rights::{Passenger, RIGHTS_MAX, Rights};
 pub use send::Cargo;
-pub use socket::{BUFFER_DEFAULT, BUFFER_MAX, Kind, OpenSocket, SENDING, Socket};
+pub use socket::{BUFFER_DEFAULT, BUFFER_MAX, DATAGRAMS_MAX, Kind, OpenSocket, SENDING, Socket};
 
 use alloc::sync::Arc;
 use syscalls::Errno;

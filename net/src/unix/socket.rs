@@ -45,7 +45,7 @@ const RECEIVE_BUFFER_MIN: usize = 2304;
 const SPARE_MAX: usize = 512;
 /// Messages that wait in a datagram socket's queue before those whom it does not answer must wait
 /// (`net.unix.max_dgram_qlen`).
-const DATAGRAMS: usize = 10;
+pub const DATAGRAMS_MAX: usize = 10;
 
 pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
 pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
@@ -198,7 +198,7 @@ impl OpenSocket {
                 peer: None,
                 peer_credentials: None,
                 name: None,
-                backlog: DATAGRAMS,
+                backlog: DATAGRAMS_MAX,
                 queue: VecDeque::new(),
                 pending: VecDeque::new(),
                 followers: Vec::new(),

@@ -79,8 +79,7 @@ impl FileLocks {
     /// The locks that are held; and those that are waited for, in the order in which they were asked for. ENOMEM.
     pub fn list(&self) -> Result<(Vec<Lock>, Vec<Lock>), Errno> {
         let whole = |lock: &Whole| Lock::whole(lock.file, lock.exclusive, lock.pid);
-        let mut held =
-            copied(&self.whole, Vec::len, |locks, held| held.extend(locks.iter().map(whole)))?;
+        let mut held = copied(&self.whole, Vec::len, |locks, held| held.extend(locks.iter().map(whole)))?;
         let range = |record: &Record| Lock { is_whole: false, record: *record };
         let ranges = copied(
             &self.records,

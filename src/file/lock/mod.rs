@@ -16,8 +16,8 @@ use fs::{Attributes, Device};
 use syscalls::Errno;
 
 use crate::process::{Caller, interruptible};
-use list::{Wanted, Wanting};
 pub use list::{Lock, files};
+use list::{Wanted, Wanting};
 pub use record::{Extent, Record, Request};
 use whole::Whole;
 

@@ -183,7 +183,10 @@ impl FileLocks {
             Ok(changed) => changed,
             Err(Refusal::HeldBy(_)) if let (true, Request::Lock(record)) = (wait, request) => {
                 let waiting = deadlock::Waiting::new(self, request.owner());
-                self.wait_for(caller, Lock { is_whole: false, record }, || waiting.attempt(|| self.try_set(&request))).await?
+                self.wait_for(caller, Lock { is_whole: false, record }, || {
+                    waiting.attempt(|| self.try_set(&request))
+                })
+                .await?
             }
             Err(refusal) => return Err(refusal.into()),
         };

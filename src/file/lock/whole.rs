@@ -17,7 +17,12 @@ pub(super) struct Whole {
 impl FileLocks {
     /// Gives the open file at address `file` a shared or exclusive lock in place of the one it has, or takes that away.
     /// As on Linux, the old one is gone even if the new one is refused.
-    pub(super) fn try_lock_whole(&self, file: usize, exclusive: Option<bool>, pid: u32) -> Result<(), Refusal> {
+    pub(super) fn try_lock_whole(
+        &self,
+        file: usize,
+        exclusive: Option<bool>,
+        pid: u32,
+    ) -> Result<(), Refusal> {
         let mut held = self.whole.lock();
         let own = held.iter().position(|lock| lock.file == file);
         if own.is_some_and(|own| exclusive == Some(held[own].exclusive)) {

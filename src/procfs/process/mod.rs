@@ -5,13 +5,15 @@
 //!                                                  ├─ FILES   status.rs, waiting.rs, memory.rs, here
 //!                                                  ├─ links   links.rs: cwd, root, exe
 //!                                                  ├─ trace   the log of its calls (strace)
-//!                                                  ├─ fd/, fdinfo/   descriptors.rs
+//!                                                  ├─ fd/, fdinfo/   descriptors.rs; ns/  namespaces.rs
 //!                                                  └─ task/   Threads
 //! ```
 
+mod children;
 mod descriptors;
 mod links;
 mod memory;
+mod namespaces;
 mod nodes;
 mod smaps;
 mod status;
@@ -222,30 +224,39 @@ const fn setting(name: &'static str, make: Make, take: Take) -> Kind {
     Kind { name, permissions: 0o644, contents: Contents::Text(make, take) }
 }
 
-static FILES: [Kind; 22] = [
+static FILES: [Kind; 28] = [
     kind("auxv", 0o400, Make::Later(memory::auxiliary)),
     kind("cmdline", 0o444, Make::Later(memory::arguments)),
     setting("comm", Make::Bytes(name_line), rename),
     kind("environ", 0o400, Make::Later(memory::environment)),
+    setting("gid_map", Make::Now(all_ids), already_set),
     kind("limits", 0o444, Make::Now(limits)),
     kind("loginuid", 0o444, Make::Now(no_login)),
     long("maps", 0o444, memory::maps),
     kind("mountinfo", 0o444, Make::Now(|target, out| mounts::details(&target.places()?.root, out))),
     kind("mounts", 0o444, Make::Now(|target, out| mounts::table(&target.places()?.root, out))),
+    kind("mountstats", 0o400, Make::Now(|target, out| mounts::statistics(&target.places()?.root, out))),
     kind("numa_maps", 0o444, Make::Later(nodes::maps)),
     setting("oom_adj", Make::Now(old_adjustment), set_old_adjustment),
     kind("oom_score", 0o444, Make::Now(|target, out| Ok(writeln!(out, "{}", oom::score(&target.process))?))),
     setting("oom_score_adj", Make::Now(adjustment), set_adjustment),
     kind("personality", 0o400, Make::Now(personality)),
+    setting("projid_map", Make::Now(all_ids), already_set),
     kind("schedstat", 0o444, Make::Now(status::turns)),
+    kind("sessionid", 0o444, Make::Now(no_login)),
+    setting("setgroups", Make::Now(|_, out| Ok(writeln!(out, "allow")?)), already_set),
     long("smaps", 0o444, smaps::detailed),
     kind("smaps_rollup", 0o444, Make::Later(smaps::summed)),
     kind("stat", 0o444, Make::Now(status::stat)),
     kind("statm", 0o444, Make::Later(memory::sizes)),
     kind("status", 0o444, Make::Later(status::status)),
     kind("syscall", 0o400, Make::Now(waiting::call)),
+    setting("uid_map", Make::Now(all_ids), already_set),
     kind("wchan", 0o444, Make::Now(waiting::channel)),
 ];
+
+/// What only threads have.
+static FILES_OF_THREADS: [Kind; 1] = [kind("children", 0o444, Make::Later(children::children))];
 
 impl Text for ProcessFile {
     fn read(&self) -> Op<'_, Result<Vec<u8>, Errno>> {
@@ -343,6 +354,16 @@ fn personality(target: &Target, out: &mut TextBuffer) -> Made {
     Ok(writeln!(out, "{personality:08x}")?)
 }
 
+/// Ids are the same for all: there is one user namespace (user_namespaces(7)).
+fn all_ids(_target: &Target, out: &mut TextBuffer) -> Made {
+    Ok(writeln!(out, "{:10} {:10} {:10}", 0, 0, u32::MAX)?)
+}
+
+/// Which cannot be changed.
+fn already_set(_target: &Target, _data: &[u8]) -> Result<(), Errno> {
+    Err(Errno::EPERM)
+}
+
 /// Nobody logs in by way of an audit system.
 fn no_login(_target: &Target, out: &mut TextBuffer) -> Made {
     Ok(write!(out, "{}", u32::MAX)?)
@@ -383,12 +404,13 @@ fn limits(target: &Target, out: &mut TextBuffer) -> Made {
 }
 
 /// The directories and links of a process or thread, before its files.
-const OTHERS: [(&str, FileType); 10] = [
+const OTHERS: [(&str, FileType); 11] = [
     ("task", FileType::Directory),
     ("trace", FileType::Fifo),
     ("fd", FileType::Directory),
     ("fdinfo", FileType::Directory),
     ("net", FileType::Directory),
+    ("ns", FileType::Directory),
     ("mem", FileType::Regular),
     ("pagemap", FileType::Regular),
     ("cwd", FileType::Symlink),
@@ -406,6 +428,14 @@ pub fn open(caller: &Caller, path: &Path, flags: u32) -> Option<Result<Arc<File>
     Some(target.and_then(|target| strace::open(caller, &target.process, path.clone(), flags)))
 }
 
+impl Subject {
+    /// The files of its directory.
+    fn files(&self) -> impl Iterator<Item = &'static Kind> {
+        let own: &[Kind] = if self.thread.is_some() { &FILES_OF_THREADS } else { &[] };
+        FILES.iter().chain(own)
+    }
+}
+
 impl Directory for Subject {
     fn lookup(&self, name: &[u8]) -> Option<Node> {
         let subject = self.clone();
@@ -415,13 +445,14 @@ impl Directory for Subject {
             b"fd" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: false })),
             b"fdinfo" => Node::Directory(Arc::new(descriptors::Descriptors { subject, details: true })),
             b"net" => super::net::directory(),
+            b"ns" => Node::Directory(Arc::new(namespaces::Namespaces { subject })),
             b"mem" => Node::Bytes(Arc::new(memory::Contents { subject })),
             b"pagemap" => Node::Bytes(Arc::new(memory::PageMap { subject })),
             b"cwd" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Working })),
             b"exe" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Program })),
             b"root" => Node::Link(Arc::new(links::Place { subject, which: links::Which::Root })),
             _ => {
-                let kind = FILES.iter().find(|kind| kind.name.as_bytes() == name)?;
+                let kind = self.files().find(|kind| kind.name.as_bytes() == name)?;
                 let permissions = kind.permissions;
                 match &kind.contents {
                     Contents::Text(make, take) => {
@@ -438,7 +469,7 @@ impl Directory for Subject {
     fn list(&self, from: u64, emit: &mut dyn FnMut(u64, &[u8], FileType) -> bool) {
         let hidden = if self.thread.is_some() { ONLY_OF_PROCESSES } else { 0 };
         let others = OTHERS[hidden..].iter().copied();
-        let entries = others.chain(FILES.iter().map(|kind| (kind.name, FileType::Regular)));
+        let entries = others.chain(self.files().map(|kind| (kind.name, FileType::Regular)));
         for (place, (name, kind)) in (2..).zip(entries).skip(from.saturating_sub(2) as usize) {
             if !emit(place, name.as_bytes(), kind) {
                 return;

@@ -129,9 +129,10 @@ async fn bind_path(caller: &Caller, this: &SocketFile, path: &[u8]) -> Result<()
     Ok(())
 }
 
+/// Most connections that wait to be accepted (`net.core.somaxconn`).
+pub const BACKLOG_MAX: u32 = 4096;
+
 pub fn listen(caller: &Caller, fd: i32, backlog: u32) -> SysResult {
-    /// `net.core.somaxconn`.
-    const BACKLOG_MAX: u32 = 4096;
     let file = of(caller, fd)?;
     // A negative number is a large one.
     socket_of(&file)?.socket.listen(backlog.min(BACKLOG_MAX) as usize, socket::peer(caller))?;

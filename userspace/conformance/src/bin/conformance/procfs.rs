@@ -2,6 +2,7 @@
 
 use crate::check::{aside, outcome, show, sleeper, sorted, sys, value};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use support::patience::{until, until_steady};
 use support::process::{Child, fork};
 
@@ -27,6 +28,9 @@ pub fn run() {
     folders();
     links();
     settings();
+    namespaces();
+    family();
+    tables();
 }
 
 /// `oom_score_adj` and its kin.
@@ -535,4 +539,94 @@ fn settings() {
     show("uname says", name.to_string_lossy());
     outcome("set it back", sys!(SYS_sethostname, c"rusk".as_ptr(), 4));
     show("hostname", text("/proc/sys/kernel/hostname").trim_end());
+}
+
+/// Each process is in one namespace of each kind, all in the same.
+fn namespaces() {
+    let entries = fs::read_dir("/proc/self/ns").expect("the namespaces");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    for name in &names {
+        let own = fs::read_link(format!("/proc/self/ns/{name}")).map(|link| link.display().to_string());
+        show(
+            "the first process's is the same",
+            own.as_ref().ok() == target(&format!("/proc/1/ns/{name}")).as_ref(),
+        );
+        value(name, own);
+    }
+    let found = fs::metadata("/proc/self/ns/mnt").expect("a namespace");
+    show("kind", format!("{:o} {} {}", found.mode(), found.len(), found.nlink()));
+    show("number", target("/proc/self/ns/mnt") == Some(format!("mnt:[{}]", found.ino())));
+    outcome("open", fs::File::open("/proc/self/ns/uts"));
+    outcome("chmod", sys!(SYS_chmod, c"/proc/self/ns/uts".as_ptr(), 0o400));
+    outcome("no such kind", fs::read_link("/proc/self/ns/other"));
+    for map in ["uid_map", "gid_map", "projid_map"] {
+        let file = format!("/proc/self/{map}");
+        show(map, text(&file).trim_end());
+        outcome("set", fs::write(&file, "0 0 1\n"));
+    }
+    show("setgroups", text("/proc/self/setgroups").trim_end());
+    outcome("deny", fs::write("/proc/self/setgroups", "deny"));
+    let child = fork(|| {
+        sys!(SYS_setresuid, 7, 7, 7).expect("the user");
+        value("another's", fs::read_link("/proc/1/ns/mnt").map(|link| link.display().to_string()));
+        value("its folder", fs::read_dir("/proc/1/ns").map(Iterator::count));
+        0
+    });
+    child.expect("a child").wait().expect("its end");
+}
+
+fn target(link: &str) -> Option<String> {
+    fs::read_link(link).ok().map(|target| target.display().to_string())
+}
+
+/// The children of a thread.
+fn family() {
+    let thread = sys!(SYS_gettid).unwrap_or(0);
+    let file = format!("/proc/self/task/{thread}/children");
+    show("children", format!("{:?}", text(&file)));
+    let children: Vec<Child> = (0..3).map(|_| sleeper()).collect();
+    let expected: String = children.iter().map(|child| format!("{} ", child.pid)).collect();
+    show("three, oldest first", text(&file) == expected);
+    show("of one of them", format!("{:?}", text(&format!("/proc/{0}/task/{0}/children", children[0].pid))));
+    outcome("not of processes", fs::metadata("/proc/self/children"));
+    children.into_iter().for_each(end);
+    show("children", format!("{:?}", text(&file)));
+}
+
+/// Tables of what there is.
+fn tables() {
+    let terminals = text("/proc/tty/drivers");
+    for name in ["/dev/tty ", "/dev/console", "/dev/ptmx", "pty_slave", "pty_master"] {
+        show(name, terminals.lines().find(|line| line.starts_with(name)).unwrap_or("none"));
+    }
+    show("consoles", text("/proc/consoles").trim_end());
+    let mounts = text("/proc/self/mountstats");
+    show("mounts", mounts.lines().find(|line| line.contains(" on /proc ")).unwrap_or("none"));
+    for name in [
+        "fs/mqueue/msg_default",
+        "fs/mqueue/msg_max",
+        "fs/mqueue/msgsize_default",
+        "fs/mqueue/msgsize_max",
+        "fs/mqueue/queues_max",
+        "fs/overflowgid",
+        "fs/overflowuid",
+        "kernel/domainname",
+        "kernel/overflowgid",
+        "kernel/overflowuid",
+        "kernel/randomize_va_space",
+        "kernel/yama/ptrace_scope",
+        "net/core/somaxconn",
+        "net/unix/max_dgram_qlen",
+        "vm/legacy_va_layout",
+        "vm/mmap_min_addr",
+        "vm/nr_hugepages",
+    ] {
+        show(name, text(&format!("/proc/sys/{name}")).trim_end());
+    }
+    outcome("set the domain", fs::write("/proc/sys/kernel/domainname", "example.org\n"));
+    show("the domain", text("/proc/sys/kernel/domainname").trim_end());
+    outcome("set it back", sys!(SYS_setdomainname, c"(none)".as_ptr(), 6));
+    show("the domain", text("/proc/sys/kernel/domainname").trim_end());
 }
