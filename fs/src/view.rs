@@ -208,9 +208,14 @@ impl<'v> View<'v> {
                         if flags.intersects(LookupFlags::BENEATH.union(LookupFlags::IN_ROOT)) {
                             return Err(Errno::EXDEV);
                         }
+                        let target = link.magic_link()?;
+                        let crosses = target.mount().id() != rest.from.mount().id();
+                        if crosses && flags.contains(LookupFlags::NO_CROSSING) {
+                            return Err(Errno::EXDEV);
+                        }
                         flags |= LookupFlags::EMPTY_PATH;
                         let rest = if rest.path.is_empty() { rest } else { rest.follow(b".")? };
-                        Onward { from: link.magic_link()?, ..rest }
+                        Onward { from: target, ..rest }
                     } else {
                         let text = link.read_link().await?;
                         if text.is_empty() {

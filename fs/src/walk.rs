@@ -404,10 +404,14 @@ impl<'g> Walk<'g> {
 
     /// Starts again at the root.
     fn restart(&mut self) -> Result<(), Errno> {
-        if self.flags.contains(LookupFlags::BENEATH) {
+        let root = Cursor::of(self.view.root);
+        let crosses = !core::ptr::eq(root.mount, self.at.mount);
+        if self.flags.contains(LookupFlags::BENEATH)
+            || crosses && self.flags.contains(LookupFlags::NO_CROSSING)
+        {
             return Err(Errno::EXDEV);
         }
-        self.at = Cursor::of(self.view.root);
+        self.at = root;
         Ok(())
     }
 

@@ -31,6 +31,13 @@ impl Origin {
         Ok(Self { places, directory: Some(file) })
     }
 
+    /// As [`new`](Self::new) of a path that may have to stay within the directory: even an absolute one begins there then.
+    #[inline(always)]
+    pub fn within(caller: &Caller, directory: i32, path: &[u8], resolve: LookupFlags) -> Result<Self, Errno> {
+        let path = if resolve.contains(LookupFlags::IN_ROOT) { b"" } else { path };
+        Self::new(caller, directory, path)
+    }
+
     /// The view that the walk takes, as seen by `caller`.
     #[inline]
     pub fn view<'a>(&'a self, caller: &'a Caller) -> View<'a> {

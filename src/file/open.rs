@@ -46,7 +46,7 @@ pub async fn open(
     {
         return Err(Errno::EINVAL);
     }
-    let origin = Origin::new(caller, directory, path)?;
+    let origin = Origin::within(caller, directory, path, resolve)?;
     let wanted = OpenFlags::from_bits_retain(flags);
     let opened = origin.view(caller).open(path, wanted, mode & 0o7777, resolve).await?;
     complete(caller, opened, flags).await

@@ -86,9 +86,13 @@ impl CloneRequest {
         self.flags & u64::from(flag) != 0
     }
 
+    fn clears_handlers(&self) -> bool {
+        self.flags & linux::CLONE_CLEAR_SIGHAND != 0
+    }
+
     fn check(&self) -> Result<(), Errno> {
         let inconsistent = self.has(linux::CLONE_THREAD) && !self.has(linux::CLONE_SIGHAND)
-            || self.has(linux::CLONE_SIGHAND) && !self.has(linux::CLONE_VM)
+            || self.has(linux::CLONE_SIGHAND) && (!self.has(linux::CLONE_VM) || self.clears_handlers())
             || self.has(linux::CLONE_FS) && self.has(linux::CLONE_NEWNS)
             || self.has(NAMESPACES)
             || self.has(linux::CLONE_PIDFD) && self.has(linux::CLONE_DETACHED | linux::CLONE_THREAD)
@@ -158,7 +162,7 @@ pub async fn clone(
             tree.insert_thread(thread.clone())?;
             thread
         } else {
-            let process = Arc::new(child_process(caller, tid));
+            let process = Arc::new(child_process(caller, tid, &request));
             *process.space.lock() = Some(space.clone());
             *process.files.lock() = Some(files.clone());
             *process.fs.lock() = Some(fs.clone());
@@ -339,9 +343,12 @@ async fn wait_for_release(caller: &Caller, child: &Process) {
 /// A child's shared part. Signal actions are copied on the next change of either side.
 ///
 /// `CLONE_SIGHAND` without `CLONE_THREAD` would keep them shared; it went out of use with LinuxThreads.
-fn child_process(caller: &Caller, pid: u32) -> Process {
+fn child_process(caller: &Caller, pid: u32, request: &CloneRequest) -> Process {
     let parent = caller.process();
-    let actions: Arc<Actions> = parent.signals.lock().actions.clone();
+    let mut actions: Arc<Actions> = parent.signals.lock().actions.clone();
+    if request.clears_handlers() && actions.any_handled() {
+        actions = Arc::new(actions.after_exec());
+    }
     let child = Process::new(
         pid,
         caller.credentials.clone(),

@@ -65,6 +65,8 @@ pub(super) fn statistics(out: &mut TextBuffer) -> Made {
     writeln!(out, "processes {forks}")?;
     writeln!(out, "procs_running {running}")?;
     writeln!(out, "procs_blocked 0")?;
+    // What interrupts leave to do are tasks as all others.
+    out.write_str("softirq 0 0 0 0 0 0 0 0 0 0 0\n")?;
     Ok(())
 }
 

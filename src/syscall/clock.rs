@@ -1,6 +1,6 @@
 //! Clocks and sleeping (clock_gettime(2), nanosleep(2)).
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::{AtomicI64, Ordering};
 
 use executor::{sleep_until, time::Instant};
@@ -115,14 +115,20 @@ pub fn nanosleep(request: usize) -> Attempt {
 
 /// `clock_nanosleep`, up to the sleep.
 pub fn clock_nanosleep(caller: &Caller, id: usize, flags: u32, request: usize) -> Attempt {
-    if id as u32 == linux::CLOCK_THREAD_CPUTIME_ID {
-        return Err(Pause::Failed(Errno::EINVAL));
+    match id as u32 {
+        linux::CLOCK_MONOTONIC_RAW
+        | linux::CLOCK_REALTIME_COARSE
+        | linux::CLOCK_MONOTONIC_COARSE
+        | linux::CLOCK_THREAD_CPUTIME_ID => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
+        _ if Clock::is_device(id as i32) => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
+        _ if measures_cpu_time(id) => return Err(Pause::General),
+        _ => {}
     }
     read_clock(caller, id)?;
     let time = copy_in::<TimeSpec>(request)?.to_ns().ok_or(Errno::EINVAL)?;
     Err(Pause::Sleep(Instant(if flags & linux::TIMER_ABSTIME == 0 {
         clock::now_ns().saturating_add(time)
-    } else if id as u32 == linux::CLOCK_REALTIME {
+    } else if matches!(id as u32, linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI) {
         realtime_to_monotonic(time)
     } else {
         time
@@ -146,7 +152,39 @@ pub fn sleep_interrupted(caller: &mut Caller, context: &UserContext, end: Instan
     Err(Pause::General)
 }
 
-/// What is left to do of such a sleep.
+/// Whether a clock goes only while somebody runs.
+fn measures_cpu_time(id: usize) -> bool {
+    id as u32 == linux::CLOCK_PROCESS_CPUTIME_ID || (id as i32) < 0
+}
+
+/// What is left to do of `clock_nanosleep`.
+pub async fn clock_sleep_ended(caller: &mut Caller, arguments: Arguments) -> SysResult {
+    let [id, flags, request, remaining, ..] = arguments;
+    if !measures_cpu_time(id) {
+        return sleep_ended(caller).await;
+    }
+    let clock = Clock::of(caller, id as i32)?;
+    if let Clock::Thread(thread) = &clock
+        && Arc::downgrade(&caller.thread).ptr_eq(thread)
+    {
+        return Err(Errno::EINVAL);
+    }
+    let time = user::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
+    let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
+    let begun = if is_absolute { 0 } else { clock.now().ok_or(Errno::EINVAL)? };
+    let end = begun.saturating_add(time);
+    if interruptible(&caller.thread, clock.reached(end)).await.is_ok() {
+        return Ok(0);
+    }
+    if is_absolute {
+        return Err(Errno::ERESTARTNOHAND);
+    }
+    let left = end.saturating_sub(clock.now().unwrap_or(end));
+    user::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
+    Err(Errno::EINTR)
+}
+
+/// What is left to do of `nanosleep`.
 pub async fn sleep_ended(caller: &mut Caller) -> SysResult {
     let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
     match *restart {

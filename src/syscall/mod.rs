@@ -600,7 +600,8 @@ fn handler(caller: &mut Caller, number: u32, a: Arguments, moved: usize) -> Hand
 
         // Time.
         __NR_clock_settime => Box::pin(clock::clock_settime(caller, a[0], a[1])),
-        __NR_nanosleep | __NR_clock_nanosleep => Box::pin(clock::sleep_ended(caller)),
+        __NR_nanosleep => Box::pin(clock::sleep_ended(caller)),
+        __NR_clock_nanosleep => Box::pin(clock::clock_sleep_ended(caller, a)),
         __NR_restart_syscall => Box::pin(clock::restart_syscall(caller, a)),
         __NR_adjtimex => Box::pin(adjust::adjtimex(caller, a[0])),
         __NR_clock_adjtime => Box::pin(adjust::clock_adjtime(caller, a[0] as u32, a[1])),

@@ -74,6 +74,25 @@ pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, s
     open_named(caller, directory, &name, flags, mode, resolve).await
 }
 
+/// The flags of open(2) that exist.
+const VALID: u32 = linux::O_ACCMODE
+    | linux::O_CREAT
+    | linux::O_EXCL
+    | linux::O_NOCTTY
+    | linux::O_TRUNC
+    | linux::O_APPEND
+    | linux::O_NONBLOCK
+    | linux::O_SYNC
+    | linux::FASYNC
+    | linux::O_DIRECT
+    | linux::O_LARGEFILE
+    | linux::O_DIRECTORY
+    | linux::O_NOFOLLOW
+    | linux::O_NOATIME
+    | linux::O_CLOEXEC
+    | linux::O_PATH
+    | linux::__O_TMPFILE;
+
 /// Reads and checks an argument of openat2(2) of this size.
 pub async fn read_how(caller: &Caller, how: usize, size: usize) -> Result<How, Errno> {
     if size < size_of::<OpenHow>() {
@@ -87,7 +106,13 @@ pub async fn read_how(caller: &Caller, how: usize, size: usize) -> Result<How, E
     if rest.iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG);
     }
-    let creates = asked.flags as u32 & (linux::O_CREAT | linux::__O_TMPFILE) != 0;
+    // What openat(2) would ignore.
+    let beside_path = linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC | linux::O_PATH;
+    let flags = asked.flags as u32;
+    if flags & !VALID != 0 || flags & linux::O_PATH != 0 && flags & !beside_path != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let creates = flags & (linux::O_CREAT | linux::__O_TMPFILE) != 0;
     if asked.flags >> 32 != 0 || asked.mode & !0o7777 != 0 || !creates && asked.mode != 0 {
         return Err(Errno::EINVAL);
     }
@@ -101,10 +126,10 @@ pub async fn read_how(caller: &Caller, how: usize, size: usize) -> Result<How, E
     ] {
         resolve.set(flag, asked.resolve & u64::from(bit) != 0);
     }
-    if asked.resolve > 0x3f {
+    if asked.resolve > 0x3f || resolve.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
         return Err(Errno::EINVAL);
     }
-    Ok(How { flags: asked.flags as u32, mode: asked.mode as u32, resolve })
+    Ok(How { flags, mode: asked.mode as u32, resolve })
 }
 
 /// Longest name of memfd_create(2), with the NUL: what it is led in by counts, too.

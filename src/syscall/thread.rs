@@ -96,7 +96,10 @@ pub async fn clone3(
         (base, size) if base != 0 && size != 0 => base.checked_add(size).ok_or(Errno::EINVAL)? as usize,
         _ => return Err(Errno::EINVAL),
     };
-    if given.flags & 0xff != 0 || given.exit_signal > 64 || given.flags >> 32 != 0 {
+    if given.flags & 0xff != 0
+        || given.exit_signal > 64
+        || given.flags >> 32 & !(linux::CLONE_CLEAR_SIGHAND >> 32) != 0
+    {
         return Err(Errno::EINVAL);
     }
     let request = CloneRequest {

@@ -73,7 +73,9 @@ impl Clock {
     /// CPU-time clocks of other processes and threads: the id is in the upper bits, complemented (clock_getcpuclockid(3)).
     fn of_cpu(caller: &Caller, id: i32) -> Result<Self, Errno> {
         const PER_THREAD: i32 = 4;
-        if Self::is_device(id) {
+        /// Of the other two bits: what no time of a process is.
+        const NO_TIME: i32 = 3;
+        if id & NO_TIME == NO_TIME {
             return Err(Errno::EINVAL);
         }
         let target = !(id >> 3) as u32;
@@ -88,8 +90,9 @@ impl Clock {
 
     /// Whether the id is one of a device's clock, which is named by a descriptor. There are none.
     pub fn is_device(id: i32) -> bool {
+        const KIND: i32 = 7;
         const DEVICE: i32 = 3;
-        id < 0 && id & DEVICE == DEVICE
+        id < 0 && id & KIND == DEVICE
     }
 
     /// What it shows, in nanoseconds. None if what it measures has ended.

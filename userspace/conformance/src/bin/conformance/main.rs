@@ -32,6 +32,7 @@ mod memory;
 mod memory_policies;
 mod nameless;
 mod names;
+mod open_how;
 mod pieces;
 mod pipe_packets;
 mod pipes;

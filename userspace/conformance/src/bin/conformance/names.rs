@@ -58,6 +58,7 @@ pub fn run() {
     working_folder();
     permissions();
     sticky();
+    aside("openat2", crate::open_how::run);
 }
 
 fn folders() {

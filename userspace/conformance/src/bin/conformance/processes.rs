@@ -19,8 +19,60 @@ pub fn run() {
     no_new_privileges();
     requests();
     clone_forms();
+    aside("cleared handlers", cleared_handlers);
     personality();
     moving_targets();
+}
+
+extern "C" fn handled(_signal: i32) {}
+
+/// A child without its parent's handlers (`CLONE_CLEAR_SIGHAND`); what is ignored stays so.
+fn cleared_handlers() {
+    const CLEAR_SIGHAND: u64 = 1 << 32;
+    let of = |signal: i32| {
+        // SAFETY: an all-zero action is valid, and filled in by the kernel.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: asks only.
+        unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+        let who = match action.sa_sigaction {
+            libc::SIG_DFL => "default",
+            libc::SIG_IGN => "ignored",
+            _ => "handled",
+        };
+        format!("{who} {:x}", action.sa_flags & !0x0400_0000)
+    };
+    // SAFETY: the handler does nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handled as *const () as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_NODEFER;
+        libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut());
+        libc::signal(libc::SIGUSR2, libc::SIG_IGN);
+    }
+    let clone = |what: &str, flags: u64| {
+        let mut arguments = [0_u64; 11];
+        (arguments[0], arguments[4]) = (flags, libc::SIGCHLD as u64);
+        let made = sys!(SYS_clone3, arguments.as_ptr(), 88);
+        if let Ok(0) = made {
+            show(what, format!("{}, {}", of(libc::SIGUSR1), of(libc::SIGUSR2)));
+            // SAFETY: ends the child, which is alone.
+            unsafe { libc::_exit(0) };
+        }
+        outcome(
+            what,
+            made.as_ref()
+                .map(|_| ())
+                .map_err(|error| std::io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
+        );
+        if let Ok(child) = made {
+            let _ = sys!(SYS_wait4, child, 0, 0, 0);
+        }
+    };
+    clone("plain", 0);
+    clone("cleared", CLEAR_SIGHAND);
+    clone("cleared and shared", CLEAR_SIGHAND | (libc::CLONE_SIGHAND | libc::CLONE_VM) as u64);
+    clone("unknown", 1 << 34);
+    show("the parent's", format!("{}, {}", of(libc::SIGUSR1), of(libc::SIGUSR2)));
 }
 
 /// A process that forks and ends, and its child, that forks and ends: one signal to the group, at whatever moment, and there

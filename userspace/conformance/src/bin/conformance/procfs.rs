@@ -433,7 +433,10 @@ fn system_files() {
     let load = text("/proc/loadavg");
     show("load averages", load.split_whitespace().take(3).filter(|word| word.parse::<f64>().is_ok()).count());
     show("running/all", load.split_whitespace().nth(3).is_some_and(|word| word.contains('/')));
-    has_lines("/proc/stat", &["cpu ", "cpu0 ", "intr ", "ctxt ", "btime ", "processes ", "procs_running "]);
+    has_lines(
+        "/proc/stat",
+        &["cpu ", "cpu0 ", "intr ", "ctxt ", "btime ", "processes ", "procs_running ", "softirq "],
+    );
     let cpu = text("/proc/stat");
     show("cpu fields", cpu.lines().next().unwrap_or_default().split_whitespace().count() >= 8);
     has_lines("/proc/cpuinfo", &["processor", "vendor_id", "model name", "flags"]);

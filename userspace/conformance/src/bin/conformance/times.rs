@@ -87,6 +87,21 @@ fn sleeping() {
     show("not before it", clock(libc::CLOCK_MONOTONIC).unwrap_or(0) >= deadline);
     let result = sys!(SYS_clock_nanosleep, libc::CLOCK_REALTIME, libc::TIMER_ABSTIME, [1_i64, 0].as_ptr(), 0);
     outcome("until a time long past", result);
+    // By each clock, and not for long.
+    let wall = clock(libc::CLOCK_REALTIME).unwrap_or(0) + 30_000_000;
+    let wall = [wall / 1_000_000_000, wall % 1_000_000_000];
+    for which in (-8..14).chain([-42, 99]) {
+        let sleep = |flags: i32, time: &[i64; 2]| sys!(SYS_clock_nanosleep, which, flags, time.as_ptr(), 0);
+        // Nobody spends any of this process's time but the sleeper.
+        let is_cpu_time = which < 0 || which == libc::CLOCK_PROCESS_CPUTIME_ID;
+        let time = if is_cpu_time { [0, 0] } else { [0, 1_000_000] };
+        outcome(&format!("by clock {which}"), sleep(0, &time));
+        let is_wall = matches!(which, libc::CLOCK_REALTIME | 11);
+        outcome("until a time", sleep(libc::TIMER_ABSTIME, if is_wall { &wall } else { &time }));
+        outcome("no time", sleep(0, &[0, 1_000_000_000]));
+    }
+    show("not before it", clock(libc::CLOCK_REALTIME).unwrap_or(0) >= wall[0] * 1_000_000_000 + wall[1]);
+    cpu_time();
     // Sleepers of one process, each with a deadline of its own.
     std::thread::scope(|scope| {
         let sleepers = [120, 40, 200, 80].map(|delay| {
@@ -99,6 +114,29 @@ fn sleeping() {
         let slept = sleepers.map(|sleeper| sleeper.join().expect("it does not panic"));
         show("each slept as long as it wanted", slept.iter().all(|enough| *enough));
     });
+}
+
+/// A sleep in time that another thread spends.
+fn cpu_time() {
+    static OVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    let spender = std::thread::spawn(|| {
+        while !OVER.load(std::sync::atomic::Ordering::Relaxed) {
+            std::hint::black_box((0..1000).sum::<u64>());
+        }
+    });
+    let used = || clock(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or(0);
+    let before = used();
+    let sleep = |flags: i32, time: i64| {
+        let time = [time / 1_000_000_000, time % 1_000_000_000];
+        sys!(SYS_clock_nanosleep, libc::CLOCK_PROCESS_CPUTIME_ID, flags, time.as_ptr(), 0)
+    };
+    outcome("in the process's time", sleep(0, 20_000_000));
+    show("so much", used() - before >= 20_000_000);
+    let end = used() + 20_000_000;
+    outcome("until it shows a time", sleep(libc::TIMER_ABSTIME, end));
+    show("it does", used() >= end);
+    OVER.store(true, std::sync::atomic::Ordering::Relaxed);
+    let _ = spender.join();
 }
 
 /// Access, modification and change time of a file, in nanoseconds.
