@@ -120,6 +120,14 @@ impl SigInfo {
         Self { signal, code, pid, uid, ..Self::default() }
     }
 
+    /// As [`user`](Self::user), of a stop for a tracer, whose code may look like that of a fault: the sender is where its address
+    /// would be.
+    pub fn trap(signal: u8, code: i32, pid: u32, uid: u32) -> Self {
+        let info = Self::user(signal, code, pid, uid);
+        let value = if info.is_fault() { u64::from(pid) | u64::from(uid) << 32 } else { 0 };
+        Self { value, ..info }
+    }
+
     /// Raised by an instruction that touched `address`.
     pub fn fault(signal: u8, code: i32, address: usize) -> Self {
         Self { signal, code, value: address as u64, ..Self::default() }
@@ -163,7 +171,7 @@ impl SigInfo {
     }
 
     fn is_fault(&self) -> bool {
-        self.code > 0 && self.code != SI_KERNEL && SignalSet::SYNCHRONOUS.has(self.signal)
+        (1..SI_KERNEL).contains(&self.code) && SignalSet::SYNCHRONOUS.has(self.signal)
     }
 
     fn is_file(&self) -> bool {

@@ -74,7 +74,7 @@ fn from_tracer(caller: &Caller, signal: u8) -> SigInfo {
 
 /// What is told of a stop that is none for a signal.
 fn trap_info(thread: &Thread, uid: u32, signal: u8, status: u32) -> SigInfo {
-    SigInfo::user(signal, status as i32, thread.tid(), uid)
+    SigInfo::trap(signal, status as i32, thread.tid(), uid)
 }
 
 /// Stops before or behind a call. The signal that the tracer gives it then is sent to it.

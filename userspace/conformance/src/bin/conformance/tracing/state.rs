@@ -11,6 +11,7 @@ pub fn run() {
     calls();
     changed_calls();
     signals();
+    senders();
     masks();
     steps();
     breakpoints();
@@ -174,6 +175,33 @@ fn info_of(pid: i32) -> std::io::Result<libc::siginfo_t> {
     // SAFETY: plain numbers.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     ptrace(libc::PTRACE_GETSIGINFO, pid, 0_usize, &raw mut info).map(|_| info)
+}
+
+/// Whom the stops for a tracer are from: from the tracee itself.
+fn senders() {
+    let told = |pid: i32| {
+        let mut info = [0_i32; 32];
+        let told = ptrace(libc::PTRACE_GETSIGINFO, pid, 0_usize, info.as_mut_ptr());
+        let [signal, _, code, _, sender, user, more, ..] = info;
+        value("  told", told.map(|_| format!("{signal} {code:#x} {} {user} {more}", sender == pid)));
+    };
+    for options in [0, libc::PTRACE_O_TRACESYSGOOD] {
+        let child = tracee(|| {
+            let _ = sys!(SYS_getppid);
+            0
+        });
+        told(child.pid);
+        let options = options | libc::PTRACE_O_TRACEEXIT;
+        let _ = ptrace(libc::PTRACE_SETOPTIONS, child.pid, 0_usize, options);
+        go("to a call", libc::PTRACE_SYSCALL, child.pid, 0);
+        told(child.pid);
+        go("behind it", libc::PTRACE_SYSCALL, child.pid, 0);
+        told(child.pid);
+        go("to its end", libc::PTRACE_CONT, child.pid, 0);
+        told(child.pid);
+        go("on", libc::PTRACE_CONT, child.pid, 0);
+        finish("the end", child);
+    }
 }
 
 /// The mask of a tracee that waits with another one than it runs with.
