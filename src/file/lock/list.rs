@@ -1,6 +1,6 @@
 //! All locks there are, held and waited for, as `/proc/locks` lists them.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use executor::sync::SpinMutex;
 use syscalls::Errno;
@@ -68,8 +68,7 @@ impl Drop for Wanting<'_> {
 
 /// The files that have locks, or have had some. ENOMEM.
 pub fn files() -> Result<Vec<Arc<FileLocks>>, Errno> {
-    let mut files =
-        copied(&ASKED, |asked| asked.len(), |asked, files| files.extend(asked.values().cloned()))?;
+    let mut files = copied(&ASKED, BTreeMap::len, |asked, files| files.extend(asked.values().cloned()))?;
     files.sort_unstable_by_key(Arc::as_ptr);
     files.dedup_by(|one, other| Arc::ptr_eq(one, other));
     Ok(files)
