@@ -15,7 +15,7 @@ use syscalls::Errno;
 
 use crate::{
     device::{self, disk, volume},
-    file::{device::numbers, terminal},
+    file::{Node, device::numbers, terminal},
     memory::{self, Ramdisk},
     procfs,
 };
@@ -114,6 +114,8 @@ pub async fn build(ramdisk: Ramdisk, disk: Option<&str>, writes_disk: bool) -> R
         _ => unpack(ramdisk, limits).await?,
     };
 
+    // Kept from now on, so that it is not taken for what a program has left behind.
+    Node::of_events();
     let devices = DevFs::new();
     for (name, number, permissions) in NODES {
         devices.register(name.as_bytes(), Kind::Character(number), permissions, 0, 0).await?;
