@@ -1,6 +1,6 @@
 //! openat2(2): what its argument may say, and where a path may lead.
 
-use crate::check::{path, show, sys, value};
+use crate::check::{outcome, path, show, sys, value};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -147,4 +147,7 @@ fn places() {
         value(&format!("make {name}"), made.map(|file| sys!(SYS_close, file).unwrap_or(1)));
     }
     show("made inside", fs::metadata("tree/new").is_ok() && fs::metadata("tree/other").is_ok());
+    let _ = sys!(SYS_close, tree);
+    // Else nobody could remove the directory.
+    outcome("unmount", sys!(SYS_umount2, c"tree".as_ptr(), libc::MNT_DETACH));
 }
