@@ -3,11 +3,7 @@
 //! A [`Node`] is what `fstat` tells of one, and what `fchmod` and its kin change. Calls that want a path get one into a file
 //! system of that one file, made for the length of the use: so a pipe can be opened once more by its link in `/proc/PID/fd`.
 
-use alloc::{
-    format,
-    string::String,
-    sync::{Arc, Weak},
-};
+use alloc::{format, string::String, sync::Arc};
 use core::{
     any::Any,
     sync::atomic::{AtomicU64, Ordering},
@@ -28,7 +24,6 @@ pub struct Node {
     attributes: Attributes,
     /// The pipe, if it is one: whoever opens it by its path finds it there.
     pipe: Option<Arc<Pipe>>,
-    itself: Weak<Node>,
 }
 
 impl Node {
@@ -42,7 +37,7 @@ impl Node {
     ) -> Arc<Self> {
         let (dev, rdev) = (Device::new(0, minor), Device(0));
         let birth = Birth { dev, ino, kind, permissions, uid: owner.0, gid: owner.1, rdev };
-        Arc::new_cyclic(|itself| Self { attributes: Attributes::new(birth), pipe, itself: itself.clone() })
+        Arc::new(Self { attributes: Attributes::new(birth), pipe })
     }
 
     /// A new pipe's.
@@ -106,11 +101,11 @@ impl Node {
     }
 
     /// A path to it.
-    pub fn place(&self) -> Path {
+    pub fn place(self: &Arc<Self>) -> Path {
         if let Some(pipe) = &self.pipe {
             self.attributes.attached_or_insert(|| pipe.clone());
         }
-        let file_system = OneFile(self.itself.upgrade().expect("whoever asks has it"));
+        let file_system = OneFile(self.clone());
         // The path keeps the mount alive after its namespace is gone.
         Namespace::new(Superblock::new(Arc::new(file_system)), "none", MountFlags::empty()).root()
     }

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::user::{self, SysResult};
 use crate::{
     device::disk,
-    file::{File, lookup},
+    file::{File, Node, lookup},
     process::{
         Caller,
         capabilities::SecureBits,
@@ -336,7 +336,7 @@ pub async fn fchmodat(caller: &Caller, directory: i32, path: usize, mode: u32, f
 
 /// The place of an open file, for calls that change its attributes.
 fn place_of(file: &File) -> Result<Path, Errno> {
-    let nameless = || file.node().map(|node| node.place());
+    let nameless = || file.node().map(Node::place);
     file.path().cloned().or_else(nameless).ok_or(Errno::EPERM)
 }
 

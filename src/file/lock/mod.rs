@@ -148,7 +148,7 @@ pub fn through(file: usize, find: impl FnOnce() -> Arc<FileLocks>) -> Arc<FileLo
 }
 
 /// The same, if any was ever asked for.
-pub fn known_through(file: usize) -> Option<Arc<FileLocks>> {
+fn known_through(file: usize) -> Option<Arc<FileLocks>> {
     ASKED.lock().get(&file).cloned()
 }
 

@@ -35,17 +35,9 @@ pub fn to_process_if_taken(process: &Process, info: SigInfo) -> Result<bool, Err
 
 /// As [`to_process`], of a time that the process has spent on CPUs: one of those who spend it takes the signal, if any can, as
 /// profilers expect.
+#[cold]
 pub fn to_spender(process: &Process, info: SigInfo) -> Result<(), Errno> {
-    let mut tree = tree::lock();
-    let Some(node) = tree.node(process.pid) else { return Err(Errno::ESRCH) };
-    let spenders =
-        || node.threads.iter().filter(|thread| thread.is_runnable() && takes(thread, info.signal).is_some());
-    // None more often than another: when a timer expires has nothing to do with who they are.
-    let chosen = (arch::clock::cycles() >> 8) as usize % spenders().count().max(1);
-    match spenders().nth(chosen).cloned() {
-        Some(spender) => post(node, info, Some(&spender)).map(drop),
-        None => send_to_process(&mut tree, process.pid, info).map(drop),
-    }
+    send(&mut tree::lock(), process.pid, info, spender).map(drop)
 }
 
 /// As [`to_process_locked`], to one of many. Who forks meanwhile forks again, so that the child is either signalled, too,
@@ -65,22 +57,55 @@ pub fn to_process_locked(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<(),
 }
 
 fn send_to_process(tree: &mut Tree, pid: u32, info: SigInfo) -> Result<bool, Errno> {
+    send(tree, pid, info, first_taker)
+}
+
+#[inline(always)]
+fn send(
+    tree: &mut Tree,
+    pid: u32,
+    info: SigInfo,
+    find_taker: impl FnOnce(&Node, u8) -> Option<Taker<'_>>,
+) -> Result<bool, Errno> {
     let Some(node) = tree.node(pid) else { return Err(Errno::ESRCH) };
     if node.zombie.is_some() {
         return Ok(false);
     }
     let continued = SignalSet::JOB_CONTROL.has(info.signal) && prepare(node, info.signal);
-    let accepted = post(node, info, None);
+    let accepted = post(node, info, find_taker);
     if continued {
         wait::report_job_event(tree, pid, JobEvent::Continued);
     }
     accepted
 }
 
-/// Queues the signal for the process, unless it would be ignored, and calls a thread: the one that is `preferred`, if any. Says
-/// whether it is pending.
-#[inline]
-fn post(node: &Node, info: SigInfo, preferred: Option<&Arc<Thread>>) -> Result<bool, Errno> {
+/// A thread that takes a signal, and whether that is because it waits for it.
+type Taker<'a> = (&'a Arc<Thread>, bool);
+
+/// The first thread that takes a signal.
+#[inline(always)]
+fn first_taker(node: &Node, signal: u8) -> Option<Taker<'_>> {
+    node.threads.iter().find_map(|thread| Some((thread, takes(thread, signal)?)))
+}
+
+/// One of the threads that run and take a signal; if there is none, another that takes it.
+fn spender(node: &Node, signal: u8) -> Option<Taker<'_>> {
+    let spenders = || {
+        let running = node.threads.iter().filter(|thread| thread.is_runnable());
+        running.filter_map(|thread| Some((thread, takes(thread, signal)?)))
+    };
+    // None more often than another: when a timer expires has nothing to do with who they are.
+    let chosen = (arch::clock::cycles() >> 8) as usize % spenders().count().max(1);
+    spenders().nth(chosen).or_else(|| first_taker(node, signal))
+}
+
+/// Queues the signal for the process, unless it would be ignored, and calls a thread. Says whether it is pending.
+#[inline(always)]
+fn post(
+    node: &Node,
+    info: SigInfo,
+    find_taker: impl FnOnce(&Node, u8) -> Option<Taker<'_>>,
+) -> Result<bool, Errno> {
     let signal = info.signal;
     let process = &node.process;
     let mut shared = process.signals.lock();
@@ -93,8 +118,7 @@ fn post(node: &Node, info: SigInfo, preferred: Option<&Arc<Thread>>) -> Result<b
         exit::begin_group_exit(&node.threads, process, wait::ExitStatus::killed(SIGKILL));
         return Ok(true);
     }
-    let taker =
-        preferred.into_iter().chain(&node.threads).find_map(|thread| Some((thread, takes(thread, signal)?)));
+    let taker = find_taker(node, signal);
     let ignored = action.disposition(signal) == Disposition::Ignore;
     // A tracer wants to know even of those.
     if ignored && taker.is_some_and(|(thread, awaits)| !awaits && !thread.is_traced()) {
