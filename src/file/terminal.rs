@@ -15,6 +15,7 @@ use crate::{
     process::{
         Caller, between_attempts, exit, interruptible,
         signal::{Disposition, SigInfo, send},
+        thread::Attention,
         tree,
     },
     syscall::user::{self, SysResult, UserBuffer},
@@ -210,6 +211,14 @@ pub static JOBS: Jobs = Jobs;
 impl JobControl for Jobs {
     fn signal_group(&self, group: Pid, signal: Signal) {
         send::from_kernel_to_group(group as u32, signal.number() as u8);
+    }
+
+    fn signal_background(&self, caller: &TtyCaller, signal: Signal) {
+        self.signal_group(caller.group, signal);
+        // Where another thread is to take it, this one is called all the same: who is not called does not call again.
+        if let Some(thread) = tree::lock().thread(caller.thread as u32) {
+            thread.raise(Attention::SIGNAL);
+        }
     }
 
     fn signal_leader(&self, session: Pid, signal: Signal) {

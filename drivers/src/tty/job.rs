@@ -68,6 +68,10 @@ pub trait JobControl: Send + Sync {
     /// Sends `signal` to every process of `group`.
     fn signal_group(&self, group: Pid, signal: Signal);
 
+    /// Sends `signal` to every process of `caller`'s group, as it does in the background what is not for it to do. The caller
+    /// makes its call again, whether its own thread takes the signal or another.
+    fn signal_background(&self, caller: &Caller, signal: Signal);
+
     /// Sends `signal` to the process that leads `session`.
     fn signal_leader(&self, session: Pid, signal: Signal);
 

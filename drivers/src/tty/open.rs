@@ -307,7 +307,7 @@ impl OpenTty {
         } else if jobs.is_orphaned(caller.group) {
             Err(Errno::EIO)
         } else {
-            jobs.signal_group(caller.group, signal);
+            jobs.signal_background(caller, signal);
             Err(Errno::ERESTARTSYS)
         }
     }

@@ -39,6 +39,10 @@ impl JobControl for Jobs {
         self.sent.lock().expect("whole").push((group, signal));
     }
 
+    fn signal_background(&self, caller: &Caller, signal: Signal) {
+        self.signal_group(caller.group, signal);
+    }
+
     fn signal_leader(&self, session: Pid, signal: Signal) {
         self.sent.lock().expect("whole").push((-session, signal));
     }

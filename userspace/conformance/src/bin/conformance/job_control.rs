@@ -252,6 +252,21 @@ fn background() {
         change("read by the other thread", minds);
         let _ = minds.kill(libc::SIGKILL);
         change("kill", minds);
+        // The signal is for the first thread, but the call is the other's.
+        let minds = job(move || {
+            let reads = std::thread::spawn(move || {
+                let mut byte = [0_u8];
+                i32::from(sys!(SYS_read, terminal, byte.as_mut_ptr(), 1).is_err())
+            });
+            reads.join().unwrap_or(2)
+        });
+        change("read by a thread that the signal is not for", minds);
+        let _ = foreground(pty, minds.pid);
+        let _ = minds.kill(libc::SIGCONT);
+        change("continued in the foreground", minds);
+        pty.type_in("x\n");
+        change("read", minds);
+        let _ = foreground(pty, pid());
         let takes = job(move || {
             let group = pid();
             i32::from(sys!(SYS_ioctl, terminal, libc::TIOCSPGRP, &raw const group).is_err())
