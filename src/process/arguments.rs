@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 
 use syscalls::Errno;
 
-/// Most bytes of arguments and environment together, with a pointer each (a quarter of the default stack limit).
-pub const MAX_ARGUMENTS: usize = 2 << 20;
+use crate::memory::PAGE_SIZE;
 
 /// What `execve` is given.
 pub struct Arguments {
@@ -13,13 +12,27 @@ pub struct Arguments {
     pub argv: Strings,
     /// `envp`.
     pub envp: Strings,
+    /// Most bytes that both may have.
+    pub limit: usize,
 }
 
 impl Arguments {
+    /// Most bytes of arguments, environment and the program's name, with a pointer for each of the former, under a limit of
+    /// `stack` bytes for the stack: a quarter of that, but never less than ARG_MAX, nor more than three quarters of what the
+    /// limit is by default (execve(2), "Limits on size of arguments and environment").
+    pub fn most(stack: u64) -> usize {
+        (stack / 4).clamp(128 << 10, 6 << 20) as usize
+    }
+
+    /// Most bytes of the same without the pointers: there are pages enough for them and a word above them.
+    pub fn most_bytes(stack: u64) -> usize {
+        let pages = stack.max(PAGE_SIZE as u64) as usize / PAGE_SIZE;
+        pages * PAGE_SIZE - size_of::<usize>()
+    }
+
     /// E2BIG if they are more than a new stack may hold.
     pub fn check(&self) -> Result<(), Errno> {
-        let size = self.argv.footprint() + self.envp.footprint();
-        if size > MAX_ARGUMENTS { Err(Errno::E2BIG) } else { Ok(()) }
+        if self.argv.len() + self.envp.len() > self.limit { Err(Errno::E2BIG) } else { Ok(()) }
     }
 }
 

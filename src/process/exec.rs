@@ -64,7 +64,6 @@ pub async fn execve(
     memory::claim().await?;
     // Scripts are open as long as what interprets them is loaded, as on Linux.
     let (opened, _scripts, arguments) = resolve_scripts(caller, path, display, arguments).await?;
-    arguments.check()?;
     let loaded = load(caller, &opened, display, &arguments).await?;
     exit::others(caller).await?;
     take_own_files(caller).await?;
@@ -99,7 +98,8 @@ async fn resolve_scripts(
         option.map_or(Ok(()), |option| argv.push(option))?;
         argv.push(script.as_deref().unwrap_or(display))?;
         argv.append_rest(arguments.argv)?;
-        arguments = Arguments { argv, envp: arguments.envp };
+        arguments = Arguments { argv, ..arguments };
+        arguments.check()?;
         if interpreter.is_empty() {
             // On Linux, too, the working directory, which is not executable.
             return Err(Errno::EACCES);

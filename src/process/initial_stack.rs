@@ -83,7 +83,7 @@ pub async fn build(
     arguments: &Arguments,
     auxiliary: &Auxiliary<'_>,
 ) -> Result<InitialStack, Errno> {
-    let Arguments { argv, envp } = arguments;
+    let Arguments { argv, envp, .. } = arguments;
     let Auxiliary { executable, bias, credentials, .. } = auxiliary;
     let mut others = Vec::new();
     others.try_reserve_exact(auxiliary.file_name.len() + 32).map_err(|_| Errno::ENOMEM)?;

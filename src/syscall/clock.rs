@@ -121,18 +121,13 @@ pub fn clock_nanosleep(caller: &Caller, id: usize, flags: u32, request: usize) -
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_THREAD_CPUTIME_ID => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
         _ if Clock::is_device(id as i32) => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
-        _ if measures_cpu_time(id) => return Err(Pause::General),
+        _ if goes_its_own_way(id, flags) => return Err(Pause::General),
         _ => {}
     }
     read_clock(caller, id)?;
     let time = copy_in::<TimeSpec>(request)?.to_ns().ok_or(Errno::EINVAL)?;
-    Err(Pause::Sleep(Instant(if flags & linux::TIMER_ABSTIME == 0 {
-        clock::now_ns().saturating_add(time)
-    } else if matches!(id as u32, linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI) {
-        realtime_to_monotonic(time)
-    } else {
-        time
-    })))
+    let is_absolute = flags & linux::TIMER_ABSTIME != 0;
+    Err(Pause::Sleep(Instant(if is_absolute { time } else { clock::now_ns().saturating_add(time) })))
 }
 
 /// Takes note of a sleep that a signal has interrupted: the general handler then tells what is left of it, unless it has
@@ -152,15 +147,22 @@ pub fn sleep_interrupted(caller: &mut Caller, context: &UserContext, end: Instan
     Err(Pause::General)
 }
 
-/// Whether a clock goes only while somebody runs.
-fn measures_cpu_time(id: usize) -> bool {
-    id as u32 == linux::CLOCK_PROCESS_CPUTIME_ID || (id as i32) < 0
+/// Whether the time that a sleeper waits for is not known to come after a time since boot: it is CPU time, or one of a clock
+/// that may be set meanwhile.
+fn goes_its_own_way(id: usize, flags: u32) -> bool {
+    match id as u32 {
+        linux::CLOCK_PROCESS_CPUTIME_ID => true,
+        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI => {
+            flags & linux::TIMER_ABSTIME != 0
+        }
+        _ => (id as i32) < 0,
+    }
 }
 
 /// What is left to do of `clock_nanosleep`.
 pub async fn clock_sleep_ended(caller: &mut Caller, arguments: Arguments) -> SysResult {
     let [id, flags, request, remaining, ..] = arguments;
-    if !measures_cpu_time(id) {
+    if !goes_its_own_way(id, flags as u32) {
         return sleep_ended(caller).await;
     }
     let clock = Clock::of(caller, id as i32)?;

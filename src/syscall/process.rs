@@ -18,7 +18,7 @@ use crate::{
     memory::{PAGE_SIZE, frame},
     process::{
         Caller,
-        arguments::{Arguments, MAX_ARGUMENTS, Strings},
+        arguments::{Arguments, Strings},
         credentials::capability,
         exec,
         exit::{self},
@@ -54,8 +54,9 @@ pub fn exit_group(caller: &Caller, code: usize) {
 /// Most bytes of one string with its NUL, as on Linux (`MAX_ARG_STRLEN`).
 const MAX_STRING: usize = 128 << 10;
 
-/// Reads a null-terminated array of strings; a null array is an empty one, as Linux has it. `others` bytes are taken already.
-async fn read_strings(caller: &Caller, mut array: usize, others: usize) -> Result<Strings, Errno> {
+/// Reads a null-terminated array of strings, with room for `most` bytes of them and a pointer each; a null array is an empty
+/// one, as Linux has it.
+async fn read_strings(caller: &Caller, mut array: usize, most: usize) -> Result<Strings, Errno> {
     let mut strings = Strings::default();
     if array == 0 {
         return Ok(strings);
@@ -73,7 +74,7 @@ async fn read_strings(caller: &Caller, mut array: usize, others: usize) -> Resul
             strings.begin()?;
             let append = |bytes: &[u8]| strings.extend(bytes);
             user::read_string_by(caller, address, MAX_STRING, &mut part, append).await?;
-            if others + strings.footprint() > MAX_ARGUMENTS {
+            if strings.footprint() > most {
                 return Err(Errno::E2BIG);
             }
             executor::make_way().await;
@@ -105,14 +106,21 @@ pub async fn execveat(
         return Err(Errno::EINVAL);
     }
     let name = user::read_path(caller, path).await?;
-    let mut argv = read_strings(caller, argv, 0).await?;
-    let envp = read_strings(caller, envp, argv.footprint()).await?;
+    let stack = caller.process().limits.soft(linux::RLIMIT_STACK);
+    let most = Arguments::most(stack) - (name.len() + 1);
+    let mut argv = read_strings(caller, argv, most).await?;
     if argv.count() == 0 {
         // Programs count on argv[0]; Linux supplies an empty one since 5.18.
         argv.push(b"")?;
     }
+    let rest = most - argv.footprint();
+    let envp = read_strings(caller, envp, rest).await?;
+    let pointers = (argv.count() + envp.count()) * size_of::<usize>();
+    let limit = (most - pointers).min(Arguments::most_bytes(stack).saturating_sub(name.len() + 1));
+    let arguments = Arguments { argv, envp, limit };
+    arguments.check()?;
     let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
-    exec::execve(caller, context, path, &name, Arguments { argv, envp }).await?;
+    exec::execve(caller, context, path, &name, arguments).await?;
     Ok(0)
 }
 

@@ -96,7 +96,7 @@ fn more_is_written_than_there_is_memory() {
     let image = make("memory", 700, 500);
     let command = "dd if=/dev/zero of=/m/one bs=1M count=150 iflag=fullblock 2>/dev/null; sync
         room=$(sed -n 's/MemAvailable: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo); taken=$((room - 25600 - left))
-        dd if=/dev/urandom of=/tmp/taken bs=1k count=$taken iflag=fullblock 2>/dev/null; mkfifo /tmp/fifo
+        dd if=/dev/zero of=/tmp/taken bs=1k count=$taken iflag=fullblock 2>/dev/null; mkfifo /tmp/fifo
         dd if=/dev/zero of=/tmp/fifo bs=25M count=1 iflag=fullblock 2>/dev/null & exec 3</tmp/fifo; head -c 1 <&3 >/dev/null
         dd if=/dev/zero of=/m/two bs=64k count=800 iflag=fullblock conv=fsync 2>/dev/null; exec 3<&-; wait || true
         cat /m/one /m/two | tr -d '\\0' | wc -c; stat -c %s /m/one /m/two

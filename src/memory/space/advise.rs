@@ -106,7 +106,7 @@ impl AddressSpace {
             return Ok(());
         }
         if let Advice::Populate(access) = meaning {
-            return self.populate(range, access == Access::Write).await;
+            return self.populate_allowed(range, access == Access::Write).await;
         }
         let mut layout = self.locked().await;
         let mut at = range.start;
@@ -153,6 +153,22 @@ impl AddressSpace {
             executor::make_way().await;
         }
         outcome
+    }
+
+    /// `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`. What may only be written can be read on x86, but not by this.
+    async fn populate_allowed(&self, range: Range<usize>, write: bool) -> Result<(), Errno> {
+        let mut at = range.start;
+        while let Some((part, flags)) = self.next_region(at..range.end).await {
+            if part.start > at {
+                return Err(Errno::ENOMEM);
+            }
+            if !write && !flags.contains(RegionFlags::READ) {
+                return Err(Errno::EINVAL);
+            }
+            at = part.end;
+            self.populate(part, write).await?;
+        }
+        if at < range.end { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     /// mlock(2) and munlock(2): with `lock`, the pages are brought in. They stay in memory in any case, since nothing is

@@ -331,6 +331,15 @@ fn wall_timers() {
     });
     outcome("back", jump(-1100));
     value("a reader that waits", waiter.wait().map(crate::check::describe));
+    let sleeper = child_in_call(libc::SYS_clock_nanosleep, || {
+        let mut end = wall_time();
+        end[0] += 10_000;
+        let (clock, flags) = (libc::CLOCK_REALTIME, libc::TIMER_ABSTIME);
+        i32::from(sys!(SYS_clock_nanosleep, clock, flags, end.as_ptr(), 0).is_err())
+    });
+    outcome("on, past the time that somebody sleeps until", jump(20_000));
+    value("the sleeper", sleeper.wait().map(crate::check::describe));
+    outcome("back", jump(-20_000));
     let _ = (sys!(SYS_close, watching), sys!(SYS_close, plain), sys!(SYS_close, relative));
 }
 

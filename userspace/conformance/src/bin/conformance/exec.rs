@@ -84,9 +84,17 @@ fn exec(program: &str, arguments: &[&str], environment: &[&str]) -> std::io::Res
 
 /// Tries to exec a file in a child: the error, or how the program ended.
 fn attempt(what: &str, program: &str, arguments: &[&str]) {
-    let ended = fork(|| match exec(program, arguments, &["PATH=/bin"]) {
-        Ok(_) => 0,
-        Err(error) => 100 + error.raw_os_error().unwrap_or(0),
+    attempt_after(|| {}, what, program, arguments);
+}
+
+/// As [`attempt`], after the child has prepared itself.
+fn attempt_after(prepare: impl FnOnce(), what: &str, program: &str, arguments: &[&str]) {
+    let ended = fork(|| {
+        prepare();
+        match exec(program, arguments, &["PATH=/bin"]) {
+            Ok(_) => 0,
+            Err(error) => 100 + error.raw_os_error().unwrap_or(0),
+        }
     });
     match ended.and_then(support::process::Child::wait) {
         Ok(support::process::Ended::Exited(status @ 100..)) => {
@@ -145,10 +153,65 @@ fn arguments() {
     attempt("argument just below", "/bin/true", &["true", &one[1..]]);
     let much = vec![&one[1..]; 40];
     attempt("5 MiB of arguments", "/bin/true", &much);
+    let limits = [
+        // The stack must hold them, too.
+        ("64 KiB", 64 << 10, 50 << 10),
+        ("64 KiB", 64 << 10, 70 << 10),
+        ("256 KiB", 256 << 10, 128 << 10),
+        ("600 KiB", 600 << 10, 150 << 10),
+        ("8 MiB", 8 << 20, 2 << 20),
+        ("20 MiB", 20 << 20, 5 << 20),
+        ("64 MiB", 64 << 20, 6 << 20),
+        ("no", libc::RLIM_INFINITY, 6 << 20),
+    ];
+    for (name, stack, most) in limits {
+        arguments_under(name, stack, most);
+    }
+    file("script", "#!/bin/true x\n");
+    arguments_of_script("arguments of a script, at most", 0);
+    arguments_of_script("and one byte more", 1);
     in_child("no arguments at all", || {
         let program = path("/proc/self/exe");
         i32::from(sys!(SYS_execve, program.as_ptr(), 0, 0).is_err())
     });
+}
+
+/// Executes a program with `most` bytes of arguments, environment and name, pointers included, and with one more.
+fn arguments_under(name: &str, stack: u64, most: usize) {
+    for more in [0, 1] {
+        let list = arguments_of("/bin/true", most + more);
+        let list: Vec<&str> = list.iter().map(String::as_str).collect();
+        let what = format!("{name} limit of the stack, {most} bytes of arguments, and {more}");
+        attempt_after(|| limit_stack(stack), &what, "/bin/true", &list);
+    }
+}
+
+/// Executes a script with so many arguments that there is just room for what its first line brings, and some `more`.
+fn arguments_of_script(what: &str, more: usize) {
+    let brought = "/bin/true\0x\0./script\0".len() - "true\0".len();
+    let list = arguments_of("./script", (2 << 20) - brought + more);
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    attempt_after(|| limit_stack(8 << 20), what, "./script", &list);
+}
+
+fn limit_stack(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a valid limit, read only.
+    unsafe { libc::setrlimit(libc::RLIMIT_STACK, &raw const limit) };
+}
+
+/// Arguments for a program that take `size` bytes in all with its name and [`attempt`]'s environment, and a pointer each.
+fn arguments_of(program: &str, size: usize) -> Vec<String> {
+    let taken = |word: &str| word.len() + 1 + size_of::<usize>();
+    let mut list = vec!["true".to_string()];
+    let mut rest = size - (program.len() + 1) - taken("PATH=/bin") - taken(&list[0]);
+    while rest > 0 {
+        // What is left must be enough for a string of its own.
+        let length = if rest > 100_000 { 50_000 } else { rest };
+        list.push("x".repeat(length - taken("")));
+        rest -= length;
+    }
+    list
 }
 
 fn scripts() {

@@ -246,6 +246,11 @@ fn advice() {
     let sealed = map(0, 1, libc::PROT_NONE, PRIVATE).expect("a mapping");
     outcome("POPULATE_READ of PROT_NONE", sys!(SYS_madvise, sealed, PAGE, 22));
     outcome("POPULATE_WRITE of PROT_NONE", sys!(SYS_madvise, sealed, PAGE, 23));
+    for (name, protection) in [("PROT_WRITE", libc::PROT_WRITE), ("PROT_EXEC", libc::PROT_EXEC)] {
+        let one = map(0, 1, protection, PRIVATE).expect("a mapping");
+        outcome(&format!("POPULATE_READ of {name}"), sys!(SYS_madvise, one, PAGE, 22));
+        outcome(&format!("POPULATE_WRITE of {name}"), sys!(SYS_madvise, one, PAGE, 23));
+    }
     let wiped = map(0, 2, RW, PRIVATE).expect("a mapping");
     write(wiped, 6);
     outcome("WIPEONFORK", sys!(SYS_madvise, wiped, 2 * PAGE, 18));
