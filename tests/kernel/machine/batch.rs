@@ -110,10 +110,11 @@ impl Matrix {
         })
     }
 
-    /// Has all batches run, and goes on: some at the same time, one more than the host has CPUs, since machines wait a lot. One
+    /// Has all batches run, and goes on: some at the same time, two more than the host has CPUs, since machines wait a lot. One
     /// that panics does so again where its outcome is asked for.
     fn begin_all(&'static self) {
-        for _ in 0..=thread::available_parallelism().map_or(1, usize::from) {
+        let at_once = 2 + thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..at_once {
             thread::spawn(|| {
                 // Relaxed: each gets another number.
                 let numbers = std::iter::repeat_with(|| self.next.fetch_add(1, Relaxed));

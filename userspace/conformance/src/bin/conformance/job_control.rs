@@ -252,7 +252,9 @@ fn background() {
         change("read by the other thread", minds);
         let _ = minds.kill(libc::SIGKILL);
         change("kill", minds);
-        // The signal is for the first thread, but the call is the other's.
+        // The signal is for the first thread, but the call is the other's. Nothing is there to be read that ends it too soon.
+        // SAFETY: an open terminal.
+        unsafe { libc::tcflush(terminal, libc::TCIFLUSH) };
         let minds = job(move || {
             let reads = std::thread::spawn(move || {
                 let mut byte = [0_u8];
