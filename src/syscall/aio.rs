@@ -134,7 +134,7 @@ async fn submit_one(caller: &Caller, context: &Arc<Context>, place: usize) -> Re
     deputy.note(&context.ring)?;
     let acting = Arc::new(caller.deputised(&deputy));
     let may_have_moved = perform::may_move_some(entry.opcode);
-    let prepared = Prepared { entry, data, file: Some(Ok(file)) };
+    let prepared = Prepared { data, file: Some(Ok(file)), ..Prepared::plain(entry) };
     let (enlisted, work) = perform::begin(&context.ring, &acting, prepared)?;
     let untold = context.begin(request.data, address as u64, told)?;
     let engagement = deputy.engage();

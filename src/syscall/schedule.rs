@@ -323,7 +323,8 @@ pub fn setpriority(caller: &Caller, which: usize, who: u32, nice: i32) -> SysRes
 }
 
 /// A priority for input and output, in its class: real time, by effort, when idle; class 0 follows the nice value.
-fn checked_io_priority(caller: &Caller, priority: u32) -> Result<u32, Errno> {
+/// The priority, if the caller may give it: EPERM, EINVAL.
+pub fn checked_io_priority(caller: &Caller, priority: u32) -> Result<u32, Errno> {
     let (class, level) = (priority >> 13, priority & 7);
     let privileged = || {
         caller.credentials.has(fs::Capabilities::SYS_ADMIN) || caller.credentials.has(capability::SYS_NICE)

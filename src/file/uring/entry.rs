@@ -148,20 +148,21 @@ impl Glance {
         Self { begin: shared[0].load(Relaxed), buffer: shared[BUFFER].load(Relaxed) }
     }
 
-    /// What differs from an entry that has no flags but that of a registered file and nobody's credentials, and of the
-    /// first word what is in `mask`.
+    /// What differs from an entry that has no flags but that of a registered file, nobody's credentials and no priority, and
+    /// of the first word what is in `mask`.
     #[inline(always)]
     fn strange(self, mask: u32) -> u32 {
+        const PRIORITY: u32 = 0xffff_0000;
         let flags = u32::from(!FIXED_FILE) << 8;
-        self.begin as u32 & (mask | flags) | self.buffer as u32 & 0xffff_0000
+        self.begin as u32 & (mask | flags | PRIORITY) | self.buffer as u32 & 0xffff_0000
     }
 
     /// Whether it is to do nothing.
     #[inline(always)]
     pub fn is_null(self) -> bool {
         const _: () = assert!(io_uring_op::IORING_OP_NOP as u32 == 0);
-        // The operation and the priority.
-        self.strange(0xffff_00ff) == 0
+        // The operation.
+        self.strange(0xff) == 0
     }
 
     /// Which transfer it is, if it is one; `len` is the word in which its length is.

@@ -96,6 +96,8 @@ pub struct Submission {
     pub head: u32,
     /// Whether success of some request was not to be told: then none may wait for all before it, as on Linux.
     pub skips: bool,
+    /// Whether the next chain waits for all before it, because the one before has done so for one of it that was not the first.
+    pub drains_next: bool,
 }
 
 /// The meeting place of a ring's poller and the program's threads.

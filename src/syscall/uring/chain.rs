@@ -403,7 +403,8 @@ async fn carry_out(
 }
 
 fn tell_limit(ring: &Ring, limit: &Prepared, result: SysResult) {
-    tell(ring, &limit.entry, &Ended::at_once(&limit.entry, result), true);
+    // Where success is not told of, neither is that the time was up, nor that it was not.
+    tell(ring, &limit.entry, &Ended::at_once(&limit.entry, result), false);
 }
 
 /// Awaits a request's work until its time is up: what has come of both.

@@ -137,7 +137,8 @@ pub async fn setup(caller: &Caller, entries: u32, address: usize) -> SysResult {
     }
     if has(IORING_SETUP_ATTACH_WQ) {
         // There is nothing to share: whatever waits is a task.
-        ring_of(caller, asked.other)?;
+        let other = caller.files.get(asked.other).map_err(|_| Errno::ENXIO)?;
+        uring::of(&other).ok_or(Errno::EINVAL)?;
     }
     let ring = Ring::new(flags, entries, completions).await?;
     (asked.entries, asked.completions, asked.features) = (entries, completions, FEATURES);
@@ -236,6 +237,9 @@ pub fn attempt_enter(caller: &Caller, context: &UserContext, moved: &mut usize) 
             return Err(Pause::General);
         }
     }
+    if count == 0 && flags & IORING_ENTER_GETEVENTS != 0 {
+        ring.check_collector(caller)?;
+    }
     let is_done =
         flags & IORING_ENTER_GETEVENTS == 0 || ring.has_enough(least.min(ring.memory.completion_count()));
     if is_done { Ok(*moved) } else { Err(Pause::General) }
@@ -274,7 +278,10 @@ pub async fn enter(
     if flags & IORING_ENTER_GETEVENTS == 0 {
         return Ok(submitted);
     }
-    let waited = wait(caller, ring, least, flags, argument, size).await;
+    let waited = match ring.check_collector(caller) {
+        Ok(()) => wait(caller, ring, least, flags, argument, size).await,
+        Err(errno) => Err(errno),
+    };
     match waited {
         Err(errno) if submitted == 0 => Err(errno),
         _ => Ok(submitted),
@@ -366,5 +373,10 @@ impl Ring {
     fn check_issuer(&self, caller: &Caller) -> Result<(), Errno> {
         let is_bound = self.flags & IORING_SETUP_SINGLE_ISSUER != 0;
         if is_bound && self.issuer.load(Relaxed) != caller.thread.tid() { Err(Errno::EEXIST) } else { Ok(()) }
+    }
+
+    /// EEXIST for another thread than that one, where only it may have completions come (`IORING_SETUP_DEFER_TASKRUN`).
+    fn check_collector(&self, caller: &Caller) -> Result<(), Errno> {
+        if self.flags & IORING_SETUP_DEFER_TASKRUN == 0 { Ok(()) } else { self.check_issuer(caller) }
     }
 }

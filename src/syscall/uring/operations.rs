@@ -91,6 +91,11 @@ pub fn chooses(opcode: u8) -> bool {
     matches!(u32::from(opcode), READ | READV | RECV | RECVMSG)
 }
 
+/// Whether an operation reads or writes a file's bytes, which may have a priority (ioprio_set(2)).
+pub fn is_transfer(opcode: u8) -> bool {
+    matches!(u32::from(opcode), READV | WRITEV | READ_FIXED | WRITE_FIXED | READ | WRITE)
+}
+
 /// The last operation that Linux 6.1 has: which of those up to it there are is what a probe tells.
 pub const LAST: u8 = IORING_OP_SENDMSG_ZC as u8;
 

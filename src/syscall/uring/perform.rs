@@ -125,7 +125,9 @@ fn other_file(ring: &Ring, caller: &Caller, entry: &Entry) -> Result<Arc<File>, 
 /// What the request fails with at once.
 pub fn begin(ring: &Arc<Ring>, caller: &Arc<Caller>, prepared: Prepared) -> Result<(Enlisted, Work), Errno> {
     memory::check_wait()?;
-    let Prepared { entry, data, file } = prepared;
+    let Prepared { entry, data, file, credentials } = prepared;
+    let acting = credentials.map(|credentials| Arc::new(Caller { credentials, ..caller.another() }));
+    let caller = acting.as_ref().unwrap_or(caller);
     let file = match file {
         Some(found) => Some(found?),
         None if has_file(entry.opcode) => Some(file_of(ring, caller, &entry)?),
@@ -400,7 +402,10 @@ fn elsewhere(
         }
         (operations::FILES_UPDATE, _) => memory::pinned(async move {
             let (from, address) = (entry.offset as u32, entry.address as usize);
-            register::update_files(&caller, &ring, from, address, entry.len).await
+            match from.cast_signed() {
+                IORING_FILE_INDEX_ALLOC => register::add_files(&caller, &ring, address, entry.len).await,
+                _ => register::update_files(&caller, &ring, from, address, entry.len).await,
+            }
         })?,
         (operations::TIMEOUT, _) => {
             let count = u32::try_from(entry.offset).unwrap_or(u32::MAX);

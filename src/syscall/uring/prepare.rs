@@ -18,9 +18,9 @@ use crate::{
         events::epoll::Event,
         uring::{Entry, Ring, entry::*},
     },
-    process::{Caller, times::TimeSpec},
+    process::{Caller, credentials::Credentials, times::TimeSpec},
     syscall::{
-        epoll, open,
+        epoll, open, schedule,
         socket::{
             Address,
             message::{Incoming, Outgoing},
@@ -39,6 +39,15 @@ pub struct Prepared {
     pub data: Data,
     /// Its file, if that is to be looked up when it is submitted.
     pub file: Option<Result<Arc<File>, Errno>>,
+    /// Whose rights it has, if not those of who has submitted it.
+    pub credentials: Option<Arc<Credentials>>,
+}
+
+impl Prepared {
+    /// One with nothing but its entry, as the submitter.
+    pub fn plain(entry: Entry) -> Self {
+        Self { entry, data: Data::None, file: None, credentials: None }
+    }
 }
 
 /// What requests have in user memory.
@@ -119,7 +128,11 @@ pub async fn deadline(caller: &Caller, address: usize, flags: u32) -> Result<u64
 
 /// Reads what a checked entry has in user memory.
 pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared, Errno> {
-    check_operation(ring, &entry)?;
+    let credentials = match entry.personality {
+        0 => None,
+        number => Some(ring.personality(number)?),
+    };
+    check_operation(caller, ring, &entry)?;
     let address = entry.address as usize;
     let second = entry.offset as usize;
     let data = match u32::from(entry.opcode) {
@@ -181,7 +194,7 @@ pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared
         }
         _ => Data::None,
     };
-    Ok(Prepared { entry, data, file: None })
+    Ok(Prepared { entry, data, file: None, credentials })
 }
 
 /// The path of a request about an attribute, if it is not about a descriptor.
@@ -195,8 +208,11 @@ async fn attribute_path(caller: &Caller, entry: &Entry) -> Result<Option<PathBuf
 }
 
 /// Checks what only some operations have.
-fn check_operation(ring: &Ring, entry: &Entry) -> Result<(), Errno> {
+fn check_operation(caller: &Caller, ring: &Ring, entry: &Entry) -> Result<(), Errno> {
     let flags = entry.op_flags;
+    if entry.ioprio != 0 && operations::is_transfer(entry.opcode) {
+        schedule::checked_io_priority(caller, entry.ioprio.into())?;
+    }
     let strange = match u32::from(entry.opcode) {
         operations::READ_FIXED | operations::WRITE_FIXED => {
             let has_buffer = |count: usize| usize::from(entry.buffer) < count;

@@ -14,12 +14,12 @@ use super::{
     chain::{self, Chain},
     operations,
     perform::{self, check_buffer, file_of, offset_of},
-    prepare::{self, Data, Prepared},
+    prepare::{self, Prepared},
 };
 use crate::{
     file::{
         File, Object,
-        uring::{Entry, Ring, completion::Completion, entry::*},
+        uring::{Entry, Ring, Submission, completion::Completion, entry::*},
     },
     memory,
     process::{
@@ -153,7 +153,9 @@ pub struct Taken {
 pub fn submit_now(ring: &Arc<Ring>, caller: &Caller, count: u32) -> Taken {
     let others_may_help = count > 1 && executor::idle_cpus() > 0;
     let lock = if others_may_help || ring.defers() { None } else { ring.submission.try_lock() };
-    let Some(mut submission) = lock else { return Taken { count: 0, is_all: false } };
+    let Some(mut submission) = lock.filter(|submission| !submission.drains_next) else {
+        return Taken { count: 0, is_all: false };
+    };
     let mut taking = Taking::new(ring, caller, submission.head, count);
     let there = taking.left;
     let mut entry = Entry::new_zeroed();
@@ -178,7 +180,7 @@ pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32)
     let mut failed = None;
     let mut entry = Entry::new_zeroed();
     let is_free = !ring.is_restricted();
-    let mut is_plain = is_free && !ring.defers();
+    let mut is_plain = is_free && !submission.drains_next && !ring.defers();
     loop {
         let trial = match is_plain && chain.is_empty() {
             false => Trial::None,
@@ -207,13 +209,13 @@ pub async fn submit(ring: &Arc<Ring>, submitter: &mut Submitter<'_>, count: u32)
             _ => break,
         }
         taking.gathering.carry_out(ring, submitter).await;
-        let ok = read(ring, submitter, &mut submission.skips, entry, &mut chain, &mut failed).await;
+        let ok = read(ring, submitter, &mut submission, entry, &mut chain, &mut failed).await;
         // A chain is whole whatever is wrong with one of it.
         if entry.is_linked() {
             continue;
         }
         launch(ring, submitter, &mut chain, &mut failed).await;
-        is_plain = is_free && !ring.defers();
+        is_plain = is_free && !submission.drains_next && !ring.defers();
         if !ok && ring.flags & IORING_SETUP_SUBMIT_ALL == 0 {
             break;
         }
@@ -462,7 +464,7 @@ impl Gathering {
         if requests.try_reserve_exact(1).is_err() {
             return Some(Err(Errno::ENOMEM));
         }
-        requests.push(Prepared { entry, data: Data::None, file: Some(Ok(file.clone())) });
+        requests.push(Prepared { file: Some(Ok(file.clone())), ..Prepared::plain(entry) });
         let chain =
             Chain { caller: caller.clone(), engagement: engagement.another(), requests, failed: None };
         chain::submit(ring, chain, &mut core::task::Context::from_waker(core::task::Waker::noop()));
@@ -474,7 +476,7 @@ impl Gathering {
 async fn read(
     ring: &Arc<Ring>,
     submitter: &mut Submitter<'_>,
-    skips: &mut bool,
+    submission: &mut Submission,
     entry: Entry,
     chain: &mut Vec<Prepared>,
     failed: &mut Option<(usize, Errno)>,
@@ -482,15 +484,12 @@ async fn read(
     let limits = u32::from(entry.opcode) == operations::LINK_TIMEOUT;
     let after_limit = |last: &Prepared| u32::from(last.entry.opcode) == operations::LINK_TIMEOUT;
     let prepared = match prepare::check(ring, &entry) {
-        Ok(()) if entry.has(DRAIN) && *skips => Err(Errno::EOPNOTSUPP),
+        Ok(()) if entry.has(DRAIN) && submission.skips => Err(Errno::EOPNOTSUPP),
         Ok(()) if limits && chain.last().is_none_or(after_limit) => Err(Errno::EINVAL),
-        Ok(()) if entry.personality != 0 && ring.personality(entry.personality).is_err() => {
-            Err(Errno::EINVAL)
-        }
         Ok(()) => prepare::read(submitter.caller, ring, entry).await,
         Err(errno) => Err(errno),
     };
-    *skips |= entry.has(SKIP_SUCCESS);
+    submission.skips |= entry.has(SKIP_SUCCESS);
     let prepared = match prepared {
         Ok(mut prepared) => {
             // The file of what begins now is the one that is there now.
@@ -501,10 +500,15 @@ async fn read(
         }
         Err(errno) => Err(errno),
     };
-    let (prepared, error) = match prepared {
+    let (mut prepared, error) = match prepared {
         Ok(prepared) => (prepared, None),
-        Err(errno) => (Prepared { entry, data: Data::None, file: None }, Some(errno)),
+        Err(errno) => (Prepared::plain(entry), Some(errno)),
     };
+    if !chain.is_empty() {
+        submission.drains_next |= entry.has(DRAIN);
+    } else if core::mem::take(&mut submission.drains_next) {
+        prepared.entry.flags |= DRAIN;
+    }
     if chain.try_reserve(1).is_err() {
         ring.complete(entry.user_data, -Errno::ENOMEM.into_raw(), 0);
         return false;
@@ -525,15 +529,13 @@ async fn launch(
     chain: &mut Vec<Prepared>,
     failed: &mut Option<(usize, Errno)>,
 ) {
-    let Some(first) = chain.first() else { return };
-    let personality = first.entry.personality;
+    if chain.is_empty() {
+        return;
+    }
     let mut requests = core::mem::take(chain);
     requests.reverse();
     let failed = failed.take().map(|(place, errno)| (requests.len() - 1 - place, errno));
-    let engaged = submitter
-        .engage(ring)
-        .and_then(|(caller, engagement)| Ok((with_personality(ring, caller, personality)?, engagement)));
-    let (caller, engagement) = match engaged {
+    let (caller, engagement) = match submitter.engage(ring) {
         Ok(engaged) => engaged,
         Err(errno) => {
             requests.iter().for_each(|request| ring.complete(request.entry.user_data, -errno.into_raw(), 0));
@@ -548,13 +550,4 @@ async fn launch(
         Poll::Ready(())
     })
     .await;
-}
-
-/// The same caller with the credentials that are registered under a number, unless that is 0; EINVAL.
-fn with_personality(ring: &Ring, caller: Arc<Caller>, personality: u16) -> Result<Arc<Caller>, Errno> {
-    if personality == 0 {
-        return Ok(caller);
-    }
-    let credentials = ring.personality(personality)?;
-    Ok(Arc::new(Caller { credentials, ..caller.another() }))
 }

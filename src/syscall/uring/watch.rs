@@ -15,6 +15,7 @@ use super::operations;
 use crate::{
     file::{
         File,
+        events::signals::SignalFile,
         uring::{Entry, Request, Ring},
     },
     syscall::user::SysResult,
@@ -36,21 +37,30 @@ pub async fn poll(ring: Arc<Ring>, file: Arc<File>, request: Arc<Request>, repea
     watchers.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
     watchers.push(Watcher::new(file.clone(), asked(), 0));
     let watchers = Watchers::new(watchers);
+    // What a signal's arrival is for, only a look at the file tells.
+    let tells_events = SignalFile::of(&file).is_none();
     let mut is_first = true;
     loop {
         let look = |context: &mut Context<'_>| {
             // Acquire: pairs with the change, so that what is asked for now is seen. Whatever is there then is told, as at first.
             let is_changed = request.is_changed.swap(false, Acquire);
             let asked = asked();
-            let mut has_fired = is_first || is_changed;
+            let mut fired = Events::empty();
             watchers.arm(context.waker());
             for watcher in watchers.iter() {
                 watcher.set_events(asked);
-                has_fired |= !watcher.take_fired().is_empty();
+                fired |= watcher.take_fired();
+            }
+            if fired.is_empty() && !is_first && !is_changed {
+                return Poll::Pending;
             }
             // After the watcher is armed, so that nothing is missed in between.
-            let found = file.events() & asked;
-            if has_fired && !found.is_empty() { Poll::Ready(found) } else { Poll::Pending }
+            let mut found = file.events() & asked;
+            if found.is_empty() && tells_events {
+                // What is over by now has happened all the same.
+                found = fired & asked;
+            }
+            if found.is_empty() { Poll::Pending } else { Poll::Ready(found) }
         };
         let found = poll_fn(look).await;
         if !repeats {

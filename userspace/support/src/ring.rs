@@ -67,8 +67,11 @@ pub mod names {
     pub const SETUP_SQPOLL: u32 = 2;
     pub const SETUP_CQSIZE: u32 = 8;
     pub const SETUP_CLAMP: u32 = 16;
+    pub const SETUP_ATTACH_WQ: u32 = 32;
     pub const SETUP_R_DISABLED: u32 = 64;
     pub const SETUP_SUBMIT_ALL: u32 = 128;
+    pub const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
+    pub const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
 
     pub const GETEVENTS: u32 = 1;
     pub const SQ_WAKEUP: u32 = 2;

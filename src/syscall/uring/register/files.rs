@@ -95,6 +95,33 @@ pub async fn update_files(caller: &Caller, ring: &Ring, from: u32, fds: usize, c
     Ok(count as usize)
 }
 
+/// Puts files in free places, by an array of descriptors, in which the numbers of those places then are; how many files that
+/// were. ENFILE if there is no place for the first.
+pub async fn add_files(caller: &Caller, ring: &Ring, fds: usize, count: u32) -> SysResult {
+    if ring.registered.lock().files.is_none() {
+        return Err(Errno::ENXIO);
+    }
+    for index in 0..count as usize {
+        let added = async {
+            let at = fds.wrapping_add(index * size_of::<i32>());
+            let file = file_to_register(caller, user::read(caller, at).await?)?.ok_or(Errno::EBADF)?;
+            let place = ring.register_file(file)?;
+            let told = user::write(caller, at, place as u32).await;
+            if told.is_err() {
+                drop(ring.replace_registered(place, None)?);
+            }
+            told
+        };
+        match added.await {
+            Ok(()) => {}
+            Err(errno) if index == 0 => return Err(errno),
+            Err(_) => return Ok(index),
+        }
+        executor::make_way().await;
+    }
+    Ok(count as usize)
+}
+
 /// Has only some places be given away to files that come without the number of one.
 pub async fn give_away(caller: &Caller, ring: &Ring, argument: usize) -> SysResult {
     let Places { first, count, reserved } = user::read(caller, argument).await?;

@@ -16,7 +16,7 @@ use linux_raw_sys::io_uring::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-pub use files::update_files;
+pub use files::{add_files, update_files};
 
 use super::operations;
 use crate::{

@@ -70,6 +70,11 @@ fn limits() {
     submit(&mut ring, "in time, and more", &[nop(1).flags(LINK), limit(2, &long).flags(LINK), nop(3)], 3);
     submit(&mut ring, "of nothing", &[limit(2, &time)], 1);
     submit(&mut ring, "of a limit", &[nop(1).flags(LINK), limit(2, &long).flags(LINK), limit(3, &long)], 3);
+    let quiet = |name, time| limit(name, time).flags(SKIP_SUCCESS);
+    submit(&mut ring, "in time, not told", &[nop(1).flags(LINK), quiet(2, &long)], 1);
+    submit(&mut ring, "in vain, not told", &[waits, quiet(2, &time)], 1);
+    let fails = Entry::transfer(READ, 1, -1, &buffer, 0).flags(LINK);
+    submit(&mut ring, "of what fails, not told", &[fails, quiet(2, &long)], 1);
     let strange = Entry { off: 1, ..limit(2, &time) };
     submit(&mut ring, "strange", &[nop(1).flags(LINK), strange], 2);
     write_to(write_end(&pipe), b"done");
@@ -86,4 +91,15 @@ fn drains() {
     submit(&mut ring, "waits for one", &[waits, nop(2).flags(DRAIN), nop(3)], 0);
     write_to(write_end(&pipe), b"done");
     submit(&mut ring, "and goes on", &[], 3);
+    // What follows a chain that drains in its middle waits, too.
+    let chain = [nop(2).flags(LINK), nop(3).flags(LINK | DRAIN), nop(4)];
+    let entries: Vec<Entry> = [waits].into_iter().chain(chain).chain([nop(5), nop(6)]).collect();
+    submit(&mut ring, "a chain waits for one", &entries, 0);
+    write_to(write_end(&pipe), b"done");
+    submit(&mut ring, "and goes on", &[], 6);
+    submit(&mut ring, "a chain that waits", &[nop(1).flags(LINK), nop(2).flags(LINK | DRAIN), waits], 2);
+    submit(&mut ring, "what follows", &[nop(4)], 0);
+    write_to(write_end(&pipe), b"done");
+    submit(&mut ring, "and ends", &[], 2);
+    submit(&mut ring, "no more", &[nop(5)], 1);
 }

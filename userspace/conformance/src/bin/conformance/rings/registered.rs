@@ -1,7 +1,7 @@
 //! What a ring has registered: files, buffers and the rest.
 
 use super::{file, one, ring, submit};
-use crate::check::{outcome, path, show, sys, value};
+use crate::check::{BAD, outcome, path, show, sys, value};
 use std::os::fd::AsRawFd;
 use support::ring::{Entry, Ring, names::*};
 
@@ -156,6 +156,21 @@ fn tables() {
         value("a personality", ring.register(9, std::ptr::null::<u8>(), 0));
         let nop = Entry { personality: 1, ..Entry::new(NOP, 1) };
         submit(&mut ring, "used", &[nop], 1);
+        // Each of a chain has rights of its own.
+        let secret = path("/tmp/ring-secret");
+        std::fs::write("/tmp/ring-secret", "x").expect("a file");
+        outcome("for its owner alone", sys!(SYS_chmod, secret.as_ptr(), 0o600));
+        let open = Entry { fd: libc::AT_FDCWD, addr: secret.as_ptr() as u64, ..Entry::new(OPENAT, 2) };
+        let open = Entry { file_index: -1, ..open };
+        outcome("registered places", ring.register(2, [-1_i32; 4].as_ptr(), 4));
+        outcome("as another", sys!(SYS_setresuid, u32::MAX, 1000, u32::MAX));
+        let first = Entry::new(NOP, 1).flags(LINK);
+        submit(&mut ring, "with no rights", &[first, open], 2);
+        submit(&mut ring, "with the owner's", &[first, Entry { personality: 1, ..open }], 2);
+        submit(&mut ring, "only the first's", &[Entry { personality: 1, ..first }, open], 2);
+        outcome("as oneself", sys!(SYS_setresuid, u32::MAX, 0, u32::MAX));
+        outcome("forgotten places", ring.register(3, std::ptr::null::<u8>(), 0));
+        let _ = std::fs::remove_file("/tmp/ring-secret");
         value("forgotten", ring.register(10, std::ptr::null::<u8>(), 1));
         value("again", ring.register(10, std::ptr::null::<u8>(), 1));
         submit(&mut ring, "used", &[nop], 1);
@@ -196,4 +211,25 @@ fn places() {
     for _ in 0..5 {
         one(&mut ring, "opened", open);
     }
+    // Places found for descriptors.
+    for place in [1, 3, 6] {
+        one(&mut ring, "closed", Entry { file_index: place, ..Entry::new(CLOSE, 1) });
+    }
+    let null = std::fs::File::open("/dev/null").expect("a file");
+    let add = |ring: &mut Ring, what: &str, fds: &mut [i32]| {
+        let (addr, len, off) = (fds.as_mut_ptr() as u64, fds.len() as u32, u64::from(u32::MAX));
+        one(ring, what, Entry { addr, len, off, ..Entry::new(FILES_UPDATE, 1) });
+    };
+    let mut fds = [null.as_raw_fd(), null.as_raw_fd(), -5];
+    add(&mut ring, "found", &mut fds[..2]);
+    show("where", fds[..2] != [null.as_raw_fd(); 2]);
+    show("places", format!("{:?}", &fds[..2]));
+    add(&mut ring, "no descriptor", &mut fds[2..]);
+    let mut fds = [null.as_raw_fd(), -5];
+    add(&mut ring, "one, and no descriptor", &mut fds);
+    show("places", format!("{fds:?}"));
+    add(&mut ring, "no more", &mut [null.as_raw_fd()]);
+    add(&mut ring, "none", &mut []);
+    let far = Entry { addr: BAD as u64, len: 1, off: u64::from(u32::MAX), ..Entry::new(FILES_UPDATE, 1) };
+    one(&mut ring, "far", far);
 }

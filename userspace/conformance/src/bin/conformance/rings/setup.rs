@@ -34,6 +34,13 @@ fn making() {
     show("reserved", made(4, Parameters { resv: [0, 1, 0], ..plain }));
     show("a CPU without a poller", made(4, Parameters { flags: 4, ..plain }));
     show("a poller nowhere", made(4, Parameters { flags: 6, sq_thread_cpu: 5000, ..plain }));
+    let attached = |wq_fd| Parameters { flags: SETUP_ATTACH_WQ, wq_fd, ..plain };
+    show("attached to nothing", made(4, attached(u32::MAX)));
+    let null = std::fs::File::open("/dev/null").expect("a file");
+    show("attached to no ring", made(4, attached(null.as_raw_fd() as u32)));
+    let other = Ring::new(4).expect("a ring");
+    show("attached", made(4, attached(other.as_raw_fd() as u32)));
+    collecting();
     outcome("bad parameters", sys!(SYS_io_uring_setup, 4, BAD));
     let mut parameters = plain;
     let fd = setup(4, &mut parameters).expect("a ring");
@@ -55,6 +62,19 @@ fn making() {
     let mut byte = 0_u8;
     outcome("read", sys!(SYS_read, fd.as_raw_fd(), &raw mut byte, 1));
     outcome("lseek", sys!(SYS_lseek, fd.as_raw_fd(), 0, 0));
+}
+
+/// Only the thread that submits has completions come, where that is asked for.
+fn collecting() {
+    let flags = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN;
+    for (name, flags) in [("one submits", SETUP_SINGLE_ISSUER), ("and collects", flags)] {
+        let ring = Ring::with(4, Parameters { flags, ..Parameters::default() }).expect("a ring");
+        let fd = ring.as_raw_fd();
+        let enter = move || sys!(SYS_io_uring_enter, fd, 0, 0, GETEVENTS, 0, 0);
+        outcome(name, enter());
+        let other = std::thread::spawn(enter).join();
+        outcome("another thread", other.expect("it does not panic"));
+    }
 }
 
 fn entering() {

@@ -39,6 +39,17 @@ fn files() {
     let far = Entry { addr: 0xffff_8000_0000_0000, ..bad };
     one(&mut ring, "far buffer", far);
     one(&mut ring, "strange flags", Entry { op_flags: 1 << 20, ..Entry::transfer(READ, 1, fd, &buffer, 0) });
+    let wanted = Entry::transfer(READ, 1, fd, &buffer, 0);
+    for ioprio in [1 << 13, 2 << 13 | 7, 3 << 13 | 1, 1, 4 << 13, u16::MAX] {
+        let entry = Entry { ioprio, ..wanted };
+        submit(
+            &mut ring,
+            &format!("with priority {ioprio:#x}"),
+            &[entry, Entry { user_data: 2, ..wanted }],
+            1,
+        );
+    }
+    submit(&mut ring, "what is left", &[], 0);
     let only = std::fs::File::open("/tmp/ring").expect("a file");
     one(&mut ring, "write what is read only", Entry::transfer(WRITE, 1, only.as_raw_fd(), b"x", 0));
     let folder = std::fs::File::open("/tmp").expect("a folder");

@@ -59,9 +59,19 @@ fn polls() {
         polled(&mut ring, "told");
         sys!(SYS_read, reader, byte.as_mut_ptr(), 1).expect("a byte");
     }
+    // Events that are over before anybody can have looked.
+    write_to(writer, b"x");
+    sys!(SYS_read, reader, byte.as_mut_ptr(), 1).expect("a byte");
+    value("told of what is over", ring.submit_within(1));
+    polled(&mut ring, "told of what is over");
     let remove = |name, of| Entry { addr: of, ..Entry::new(POLL_REMOVE, name) };
     submit(&mut ring, "removed", &[remove(8, 7)], 2);
     submit(&mut ring, "removed again", &[remove(8, 7)], 1);
+    go(&mut ring, "once", poll(6, reader, libc::POLLIN, 0), 0);
+    write_to(writer, b"x");
+    sys!(SYS_read, reader, byte.as_mut_ptr(), 1).expect("a byte");
+    value("told of what is over", ring.submit_within(1));
+    polled(&mut ring, "told of what is over");
     go(&mut ring, "waits", poll(3, reader, libc::POLLPRI, 0), 0);
     let renamed = Entry { len: 4, off: 4, ..remove(8, 3) };
     submit(&mut ring, "renamed", &[renamed], 1);
