@@ -23,6 +23,13 @@ pub fn check(attributes: &Attributes, credentials: &Credentials, access: Access)
     }
 }
 
+/// Whether the caller may search a directory that not everyone may.
+#[cold]
+#[inline(never)]
+pub(crate) fn may_search(directory: &Attributes, credentials: &Credentials) -> bool {
+    check(directory, credentials, Access::EXECUTE).is_ok()
+}
+
 /// Whether the caller's capabilities allow an access that the permission bits do not.
 #[inline(never)]
 fn overrides(attributes: &Attributes, credentials: &Credentials, access: Access) -> bool {

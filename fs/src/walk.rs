@@ -167,8 +167,8 @@ fn only_slashes(text: &[u8]) -> bool {
 }
 
 impl<'v> View<'v> {
-    /// Walks the straight beginning of a path: cached names one after the other, through directories that everyone may
-    /// search; with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
+    /// Walks the straight beginning of a path: cached names one after the other, through directories that may be
+    /// searched; with `PLACE`, not the last one. Most paths are straight to the end. `None` for paths that need checks first.
     #[inline(always)]
     pub(crate) fn set_out<'g, const PLACE: bool>(
         &self,
@@ -187,9 +187,9 @@ impl<'v> View<'v> {
         let at = Cursor::of(start);
         // Once for the whole walk, which most paths end with.
         Some(if LookupForm::is_locked() {
-            straight_locked::<PLACE>(at, path, used, crosses, guard)
+            straight_locked::<PLACE>(at, path, used, crosses, self.credentials, guard)
         } else {
-            straight::<PLACE, false>(at, path, used, crosses, guard)
+            straight::<PLACE, false>(at, path, used, crosses, self.credentials, guard)
         })
     }
 
@@ -251,11 +251,13 @@ fn straight<'g, const PLACE: bool, const LOCKED: bool>(
     path: &'g [u8],
     mut used: usize,
     crosses: bool,
+    credentials: &Credentials,
     guard: &'g rcu::ReadGuard,
 ) -> Straight<'g> {
     while used < path.len() {
         let Some(directory) = at.dentry.directory() else { break };
-        if !at.dentry.attributes().is_executable_by_all() {
+        let attributes = at.dentry.attributes();
+        if !attributes.is_executable_by_all() && !permission::may_search(attributes, credentials) {
             break;
         }
         let name = Name::at(path, used);
@@ -290,9 +292,10 @@ fn straight_locked<'g, const PLACE: bool>(
     path: &'g [u8],
     used: usize,
     crosses: bool,
+    credentials: &Credentials,
     guard: &'g rcu::ReadGuard,
 ) -> Straight<'g> {
-    straight::<PLACE, true>(at, path, used, crosses, guard)
+    straight::<PLACE, true>(at, path, used, crosses, credentials, guard)
 }
 
 /// A walk under way.
