@@ -13,10 +13,19 @@ pub struct Arguments {
     /// `envp`.
     pub envp: Strings,
     /// Most bytes that both may have.
-    pub limit: usize,
+    limit: usize,
 }
 
 impl Arguments {
+    /// Those of a program that is called by a name of so many bytes, under a limit of `stack` bytes for the stack: E2BIG if they
+    /// are more than [`most`](Self::most), or than the stack holds, for which each page counts, and a word above them.
+    pub fn new(argv: Strings, envp: Strings, name: usize, stack: u64) -> Result<Self, Errno> {
+        let pointers = (argv.count() + envp.count()) * size_of::<usize>();
+        let pages = stack as usize / PAGE_SIZE * PAGE_SIZE;
+        let limit = Self::most(stack).saturating_sub(pointers).min(pages.saturating_sub(size_of::<usize>()));
+        Self { argv, envp, limit: limit.saturating_sub(name + 1) }.checked()
+    }
+
     /// Most bytes of arguments, environment and the program's name, with a pointer for each of the former, under a limit of
     /// `stack` bytes for the stack: a quarter of that, but never less than ARG_MAX, nor more than three quarters of what the
     /// limit is by default (execve(2), "Limits on size of arguments and environment").
@@ -24,15 +33,13 @@ impl Arguments {
         (stack / 4).clamp(128 << 10, 6 << 20) as usize
     }
 
-    /// Most bytes of the same without the pointers: there are pages enough for them and a word above them.
-    pub fn most_bytes(stack: u64) -> usize {
-        let pages = stack.max(PAGE_SIZE as u64) as usize / PAGE_SIZE;
-        pages * PAGE_SIZE - size_of::<usize>()
+    /// The same with other arguments, as what interprets a script gets them; E2BIG.
+    pub fn with_argv(self, argv: Strings) -> Result<Self, Errno> {
+        Self { argv, ..self }.checked()
     }
 
-    /// E2BIG if they are more than a new stack may hold.
-    pub fn check(&self) -> Result<(), Errno> {
-        if self.argv.len() + self.envp.len() > self.limit { Err(Errno::E2BIG) } else { Ok(()) }
+    fn checked(self) -> Result<Self, Errno> {
+        if self.argv.len() + self.envp.len() > self.limit { Err(Errno::E2BIG) } else { Ok(self) }
     }
 }
 

@@ -97,9 +97,8 @@ async fn resolve_scripts(
         argv.push(interpreter)?;
         option.map_or(Ok(()), |option| argv.push(option))?;
         argv.push(script.as_deref().unwrap_or(display))?;
-        argv.append_rest(arguments.argv)?;
-        arguments = Arguments { argv, ..arguments };
-        arguments.check()?;
+        argv.append_rest(core::mem::take(&mut arguments.argv))?;
+        arguments = arguments.with_argv(argv)?;
         if interpreter.is_empty() {
             // On Linux, too, the working directory, which is not executable.
             return Err(Errno::EACCES);

@@ -79,8 +79,9 @@ async fn start_program(path: &str, options: &CommandLine) -> Result<(), Errno> {
     envp.push(b"HOME=/")?;
     envp.push(b"TERM=linux")?;
     options.environment.iter().try_for_each(|word| envp.push(word.as_bytes()))?;
-    let limit = Arguments::most(caller.process().limits.soft(linux::RLIMIT_STACK));
-    exec::start_init(caller, place, path.as_bytes(), Arguments { argv, envp, limit }).await
+    let stack = caller.process().limits.soft(linux::RLIMIT_STACK);
+    let arguments = Arguments::new(argv, envp, path.len(), stack)?;
+    exec::start_init(caller, place, path.as_bytes(), arguments).await
 }
 
 /// Process 1 as it is before it has a program: root, at the root directory, with the console as its standard files.

@@ -115,10 +115,7 @@ pub async fn execveat(
     }
     let rest = most - argv.footprint();
     let envp = read_strings(caller, envp, rest).await?;
-    let pointers = (argv.count() + envp.count()) * size_of::<usize>();
-    let limit = (most - pointers).min(Arguments::most_bytes(stack).saturating_sub(name.len() + 1));
-    let arguments = Arguments { argv, envp, limit };
-    arguments.check()?;
+    let arguments = Arguments::new(argv, envp, name.len(), stack)?;
     let path = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
     exec::execve(caller, context, path, &name, arguments).await?;
     Ok(0)
