@@ -67,6 +67,11 @@ pub trait Stream: Any + Send + Sync {
         self.readiness()
     }
 
+    /// Whether what its readiness is told of has happened, and is not only a reason to look at its [`events`](Self::events).
+    fn tells_events(&self) -> bool {
+        true
+    }
+
     /// What it is ready for now. A stream without readiness is always readable and writable.
     fn events(&self) -> Events {
         match (self.readiness(), self.write_readiness()) {

@@ -75,6 +75,11 @@ impl Stream for SignalFile {
         Some(&self.maker.signal_arrivals)
     }
 
+    fn tells_events(&self) -> bool {
+        // Of any signal that its maker is sent.
+        false
+    }
+
     fn events(&self) -> Events {
         let set = *self.set.lock();
         let any = Thread::current().is_some_and(|thread| signal::is_any_pending(&thread, set));

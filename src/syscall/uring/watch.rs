@@ -15,7 +15,6 @@ use super::operations;
 use crate::{
     file::{
         File,
-        events::signals::SignalFile,
         uring::{Entry, Request, Ring},
     },
     syscall::user::SysResult,
@@ -37,8 +36,7 @@ pub async fn poll(ring: Arc<Ring>, file: Arc<File>, request: Arc<Request>, repea
     watchers.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
     watchers.push(Watcher::new(file.clone(), asked(), 0));
     let watchers = Watchers::new(watchers);
-    // What a signal's arrival is for, only a look at the file tells.
-    let tells_events = SignalFile::of(&file).is_none();
+    let tells_events = file.stream().is_none_or(|stream| stream.tells_events());
     let mut is_first = true;
     loop {
         let look = |context: &mut Context<'_>| {
