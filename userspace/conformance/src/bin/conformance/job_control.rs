@@ -167,6 +167,16 @@ fn keys() {
     });
 }
 
+/// Continues a job that has been stopped for its read, where it may read.
+fn reads_in_foreground(pty: &Pty, job: Child) {
+    let _ = foreground(pty, job.pid);
+    let _ = job.kill(libc::SIGCONT);
+    change("continued in the foreground", job);
+    pty.type_in("x\n");
+    change("read", job);
+    let _ = foreground(pty, pid());
+}
+
 fn background() {
     session("background jobs", |pty| {
         let terminal = pty.terminal.as_raw_fd();
@@ -176,12 +186,7 @@ fn background() {
             i32::from(result.is_err())
         });
         change("read in the background", reads);
-        let _ = foreground(pty, reads.pid);
-        let _ = reads.kill(libc::SIGCONT);
-        change("continued in the foreground", reads);
-        pty.type_in("x\n");
-        change("read", reads);
-        let _ = foreground(pty, pid());
+        reads_in_foreground(pty, reads);
         let writes = job(move || i32::from(sys!(SYS_write, terminal, b"w".as_ptr(), 1).is_err()));
         change("write in the background is allowed", writes);
         // With TOSTOP it is not.
@@ -263,12 +268,7 @@ fn background() {
             reads.join().unwrap_or(2)
         });
         change("read by a thread that the signal is not for", minds);
-        let _ = foreground(pty, minds.pid);
-        let _ = minds.kill(libc::SIGCONT);
-        change("continued in the foreground", minds);
-        pty.type_in("x\n");
-        change("read", minds);
-        let _ = foreground(pty, pid());
+        reads_in_foreground(pty, minds);
         let takes = job(move || {
             let group = pid();
             i32::from(sys!(SYS_ioctl, terminal, libc::TIOCSPGRP, &raw const group).is_err())

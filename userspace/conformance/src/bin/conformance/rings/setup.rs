@@ -9,6 +9,7 @@ use support::ring::{Entry, Parameters, Ring, names::*, setup};
 
 pub fn run() {
     making();
+    collecting();
     entering();
     overflow();
     poller();
@@ -40,7 +41,6 @@ fn making() {
     show("attached to no ring", made(4, attached(null.as_raw_fd() as u32)));
     let other = Ring::new(4).expect("a ring");
     show("attached", made(4, attached(other.as_raw_fd() as u32)));
-    collecting();
     outcome("bad parameters", sys!(SYS_io_uring_setup, 4, BAD));
     let mut parameters = plain;
     let fd = setup(4, &mut parameters).expect("a ring");
