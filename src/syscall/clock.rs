@@ -121,7 +121,12 @@ pub fn clock_nanosleep(caller: &Caller, id: usize, flags: u32, request: usize) -
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_THREAD_CPUTIME_ID => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
         _ if Clock::is_device(id as i32) => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
-        _ if goes_its_own_way(id, flags) => return Err(Pause::General),
+        _ if goes_its_own_way(id, flags) => {
+            // Of the wall clock, a time that has come is seen at once.
+            let has_come =
+                is_wall(id) && copy_in::<TimeSpec>(request)?.to_ns().is_some_and(|time| time <= wall_ns());
+            return if has_come { Ok(0) } else { Err(Pause::General) };
+        }
         _ => {}
     }
     read_clock(caller, id)?;
@@ -152,11 +157,14 @@ pub fn sleep_interrupted(caller: &mut Caller, context: &UserContext, end: Instan
 fn goes_its_own_way(id: usize, flags: u32) -> bool {
     match id as u32 {
         linux::CLOCK_PROCESS_CPUTIME_ID => true,
-        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI => {
-            flags & linux::TIMER_ABSTIME != 0
-        }
+        _ if is_wall(id) => flags & linux::TIMER_ABSTIME != 0,
         _ => (id as i32) < 0,
     }
+}
+
+/// Whether it is a clock that may be set, and that one can wait for.
+fn is_wall(id: usize) -> bool {
+    matches!(id as u32, linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI)
 }
 
 /// What is left to do of `clock_nanosleep`.
