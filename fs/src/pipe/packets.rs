@@ -20,7 +20,7 @@ use executor::atomic::{
 };
 use syscalls::Errno;
 
-/// The position where bytes end, although their page does not, or where a packet does.
+/// The position where bytes end before a packet, or where a packet does.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     end: usize,
@@ -139,7 +139,8 @@ impl Pipe {
             return Ok(None);
         }
         ring.slot(start).store(raw, Relaxed);
-        if start != head {
+        // Bytes end here, whether or not their page does.
+        if head != side.marks.back().map_or(tail, Mark::next) {
             side.marks.push_back(Mark { end: head, is_packet: false });
         }
         side.marks.push_back(Mark { end: start.wrapping_add(len), is_packet: true });

@@ -66,6 +66,7 @@ pub fn run() {
     large_ones();
     full();
     among_bytes();
+    behind_a_page();
     in_pieces();
     bad_memory();
     spliced();
@@ -162,6 +163,23 @@ fn full() {
 }
 
 /// Bytes, among which packets are.
+/// Packets behind bytes that fill their page.
+fn behind_a_page() {
+    let pipe = packets();
+    let page = vec![b'F'; 4096];
+    set_direct(&pipe, false);
+    put("a page of bytes", &pipe, &page);
+    set_direct(&pipe, true);
+    put("a packet", &pipe, b"VWX");
+    put("a packet of a page", &pipe, &page);
+    put("a packet", &pipe, b"YZ");
+    show("inside", inside(&pipe));
+    take("some bytes", &pipe, 100);
+    take("the others, and some of the packet", &pipe, 3998);
+    take("the packet", &pipe, 5000);
+    take("the last", &pipe, 5000);
+}
+
 fn among_bytes() {
     let pipe = packets();
     set_direct(&pipe, false);
