@@ -1,6 +1,7 @@
 //! read and write through any open file: the one place where they wait.
 
 use executor::sync::{Events, Readiness};
+use fs::pipe::Call;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -116,9 +117,10 @@ async fn read_stream(
     buffer: &mut UserBuffer,
 ) -> SysResult {
     let mut total = 0;
+    let number = (&raw const total).addr();
     loop {
         let offered = buffer.remaining();
-        match stream.try_read(caller, buffer) {
+        match stream.try_read_as(caller, buffer, Call { number, so_far: total }) {
             Ok(read) => {
                 total += read;
                 // The stream may have given more than it says, which comes again.

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use executor::sync::{Events, Readiness};
 use fs::{
     Credentials, Path, Source,
-    pipe::{Pipe, ReadEnd, WriteEnd},
+    pipe::{Call, Pipe, ReadEnd, WriteEnd},
 };
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
@@ -51,8 +51,8 @@ impl Packets {
 }
 
 impl Stream for Reader {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
-        self.end.try_read(sink)
+    fn try_read_as(&self, _caller: &Caller, sink: &mut UserBuffer, call: Call) -> Result<usize, Errno> {
+        self.end.try_read(sink, call)
     }
 
     fn readiness(&self) -> Option<&Readiness> {
@@ -139,8 +139,8 @@ impl Drop for Both {
 }
 
 impl Stream for Both {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
-        self.reader.try_read(sink)
+    fn try_read_as(&self, _caller: &Caller, sink: &mut UserBuffer, call: Call) -> Result<usize, Errno> {
+        self.reader.try_read(sink, call)
     }
 
     fn try_write(&self, _caller: &Caller, source: &mut UserBuffer) -> Result<usize, Errno> {

@@ -4,6 +4,7 @@ use alloc::{string::String, sync::Arc};
 use core::{any::Any, fmt};
 
 use executor::sync::{Events, Readiness};
+use fs::pipe::Call;
 use syscalls::Errno;
 
 use super::Node;
@@ -20,6 +21,11 @@ pub trait Stream: Any + Send + Sync {
     /// Moves bytes that are there into `sink`; 0 at the end.
     fn try_read(&self, _caller: &Caller, _sink: &mut UserBuffer) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// The same for a call that may go on where its sink has stopped, while others read.
+    fn try_read_as(&self, caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
+        self.try_read(caller, sink)
     }
 
     /// Moves bytes for which there is room out of `source`.

@@ -6,10 +6,10 @@
 //! says have been moved already, or the entries of a ring that have been taken.
 
 use alloc::{boxed::Box, sync::Arc};
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, ptr};
 
 use executor::{rcu, sync::Events, time::Instant};
-use fs::{LookupFlags, Path, Position, watch};
+use fs::{LookupFlags, Path, Position, pipe::Call, watch};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -402,7 +402,9 @@ fn read(caller: &Caller, fd: i32, address: usize, len: usize, moved: &mut usize)
 fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: &mut usize) -> Attempt {
     let Some(stream) = file.stream() else { return Err(Pause::General) };
     buffer.skip(*moved);
-    match stream.try_read(caller, &mut buffer) {
+    // The thread has no other call meanwhile.
+    let call = Call { number: ptr::from_ref(caller).addr(), so_far: *moved };
+    match stream.try_read_as(caller, &mut buffer, call) {
         Ok(read) => {
             *moved += read;
             check_fault(&buffer)?;

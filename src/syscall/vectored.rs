@@ -4,9 +4,10 @@
 //! What is large, has many pieces, or is of another kind of file goes the [general way](super::read_write::vectored).
 
 use alloc::{boxed::Box, vec::Vec};
+use core::ptr;
 
 use executor::sync::Events;
-use fs::pipe::Pipe;
+use fs::pipe::{Call, Pipe};
 use linux_raw_sys::general::*;
 use syscalls::Errno;
 use zerocopy::FromZeros;
@@ -154,7 +155,9 @@ fn attempt_through_pipe(
     vectors: &[IoVec],
     moved: &mut usize,
 ) -> Attempt {
-    let pause = match go_on_through(file, pipe, direction, vectors, moved) {
+    // The thread has no other call meanwhile.
+    let number = ptr::from_ref(caller).addr();
+    let pause = match go_on_through(file, pipe, direction, vectors, number, moved) {
         Ok(Progress::All) => return Ok(note(file, direction, *moved)),
         Ok(Progress::Missing(address, access)) => Pause::Fault(address, access),
         Ok(Progress::Some) | Err(_) => Pause::General,
@@ -181,8 +184,9 @@ pub async fn through_pipe(
         Direction::Read => (Events::IN, pipe.reader()),
         Direction::Write => (Events::OUT, pipe.writer()),
     };
+    let number = (&raw const moved).addr();
     loop {
-        let progress = go_on_through(file, pipe, direction, vectors, &mut moved);
+        let progress = go_on_through(file, pipe, direction, vectors, number, &mut moved);
         let failure = match progress {
             Ok(Progress::All) => break,
             Ok(Progress::Some) => {
@@ -222,20 +226,21 @@ enum Progress {
     Missing(usize, Access),
 }
 
-/// Moves what comes behind the first `moved` bytes, as much as goes at once.
+/// Moves what comes behind the first `moved` bytes, as much as goes at once. The number is one of [`Call`].
 #[inline]
 fn go_on_through(
     file: &File,
     pipe: &Pipe,
     direction: Direction,
     vectors: &[IoVec],
+    number: usize,
     moved: &mut usize,
 ) -> Result<Progress, Errno> {
     let mut rest = UserVectors::new(vectors);
     rest.skip(*moved);
     let wanted = fs::Sink::remaining(&rest);
     let count = match direction {
-        Direction::Read => pipe.try_read(&mut rest)?,
+        Direction::Read => pipe.try_read(&mut rest, Call { number, so_far: *moved })?,
         Direction::Write if file.flags() & O_DIRECT != 0 => pipe.try_write_packets(&mut rest)?,
         Direction::Write => pipe.try_write(&mut rest)?,
     };

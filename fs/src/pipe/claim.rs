@@ -1,7 +1,7 @@
 //! Claims: bytes at the front of a pipe that are somebody's until it is known what becomes of them.
 
 use super::ring::{Ring, offset_of};
-use super::{Pipe, READABLE};
+use super::{Call, Pipe, READABLE};
 use crate::{PAGE_SIZE, Result, Sink};
 use executor::atomic::Ordering::{Acquire, Relaxed};
 use executor::sync::Events;
@@ -35,11 +35,12 @@ impl Claim<'_> {
     /// Takes so many bytes from the front, which are there.
     pub fn consume(self, len: usize) {
         let mut side = self.0.read_side.lock();
-        side.is_claimed = false;
+        (side.is_claimed, side.stopped) = (false, 0);
+        let (sink, call) = (&mut Discard(len), Call::default());
         let _ = if side.marks.is_empty() {
-            self.0.read_locked(&side.ring, &mut Discard(len), len)
+            self.0.read_locked(&mut side, sink, len, call)
         } else {
-            self.0.read_marked(&mut side, &mut Discard(len), len, false)
+            self.0.read_marked(&mut side, sink, len, call, false)
         };
         side.note_special();
         drop(side);

@@ -79,20 +79,38 @@ pub struct Pipe {
     joined: AtomicU32,
 }
 
+/// A call that reads, as a pipe tells it from others.
+#[derive(Clone, Copy, Default)]
+pub struct Call {
+    /// What no other call has that reads meanwhile and may go on after its sink has stopped; 0 for one that never does.
+    pub number: usize,
+    /// Bytes that it has read already, and goes on with.
+    pub so_far: usize,
+}
+
 /// What the readers' lock guards.
 struct ReadSide {
     ring: Arc<Ring>,
+    /// The number of the call whose sink has stopped, if nobody has read since; else 0.
+    stopped: usize,
     /// Whether somebody has the next bytes for himself ([`Claim`]).
     is_claimed: bool,
     /// Where bytes end before their page does, in the order in which they are read.
     marks: VecDeque<Mark>,
-    /// Whether one of the two is so: reading is not just copying bytes then.
+    /// Whether one of the three is so: reading is not just copying bytes then.
     is_special: bool,
 }
 
 impl ReadSide {
     fn note_special(&mut self) {
-        self.is_special = self.is_claimed || !self.marks.is_empty();
+        self.is_special = self.is_claimed || self.stopped != 0 || !self.marks.is_empty();
+    }
+
+    /// Notes that the sink of a call has stopped.
+    #[cold]
+    fn note_stop(&mut self, call: Call) {
+        self.stopped = call.number;
+        self.note_special();
     }
 }
 
@@ -105,6 +123,7 @@ impl Pipe {
             tail: AtomicUsize::new(0),
             read_side: SpinMutex::new(ReadSide {
                 ring: ring.clone(),
+                stopped: 0,
                 is_claimed: false,
                 marks: VecDeque::new(),
                 is_special: false,
@@ -182,20 +201,23 @@ impl Pipe {
     ///
     /// The pipe may have given more to the sink than it says: all that came of a read of up to [`ATOMIC`] bytes if the sink
     /// stopped in its middle. It comes again.
+    ///
+    /// What one call reads without having to wait follows each other in the pipe: `EAGAIN` for one that goes on when others have
+    /// read meanwhile.
     #[inline(always)]
-    pub fn try_read(&self, sink: &mut (impl Sink + ?Sized)) -> Result<usize> {
+    pub fn try_read(&self, sink: &mut (impl Sink + ?Sized), call: Call) -> Result<usize> {
         let want = sink.remaining();
         if want == 0 {
             return Ok(0);
         }
         let mut side = self.read_side.lock();
-        if side.is_special {
-            return self.read_special(&mut side, sink, want);
+        if side.is_special || call.so_far > 0 {
+            return self.read_special(&mut side, sink, want, call);
         }
-        self.read_locked(&side.ring, sink, want)
+        self.read_locked(&mut side, sink, want, call)
     }
 
-    /// [`try_read`](Self::try_read) while the next bytes are somebody's, or there are marks.
+    /// [`try_read`](Self::try_read) while the next bytes are somebody's, there are marks, or a sink has stopped.
     #[cold]
     #[inline(never)]
     fn read_special(
@@ -203,24 +225,38 @@ impl Pipe {
         side: &mut ReadSide,
         sink: &mut (impl Sink + ?Sized),
         want: usize,
+        call: Call,
     ) -> Result<usize> {
         if side.is_claimed {
             return Err(self.refuse_front());
         }
-        self.read_marked(side, sink, want, true)
+        if call.so_far > 0 && side.stopped != call.number {
+            return Err(Errno::EAGAIN);
+        }
+        side.stopped = 0;
+        self.read_marked(side, sink, want, call, true)
     }
 
     /// Reads the `want` bytes that the sink still takes, under the readers' lock.
     #[inline(always)]
-    fn read_locked(&self, ring: &Ring, sink: &mut (impl Sink + ?Sized), want: usize) -> Result<usize> {
+    fn read_locked(
+        &self,
+        side: &mut ReadSide,
+        sink: &mut (impl Sink + ?Sized),
+        want: usize,
+        call: Call,
+    ) -> Result<usize> {
         let Some((tail, head)) = self.extent()? else { return Ok(0) };
         let end = tail.wrapping_add(want.min(head.wrapping_sub(tail)));
-        let position = self.copy_out(ring, tail, end, sink);
-        if position != end && end.wrapping_sub(tail) <= ATOMIC {
-            // The sink stopped in the middle: what is short comes out whole or not at all.
-            return Ok(0);
+        let position = self.copy_out(&side.ring, tail, end, sink);
+        if position != end {
+            side.note_stop(call);
+            if end.wrapping_sub(tail) <= ATOMIC {
+                // What is short comes out whole or not at all.
+                return Ok(0);
+            }
         }
-        self.take_pages(ring, tail, position);
+        self.take_pages(&side.ring, tail, position);
         self.finish_read(position, head);
         Ok(position.wrapping_sub(tail))
     }

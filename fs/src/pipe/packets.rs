@@ -11,7 +11,7 @@
 //! Whoever writes a packet holds both locks, the writers' first: marks are the readers'.
 
 use super::ring::{Ring, offset_of};
-use super::{ATOMIC, Peeked, Pipe, READABLE, ReadSide, WRITABLE};
+use super::{ATOMIC, Call, Peeked, Pipe, READABLE, ReadSide, WRITABLE};
 use crate::{PAGE_SIZE, Result, Sink, Source};
 use core::ptr::null_mut;
 use executor::atomic::{
@@ -155,6 +155,7 @@ impl Pipe {
         side: &mut ReadSide,
         sink: &mut (impl Sink + ?Sized),
         want: usize,
+        call: Call,
         takes_packets: bool,
     ) -> Result<usize> {
         let Some((tail, head)) = self.extent()? else { return Ok(0) };
@@ -166,6 +167,9 @@ impl Pipe {
             let part = (want - count).min(end.wrapping_sub(position));
             let after = position.wrapping_add(part);
             let came_to = self.copy_out(&side.ring, position, after, sink);
+            if came_to != after {
+                side.stopped = call.number;
+            }
             if came_to != after && (is_taken || part <= ATOMIC) {
                 break;
             }

@@ -2,8 +2,8 @@
 
 use crate::common::{error, run, run_on};
 use executor::sync::Events;
-use fs::pipe::{ATOMIC, CAPACITY, Pipe, ReadEnd, WriteEnd, pipe};
-use fs::{PAGE_SIZE, Result};
+use fs::pipe::{ATOMIC, CAPACITY, Call, Pipe, ReadEnd, WriteEnd, pipe};
+use fs::{PAGE_SIZE, Result, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use syscalls::Errno;
@@ -14,7 +14,7 @@ fn write(pipe: &WriteEnd, mut data: &[u8]) -> Result<usize> {
 
 fn read(pipe: &ReadEnd, len: usize) -> Result<Vec<u8>> {
     let mut buffer = vec![0; len];
-    let count = pipe.try_read(&mut &mut buffer[..])?;
+    let count = pipe.try_read(&mut &mut buffer[..], Call::default())?;
     buffer.truncate(count);
     Ok(buffer)
 }
@@ -62,6 +62,78 @@ fn small_writes_are_whole_and_large_ones_fill() {
         let rest = read(&reader, CAPACITY).unwrap();
         assert_eq!(rest.len(), CAPACITY);
         assert_eq!(rest[CAPACITY - ATOMIC - 1..CAPACITY - ATOMIC + 1], [2, 3]);
+    });
+}
+
+/// Takes so many bytes, and stops.
+struct Stopping {
+    bytes: Vec<u8>,
+    left: usize,
+    want: usize,
+}
+
+impl Sink for Stopping {
+    fn put(&mut self, data: &[u8]) -> usize {
+        let len = data.len().min(self.left);
+        self.bytes.extend(&data[..len]);
+        (self.left, self.want) = (self.left - len, self.want - len);
+        len
+    }
+
+    fn remaining(&self) -> usize {
+        self.want
+    }
+}
+
+#[test]
+fn a_read_that_stops_goes_on_only_with_what_follows() {
+    const STOP: usize = 5000;
+    let content: Vec<u8> = (0..3 * PAGE_SIZE).map(|at| (at / 100) as u8).collect();
+    run(async move {
+        let (reader, writer) = pipe();
+        let stop = |number| {
+            let mut sink = Stopping { bytes: Vec::new(), left: STOP, want: content.len() };
+            assert_eq!(reader.try_read(&mut sink, Call { number, so_far: 0 }).unwrap(), STOP);
+            sink
+        };
+        let go_on = |sink: &mut Stopping, left, number| {
+            sink.left = left;
+            let call = Call { number, so_far: sink.bytes.len() };
+            reader.try_read(sink, call)
+        };
+        let packet = [7; 10];
+        for with_packet in [false, true] {
+            // Nobody reads meanwhile; the second stop is before the last bytes, which are few.
+            write(&writer, &content).unwrap();
+            if with_packet {
+                assert_eq!(writer.try_write_packets(&mut &packet[..]).unwrap(), packet.len());
+            }
+            let mut sink = stop(1);
+            let nearly = content.len() - STOP - 100;
+            assert_eq!(go_on(&mut sink, nearly, 1).unwrap(), nearly);
+            assert_eq!(go_on(&mut sink, 50, 1).unwrap(), 0);
+            sink.bytes.truncate(content.len() - 100);
+            sink.want = 100;
+            assert_eq!(go_on(&mut sink, 100, 1).unwrap(), 100);
+            assert_eq!(sink.bytes, content);
+            assert!(!with_packet || read(&reader, 100).unwrap() == packet);
+        }
+        // Another does, whether it has stopped or not, and so does who moves bytes on.
+        for other in 0..3 {
+            write(&writer, &content).unwrap();
+            let mut sink = stop(1);
+            match other {
+                0 => drop(read(&reader, 1).unwrap()),
+                1 => {
+                    let mut others = Stopping { bytes: Vec::new(), left: STOP, want: content.len() };
+                    reader.try_read(&mut others, Call { number: 2, so_far: 0 }).unwrap();
+                }
+                _ => reader.claim().unwrap().unwrap().consume(1),
+            }
+            assert_eq!(error(go_on(&mut sink, 1, 1)), Errno::EAGAIN);
+            let rest = content.len() - STOP - if other == 1 { STOP } else { 1 };
+            assert_eq!(read(&reader, content.len()).unwrap(), content[content.len() - rest..]);
+        }
     });
 }
 
@@ -141,7 +213,7 @@ fn records_arrive_whole_and_once() {
                 loop {
                     // Whole records only: lengths of reads are multiples of theirs.
                     let mut buffer = [0; 16 * 64];
-                    match reader.try_read(&mut &mut buffer[..]) {
+                    match reader.try_read(&mut &mut buffer[..], Call::default()) {
                         Ok(0) => return,
                         Ok(count) => {
                             assert_eq!(count % 16, 0);

@@ -2,6 +2,7 @@
 
 use crate::check::{alarms, aside, in_child, outcome, path, show, sys, value};
 use std::os::fd::AsRawFd;
+use support::memory::Anonymous;
 use support::patience::{child_in_call, thread_in_call, until_in_call};
 use support::pipe::{Pipe, pipe, read, write};
 use support::process::fork;
@@ -31,6 +32,7 @@ pub fn run() {
     ends_of_file();
     partial_transfers();
     atomic_writes();
+    large_reads();
     blocking();
     fifos();
     sharing();
@@ -109,6 +111,44 @@ fn atomic_writes() {
     children.into_iter().for_each(|child| drop(child.wait()));
     show("bytes", all.len());
     show("whole pieces", all.chunks(4096).filter(|piece| piece.iter().all(|byte| *byte == piece[0])).count());
+}
+
+/// Two read from one pipe, into memory that has never been touched: what a call gets is in one piece all the same.
+fn large_reads() {
+    const WORDS: u32 = 1 << 20;
+    const ROOM: usize = 65_536;
+    let (reader, _, pipe) = ends();
+    let in_one_piece = |in_pieces: bool| {
+        let (mut bytes, mut hangs_together) = (0, true);
+        loop {
+            let mut memory = Anonymous::map(ROOM).expect("memory");
+            let start = memory.start();
+            let vectors = [0, ROOM / 2]
+                .map(|at| libc::iovec { iov_base: start.wrapping_add(at).cast(), iov_len: ROOM / 2 });
+            let read = match in_pieces {
+                true => sys!(SYS_readv, reader, vectors.as_ptr(), vectors.len()),
+                false => sys!(SYS_read, reader, start, ROOM),
+            };
+            let Ok(len @ 1..) = read else { return (bytes, hangs_together) };
+            let words: Vec<u32> = memory.bytes()[..len as usize]
+                .chunks_exact(4)
+                .map(|word| u32::from_ne_bytes(word.try_into().expect("four bytes")))
+                .collect();
+            hangs_together &= words.windows(2).all(|pair| pair[1] == pair[0] + 1);
+            bytes += len;
+        }
+    };
+    std::thread::scope(|scope| {
+        let readers = [false, true].map(|in_pieces| scope.spawn(move || in_one_piece(in_pieces)));
+        let words: Vec<u8> = (0..WORDS).flat_map(u32::to_ne_bytes).collect();
+        for piece in words.chunks(ROOM) {
+            let _ = write(&pipe.writer, piece);
+        }
+        drop(pipe.writer);
+        let found = readers.map(|reader| reader.join().expect("a reader"));
+        show("bytes read by two", found[0].0 + found[1].0);
+        show("each read in one piece", found.iter().all(|(_, hangs_together)| *hangs_together));
+    });
 }
 
 fn blocking() {
