@@ -35,8 +35,7 @@ pub struct Options<'a> {
 }
 
 /// Words that the kernel knows but that ask for nothing more than it does anyway.
-const ACCEPTED: [&str; 7] =
-    ["console", "rootfstype", "ip", "maxcpus", "earlyprintk", "nokaslr", "mitigations"];
+const ACCEPTED: [&str; 6] = ["console", "rootfstype", "ip", "earlyprintk", "nokaslr", "mitigations"];
 
 impl Options<'static> {
     /// The options in the machine's command line.
@@ -56,7 +55,15 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// Applies what must hold before anything else starts.
+    /// `maxcpus=`: how many CPUs to start at most.
+    pub fn cpus(self) -> Option<usize> {
+        self.words()
+            .filter(|(name, _)| *name == "maxcpus")
+            .filter_map(|(_, value)| value?.parse().ok())
+            .last()
+    }
+
+    /// Applies what must hold before anything is printed or started.
     pub fn apply_early(self) {
         for (name, value) in self.words() {
             match (name, value) {
@@ -93,7 +100,7 @@ impl<'a> Options<'a> {
                 ("init" | "rdinit", Some(path)) => kept.init = Some(path.into()),
                 ("root", Some(name)) => kept.root = Some(name.into()),
                 ("ro" | "rw", None) => kept.writes_root = name == "rw",
-                ("quiet" | "debug" | "loglevel" | "panic" | "fork", _) => {}
+                ("quiet" | "debug" | "loglevel" | "panic" | "fork" | "maxcpus", _) => {}
                 _ if ACCEPTED.contains(&name) || name.contains('.') => {}
                 (name, None) => kept.arguments.push(name.into()),
                 (name, Some(value)) => kept.environment.push(alloc::format!("{name}={value}")),

@@ -29,7 +29,6 @@ mod file;
 mod ipc;
 mod kernel_log;
 mod machine;
-#[allow(dead_code, reason = "accounts and limits wait for the reservations that build on them")]
 mod memory;
 mod power;
 mod process;
@@ -57,9 +56,7 @@ use command_line::Options;
 static HEAP: memory::heap::KernelHeap = memory::heap::KernelHeap;
 
 /// Where `arch::boot` hands over: on the boot CPU, with interrupts on.
-pub fn kernel_main(boot: &'static mut BootInfo, command_line: &'static str) -> ! {
-    let options = Options::new(command_line);
-    options.apply_early();
+pub fn kernel_main(boot: &'static mut BootInfo, options: Options<'static>) -> ! {
     memory::init(boot);
     let cpus = arch::smp::bring_up();
     executor::init(cpus);

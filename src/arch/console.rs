@@ -43,8 +43,8 @@ pub(super) fn init() {
     }
 }
 
-/// Sets which messages are printed, by Linux's numbers (`loglevel=` on the command line): 4 and below errors and
-/// worse, 5 warnings, 6 notices (as warnings), 7 information, 8 and above everything.
+/// Sets which messages are printed, by Linux's numbers (`loglevel=` on the command line): up to 3 none, 4 errors,
+/// 5 warnings, 6 notices (as warnings), 7 information, 8 and above everything.
 pub fn set_level(linux: u32) {
     log::set_max_level(match linux {
         0..=3 => LevelFilter::Off,

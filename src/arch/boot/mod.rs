@@ -16,6 +16,7 @@ use super::{
     acpi, apic, clock, console, cpu, descriptors, ioapic, mem, paging, percpu, smp, stacks, timer, uaccess,
     user,
 };
+use crate::command_line::Options;
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegions, Optional};
 use core::arch::asm;
@@ -100,6 +101,9 @@ unsafe extern "sysv64" fn start_on_guarded_stack() -> ! {
     // SAFETY: written by `start`, not changed again.
     let command_line: &'static str =
         str_prefix(unsafe { core::slice::from_raw_parts(boot.command_line.as_ptr(), boot.command_line_len) });
+    // First of all: they say what is printed.
+    let options = Options::new(command_line);
+    options.apply_early();
     log::info!("command line: {command_line}");
 
     acpi::init(boot.rsdp);
@@ -107,9 +111,7 @@ unsafe extern "sysv64" fn start_on_guarded_stack() -> ! {
     ioapic::init();
     clock::init();
     timer::init();
-    let wanted =
-        argument(command_line, "maxcpus").and_then(|value| value.parse().ok()).unwrap_or(cpu::MAX_CPUS);
-    for cpu in 1..smp::plan(wanted) {
+    for cpu in 1..smp::plan(options.cpus().unwrap_or(cpu::MAX_CPUS)) {
         stacks::map(paging::kernel_root(), cpu, || boot.memory.early_frame());
     }
 
@@ -127,7 +129,7 @@ unsafe extern "sysv64" fn start_on_guarded_stack() -> ! {
     info.kernel_stack_bottom = (stacks::main_stack_top(0) - stacks::MAIN_STACK) as u64;
     info.kernel_stack_len = stacks::MAIN_STACK as u64;
     super::interrupts::enable();
-    crate::kernel_main(boot.info.write(info), command_line)
+    crate::kernel_main(boot.info.write(info), options)
 }
 
 /// Takes over what the loader left and returns its memory map.
@@ -179,13 +181,4 @@ fn str_prefix(bytes: &'static [u8]) -> &'static str {
         Ok(text) => text,
         Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
     }
-}
-
-/// The value of `name=` among the kernel's arguments (those before `--`); the last one counts.
-pub fn argument<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
-    command_line
-        .split_ascii_whitespace()
-        .take_while(|word| *word != "--")
-        .filter_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        .last()
 }

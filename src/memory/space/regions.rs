@@ -45,11 +45,6 @@ impl Snapshot {
     pub fn find(&self, address: usize) -> Option<&Region> {
         self.0.find(address).map(|(_, region)| region)
     }
-
-    /// The lowest region that ends above `address`.
-    pub fn above(&self, address: usize) -> Option<&Region> {
-        self.find(address).or_else(|| self.0.get(self.0.above(self.0.position(address))?))
-    }
 }
 
 impl Regions {
