@@ -24,7 +24,7 @@ use super::{
 use crate::{
     arch,
     file::{FileTable, FsContext},
-    memory::AddressSpace,
+    memory::{AddressSpace, heap},
 };
 
 /// A process. Its place in the tree is in [`tree`](super::tree), under the same id.
@@ -71,6 +71,8 @@ pub struct Process {
     pub gains_nothing: AtomicBool,
     /// How willingly it would be killed for memory.
     pub oom: oom::Adjustment,
+    /// What its threads have taken of the kernel's heap, beyond what they have given back.
+    pub heap: heap::Account,
     /// Whether others of its user may look into it ([`may_be_inspected`](Self::may_be_inspected)).
     pub is_dumpable: AtomicBool,
     /// Most memory it had when it exited, bytes.
@@ -153,6 +155,7 @@ impl Process {
             death_signal: AtomicU8::new(0),
             gains_nothing: AtomicBool::new(false),
             oom: oom::Adjustment::default(),
+            heap: heap::Account::default(),
             is_dumpable: AtomicBool::new(true),
             peak_resident: AtomicU64::new(0),
             peak_of_children: AtomicU64::new(0),

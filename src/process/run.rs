@@ -441,7 +441,7 @@ impl<F: Future<Output = ()>> Future for Polled<F> {
         if let Some(worker) = arch::percpu::worker_of_this_cpu() {
             worker.begin_slice(SLICE_NS);
         }
-        let result = this.body.poll(context);
+        let result = memory::heap::charge(&thread.process.heap, || this.body.poll(context));
         match result {
             // Else the next thread here would run with this one's registers.
             Poll::Pending => assert!(!arch::user::is_held(), "a thread waits without having been suspended"),

@@ -34,6 +34,23 @@ fn commands_and_their_status() {
 }
 
 #[test]
+fn what_a_process_has_of_the_heap_is_charged_to_it() {
+    let mut machine = shell();
+    // Two commands, so that neither is longer than a line of the terminal.
+    run(&mut machine, "status=/proc/$$/status");
+    run(&mut machine, "f() { while read k v u; do [ $k = KernelHeap: ] && echo $v; done <$status; }");
+    let mut bytes = |then: &str| {
+        let printed = run(&mut machine, &format!("f; {then}"));
+        printed.trim().parse::<i64>().unwrap_or_else(|_| panic!("no number: {printed}"))
+    };
+    let before = bytes("mkfifo /tmp/fifo");
+    let with_child = bytes("exec 5<>/tmp/fifo");
+    let with_pipe = bytes("exec 5>&-");
+    assert!(before > 0, "{before}");
+    assert!(with_pipe - with_child > 500, "a pipe: {with_child} to {with_pipe}");
+}
+
+#[test]
 fn line_editing() {
     let mut machine = shell();
     let mut typed = |keys: &str| {

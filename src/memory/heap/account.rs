@@ -7,18 +7,13 @@ use core::sync::atomic::{AtomicI64, Ordering};
 ///
 /// Charged at the end of each poll, so its own running poll is not in it yet. An object counts for the task that
 /// allocated it and against the one that frees it: memory that is handed on makes one account grow and another
-/// shrink, and the sum over all accounts is exact.
+/// shrink.
 #[derive(Debug, Default)]
 pub struct Account {
     bytes: AtomicI64,
 }
 
 impl Account {
-    /// Nothing charged.
-    pub const fn new() -> Self {
-        Self { bytes: AtomicI64::new(0) }
-    }
-
     /// Bytes allocated minus bytes freed; negative for a task that frees what others allocate.
     pub fn bytes(&self) -> i64 {
         // Relaxed: a plain number.
@@ -27,12 +22,12 @@ impl Account {
 }
 
 /// Runs `work` (a poll) and charges what it allocates on this CPU's heap to `account`.
-#[inline]
+#[inline(always)]
 pub fn charge<T>(account: &Account, work: impl FnOnce() -> T) -> T {
-    let live = || cpu::this().map_or(0, |cpu| cpu.heap.live.load(Ordering::Relaxed));
-    let before = live();
+    let Some(cpu) = cpu::this() else { return work() };
+    let before = cpu.heap.live.load(Ordering::Relaxed);
     let result = work();
-    let grown = live().wrapping_sub(before);
+    let grown = cpu.heap.live.load(Ordering::Relaxed).wrapping_sub(before);
     if grown != 0 {
         account.bytes.fetch_add(grown, Ordering::Relaxed);
     }

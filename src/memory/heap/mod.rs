@@ -10,8 +10,9 @@
 //! (`scattered.rs`). Rust passes the size back at `dealloc`, so no object carries a header.
 //!
 //! **Accounting.** Each CPU counts the bytes that were allocated minus those that were freed on it. A task's charge
-//! is the difference of that count between the begin and the end of its polls (see [`Account`]), so charging adds
-//! nothing to an allocation but the one addition that the statistics need anyway.
+//! is the difference of that count between the begin and the end of its polls ([`charge`]), so charging adds
+//! nothing to an allocation but the one addition that the statistics need anyway. The polls of a process's threads, and
+//! of what its rings do, are charged to the process (`KernelHeap` in `/proc/PID/status`).
 //!
 //! The heap is for task context: interrupt handlers neither allocate nor free.
 //!
@@ -25,6 +26,7 @@ mod slab;
 use super::cpu::{self, CPUS};
 use super::frame::{self, number_of};
 use crate::arch::paging::PAGE;
+pub use account::{Account, charge};
 use classes::{CAPACITY, CLASSES, ROUNDS, SIZES, class_of};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};

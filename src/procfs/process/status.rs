@@ -242,7 +242,9 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
         None => process.switches.with(0),
     };
     let name = "voluntary_ctxt_switches";
-    Ok(writeln!(out, "{name}:\t{voluntary}\nnon{name}:\t{involuntary}")?)
+    writeln!(out, "{name}:\t{voluntary}\nnon{name}:\t{involuntary}")?;
+    // A line of our own: bytes, since what little a process has is of interest, too.
+    Ok(writeln!(out, "KernelHeap:\t{} B", process.heap.bytes())?)
 }
 
 /// The members of a set as Linux lists them: `0-2,5`.

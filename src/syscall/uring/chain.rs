@@ -255,7 +255,8 @@ impl Future for Operation {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Self { caller, running } = &mut *self;
-        as_caller(caller, || running.as_mut().poll(context))
+        let heap = &caller.process().heap;
+        memory::heap::charge(heap, || as_caller(caller, || running.as_mut().poll(context)))
     }
 }
 
