@@ -22,7 +22,6 @@
 //! one was damaged.
 
 mod line;
-mod polled;
 mod rx_ring;
 mod section;
 mod task;
@@ -128,6 +127,19 @@ impl<P: PortIo> Backend for BringUp<'_, P> {
     }
 }
 
+/// Looks at the line status before a chip is given up: longer than 16 bytes take at 115200 bit/s.
+const PATIENCE: usize = 200_000;
+
+/// Waits until the chip has sent everything in it, or patience ends.
+fn wait_until_sent(port: &impl PortIo) {
+    let sent = LSR::THR_EMPTY | LSR::TRANSMITTER_EMPTY;
+    let mut looks = 0;
+    while looks < PATIENCE && !LSR::from_bits_retain(port.read(offsets::LSR as u8)).contains(sent) {
+        core::hint::spin_loop();
+        looks += 1;
+    }
+}
+
 impl<P: PortIo> Uart<P> {
     /// Finds the chip, sets it to 115200 bit/s with eight bits and no parity, and makes it ask for interrupts.
     /// [`Self::on_interrupt`] may be called from then on.
@@ -138,7 +150,7 @@ impl<P: PortIo> Uart<P> {
     /// # Errors
     /// When no UART answers.
     pub fn new(port: P) -> Result<Self, InitError> {
-        polled::wait_until_sent(&port);
+        wait_until_sent(&port);
         let uart = Self {
             port,
             section: Section::new(),

@@ -466,52 +466,6 @@ fn settings_reach_the_chip() {
     });
 }
 
-/// A chip whose time goes by as it is looked at.
-struct Watched(Arc<Chip>, AtomicUsize);
-
-impl PortIo for Watched {
-    fn read(&self, offset: u8) -> u8 {
-        if self.1.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
-            self.0.tick();
-        }
-        self.0.read(offset)
-    }
-
-    fn write(&self, offset: u8, value: u8) {
-        self.0.write(offset, value);
-    }
-}
-
-#[test]
-fn polled_output_needs_nobody() {
-    let chip = Arc::new(Chip::default());
-    let uart = Uart::new(Watched(chip.clone(), AtomicUsize::new(0))).expect("the model answers");
-    uart.write_polled(b"a message, longer than the FIFO\nand its end\n");
-    for _ in 0..20 {
-        chip.tick();
-    }
-    assert_eq!(chip.state().sent, b"a message, longer than the FIFO\r\nand its end\r\n");
-    assert_eq!(chip.state().lost, 0);
-}
-
-#[test]
-fn polled_draining_sends_what_is_queued() {
-    let chip = Arc::new(Chip::default());
-    let uart = Arc::new(Uart::new(Watched(chip.clone(), AtomicUsize::new(0))).expect("the model answers"));
-    let config = TtyConfig { device: (4, 64), termios: Termios::SERIAL_CONSOLE, line: Some(uart.clone()) };
-    let tty = Tty::new(config, Jobs::new());
-    assert_eq!(tty.print(b"powering off: no task will send this any more\n"), 46);
-    uart.drain_polled(&tty);
-    assert_eq!(chip.state().sent, b"powering off: no task will send this any more\r\n");
-}
-
-#[test]
-fn polled_output_gives_a_dead_chip_up() {
-    let bench = Bench::assemble(transparent());
-    bench.uart.write_polled(&[b'x'; 100]);
-    assert_eq!(bench.chip.state().lost, 0);
-}
-
 #[test]
 fn an_empty_socket_is_no_uart() {
     struct Nothing;

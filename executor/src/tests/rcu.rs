@@ -2,16 +2,45 @@ use super::{Drops, scaled};
 use crate::host::block_on;
 use crate::rcu::{self, Rcu, RcuOption};
 use crate::{spawn, yield_now};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::task::Poll;
 use std::vec::Vec;
+
+/// Begins to read on the other of two CPUs, and returns when it does; the reader leaves when it is told to.
+fn reader_on_the_other_cpu() -> (Arc<AtomicBool>, crate::JoinHandle<()>) {
+    let (inside, leave) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (inside2, leave2) = (inside.clone(), leave.clone());
+    let reader = crate::spawn_on(1 - crate::current_cpu(), async move {
+        let _guard = rcu::read();
+        inside2.store(true, SeqCst);
+        while !leave2.load(SeqCst) {
+            crate::hooks::relax();
+        }
+    });
+    while !inside.load(SeqCst) {
+        crate::hooks::relax();
+    }
+    (leave, reader)
+}
 
 #[test]
 fn synchronize_waits_for_readers_and_ends() {
     block_on(2, async {
-        for _ in 0..scaled(50, 3) {
-            rcu::synchronize().await;
+        for _ in 0..scaled(20, 2) {
+            let (leave, reader) = reader_on_the_other_cpu();
+            let mut synchronized = pin!(rcu::synchronize());
+            for _ in 0..scaled(100, 20) {
+                let waits = poll_fn(|cx| Poll::Ready(synchronized.as_mut().poll(cx).is_pending()));
+                assert!(waits.await, "a reader is inside");
+                yield_now().await;
+            }
+            leave.store(true, SeqCst);
+            synchronized.await;
+            reader.await.unwrap();
         }
     });
 }
@@ -72,19 +101,7 @@ fn readers_never_see_what_was_freed() {
 #[test]
 fn deferred_work_waits_for_a_reader_on_another_cpu() {
     block_on(2, async {
-        let here = crate::current_cpu();
-        let (inside, leave) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (inside2, leave2) = (inside.clone(), leave.clone());
-        let reader = crate::spawn_on(1 - here, async move {
-            let _guard = rcu::read();
-            inside2.store(true, SeqCst);
-            while !leave2.load(SeqCst) {
-                crate::hooks::relax();
-            }
-        });
-        while !inside.load(SeqCst) {
-            crate::hooks::relax();
-        }
+        let (leave, reader) = reader_on_the_other_cpu();
         let drops = Drops::default();
         rcu::defer_drop(drops.guard());
         for _ in 0..scaled(1000, 100) {
