@@ -4,11 +4,10 @@ use alloc::{string::String, vec::Vec};
 use core::{
     fmt::Write,
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 use executor::{
-    JoinHandle, Platform, Worker,
+    Platform, Worker,
     trace::{self, Event, Record},
 };
 
@@ -73,31 +72,6 @@ impl Platform for Machine {
 }
 
 executor::platform!(Machine);
-
-/// The wall clock for file times.
-struct WallClock;
-
-impl fs::Clock for WallClock {
-    fn now() -> fs::Timestamp {
-        fs::Timestamp::from_nanoseconds(crate::syscall::clock::wall_ns())
-    }
-}
-
-fs::clock!(WallClock);
-
-/// Starts the task that tells the file systems how late it is.
-pub fn start_background_task() {
-    const HOUR: Duration = Duration::from_secs(60 * 60);
-    let telling = executor::Builder::new().name("hours").try_spawn(async {
-        loop {
-            fs::note_time();
-            executor::sleep(HOUR).await;
-        }
-    });
-    if telling.map(JoinHandle::detach).is_err() {
-        log::warn!("clock: old accesses of files are not noted anew");
-    }
-}
 
 fn on_timer(_vector: u8) {
     cpu_time::sample();

@@ -7,7 +7,7 @@
 //!   device    devices that are found, and their drivers
 //!   process   user threads as futures, the process tree, signals, exec, fork, exit, wait, futexes
 //!   file      descriptors and open files; blocking I/O in one place
-//!   syscall   Linux's system calls, one file per area
+//!   syscall   Linux's system calls, one file per area; user_memory: how they and others reach programs' memory
 //!   strace    system calls as lines of text; profile: where time is spent
 //!   procfs    /proc and /sys; vdso: the time without a system call
 //!   root      the root file system; console, kernel_log, random, power, stopwatch: small services of the machine
@@ -46,7 +46,9 @@ mod root;
 mod stopwatch;
 mod strace;
 mod syscall;
+mod user_memory;
 mod vdso;
+mod wall_clock;
 
 use bootloader_api::BootInfo;
 use command_line::Options;
@@ -73,7 +75,7 @@ pub fn kernel_main(boot: &'static mut BootInfo, options: Options<'static>) -> ! 
         console::start();
         device::start();
         memory::start_background_tasks(process::oom::sacrifice);
-        machine::start_background_task();
+        wall_clock::start_background_task();
         memory::space::set_is_ending(process::Thread::is_running_one_killed);
         file::socket::start_background_tasks();
         log::info!("{greeting}");

@@ -31,7 +31,7 @@ pub fn init() {
     if !generator.gather_from(&Processor) {
         log::warn!("random: no hardware generator; seeding from clocks");
         for _ in 0..32 {
-            let sample = [clock::cycles(), clock::wall_ns()];
+            let sample = [clock::cycles(), clock::machine_wall_ns()];
             generator.mix(sample.as_bytes(), 8);
         }
     }

@@ -82,9 +82,9 @@ pub(super) fn to_cycles(ns: u64) -> u64 {
     parameters.base.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
 }
 
-/// The wall clock: nanoseconds since 1970, UTC.
+/// The wall clock as the machine has it, whatever it has been set to since: nanoseconds since 1970, UTC.
 #[inline]
-pub fn wall_ns() -> u64 {
+pub fn machine_wall_ns() -> u64 {
     parameters().boot_time + now_ns()
 }
 

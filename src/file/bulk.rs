@@ -19,7 +19,7 @@ use core::sync::atomic::{
 use crate::{
     memory::AddressSpace,
     process::{Caller, Thread},
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 /// Bytes in a piece: some microseconds of copying, and the most that is copied in one go.

@@ -15,7 +15,7 @@ use super::{File, Object, Stream, looped, terminal};
 use crate::{
     process::{Caller, job},
     random, root,
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 /// The numbers of the devices there are (Linux's `Documentation/admin-guide/devices.txt`).

@@ -18,7 +18,7 @@ use crate::{
     arch::user::Access,
     memory::PAGE_SIZE,
     process::Caller,
-    syscall::user::{self, IoVec, MAX_RW_COUNT, SysResult},
+    user_memory::{self, IoVec, MAX_RW_COUNT, SysResult},
 };
 
 /// The unit of transfers in bytes, if they are to go past the page cache.
@@ -107,7 +107,7 @@ async fn borrow(caller: &Caller, vectors: &[IoVec], most: usize, access: Access)
             let missing = caller.space.lend(&mut range, access, &mut memory).await?;
             executor::make_way().await;
             if missing {
-                user::fault_in(caller, range.start, access).await?;
+                user_memory::fault_in(caller, range.start, access).await?;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     device::{disk, loops, partitions},
     memory::PAGE_SIZE,
     process::Caller,
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 
 /// Opens the node of a disk at `path`. ENXIO if there is no such disk.
@@ -39,22 +39,22 @@ pub async fn ioctl(
 ) -> SysResult {
     let device = inode.device();
     match request {
-        requests::BLKGETSIZE64 => user::write(caller, argument, device.size()).await?,
-        requests::BLKGETSIZE => user::write(caller, argument, device.size() / SECTOR).await?,
-        requests::BLKSSZGET => user::write(caller, argument, device.sector_size()).await?,
+        requests::BLKGETSIZE64 => user_memory::write(caller, argument, device.size()).await?,
+        requests::BLKGETSIZE => user_memory::write(caller, argument, device.size() / SECTOR).await?,
+        requests::BLKSSZGET => user_memory::write(caller, argument, device.sector_size()).await?,
         requests::BLKPBSZGET => {
             let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
-            user::write(caller, argument, disk.physical_sector()).await?;
+            user_memory::write(caller, argument, disk.physical_sector()).await?;
         }
         // Nothing is known of how it likes to be asked, but for its sectors.
         requests::BLKIOMIN => {
             let disk = disk::find(device.device()).ok_or(Errno::ENXIO)?;
-            user::write(caller, argument, disk.physical_sector()).await?;
+            user_memory::write(caller, argument, disk.physical_sector()).await?;
         }
-        requests::BLKIOOPT | requests::BLKALIGNOFF => user::write(caller, argument, 0_u32).await?,
+        requests::BLKIOOPT | requests::BLKALIGNOFF => user_memory::write(caller, argument, 0_u32).await?,
         // The unit of the page cache.
-        requests::BLKBSZGET => user::write(caller, argument, PAGE_SIZE as u32).await?,
-        requests::BLKROGET => user::write(caller, argument, u32::from(device.is_read_only())).await?,
+        requests::BLKBSZGET => user_memory::write(caller, argument, PAGE_SIZE as u32).await?,
+        requests::BLKROGET => user_memory::write(caller, argument, u32::from(device.is_read_only())).await?,
         requests::BLKFLSBUF => {
             if !caller.credentials.has(Capabilities::SYS_ADMIN) {
                 return Err(Errno::EACCES);

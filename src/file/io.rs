@@ -12,10 +12,8 @@ use crate::{
         Caller, between_attempts,
         signal::{self, SigInfo, numbers::SIGPIPE, send},
     },
-    syscall::{
-        socket::message,
-        user::{SysResult, UserBuffer},
-    },
+    syscall::socket::message,
+    user_memory::{SysResult, UserBuffer},
 };
 
 /// Reads at the file's offset, or from its stream.

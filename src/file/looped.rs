@@ -11,7 +11,7 @@ use super::{File, Object, Stream};
 use crate::{
     device::loops::{self, Backing, Binding, Flags, Loop, Settings, check_block_size},
     process::Caller,
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 
 /// `struct loop_info64`.
@@ -156,7 +156,7 @@ pub async fn ioctl(
     match request {
         requests::LOOP_SET_FD => configure(caller, file, looped, argument as u32, 0, NONE).await?,
         requests::LOOP_CONFIGURE => {
-            let Config { fd, block_size, info, .. } = user::read(caller, argument).await?;
+            let Config { fd, block_size, info, .. } = user_memory::read(caller, argument).await?;
             configure(caller, file, looped, fd, block_size, info).await?;
         }
         requests::LOOP_CHANGE_FD => {
@@ -166,13 +166,13 @@ pub async fn ioctl(
         requests::LOOP_CLR_FD => looped.clear().await?,
         requests::LOOP_SET_STATUS => {
             check_right()?;
-            let old: OldInfo = user::read(caller, argument).await?;
+            let old: OldInfo = user_memory::read(caller, argument).await?;
             let info = Info::from(old);
             looped.set_settings(move |now| info.settings(now.block_size)).await?;
         }
         requests::LOOP_SET_STATUS64 => {
             check_right()?;
-            let info: Info = user::read(caller, argument).await?;
+            let info: Info = user_memory::read(caller, argument).await?;
             looped.set_settings(move |now| info.settings(now.block_size)).await?;
         }
         requests::LOOP_GET_STATUS | requests::LOOP_GET_STATUS64 => {
@@ -181,9 +181,9 @@ pub async fn ioctl(
             }
             let info = Info::of(looped, &*looped.binding().ok_or(Errno::ENXIO)?);
             if request == requests::LOOP_GET_STATUS64 {
-                user::write(caller, argument, info).await?;
+                user_memory::write(caller, argument, info).await?;
             } else {
-                user::write(caller, argument, OldInfo::try_from(info)?).await?;
+                user_memory::write(caller, argument, OldInfo::try_from(info)?).await?;
             }
         }
         requests::LOOP_SET_CAPACITY => {

@@ -14,7 +14,7 @@ use syscalls::Errno;
 use super::{File, Node, Object, Stream};
 use crate::{
     process::{Caller, interruptible},
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 struct Reader {

@@ -10,7 +10,7 @@ use super::{File, bulk, direct, disk};
 use crate::{
     memory,
     process::Caller,
-    syscall::user::{SysResult, UserBuffer},
+    user_memory::{SysResult, UserBuffer},
 };
 
 /// Reads up to the end of `into` or of the file; returns the bytes read. For the kernel's own use.

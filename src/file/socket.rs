@@ -20,7 +20,7 @@ use crate::{
         Caller, between_attempts,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
-    syscall::user::{SysResult, UserVectors},
+    user_memory::{SysResult, UserVectors},
 };
 
 /// The sockets of this kernel.

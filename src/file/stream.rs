@@ -11,7 +11,7 @@ use super::Node;
 use crate::{
     memory::FileObject,
     process::{Caller, signal::SignalSet},
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 /// One end of something that bytes flow through. Its operations answer at once, EAGAIN where they would wait.

@@ -18,7 +18,7 @@ use crate::{
         thread::Attention,
         tree,
     },
-    syscall::user::{self, SysResult, UserBuffer},
+    user_memory::{self, SysResult, UserBuffer},
 };
 
 /// What a terminal needs to know of the caller.
@@ -175,7 +175,7 @@ pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) 
     let transfer = Transfer::of(request).ok_or(Errno::ENOTTY)?;
     let mut payload = [0; PAYLOAD_SIZE];
     if let Transfer::In(len) = transfer {
-        user::copy_in(caller, argument, &mut payload[..len]).await?;
+        user_memory::copy_in(caller, argument, &mut payload[..len]).await?;
     }
     if let Some(terminal) = file.terminal() {
         interruptible(&caller.thread, terminal.control(&who, request, argument, &mut payload)).await??;
@@ -184,7 +184,7 @@ pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) 
         master.control(&who, request, argument, &mut payload)?;
     }
     if let Transfer::Out(len) = transfer {
-        user::copy_out(caller, argument, &payload[..len]).await?;
+        user_memory::copy_out(caller, argument, &payload[..len]).await?;
     }
     Ok(0)
 }

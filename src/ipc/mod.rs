@@ -12,5 +12,5 @@ pub mod table;
 
 /// Seconds since 1970, as times are told here.
 pub fn now() -> i64 {
-    (crate::syscall::clock::wall_ns() / 1_000_000_000) as i64
+    (crate::wall_clock::now_ns() / 1_000_000_000) as i64
 }

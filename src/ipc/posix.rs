@@ -24,7 +24,7 @@ use crate::{
         credentials::{Credentials, capability},
         signal::{SigInfo, send},
     },
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 /// Most messages and bytes of one without `CAP_SYS_RESOURCE`, with it, and if nothing is said (`/proc/sys/fs/mqueue`).

@@ -19,7 +19,7 @@ use super::{
     tree::{self, Tree},
     wait::ExitStatus,
 };
-use crate::{device::loops, file::FileTable, ipc::semaphores, power, syscall::user};
+use crate::{device::loops, file::FileTable, ipc::semaphores, power, user_memory};
 
 /// Set in [`Process::exiting`] beside the status once the process is on its way out.
 const EXITING: u32 = 1 << 31;
@@ -171,7 +171,7 @@ async fn close(mut files: Arc<FileTable>) {
 /// `CLONE_CHILD_CLEARTID`: `pthread_join` waits for this word.
 async fn clear_tid(caller: &mut Caller) {
     let address = caller.thread.clear_tid.swap(0, Ordering::Relaxed);
-    if address != 0 && !space_is_unshared(caller) && user::write(caller, address, 0u32).await.is_ok() {
+    if address != 0 && !space_is_unshared(caller) && user_memory::write(caller, address, 0u32).await.is_ok() {
         let _ = futex::wake_address(caller, address, 1).await;
     }
 }

@@ -26,8 +26,7 @@ use super::{
 use crate::{
     arch::{layout::USER_END, user::UserContext},
     file::{Reservation, events},
-    memory, strace,
-    syscall::user,
+    memory, strace, user_memory,
 };
 
 /// Namespaces of one's own, which there are not.
@@ -216,11 +215,11 @@ pub async fn clone(
     thread.set_memory_policy(caller.thread.memory_policy());
     let tid = thread.tid();
     if request.has(linux::CLONE_PARENT_SETTID) {
-        let _ = user::write(caller, request.parent_tid, tid).await;
+        let _ = user_memory::write(caller, request.parent_tid, tid).await;
     }
     if request.has(linux::CLONE_CHILD_SETTID) {
         if request.has(linux::CLONE_VM) {
-            let _ = user::write(caller, request.child_tid, tid).await;
+            let _ = user_memory::write(caller, request.child_tid, tid).await;
         } else {
             let _ = space.write_bytes(request.child_tid, &tid.to_ne_bytes()).await;
         }
@@ -294,7 +293,7 @@ fn abandon(child: &Arc<Thread>) {
 /// Sets a descriptor aside for a child that is about to begin, and stores its number at a user address.
 async fn reserve_descriptor(caller: &Caller, address: usize) -> Result<Reservation<'_>, Errno> {
     let descriptor = caller.files.reserve(caller.process().limits.soft(linux::RLIMIT_NOFILE))?;
-    user::write(caller, address, descriptor.number() as i32).await?;
+    user_memory::write(caller, address, descriptor.number() as i32).await?;
     Ok(descriptor)
 }
 

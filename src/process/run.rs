@@ -35,8 +35,8 @@ use crate::{
     syscall::{
         self, Ending, Unanswered,
         attempt::{self, Pause, attempt},
-        user::{self, IoVec},
     },
+    user_memory::{self, IoVec},
 };
 
 /// How long a thread may stay in user mode while others want its CPU, in nanoseconds.
@@ -211,7 +211,7 @@ fn run(mut caller: Caller, mut context: UserContext) -> impl Future<Output = ()>
                             syscall::retry(&mut caller, &mut context, admitted, &mut moved)
                         }
                         Pause::Fault(address, access) => {
-                            let found = user::fault_in(&caller, address, access);
+                            let found = user_memory::fault_in(&caller, address, access);
                             let found = suspending(&mut context, found).await;
                             syscall::retry(&mut caller, &mut context, found, &mut moved)
                         }

@@ -17,7 +17,8 @@ use crate::{
     memory::{self, PAGE_SIZE},
     process::{cpu_time::Parts, times::ticks, tree},
     root,
-    syscall::{clock::wall_ns, system},
+    syscall::system,
+    wall_clock,
 };
 
 pub(super) fn command_line(out: &mut TextBuffer) -> Made {
@@ -61,7 +62,7 @@ pub(super) fn statistics(out: &mut TextBuffer) -> Made {
     let (running, _) = load::threads();
     writeln!(out, "intr {interrupts}")?;
     writeln!(out, "ctxt {polls}")?;
-    writeln!(out, "btime {}", wall_ns().saturating_sub(now) / 1_000_000_000)?;
+    writeln!(out, "btime {}", wall_clock::now_ns().saturating_sub(now) / 1_000_000_000)?;
     writeln!(out, "processes {forks}")?;
     writeln!(out, "procs_running {running}")?;
     writeln!(out, "procs_blocked 0")?;

@@ -10,7 +10,7 @@ use super::log::Log;
 use crate::{
     file::{File, Object, Stream},
     process::{Caller, Process},
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 /// A log's only reader: its end is the log's.

@@ -8,11 +8,10 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    clock,
-    user::{self, SysResult},
-};
+use super::clock;
 use crate::process::{Caller, credentials::capability};
+use crate::user_memory::{self, SysResult};
+use crate::wall_clock;
 
 /// `struct timex`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -85,9 +84,9 @@ static NOTES: SpinMutex<Notes> = SpinMutex::new(Notes {
 });
 
 pub async fn adjtimex(caller: &Caller, address: usize) -> SysResult {
-    let mut timex: Timex = user::read(caller, address).await?;
+    let mut timex: Timex = user_memory::read(caller, address).await?;
     let state = adjust(caller, &mut timex)?;
-    user::write(caller, address, timex).await?;
+    user_memory::write(caller, address, timex).await?;
     Ok(state)
 }
 
@@ -95,7 +94,9 @@ pub async fn clock_adjtime(caller: &Caller, id: u32, address: usize) -> SysResul
     match id {
         linux::CLOCK_REALTIME => adjtimex(caller, address).await,
         // Those that cannot be set at all, and those that do not exist.
-        _ if id <= linux::CLOCK_TAI => user::read::<Timex>(caller, address).await.and(Err(Errno::EOPNOTSUPP)),
+        _ if id <= linux::CLOCK_TAI => {
+            user_memory::read::<Timex>(caller, address).await.and(Err(Errno::EOPNOTSUPP))
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -117,7 +118,7 @@ fn adjust(caller: &Caller, timex: &mut Timex) -> SysResult {
     }
     let notes = NOTES.lock();
     let nanoseconds = notes.status & NANOSECONDS != 0;
-    let now = clock::wall_ns();
+    let now = wall_clock::now_ns();
     let fraction = (now % 1_000_000_000) as i64;
     *timex = Timex {
         modes: asked,
@@ -156,7 +157,8 @@ fn change(caller: &Caller, timex: &Timex) -> Result<(), Errno> {
             return Err(Errno::EINVAL);
         }
         let step = seconds.checked_mul(1_000_000_000).and_then(|step| step.checked_add(fraction * unit));
-        let time = step.and_then(|step| clock::wall_ns().checked_add_signed(step)).ok_or(Errno::EINVAL)?;
+        let time =
+            step.and_then(|step| wall_clock::now_ns().checked_add_signed(step)).ok_or(Errno::EINVAL)?;
         clock::set_wall(caller, time)?;
     }
     let mut notes = NOTES.lock();

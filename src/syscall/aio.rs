@@ -21,7 +21,6 @@ use super::{
         operations, perform,
         prepare::{Data, Prepared},
     },
-    user::{self, SysResult},
 };
 use crate::{
     arch::clock,
@@ -33,6 +32,7 @@ use crate::{
     },
     memory,
     process::{Caller, interruptible, signal::SignalSet, times::TimeSpec},
+    user_memory::{self, SysResult},
 };
 
 /// `IOCB_CMD_*`.
@@ -79,12 +79,12 @@ struct Request {
 const KEY_OFFSET: usize = core::mem::offset_of!(Request, key);
 
 pub async fn setup(caller: &Caller, count: u32, address: usize) -> SysResult {
-    let old: usize = user::read(caller, address).await?;
+    let old: usize = user_memory::read(caller, address).await?;
     if old != 0 || count == 0 || count > COUNT_MAX {
         return Err(Errno::EINVAL);
     }
     let made = Context::make(&caller.space, count as usize).await?;
-    if let Err(errno) = user::write(caller, address, made).await {
+    if let Err(errno) = user_memory::write(caller, address, made).await {
         let _ = caller.space.unmap(made, memory::PAGE_SIZE).await;
         return Err(errno);
     }
@@ -116,8 +116,8 @@ pub async fn submit(caller: &Caller, address: usize, count: isize, list: usize) 
 }
 
 async fn submit_one(caller: &Caller, context: &Arc<Context>, place: usize) -> Result<(), Errno> {
-    let address: usize = user::read(caller, place).await?;
-    let request: Request = user::read(caller, address).await?;
+    let address: usize = user_memory::read(caller, place).await?;
+    let request: Request = user_memory::read(caller, address).await?;
     if request.reserved != 0 || (request.bytes as i64) < 0 {
         return Err(Errno::EINVAL);
     }
@@ -127,7 +127,7 @@ async fn submit_one(caller: &Caller, context: &Arc<Context>, place: usize) -> Re
     if told.as_ref().is_some_and(|file| !counter::is_counter(file)) {
         return Err(Errno::EINVAL);
     }
-    user::write(caller, address.wrapping_add(KEY_OFFSET), 0_u32).await?;
+    user_memory::write(caller, address.wrapping_add(KEY_OFFSET), 0_u32).await?;
     let (entry, data) = translate(caller, &file, &request, address as u64).await?;
     let is_poll = request.opcode == POLL;
     let deputy = caller.deputy()?;
@@ -203,7 +203,7 @@ async fn translate(
             entry.op_flags = request.rw_flags;
             if matches!(request.opcode, READ_VECTOR | WRITE_VECTOR) {
                 let count = u32::try_from(request.bytes).map_err(|_| Errno::EINVAL)?;
-                data = Data::Vectors(user::read_iovecs(caller, request.buffer as usize, count).await?);
+                data = Data::Vectors(user_memory::read_iovecs(caller, request.buffer as usize, count).await?);
             } else {
                 entry.len = request.bytes.min(TRANSFER_MAX) as u32;
             }
@@ -244,12 +244,12 @@ pub async fn get_events_masked(
 ) -> SysResult {
     let given = match argument {
         0 => MaskArgument { mask: 0, size: 0 },
-        _ => user::read(caller, argument).await?,
+        _ => user_memory::read(caller, argument).await?,
     };
     let mask: Option<SignalSet> = match given.mask {
         0 => None,
         _ if given.size != size_of::<SignalSet>() => return Err(Errno::EINVAL),
-        mask => Some(user::read(caller, mask).await?),
+        mask => Some(user_memory::read(caller, mask).await?),
     };
     if let Some(mask) = mask {
         signal::replace_mask_for_call(caller, mask);
@@ -276,7 +276,7 @@ pub async fn get_events(
     let deadline = match time {
         0 => Instant::FAR_FUTURE,
         address => {
-            let span: TimeSpec = user::read(caller, address).await?;
+            let span: TimeSpec = user_memory::read(caller, address).await?;
             // Unlike elsewhere, there may be more nanoseconds than make a second; less than no time is none.
             let ns = span.seconds.saturating_mul(1_000_000_000).saturating_add(span.nanoseconds);
             Instant(clock::now_ns().saturating_add(u64::try_from(ns).unwrap_or(0)))
@@ -318,7 +318,7 @@ async fn take(caller: &Caller, context: &Context, address: usize, most: usize) -
             break;
         }
         let place = address.wrapping_add(taken * size_of::<Event>());
-        match user::copy_out(caller, place, batch[..count].as_bytes()).await {
+        match user_memory::copy_out(caller, place, batch[..count].as_bytes()).await {
             Ok(()) => {}
             Err(errno) if taken == 0 => return Err(errno),
             Err(_) => break,
@@ -333,7 +333,7 @@ async fn take(caller: &Caller, context: &Context, address: usize, most: usize) -
 /// Cancels a poll, whose event then comes as any: EINPROGRESS. EINVAL if there is no such request, or it is none that can be
 /// cancelled.
 pub async fn cancel(caller: &Caller, address: usize, request: usize) -> SysResult {
-    let key: u32 = user::read(caller, request.wrapping_add(KEY_OFFSET)).await?;
+    let key: u32 = user_memory::read(caller, request.wrapping_add(KEY_OFFSET)).await?;
     if key != 0 {
         return Err(Errno::EINVAL);
     }

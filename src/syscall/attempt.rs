@@ -16,9 +16,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::{
     clock, descriptor, epoll, event_files, file_owner, identity, lock, memory, metadata, open, poll, process,
-    read_write, schedule, signal, socket, system, thread, timer, uring,
-    user::{PathBuf, SysResult, UserBuffer},
-    vectored,
+    read_write, schedule, signal, socket, system, thread, timer, uring, vectored,
 };
 use crate::{
     arch::{
@@ -32,6 +30,7 @@ use crate::{
         Caller, rseq,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
+    user_memory::{PathBuf, SysResult, UserBuffer},
 };
 
 /// What keeps a call from being done at once.

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{membarrier_cmd as command, membarrier_cmd_flag};
 use syscalls::Errno;
 
-use super::user::SysResult;
+use crate::user_memory::SysResult;
 use crate::{
     arch::cpu,
     memory,

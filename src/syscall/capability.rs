@@ -5,15 +5,13 @@ use linux_raw_sys::{general as linux, prctl as options};
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    identity,
-    user::{self, SysResult},
-};
+use super::identity;
 use crate::process::{
     Caller,
     capabilities::{ALL, SecureBits, numbered},
     tree,
 };
+use crate::user_memory::{self, SysResult};
 
 /// `struct __user_cap_header_struct`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -35,13 +33,13 @@ struct Data {
 /// The header, and how many [`Data`] its version speaks of. For a version that there is none of, the header is told the
 /// newest: None.
 async fn read_header(caller: &Caller, address: usize) -> Result<Option<(Header, usize)>, Errno> {
-    let mut header: Header = user::read(caller, address).await?;
+    let mut header: Header = user_memory::read(caller, address).await?;
     let count = match header.version {
         linux::_LINUX_CAPABILITY_VERSION_1 => 1,
         linux::_LINUX_CAPABILITY_VERSION_2 | linux::_LINUX_CAPABILITY_VERSION_3 => 2,
         _ => {
             header.version = linux::_LINUX_CAPABILITY_VERSION_3;
-            user::write(caller, address, header.version).await?;
+            user_memory::write(caller, address, header.version).await?;
             return Ok(None);
         }
     };
@@ -72,7 +70,7 @@ pub async fn capget(caller: &Caller, header: usize, data: usize) -> SysResult {
         Data { effective, permitted, inheritable }
     };
     let both = [of(0), of(1)];
-    user::copy_out(caller, data, both[..count].as_bytes()).await?;
+    user_memory::copy_out(caller, data, both[..count].as_bytes()).await?;
     Ok(0)
 }
 
@@ -82,7 +80,7 @@ pub async fn capset(caller: &mut Caller, header: usize, data: usize) -> SysResul
         return Err(Errno::EPERM);
     }
     let mut both = [Data::default(); 2];
-    user::copy_in(caller, data, both[..count].as_mut_bytes()).await?;
+    user_memory::copy_in(caller, data, both[..count].as_mut_bytes()).await?;
     let set = |half: fn(&Data) -> u32| {
         let bits = u64::from(half(&both[0])) | u64::from(half(&both[1])) << 32;
         Capabilities::from_bits_retain(bits) & ALL

@@ -1,7 +1,6 @@
 //! Clocks and sleeping (clock_gettime(2), nanosleep(2)).
 
 use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::{AtomicI64, Ordering};
 
 use executor::{sleep_until, time::Instant};
 use linux_raw_sys::general as linux;
@@ -11,40 +10,20 @@ use super::{
     Arguments,
     attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional},
     poll, thread,
-    user::{self, SysResult},
 };
 use crate::{
     arch::{clock, user::UserContext},
-    file::events::timer,
     process::{
         Caller,
         credentials::capability,
         interruptible,
         run::Restart,
-        timers::{self, clock::Clock},
+        timers::clock::Clock,
         times::{TimeSpec, TimeVal},
     },
-    vdso,
+    user_memory::{self, SysResult},
+    wall_clock,
 };
-
-/// Nanoseconds by which `clock_settime` has moved the wall clock.
-static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
-
-/// Wall-clock time in nanoseconds since 1970.
-pub fn wall_ns() -> u64 {
-    clock::wall_ns().wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
-}
-
-/// What the wall clock would have shown at boot: nanoseconds since 1970.
-pub fn wall_origin() -> u64 {
-    clock::parameters().boot_time.wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
-}
-
-/// The time since boot at which the wall clock shows `wall`.
-pub fn realtime_to_monotonic(wall: u64) -> u64 {
-    let boot = wall_ns().wrapping_sub(clock::now_ns());
-    wall.saturating_sub(boot)
-}
 
 /// The time on a clock, in nanoseconds.
 fn read_clock(caller: &Caller, id: usize) -> Result<u64, Errno> {
@@ -66,29 +45,20 @@ pub async fn clock_settime(caller: &Caller, id: usize, address: usize) -> SysRes
     if id as u32 != linux::CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
-    let time = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
+    let time = user_memory::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
     set_wall(caller, time)
 }
 
-/// Sets the wall clock, nanoseconds since 1970. EPERM, and EINVAL for a time before that of the boot.
+/// Sets the wall clock; EPERM, and EINVAL for a time before that of the boot.
 pub fn set_wall(caller: &Caller, time: u64) -> SysResult {
     if !caller.credentials.has(capability::SYS_TIME) {
         return Err(Errno::EPERM);
     }
-    // The machine was not switched on before 1970.
-    if time < clock::now_ns() {
-        return Err(Errno::EINVAL);
-    }
-    WALL_OFFSET.store(time.wrapping_sub(clock::wall_ns()) as i64, Ordering::Relaxed);
-    vdso::publish_wall_clock();
-    fs::note_time();
-    timer::wall_was_set();
-    timers::clock::wall_was_set();
-    Ok(0)
+    wall_clock::set(time).map(|()| 0)
 }
 
 pub fn gettimeofday(time: usize, zone: usize) -> Attempt {
-    copy_out_optional(time, &TimeVal::from_ns(wall_ns()))?;
+    copy_out_optional(time, &TimeVal::from_ns(wall_clock::now_ns()))?;
     copy_out_optional(zone, &[0u32; 2])?;
     Ok(0)
 }
@@ -97,12 +67,12 @@ pub async fn settimeofday(caller: &Caller, time: usize) -> SysResult {
     if time == 0 {
         return Ok(0);
     }
-    let time = user::read::<TimeVal>(caller, time).await?.to_ns().ok_or(Errno::EINVAL)?;
+    let time = user_memory::read::<TimeVal>(caller, time).await?.to_ns().ok_or(Errno::EINVAL)?;
     set_wall(caller, time)
 }
 
 pub fn time(address: usize) -> Attempt {
-    let seconds = wall_ns() / 1_000_000_000;
+    let seconds = wall_clock::now_ns() / 1_000_000_000;
     copy_out_optional(address, &seconds)?;
     Ok(seconds as usize)
 }
@@ -123,8 +93,8 @@ pub fn clock_nanosleep(caller: &Caller, id: usize, flags: u32, request: usize) -
         _ if Clock::is_device(id as i32) => return Err(Pause::Failed(Errno::EOPNOTSUPP)),
         _ if goes_its_own_way(id, flags) => {
             // Of the wall clock, a time that has come is seen at once.
-            let has_come =
-                is_wall(id) && copy_in::<TimeSpec>(request)?.to_ns().is_some_and(|time| time <= wall_ns());
+            let has_come = is_wall(id)
+                && copy_in::<TimeSpec>(request)?.to_ns().is_some_and(|time| time <= wall_clock::now_ns());
             return if has_come { Ok(0) } else { Err(Pause::General) };
         }
         _ => {}
@@ -179,7 +149,7 @@ pub async fn clock_sleep_ended(caller: &mut Caller, arguments: Arguments) -> Sys
     {
         return Err(Errno::EINVAL);
     }
-    let time = user::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
+    let time = user_memory::read::<TimeSpec>(caller, request).await?.to_ns().ok_or(Errno::EINVAL)?;
     let is_absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
     let begun = if is_absolute { 0 } else { clock.now().ok_or(Errno::EINVAL)? };
     let end = begun.saturating_add(time);
@@ -190,7 +160,7 @@ pub async fn clock_sleep_ended(caller: &mut Caller, arguments: Arguments) -> Sys
         return Err(Errno::ERESTARTNOHAND);
     }
     let left = end.saturating_sub(clock.now().unwrap_or(end));
-    user::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
+    user_memory::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
     Err(Errno::EINTR)
 }
 
@@ -217,7 +187,7 @@ async fn cut_short(caller: &mut Caller, deadline: u64, remaining: usize) -> SysR
     if left == 0 {
         return Ok(0);
     }
-    user::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
+    user_memory::write_optional(caller, remaining, TimeSpec::from_ns(left)).await?;
     caller.restart = Some(Box::new(Restart::Sleep { deadline, remaining }));
     Err(Errno::ERESTART_RESTARTBLOCK)
 }

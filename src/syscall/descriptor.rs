@@ -4,17 +4,13 @@ use fs::{Direct, Seal, Seals};
 use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 
-use super::{
-    file_owner,
-    process::unshare_files,
-    socket,
-    user::{self, SysResult},
-};
+use super::{file_owner, process::unshare_files, socket};
 use crate::{
     device::loops,
     file::{self, File, Reservation, disk, events::dnotify, looped, terminal},
     memory,
     process::Caller,
+    user_memory::{self, SysResult},
 };
 
 /// `RLIMIT_NOFILE`: descriptors are below this.
@@ -206,7 +202,7 @@ pub async fn pipe2(caller: &Caller, pair: usize, flags: u32) -> SysResult {
         return Err(Errno::EINVAL);
     }
     let (first, second) = (reserve(caller)?, reserve(caller)?);
-    user::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
+    user_memory::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
     let (reader, writer) = file::new_pipe(&caller.credentials.fs, flags);
     for (descriptor, end) in [(first, reader), (second, writer)] {
         descriptor.fill(end, flags & linux::O_CLOEXEC != 0);
@@ -226,13 +222,13 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
             return Ok(0);
         }
         requests::FIONBIO => {
-            let on: i32 = user::read(caller, argument).await?;
+            let on: i32 = user_memory::read(caller, argument).await?;
             let flags = file.flags() & !linux::O_NONBLOCK;
             file.set_flags(if on != 0 { flags | linux::O_NONBLOCK } else { flags });
             return Ok(0);
         }
         requests::FIOASYNC => {
-            let on: i32 = user::read(caller, argument).await?;
+            let on: i32 = user_memory::read(caller, argument).await?;
             if on != 0 {
                 memory::check_pressure().await?;
             }
@@ -256,7 +252,7 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
     if let Some(stream) = file.stream() {
         if request == requests::FIONREAD {
             let readable = stream.readable()?;
-            user::write(caller, argument, readable as i32).await?;
+            user_memory::write(caller, argument, readable as i32).await?;
             return Ok(0);
         }
     } else if request == requests::FIONREAD
@@ -264,7 +260,7 @@ pub async fn ioctl(caller: &Caller, fd: i32, request: u32, argument: usize) -> S
         && !file.is_directory()
     {
         let left = inode.attributes().size().saturating_sub(*file.offset.lock().await);
-        user::write(caller, argument, left.min(i32::MAX as u64) as i32).await?;
+        user_memory::write(caller, argument, left.min(i32::MAX as u64) as i32).await?;
         return Ok(0);
     }
     Err(Errno::ENOTTY)

@@ -6,7 +6,7 @@ use fs::{Access, Device, DirEntry, FileType, Kind, LookupFlags, RenameFlags, wat
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     file::{File, Object, lookup, lookup::Origin},
     process::{Caller, credentials::capability},
@@ -14,7 +14,7 @@ use crate::{
 
 /// Makes something at a path.
 async fn make(caller: &Caller, directory: i32, path: usize, kind: Kind<'_>, mode: u32) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     make_named(caller, directory, &name, kind, mode).await
 }
 
@@ -26,7 +26,7 @@ async fn make_named(caller: &Caller, directory: i32, name: &[u8], kind: Kind<'_>
 }
 
 pub async fn mkdirat(caller: &Caller, directory: i32, path: usize, mode: u32) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     mkdir_named(caller, directory, &name, mode).await
 }
 
@@ -49,8 +49,8 @@ pub async fn mknodat(caller: &Caller, directory: i32, path: usize, mode: u32, de
 }
 
 pub async fn symlinkat(caller: &Caller, target: usize, directory: i32, path: usize) -> SysResult {
-    let target = user::read_path(caller, target).await?;
-    let name = user::read_path(caller, path).await?;
+    let target = user_memory::read_path(caller, target).await?;
+    let name = user_memory::read_path(caller, path).await?;
     symlink_named(caller, &target, directory, &name).await
 }
 
@@ -64,7 +64,7 @@ pub async fn unlinkat(caller: &Caller, directory: i32, path: usize, flags: u32) 
     if flags & !linux::AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     unlink_named(caller, directory, &name, flags).await
 }
 
@@ -88,8 +88,8 @@ pub async fn linkat(
     flags: u32,
 ) -> SysResult {
     check_link(flags)?;
-    let old_name = user::read_path(caller, old).await?;
-    let new_name = user::read_path(caller, new).await?;
+    let old_name = user_memory::read_path(caller, old).await?;
+    let new_name = user_memory::read_path(caller, new).await?;
     link_named(caller, (old_directory, &old_name), (new_directory, &new_name), flags).await
 }
 
@@ -123,8 +123,8 @@ pub async fn renameat2(
     flags: u32,
 ) -> SysResult {
     let flags = rename_flags(flags)?;
-    let old_name = user::read_path(caller, old).await?;
-    let new_name = user::read_path(caller, new).await?;
+    let old_name = user_memory::read_path(caller, old).await?;
+    let new_name = user_memory::read_path(caller, new).await?;
     rename_named(caller, (old_directory, &old_name), (new_directory, &new_name), flags).await
 }
 
@@ -149,7 +149,7 @@ pub async fn readlinkat(caller: &Caller, directory: i32, path: usize, buffer: us
     if size <= 0 {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let target = if name.is_empty() && directory != lookup::CWD {
         let place = caller.files.get(directory)?.path().cloned().ok_or(Errno::ENOENT)?;
         place.inode().read_link().await.map_err(|_| Errno::ENOENT)?
@@ -158,7 +158,7 @@ pub async fn readlinkat(caller: &Caller, directory: i32, path: usize, buffer: us
         origin.view(caller).read_link(&name, LookupFlags::empty()).await?
     };
     let len = target.len().min(size as usize);
-    user::copy_out(caller, buffer, &target[..len]).await?;
+    user_memory::copy_out(caller, buffer, &target[..len]).await?;
     Ok(len)
 }
 
@@ -171,7 +171,7 @@ fn check_search(caller: &Caller, place: &fs::Path) -> Result<(), Errno> {
 }
 
 pub async fn chdir(caller: &Caller, path: usize) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place =
         lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW | LookupFlags::DIRECTORY).await?;
     check_search(caller, &place)?;
@@ -188,7 +188,7 @@ pub fn fchdir(caller: &Caller, fd: i32) -> SysResult {
 }
 
 pub async fn chroot(caller: &Caller, path: usize) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place =
         lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW | LookupFlags::DIRECTORY).await?;
     check_search(caller, &place)?;
@@ -212,7 +212,7 @@ pub async fn getcwd(caller: &Caller, buffer: usize, size: usize) -> SysResult {
     if text.len() > size {
         return Err(Errno::ERANGE);
     }
-    user::copy_out(caller, buffer, &text).await?;
+    user_memory::copy_out(caller, buffer, &text).await?;
     Ok(text.len())
 }
 
@@ -294,7 +294,7 @@ pub async fn getdents(caller: &Caller, fd: i32, buffer: usize, size: usize, layo
     }
     // At the end nothing is written, wherever it would be.
     if !out.is_empty() {
-        user::copy_out(caller, buffer, &out).await?;
+        user_memory::copy_out(caller, buffer, &out).await?;
     }
     *cookie = next;
     Ok(out.len())

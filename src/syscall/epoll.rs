@@ -12,13 +12,13 @@ use super::{
     descriptor::install,
     poll::{Mask, Span},
     signal,
-    user::{self, SysResult, UserBuffer},
 };
 use crate::{
     arch::{clock, user::UserContext},
     file::events::epoll::{EDGE, EXCLUSIVE, Epoll, Event, WAKE_UP},
     memory::{self, frame},
     process::Caller,
+    user_memory::{self, SysResult, UserBuffer},
 };
 
 pub fn create(caller: &Caller, size: i32) -> SysResult {
@@ -44,7 +44,7 @@ pub fn attempt_control(caller: &Caller, context: &UserContext) -> Attempt {
 }
 
 pub async fn control(caller: &Caller, epoll: i32, operation: u32, fd: i32, event: usize) -> SysResult {
-    let event = if has_event(operation) { Some(user::read(caller, event).await?) } else { None };
+    let event = if has_event(operation) { Some(user_memory::read(caller, event).await?) } else { None };
     carry_out(caller, epoll, operation, fd, event)
 }
 

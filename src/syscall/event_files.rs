@@ -7,7 +7,6 @@ use syscalls::Errno;
 use super::{
     attempt::{Attempt, Pause, copy_in, copy_out},
     descriptor::install,
-    user::{self, SysResult},
 };
 use crate::{
     file::{
@@ -26,6 +25,7 @@ use crate::{
         signal::SignalSet,
         times::{Interval, TimeSpec},
     },
+    user_memory::{self, SysResult},
 };
 
 /// The flags that all of them take.
@@ -60,8 +60,8 @@ pub fn timerfd_settime_now(caller: &Caller, fd: i32, flags: u32, new: usize, old
 }
 
 pub async fn timerfd_settime(caller: &Caller, fd: i32, flags: u32, new: usize, old: usize) -> SysResult {
-    let before = set_timer(caller, fd, flags, user::read(caller, new).await?)?;
-    user::write_optional(caller, old, before).await?;
+    let before = set_timer(caller, fd, flags, user_memory::read(caller, new).await?)?;
+    user_memory::write_optional(caller, old, before).await?;
     Ok(0)
 }
 
@@ -98,7 +98,7 @@ pub async fn inotify_add_watch(caller: &Caller, fd: i32, path: usize, mask: u32)
     let mut how = LookupFlags::empty();
     how.set(LookupFlags::FOLLOW, mask & linux::IN_DONT_FOLLOW == 0);
     how.set(LookupFlags::DIRECTORY, mask & linux::IN_ONLYDIR != 0);
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path(caller, lookup::CWD, &name, how).await?;
     fs::check(place.inode().attributes(), &caller.credentials.fs, Access::READ)?;
     instance.watch(&place, mask).map(|number| number as usize)
@@ -113,7 +113,7 @@ pub async fn signalfd4(caller: &Caller, fd: i32, set: usize, size: usize, flags:
     if size != size_of::<SignalSet>() {
         return Err(Errno::EINVAL);
     }
-    let set = user::read(caller, set).await?;
+    let set = user_memory::read(caller, set).await?;
     if flags & !PLAIN != 0 {
         return Err(Errno::EINVAL);
     }

@@ -4,7 +4,7 @@ use linux_raw_sys::{general as linux, ioctl as requests};
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     file::{
         File,
@@ -44,18 +44,18 @@ pub async fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> S
     let file = caller.files.get_open(fd)?;
     match command {
         linux::F_SETOWN_EX => {
-            let Named { kind, id } = user::read(caller, argument).await?;
+            let Named { kind, id } = user_memory::read(caller, argument).await?;
             memory::check_pressure().await?;
             set_owner(caller, &file, kind, id)?;
         }
         linux::F_GETOWN_EX => {
             let (kind, id) =
                 file.watches().ownership().map_or((linux::F_OWNER_TID, 0), |known| known.owner());
-            user::write(caller, argument, Named { kind, id }).await?;
+            user_memory::write(caller, argument, Named { kind, id }).await?;
         }
         _ => {
             let users = file.watches().ownership().map_or([0; 2], |known| known.users());
-            user::write(caller, argument, users).await?;
+            user_memory::write(caller, argument, users).await?;
         }
     }
     Ok(0)
@@ -128,12 +128,12 @@ pub fn set_signalling(caller: &Caller, file: &File, fd: i32, on: bool) -> Result
 /// The requests of ioctl(2) that sockets have for their owner; `None` for another.
 pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) -> Option<SysResult> {
     Some(match request {
-        requests::FIOSETOWN | requests::SIOCSPGRP => match user::read(caller, argument).await {
+        requests::FIOSETOWN | requests::SIOCSPGRP => match user_memory::read(caller, argument).await {
             Ok(who) => memory::check_pressure().await.and_then(|()| set(caller, file, who)),
             Err(errno) => Err(errno),
         },
         requests::FIOGETOWN | requests::SIOCGPGRP => {
-            user::write(caller, argument, get(file)).await.map(|()| 0)
+            user_memory::write(caller, argument, get(file)).await.map(|()| 0)
         }
         _ => return None,
     })

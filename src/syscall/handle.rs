@@ -5,13 +5,11 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    descriptor,
-    user::{self, SysResult},
-};
+use super::descriptor;
 use crate::{
     file::{self, lookup},
     process::Caller,
+    user_memory::{self, SysResult},
 };
 
 /// `FILEID_INO64_GEN` of Linux: the number's two halves, then the generation.
@@ -67,25 +65,25 @@ pub async fn name_to_handle_at(
     }
     let follow =
         if flags & linux::AT_SYMLINK_FOLLOW != 0 { LookupFlags::FOLLOW } else { LookupFlags::empty() };
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     if lookup::is_descriptor(directory, &name, flags) && caller.files.get(directory)?.path().is_none() {
         // A pipe or a socket is on no file system that has handles.
         return Err(Errno::EOPNOTSUPP);
     }
     let found = lookup::path_or_descriptor(caller, directory, &name, follow, flags).await?;
     let handle = found.handle()?;
-    let room = user::read::<Head>(caller, address).await?.bytes;
+    let room = user_memory::read::<Head>(caller, address).await?.bytes;
     if room > LARGEST {
         return Err(Errno::EINVAL);
     }
     let fits = room >= BODY;
-    user::write(caller, mount, found.mount().id() as i32).await?;
+    user_memory::write(caller, mount, found.mount().id() as i32).await?;
     let kind = if fits { NUMBER_AND_GENERATION } else { INVALID };
-    user::write(caller, address, Head { bytes: BODY, kind }).await?;
+    user_memory::write(caller, address, Head { bytes: BODY, kind }).await?;
     if !fits {
         return Err(Errno::EOVERFLOW);
     }
-    user::write(caller, address.wrapping_add(size_of::<Head>()), Body::from(handle)).await?;
+    user_memory::write(caller, address.wrapping_add(size_of::<Head>()), Body::from(handle)).await?;
     Ok(0)
 }
 
@@ -93,13 +91,13 @@ pub async fn open_by_handle_at(caller: &Caller, mount: i32, address: usize, flag
     if !caller.credentials.has(Capabilities::DAC_READ_SEARCH) {
         return Err(Errno::EPERM);
     }
-    let head: Head = user::read(caller, address).await?;
+    let head: Head = user_memory::read(caller, address).await?;
     if head.bytes == 0 || head.bytes > LARGEST {
         return Err(Errno::EINVAL);
     }
     let mut bytes = [0; LARGEST as usize];
     let bytes = &mut bytes[..head.bytes as usize];
-    user::copy_in(caller, address.wrapping_add(size_of::<Head>()), bytes).await?;
+    user_memory::copy_in(caller, address.wrapping_add(size_of::<Head>()), bytes).await?;
     let on = match mount {
         lookup::CWD => caller.fs.places().working.clone(),
         // What is on no file system has no handles either.

@@ -3,10 +3,7 @@
 use fs::Credentials as FsCredentials;
 use syscalls::Errno;
 
-use super::{
-    attempt::{Attempt, Pause, copy_out},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause, copy_out};
 use crate::{
     arch::user::UserContext,
     process::{
@@ -14,6 +11,7 @@ use crate::{
         credentials::{Credentials, UNCHANGED, capability, checked},
         job, tree,
     },
+    user_memory::{self, SysResult},
 };
 
 pub fn getpgid(caller: &Caller, pid: i32) -> SysResult {
@@ -201,7 +199,7 @@ pub async fn setgroups(caller: &mut Caller, size: usize, list: usize) -> SysResu
     if size > NGROUPS_MAX {
         return Err(Errno::EINVAL);
     }
-    let groups = user::read_array::<u32>(caller, list, size).await?;
+    let groups = user_memory::read_array::<u32>(caller, list, size).await?;
     let sorted = FsCredentials::user(0, 0, &groups).groups;
     change(caller, |credentials| credentials.fs.groups = sorted)
 }

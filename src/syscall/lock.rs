@@ -5,7 +5,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     file::{
         File,
@@ -65,7 +65,7 @@ pub fn is_command(command: u32) -> bool {
 /// The commands of fcntl(2) for record locks, of the process or of the open file.
 pub async fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> SysResult {
     let file = caller.files.get_open(fd)?;
-    let asked: RecordLock = user::read(caller, argument).await?;
+    let asked: RecordLock = user_memory::read(caller, argument).await?;
     let of_file = matches!(command, linux::F_OFD_GETLK | linux::F_OFD_SETLK | linux::F_OFD_SETLKW);
     let kind = asked.kind as u32;
     let gets = matches!(command, linux::F_GETLK | linux::F_OFD_GETLK);
@@ -92,7 +92,8 @@ pub async fn fcntl(caller: &Caller, fd: i32, command: u32, argument: usize) -> S
     let record = Record { owner, extent, exclusive, pid };
     if gets {
         let found = file.locks().conflict(&record);
-        user::write(caller, argument, found.map_or_else(|| asked.free(), |found| describe(&found))).await?;
+        user_memory::write(caller, argument, found.map_or_else(|| asked.free(), |found| describe(&found)))
+            .await?;
         return Ok(0);
     }
     let wait = matches!(command, linux::F_SETLKW | linux::F_OFD_SETLKW);

@@ -3,15 +3,13 @@
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{
-    attempt::{Attempt, Pause},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause};
 use crate::{
     arch::{layout::USER_END, user::UserContext},
     file::mapping,
     memory::{Backing, Mapping, PAGE_SIZE, RegionFlags},
     process::{Caller, credentials::capability},
+    user_memory::{self, SysResult},
 };
 
 #[inline]
@@ -234,7 +232,7 @@ pub async fn mincore(caller: &Caller, start: usize, len: usize, vector: usize) -
     for first in (0..pages).step_by(PART) {
         let part = start + first * PAGE_SIZE..start + pages.min(first + PART) * PAGE_SIZE;
         let present = caller.space.presence(part).await?;
-        user::copy_out(caller, vector.wrapping_add(first), &present).await?;
+        user_memory::copy_out(caller, vector.wrapping_add(first), &present).await?;
         executor::make_way().await;
     }
     Ok(0)

@@ -7,7 +7,7 @@ use core::ops::Range;
 use linux_raw_sys::mempolicy as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     arch::user::Access,
     memory::{AddressSpace, MemoryPolicy, Nodes, PAGE_SIZE, PageState},
@@ -27,7 +27,7 @@ async fn read_nodes(caller: &Caller, from: usize, bits: usize) -> Result<Nodes, 
     if bits > PAGE_SIZE * 8 {
         return Err(Errno::EINVAL);
     }
-    let mut words: Vec<u64> = user::read_array(caller, from, bits.div_ceil(WORD_BITS)).await?;
+    let mut words: Vec<u64> = user_memory::read_array(caller, from, bits.div_ceil(WORD_BITS)).await?;
     if words.iter().skip(MAX_NODES / WORD_BITS).any(|word| *word != 0) {
         return Err(Errno::EINVAL);
     }
@@ -53,7 +53,7 @@ async fn write_nodes(caller: &Caller, to: usize, bits: usize, first: bool) -> Re
     if let Some(lowest) = words.first_mut() {
         *lowest = first.into();
     }
-    user::copy_out(caller, to, &words).await
+    user_memory::copy_out(caller, to, &words).await
 }
 
 /// The whole pages of a call's range; EINVAL.
@@ -147,7 +147,7 @@ pub async fn get_mempolicy(
             (false, _) => policy.word(),
             // The page's node, or the one whose turn is next.
             (true, true) => {
-                user::fault_in(caller, address, Access::Read).await?;
+                user_memory::fault_in(caller, address, Access::Read).await?;
                 0
             }
             (true, false) if policy.interleaves() => 0,
@@ -155,7 +155,7 @@ pub async fn get_mempolicy(
         };
         (word, policy.names_node())
     };
-    user::write_optional(caller, policy_to, word).await?;
+    user_memory::write_optional(caller, policy_to, word).await?;
     if nodes_to != 0 {
         write_nodes(caller, nodes_to, bits, names_node).await?;
     }
@@ -219,12 +219,13 @@ pub async fn move_pages(
     while done < count {
         let now = AT_ONCE.min(count - done);
         let addresses: Vec<usize> =
-            user::read_array(caller, part(pages, done, size_of::<usize>()), now).await?;
+            user_memory::read_array(caller, part(pages, done, size_of::<usize>()), now).await?;
         // The pages before the first that is to go to a node which is not there are told of.
         let allowed = if nodes == 0 {
             now
         } else {
-            let nodes: Vec<i32> = user::read_array(caller, part(nodes, done, size_of::<i32>()), now).await?;
+            let nodes: Vec<i32> =
+                user_memory::read_array(caller, part(nodes, done, size_of::<i32>()), now).await?;
             nodes.iter().take_while(|node| **node == 0).count()
         };
         let mut told = [0_i32; AT_ONCE];
@@ -240,8 +241,12 @@ pub async fn move_pages(
         };
         space.page_states(&addresses[..allowed], tell).await;
         let told = &told[..allowed];
-        user::copy_out(caller, part(states, done, size_of::<i32>()), zerocopy::IntoBytes::as_bytes(told))
-            .await?;
+        user_memory::copy_out(
+            caller,
+            part(states, done, size_of::<i32>()),
+            zerocopy::IntoBytes::as_bytes(told),
+        )
+        .await?;
         if allowed < now {
             return Err(Errno::ENODEV);
         }

@@ -8,7 +8,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     device::disk,
     file::{File, Node, lookup},
@@ -94,7 +94,7 @@ async fn of_path(caller: &Caller, directory: i32, name: &[u8], flags: u32) -> Re
 
 pub async fn fstat(caller: &Caller, fd: i32, address: usize) -> SysResult {
     let metadata = of_file(&*caller.files.get(fd)?).await?;
-    user::write(caller, address, Stat::from(&metadata)).await?;
+    user_memory::write(caller, address, Stat::from(&metadata)).await?;
     Ok(0)
 }
 
@@ -114,10 +114,10 @@ pub async fn newfstatat(
         return Err(Errno::EINVAL);
     }
     let metadata = {
-        let name = user::read_path(caller, path).await?;
+        let name = user_memory::read_path(caller, path).await?;
         of_path(caller, directory, &name, flags).await?
     };
-    user::write(caller, address, Stat::from(&metadata)).await?;
+    user_memory::write(caller, address, Stat::from(&metadata)).await?;
     Ok(0)
 }
 
@@ -231,7 +231,7 @@ pub async fn statx(
     address: usize,
 ) -> SysResult {
     check_statx(flags, mask)?;
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     statx_named(caller, directory, &name, flags, mask, address).await
 }
 
@@ -251,7 +251,7 @@ pub async fn statx_named(
 ) -> SysResult {
     check_statx(flags, mask)?;
     let (metadata, place) = of_path_and_place(caller, directory, name, flags, mask).await?;
-    user::write(caller, address, Statx::new(&metadata, place)).await?;
+    user_memory::write(caller, address, Statx::new(&metadata, place)).await?;
     Ok(0)
 }
 
@@ -307,7 +307,7 @@ pub async fn faccessat(caller: &Caller, directory: i32, path: usize, mode: u32, 
     {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
     if mode == 0 {
         return Ok(0);
@@ -328,7 +328,7 @@ pub async fn faccessat(caller: &Caller, directory: i32, path: usize, mode: u32, 
 }
 
 pub async fn fchmodat(caller: &Caller, directory: i32, path: usize, mode: u32, flags: u32) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
     fs::set_mode(&place, &caller.credentials.fs, mode).await?;
     Ok(0)
@@ -361,7 +361,7 @@ pub async fn fchownat(
     if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?;
     fs::set_owner(&place, &caller.credentials.fs, owner(uid), owner(gid)).await?;
     Ok(0)
@@ -391,13 +391,13 @@ pub async fn utimensat(caller: &Caller, directory: i32, path: usize, times: usiz
     }
     let times: Option<[TimeSpec; 2]> = match times {
         0 => None,
-        address => Some(user::read(caller, address).await?),
+        address => Some(user_memory::read(caller, address).await?),
     };
     let place = match path {
         // A null path names the descriptor's own file (utimensat(2), "C library/ kernel differences").
         0 if directory != lookup::CWD => place_of(&*caller.files.get_open(directory)?)?,
         path => {
-            let name = user::read_path(caller, path).await?;
+            let name = user_memory::read_path(caller, path).await?;
             lookup::path_or_descriptor(caller, directory, &name, lookup::follow(flags), flags).await?
         }
     };
@@ -414,7 +414,7 @@ pub async fn utimes(caller: &Caller, directory: i32, path: usize, times: usize) 
     let (accessed, modified) = match times {
         0 => (SetTime::Now, SetTime::Now),
         address => {
-            let values: [TimeVal; 2] = user::read(caller, address).await?;
+            let values: [TimeVal; 2] = user_memory::read(caller, address).await?;
             let [accessed, modified] = values.map(|time| {
                 let valid = (0..1_000_000).contains(&time.microseconds);
                 valid.then(|| Timestamp {
@@ -425,7 +425,7 @@ pub async fn utimes(caller: &Caller, directory: i32, path: usize, times: usize) 
             (SetTime::To(accessed.ok_or(Errno::EINVAL)?), SetTime::To(modified.ok_or(Errno::EINVAL)?))
         }
     };
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path(caller, directory, &name, LookupFlags::FOLLOW).await?;
     fs::set_times(&place, &caller.credentials.fs, accessed, modified).await?;
     Ok(0)
@@ -436,12 +436,12 @@ pub async fn utime(caller: &Caller, path: usize, times: usize) -> SysResult {
     let (accessed, modified) = match times {
         0 => (SetTime::Now, SetTime::Now),
         address => {
-            let [accessed, modified]: [i64; 2] = user::read(caller, address).await?;
+            let [accessed, modified]: [i64; 2] = user_memory::read(caller, address).await?;
             let at = |seconds| SetTime::To(Timestamp { seconds, nanoseconds: 0 });
             (at(accessed), at(modified))
         }
     };
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
     fs::set_times(&place, &caller.credentials.fs, accessed, modified).await?;
     Ok(0)
@@ -488,12 +488,12 @@ impl From<StatFs> for RawStatFs {
 
 async fn statfs_of(caller: &Caller, place: &Path, address: usize) -> SysResult {
     let stat = place.mount().superblock().file_system().statfs().await?;
-    user::write(caller, address, RawStatFs::from(stat)).await?;
+    user_memory::write(caller, address, RawStatFs::from(stat)).await?;
     Ok(0)
 }
 
 pub async fn statfs(caller: &Caller, path: usize, address: usize) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
     statfs_of(caller, &place, address).await
 }
@@ -504,6 +504,6 @@ pub async fn fstatfs(caller: &Caller, fd: i32, address: usize) -> SysResult {
         return statfs_of(caller, place, address).await;
     }
     let stat = file.node().ok_or(Errno::EBADF)?.statfs();
-    user::write(caller, address, RawStatFs::from(stat)).await?;
+    user_memory::write(caller, address, RawStatFs::from(stat)).await?;
     Ok(0)
 }

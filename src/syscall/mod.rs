@@ -11,7 +11,7 @@
 //! much as it needs, so that the future of a waiting thread stays small.
 //!
 //! The handlers are in one file per area; their names are those of the man pages. Where to start reading: [`start`] and
-//! [`finish`], then [`mod@attempt`]; [`user`] is how all of them reach the program's memory.
+//! [`finish`], then [`mod@attempt`]; [`user_memory`](crate::user_memory) is how all of them reach the program's memory.
 
 #![allow(non_upper_case_globals, reason = "the numbers have the names that Linux's headers give them")]
 
@@ -21,7 +21,6 @@ pub mod descriptor;
 pub mod socket;
 pub mod system;
 pub mod uring;
-pub mod user;
 
 mod adjust;
 mod aio;
@@ -76,11 +75,11 @@ use crate::{
         run::suspending,
         signal::{SigInfo, numbers::SIGSEGV, send},
     },
+    user_memory::SysResult,
 };
 use ipc::{messages, queues, segments, semaphores};
 use read_write::Direction;
 use socket::{message, options};
-use user::SysResult;
 use xattr::Subject;
 
 /// The arguments of a call, in order.

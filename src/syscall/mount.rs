@@ -6,7 +6,7 @@ use fs::{Capabilities, LookupFlags, MountFlags, Superblock, UnmountFlags};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     device::{loops, volume},
     file::lookup,
@@ -22,13 +22,13 @@ async fn text(caller: &Caller, address: usize) -> Result<String, Errno> {
     if address == 0 {
         return Ok(String::new());
     }
-    let bytes = user::read_string(caller, address, user::PATH_MAX).await;
+    let bytes = user_memory::read_string(caller, address, user_memory::PATH_MAX).await;
     let bytes = bytes.map_err(|errno| if errno == Errno::E2BIG { Errno::EINVAL } else { errno })?;
     String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
 }
 
 async fn place(caller: &Caller, path: usize, flags: LookupFlags) -> Result<fs::Path, Errno> {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW | flags).await
 }
 

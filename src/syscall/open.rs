@@ -10,13 +10,13 @@ use syscalls::Errno;
 use super::{
     attempt::{Attempt, Pause},
     descriptor,
-    user::{self, SysResult},
 };
 use crate::{
     device::disk,
     file::{self, File, Reservation, lookup, regular},
     process::Caller,
     root,
+    user_memory::{self, SysResult},
 };
 
 /// The descriptor that an open of `name` is to have: set aside before anything is looked for, made or emptied.
@@ -30,7 +30,7 @@ pub fn begin<'a>(caller: &'a Caller, name: &[u8]) -> Result<Reservation<'a>, Err
 
 #[inline]
 pub async fn openat(caller: &Caller, directory: i32, path: usize, flags: u32, mode: u32) -> SysResult {
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     open_named(caller, directory, &name, flags, mode, LookupFlags::empty()).await
 }
 
@@ -70,7 +70,7 @@ pub struct How {
 
 pub async fn openat2(caller: &Caller, directory: i32, path: usize, how: usize, size: usize) -> SysResult {
     let How { flags, mode, resolve } = read_how(caller, how, size).await?;
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     open_named(caller, directory, &name, flags, mode, resolve).await
 }
 
@@ -101,8 +101,8 @@ pub async fn read_how(caller: &Caller, how: usize, size: usize) -> Result<How, E
     if size > 4096 {
         return Err(Errno::E2BIG);
     }
-    let asked: OpenHow = user::read(caller, how).await?;
-    let rest: alloc::vec::Vec<u8> = user::read_array(caller, how + 24, size - 24).await?;
+    let asked: OpenHow = user_memory::read(caller, how).await?;
+    let rest: alloc::vec::Vec<u8> = user_memory::read_array(caller, how + 24, size - 24).await?;
     if rest.iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG);
     }
@@ -144,7 +144,7 @@ pub async fn memfd_create(caller: &Caller, name: usize, flags: u32) -> SysResult
         return Err(Errno::EINVAL);
     }
     let too_long = |errno| if errno == Errno::E2BIG { Errno::EINVAL } else { errno };
-    let name = user::read_string(caller, name, MEMFD_NAME_MAX).await.map_err(too_long)?;
+    let name = user_memory::read_string(caller, name, MEMFD_NAME_MAX).await.map_err(too_long)?;
     let descriptor = descriptor::reserve(caller)?;
     let file = file::nameless::create(caller, &name, flags & linux::MFD_ALLOW_SEALING != 0).await?;
     Ok(descriptor.fill(file, flags & linux::MFD_CLOEXEC != 0))
@@ -154,7 +154,7 @@ pub async fn truncate(caller: &Caller, path: usize, size: i64) -> SysResult {
     if size < 0 {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let place = lookup::path(caller, lookup::CWD, &name, LookupFlags::FOLLOW).await?;
     fs::check_at(&place, &caller.credentials.fs, Access::WRITE)?;
     check_growth(caller, &**place.inode(), size as u64)?;

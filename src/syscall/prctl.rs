@@ -5,11 +5,9 @@ use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::prctl as options;
 use syscalls::Errno;
 
-use super::{
-    capability, seccomp,
-    user::{self, SysResult},
-};
+use super::{capability, seccomp};
 use crate::process::{Caller, reaper, signal::numbers::SIGMAX};
+use crate::user_memory::{self, SysResult};
 
 pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> SysResult {
     if let Some(result) = capability::prctl(caller, option, arguments) {
@@ -20,14 +18,14 @@ pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> S
     match option {
         options::PR_SET_NAME => {
             let mut name = [0; 16];
-            let len = user::read_prefix(caller, argument, &mut name[..15]).await?;
+            let len = user_memory::read_prefix(caller, argument, &mut name[..15]).await?;
             name[len..].fill(0);
             *caller.thread.name.lock() = name;
             Ok(0)
         }
         options::PR_GET_NAME => {
             let name = *caller.thread.name.lock();
-            user::copy_out(caller, argument, &name).await.map(|()| 0)
+            user_memory::copy_out(caller, argument, &name).await.map(|()| 0)
         }
         options::PR_SET_PDEATHSIG if argument <= usize::from(SIGMAX) => {
             process.death_signal.store(argument as u8, Relaxed);
@@ -35,7 +33,7 @@ pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> S
         }
         options::PR_GET_PDEATHSIG => {
             let signal = process.death_signal.load(Relaxed);
-            user::write(caller, argument, u32::from(signal)).await.map(|()| 0)
+            user_memory::write(caller, argument, u32::from(signal)).await.map(|()| 0)
         }
         options::PR_SET_CHILD_SUBREAPER => {
             reaper::set(process, argument != 0);
@@ -43,7 +41,7 @@ pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> S
         }
         options::PR_GET_CHILD_SUBREAPER => {
             let is_subreaper = process.is_subreaper.load(Relaxed);
-            user::write(caller, argument, u32::from(is_subreaper)).await.map(|()| 0)
+            user_memory::write(caller, argument, u32::from(is_subreaper)).await.map(|()| 0)
         }
         options::PR_GET_DUMPABLE => Ok(usize::from(process.is_dumpable.load(Relaxed))),
         options::PR_SET_DUMPABLE if argument <= 1 => {

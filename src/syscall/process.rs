@@ -6,10 +6,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional};
 use crate::{
     arch::user::UserContext,
     file::events::process::ProcessFile,
@@ -29,6 +26,7 @@ use crate::{
         trace, tree,
         wait::{self, ExitStatus, Which},
     },
+    user_memory::{self, SysResult},
 };
 
 pub async fn fork(caller: &mut Caller, context: &mut UserContext) -> SysResult {
@@ -66,14 +64,14 @@ async fn read_strings(caller: &Caller, mut array: usize, most: usize) -> Result<
         // As many as can be read if the first can.
         let in_page = (PAGE_SIZE - array % PAGE_SIZE) / size_of::<usize>();
         let addresses = &mut addresses[..in_page.clamp(1, 16)];
-        user::copy_in(caller, array, addresses.as_mut_bytes()).await?;
+        user_memory::copy_in(caller, array, addresses.as_mut_bytes()).await?;
         for &mut address in &mut *addresses {
             if address == 0 {
                 return Ok(strings);
             }
             strings.begin()?;
             let append = |bytes: &[u8]| strings.extend(bytes);
-            user::read_string_by(caller, address, MAX_STRING, &mut part, append).await?;
+            user_memory::read_string_by(caller, address, MAX_STRING, &mut part, append).await?;
             if strings.footprint() > most {
                 return Err(Errno::E2BIG);
             }
@@ -105,7 +103,7 @@ pub async fn execveat(
     if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = user::read_path(caller, path).await?;
+    let name = user_memory::read_path(caller, path).await?;
     let stack = caller.process().limits.soft(linux::RLIMIT_STACK);
     let most = Arguments::most(stack) - (name.len() + 1);
     let mut argv = read_strings(caller, argv, most).await?;
@@ -166,8 +164,8 @@ pub fn wait4_now(caller: &Caller, pid: i32, status: usize, options: u32, usage: 
 pub async fn wait4(caller: &Caller, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
     let (which, options) = wait4_choice(caller, pid, options);
     let Some(report) = wait::wait(caller, which, options).await? else { return Ok(0) };
-    user::write_optional(caller, status, report.status()).await?;
-    user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
+    user_memory::write_optional(caller, status, report.status()).await?;
+    user_memory::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
     Ok(report.pid as usize)
 }
 
@@ -208,13 +206,13 @@ pub async fn waitid(
         report = Err(Errno::EAGAIN);
     }
     if let Ok(Some(report)) = &report {
-        user::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
+        user_memory::write_optional(caller, usage, RawUsage::from(&report.usage)).await?;
     }
     if info != 0 {
         match &report {
-            Ok(Some(report)) => user::write(caller, info, report.info().to_raw()).await?,
+            Ok(Some(report)) => user_memory::write(caller, info, report.info().to_raw()).await?,
             // Nothing has happened, or there is nobody: the signal number and the id say so.
-            Ok(None) | Err(_) => user::copy_out(caller, info, &[0; 24]).await?,
+            Ok(None) | Err(_) => user_memory::copy_out(caller, info, &[0; 24]).await?,
         }
     }
     report.map(|_| 0)
@@ -302,9 +300,9 @@ pub fn prlimit_now(caller: &Caller, pid: i32, resource: u32, new: usize, old: us
 }
 
 pub async fn prlimit64(caller: &Caller, pid: i32, resource: u32, new: usize, old: usize) -> SysResult {
-    let replacement = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    let replacement = if new == 0 { None } else { Some(user_memory::read(caller, new).await?) };
     let previous = replace_limit(caller, pid, resource, replacement)?;
-    user::write_optional(caller, old, previous).await?;
+    user_memory::write_optional(caller, old, previous).await?;
     Ok(0)
 }
 

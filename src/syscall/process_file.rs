@@ -7,11 +7,7 @@ use conquer_once::spin::OnceCell;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{
-    descriptor::install,
-    signal,
-    user::{self, SysResult},
-};
+use super::{descriptor::install, signal};
 use crate::{
     file::{
         File, Object,
@@ -24,6 +20,7 @@ use crate::{
         tree,
     },
     procfs, random,
+    user_memory::{self, SysResult},
 };
 
 pub fn pidfd_open(caller: &Caller, pid: i32, flags: u32) -> SysResult {
@@ -54,7 +51,7 @@ pub async fn pidfd_send_signal(
     let target = named(&*caller.files.get_open(fd)?)?;
     let given = match info {
         0 => None,
-        address => Some(user::read::<RawSigInfo>(caller, address).await?),
+        address => Some(user_memory::read::<RawSigInfo>(caller, address).await?),
     };
     let given = match given {
         Some(raw) if raw.signal() != number as i32 => return Err(Errno::EINVAL),
@@ -167,7 +164,7 @@ pub async fn process_madvise(
         return Err(Errno::EINVAL);
     }
     let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;
-    let vectors = user::read_iovecs(caller, vectors, count).await?;
+    let vectors = user_memory::read_iovecs(caller, vectors, count).await?;
     let file = caller.files.get_open(fd)?;
     let target = {
         let tree = tree::lock();

@@ -4,13 +4,11 @@ use alloc::{sync::Arc, vec::Vec};
 
 use syscalls::Errno;
 
-use super::{
-    Arguments,
-    user::{self, IoVec, SysResult},
-};
+use super::Arguments;
 use crate::{
     memory::{AddressSpace, PAGE_SIZE},
     process::{Caller, tree},
+    user_memory::{self, IoVec, SysResult},
 };
 
 /// Most elements of a vector (`IOV_MAX`).
@@ -77,13 +75,13 @@ impl Transfer {
             let len = own_room.min(other_room).min(PIECE - there % PAGE_SIZE);
             let piece = &mut buffer[..len];
             let result = if writes {
-                match user::copy_in(caller, here, piece).await {
+                match user_memory::copy_in(caller, here, piece).await {
                     Ok(()) => space.write_bytes(there, piece).await.map_err(Errno::from),
                     Err(errno) => Err(errno),
                 }
             } else {
                 match space.read_bytes(there, piece).await {
-                    Ok(()) => user::copy_out(caller, here, piece).await,
+                    Ok(()) => user_memory::copy_out(caller, here, piece).await,
                     Err(error) => Err(error.into()),
                 }
             };
@@ -110,7 +108,8 @@ async fn vectors(caller: &Caller, address: usize, count: usize) -> Result<Vec<Io
     let mut vectors = Vec::new();
     vectors.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     for place in 0..count {
-        let vector: IoVec = user::read(caller, address.wrapping_add(place * size_of::<IoVec>())).await?;
+        let vector: IoVec =
+            user_memory::read(caller, address.wrapping_add(place * size_of::<IoVec>())).await?;
         if vector.len > isize::MAX as usize {
             return Err(Errno::EINVAL);
         }

@@ -6,7 +6,6 @@ use linux_raw_sys::ptrace as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::user::{self, IoVec, SysResult};
 use crate::process::{
     Caller, Thread, seccomp,
     signal::{RawSigInfo, SigInfo, SignalSet, deliver},
@@ -16,6 +15,7 @@ use crate::process::{
         resume,
     },
 };
+use crate::user_memory::{self, IoVec, SysResult};
 
 /// Kinds of register sets (elf(5)).
 const NT_PRSTATUS: usize = 1;
@@ -65,7 +65,7 @@ async fn of_stopped(
             let mut word = [0; 8];
             let space = thread.process.space.lock().clone().ok_or(Errno::EIO)?;
             space.peek(address, &mut word).await.map_err(|_| Errno::EIO)?;
-            user::copy_out(caller, data, &word).await?;
+            user_memory::copy_out(caller, data, &word).await?;
         }
         linux::PTRACE_POKETEXT | linux::PTRACE_POKEDATA => {
             let space = thread.process.space.lock().clone().ok_or(Errno::EIO)?;
@@ -73,7 +73,7 @@ async fn of_stopped(
         }
         linux::PTRACE_PEEKUSR => {
             let word = thread.halted(|tracing| registers::peek_user(tracing, address))??;
-            user::write(caller, data, word).await?;
+            user_memory::write(caller, data, word).await?;
         }
         linux::PTRACE_POKEUSR => {
             thread.halted(|tracing| registers::poke_user(tracing, address, data as u64))??;
@@ -83,23 +83,23 @@ async fn of_stopped(
         linux::PTRACE_GETFPREGS => drop(get(caller, thread, NT_PRFPREG, data, usize::MAX).await?),
         linux::PTRACE_SETFPREGS => drop(set(caller, thread, NT_PRFPREG, data, FPU_SIZE).await?),
         linux::PTRACE_GETREGSET | linux::PTRACE_SETREGSET => {
-            let mut vector: IoVec = user::read(caller, data).await?;
+            let mut vector: IoVec = user_memory::read(caller, data).await?;
             vector.len = match request {
                 linux::PTRACE_GETREGSET => get(caller, thread, address, vector.base, vector.len).await?,
                 _ => set(caller, thread, address, vector.base, vector.len).await?,
             };
-            user::write(caller, data + offset_of!(IoVec, len), vector.len).await?;
+            user_memory::write(caller, data + offset_of!(IoVec, len), vector.len).await?;
         }
         linux::PTRACE_GETEVENTMSG => {
             let message = thread.halted(|tracing| tracing.message())?;
-            user::write(caller, data, message).await?;
+            user_memory::write(caller, data, message).await?;
         }
         linux::PTRACE_GETSIGINFO => {
             let info = thread.halted(|tracing| tracing.signal_info().copied())??;
-            user::write(caller, data, info.to_raw()).await?;
+            user_memory::write(caller, data, info.to_raw()).await?;
         }
         linux::PTRACE_SETSIGINFO => {
-            let raw: RawSigInfo = user::read(caller, data).await?;
+            let raw: RawSigInfo = user_memory::read(caller, data).await?;
             let info = SigInfo::from_raw(&raw, raw.signal() as u8);
             thread.halted(|tracing| tracing.signal_info().map(|known| *known = info))??;
         }
@@ -107,11 +107,11 @@ async fn of_stopped(
             check_mask(address)?;
             let saved = thread.halted(|tracing| tracing.saved_mask().get())?;
             let mask = saved.unwrap_or_else(|| thread.signals.lock().blocked);
-            user::write(caller, data, mask).await?;
+            user_memory::write(caller, data, mask).await?;
         }
         linux::PTRACE_SETSIGMASK => {
             check_mask(address)?;
-            let mask: SignalSet = user::read(caller, data).await?;
+            let mask: SignalSet = user_memory::read(caller, data).await?;
             // What it set for its call only is over.
             thread.halted(|tracing| tracing.saved_mask().take())?;
             deliver::block(thread, mask);
@@ -119,7 +119,7 @@ async fn of_stopped(
         linux::PTRACE_PEEKSIGINFO => return peek_signals(caller, thread, address, data).await,
         linux::PTRACE_GET_SYSCALL_INFO => {
             let (info, len) = thread.halted(CallInfo::of)?;
-            user::copy_out(caller, data, &info.as_bytes()[..len.min(address)]).await?;
+            user_memory::copy_out(caller, data, &info.as_bytes()[..len.min(address)]).await?;
             return Ok(len);
         }
         _ => return Err(Errno::EIO),
@@ -158,7 +158,7 @@ async fn get(caller: &Caller, thread: &Thread, kind: usize, to: usize, len: usiz
 
 async fn put(caller: &Caller, to: usize, bytes: &[u8], len: usize) -> SysResult {
     let len = len.min(bytes.len());
-    user::copy_out(caller, to, &bytes[..len]).await?;
+    user_memory::copy_out(caller, to, &bytes[..len]).await?;
     Ok(len)
 }
 
@@ -171,21 +171,21 @@ async fn set(caller: &Caller, thread: &Thread, kind: usize, from: usize, len: us
         NT_PRSTATUS => {
             let mut registers = thread.halted(|tracing| Registers::of(tracing.registers()))?;
             let len = len.min(registers::SIZE);
-            user::copy_in(caller, from, &mut registers.as_mut_bytes()[..len]).await?;
+            user_memory::copy_in(caller, from, &mut registers.as_mut_bytes()[..len]).await?;
             thread.halted(|tracing| registers.put(tracing.registers()))??;
             Ok(len)
         }
         NT_PRFPREG => {
             let mut state = thread.halted(|tracing| tracing.registers().fpu())?;
             let len = len.min(FPU_SIZE);
-            user::copy_in(caller, from, &mut state.as_mut_bytes()[..len]).await?;
+            user_memory::copy_in(caller, from, &mut state.as_mut_bytes()[..len]).await?;
             let is_valid = thread.halted(|tracing| tracing.registers().set_fpu(&state))?;
             if is_valid { Ok(len) } else { Err(Errno::EINVAL) }
         }
         NT_X86_XSTATE => {
             let mut image = thread.halted(|tracing| tracing.registers().image())??;
             let len = len.min(image.len());
-            user::copy_in(caller, from, &mut image[..len]).await?;
+            user_memory::copy_in(caller, from, &mut image[..len]).await?;
             thread.halted(|tracing| tracing.registers().set_image(&image[..len]))??;
             Ok(len)
         }
@@ -205,7 +205,7 @@ struct PeekArguments {
 /// `PTRACE_PEEKSIGINFO`: how many of the pending signals it has told.
 async fn peek_signals(caller: &Caller, thread: &Thread, address: usize, data: usize) -> SysResult {
     const SHARED: u32 = linux::PTRACE_PEEKSIGINFO_SHARED;
-    let PeekArguments { offset, flags, count } = user::read(caller, address).await?;
+    let PeekArguments { offset, flags, count } = user_memory::read(caller, address).await?;
     if flags & !SHARED != 0 || count < 0 {
         return Err(Errno::EINVAL);
     }
@@ -219,7 +219,7 @@ async fn peek_signals(caller: &Caller, thread: &Thread, address: usize, data: us
             thread.signals.lock().pending.nth(place)
         };
         let Some(info) = found else { break };
-        user::write(caller, data + told * size_of::<RawSigInfo>(), info.to_raw()).await?;
+        user_memory::write(caller, data + told * size_of::<RawSigInfo>(), info.to_raw()).await?;
         told += 1;
     }
     Ok(told)

@@ -9,12 +9,12 @@ use syscalls::Errno;
 use super::{
     attempt::{Attempt, Pause},
     socket::message,
-    user::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
     vectored,
 };
 use crate::{
     file::{File, Object, direct, disk, events::counter, io, regular},
     process::Caller,
+    user_memory::{self, IoVec, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 
 #[inline]
@@ -194,7 +194,7 @@ pub async fn vectored(
     };
     let vectors = match vectored::kept(caller, moved) {
         Some(vectors) => vectors,
-        None => user::read_iovecs(caller, vectors, count).await?,
+        None => user_memory::read_iovecs(caller, vectors, count).await?,
     };
     vectored_file(caller, &file, (&vectors, moved), at, flags, direction).await
 }

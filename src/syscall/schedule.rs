@@ -7,10 +7,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    attempt::{Attempt, Pause, copy_out, copy_out_optional},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause, copy_out, copy_out_optional};
 use crate::{
     arch::cpu,
     process::{
@@ -22,6 +19,7 @@ use crate::{
         times::TimeSpec,
         tree::{self, Node},
     },
+    user_memory::{self, SysResult},
 };
 
 /// The range of static priorities: 1 to 99 for the real-time policies, nothing to choose for the others.
@@ -72,7 +70,7 @@ pub async fn sched_setscheduler(
     if policy.is_some_and(i32::is_negative) || parameter == 0 || tid < 0 {
         return Err(Errno::EINVAL);
     }
-    let priority: u32 = user::read(caller, parameter).await?;
+    let priority: u32 = user_memory::read(caller, parameter).await?;
     let thread = subject(caller, tid)?;
     let wanted = match policy {
         None => Scheduling { priority, ..thread.policy.get() },
@@ -161,19 +159,19 @@ pub async fn sched_setattr(caller: &Caller, tid: i32, address: usize, flags: u32
     if address == 0 || tid < 0 || flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let size = match user::read::<u32>(caller, address).await? as usize {
+    let size = match user_memory::read::<u32>(caller, address).await? as usize {
         0 => ATTR_SIZES[0],
         size => size,
     };
     let mut attr = SchedAttr::default();
     let known = size.min(ATTR_SIZES[1]);
     let fits = (ATTR_SIZES[0]..=4096).contains(&size) && {
-        user::copy_in(caller, address, &mut attr.as_mut_bytes()[..known]).await?;
-        let rest = user::read_array::<u8>(caller, address + known, size - known).await?;
+        user_memory::copy_in(caller, address, &mut attr.as_mut_bytes()[..known]).await?;
+        let rest = user_memory::read_array::<u8>(caller, address + known, size - known).await?;
         rest.iter().all(|byte| *byte == 0)
     };
     if !fits {
-        user::write(caller, address, ATTR_SIZES[1] as u32).await?;
+        user_memory::write(caller, address, ATTR_SIZES[1] as u32).await?;
         return Err(Errno::E2BIG);
     }
     if (attr.policy as i32) < 0 || attr.flags & !(KEEP_POLICY | KEEP_PARAMS | RESET | deadline::FLAGS) != 0 {
@@ -217,7 +215,7 @@ pub async fn sched_getattr(caller: &Caller, tid: i32, address: usize, size: usiz
         deadlines: reservation.map_or([0; 3], |own| [own.runtime, own.deadline, own.period]),
         ..SchedAttr::default()
     };
-    user::copy_out(caller, address, &attr.as_bytes()[..size]).await?;
+    user_memory::copy_out(caller, address, &attr.as_bytes()[..size]).await?;
     Ok(0)
 }
 
@@ -228,7 +226,7 @@ pub async fn sched_rr_get_interval(caller: &Caller, tid: i32, address: usize) ->
         linux::SCHED_FIFO | linux::SCHED_DEADLINE => 0,
         _ => run::SLICE_NS,
     };
-    user::write(caller, address, TimeSpec::from_ns(interval)).await?;
+    user_memory::write(caller, address, TimeSpec::from_ns(interval)).await?;
     Ok(0)
 }
 
@@ -244,7 +242,7 @@ pub async fn sched_setaffinity(caller: &Caller, tid: i32, size: usize, address: 
     // CPUs beyond the end of the set are not in it, and a set may have more than there can be.
     let mut set = [0; size_of::<u64>()];
     let known = size.min(set.len());
-    user::copy_in(caller, address, &mut set[..known]).await?;
+    user_memory::copy_in(caller, address, &mut set[..known]).await?;
     let thread = thread_of(caller, tid)?;
     if !is_own(caller, &thread.process) && !caller.credentials.has(capability::SYS_NICE) {
         return Err(Errno::EPERM);

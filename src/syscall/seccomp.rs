@@ -7,7 +7,7 @@ use linux_raw_sys::ptrace as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     memory,
     process::{
@@ -38,7 +38,7 @@ pub async fn seccomp(caller: &mut Caller, operation: u32, flags: u32, argument: 
         linux::SECCOMP_SET_MODE_STRICT if flags == 0 && argument == 0 => confine_strictly(caller),
         linux::SECCOMP_SET_MODE_FILTER => add_program(caller, flags, argument).await,
         linux::SECCOMP_GET_ACTION_AVAIL if flags == 0 => {
-            let answer = user::read(caller, argument).await?;
+            let answer = user_memory::read(caller, argument).await?;
             if seccomp::is_known(answer) { Ok(0) } else { Err(Errno::EOPNOTSUPP) }
         }
         _ => Err(Errno::EINVAL),
@@ -63,7 +63,7 @@ async fn add_program(caller: &Caller, flags: u32, argument: usize) -> SysResult 
     if flags & !(WITHOUT_EFFECT | EVERYWHERE | WITH_ERROR) != 0 {
         return Err(Errno::EINVAL);
     }
-    let Listing { len, address, .. } = user::read(caller, argument).await?;
+    let Listing { len, address, .. } = user_memory::read(caller, argument).await?;
     let len = usize::from(len);
     if len == 0 || len > seccomp::MAX {
         return Err(Errno::EINVAL);
@@ -76,7 +76,7 @@ async fn add_program(caller: &Caller, flags: u32, argument: usize) -> SysResult 
     let mut instructions = Vec::new();
     instructions.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     instructions.resize(len, Instruction::new_zeroed());
-    user::copy_in(caller, address, instructions.as_mut_bytes()).await?;
+    user_memory::copy_in(caller, address, instructions.as_mut_bytes()).await?;
     let rule = Rule::Program(Program::new(&instructions).await?);
     match seccomp::confine(caller, rule, flags & EVERYWHERE != 0)? {
         None => Ok(0),

@@ -6,10 +6,7 @@ use executor::time::Instant;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{
-    attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause, copy_in, copy_out, copy_out_optional};
 use crate::{
     arch::{clock, user::UserContext},
     process::{
@@ -24,6 +21,7 @@ use crate::{
         times::TimeSpec,
         tree::{self, Tree},
     },
+    user_memory::{self, SysResult},
 };
 
 /// A signal number of a call: 0 only tests for existence.
@@ -158,7 +156,7 @@ fn send_to_thread(
 }
 
 pub async fn rt_sigqueueinfo(caller: &Caller, pid: i32, signal: usize, info: usize) -> SysResult {
-    let raw: RawSigInfo = user::read(caller, info).await?;
+    let raw: RawSigInfo = user_memory::read(caller, info).await?;
     let info = SigInfo::from_raw(&raw, signal as u8);
     // Only the kernel and `kill` may say that they were the sender.
     if (info.code >= 0 || info.code == SI_TKILL) && pid as u32 != caller.process().pid {
@@ -168,7 +166,7 @@ pub async fn rt_sigqueueinfo(caller: &Caller, pid: i32, signal: usize, info: usi
 }
 
 pub async fn rt_tgsigqueueinfo(caller: &Caller, pid: i32, tid: i32, signal: usize, info: usize) -> SysResult {
-    let raw: RawSigInfo = user::read(caller, info).await?;
+    let raw: RawSigInfo = user_memory::read(caller, info).await?;
     let info = SigInfo::from_raw(&raw, signal as u8);
     if pid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL);
@@ -298,9 +296,9 @@ pub fn sigaltstack_now(caller: &mut Caller, context: &UserContext) -> Attempt {
 }
 
 pub async fn sigaltstack(caller: &mut Caller, rsp: u64, new: usize, old: usize) -> SysResult {
-    let replacement = if new == 0 { None } else { Some(user::read(caller, new).await?) };
+    let replacement = if new == 0 { None } else { Some(user_memory::read(caller, new).await?) };
     let before = replace_alternate_stack(caller, rsp, replacement)?;
-    user::write_optional(caller, old, before).await?;
+    user_memory::write_optional(caller, old, before).await?;
     Ok(0)
 }
 
@@ -374,7 +372,7 @@ pub fn signal_awaited(
 pub async fn tell_later(caller: &mut Caller, address: usize) -> SysResult {
     let Some(restart) = caller.restart.take() else { return Err(Errno::EINTR) };
     let Restart::Info(info) = *restart else { return Err(Errno::EINTR) };
-    user::write(caller, address, info.to_raw()).await?;
+    user_memory::write(caller, address, info.to_raw()).await?;
     Ok(info.signal as usize)
 }
 

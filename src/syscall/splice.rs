@@ -13,16 +13,14 @@ use fs::{
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{
-    read_write::{self, Direction, check_positioned},
-    user::{self, MAX_RW_COUNT, SysResult, UserBuffer},
-};
+use super::read_write::{self, Direction, check_positioned};
 use crate::{
     file::{File, Object, Stream, io, regular, socket, terminal},
     process::{
         Caller, interruptible,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
+    user_memory::{self, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 
 /// Bytes that are moved at once.
@@ -95,7 +93,7 @@ pub async fn sendfile(
 async fn offset_at(caller: &Caller, file: &File, address: usize) -> Result<u64, Errno> {
     let offset = match address {
         0 => *file.offset.lock().await,
-        address => user::read(caller, address).await?,
+        address => user_memory::read(caller, address).await?,
     };
     if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(offset) }
 }
@@ -104,7 +102,7 @@ async fn offset_at(caller: &Caller, file: &File, address: usize) -> Result<u64, 
 async fn set_offset(caller: &Caller, file: &File, address: usize, offset: u64) -> Result<(), Errno> {
     match address {
         0 => *file.offset.lock().await = offset,
-        address => user::write(caller, address, offset).await?,
+        address => user_memory::write(caller, address, offset).await?,
     }
     Ok(())
 }
@@ -227,7 +225,7 @@ pub async fn splice(
     let moved = splice_files(caller, (&source, &mut from), (&target, &mut to), len, flags).await?;
     for (address, offset) in [(input_offset, from), (output_offset, to)] {
         if let Some(offset) = offset {
-            user::write(caller, address, offset).await?;
+            user_memory::write(caller, address, offset).await?;
         }
     }
     Ok(moved)
@@ -235,7 +233,7 @@ pub async fn splice(
 
 /// The offset at an address; None without one.
 async fn read_offset(caller: &Caller, address: usize) -> Result<Option<u64>, Errno> {
-    if address == 0 { Ok(None) } else { user::read(caller, address).await.map(Some) }
+    if address == 0 { Ok(None) } else { user_memory::read(caller, address).await.map(Some) }
 }
 
 /// Where in a file a splice begins: at an offset, or at the file's own.
@@ -463,7 +461,7 @@ pub async fn vmsplice(caller: &mut Caller, fd: i32, vectors: usize, count: usize
     }
     let may_wait = flags & NONBLOCK == 0 && !file.is_nonblocking();
     let mut total = 0;
-    for vector in user::read_iovecs(caller, vectors, count).await? {
+    for vector in user_memory::read_iovecs(caller, vectors, count).await? {
         let mut buffer = UserBuffer::new(vector.base, vector.len.min(MAX_RW_COUNT - total))?;
         while buffer.remaining() > 0 {
             let offered = buffer.remaining();

@@ -7,16 +7,14 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{
-    attempt::{Attempt, copy_out},
-    user::{self, SysResult, UserBuffer},
-};
+use super::attempt::{Attempt, copy_out};
 use crate::{
     arch::clock,
     memory, power,
     process::{Caller, credentials::capability, tree},
     procfs::load,
     random,
+    user_memory::{self, SysResult, UserBuffer},
 };
 
 /// The version of Linux whose interface Rusk offers; the C library refuses to start on old ones.
@@ -90,7 +88,7 @@ pub async fn set_name(caller: &Caller, address: usize, len: usize, which: usize)
         return Err(Errno::EINVAL);
     }
     let mut name = [0; 65];
-    user::copy_in(caller, address, &mut name[..len]).await?;
+    user_memory::copy_in(caller, address, &mut name[..len]).await?;
     NAMES.lock()[which] = name;
     Ok(0)
 }
@@ -207,7 +205,7 @@ pub async fn syslog(caller: &Caller, action: usize, buffer: usize, len: i32) -> 
                 return Err(Errno::EINVAL);
             }
             let text = crate::kernel_log::tail(len as usize);
-            user::copy_out(caller, buffer, &text).await?;
+            user_memory::copy_out(caller, buffer, &text).await?;
             Ok(text.len())
         }
         SIZE_BUFFER => Ok(crate::kernel_log::CAPACITY),

@@ -8,10 +8,7 @@ use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::{
-    attempt::{Attempt, Pause, copy_in},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause, copy_in};
 use crate::{
     arch::{clock, user::UserContext},
     process::{
@@ -22,6 +19,8 @@ use crate::{
         times::TimeSpec,
         tree,
     },
+    user_memory::{self, SysResult},
+    wall_clock,
 };
 
 pub async fn clone(
@@ -81,10 +80,10 @@ pub async fn clone3(
         return Err(Errno::E2BIG);
     }
     let mut given = CloneArguments::new_zeroed();
-    user::copy_in(caller, arguments, &mut given.as_mut_bytes()[..size.min(NEWEST)]).await?;
+    user_memory::copy_in(caller, arguments, &mut given.as_mut_bytes()[..size.min(NEWEST)]).await?;
     // A version that is newer still may be used, but for what it adds.
     for place in NEWEST..size {
-        if user::read::<u8>(caller, arguments + place).await? != 0 {
+        if user_memory::read::<u8>(caller, arguments + place).await? != 0 {
             return Err(Errno::E2BIG);
         }
     }
@@ -137,8 +136,8 @@ pub async fn get_robust_list(caller: &Caller, tid: i32, head: usize, len: usize)
     if thread.process.pid != caller.process().pid && caller.credentials.uid() != 0 {
         return Err(Errno::EPERM);
     }
-    user::write(caller, len, 24usize).await?;
-    user::write(caller, head, thread.robust_list.load(Ordering::Relaxed)).await?;
+    user_memory::write(caller, len, 24usize).await?;
+    user_memory::write(caller, head, thread.robust_list.load(Ordering::Relaxed)).await?;
     Ok(0)
 }
 
@@ -162,7 +161,7 @@ pub async fn arch_prctl(
         ARCH_GET_GS => context.gs_base(),
         _ => return Err(Errno::EINVAL),
     };
-    user::write(caller, address, base).await?;
+    user_memory::write(caller, address, base).await?;
     Ok(0)
 }
 
@@ -172,7 +171,7 @@ fn futex_deadline(time: TimeSpec, operation: u32) -> Result<Instant, Errno> {
     Ok(Instant(match (operation & FUTEX_COMMAND, operation & linux::FUTEX_CLOCK_REALTIME) {
         (linux::FUTEX_WAIT, _) => clock::now_ns().saturating_add(time),
         (_, 0) => time,
-        _ => super::clock::realtime_to_monotonic(time),
+        _ => wall_clock::to_monotonic(time),
     }))
 }
 
@@ -268,7 +267,7 @@ pub async fn futex(
             let bitset = if absolute { value3 } else { linux::FUTEX_BITSET_MATCH_ANY };
             let deadline = match timeout {
                 0 => Instant::FAR_FUTURE,
-                timeout => futex_deadline(user::read(caller, timeout).await?, operation)?,
+                timeout => futex_deadline(user_memory::read(caller, timeout).await?, operation)?,
             };
             wait(caller, address, value, deadline, bitset, private).await
         }
@@ -317,18 +316,15 @@ pub async fn futex_waitv(
         0 => Instant::FAR_FUTURE,
         _ if !matches!(clock, linux::CLOCK_MONOTONIC | linux::CLOCK_REALTIME) => return Err(Errno::EINVAL),
         timeout => {
-            let time = user::read::<TimeSpec>(caller, timeout).await?.to_ns().ok_or(Errno::EINVAL)?;
-            Instant(if clock == linux::CLOCK_MONOTONIC {
-                time
-            } else {
-                super::clock::realtime_to_monotonic(time)
-            })
+            let time = user_memory::read::<TimeSpec>(caller, timeout).await?.to_ns().ok_or(Errno::EINVAL)?;
+            Instant(if clock == linux::CLOCK_MONOTONIC { time } else { wall_clock::to_monotonic(time) })
         }
     };
     let mut words = Vec::new();
     words.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     for index in 0..count {
-        let word: WaitedWord = user::read(caller, list.wrapping_add(index * size_of::<WaitedWord>())).await?;
+        let word: WaitedWord =
+            user_memory::read(caller, list.wrapping_add(index * size_of::<WaitedWord>())).await?;
         let private = word.flags & linux::FUTEX_PRIVATE_FLAG != 0;
         if word.flags & !linux::FUTEX_PRIVATE_FLAG != BITS_32 || word.reserved != 0 {
             return Err(Errno::EINVAL);

@@ -5,10 +5,7 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::{
-    attempt::{Attempt, Pause, copy_in, copy_out},
-    user::{self, SysResult},
-};
+use super::attempt::{Attempt, Pause, copy_in, copy_out};
 use crate::{
     memory::frame,
     process::{
@@ -23,6 +20,7 @@ use crate::{
         times::{Interval, TimeVal},
         tree,
     },
+    user_memory::{self, SysResult},
 };
 
 /// `alarm`, unless memory is short.
@@ -53,9 +51,9 @@ pub fn setitimer_now(caller: &Caller, which: u32, new: usize, old: usize) -> Att
 }
 
 pub async fn setitimer(caller: &Caller, which: u32, new: usize, old: usize) -> SysResult {
-    let new = if new == 0 { Default::default() } else { user::read(caller, new).await? };
+    let new = if new == 0 { Default::default() } else { user_memory::read(caller, new).await? };
     let before = set_interval(caller, which, new)?;
-    user::write_optional(caller, old, before).await?;
+    user_memory::write_optional(caller, old, before).await?;
     Ok(0)
 }
 
@@ -111,7 +109,7 @@ pub async fn timer_create(caller: &Caller, clock: i32, event_at: usize, id_at: u
     const EVENT: usize = 8;
     let words = match event_at {
         0 => None,
-        address => Some(user::read::<[u64; EVENT]>(caller, address).await?),
+        address => Some(user_memory::read::<[u64; EVENT]>(caller, address).await?),
     };
     let clock = clock_for_timer(caller, clock)?;
     let (target, message) = match words {
@@ -119,7 +117,7 @@ pub async fn timer_create(caller: &Caller, clock: i32, event_at: usize, id_at: u
         Some([value, kind, thread, ..]) => event(caller, [value, kind, thread])?,
     };
     let id = posix::create(caller.process(), clock, target, message)?;
-    if let Err(errno) = user::write(caller, id_at, id).await {
+    if let Err(errno) = user_memory::write(caller, id_at, id).await {
         let _ = posix::delete(caller.process(), id);
         return Err(errno);
     }
@@ -142,8 +140,8 @@ pub async fn timer_settime(caller: &Caller, id: i32, flags: u32, new: usize, old
     if new == 0 {
         return Err(Errno::EINVAL);
     }
-    let before = set_timer(caller, id, flags, user::read(caller, new).await?)?;
-    user::write_optional(caller, old, before).await?;
+    let before = set_timer(caller, id, flags, user_memory::read(caller, new).await?)?;
+    user_memory::write_optional(caller, old, before).await?;
     Ok(0)
 }
 

@@ -15,7 +15,6 @@ use zerocopy::FromZeros;
 use super::{
     attempt::{Attempt, Pause, copy_in_all, read_at, write_at},
     read_write::{Direction, check_direction},
-    user::{self, IoVec, SysResult, UserBuffer, UserVectors},
 };
 use crate::{
     arch::user::{Access, UserContext},
@@ -25,6 +24,7 @@ use crate::{
         run::Restart,
         signal::{SigInfo, numbers::SIGPIPE, send},
     },
+    user_memory::{self, IoVec, SysResult, UserBuffer, UserVectors},
 };
 
 /// The most pieces.
@@ -195,7 +195,7 @@ pub async fn through_pipe(
             }
             Ok(Progress::Missing(address, access)) => {
                 executor::make_way().await;
-                user::fault_in(caller, address, access).await.err()
+                user_memory::fault_in(caller, address, access).await.err()
             }
             Err(Errno::EAGAIN) if !file.is_nonblocking() && (direction == Direction::Write || moved == 0) => {
                 between_attempts(&caller.thread, readiness.wait(events)).await.err()

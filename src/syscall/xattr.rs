@@ -6,7 +6,7 @@ use fs::{LookupFlags, Path, XattrMode};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
-use super::user::{self, SysResult};
+use crate::user_memory::{self, SysResult};
 use crate::{
     file::{File, lookup},
     process::Caller,
@@ -32,7 +32,7 @@ impl Subject {
             Self::Path(path) => (path, LookupFlags::FOLLOW),
             Self::Link(path) => (path, LookupFlags::empty()),
         };
-        let name = user::read_path(caller, path).await?;
+        let name = user_memory::read_path(caller, path).await?;
         lookup::path(caller, lookup::CWD, &name, flags).await
     }
 }
@@ -44,7 +44,7 @@ pub fn place_of(file: &File) -> Result<&Path, Errno> {
 
 /// The name of an attribute: ERANGE if it is empty or too long, EFAULT.
 pub async fn attribute_name(caller: &Caller, name: usize) -> Result<Vec<u8>, Errno> {
-    let name = user::read_string(caller, name, 256).await;
+    let name = user_memory::read_string(caller, name, 256).await;
     let name = name.map_err(|errno| if errno == Errno::E2BIG { Errno::ERANGE } else { errno })?;
     if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
 }
@@ -55,7 +55,7 @@ async fn hand_out(caller: &Caller, bytes: &[u8], address: usize, size: usize) ->
         if bytes.len() > size {
             return Err(Errno::ERANGE);
         }
-        user::copy_out(caller, address, bytes).await?;
+        user_memory::copy_out(caller, address, bytes).await?;
     }
     Ok(bytes.len())
 }
@@ -131,7 +131,7 @@ impl AttributeChange {
         if size > 65536 {
             return Err(Errno::E2BIG);
         }
-        let value = user::read_array::<u8>(caller, value, size).await?;
+        let value = user_memory::read_array::<u8>(caller, value, size).await?;
         Ok(Self { name, value, mode })
     }
 

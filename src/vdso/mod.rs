@@ -23,7 +23,7 @@ use crate::{
     memory::{
         AddressSpace, Backing, FileObject, Identity, Mapping, PAGE_SIZE, RegionFlags, frame::Frame, page_of,
     },
-    syscall,
+    wall_clock,
 };
 use data::{Data, Snapshot};
 
@@ -110,7 +110,7 @@ pub fn publish_wall_clock() {
     let clock::Parameters { base, multiplier, .. } = *clock::parameters();
     let _writer = vdso.writer.lock();
     // Asked for under the lock: of two that set the clock at once, the last to write publishes what holds.
-    vdso.data().write(Snapshot { base, multiplier, wall: syscall::clock::wall_origin() });
+    vdso.data().write(Snapshot { base, multiplier, wall: wall_clock::origin() });
 }
 
 /// Maps the vDSO at `data`, where [`SIZE`] bytes must be free: the data page, then the image. Returns where the image's

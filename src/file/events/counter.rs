@@ -15,7 +15,7 @@ use super::{READABLE, WRITABLE};
 use crate::{
     file::{File, Node, Object, Stream, io},
     process::Caller,
-    syscall::user::{self, IoVec, SysResult, UserBuffer},
+    user_memory::{self, IoVec, SysResult, UserBuffer},
 };
 
 /// A read takes one, not all (`EFD_SEMAPHORE`).
@@ -84,7 +84,7 @@ impl Counter {
         let mut rest = &bytes[..];
         for piece in pieces {
             let (part, others) = rest.split_at(piece.len.min(rest.len()));
-            user::copy_out(caller, piece.base, part).await?;
+            user_memory::copy_out(caller, piece.base, part).await?;
             rest = others;
         }
         Ok(bytes.len())

@@ -18,7 +18,7 @@ use crate::{
         Caller, Process, Thread,
         signal::{self, FileSigInfo, SignalSet},
     },
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 
 /// A set of signals as a file.

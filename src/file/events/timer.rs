@@ -26,7 +26,8 @@ use crate::{
         Caller,
         times::{Interval, TimeSpec},
     },
-    syscall::{clock::wall_ns, user::UserBuffer},
+    user_memory::UserBuffer,
+    wall_clock,
 };
 
 /// Reads fail with ECANCELED once the wall clock has been set (`TFD_TIMER_CANCEL_ON_SET`).
@@ -121,7 +122,7 @@ impl Setting {
 
 /// The time since boot at which the wall clock shows `wall`.
 fn since_boot(wall: u64) -> Deadline {
-    wall.wrapping_sub(wall_ns().wrapping_sub(clock::now_ns())) as Deadline
+    wall.wrapping_sub(wall_clock::now_ns().wrapping_sub(clock::now_ns())) as Deadline
 }
 
 impl TimerFile {

@@ -19,7 +19,7 @@ use super::{Ring, chunks::Chunks};
 use crate::{
     memory::{self, AddressSpace},
     process::Caller,
-    syscall::user::{self, IoVec, SysResult},
+    user_memory::{self, IoVec, SysResult},
 };
 
 /// So many are added or removed with the lock held.
@@ -198,7 +198,7 @@ impl Ring {
         if shared.space.as_ptr() != Arc::as_ptr(&caller.space) {
             return Err(Errno::EFAULT);
         }
-        let tail: u16 = user::read(caller, shared.address + TAIL_AT).await?;
+        let tail: u16 = user_memory::read(caller, shared.address + TAIL_AT).await?;
         if tail == shared.head { Err(Errno::ENOBUFS) } else { Ok((place, Some(shared))) }
     }
 
@@ -223,7 +223,7 @@ impl Ring {
                 Some(found) => {
                     // The program writes a place before it moves the tail; the processor keeps the order of these loads.
                     let place = usize::from(found.head & found.mask) * size_of::<Provided>();
-                    let buffer = user::read(caller, found.address + place).await?;
+                    let buffer = user_memory::read(caller, found.address + place).await?;
                     let mut groups = self.provided.lock();
                     let now = groups.get_mut(&group).filter(is_it).and_then(|group| group.shared.as_mut());
                     now.filter(|now| now.head == found.head).map(|now| {

@@ -11,7 +11,7 @@ use linux_raw_sys::io_uring::IORING_FILE_INDEX_ALLOC;
 use syscalls::Errno;
 
 use super::{Ring, restrictions::Restrictions};
-use crate::{file::File, memory::AddressSpace, process::credentials::Credentials, syscall::user::IoVec};
+use crate::{file::File, memory::AddressSpace, process::credentials::Credentials, user_memory::IoVec};
 
 /// The things that are registered, under the ring's lock.
 #[derive(Default)]

@@ -36,7 +36,8 @@ use crate::{
     arch::user::Access,
     arch::{layout::USER_END, uaccess},
     memory::Place,
-    syscall::{attempt::Pause, user::fault_in},
+    syscall::attempt::Pause,
+    user_memory::fault_in,
 };
 
 /// What a futex word is known by: private to an address space, or shared by everyone who maps the same memory.

@@ -9,7 +9,7 @@ use super::wake_address;
 use crate::{
     arch::{uaccess, user::Access},
     process::Caller,
-    syscall::user::{self, fault_in},
+    user_memory::{self, fault_in},
 };
 
 /// Marks the mutexes that a dying thread holds: sets the owner-died bit and wakes a waiter.
@@ -20,7 +20,7 @@ pub async fn exit_robust_list(caller: &mut Caller) {
         return;
     }
     // { next, offset of the futex word, the entry being locked or unlocked right now }
-    let Ok([first, offset, pending]) = user::read::<[usize; 3]>(caller, head).await else { return };
+    let Ok([first, offset, pending]) = user_memory::read::<[usize; 3]>(caller, head).await else { return };
     let mut entry = first;
     for _ in 0..LIMIT {
         // Bit 0 marks a priority-inheritance mutex.
@@ -28,7 +28,7 @@ pub async fn exit_robust_list(caller: &mut Caller) {
         if address == head || address == 0 {
             break;
         }
-        let Ok(next) = user::read::<usize>(caller, address).await else { break };
+        let Ok(next) = user_memory::read::<usize>(caller, address).await else { break };
         if address != pending & !1 && release_dead(caller, address.wrapping_add(offset), false).await.is_err()
         {
             return;
@@ -42,7 +42,7 @@ pub async fn exit_robust_list(caller: &mut Caller) {
 
 async fn release_dead(caller: &mut Caller, address: usize, pending: bool) -> Result<(), Errno> {
     loop {
-        let value: u32 = user::read(caller, address).await?;
+        let value: u32 = user_memory::read(caller, address).await?;
         if value & linux::FUTEX_TID_MASK != caller.thread.tid() {
             // A mutex caught between its unlock and the wake that follows must still wake somebody.
             if pending && value == 0 {

@@ -19,7 +19,7 @@ use super::{ALL, AWAY, Key, SEATED, TABLE, Waiter, bucket_index, key};
 use crate::{
     arch::{uaccess, user::Access},
     process::{Caller, Thread},
-    syscall::user::fault_in,
+    user_memory::fault_in,
 };
 
 /// The most words in one wait.

@@ -27,7 +27,8 @@ use crate::{
         wait::{self, ExitStatus},
     },
     profile, strace,
-    syscall::{attempt::Pause, user::fault_in},
+    syscall::attempt::Pause,
+    user_memory::fault_in,
 };
 
 /// How a system call that a signal cut short is to go on (the kernel-internal error numbers of Linux).

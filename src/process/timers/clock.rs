@@ -10,7 +10,7 @@ use syscalls::Errno;
 use crate::{
     arch::clock,
     process::{Caller, Process, Thread, cpu_time::Parts, tree},
-    syscall::clock::{realtime_to_monotonic, wall_ns},
+    wall_clock,
 };
 
 /// A clock. What CPU-time clocks measure may end before they do.
@@ -98,7 +98,7 @@ impl Clock {
     /// What it shows, in nanoseconds. None if what it measures has ended.
     pub fn now(&self) -> Option<u64> {
         match self {
-            Self::Wall => Some(wall_ns()),
+            Self::Wall => Some(wall_clock::now_ns()),
             Self::Boot => Some(clock::now_ns()),
             Self::Process(process) => Some(parts_of(process)?.total_ns()),
             Self::User(process) => Some(parts_of(process)?.user_ns()),
@@ -117,7 +117,7 @@ impl Clock {
                 Self::Wall => {
                     let seen = WALL_CHANGES.load(Ordering::SeqCst);
                     let is_set = || (WALL_CHANGES.load(Ordering::SeqCst) != seen).then_some(());
-                    let end = Instant(realtime_to_monotonic(time));
+                    let end = Instant(wall_clock::to_monotonic(time));
                     if timeout(WALL_CHANGED.wait_until(is_set), end).await.is_err() {
                         return true;
                     }

@@ -10,7 +10,7 @@ use crate::{
         table::{NO_WAIT, READ, RawAccess, WRITE},
     },
     process::{Caller, credentials::capability, interruptible},
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 
 /// Flags of msgrcv (`<linux/msg.h>`).
@@ -23,11 +23,11 @@ pub fn msgget(caller: &Caller, key: i32, flags: u32) -> SysResult {
 }
 
 pub async fn msgsnd(caller: &Caller, id: i32, message: usize, len: usize, flags: u32) -> SysResult {
-    let kind: i64 = user::read(caller, message).await?;
+    let kind: i64 = user_memory::read(caller, message).await?;
     if len > MESSAGE_MAX || id < 0 || kind < 1 {
         return Err(Errno::EINVAL);
     }
-    let text = user::read_array::<u8>(caller, message.wrapping_add(size_of::<i64>()), len).await?;
+    let text = user_memory::read_array::<u8>(caller, message.wrapping_add(size_of::<i64>()), len).await?;
     let entry = QUEUES.with_id(id)?;
     entry.check(&caller.credentials, WRITE)?;
     let sending = entry.send(caller.process().pid, Message { kind, text }, flags & NO_WAIT == 0);
@@ -62,8 +62,8 @@ pub async fn msgrcv(
     let size = (room, flags & CUT != 0);
     let receiving = entry.receive(caller.process().pid, wanted, size, flags & NO_WAIT == 0);
     let received = interruptible(&caller.thread, receiving).await.map_err(|_| Errno::ERESTARTNOHAND)??;
-    user::write(caller, message, received.kind).await?;
-    user::copy_out(caller, message + size_of::<i64>(), &received.text).await?;
+    user_memory::write(caller, message, received.kind).await?;
+    user_memory::copy_out(caller, message + size_of::<i64>(), &received.text).await?;
     Ok(received.text.len())
 }
 
@@ -124,7 +124,7 @@ pub async fn msgctl(caller: &Caller, id: i32, command: i32, address: usize) -> S
                 segments: 0xffff,
                 pad: 0,
             };
-            user::write(caller, address, info).await?;
+            user_memory::write(caller, address, info).await?;
             Ok(last)
         }
         commands::STAT | own::STAT | own::STAT_ANY => {
@@ -140,11 +140,11 @@ pub async fn msgctl(caller: &Caller, id: i32, command: i32, address: usize) -> S
                 pids: notes.pids,
                 unused: [0; 2],
             };
-            user::write(caller, address, raw).await?;
+            user_memory::write(caller, address, raw).await?;
             Ok(answer(&entry, by_index))
         }
         commands::SET => {
-            let raw: RawQueue = user::read(caller, address).await?;
+            let raw: RawQueue = user_memory::read(caller, address).await?;
             let entry = QUEUES.with_id(id)?;
             entry.check_owner(&caller.credentials)?;
             if raw.limit > SIZE_MAX as u64 && !caller.credentials.has(capability::SYS_RESOURCE) {

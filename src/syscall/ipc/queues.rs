@@ -11,11 +11,9 @@ use crate::{
     file::{File, Object},
     ipc::posix::{self, Attributes, Message, Notice, OpenQueue, Opening, Queue},
     process::{Caller, interruptible, signal::numbers::SIGMAX, times::TimeSpec},
-    syscall::{
-        clock,
-        descriptor::install,
-        user::{self, SysResult},
-    },
+    syscall::descriptor::install,
+    user_memory::{self, SysResult},
+    wall_clock,
 };
 
 /// `struct mq_attr`.
@@ -31,7 +29,7 @@ struct RawAttributes {
 
 /// The name of a queue, which the C library passes without its slash. EACCES for what is no name in a folder.
 async fn name(caller: &Caller, address: usize) -> Result<String, Errno> {
-    let name = user::read_path(caller, address).await?;
+    let name = user_memory::read_path(caller, address).await?;
     let name = core::str::from_utf8(&name).map_err(|_| Errno::EINVAL)?;
     match name {
         "" => Err(Errno::ENOENT),
@@ -46,7 +44,7 @@ pub async fn mq_open(caller: &Caller, name_at: usize, flags: u32, mode: u32, att
     let attributes = match attributes {
         0 => Attributes::default(),
         address => {
-            let raw: RawAttributes = user::read(caller, address).await?;
+            let raw: RawAttributes = user_memory::read(caller, address).await?;
             // What is negative is too much.
             let whole = |value: i64| usize::try_from(value).unwrap_or(usize::MAX);
             Attributes { messages: whole(raw.messages), size: whole(raw.size) }
@@ -83,8 +81,8 @@ async fn deadline(caller: &Caller, address: usize) -> Result<Instant, Errno> {
     if address == 0 {
         return Ok(Instant::FAR_FUTURE);
     }
-    let time: TimeSpec = user::read(caller, address).await?;
-    Ok(Instant(clock::realtime_to_monotonic(time.to_ns().ok_or(Errno::EINVAL)?)))
+    let time: TimeSpec = user_memory::read(caller, address).await?;
+    Ok(Instant(wall_clock::to_monotonic(time.to_ns().ok_or(Errno::EINVAL)?)))
 }
 
 pub async fn mq_timedsend(
@@ -104,7 +102,7 @@ pub async fn mq_timedsend(
     if len > queue.attributes.size {
         return Err(Errno::EMSGSIZE);
     }
-    let text = user::read_array::<u8>(caller, text, len).await?;
+    let text = user_memory::read_array::<u8>(caller, text, len).await?;
     let sender = [caller.process().pid, caller.credentials.users[0]];
     let sending = queue.send(Message { priority, text, sender }, !file.is_nonblocking());
     let sent = timeout(interruptible(&caller.thread, sending), end).await;
@@ -128,8 +126,8 @@ pub async fn mq_timedreceive(
     let receiving = queue.receive(!file.is_nonblocking());
     let received = timeout(interruptible(&caller.thread, receiving), end).await;
     let message = received.map_err(|_| Errno::ETIMEDOUT)???;
-    user::write_optional(caller, priority_at, message.priority).await?;
-    user::copy_out(caller, text, &message.text).await?;
+    user_memory::write_optional(caller, priority_at, message.priority).await?;
+    user_memory::copy_out(caller, text, &message.text).await?;
     Ok(message.text.len())
 }
 
@@ -138,7 +136,7 @@ pub async fn mq_notify(caller: &Caller, fd: i32, event: usize) -> SysResult {
         0 => None,
         address => {
             // The rest of a `struct sigevent` is the C library's.
-            let [value, signal_and_kind, ..] = user::read::<[u64; 8]>(caller, address).await?;
+            let [value, signal_and_kind, ..] = user_memory::read::<[u64; 8]>(caller, address).await?;
             let (signal, kind) = (signal_and_kind as u32, (signal_and_kind >> 32) as u32);
             match kind {
                 linux::SIGEV_NONE => Some(None),
@@ -163,7 +161,7 @@ pub async fn mq_getsetattr(caller: &Caller, fd: i32, new: usize, old: usize) -> 
     let wanted = match new {
         0 => None,
         address => {
-            let raw: RawAttributes = user::read(caller, address).await?;
+            let raw: RawAttributes = user_memory::read(caller, address).await?;
             if raw.flags & !i64::from(linux::O_NONBLOCK) != 0 {
                 return Err(Errno::EINVAL);
             }
@@ -182,6 +180,6 @@ pub async fn mq_getsetattr(caller: &Caller, fd: i32, new: usize, old: usize) -> 
     if let Some(flags) = wanted {
         file.set_flags(file.flags() & !linux::O_NONBLOCK | flags);
     }
-    user::write_optional(caller, old, now).await?;
+    user_memory::write_optional(caller, old, now).await?;
     Ok(0)
 }

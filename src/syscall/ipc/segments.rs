@@ -16,7 +16,7 @@ use crate::{
     },
     memory::{Backing, Mapping, PAGE_SIZE, RegionFlags},
     process::{Caller, credentials::capability},
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 
 /// Flags of shmget and shmat (`<linux/shm.h>`).
@@ -156,7 +156,7 @@ pub async fn shmctl(caller: &Caller, id: i32, command: i32, address: usize) -> S
                 pages_max,
                 unused: [0; 4],
             };
-            user::write(caller, address, limits).await?;
+            user_memory::write(caller, address, limits).await?;
             Ok(SEGMENTS.count().1)
         }
         own::INFO => {
@@ -167,8 +167,12 @@ pub async fn shmctl(caller: &Caller, id: i32, command: i32, address: usize) -> S
                 from = index + 1;
             }
             let pages = total_pages() as u64;
-            user::write(caller, address, RawTotals { count: count as u64, pages, resident, swap: [0; 3] })
-                .await?;
+            user_memory::write(
+                caller,
+                address,
+                RawTotals { count: count as u64, pages, resident, swap: [0; 3] },
+            )
+            .await?;
             Ok(last)
         }
         commands::STAT | own::STAT | own::STAT_ANY => {
@@ -184,11 +188,11 @@ pub async fn shmctl(caller: &Caller, id: i32, command: i32, address: usize) -> S
                 mappings,
                 unused: [0; 2],
             };
-            user::write(caller, address, raw).await?;
+            user_memory::write(caller, address, raw).await?;
             Ok(answer(&entry, by_index))
         }
         commands::SET => {
-            let raw: RawSegment = user::read(caller, address).await?;
+            let raw: RawSegment = user_memory::read(caller, address).await?;
             let entry = SEGMENTS.with_id(id)?;
             entry.check_owner(&caller.credentials)?;
             set_access(&entry, &raw.access)?;

@@ -14,7 +14,7 @@ use crate::{
         table::{READ, RawAccess, WRITE},
     },
     process::{Caller, interruptible, times::TimeSpec},
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 
 pub fn semget(caller: &Caller, key: i32, count: i32, flags: u32) -> SysResult {
@@ -35,7 +35,7 @@ pub async fn semtimedop(
     let end = match time_out {
         0 => None,
         address => {
-            let span = user::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
+            let span = user_memory::read::<TimeSpec>(caller, address).await?.to_ns().ok_or(Errno::EINVAL)?;
             Some(Instant(clock::now_ns().saturating_add(span)))
         }
     };
@@ -46,7 +46,7 @@ pub async fn semtimedop(
     if count > OPERATIONS_MAX {
         return Err(Errno::E2BIG);
     }
-    let operations = user::read_array::<Operation>(caller, operations, count).await?;
+    let operations = user_memory::read_array::<Operation>(caller, operations, count).await?;
     let entry = SETS.with_id(id)?;
     let highest = operations.iter().map(|operation| usize::from(operation.number)).max().unwrap_or(0);
     if highest >= entry.object.len() {
@@ -132,7 +132,7 @@ pub async fn semctl(caller: &Caller, id: i32, number: i32, command: i32, argumen
                 value: VALUE_MAX,
                 used: used as i32,
             };
-            user::write(caller, argument, info).await?;
+            user_memory::write(caller, argument, info).await?;
             Ok(last)
         }
         commands::STAT | own::STAT | own::STAT_ANY => {
@@ -148,7 +148,7 @@ pub async fn semctl(caller: &Caller, id: i32, number: i32, command: i32, argumen
                 count: entry.object.len() as u64,
                 unused3: [0; 2],
             };
-            user::write(caller, argument, raw).await?;
+            user_memory::write(caller, argument, raw).await?;
             Ok(answer(&entry, by_index))
         }
         own::PID | own::VALUE | own::WAIT_TO_GROW | own::WAIT_FOR_ZERO => {
@@ -166,7 +166,7 @@ pub async fn semctl(caller: &Caller, id: i32, number: i32, command: i32, argumen
             let entry = SETS.with_id(id)?;
             entry.check(&caller.credentials, READ)?;
             let values = entry.object.values()?;
-            user::copy_out(caller, argument, values.as_bytes()).await?;
+            user_memory::copy_out(caller, argument, values.as_bytes()).await?;
             Ok(0)
         }
         own::SET_VALUE => {
@@ -180,11 +180,11 @@ pub async fn semctl(caller: &Caller, id: i32, number: i32, command: i32, argumen
         own::SET_ALL => {
             let entry = SETS.with_id(id)?;
             entry.check(&caller.credentials, WRITE)?;
-            let values = user::read_array::<u16>(caller, argument, entry.object.len()).await?;
+            let values = user_memory::read_array::<u16>(caller, argument, entry.object.len()).await?;
             entry.object.set_values(pid, 0, &values).map(|()| 0)
         }
         commands::SET => {
-            let raw: RawSet = user::read(caller, argument).await?;
+            let raw: RawSet = user_memory::read(caller, argument).await?;
             let entry = SETS.with_id(id)?;
             entry.check_owner(&caller.credentials)?;
             set_access(&entry, &raw.access)?;

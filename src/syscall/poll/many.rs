@@ -24,7 +24,8 @@ use crate::{
         poll::{Ready, any_of, look},
     },
     process::{Caller, Thread, thread::interruptible},
-    syscall::{signal, user::SysResult},
+    syscall::signal,
+    user_memory::SysResult,
 };
 
 /// How many places a part has: a multiple of 64.

@@ -27,7 +27,6 @@ use super::{
     Arguments,
     attempt::{Attempt, Pause, copy_in, copy_out},
     signal,
-    user::{SysResult, fault_in},
 };
 use crate::{
     arch::{clock, user::UserContext},
@@ -38,6 +37,7 @@ use crate::{
         signal::SignalSet,
         times::{TimeSpec, TimeVal},
     },
+    user_memory::{SysResult, fault_in},
 };
 
 /// A call of the family, as its arguments tell it.

@@ -10,10 +10,8 @@ use syscalls::Errno;
 use crate::{
     file::{lookup, socket::DOMAIN},
     process::Caller,
-    syscall::{
-        attempt::{Pause, copy_in, copy_out},
-        user,
-    },
+    syscall::attempt::{Pause, copy_in, copy_out},
+    user_memory,
 };
 
 /// The longest address of any family (`struct sockaddr_storage`).
@@ -40,7 +38,7 @@ impl Address {
     pub async fn read(caller: &Caller, address: usize, len: i32) -> Result<Self, Errno> {
         let len = usize::try_from(len).ok().filter(|len| *len <= ADDRESS_MAX).ok_or(Errno::EINVAL)?;
         let mut bytes = [0; ADDRESS_MAX];
-        user::copy_in(caller, address, &mut bytes[..len]).await?;
+        user_memory::copy_in(caller, address, &mut bytes[..len]).await?;
         Ok(Self { bytes, len })
     }
 
@@ -109,11 +107,11 @@ pub fn tell(to: usize, len_at: usize, name: Option<&Name>) -> Result<(), Pause> 
 
 /// As [`tell`], waiting for missing pages.
 pub async fn write(caller: &Caller, to: usize, len_at: usize, name: Option<&Name>) -> Result<(), Errno> {
-    let room: i32 = user::read(caller, len_at).await?;
+    let room: i32 = user_memory::read(caller, len_at).await?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     let (bytes, len) = encode(name);
-    user::copy_out(caller, to, &bytes[..len.min(room)]).await?;
-    user::write(caller, len_at, len as i32).await
+    user_memory::copy_out(caller, to, &bytes[..len.min(room)]).await?;
+    user_memory::write(caller, len_at, len as i32).await
 }
 
 /// The address of a socket with this name, or with none, and its length.

@@ -20,10 +20,8 @@ use crate::{
     file::{File, socket},
     memory::frame,
     process::Caller,
-    syscall::{
-        attempt::{Attempt, Pause},
-        user::UserBuffer,
-    },
+    syscall::attempt::{Attempt, Pause},
+    user_memory::UserBuffer,
 };
 
 /// Flags that leave a `sendto` simple.

@@ -15,7 +15,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::{
     file::{File, uring},
     process::{Caller, credentials::capability, tree},
-    syscall::{descriptor, user},
+    syscall::descriptor,
+    user_memory,
 };
 
 /// `struct cmsghdr`.
@@ -51,7 +52,7 @@ pub async fn read(caller: &Caller, address: usize, len: usize, cargo: &mut Cargo
     if len > CONTROL_MAX {
         return Err(Errno::ENOBUFS);
     }
-    let bytes: Vec<u8> = user::read_array(caller, address, len).await?;
+    let bytes: Vec<u8> = user_memory::read_array(caller, address, len).await?;
     let mut files = Vec::new();
     let mut rest = &bytes[..];
     while let Ok((header, _)) = Header::read_from_prefix(rest) {
@@ -169,8 +170,8 @@ impl Control {
         let len = whole.min(left);
         self.truncated |= len < whole;
         let at = self.address.wrapping_add(self.written);
-        if user::copy_out(caller, at.wrapping_add(HEADER), &data[..len - HEADER]).await.is_ok()
-            && user::write(caller, at, header(kind, len)).await.is_ok()
+        if user_memory::copy_out(caller, at.wrapping_add(HEADER), &data[..len - HEADER]).await.is_ok()
+            && user_memory::write(caller, at, header(kind, len)).await.is_ok()
         {
             self.written += whole.next_multiple_of(size_of::<u64>()).min(left);
         }
@@ -188,7 +189,7 @@ impl Control {
             let Ok(file) = file.downcast::<File>() else { break };
             let Ok(descriptor) = descriptor::reserve(caller) else { break };
             let place = at.wrapping_add(HEADER + given * size_of::<i32>());
-            if user::write(caller, place, descriptor.number() as i32).await.is_err() {
+            if user_memory::write(caller, place, descriptor.number() as i32).await.is_err() {
                 break;
             }
             descriptor.fill(file, close_on_exec);
@@ -196,7 +197,7 @@ impl Control {
         }
         self.truncated |= given < all;
         let len = HEADER + given * size_of::<i32>();
-        if given > 0 && user::write(caller, at, header(SCM_RIGHTS, len)).await.is_ok() {
+        if given > 0 && user_memory::write(caller, at, header(SCM_RIGHTS, len)).await.is_ok() {
             self.written += len.next_multiple_of(size_of::<u64>()).min(left);
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     arch::clock,
     file::{File, socket},
     process::{Caller, times::TimeSpec},
-    syscall::user::{self, IOV_MAX, IoVec, SysResult, UserBuffer, UserVectors},
+    user_memory::{self, IOV_MAX, IoVec, SysResult, UserBuffer, UserVectors},
 };
 
 /// `MSG_WAITFORONE`: `recvmmsg` waits for the first message alone.
@@ -52,7 +52,7 @@ const MANY_STRIDE: usize = size_of::<Header>() + size_of::<u64>();
 impl Header {
     /// Reads one. EINVAL for a negative length of the name, EMSGSIZE for too many ranges.
     async fn read(caller: &Caller, at: usize) -> Result<(Self, Vec<IoVec>), Errno> {
-        let mut header: Self = user::read(caller, at).await?;
+        let mut header: Self = user_memory::read(caller, at).await?;
         if header.name == 0 {
             header.name_len = 0;
         }
@@ -68,7 +68,7 @@ impl Header {
         if self.vector_count > IOV_MAX {
             return Err(Errno::EMSGSIZE);
         }
-        user::read_iovecs(caller, self.vectors, self.vector_count as u32).await
+        user_memory::read_iovecs(caller, self.vectors, self.vector_count as u32).await
     }
 }
 
@@ -213,7 +213,7 @@ pub async fn sendmmsg(caller: &Caller, fd: i32, headers: usize, count: u32, flag
         executor::make_way().await;
         let at = headers.wrapping_add(done * MANY_STRIDE);
         let sent = match send_one(caller, &file, at, flags).await {
-            Ok(sent) => user::write(caller, at.wrapping_add(size_of::<Header>()), sent as u32).await,
+            Ok(sent) => user_memory::write(caller, at.wrapping_add(size_of::<Header>()), sent as u32).await,
             Err(errno) => Err(errno),
         };
         match sent {
@@ -272,11 +272,11 @@ async fn tell_sender(caller: &Caller, delivery: &Delivery, to: usize, len_at: us
     match delivery.sender.as_ref().and_then(|sender| sender.name()) {
         Some(name) => address::write(caller, to, len_at, Some(&name)).await,
         None => {
-            let room: i32 = user::read(caller, len_at).await?;
+            let room: i32 = user_memory::read(caller, len_at).await?;
             if room < 0 {
                 return Err(Errno::EINVAL);
             }
-            user::write(caller, len_at, 0_i32).await
+            user_memory::write(caller, len_at, 0_i32).await
         }
     }
 }
@@ -317,7 +317,7 @@ impl Incoming {
     /// The same for messages that are [enclosed](receive_enclosed): the header only tells how much room there is to be for the
     /// name and for what comes along. EOVERFLOW if that is too much.
     pub async fn read_enclosed(caller: &Caller, at: usize) -> Result<Self, Errno> {
-        let header: Header = user::read(caller, at).await?;
+        let header: Header = user_memory::read(caller, at).await?;
         let vectors = header.read_vectors(caller).await?;
         let control_len = i32::try_from(header.control_len).map_err(|_| Errno::EOVERFLOW)?;
         let room = header.name_len.checked_add(control_len);
@@ -355,8 +355,8 @@ pub async fn receive_into(
     let name_len_at = at.wrapping_add(NAME_LEN_AT);
     let Received { bytes, told, control } =
         receive_parts(caller, file, header, vectors, name_len_at, flags).await?;
-    user::write(caller, at.wrapping_add(FLAGS_AT), told).await?;
-    user::write(caller, at.wrapping_add(CONTROL_LEN_AT), control).await?;
+    user_memory::write(caller, at.wrapping_add(FLAGS_AT), told).await?;
+    user_memory::write(caller, at.wrapping_add(CONTROL_LEN_AT), control).await?;
     Ok(bytes)
 }
 
@@ -384,7 +384,7 @@ pub async fn receive_enclosed(
     buffer: IoVec,
     flags: u32,
 ) -> Result<(usize, usize), Errno> {
-    user::UserBuffer::new(buffer.base, buffer.len)?;
+    user_memory::UserBuffer::new(buffer.base, buffer.len)?;
     let (name_len, control_len) = (message.header.name_len, message.header.control_len);
     let name = buffer.base + ENCLOSURE;
     let control = name + name_len as usize;
@@ -397,12 +397,12 @@ pub async fn receive_enclosed(
         ..message.header
     };
     let enclosure = Enclosure { name_len: name_len as u32, control_len: 0, payload_len: 0, flags: 0 };
-    user::write(caller, buffer.base, enclosure).await?;
+    user_memory::write(caller, buffer.base, enclosure).await?;
     let payload = [IoVec { base: payload, len: room }];
     let Received { bytes, told, control } =
         receive_parts(caller, file, &header, &payload, buffer.base, flags).await?;
     let told = [control as u32, bytes as u32, told];
-    user::write(caller, buffer.base + core::mem::offset_of!(Enclosure, control_len), told).await?;
+    user_memory::write(caller, buffer.base + core::mem::offset_of!(Enclosure, control_len), told).await?;
     Ok((before + bytes.min(room), bytes))
 }
 
@@ -464,7 +464,7 @@ pub async fn recvmmsg(
     let deadline = match time_limit {
         0 => Instant::FAR_FUTURE,
         at => {
-            let span = user::read::<TimeSpec>(caller, at).await?.to_ns().ok_or(Errno::EINVAL)?;
+            let span = user_memory::read::<TimeSpec>(caller, at).await?.to_ns().ok_or(Errno::EINVAL)?;
             Instant(clock::now_ns().saturating_add(span))
         }
     };
@@ -477,7 +477,9 @@ pub async fn recvmmsg(
         executor::make_way().await;
         let at = headers.wrapping_add(done * MANY_STRIDE);
         let received = match receive_one(caller, &file, at, flags & !MSG_WAITFORONE).await {
-            Ok(received) => user::write(caller, at.wrapping_add(size_of::<Header>()), received as u32).await,
+            Ok(received) => {
+                user_memory::write(caller, at.wrapping_add(size_of::<Header>()), received as u32).await
+            }
             Err(errno) => Err(errno),
         };
         match received {
@@ -495,7 +497,7 @@ pub async fn recvmmsg(
     }
     if time_limit != 0 {
         let left = deadline.0.saturating_sub(clock::now_ns());
-        user::write(caller, time_limit, TimeSpec::from_ns(left)).await?;
+        user_memory::write(caller, time_limit, TimeSpec::from_ns(left)).await?;
     }
     Ok(done)
 }

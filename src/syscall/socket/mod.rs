@@ -15,17 +15,14 @@ use linux_raw_sys::{general as linux, net::*};
 use net::unix::{Kind, Name, OpenSocket};
 use syscalls::Errno;
 
-use super::{
-    attempt::Attempt,
-    descriptor,
-    user::{self, SysResult},
-};
+use super::{attempt::Attempt, descriptor};
 use crate::{
     file::{
         File, lookup,
         socket::{self, DOMAIN, Patience, SocketFile},
     },
     process::Caller,
+    user_memory::{self, SysResult},
 };
 pub use address::Address;
 use address::Place;
@@ -87,7 +84,7 @@ pub fn new(caller: &Caller, domain: i32, kind: u32, protocol: i32) -> Result<Arc
 pub async fn socketpair(caller: &Caller, domain: i32, kind: u32, protocol: i32, pair: usize) -> SysResult {
     let (kind, flags) = checked_kind(domain, kind, protocol)?;
     let (first, second) = (descriptor::reserve(caller)?, descriptor::reserve(caller)?);
-    user::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
+    user_memory::write(caller, pair, [first.number() as i32, second.number() as i32]).await?;
     let (a, b) = OpenSocket::pair(&DOMAIN, kind, socket::peer(caller));
     for (descriptor, end) in [(first, a), (second, b)] {
         descriptor.fill(socket::open(caller, end, flags), flags & linux::O_CLOEXEC != 0);

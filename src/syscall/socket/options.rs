@@ -18,8 +18,8 @@ use crate::{
     syscall::{
         attempt::{Attempt, Pause, copy_in, copy_out},
         file_owner,
-        user::{self, SysResult},
     },
+    user_memory::{self, SysResult},
 };
 
 /// The option's value as a number; `None` for those that have another.
@@ -88,7 +88,7 @@ async fn read_limit(caller: &Caller, value: usize, len: usize) -> Result<u64, Er
     if len < size_of::<TimeVal>() {
         return Err(Errno::EINVAL);
     }
-    let limit: TimeVal = user::read(caller, value).await?;
+    let limit: TimeVal = user_memory::read(caller, value).await?;
     if !(0..1_000_000).contains(&limit.microseconds) {
         return Err(Errno::EDOM);
     }
@@ -116,7 +116,7 @@ pub async fn setsockopt(
     if len < size_of::<i32>() {
         return Err(Errno::EINVAL);
     }
-    let number: i32 = user::read(caller, value).await?;
+    let number: i32 = user_memory::read(caller, value).await?;
     let privileged = caller.credentials.has(capability::NET_ADMIN);
     match option {
         SO_TYPE | SO_DOMAIN | SO_PROTOCOL | SO_ERROR | SO_SNDLOWAT | SO_ACCEPTCONN | SO_PEERCRED => {
@@ -163,6 +163,6 @@ pub async fn ioctl(caller: &Caller, file: &File, request: u32, argument: usize) 
         requests::TIOCOUTQ => this.unread_by_others(),
         _ => return Err(Errno::ENOTTY),
     };
-    user::write(caller, argument, count as i32).await?;
+    user_memory::write(caller, argument, count as i32).await?;
     Ok(0)
 }

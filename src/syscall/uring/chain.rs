@@ -28,7 +28,7 @@ use crate::{
     file::uring::{Begun, Request, Ring, entry::*, is_called_off},
     memory,
     process::{Caller, Thread, deputy::Engagement},
-    syscall::user::SysResult,
+    user_memory::SysResult,
 };
 
 /// A chain that has not begun.

@@ -31,8 +31,8 @@ use crate::{
             self,
             message::{self, Incoming},
         },
-        user::{SysResult, UserBuffer},
     },
+    user_memory::{SysResult, UserBuffer},
 };
 
 /// A request that chooses its buffer.

@@ -20,7 +20,7 @@ use crate::{
         uring::{Counted, Entry, Request, Ring, Which},
     },
     process::Caller,
-    syscall::user::SysResult,
+    user_memory::SysResult,
 };
 
 /// The end of a request's time, which may be changed while it waits.

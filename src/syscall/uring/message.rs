@@ -10,7 +10,7 @@ use crate::{
         File,
         uring::{self, Entry, Ring},
     },
-    syscall::user::SysResult,
+    user_memory::SysResult,
 };
 
 /// Sends what an entry says to the ring that `file` is.

@@ -38,7 +38,6 @@ use super::{
     attempt::{Attempt, Pause},
     descriptor::install,
     signal,
-    user::{self, SysResult},
 };
 use crate::{
     arch::{clock, user::UserContext},
@@ -48,6 +47,7 @@ use crate::{
     },
     memory,
     process::{Caller, signal::SignalSet, times::TimeSpec},
+    user_memory::{self, SysResult},
 };
 use submit::{Submitter, submit, submit_now};
 
@@ -102,7 +102,7 @@ struct Parameters {
 }
 
 pub async fn setup(caller: &Caller, entries: u32, address: usize) -> SysResult {
-    let mut asked: Parameters = user::read(caller, address).await?;
+    let mut asked: Parameters = user_memory::read(caller, address).await?;
     let flags = asked.flags;
     let has = |flag| flags & flag != 0;
     let strange = flags & !SETUP_KNOWN != 0
@@ -168,7 +168,7 @@ pub async fn setup(caller: &Caller, entries: u32, address: usize) -> SysResult {
         ]
         .map(|offset| offset as u32),
     );
-    user::write(caller, address, asked).await?;
+    user_memory::write(caller, address, asked).await?;
     // From here on the poller ends with the file.
     let file = uring::open(ring.clone());
     if has(IORING_SETUP_SINGLE_ISSUER) && !has(IORING_SETUP_R_DISABLED) {
@@ -323,7 +323,7 @@ async fn wait(
         if size != size_of::<WaitArgument>() {
             return Err(Errno::EINVAL);
         }
-        let given: WaitArgument = user::read(caller, argument).await?;
+        let given: WaitArgument = user_memory::read(caller, argument).await?;
         if given.pad != 0 {
             return Err(Errno::EINVAL);
         }
@@ -335,13 +335,13 @@ async fn wait(
     }
     let replaced = match mask {
         (0, _) => None,
-        (address, size) if size == size_of::<SignalSet>() => Some(user::read(caller, address).await?),
+        (address, size) if size == size_of::<SignalSet>() => Some(user_memory::read(caller, address).await?),
         _ => return Err(Errno::EINVAL),
     };
     let deadline = match time {
         0 => Instant::FAR_FUTURE,
         address => {
-            let span: TimeSpec = user::read(caller, address).await?;
+            let span: TimeSpec = user_memory::read(caller, address).await?;
             let span = span.to_ns().ok_or(Errno::EINVAL)?;
             Instant(clock::now_ns().saturating_add(span))
         }

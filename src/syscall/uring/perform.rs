@@ -25,10 +25,9 @@ use crate::{
         descriptor, directory, epoll, memory as mappings, metadata,
         open::{self, How},
         read_write::{self, Direction},
-        socket, splice,
-        user::SysResult,
-        xattr,
+        socket, splice, xattr,
     },
+    user_memory::SysResult,
 };
 
 /// A request that is being carried out.

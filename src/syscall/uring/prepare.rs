@@ -26,9 +26,10 @@ use crate::{
             message::{Incoming, Outgoing},
         },
         splice,
-        user::{self, IoVec, PathBuf},
         xattr::{self, AttributeChange},
     },
+    user_memory::{self, IoVec, PathBuf},
+    wall_clock,
 };
 
 /// A request that has been read whole.
@@ -113,15 +114,14 @@ pub async fn deadline(caller: &Caller, address: usize, flags: u32) -> Result<u64
     if (flags & IORING_TIMEOUT_CLOCK_MASK).count_ones() > 1 {
         return Err(Errno::EINVAL);
     }
-    let time: TimeSpec = user::read(caller, address).await?;
+    let time: TimeSpec = user_memory::read(caller, address).await?;
     if time.seconds < 0 || time.nanoseconds < 0 {
         return Err(Errno::EINVAL);
     }
     let ns = (time.seconds as u64).saturating_mul(1_000_000_000).saturating_add(time.nanoseconds as u64);
-    let now = clock::now_ns();
     Ok(match flags & IORING_TIMEOUT_ABS {
-        0 => now.saturating_add(ns),
-        _ if flags & IORING_TIMEOUT_REALTIME != 0 => now.saturating_add(ns).saturating_sub(clock::wall_ns()),
+        0 => clock::now_ns().saturating_add(ns),
+        _ if flags & IORING_TIMEOUT_REALTIME != 0 => wall_clock::to_monotonic(ns),
         _ => ns,
     })
 }
@@ -141,21 +141,21 @@ pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared
             if entry.len != 1 {
                 return Err(Errno::EINVAL);
             }
-            Data::Length(user::read::<IoVec>(caller, address).await?.len)
+            Data::Length(user_memory::read::<IoVec>(caller, address).await?.len)
         }
         operations::READV | operations::WRITEV => {
-            Data::Vectors(user::read_iovecs(caller, address, entry.len).await?)
+            Data::Vectors(user_memory::read_iovecs(caller, address, entry.len).await?)
         }
         operations::OPENAT | operations::UNLINKAT | operations::MKDIRAT | operations::STATX => {
-            Data::Name(Box::new(user::read_path(caller, address).await?))
+            Data::Name(Box::new(user_memory::read_path(caller, address).await?))
         }
         operations::OPENAT2 => {
             let how = open::read_how(caller, second, entry.len as usize).await?;
-            Data::Open(Box::new((user::read_path(caller, address).await?, how)))
+            Data::Open(Box::new((user_memory::read_path(caller, address).await?, how)))
         }
         operations::RENAMEAT | operations::SYMLINKAT | operations::LINKAT => {
-            let first = user::read_path(caller, address).await?;
-            Data::Names(Box::new((first, user::read_path(caller, second).await?)))
+            let first = user_memory::read_path(caller, address).await?;
+            Data::Names(Box::new((first, user_memory::read_path(caller, second).await?)))
         }
         operations::TIMEOUT | operations::LINK_TIMEOUT => {
             Data::Deadline(deadline(caller, address, entry.op_flags).await?)
@@ -180,7 +180,7 @@ pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared
             Data::Incoming(Box::new(incoming))
         }
         operations::EPOLL_CTL => Data::Event(match epoll::has_event(entry.len) {
-            true => Some(user::read(caller, address).await?),
+            true => Some(user_memory::read(caller, address).await?),
             false => None,
         }),
         operations::FGETXATTR | operations::GETXATTR => {
@@ -201,7 +201,7 @@ pub async fn read(caller: &Caller, ring: &Ring, entry: Entry) -> Result<Prepared
 async fn attribute_path(caller: &Caller, entry: &Entry) -> Result<Option<PathBuf>, Errno> {
     match u32::from(entry.opcode) {
         operations::GETXATTR | operations::SETXATTR => {
-            Ok(Some(user::read_path(caller, entry.address3 as usize).await?))
+            Ok(Some(user_memory::read_path(caller, entry.address3 as usize).await?))
         }
         _ => Ok(None),
     }

@@ -26,10 +26,8 @@ use crate::{
         Caller,
         deputy::{Deputy, Engagement},
     },
-    syscall::{
-        attempt::{self, Pause},
-        user::SysResult,
-    },
+    syscall::attempt::{self, Pause},
+    user_memory::SysResult,
 };
 use linux_raw_sys::io_uring::IORING_SETUP_SUBMIT_ALL;
 use zerocopy::FromZeros;

@@ -17,7 +17,7 @@ use crate::{
         File,
         uring::{Entry, Request, Ring},
     },
-    syscall::user::SysResult,
+    user_memory::SysResult,
 };
 
 /// The events that are asked for, with those that are always told, which here are more than poll(2)'s, as on Linux.

@@ -71,3 +71,7 @@ mod stopwatch;
 mod strace;
 #[path = "../../../src/syscall/mod.rs"]
 mod syscall;
+#[path = "../../../src/user_memory.rs"]
+mod user_memory;
+#[path = "../../../src/wall_clock.rs"]
+mod wall_clock;

@@ -28,7 +28,7 @@ use syscalls::Errno;
 use crate::{
     file::{File, Node, Object, Stream},
     process::Caller,
-    syscall::user::UserBuffer,
+    user_memory::UserBuffer,
 };
 use limits::{Charge, Kind};
 use queue::Queue;

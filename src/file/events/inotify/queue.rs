@@ -14,7 +14,7 @@ use syscalls::Errno;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{super::READABLE, Watch};
-use crate::syscall::user::UserBuffer;
+use crate::user_memory::UserBuffer;
 
 /// `struct inotify_event`, which the name follows.
 #[derive(Clone, Copy, IntoBytes, Immutable)]

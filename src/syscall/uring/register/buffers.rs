@@ -9,7 +9,7 @@ use crate::{
     file::uring::{Ring, registered::Buffers},
     memory,
     process::Caller,
-    syscall::user::{self, IoVec, SysResult},
+    user_memory::{self, IoVec, SysResult},
 };
 
 /// The most buffers that can be registered, and bytes of one.
@@ -19,7 +19,7 @@ const BUFFER_MAX: usize = 1 << 30;
 /// Brings in the pages of a range; EFAULT, ENOMEM.
 pub async fn bring_in(caller: &Caller, range: IoVec) -> Result<(), Errno> {
     let end = range.base.checked_add(range.len).ok_or(Errno::EOVERFLOW)?;
-    user::UserBuffer::new(range.base, range.len)?;
+    user_memory::UserBuffer::new(range.base, range.len)?;
     let first = range.base & !(memory::PAGE_SIZE - 1);
     caller.space.populate(first..end, true).await.map_err(|errno| match errno {
         Errno::ENOMEM if memory::is_short() => Errno::ENOMEM,
@@ -56,7 +56,7 @@ pub async fn register_buffers(
     for index in 0..count as usize {
         let range = match is_sparse {
             true => IoVec { base: 0, len: 0 },
-            false => user::read(caller, ranges.wrapping_add(index * size_of::<IoVec>())).await?,
+            false => user_memory::read(caller, ranges.wrapping_add(index * size_of::<IoVec>())).await?,
         };
         list.push(range_to_register(caller, range).await?);
     }
@@ -79,7 +79,7 @@ pub async fn update_buffers(caller: &Caller, ring: &Ring, from: u32, ranges: usi
     list.try_reserve_exact(before.ranges.len()).map_err(|_| Errno::ENOMEM)?;
     list.extend_from_slice(&before.ranges);
     for index in 0..count as usize {
-        let range = user::read(caller, ranges.wrapping_add(index * size_of::<IoVec>())).await?;
+        let range = user_memory::read(caller, ranges.wrapping_add(index * size_of::<IoVec>())).await?;
         list[from as usize + index] = range_to_register(caller, range).await?;
     }
     let buffers = Buffers { space: before.space.clone(), ranges: list };

@@ -11,10 +11,8 @@ use crate::{
     arch::clock,
     file::uring::Ring,
     process::{Caller, times::TimeSpec},
-    syscall::{
-        uring::control::Meant,
-        user::{self, SysResult},
-    },
+    syscall::uring::control::Meant,
+    user_memory::{self, SysResult},
 };
 
 /// `struct io_uring_sync_cancel_reg`.
@@ -34,7 +32,7 @@ struct Cancel {
 /// # Errors
 /// EINVAL for strange flags, ENOENT if the one that is meant is not there, ETIME if it has not ended in time, EINTR.
 pub async fn cancel(caller: &Caller, ring: &Arc<Ring>, argument: usize) -> SysResult {
-    let Cancel { name, fd, flags, time, reserved } = user::read(caller, argument).await?;
+    let Cancel { name, fd, flags, time, reserved } = user_memory::read(caller, argument).await?;
     check(reserved == [0; 4] && Meant::are_known(flags))?;
     let deadline = match time {
         TimeSpec { seconds: -1, nanoseconds: -1 } => Instant::FAR_FUTURE,

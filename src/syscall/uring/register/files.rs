@@ -13,10 +13,8 @@ use crate::{
         uring::{self, Ring, registered::Files},
     },
     process::Caller,
-    syscall::{
-        descriptor::descriptor_limit,
-        user::{self, SysResult},
-    },
+    syscall::descriptor::descriptor_limit,
+    user_memory::{self, SysResult},
 };
 
 /// The most files that can be registered.
@@ -55,7 +53,7 @@ pub async fn register_files(caller: &Caller, ring: &Ring, fds: usize, count: u32
     for index in 0..count as usize {
         let fd = match fds {
             0 => -1,
-            fds => user::read(caller, fds.wrapping_add(index * size_of::<i32>())).await?,
+            fds => user_memory::read(caller, fds.wrapping_add(index * size_of::<i32>())).await?,
         };
         files.push(file_to_register(caller, fd)?);
         executor::make_way().await;
@@ -76,7 +74,8 @@ pub async fn update_files(caller: &Caller, ring: &Ring, from: u32, fds: usize, c
     check(end as usize <= places)?;
     for index in 0..count {
         let changed = async {
-            let fd: i32 = user::read(caller, fds.wrapping_add(index as usize * size_of::<i32>())).await?;
+            let fd: i32 =
+                user_memory::read(caller, fds.wrapping_add(index as usize * size_of::<i32>())).await?;
             if fd != IORING_REGISTER_FILES_SKIP {
                 // What was there goes even if there is nothing to come.
                 drop(ring.replace_registered((from + index) as usize, None)?);
@@ -104,9 +103,9 @@ pub async fn add_files(caller: &Caller, ring: &Ring, fds: usize, count: u32) -> 
     for index in 0..count as usize {
         let added = async {
             let at = fds.wrapping_add(index * size_of::<i32>());
-            let file = file_to_register(caller, user::read(caller, at).await?)?.ok_or(Errno::EBADF)?;
+            let file = file_to_register(caller, user_memory::read(caller, at).await?)?.ok_or(Errno::EBADF)?;
             let place = ring.register_file(file)?;
-            let told = user::write(caller, at, place as u32).await;
+            let told = user_memory::write(caller, at, place as u32).await;
             if told.is_err() {
                 drop(ring.replace_registered(place, None)?);
             }
@@ -124,7 +123,7 @@ pub async fn add_files(caller: &Caller, ring: &Ring, fds: usize, count: u32) -> 
 
 /// Has only some places be given away to files that come without the number of one.
 pub async fn give_away(caller: &Caller, ring: &Ring, argument: usize) -> SysResult {
-    let Places { first, count, reserved } = user::read(caller, argument).await?;
+    let Places { first, count, reserved } = user_memory::read(caller, argument).await?;
     let end = first.checked_add(count).ok_or(Errno::EOVERFLOW)?;
     check(reserved == 0)?;
     let mut registered = ring.registered.lock();

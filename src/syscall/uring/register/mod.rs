@@ -22,7 +22,7 @@ use super::operations;
 use crate::{
     file::{events::counter, uring::Ring},
     process::Caller,
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 use buffers::{register_buffers, update_buffers};
 use files::register_files;
@@ -113,7 +113,7 @@ pub async fn register(
         }
         Ok(0)
     } else if is(IORING_REGISTER_FILES_UPDATE) {
-        let update: Update = user::read(caller, argument).await?;
+        let update: Update = user_memory::read(caller, argument).await?;
         check(update.reserved == 0 && count > 0)?;
         update_files(caller, ring, update.offset, update.data as usize, count).await
     } else if is(IORING_REGISTER_EVENTFD) || is(IORING_REGISTER_EVENTFD_ASYNC) {
@@ -159,7 +159,7 @@ pub async fn register(
         files::give_away(caller, ring, argument).await
     } else if is(IORING_REGISTER_FILES2) || is(IORING_REGISTER_BUFFERS2) {
         check(count as usize == size_of::<Resources>())?;
-        let asked: Resources = user::read(caller, argument).await?;
+        let asked: Resources = user_memory::read(caller, argument).await?;
         let is_sparse = asked.flags == IORING_RSRC_REGISTER_SPARSE;
         // Rusk tells nobody when something registered is no longer in use.
         check(asked.reserved == 0 && asked.tags == 0 && (asked.flags == 0 || is_sparse && asked.data == 0))?;
@@ -172,7 +172,7 @@ pub async fn register(
         }
     } else if is(IORING_REGISTER_FILES_UPDATE2) || is(IORING_REGISTER_BUFFERS_UPDATE) {
         check(count as usize == size_of::<ResourcesUpdate>())?;
-        let update: ResourcesUpdate = user::read(caller, argument).await?;
+        let update: ResourcesUpdate = user_memory::read(caller, argument).await?;
         check(update.reserved == 0 && update.reserved_at_end == 0 && update.tags == 0 && update.count > 0)?;
         if is(IORING_REGISTER_FILES_UPDATE2) {
             update_files(caller, ring, update.offset, update.data as usize, update.count).await
@@ -194,7 +194,7 @@ fn check(holds: bool) -> Result<(), Errno> {
 
 /// Registers the counter that is added to for each completion.
 async fn register_event_file(caller: &Caller, ring: &Ring, argument: usize) -> SysResult {
-    let fd: i32 = user::read(caller, argument).await?;
+    let fd: i32 = user_memory::read(caller, argument).await?;
     if ring.registered.lock().event_file.is_some() {
         return Err(Errno::EBUSY);
     }
@@ -225,16 +225,16 @@ fn register_personality(caller: &Caller, ring: &Ring) -> SysResult {
 async fn probe(caller: &Caller, address: usize, count: u32) -> SysResult {
     let count = count.min(u32::from(operations::LAST) + 1) as usize;
     let words = (size_of::<Probe>() + count * size_of::<ProbedOperation>()) / size_of::<u64>();
-    let given: Vec<u64> = user::read_array(caller, address, words).await?;
+    let given: Vec<u64> = user_memory::read_array(caller, address, words).await?;
     check(given.iter().all(|word| *word == 0))?;
     let probe = Probe { last: operations::LAST, count: count as u8, reserved: [0; 14] };
-    user::write(caller, address, probe).await?;
+    user_memory::write(caller, address, probe).await?;
     for number in 0..count {
         let is_there = operations::unused(number as u8).is_some();
         let flags = if is_there { IO_URING_OP_SUPPORTED } else { 0 };
         let told = ProbedOperation { number: number as u8, reserved: 0, flags, reserved_at_end: 0 };
         let at = address + size_of::<Probe>() + number * size_of::<ProbedOperation>();
-        user::write(caller, at, told).await?;
+        user_memory::write(caller, at, told).await?;
     }
     Ok(0)
 }

@@ -8,7 +8,7 @@ use super::{Update, check};
 use crate::{
     file::uring,
     process::{Caller, deputy::Deputy},
-    syscall::user::{self, SysResult},
+    user_memory::{self, SysResult},
 };
 
 /// Does something with each of so many elements of an array, by their addresses: with how many; why not with the first, if with
@@ -39,7 +39,7 @@ pub async fn add(caller: &Caller, argument: usize, count: u32) -> SysResult {
 }
 
 async fn add_one(caller: &Caller, deputy: &Deputy, at: usize) -> Result<(), Errno> {
-    let asked: Update = user::read(caller, at).await?;
+    let asked: Update = user_memory::read(caller, at).await?;
     check(asked.reserved == 0)?;
     let numbers = match asked.offset as usize {
         _ if asked.offset == u32::MAX => 0..Deputy::OWN_RINGS,
@@ -51,7 +51,7 @@ async fn add_one(caller: &Caller, deputy: &Deputy, at: usize) -> Result<(), Errn
         return Err(Errno::EOPNOTSUPP);
     }
     let number = deputy.add_own_ring(numbers, file)?;
-    let told = user::write(caller, at, Update { offset: number as u32, ..asked }).await;
+    let told = user_memory::write(caller, at, Update { offset: number as u32, ..asked }).await;
     if told.is_err() {
         drop(deputy.take_own_ring(number));
     }
@@ -65,7 +65,7 @@ pub async fn take(caller: &Caller, argument: usize, count: u32) -> SysResult {
 }
 
 async fn take_one(caller: &Caller, deputy: &Deputy, at: usize) -> Result<(), Errno> {
-    let asked: Update = user::read(caller, at).await?;
+    let asked: Update = user_memory::read(caller, at).await?;
     let number = asked.offset as usize;
     check(asked.reserved == 0 && asked.data == 0 && number < Deputy::OWN_RINGS)?;
     drop(deputy.take_own_ring(number));

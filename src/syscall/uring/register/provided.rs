@@ -13,7 +13,7 @@ use crate::{
     },
     memory::PAGE_SIZE,
     process::Caller,
-    syscall::user::{self, IoVec, SysResult},
+    user_memory::{self, IoVec, SysResult},
 };
 
 /// `struct io_uring_buf_reg`.
@@ -29,7 +29,7 @@ struct Registration {
 
 impl Registration {
     async fn read(caller: &Caller, argument: usize) -> Result<Self, Errno> {
-        let asked: Self = user::read(caller, argument).await?;
+        let asked: Self = user_memory::read(caller, argument).await?;
         check(asked.flags == 0 && asked.reserved == [0; 3])?;
         Ok(asked)
     }

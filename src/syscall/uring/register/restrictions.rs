@@ -8,10 +8,8 @@ use super::{LAST, check};
 use crate::{
     file::uring::{Ring, restrictions::Restrictions},
     process::Caller,
-    syscall::{
-        uring::operations,
-        user::{self, SysResult},
-    },
+    syscall::uring::operations,
+    user_memory::{self, SysResult},
 };
 
 /// The most that can be named at once, as on Linux: each operation, each registration, and each kind of restriction.
@@ -41,7 +39,7 @@ pub async fn register(caller: &Caller, ring: &Ring, argument: usize, count: u32)
     let mut restrictions = Restrictions::default();
     for index in 0..count as usize {
         let at = argument.wrapping_add(index * size_of::<Restriction>());
-        let Restriction { kind, value, .. } = user::read(caller, at).await?;
+        let Restriction { kind, value, .. } = user_memory::read(caller, at).await?;
         let is = |wanted: linux_raw_sys::io_uring::io_uring_register_restriction_op| kind == wanted as u16;
         if is(IORING_RESTRICTION_REGISTER_OP) {
             check(u32::from(value) < LAST)?;

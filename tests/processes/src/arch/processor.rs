@@ -301,7 +301,7 @@ pub mod clock {
         cycles
     }
 
-    pub fn wall_ns() -> u64 {
+    pub fn machine_wall_ns() -> u64 {
         parameters().boot_time + now_ns()
     }
 }

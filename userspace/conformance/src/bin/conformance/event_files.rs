@@ -5,6 +5,7 @@ use std::io;
 use support::clock::{now, sleep_ms};
 use support::patience::{child_in_call, later, thread_in_call};
 use support::process::fork;
+use support::ring::{Entry, Ring, names};
 
 const MS: i64 = 1_000_000;
 
@@ -324,6 +325,7 @@ fn wall_timers() {
     show("expired", polled_for(plain, 60_000));
     value("read", read_number(plain));
     value("not expired", read_number(relative));
+    show("a ring's time-out goes by what it was set to", ring_timer(wall_time()));
     let waiter = child_in_call(libc::SYS_read, || match read_blocking(watching, end) {
         Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => 3,
         Ok(count) => 10 + count as i32,
@@ -341,6 +343,23 @@ fn wall_timers() {
     value("the sleeper", sleeper.wait().map(crate::check::describe));
     outcome("back", jump(-20_000));
     let _ = (sys!(SYS_close, watching), sys!(SYS_close, plain), sys!(SYS_close, relative));
+}
+
+/// Whether a ring's time-out at a time of the wall clock ends within a minute.
+fn ring_timer(end: [i64; 2]) -> bool {
+    const ABSOLUTE_BY_WALL: u32 = 1 | 8;
+    let mut ring = Ring::new(4).expect("a ring");
+    ring.push(Entry {
+        addr: end.as_ptr() as u64,
+        len: 1,
+        op_flags: ABSOLUTE_BY_WALL,
+        ..Entry::new(names::TIMEOUT, 1)
+    });
+    let _ = ring.submit(0);
+    (0..600).any(|_| {
+        sleep_ms(100);
+        ring.pop().is_some()
+    })
 }
 
 fn read_blocking(fd: i64, mut end: [i64; 2]) -> io::Result<u64> {
