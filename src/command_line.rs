@@ -86,7 +86,7 @@ impl<'a> Options<'a> {
                 ("rusk.report", Some("debugcon")) => power::report_to_debug_console(),
                 ("rusk.profile", Some("debugcon")) => power::profile_to_debug_console(),
                 ("rusk.measure", Some("polls")) => crate::machine::measure_polls_from_start(),
-                ("rusk.trace", Some("debugcon")) => crate::machine::trace_at_power_off(),
+                ("rusk.trace", Some("debugcon")) => crate::trace_log::want(),
                 _ => {}
             }
         }

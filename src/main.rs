@@ -46,6 +46,7 @@ mod root;
 mod stopwatch;
 mod strace;
 mod syscall;
+mod trace_log;
 mod user_memory;
 mod vdso;
 mod wall_clock;

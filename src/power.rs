@@ -9,9 +9,8 @@ use crate::{
     arch::{self, port},
     console,
     device::volume,
-    machine,
     process::wait::ExitStatus,
-    profile,
+    profile, trace_log,
 };
 
 /// How long the end of the machine waits for disks.
@@ -60,8 +59,8 @@ async fn flush() {
     console::drain().await;
     // Programs that end a machine well have done so; for the others it is what they would wish.
     let _ = executor::timeout_after(volume::end_all(), DISK_PATIENCE).await;
-    if machine::is_traced() {
-        machine::write_trace(&mut |line| port::debug_console(line.as_bytes()));
+    if trace_log::is_wanted() {
+        trace_log::write(&mut |line| port::debug_console(line.as_bytes()));
     }
     if PROFILES.load(Ordering::Relaxed) {
         profile::stop();

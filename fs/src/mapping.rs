@@ -22,7 +22,7 @@ pub trait Mapping: Send + Sync {
     /// a page that the file has got in their place may be taken, too, and is shown again when it is wanted.
     fn lose(self: Arc<Self>, pages: Range<u64>, copies: Copies) -> Op<'static, ()>;
 
-    /// The file.
+    /// The inode whose pages it shows.
     fn inode(&self) -> Arc<dyn Inode>;
 }
 

@@ -377,9 +377,9 @@ impl Mount {
 /// A counted use of a mount.
 pub struct MountRef(NonNull<Mount>);
 
-// SAFETY: the handle is a count on a shared object.
+// SAFETY: as an `Arc<Mount>`: a `Mount` may be used and dropped on any CPU, and its users are counted by an atomic.
 unsafe impl Send for MountRef {}
-// SAFETY: as for `Send`.
+// SAFETY: as for `Send`; a shared handle gives no more than a shared `Mount`.
 unsafe impl Sync for MountRef {}
 
 impl Deref for MountRef {

@@ -47,7 +47,7 @@ impl Path {
         &self.dentry
     }
 
-    /// The file.
+    /// The inode that the path leads to.
     #[inline]
     pub fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()

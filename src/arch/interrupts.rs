@@ -18,9 +18,9 @@ pub mod vector {
     pub const DEVICE_FIRST: u8 = 0x30;
     /// Last vector for devices.
     pub const DEVICE_LAST: u8 = 0xdf;
-    /// "There is work": ends a halt.
+    /// "Look for work", to CPUs that have just been started.
     pub const WAKE: u8 = 0xe0;
-    /// "Come back from user mode."
+    /// "There is work, or somebody is called": ends a halt, and a stay in user mode.
     pub const KICK: u8 = 0xe1;
     /// "Flush your TLB as the request says."
     pub const TLB_SHOOTDOWN: u8 = 0xe2;

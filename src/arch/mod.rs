@@ -14,8 +14,8 @@
 //!  timer, ipi: what the executor needs       panic ── backtrace ── symbols
 //! ```
 //!
-//! Nothing here needs the executor, and nothing but a user context that uses more than SSE the memory allocator; what
-//! else needs memory gets it while the kernel starts.
+//! Nothing here needs the executor. What needs the memory allocator after the start is a user context that uses more than SSE,
+//! and what is asked for now and then: topology, backtraces.
 
 mod apic;
 mod asm;

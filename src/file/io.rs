@@ -10,7 +10,7 @@ use crate::{
     memory,
     process::{
         Caller, between_attempts,
-        signal::{self, SigInfo, numbers::SIGPIPE, send},
+        signal::{self, send},
     },
     syscall::socket::message,
     user_memory::{SysResult, UserBuffer},
@@ -184,7 +184,7 @@ async fn write_stream(
             return Ok(total);
         }
         if failure == Errno::EPIPE {
-            let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+            send::broken_pipe(&caller.thread);
         }
         return Err(failure);
     }

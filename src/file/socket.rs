@@ -16,10 +16,7 @@ use syscalls::Errno;
 use super::{File, Node, Object};
 use crate::{
     memory,
-    process::{
-        Caller, between_attempts,
-        signal::{SigInfo, numbers::SIGPIPE, send},
-    },
+    process::{Caller, between_attempts, signal::send},
     user_memory::{SysResult, UserVectors},
 };
 
@@ -163,7 +160,7 @@ pub async fn send(
 /// The signal for who sends what nobody will receive.
 pub fn signal_broken(caller: &Caller, flags: u32) {
     if flags & constants::MSG_NOSIGNAL == 0 {
-        let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+        send::broken_pipe(&caller.thread);
     }
 }
 

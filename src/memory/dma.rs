@@ -36,7 +36,7 @@ impl Dma for DmaMemory {
     }
 }
 
-/// Some of them.
+/// Memory in one piece that a device reads and writes; freed when dropped.
 #[derive(Debug)]
 pub struct DmaRegion {
     first: Number,

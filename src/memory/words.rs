@@ -16,7 +16,8 @@ pub(super) struct Words {
     bytes: usize,
 }
 
-// SAFETY: every access is one of a whole word, and what they are to each other is the driver's to say.
+// SAFETY: every access is atomic, by whole words, so accesses of several CPUs do not tear or race; which order they have is up to the
+// driver, as is what the device does meanwhile.
 unsafe impl Send for Words {}
 // SAFETY: as above.
 unsafe impl Sync for Words {}

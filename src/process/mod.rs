@@ -5,7 +5,7 @@
 //! future and its [`Thread`] record.
 //!
 //! ```text
-//!   Caller      what the running thread alone touches: registers, address space, descriptors, signal mask
+//!   Caller      what the running thread alone touches: address space, descriptors, credentials; its registers are beside it
 //!     └─ Thread     what others see of it: ids, pending signals, the flags that call it back from user mode
 //!          └─ Process    what its threads share: signal actions, credentials, limits, times
 //!               └─ tree       who is whose parent, process groups, sessions: one table under one short lock

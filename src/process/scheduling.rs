@@ -71,7 +71,7 @@ impl Policy {
         Scheduling { policy, priority: priority.into(), nice, resets_on_fork: word & 1 << 15 != 0 }
     }
 
-    /// Another one.
+    /// Gives the thread another policy.
     pub fn set(&self, new: Scheduling) {
         let kind = match new.policy {
             linux::SCHED_BATCH => 1,

@@ -10,7 +10,7 @@ use syscalls::Errno;
 use super::text::{Made, TextBuffer};
 use crate::{arch::clock, process::run};
 
-/// The file.
+/// `/proc/executor`.
 pub struct Executor;
 
 impl Text for Executor {

@@ -9,7 +9,7 @@ use syscalls::Errno;
 use super::text::{LongText, Made, TextBuffer};
 use crate::file::lock::{self, FileLocks, Lock, Owner};
 
-/// The file.
+/// `/proc/locks`.
 pub struct Locks;
 
 impl Text for Locks {

@@ -118,7 +118,7 @@ async fn shrink(table: &mut Table, wanted: u64) {
     }
 }
 
-/// The file.
+/// `live_objects`, to which their number is written.
 pub struct LiveObjects;
 
 impl Text for LiveObjects {

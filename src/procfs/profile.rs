@@ -12,7 +12,7 @@ use crate::profile;
 /// Samples a second unless said otherwise: a number that regular events are no multiple of.
 const FREQUENCY: u64 = 997;
 
-/// The file.
+/// `/proc/rusk/profile`.
 pub struct Profile;
 
 impl Text for Profile {

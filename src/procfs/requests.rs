@@ -8,7 +8,7 @@ use syscalls::Errno;
 
 use crate::power;
 
-/// The file.
+/// `/proc/sysrq-trigger`.
 pub struct RequestTrigger;
 
 impl Text for RequestTrigger {

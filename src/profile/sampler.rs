@@ -137,7 +137,7 @@ pub fn pause(cpu: usize) {
     }
 }
 
-/// It goes on.
+/// This CPU has come out of its halt: its ticks go on.
 #[inline]
 pub fn resume(cpu: usize) {
     if DEADLINES[cpu].sample.load(Relaxed) != NONE {

@@ -26,10 +26,7 @@ use crate::{
     device::loops,
     file::{self, File, Object, bulk, lookup, poll::Wait, regular},
     memory::frame,
-    process::{
-        Caller, rseq,
-        signal::{SigInfo, numbers::SIGPIPE, send},
-    },
+    process::{Caller, rseq, signal::send},
     user_memory::{PathBuf, SysResult, UserBuffer},
 };
 
@@ -476,7 +473,7 @@ fn write_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved:
             }
             Err(_) if *moved > 0 => return Ok(*moved),
             Err(Errno::EPIPE) => {
-                let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+                send::broken_pipe(&caller.thread);
                 return Err(Pause::Failed(Errno::EPIPE));
             }
             Err(errno) => return Err(Pause::Failed(errno)),

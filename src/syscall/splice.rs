@@ -16,10 +16,7 @@ use syscalls::Errno;
 use super::read_write::{self, Direction, check_positioned};
 use crate::{
     file::{File, Object, Stream, io, regular, socket, terminal},
-    process::{
-        Caller, interruptible,
-        signal::{SigInfo, numbers::SIGPIPE, send},
-    },
+    process::{Caller, interruptible, signal::send},
     user_memory::{self, MAX_RW_COUNT, SysResult, UserBuffer},
 };
 
@@ -200,7 +197,7 @@ async fn wait(caller: &Caller, stream: &dyn Stream, events: Events, wait: bool) 
 /// Notes a write to a pipe that nobody reads.
 fn note_broken(caller: &Caller, errno: Errno) -> Errno {
     if errno == Errno::EPIPE {
-        let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+        send::broken_pipe(&caller.thread);
     }
     errno
 }

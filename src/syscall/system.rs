@@ -39,7 +39,7 @@ const fn field(text: &str) -> [u8; 65] {
 pub const HOST: usize = 0;
 pub const DOMAIN: usize = 1;
 
-/// One of them.
+/// The host's name, or the domain's.
 pub fn name(which: usize) -> alloc::string::String {
     let name = NAMES.lock()[which];
     let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());

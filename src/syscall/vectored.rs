@@ -19,11 +19,7 @@ use super::{
 use crate::{
     arch::user::{Access, UserContext},
     file::{File, Object, bulk},
-    process::{
-        Caller, between_attempts,
-        run::Restart,
-        signal::{SigInfo, numbers::SIGPIPE, send},
-    },
+    process::{Caller, between_attempts, run::Restart, signal::send},
     user_memory::{self, IoVec, SysResult, UserBuffer, UserVectors},
 };
 
@@ -207,7 +203,7 @@ pub async fn through_pipe(
             Some(_) if moved > 0 => break,
             Some(errno) => {
                 if errno == Errno::EPIPE {
-                    let _ = send::to_thread(&caller.thread, SigInfo::kernel(SIGPIPE));
+                    send::broken_pipe(&caller.thread);
                 }
                 return Err(errno);
             }

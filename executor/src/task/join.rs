@@ -264,7 +264,7 @@ impl<T> Future for JoinHandle<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let task = self.task.expect("polled again after the output was taken");
-        // SAFETY: the word says so.
+        // SAFETY: the word has been read (Acquire) as complete or cancelled, so whoever polled the task is done with its cell.
         task.header().join.poll(cx.waker()).map(|outcome| unsafe { self.take(task, outcome) })
     }
 }

@@ -277,7 +277,7 @@ impl TaskRef {
 pub struct TaskCell(AtomicPtr<Header>);
 
 impl TaskCell {
-    /// Nobody.
+    /// A place without a task.
     #[must_use]
     pub const fn empty() -> TaskCell {
         TaskCell(AtomicPtr::new(core::ptr::null_mut()))

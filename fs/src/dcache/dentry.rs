@@ -78,7 +78,7 @@ impl Dentry {
         }))
     }
 
-    /// The file.
+    /// The inode that the name stands for.
     #[inline]
     pub fn inode(&self) -> &Arc<dyn Inode> {
         &self.inode
@@ -291,9 +291,9 @@ unsafe impl Sync for Dentry {}
 /// A counted handle to a [`Dentry`]. While it lives the dentry does, in the cache or unlinked.
 pub struct DentryRef(NonNull<Dentry>);
 
-// SAFETY: the handle is a count on a shared object.
+// SAFETY: as an `Arc<Dentry>`: a `Dentry` may be used and dropped on any CPU, and its users are counted by an atomic.
 unsafe impl Send for DentryRef {}
-// SAFETY: as for `Send`.
+// SAFETY: as for `Send`; a shared handle gives no more than a shared `Dentry`.
 unsafe impl Sync for DentryRef {}
 
 impl DentryRef {

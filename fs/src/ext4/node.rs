@@ -478,7 +478,7 @@ impl Node {
         self.xattr_block.load(Relaxed)
     }
 
-    /// Changes that.
+    /// Sets the block of its attributes, or zero.
     pub fn set_xattr_block(&self, block: u64) {
         self.xattr_block.store(block, Relaxed);
     }
@@ -488,7 +488,7 @@ impl Node {
         self.stored_size.load(Relaxed)
     }
 
-    /// Changes that.
+    /// Sets the size that is stored.
     pub fn set_stored_size(&self, size: u64) {
         self.stored_size.store(size, Relaxed);
     }

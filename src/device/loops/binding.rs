@@ -136,7 +136,7 @@ impl Binding {
         Arc::new(Self { backing: self.backing.clone(), settings, size: self.size, turn: SleepLock::new() })
     }
 
-    /// The file.
+    /// What the device's bytes lie in.
     pub fn backing(&self) -> &Backing {
         &self.backing
     }

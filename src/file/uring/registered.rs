@@ -39,7 +39,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// These.
+    /// Files to be given out one after the other.
     pub fn new(files: Vec<Option<Arc<File>>>) -> Self {
         Self { places: 0..files.len(), files, next: 0 }
     }

@@ -152,6 +152,12 @@ pub fn to_thread(thread: &Thread, info: SigInfo) -> Result<(), Errno> {
     to_thread_if_taken(thread, info).map(drop)
 }
 
+/// Tells a thread that nobody will ever read what it wants to write (SIGPIPE).
+pub fn broken_pipe(thread: &Thread) {
+    // It runs, so it can be sent to.
+    let _ = to_thread(thread, SigInfo::kernel(SIGPIPE));
+}
+
 /// As [`to_thread`]; says whether the signal is pending now, or was ignored.
 pub fn to_thread_if_taken(thread: &Thread, info: SigInfo) -> Result<bool, Errno> {
     let mut tree = tree::lock();

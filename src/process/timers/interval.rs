@@ -53,7 +53,7 @@ impl Which {
     }
 }
 
-/// One of them.
+/// What setitimer(2) sets: a time by one of the clocks, and a period.
 #[derive(Default)]
 pub struct IntervalTimer {
     /// When it expires by its clock; 0 when it is off.

@@ -71,6 +71,8 @@ mod stopwatch;
 mod strace;
 #[path = "../../../src/syscall/mod.rs"]
 mod syscall;
+#[path = "../../../src/trace_log.rs"]
+mod trace_log;
 #[path = "../../../src/user_memory.rs"]
 mod user_memory;
 #[path = "../../../src/wall_clock.rs"]

@@ -59,7 +59,7 @@ pub fn info(bytes: &[u8]) -> Option<HashRootInfo> {
     HashRootInfo::read_from_prefix(bytes.get(INFO_AT..)?).ok().map(|(info, _)| info)
 }
 
-/// Changes that.
+/// Writes the root's information.
 pub fn set_info(bytes: &mut [u8], info: HashRootInfo) {
     bytes[INFO_AT..ROOT_AT].copy_from_slice(info.as_bytes());
 }

@@ -40,7 +40,7 @@ struct World {
     rounds: usize,
 }
 
-/// One of them.
+/// An element at random.
 fn pick<T>(mut from: impl ExactSizeIterator<Item = T>) -> Option<T> {
     let len = from.len() as u64;
     if len == 0 { None } else { from.nth(random(len) as usize) }
