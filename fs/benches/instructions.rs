@@ -166,7 +166,7 @@ async fn measure(operation: Operation, n: usize) {
                 let mut source = &buffer[..len];
                 black_box(writer.try_write(&mut source).unwrap());
                 let mut sink = &mut buffer[..len];
-                black_box(reader.try_read(&mut sink).unwrap());
+                black_box(reader.try_read(&mut sink, fs::pipe::Call::default()).unwrap());
             }
             Operation::Clone => drop(black_box(file.clone())),
             Operation::Clock => drop(black_box(Timestamp::now())),
