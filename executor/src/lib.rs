@@ -96,7 +96,7 @@ pub use coop::{StayOn, YieldNow, consume_budget, make_way, poll_at_last, stay_on
 pub use fan_out::{FanOut, fan_out};
 pub use join_set::JoinSet;
 pub use platform::{Platform, hooks};
-pub use shared::{cpus, current_cpu, idle_cpus, init, set_idle_spin, worker};
+pub use shared::{cpus, current_cpu, idle_cpus, init, worker};
 pub use stats::{HISTOGRAM_BUCKETS, Stats, live_tasks, poll_histogram, set_accounting, slab_bytes, stats};
 pub use task::{
     Builder, Cancelled, JoinHandle, Lane, SpawnError, TaskCell, TaskRef, Titled, spawn, spawn_on, try_spawn,

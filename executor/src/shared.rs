@@ -40,8 +40,6 @@ pub(crate) struct Shared {
     pub(crate) line: CacheLine<Line>,
     pub(crate) slab: Depot,
     pub(crate) rcu: rcu::Domain,
-    /// How long a CPU looks around before it halts, in nanoseconds.
-    pub(crate) spin_ns: AtomicU64,
     /// How long a turn lasts when others wait, in nanoseconds.
     pub(crate) slice_ns: AtomicU64,
     workers: Box<[Worker]>,
@@ -158,7 +156,6 @@ pub(crate) fn create(cpus: usize) -> &'static Shared {
             line: CacheLine(Line::new()),
             slab: Depot::new(),
             rcu: rcu::Domain::new(),
-            spin_ns: AtomicU64::new(DEFAULT_SPIN_NS),
             slice_ns: AtomicU64::new(DEFAULT_SLICE_NS),
             workers: (0..cpus).map(|cpu| Worker::new(id, cpu)).collect(),
             ids: AtomicU32::new(0),
@@ -224,7 +221,6 @@ pub(crate) unsafe fn recycle(id: ExecutorId) {
     shared.background = Injector::new();
     shared.line = CacheLine(Line::new());
     shared.rcu = rcu::Domain::new();
-    shared.spin_ns = AtomicU64::new(DEFAULT_SPIN_NS);
     shared.slice_ns = AtomicU64::new(DEFAULT_SLICE_NS);
     shared.ids = AtomicU32::new(0);
     shared.freed = AtomicU32::new(0);
@@ -235,9 +231,6 @@ pub(crate) unsafe fn recycle(id: ExecutorId) {
     ENDED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(id);
 }
 
-/// Looking around for two microseconds catches most wakes of a busy neighbour and costs less than
-/// the interrupt that would be needed after halting.
-const DEFAULT_SPIN_NS: u64 = 2_000;
 const DEFAULT_SLICE_NS: u64 = 4_000_000;
 
 /// Make the executor: one [`Worker`] per CPU, in the order of CPU numbers. Call once, on the boot
@@ -291,12 +284,6 @@ pub(crate) fn call_for_help() {
     if let Some(worker) = hooks::worker() {
         worker.shared().call_helper(worker.cpu());
     }
-}
-
-/// How long a CPU without work looks around before it halts, in nanoseconds; 0 for not at all.
-/// With one CPU it never does.
-pub fn set_idle_spin(ns: u64) {
-    current().spin_ns.store(ns, Relaxed);
 }
 
 /// Queue a task that the caller has the right to queue, from wherever it is.

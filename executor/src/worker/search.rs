@@ -5,7 +5,10 @@ use crate::platform::hooks;
 use crate::task::{Header, TaskRef};
 use crate::trace::Event;
 use core::ptr;
-use core::sync::atomic::Ordering::Relaxed;
+
+/// How long a CPU without work looks around before it halts, in nanoseconds: enough to catch most wakes of a busy neighbour, and
+/// less than the interrupt costs that would be needed after halting.
+const LOOK_NS: u64 = 2_000;
 
 impl Worker {
     /// Nothing is queued here. Find something elsewhere, or sleep until something may be here.
@@ -66,12 +69,10 @@ impl Worker {
         if is_searcher && self.steal() {
             return true;
         }
-        let shared = self.shared();
-        let spin = if shared.cpus() == 1 { 0 } else { shared.spin_ns.load(Relaxed) };
-        if spin == 0 {
+        if self.shared().cpus() == 1 {
             return false;
         }
-        let end = hooks::now() + spin;
+        let end = hooks::now() + LOOK_NS;
         self.door.bell.look_around();
         let found = loop {
             hooks::relax();
