@@ -7,7 +7,7 @@ use drivers::{
     tty::{Master, OpenAs},
 };
 use executor::sync::Readiness;
-use fs::{Capabilities, Device, Path, Sink, Source};
+use fs::{Capabilities, Device, Path, Sink, Source, pipe::Call};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -100,7 +100,7 @@ impl Memory {
 
 impl Stream for Memory {
     /// As much as takes some ten thousand instructions.
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         const ZEROS: usize = 64 << 10;
         const RANDOM: usize = 1 << 10;
         match self.0.contents() {
@@ -162,7 +162,7 @@ async fn open_master(caller: &Caller) -> Result<PtyMaster, Errno> {
 }
 
 impl Stream for PtyMaster {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         self.0.try_read_with(sink.remaining(), &mut |run| sink.put(run))
     }
 

@@ -118,7 +118,7 @@ async fn read_stream(
     let number = (&raw const total).addr();
     loop {
         let offered = buffer.remaining();
-        match stream.try_read_as(caller, buffer, Call { number, so_far: total }) {
+        match stream.try_read(caller, buffer, Call { number, so_far: total }) {
             Ok(read) => {
                 total += read;
                 // The stream may have given more than it says, which comes again.

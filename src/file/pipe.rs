@@ -51,7 +51,7 @@ impl Packets {
 }
 
 impl Stream for Reader {
-    fn try_read_as(&self, _caller: &Caller, sink: &mut UserBuffer, call: Call) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, call: Call) -> Result<usize, Errno> {
         self.end.try_read(sink, call)
     }
 
@@ -139,7 +139,7 @@ impl Drop for Both {
 }
 
 impl Stream for Both {
-    fn try_read_as(&self, _caller: &Caller, sink: &mut UserBuffer, call: Call) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, call: Call) -> Result<usize, Errno> {
         self.reader.try_read(sink, call)
     }
 

@@ -18,14 +18,10 @@ use crate::{
 ///
 /// They know the type of what they move bytes from and to, so that the compiler sees the whole way of a byte.
 pub trait Stream: Any + Send + Sync {
-    /// Moves bytes that are there into `sink`; 0 at the end.
-    fn try_read(&self, _caller: &Caller, _sink: &mut UserBuffer) -> Result<usize, Errno> {
+    /// Moves bytes that are there into `sink`; 0 at the end. `call` is for streams of which others may read in the middle of a
+    /// call, when its sink has stopped.
+    fn try_read(&self, _caller: &Caller, _sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
-    }
-
-    /// The same for a call that may go on where its sink has stopped, while others read.
-    fn try_read_as(&self, caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
-        self.try_read(caller, sink)
     }
 
     /// Moves bytes for which there is room out of `source`.

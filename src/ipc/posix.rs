@@ -13,7 +13,7 @@ use alloc::{
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use executor::sync::{Events, Readiness, SpinMutex, WaitQueue};
-use fs::Sink;
+use fs::{Sink, pipe::Call};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -463,7 +463,7 @@ impl Drop for Receiver<'_> {
 
 impl Stream for OpenQueue {
     /// Tells of the queue (mq_overview(7)); of a message it is no part.
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         let text = self.queue.describe();
         let rest = text.as_bytes().get(self.told.load(Relaxed)..).unwrap_or_default();
         let read = sink.put(rest);

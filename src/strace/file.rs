@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use executor::sync::Readiness;
-use fs::{Capabilities, Path, Sink, Source};
+use fs::{Capabilities, Path, Sink, Source, pipe::Call};
 use syscalls::Errno;
 
 use super::log::Log;
@@ -30,7 +30,7 @@ pub fn open(caller: &Caller, process: &Arc<Process>, path: Path, flags: u32) -> 
 }
 
 impl Stream for Reader {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         self.0.read(|lines| sink.put(lines))
     }
 

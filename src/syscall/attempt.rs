@@ -400,7 +400,7 @@ fn read_stream(caller: &Caller, file: Arc<File>, mut buffer: UserBuffer, moved: 
     buffer.skip(*moved);
     // The thread has no other call meanwhile.
     let call = Call { number: ptr::from_ref(caller).addr(), so_far: *moved };
-    match stream.try_read_as(caller, &mut buffer, call) {
+    match stream.try_read(caller, &mut buffer, call) {
         Ok(read) => {
             *moved += read;
             check_fault(&buffer)?;

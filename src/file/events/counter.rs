@@ -7,7 +7,7 @@ use core::{
 };
 
 use executor::sync::{Events, Readiness, SpinMutex};
-use fs::Source;
+use fs::{Source, pipe::Call};
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -133,7 +133,7 @@ impl Counter {
 }
 
 impl Stream for Counter {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         if sink.remaining() < size_of::<u64>() {
             return Err(Errno::EINVAL);
         }

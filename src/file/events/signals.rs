@@ -8,6 +8,7 @@ use alloc::{string::String, sync::Arc};
 use core::fmt;
 
 use executor::sync::{Events, Readiness, SpinMutex};
+use fs::pipe::Call;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 use zerocopy::IntoBytes;
@@ -48,7 +49,7 @@ impl SignalFile {
 }
 
 impl Stream for SignalFile {
-    fn try_read(&self, caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         const SIZE: usize = size_of::<FileSigInfo>();
         if sink.remaining() < SIZE {
             return Err(Errno::EINVAL);

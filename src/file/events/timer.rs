@@ -15,6 +15,7 @@ use executor::{
     sync::{Events, Readiness, SpinMutex, WaitQueue},
     timeout,
 };
+use fs::pipe::Call;
 use linux_raw_sys::general as linux;
 use syscalls::Errno;
 
@@ -234,7 +235,7 @@ async fn tell(timer: Arc<Timer>) {
 }
 
 impl Stream for TimerFile {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         if sink.remaining() < size_of::<u64>() {
             return Err(Errno::EINVAL);
         }

@@ -20,6 +20,7 @@ use core::{
 use executor::sync::{Events, Readiness};
 use fs::{
     Inode, Path,
+    pipe::Call,
     watch::{Happening, Notice, Watcher, Watches},
 };
 use linux_raw_sys::general as linux;
@@ -190,7 +191,7 @@ impl Watcher for Watch {
 }
 
 impl Stream for Inotify {
-    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer) -> Result<usize, Errno> {
+    fn try_read(&self, _caller: &Caller, sink: &mut UserBuffer, _call: Call) -> Result<usize, Errno> {
         self.queue.read(sink)
     }
 
