@@ -390,6 +390,7 @@ async fn change_over(caller: &mut Caller, context: &mut UserContext, path: &Path
     let old = core::mem::replace(&mut caller.space, loaded.space);
     caller.space.activate();
     process.release_borrowed_space();
+    process.note_peak(&old);
     drop(old);
     let number = context.orig_rax;
     *context = UserContext::new(loaded.entry as u64, loaded.stack_pointer as u64);

@@ -142,7 +142,7 @@ pub fn thread(mut caller: Caller) -> impl Future<Output = ()> + Send {
         // measures or unmounts finds it gone.
         let (files, space) = (process.files.lock().take(), process.space.lock().take());
         if let Some(space) = &space {
-            process.peak_resident.store(space.usage().resident as u64, Ordering::Relaxed);
+            process.note_peak(space);
         }
         if let Some(files) = files {
             close(files).await;

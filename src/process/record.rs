@@ -24,7 +24,7 @@ use super::{
 use crate::{
     arch,
     file::{FileTable, FsContext},
-    memory::{AddressSpace, heap},
+    memory::{AddressSpace, PAGE_SIZE, heap},
 };
 
 /// A process. Its place in the tree is in [`tree`](super::tree), under the same id.
@@ -75,10 +75,10 @@ pub struct Process {
     pub heap: heap::Account,
     /// Whether others of its user may look into it ([`may_be_inspected`](Self::may_be_inspected)).
     pub is_dumpable: AtomicBool,
-    /// Most memory it had when it exited, bytes.
-    pub peak_resident: AtomicU64,
+    /// The most memory at once that it has had in address spaces which it has left, in pages.
+    pub(super) peak_resident: AtomicU32,
     /// The most that one of the children had that were waited for, or of theirs.
-    pub peak_of_children: AtomicU64,
+    pub(super) peak_of_children: AtomicU32,
     /// Woken each time a thread exits; `execve` waits for the others here.
     pub thread_exits: WaitQueue,
     /// The exit status that all threads take when one calls `exit_group` or dies of a signal; see
@@ -157,8 +157,8 @@ impl Process {
             oom: oom::Adjustment::default(),
             heap: heap::Account::default(),
             is_dumpable: AtomicBool::new(true),
-            peak_resident: AtomicU64::new(0),
-            peak_of_children: AtomicU64::new(0),
+            peak_resident: AtomicU32::new(0),
+            peak_of_children: AtomicU32::new(0),
             thread_exits: WaitQueue::new(),
             exiting: AtomicU32::new(0),
             group_signals: AtomicU32::new(0),
@@ -173,6 +173,11 @@ impl Process {
             deputies: Deputies::default(),
             personality: AtomicU32::new(0),
         }
+    }
+
+    /// Notes how much memory it has had in an address space, which it leaves.
+    pub(super) fn note_peak(&self, space: &AddressSpace) {
+        self.peak_resident.fetch_max((space.usage().peak_resident / PAGE_SIZE) as u32, Ordering::Relaxed);
     }
 
     /// The credentials it acts with now.

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Process, Thread, cpu_time::Parts, switches::Switches, tree};
-use crate::arch::clock;
+use crate::{arch::clock, memory::PAGE_SIZE};
 
 /// What user space calls a clock tick (`sysconf(_SC_CLK_TCK)`).
 pub const TICKS_PER_SECOND: u64 = 100;
@@ -20,8 +20,8 @@ pub struct ResourceUsage {
     cycles: Parts,
     /// Page faults. None of them has ever to wait for a device.
     pub faults: u64,
-    /// Most memory at once, bytes; known when a process has ended.
-    pub peak_resident: u64,
+    /// Most memory at once, pages.
+    pub peak_resident: u32,
     /// How often it has left a CPU.
     pub switches: Switches,
 }
@@ -31,7 +31,8 @@ impl ResourceUsage {
     pub fn of(process: &Process) -> Self {
         let tree = tree::lock();
         let (cycles, switches) = (Parts::of(process, &tree), Switches::of(process, &tree));
-        Self { cycles, switches, ..Self::of_dead(process) }
+        drop(tree);
+        Self { cycles, switches, ..Self::of_dead(process) }.with_live_space(process)
     }
 
     /// What a process used, once its threads are gone.
@@ -67,7 +68,14 @@ impl ResourceUsage {
     /// What a thread has used so far: its page faults are not counted apart from those of its process.
     pub fn of_thread(thread: &Thread) -> Self {
         let (cycles, switches) = (thread.cpu_time.parts(), Switches::of_thread(thread));
-        Self { cycles, switches, ..Self::of_dead(&thread.process) }
+        Self { cycles, switches, ..Self::of_dead(&thread.process) }.with_live_space(&thread.process)
+    }
+
+    /// With the most memory that the process has had in its present address space.
+    fn with_live_space(self, process: &Process) -> Self {
+        let present =
+            process.space.lock().as_ref().map_or(0, |space| space.usage().peak_resident / PAGE_SIZE);
+        Self { peak_resident: self.peak_resident.max(present as u32), ..self }
     }
 
     /// Nanoseconds in user mode.

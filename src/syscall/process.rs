@@ -238,7 +238,7 @@ impl From<&ResourceUsage> for RawUsage {
         Self {
             user: TimeVal::from_ns(usage.user()),
             system: TimeVal::from_ns(usage.system()),
-            max_rss: (usage.peak_resident / 1024) as i64,
+            max_rss: i64::from(usage.peak_resident) * (PAGE_SIZE / 1024) as i64,
             minor_faults: usage.faults as i64,
             voluntary_switches: usage.switches.voluntary as i64,
             involuntary_switches: usage.switches.involuntary as i64,
@@ -256,11 +256,7 @@ pub fn getrusage(caller: &Caller, who: i32, address: usize) -> Attempt {
         -1 => ResourceUsage::of_children(caller.process()),
         _ => return Err(Pause::Failed(Errno::EINVAL)),
     };
-    let mut raw = RawUsage::from(&usage);
-    if who >= 0 {
-        raw.max_rss = (caller.space.usage().resident / 1024) as i64;
-    }
-    copy_out(address, &raw)?;
+    copy_out(address, &RawUsage::from(&usage))?;
     Ok(0)
 }
 

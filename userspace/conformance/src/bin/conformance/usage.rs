@@ -3,13 +3,13 @@
 //! Both kernels find out by samples where the time goes, so there is enough of it for many of them, and only what is large is
 //! told from what is small.
 
-use crate::check::{aside, show, sys};
+use crate::check::{aside, path, show, sys};
 use std::fs;
 use std::hint::black_box;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use support::clock::sleep_ms;
-use support::memory::Shared;
+use support::memory::{Anonymous, Shared};
 use support::process::fork;
 
 /// CPU time in microseconds.
@@ -52,6 +52,50 @@ fn switches_in(file: &str) -> [i64; 2] {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
         line.trim().parse().expect("a number")
     })
+}
+
+/// The largest size of somebody, in MiB: `ru_maxrss`.
+fn peak(who: i32) -> i64 {
+    let mut words = [0_i64; 18];
+    let _ = sys!(SYS_getrusage, who, words.as_mut_ptr());
+    words[4] >> 10
+}
+
+/// Has so much memory for a moment.
+fn have(megabytes: usize) {
+    Anonymous::map(megabytes << 20).expect("memory").touch();
+}
+
+/// The most memory at once, which may long have been given back.
+fn sizes() {
+    const THREAD: i32 = 1;
+    let begun = fork(|| {
+        have(40);
+        show("of itself", peak(libc::RUSAGE_SELF) >= 40);
+        show("of a thread", peak(THREAD) >= 40);
+        show("of children, of which there are none", peak(libc::RUSAGE_CHILDREN));
+        let child = |megabytes: usize, executes: bool| {
+            let child = fork(|| {
+                show("a child begins anew", peak(libc::RUSAGE_SELF) < 40);
+                have(megabytes);
+                if executes {
+                    let words = [path("true"), path("")];
+                    let (argv, none) = ([words[0].as_ptr(), std::ptr::null()], [std::ptr::null::<u8>()]);
+                    let _ = sys!(SYS_execve, path("/bin/true").as_ptr(), argv.as_ptr(), none.as_ptr());
+                }
+                0
+            });
+            let status = child.expect("fork").wait();
+            show("its end", status.map(crate::check::describe).unwrap_or_default());
+            peak(libc::RUSAGE_CHILDREN)
+        };
+        show("of a child that has given it back", (50..70).contains(&child(50, false)));
+        show("of one that has executed another program", (80..100).contains(&child(80, true)));
+        show("of itself, as before", (40..50).contains(&peak(libc::RUSAGE_SELF)));
+        0
+    });
+    let _ = begun.expect("fork").wait();
+    show("of grandchildren", peak(libc::RUSAGE_CHILDREN) >= 80);
 }
 
 /// Context switches: who waits often, and who is never let wait.
@@ -179,6 +223,7 @@ pub fn run() {
     aside("time never goes back", never_back);
     aside("time of user mode alone", user_timer);
     aside("switches", leaving);
+    sizes();
 }
 
 /// What a process uses that does this.
