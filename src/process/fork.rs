@@ -358,6 +358,8 @@ fn child_process(caller: &Caller, pid: u32, request: &CloneRequest) -> Process {
     child.personality.store(parent.personality.load(Ordering::Relaxed), Ordering::Relaxed);
     child.gains_nothing.store(parent.gains_nothing.load(Ordering::Relaxed), Ordering::Relaxed);
     child.oom.inherit(&parent.oom);
+    let refuses = parent.refuses_huge_pages.load(Ordering::Relaxed);
+    child.refuses_huge_pages.store(refuses, Ordering::Relaxed);
     child.is_dumpable.store(parent.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
     child
 }

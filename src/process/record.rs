@@ -73,6 +73,8 @@ pub struct Process {
     pub oom: oom::Adjustment,
     /// What its threads have taken of the kernel's heap, beyond what they have given back.
     pub heap: heap::Account,
+    /// Whether it wants no huge pages (prctl(2), `PR_SET_THP_DISABLE`).
+    pub refuses_huge_pages: AtomicBool,
     /// Whether others of its user may look into it ([`may_be_inspected`](Self::may_be_inspected)).
     pub is_dumpable: AtomicBool,
     /// The most memory at once that it has had in address spaces which it has left, in pages.
@@ -156,6 +158,7 @@ impl Process {
             gains_nothing: AtomicBool::new(false),
             oom: oom::Adjustment::default(),
             heap: heap::Account::default(),
+            refuses_huge_pages: AtomicBool::new(false),
             is_dumpable: AtomicBool::new(true),
             peak_resident: AtomicU32::new(0),
             peak_of_children: AtomicU32::new(0),

@@ -57,6 +57,25 @@ pub async fn prctl(caller: &mut Caller, option: u32, arguments: [usize; 4]) -> S
         options::PR_GET_NO_NEW_PRIVS if arguments == [0; 4] => {
             Ok(usize::from(process.gains_nothing.load(Relaxed)))
         }
+        // There are no huge pages: it is kept and told, for the program's children, too.
+        options::PR_SET_THP_DISABLE if others == [0; 3] => {
+            process.refuses_huge_pages.store(argument != 0, Relaxed);
+            Ok(0)
+        }
+        options::PR_GET_THP_DISABLE if arguments == [0; 4] => {
+            Ok(usize::from(process.refuses_huge_pages.load(Relaxed)))
+        }
+        options::PR_GET_TID_ADDRESS => {
+            let address = caller.thread.clear_tid.load(Relaxed);
+            user_memory::write(caller, argument, address).await.map(|()| 0)
+        }
+        // Programs read the time stamp counter, and nobody may forbid it.
+        options::PR_GET_TSC => user_memory::write(caller, argument, options::PR_TSC_ENABLE).await.map(|()| 0),
+        options::PR_SET_TSC if argument as u32 == options::PR_TSC_ENABLE => Ok(0),
+        options::PR_GET_TIMING => Ok(options::PR_TIMING_STATISTICAL as usize),
+        options::PR_SET_TIMING if argument == options::PR_TIMING_STATISTICAL as usize => Ok(0),
+        // It has none of these.
+        options::PR_TASK_PERF_EVENTS_DISABLE | options::PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -216,6 +216,8 @@ fn write_status(target: &Target, sizes: Option<Sizes>, out: &mut TextBuffer) -> 
     writeln!(out, "NSpgid:\t{}\nNSsid:\t{}", observed.group, observed.session)?;
     if let Some(sizes) = sizes {
         write_sizes(&sizes, out)?;
+        let admits = u8::from(!process.refuses_huge_pages.load(Relaxed));
+        writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t{admits}")?;
     }
     writeln!(out, "Threads:\t{}", observed.threads)?;
     write_signals(target, out)?;

@@ -1,6 +1,6 @@
 //! fork, vfork, exit, identity numbers, process groups and sessions.
 
-use crate::check::{aside, in_child, outcome, show, sleep, sleeper, sys, value};
+use crate::check::{BAD, aside, in_child, outcome, show, sleep, sleeper, sys, value};
 use std::sync::atomic::{AtomicI32, Ordering};
 use support::memory::Anonymous;
 use support::patience::{until, until_orphaned};
@@ -132,6 +132,7 @@ fn requests() {
             sys!(SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0).map_or(-1, |is| is as i32)
         });
     });
+    aside("rarer ones", rarer_requests);
     // Who becomes another has things in memory that are not for others of that user.
     aside("another user", || {
         outcome("group", sys!(SYS_setresgid, 1000, 1000, 1000));
@@ -144,6 +145,50 @@ fn requests() {
         outcome("set", sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0));
         in_child("looked into", look);
     });
+}
+
+/// What prctl tells and takes of things that few programs ask for.
+fn rarer_requests() {
+    let call = |option: i32, arguments: [i64; 4]| {
+        let [a, b, c, d] = arguments;
+        sys!(SYS_prctl, option, a, b, c, d)
+    };
+    let line = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status.lines().find(|line| line.starts_with("THP_enabled")).unwrap_or("none").to_string()
+    };
+    value("huge pages", call(libc::PR_GET_THP_DISABLE, [0; 4]));
+    show("told", line());
+    for arguments in [[0, 0, 0, 1], [1, 1, 0, 0], [1, 0, 0, 1], [7, 0, 0, 0]] {
+        outcome("no huge pages", call(libc::PR_SET_THP_DISABLE, arguments));
+    }
+    value("huge pages", call(libc::PR_GET_THP_DISABLE, [0; 4]));
+    show("told", line());
+    outcome("with an argument", call(libc::PR_GET_THP_DISABLE, [1, 0, 0, 0]));
+    in_child("inherited", || call(libc::PR_GET_THP_DISABLE, [0; 4]).map_or(-1, |is| is as i32));
+    outcome("again", call(libc::PR_SET_THP_DISABLE, [0; 4]));
+    value("huge pages", call(libc::PR_GET_THP_DISABLE, [0; 4]));
+    value("timing", call(libc::PR_GET_TIMING, [0; 4]));
+    outcome("statistical timing", call(libc::PR_SET_TIMING, [0; 4]));
+    outcome("exact timing", call(libc::PR_SET_TIMING, [1, 0, 0, 0]));
+    outcome("events", call(libc::PR_TASK_PERF_EVENTS_ENABLE, [0; 4]));
+    outcome("no events", call(libc::PR_TASK_PERF_EVENTS_DISABLE, [0; 4]));
+    let mut tsc = -1_i32;
+    outcome("time stamps", call(libc::PR_GET_TSC, [&raw mut tsc as i64, 0, 0, 0]));
+    show("are", tsc);
+    outcome("are to be", call(libc::PR_SET_TSC, [1, 0, 0, 0]));
+    outcome("neither", call(libc::PR_SET_TSC, [0, 0, 0, 0]));
+    outcome("at a bad address", call(libc::PR_GET_TSC, [BAD as i64, 0, 0, 0]));
+    let mut word = 0_u32;
+    let _ = sys!(SYS_set_tid_address, &raw mut word);
+    let mut address = 0_usize;
+    outcome("the address for the end", call(libc::PR_GET_TID_ADDRESS, [&raw mut address as i64, 0, 0, 0]));
+    show("is what was set", address == (&raw const word).addr());
+    let _ = sys!(SYS_set_tid_address, 0);
+    outcome("at a bad address", call(libc::PR_GET_TID_ADDRESS, [BAD as i64, 0, 0, 0]));
+    outcome("floating-point emulation", call(libc::PR_GET_FPEMU, [&raw mut tsc as i64, 0, 0, 0]));
+    outcome("byte order", call(libc::PR_GET_ENDIAN, [&raw mut tsc as i64, 0, 0, 0]));
+    outcome("unknown", call(9999, [0; 4]));
 }
 
 /// A process that wants to hear of its parent's end.
