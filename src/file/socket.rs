@@ -40,8 +40,20 @@ pub struct SocketFile {
 /// The bit of an option that is on or off, and is only remembered.
 pub fn flag_of(option: u32) -> Option<u32> {
     use constants::*;
-    const KNOWN: [u32; 7] =
-        [SO_DEBUG, SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_KEEPALIVE, SO_OOBINLINE, SO_TIMESTAMP];
+    const KNOWN: [u32; 12] = [
+        SO_DEBUG,
+        SO_REUSEADDR,
+        SO_DONTROUTE,
+        SO_BROADCAST,
+        SO_KEEPALIVE,
+        SO_OOBINLINE,
+        SO_TIMESTAMP,
+        SO_NO_CHECK,
+        SO_RXQ_OVFL,
+        SO_WIFI_STATUS,
+        SO_NOFCS,
+        SO_SELECT_ERR_QUEUE,
+    ];
     KNOWN.iter().position(|known| *known == option).map(|place| 1 << place)
 }
 

@@ -29,6 +29,10 @@ pub async fn mmap(
         Backing::Anonymous
     } else {
         let file = caller.files.get_open(fd)?;
+        if len == 0 {
+            // Before what the file says.
+            return Err(Errno::EINVAL);
+        }
         let shared = matches!(flags & linux::MAP_TYPE, linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE);
         mapping::of_file(&file, offset as u64, shared, prot, &caller.space).await?
     };

@@ -40,6 +40,8 @@ fn number(this: &SocketFile, option: u32) -> Option<i32> {
         SO_ACCEPTCONN => socket.is_listening().into(),
         SO_PEEK_OFF => socket.peek_offset.load(Relaxed),
         SO_SNDLOWAT => 1,
+        // What only others have, and what is for programs of long ago.
+        SO_REUSEPORT | SO_BSDCOMPAT => 0,
         SO_RCVLOWAT => this.receive_low_water.load(Relaxed) as i32,
         _ => return socket::flag_of(option).map(|flag| i32::from(this.flags.load(Relaxed) & flag != 0)),
     })
@@ -138,7 +140,8 @@ pub async fn setsockopt(
         SO_SNDTIMEO => this.socket.send_timeout.store(read_limit(caller, value, len).await?, Relaxed),
         // Closing waits for nothing here.
         SO_LINGER if len < size_of::<[i32; 2]>() => return Err(Errno::EINVAL),
-        SO_LINGER => {}
+        SO_REUSEPORT if number != 0 => return Err(Errno::EOPNOTSUPP),
+        SO_LINGER | SO_REUSEPORT | SO_BSDCOMPAT => {}
         SO_DEBUG if number != 0 && !privileged => return Err(Errno::EACCES),
         _ => {
             let flag = socket::flag_of(option).ok_or(Errno::ENOPROTOOPT)?;

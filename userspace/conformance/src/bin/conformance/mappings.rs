@@ -57,6 +57,7 @@ pub fn run() {
     calls_on_mapped_memory();
     executable();
     removed();
+    no_length();
 }
 
 fn shared() {
@@ -359,6 +360,19 @@ fn executable() {
 }
 
 /// `MADV_REMOVE`: what is in pages goes, out of the file and for all who have mapped it.
+/// The length is looked at before what the file says of being mapped.
+fn no_length() {
+    let pipe = pipe().expect("a pipe");
+    for (what, file) in
+        [("pipe", i64::from(pipe.reader.as_raw_fd())), ("directory", open("/tmp", libc::O_RDONLY))]
+    {
+        for pages in [0, 1] {
+            let mapped = map(file, pages, libc::PROT_READ, libc::MAP_PRIVATE, 0);
+            outcome(&format!("{pages} pages of a {what}"), mapped);
+        }
+    }
+}
+
 fn removed() {
     let file =
         sys!(SYS_memfd_create, c"removed".as_ptr(), libc::MFD_ALLOW_SEALING).expect("a file in memory");

@@ -319,8 +319,21 @@ fn options() {
         outcome("set what cannot be", set_option(a, which, 1));
     }
     outcome("unknown", option(a, 9999));
-    outcome("set", set_option(a, libc::SO_REUSEADDR, 7));
-    value("it is", option(a, libc::SO_REUSEADDR));
+    for which in [
+        libc::SO_REUSEADDR,
+        libc::SO_NO_CHECK,
+        libc::SO_BSDCOMPAT,
+        libc::SO_REUSEPORT,
+        libc::SO_RXQ_OVFL,
+        libc::SO_WIFI_STATUS,
+        libc::SO_NOFCS,
+        libc::SO_SELECT_ERR_QUEUE,
+    ] {
+        for number in [7, 0] {
+            outcome(&format!("set option {which}"), set_option(a, which, number));
+            value("it is", option(a, which));
+        }
+    }
     let mut time = [9_i64, 9];
     let mut len = 16_i32;
     outcome(
