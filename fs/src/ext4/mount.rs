@@ -177,7 +177,7 @@ impl Volume {
         }
         // In this order: a log that is not empty says so in the superblock, at any moment.
         self.note_use(true).await?;
-        transactions.begin_log(self.disk.device()).await?;
+        transactions.begin_log(&self.disk).await?;
         transactions.enable(true);
         transactions.set_stopped(false);
         match executor::try_spawn(urgently(self.clone().commit_until_closed())) {
@@ -207,7 +207,7 @@ impl Volume {
             return Err(Errno::EIO);
         }
         self.checkpoint().await?;
-        transactions.end_log(self.disk.device()).await?;
+        transactions.end_log(&self.disk).await?;
         self.note_use(false).await
     }
 }

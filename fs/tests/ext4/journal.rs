@@ -3,6 +3,7 @@
 use crate::common::{Tree, error, read_all, run};
 use crate::image::{Folder, Image, mount, tool};
 use crate::source::noise;
+use crate::writing::{mount_writable, unmount};
 use fs::block::{BlockDeviceRef, Direction};
 use fs::host::{RamDisk, Trouble};
 use fs::*;
@@ -294,5 +295,43 @@ fn journals_that_are_not_supported_are_refused() {
         let (tree, lines) = mount(in_memory(bytes)).await;
         assert_eq!(error(tree), Errno::EINVAL);
         assert!(lines.take()[0].contains("fast_commit"));
+    });
+}
+
+/// A descriptor of which the power left the first sector, and old bytes in the second: it has no end, so nobody looks into it.
+#[test]
+fn a_transaction_that_was_being_written_is_no_damage() {
+    const JOURNAL_MAGIC: u32 = 0xc03b_3998;
+    const DESCRIPTOR: u32 = 1;
+    const COMMIT: u32 = 2;
+    const SAME_UUID: u32 = 2;
+    let image = Image::make(&["-t", "ext4"], None, 16);
+    run(async move {
+        let ram = RamDisk::new(std::fs::read(image.path()).unwrap(), 512);
+        let (tree, disk, _) = mount_writable(ram.clone()).await;
+        tree.mkdir("/a").await.unwrap();
+        tree.root.mount().superblock().file_system().sync().await.unwrap();
+        let mut bytes = ram.contents();
+        let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        let kind = |bytes: &[u8], at: usize| (word(bytes, at) == JOURNAL_MAGIC).then(|| word(bytes, at + 4));
+        let commit = (0..bytes.len()).step_by(1024).find(|at| kind(&bytes, *at) == Some(COMMIT));
+        let commit = commit.expect("a transaction");
+        let (sequence, next) = (word(&bytes, commit + 8), commit + 1024);
+        let mut sector: Vec<u8> =
+            [JOURNAL_MAGIC, DESCRIPTOR, sequence + 1].iter().flat_map(|word| word.to_be_bytes()).collect();
+        for tag in 100_u32.. {
+            if sector.len() + 24 > 512 {
+                break;
+            }
+            sector.extend(tag.to_be_bytes());
+            sector.extend(if tag == 100 { 0 } else { SAME_UUID }.to_be_bytes());
+            sector.extend([0; 16].iter().take(if tag == 100 { 16 } else { 0 }));
+        }
+        sector.resize(512, 0);
+        bytes[next..next + 512].copy_from_slice(&sector);
+        bytes[next + 512..next + 1024].fill(0x41);
+        let (after, _) = mount(RamDisk::new(bytes, 512)).await;
+        after.expect("what has no end does not count").find("/a").await.unwrap();
+        unmount(tree, disk).await;
     });
 }

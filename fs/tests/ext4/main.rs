@@ -4,6 +4,7 @@
 mod common;
 
 mod acl;
+mod again;
 mod attributes;
 mod compare;
 mod crash;

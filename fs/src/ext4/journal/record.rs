@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Page, Result, Timestamp,
-    block::{BlockDeviceRef, Piece, Pieces, Transfer},
+    block::{BlockInode, Piece, Pieces, Transfer},
     ext4::{checksum::crc32c, memory, volume::Turns},
 };
 use alloc::vec::Vec;
@@ -143,7 +143,7 @@ impl Log {
 
     /// Notes on the disk where the log begins, and with which transaction; `None` for an empty log, as it is left when it
     /// is not in use.
-    pub async fn set_start(&self, device: &BlockDeviceRef, sequence: u64, start: Option<u32>) -> Result<()> {
+    pub async fn set_start(&self, disk: &BlockInode, sequence: u64, start: Option<u32>) -> Result<()> {
         let superblock = {
             let mut superblock = self.superblock.lock();
             superblock.start.set(start.unwrap_or(0));
@@ -156,10 +156,7 @@ impl Log {
         };
         let page = memory::page().await;
         page.write(0, superblock.as_bytes());
-        let pieces = Pieces::from_iter([Piece::new(page, 0, self.block_size)]);
-        let mut write = Transfer::write(self.physical(0) * self.block_size as u64, pieces);
-        write.force_unit_access = true;
-        device.transfer(write).await?;
+        self.store(disk, self.physical(0), &[page], true).await?;
         if let Some(start) = start {
             let mut place = self.place.lock();
             let freed = (start + self.room() - place.start) % self.room();
@@ -171,15 +168,32 @@ impl Log {
     }
 
     /// Notes on the disk that the log is in use, empty, and goes on with this transaction.
-    pub async fn begin(&self, device: &BlockDeviceRef, sequence: u64) -> Result<()> {
-        self.set_start(device, sequence, Some(self.first)).await?;
-        device.flush().await
+    pub async fn begin(&self, disk: &BlockInode, sequence: u64) -> Result<()> {
+        self.set_start(disk, sequence, Some(self.first)).await?;
+        disk.device().flush().await
+    }
+
+    /// Writes blocks that lie together, from this one of the disk on; with `at_once` they are on the medium then. What the disk's
+    /// page cache has of them is from before: it learns of them, for who mounts or checks the disk next.
+    async fn store(&self, disk: &BlockInode, physical: u64, pages: &[Page], at_once: bool) -> Result<()> {
+        let len = self.block_size;
+        let offset = physical * len as u64;
+        let pieces: Pieces = pages.iter().map(|page| Piece::new(page.clone(), 0, len)).collect();
+        let mut write = Transfer::write(offset, pieces);
+        write.force_unit_access = at_once;
+        disk.device().transfer(write).await?;
+        let mut turns = Turns::default();
+        for (number, page) in pages.iter().enumerate() {
+            disk.cache().refresh(offset + (number * len) as u64, &page.bytes()[..len]);
+            turns.next().await;
+        }
+        Ok(())
     }
 
     /// Writes a transaction, for which there is room, and has it on the medium in the end. Returns where the next one begins.
     pub async fn write(
         &self,
-        device: &BlockDeviceRef,
+        disk: &BlockInode,
         id: u64,
         copies: &[(u64, Page)],
         revoked: &[u64],
@@ -211,19 +225,14 @@ impl Log {
         while !rest.is_empty() {
             let (count, physical) = self.together(at, rest.len().min(MOST));
             let (part, behind) = rest.split_at(count);
-            let pieces: Pieces =
-                part.iter().map(|page| Piece::new(page.clone(), 0, self.block_size)).collect();
-            device.transfer(Transfer::write(physical * self.block_size as u64, pieces)).await?;
+            self.store(disk, physical, part, false).await?;
             (0..count).for_each(|_| at = self.after(at));
             rest = behind;
         }
         // What it describes, and the contents of files that it leads to, are on the medium before it counts.
-        device.flush().await?;
+        disk.device().flush().await?;
         let commit = self.commit_block(id).await;
-        let pieces = Pieces::from_iter([Piece::new(commit, 0, self.block_size)]);
-        let mut write = Transfer::write(self.physical(at) * self.block_size as u64, pieces);
-        write.force_unit_access = true;
-        device.transfer(write).await?;
+        self.store(disk, self.physical(at), &[commit], true).await?;
         let next = self.after(at);
         let mut place = self.place.lock();
         place.head = next;

@@ -52,6 +52,8 @@ pub struct Found {
 struct Open {
     copies: Vec<(u64, Copy)>,
     revoked: Vec<u64>,
+    /// Whether something in it cannot be: in one that has an end that is damage, while one that has none may be half written.
+    wrong: Option<(u32, &'static str)>,
 }
 
 impl Journal {
@@ -77,7 +79,11 @@ impl Journal {
             match header.kind.get() {
                 kind::DESCRIPTOR => {
                     let Some(body) = self.checked(&block) else { break };
-                    for (number, mut copy) in self.tags(this, body, sequence)? {
+                    for (number, mut copy) in self.tags(body, sequence) {
+                        if number >= self.volume().geometry.blocks {
+                            open.wrong =
+                                open.wrong.or(Some((this, "a tag names a block outside of the file system")));
+                        }
                         copy.at = at;
                         (at, left) = (self.after(at), left.saturating_sub(1));
                         open.copies.push((number, copy));
@@ -85,13 +91,18 @@ impl Journal {
                 }
                 kind::REVOKE => {
                     let Some(body) = self.checked(&block) else { break };
-                    self.revoked(this, body, &mut open.revoked)?;
+                    if self.revoked(body, &mut open.revoked).is_none() {
+                        open.wrong = open.wrong.or(Some((this, "length of revoked numbers is wrong")));
+                    }
                 }
                 kind::COMMIT => {
                     if !self.commit_is_right(&block) {
                         break;
                     }
-                    let Open { copies, revoked } = core::mem::take(&mut open);
+                    let Open { copies, revoked, wrong } = core::mem::take(&mut open);
+                    if let Some((block, what)) = wrong {
+                        return Err(self.corrupt(block, what));
+                    }
                     found.copies.extend(copies);
                     for number in revoked {
                         found.copies.remove(&number);
@@ -107,13 +118,10 @@ impl Journal {
     }
 
     /// The tags of a descriptor; where their copies are is left open.
-    fn tags(&self, at: u32, body: &[u8], sequence: u32) -> Result<Vec<(u64, Copy)>> {
+    fn tags(&self, body: &[u8], sequence: u32) -> Vec<(u64, Copy)> {
         let mut tags = Vec::new();
         let mut rest = &body[size_of::<super::layout::JournalHeader>().min(body.len())..];
         while let Some((number, flags, checksum, behind)) = self.tag(rest) {
-            if number >= self.volume().geometry.blocks {
-                return Err(self.corrupt(at, "a tag names a block outside of the file system"));
-            }
             let escaped = flags.contains(TagFlags::ESCAPED);
             tags.push((number, Copy { at: 0, escaped, sequence, checksum }));
             if flags.contains(TagFlags::LAST) {
@@ -122,7 +130,7 @@ impl Journal {
             let uuid = if flags.contains(TagFlags::SAME_UUID) { 0 } else { 16 };
             rest = behind.get(uuid..).unwrap_or(&[]);
         }
-        Ok(tags)
+        tags
     }
 
     /// The first tag in a list.
@@ -151,12 +159,11 @@ impl Journal {
         Some((pair(tag.block, high), flags, checksum, rest))
     }
 
-    /// Reads a block of revoked numbers.
-    fn revoked(&self, at: u32, body: &[u8], revoked: &mut Vec<u64>) -> Result<()> {
+    /// Reads a block of revoked numbers. None if their length is wrong.
+    fn revoked(&self, body: &[u8], revoked: &mut Vec<u64>) -> Option<()> {
         const HEAD: usize = size_of::<RevokeHeader>();
-        let wrong = || self.corrupt(at, "length of revoked numbers is wrong");
-        let (head, _) = RevokeHeader::read_from_prefix(body).map_err(|_| wrong())?;
-        let list = body.get(HEAD..head.used.get() as usize).ok_or_else(wrong)?;
+        let (head, _) = RevokeHeader::read_from_prefix(body).ok()?;
+        let list = body.get(HEAD..head.used.get() as usize)?;
         if self.has(JournalFeatures::SIXTY_FOUR_BIT) {
             let numbers =
                 list.chunks_exact(size_of::<U64>()).filter_map(|bytes| U64::read_from_bytes(bytes).ok());
@@ -166,7 +173,7 @@ impl Journal {
                 list.chunks_exact(size_of::<U32>()).filter_map(|bytes| U32::read_from_bytes(bytes).ok());
             revoked.extend(numbers.map(|number| u64::from(number.get())));
         }
-        Ok(())
+        Some(())
     }
 
     fn commit_is_right(&self, block: &[u8]) -> bool {

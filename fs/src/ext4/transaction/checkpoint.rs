@@ -87,7 +87,7 @@ impl Volume {
         self.store_blocks(&blocks).await?;
         self.disk.device().flush().await?;
         if let Some(log) = &transactions.log {
-            log.set_start(self.disk.device(), last.0 + 1, Some(last.1)).await?;
+            log.set_start(&self.disk, last.0 + 1, Some(last.1)).await?;
         }
         let done = |checkpoint: &mut Checkpoint, (number, page): (u64, Page)| {
             // Unless it has been committed again meanwhile.

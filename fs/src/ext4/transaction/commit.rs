@@ -147,7 +147,6 @@ impl Volume {
         pages: &[(u64, Page)],
         revoked: &[u64],
     ) -> Result<u32> {
-        let device = self.disk.device();
         let needed = log.blocks_for(pages.len(), revoked.len());
         if log.free() < needed {
             self.checkpoint().await?;
@@ -155,7 +154,7 @@ impl Volume {
         if log.free() < needed {
             return Err(self.complaints.corrupt(Place::Superblock, "the journal is too short"));
         }
-        let next = log.write(device, id, pages, revoked).await?;
+        let next = log.write(&self.disk, id, pages, revoked).await?;
         // Long before somebody has to wait for room.
         if log.free() < log.room() / 2 {
             let volume = self.clone();

@@ -32,7 +32,7 @@ pub use apply::Apply;
 pub use checkpoint::Checkpoint;
 
 use super::{buffer::Buffer, journal::Log, node::Node, volume::Volume};
-use crate::{Page, SleepLock, block::BlockDeviceRef};
+use crate::{Page, SleepLock, block::BlockInode};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -240,19 +240,19 @@ impl Transactions {
     }
 
     /// Notes on the disk that the log is in use.
-    pub async fn begin_log(&self, device: &BlockDeviceRef) -> Result<(), Errno> {
+    pub async fn begin_log(&self, disk: &BlockInode) -> Result<(), Errno> {
         let next = self.gate.read().id;
         match &self.log {
-            Some(log) => log.begin(device, next).await,
+            Some(log) => log.begin(disk, next).await,
             None => Ok(()),
         }
     }
 
     /// Everything is at its place: the log is left empty.
-    pub async fn end_log(&self, device: &BlockDeviceRef) -> Result<(), Errno> {
+    pub async fn end_log(&self, disk: &BlockInode) -> Result<(), Errno> {
         let next = self.gate.read().id;
         match &self.log {
-            Some(log) => log.set_start(device, next, None).await,
+            Some(log) => log.set_start(disk, next, None).await,
             None => Ok(()),
         }
     }
