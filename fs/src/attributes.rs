@@ -363,6 +363,11 @@ impl Attributes {
         self.gid.load(Relaxed)
     }
 
+    /// Whose it is, and its permission bits: to decide by ([`SetAttributes::decided_by`]).
+    pub fn rights(&self) -> Rights {
+        Rights { uid: self.uid(), gid: self.gid(), permissions: self.permissions() }
+    }
+
     /// Sets the owners.
     pub fn set_owner(&self, uid: u32, gid: u32) {
         self.uid.store(uid, Relaxed);
@@ -566,17 +571,37 @@ pub struct SetAttributes {
     pub accessed: Option<Timestamp>,
     /// Last change of contents.
     pub modified: Option<Timestamp>,
+    /// What the change was decided by, if it goes by that: nothing is changed when it is not so any more.
+    pub decided_by: Option<Rights>,
+}
+
+/// Whose a file is, and its permission bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rights {
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Permission bits, 0o7777.
+    pub permissions: u32,
 }
 
 impl SetAttributes {
-    /// Writes the changes into an inode's attributes and notes the change of attributes.
-    pub fn apply(&self, to: &Attributes) {
+    /// Writes the changes into an inode's attributes and notes the change of attributes. False, and nothing is changed, if they are
+    /// not those any more that the change was [decided by](Self::decided_by).
+    pub fn apply(&self, to: &Attributes) -> bool {
+        // The lock makes one step of it for all that change rights.
+        let alone = to.acl.lock();
+        if self.decided_by.is_some_and(|rights| rights != to.rights()) {
+            return false;
+        }
         if self.uid.is_some() || self.gid.is_some() {
             to.set_owner(self.uid.unwrap_or(to.uid()), self.gid.unwrap_or(to.gid()));
         }
         if let Some(permissions) = self.permissions {
             to.set_permissions(permissions);
         }
+        drop(alone);
         if let Some(time) = self.accessed {
             to.accessed.store(time);
         }
@@ -584,6 +609,7 @@ impl SetAttributes {
             to.modified.store(time);
         }
         to.note_change();
+        true
     }
 }
 

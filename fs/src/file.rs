@@ -2,7 +2,8 @@
 
 use crate::{
     Credentials, FallocateFlags, FileType, Inode, Position, Result, SetAttributes, Source, Written,
-    permission::lost_privileges, xattr,
+    permission::{change_rights, lost_privileges},
+    xattr,
 };
 use syscalls::Errno;
 
@@ -12,13 +13,11 @@ pub const SIZE_MAX: u64 = i64::MAX as u64;
 /// Takes away what a change of contents by the caller takes away: set-id bits, and capabilities, whoever it is.
 pub async fn strip_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
     xattr::drop_capabilities(inode).await?;
-    match lost_privileges(inode.attributes(), credentials) {
-        None => Ok(()),
-        Some(permissions) => {
-            let change = SetAttributes { permissions: Some(permissions), ..Default::default() };
-            inode.set_attributes(change).await
-        }
-    }
+    let decide = |_| {
+        let left = lost_privileges(inode.attributes(), credentials);
+        Ok(left.map(|permissions| SetAttributes { permissions: Some(permissions), ..Default::default() }))
+    };
+    change_rights(inode, decide).await.map(drop)
 }
 
 /// Writes; as [`Inode::write_at`], and takes away [privileges](strip_privileges).

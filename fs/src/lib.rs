@@ -73,7 +73,9 @@ mod walk;
 pub mod watch;
 mod xattr;
 
-pub use attributes::{Access, Attributes, Birth, Device, FileType, Metadata, SetAttributes, WriteAccess};
+pub use attributes::{
+    Access, Attributes, Birth, Device, FileType, Metadata, Rights, SetAttributes, WriteAccess,
+};
 pub use credentials::{Capabilities, Credentials};
 pub use dcache::name::NAME_MAX;
 pub use dcache::{Dentry, DentryRef};

@@ -1,8 +1,8 @@
 //! Who may do what (path_resolution(7), inode(7), capabilities(7)).
 
 use crate::{
-    Credentials, FileType, Result, SetAttributes, Timestamp,
-    attributes::{Access, Attributes},
+    Credentials, FileType, Inode, Result, SetAttributes, Timestamp,
+    attributes::{Access, Attributes, Rights},
     credentials::Capabilities,
     mount::MountFlags,
     path::Path,
@@ -149,22 +149,40 @@ pub(crate) fn check_link_source(from: &Path, credentials: &Credentials) -> Resul
     Err(Errno::EPERM)
 }
 
+/// Changes rights as `decide` says, which looks at what they are, and is asked again if they are others by the time that they are
+/// changed: between the look and the change nobody else changes them. Returns what was changed, if anything was to be.
+pub(crate) async fn change_rights(
+    inode: &dyn Inode,
+    decide: impl Fn(Rights) -> Result<Option<SetAttributes>>,
+) -> Result<Option<SetAttributes>> {
+    loop {
+        let rights = inode.attributes().rights();
+        let Some(change) = decide(rights)? else { return Ok(None) };
+        let change = SetAttributes { decided_by: Some(rights), ..change };
+        match inode.set_attributes(change).await {
+            Err(Errno::EAGAIN) => executor::make_way().await,
+            done => return done.map(|()| Some(change)),
+        }
+    }
+}
+
 /// Changes permission bits (chmod(2)).
 pub async fn set_mode(path: &Path, credentials: &Credentials, permissions: u32) -> Result<()> {
     path.mount().check_writable()?;
-    let attributes = path.inode().attributes();
     if path.dentry().kind() == FileType::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
-    if !is_owner(attributes, credentials) {
-        return Err(Errno::EPERM);
-    }
-    let mut permissions = permissions & 0o7777;
-    if !credentials.in_group(attributes.gid()) && !credentials.has(Capabilities::FSETID) {
-        permissions &= !0o2000;
-    }
-    let change = SetAttributes { permissions: Some(permissions), ..Default::default() };
-    path.inode().set_attributes(change).await?;
+    let decide = |rights: Rights| {
+        if rights.uid != credentials.uid && !credentials.has(Capabilities::FOWNER) {
+            return Err(Errno::EPERM);
+        }
+        let mut permissions = permissions & 0o7777;
+        if !credentials.in_group(rights.gid) && !credentials.has(Capabilities::FSETID) {
+            permissions &= !0o2000;
+        }
+        Ok(Some(SetAttributes { permissions: Some(permissions), ..Default::default() }))
+    };
+    change_rights(&**path.inode(), decide).await?;
     watch::changed(path.dentry(), Happening::ATTRIB);
     Ok(())
 }
@@ -177,35 +195,38 @@ pub async fn set_owner(
     gid: Option<u32>,
 ) -> Result<()> {
     path.mount().check_writable()?;
-    let attributes = path.inode().attributes();
-    let privileged = credentials.has(Capabilities::CHOWN);
-    let owner = attributes.uid() == credentials.uid;
-    if let Some(uid) = uid
-        && !(privileged || owner && uid == attributes.uid())
-    {
-        return Err(Errno::EPERM);
-    }
-    if let Some(gid) = gid
-        && !(privileged || owner && (gid == attributes.gid() || credentials.in_group(gid)))
-    {
-        return Err(Errno::EPERM);
-    }
-    // A changed owner must not inherit the power of a set-id program; Linux clears the bits for everyone,
-    // the group bit only where the group may execute (else it meant mandatory locking).
-    let permissions = attributes.permissions();
-    let strip_group = permissions & 0o010 != 0
-        || !credentials.in_group(attributes.gid()) && !credentials.has(Capabilities::FSETID);
-    let left = permissions & !0o4000 & if strip_group { !0o2000 } else { !0 };
-    let stripped = attributes.kind != FileType::Directory && left != permissions;
-    if stripped && !is_owner(attributes, credentials) {
-        return Err(Errno::EPERM);
-    }
-    if attributes.kind != FileType::Directory {
+    let is_directory = path.inode().attributes().kind == FileType::Directory;
+    let decide = |rights: Rights| {
+        let privileged = credentials.has(Capabilities::CHOWN);
+        let owner = rights.uid == credentials.uid;
+        if let Some(uid) = uid
+            && !(privileged || owner && uid == rights.uid)
+        {
+            return Err(Errno::EPERM);
+        }
+        if let Some(gid) = gid
+            && !(privileged || owner && (gid == rights.gid || credentials.in_group(gid)))
+        {
+            return Err(Errno::EPERM);
+        }
+        // A changed owner must not inherit the power of a set-id program; Linux clears the bits for everyone,
+        // the group bit only where the group may execute (else it meant mandatory locking).
+        let strip_group = rights.permissions & 0o010 != 0
+            || !credentials.in_group(rights.gid) && !credentials.has(Capabilities::FSETID);
+        let left = rights.permissions & !0o4000 & if strip_group { !0o2000 } else { !0 };
+        let stripped = !is_directory && left != rights.permissions;
+        if stripped && !owner && !credentials.has(Capabilities::FOWNER) {
+            return Err(Errno::EPERM);
+        }
+        Ok(Some(SetAttributes { uid, gid, permissions: stripped.then_some(left), ..Default::default() }))
+    };
+    if !is_directory {
+        // Not for somebody who may not.
+        decide(path.inode().attributes().rights())?;
         xattr::drop_capabilities(&**path.inode()).await?;
     }
-    let change = SetAttributes { uid, gid, permissions: stripped.then_some(left), ..Default::default() };
-    path.inode().set_attributes(change).await?;
-    if uid.is_some() || gid.is_some() || stripped {
+    let changed = change_rights(&**path.inode(), decide).await?;
+    if uid.is_some() || gid.is_some() || changed.is_some_and(|changed| changed.permissions.is_some()) {
         watch::changed(path.dentry(), Happening::ATTRIB);
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use crate::{
     Credentials, FileType, Inode, Path, Result, SetAttributes, XattrMode, acl,
-    attributes::Access,
+    attributes::{Access, Rights},
     credentials::Capabilities,
-    permission::{check, is_owner},
+    permission::{change_rights, check, is_owner},
     watch::{self, Happening},
 };
 use alloc::vec::Vec;
@@ -140,16 +140,12 @@ pub async fn set_xattr(
 
 /// As with chmod(2), who is not in a file's group does not keep its set-group-id bit.
 async fn drop_set_group_id(path: &Path, credentials: &Credentials) -> Result<()> {
-    let attributes = path.inode().attributes();
-    let permissions = attributes.permissions();
-    if permissions & 0o2000 == 0
-        || credentials.in_group(attributes.gid())
-        || credentials.has(Capabilities::FSETID)
-    {
-        return Ok(());
-    }
-    let change = SetAttributes { permissions: Some(permissions & !0o2000), ..Default::default() };
-    path.inode().set_attributes(change).await
+    let decide = |Rights { gid, permissions, .. }| {
+        let keeps = credentials.in_group(gid) || credentials.has(Capabilities::FSETID);
+        let left = (permissions & 0o2000 != 0 && !keeps).then_some(permissions & !0o2000);
+        Ok(left.map(|permissions| SetAttributes { permissions: Some(permissions), ..Default::default() }))
+    };
+    change_rights(&**path.inode(), decide).await.map(drop)
 }
 
 /// Removes an attribute (removexattr(2)).

@@ -131,7 +131,10 @@ impl Ext4Inode {
         let mut logical = offset / block_size;
         let mut turns = Turns::default();
         while !is_inline && logical.saturating_mul(block_size) < size {
-            let run = self.node.map(logical).await?;
+            let run = {
+                let _blocks = self.node.map_lock.read().await;
+                self.node.map(logical).await?
+            };
             if run.data().is_some() == (what == Seek::Data) {
                 return Ok((logical * block_size).max(offset));
             }
@@ -248,9 +251,9 @@ impl Inode for Ext4Inode {
             return read_only();
         }
         if permissions.is_none() && uid.is_none() && gid.is_none() {
-            change.apply(&self.node.attributes);
+            let is_applied = change.apply(&self.node.attributes);
             self.node.note_times();
-            return Op::Ready(Ok(()));
+            return Op::Ready(if is_applied { Ok(()) } else { Err(Errno::EAGAIN) });
         }
         Op::eager(async move {
             let _alone = self.node.xattr_lock.write().await;
@@ -260,7 +263,9 @@ impl Inode for Ext4Inode {
             };
             let credits = list.as_ref().map_or(0, xattr::Change::credits);
             let apply = self.node.volume.begin(credits + 1).await?;
-            change.apply(&self.node.attributes);
+            if !change.apply(&self.node.attributes) {
+                return Err(Errno::EAGAIN);
+            }
             if let Some(list) = list {
                 list.apply(&apply);
             }

@@ -286,8 +286,7 @@ impl Inode for MemInode {
     }
 
     fn set_attributes(&self, change: SetAttributes) -> Op<'_, Result<()>> {
-        change.apply(&self.attributes);
-        Op::Ready(Ok(()))
+        Op::Ready(if change.apply(&self.attributes) { Ok(()) } else { Err(Errno::EAGAIN) })
     }
 
     fn forsaken(&self) {

@@ -22,6 +22,7 @@ mod judge;
 mod killed;
 mod layouts;
 mod linux;
+mod rights;
 mod scarce;
 mod seeds;
 mod source;
