@@ -1,4 +1,4 @@
-//! The virtual file system of Rusk and the file systems that live in memory.
+//! The virtual file system of Rusk: name and page cache, file systems in memory, ext4 with its journal.
 //!
 //! ```text
 //!   system calls
