@@ -571,7 +571,7 @@ impl Namespace {
         }
         if flags.contains(UnmountFlags::DETACH) {
             let _tree = TREE.lock();
-            detach_tree(mount);
+            detach_tree(&mount);
             return Ok(());
         }
         mount.state.fetch_or(EXACT, Release);
@@ -609,7 +609,7 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         let root = self.root.get_mut().clone();
         let _tree = TREE.lock();
-        detach_tree(root);
+        detach_tree(&root);
     }
 }
 
@@ -625,24 +625,40 @@ pub(crate) fn is_below(dentry: &Dentry, ancestor: &Dentry, guard: &rcu::ReadGuar
     false
 }
 
-/// Copies the mounts under `below` from one mount to its copy. Under the tree lock.
+/// Copies the mounts under `below` from one mount to its copy, and all on them. Under the tree lock.
 fn copy_children(from: &Arc<Mount>, to: &Arc<Mount>, below: &Dentry) {
     let guard = rcu::read();
-    for child in from.children() {
-        let Some(place) = child.place.load(&guard) else { continue };
-        if is_below(&place.at, below, &guard) {
-            let copy = Mount::new(child.superblock.clone(), child.root.clone(), &child.source, child.flags());
-            copy_children(&child, &copy, &child.root);
-            Mount::attach(&copy, to, &place.at);
+    // A list, as mounts may lie on each other deeper than the stack is.
+    let mut left = alloc::vec![(from.clone(), to.clone())];
+    while let Some((mount, its_copy)) = left.pop() {
+        let below = if Arc::ptr_eq(&mount, from) { below } else { &*mount.root };
+        for child in mount.children() {
+            let Some(place) = child.place.load(&guard) else { continue };
+            if is_below(&place.at, below, &guard) {
+                let copy =
+                    Mount::new(child.superblock.clone(), child.root.clone(), &child.source, child.flags());
+                Mount::attach(&copy, &its_copy, &place.at);
+                left.push((child, copy));
+            }
         }
     }
 }
 
-/// Takes a mount and all mounts on it out of the tree. Under the tree lock.
-fn detach_tree(mount: Arc<Mount>) {
-    for child in mount.children() {
-        detach_tree(child);
+/// Takes a mount and all mounts on it out of the tree, the topmost first. Under the tree lock.
+fn detach_tree(lowest: &Arc<Mount>) {
+    let mut mount = lowest.clone();
+    loop {
+        if let Some(child) = mount.children().pop() {
+            mount = child;
+            continue;
+        }
+        let parent = mount.place.load(&rcu::read()).map(|place| place.parent.clone());
+        let is_last = Arc::ptr_eq(&mount, lowest);
+        mount.detach();
+        Mount::linger(mount);
+        match parent {
+            Some(parent) if !is_last => mount = parent,
+            _ => return,
+        }
     }
-    mount.detach();
-    Mount::linger(mount);
 }
